@@ -1,0 +1,59 @@
+"""The venue's REST endpoints that liqctl uses, with their request weights.
+
+Weights: Binance USDS-M endpoint pages, read 2026-11-23. `weight_all` is charged when no symbol
+narrows the list.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointSpec:
+    """Method, path and cost of one endpoint. `orders` counts against the order limits."""
+
+    method: str
+    path: str
+    weight: int = 1
+    weight_all: int = 1
+    orders: int = 0
+    signed: bool = True
+
+    @property
+    def is_write(self) -> bool:
+        """Whether the request changes the account."""
+        return self.method != "GET"
+
+
+class Endpoint(Enum):
+    """Every endpoint that liqctl calls."""
+
+    PING = EndpointSpec(method="GET", path="/fapi/v1/ping", signed=False)
+    TIME = EndpointSpec(method="GET", path="/fapi/v1/time", signed=False)
+    EXCHANGE_INFO = EndpointSpec(method="GET", path="/fapi/v1/exchangeInfo", signed=False)
+    MARK_PRICE = EndpointSpec(
+        method="GET", path="/fapi/v1/premiumIndex", weight_all=10, signed=False
+    )
+    POSITIONS = EndpointSpec(method="GET", path="/fapi/v3/positionRisk", weight=5, weight_all=5)
+    ACCOUNT = EndpointSpec(method="GET", path="/fapi/v3/account", weight=5, weight_all=5)
+    ACCOUNT_CONFIG = EndpointSpec(
+        method="GET", path="/fapi/v1/accountConfig", weight=5, weight_all=5
+    )
+    POSITION_MODE = EndpointSpec(
+        method="GET", path="/fapi/v1/positionSide/dual", weight=30, weight_all=30
+    )
+    OPEN_ORDERS = EndpointSpec(method="GET", path="/fapi/v1/openOrders", weight_all=40)
+    OPEN_ALGO_ORDERS = EndpointSpec(method="GET", path="/fapi/v1/openAlgoOrders", weight_all=40)
+    ORDER = EndpointSpec(method="GET", path="/fapi/v1/order")
+    USER_TRADES = EndpointSpec(method="GET", path="/fapi/v1/userTrades", weight=5, weight_all=5)
+    SUBMIT_ORDER = EndpointSpec(
+        method="POST", path="/fapi/v1/order", weight=0, weight_all=0, orders=1
+    )
+    TEST_ORDER = EndpointSpec(method="POST", path="/fapi/v1/order/test")
+    SUBMIT_ORDERS = EndpointSpec(
+        method="POST", path="/fapi/v1/batchOrders", weight=5, weight_all=5, orders=5
+    )
+    CANCEL_ORDER = EndpointSpec(method="DELETE", path="/fapi/v1/order")
+    CANCEL_ORDERS = EndpointSpec(method="DELETE", path="/fapi/v1/allOpenOrders")
+    CANCEL_ALGO_ORDER = EndpointSpec(method="DELETE", path="/fapi/v1/algoOrder")
+    CANCEL_ALGO_ORDERS = EndpointSpec(method="DELETE", path="/fapi/v1/algoOpenOrders")
