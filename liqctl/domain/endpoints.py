@@ -42,6 +42,9 @@ class Endpoint(Enum):
     POSITION_MODE = EndpointSpec(
         method="GET", path="/fapi/v1/positionSide/dual", weight=30, weight_all=30
     )
+    PORTFOLIO_MARGIN = EndpointSpec(
+        method="GET", path="/fapi/v1/pmAccountInfo", weight=5, weight_all=5
+    )
     OPEN_ORDERS = EndpointSpec(method="GET", path="/fapi/v1/openOrders", weight_all=40)
     OPEN_ALGO_ORDERS = EndpointSpec(method="GET", path="/fapi/v1/openAlgoOrders", weight_all=40)
     ORDER = EndpointSpec(method="GET", path="/fapi/v1/order")
@@ -57,3 +60,5 @@ class Endpoint(Enum):
     CANCEL_ORDERS = EndpointSpec(method="DELETE", path="/fapi/v1/allOpenOrders")
     CANCEL_ALGO_ORDER = EndpointSpec(method="DELETE", path="/fapi/v1/algoOrder")
     CANCEL_ALGO_ORDERS = EndpointSpec(method="DELETE", path="/fapi/v1/algoOpenOrders")
+    ORDER_LIMITS = EndpointSpec(method="GET", path="/fapi/v1/rateLimit/order")
+    API_RESTRICTIONS = EndpointSpec(method="GET", path="/sapi/v1/account/apiRestrictions")

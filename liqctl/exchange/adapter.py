@@ -1,0 +1,182 @@
+"""The `Exchange` port on top of any `Transport`: the real venue and the simulator in memory alike.
+
+Nothing is repeated and nothing is remembered here: each method is one request, its answer checked
+and translated. That an order can only reduce is checked twice, on the order and on the parameters
+that leave.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from liqctl.domain.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode
+from liqctl.domain.answers import AnswerKind, element_refused, unreadable
+from liqctl.domain.commands import CloseOrder, OrderAnswer
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import VenueError, invariant
+from liqctl.exchange import wire
+from liqctl.ports import Transport, Usage
+
+_OPEN_ORDERS = {
+    OrderKind.REGULAR: Endpoint.OPEN_ORDERS,
+    OrderKind.ALGO: Endpoint.OPEN_ALGO_ORDERS,
+}
+
+
+class BinanceExchange:
+    """One account on one venue, reached through a transport. Implements `liqctl.ports.Exchange`."""
+
+    def __init__(self, transport: Transport) -> None:
+        """Speak through the transport."""
+        self._transport = transport
+
+    @property
+    def base_url(self) -> str:
+        """Scheme and host of every request, as configured."""
+        return self._transport.base_url
+
+    @property
+    def usage(self) -> Usage:
+        """Requests sent so far and the venue's last word on its limits."""
+        return self._transport.usage
+
+    async def fetch_positions(
+        self, symbol: str | None = None, *, timeout_s: float
+    ) -> tuple[Position, ...]:
+        """Return the open positions (quantity not zero); never empty for want of an answer."""
+        rows = await self._request(Endpoint.POSITIONS, _only(symbol), timeout_s=timeout_s)
+        return wire.parse_positions(rows)
+
+    async def fetch_account_positions(self, *, timeout_s: float) -> tuple[Position, ...]:
+        """Return the open positions by the second, independent source (`v3/account`)."""
+        row = await self._request(Endpoint.ACCOUNT, {}, timeout_s=timeout_s)
+        return wire.parse_account_positions(row)
+
+    async def fetch_open_orders(
+        self, kind: OrderKind, symbol: str | None = None, *, timeout_s: float
+    ) -> tuple[OpenOrder, ...]:
+        """Return the open orders of one book; without a symbol, of the whole account."""
+        rows = await self._request(_OPEN_ORDERS[kind], _only(symbol), timeout_s=timeout_s)
+        return wire.parse_open_orders(kind, rows)
+
+    async def fetch_order(
+        self, symbol: str, client_order_id: str, *, timeout_s: float
+    ) -> OrderAnswer:
+        """Return one order of ours; an order the venue does not know raises kind DONE (-2013)."""
+        params = {"symbol": symbol, "origClientOrderId": client_order_id}
+        row = await self._request(Endpoint.ORDER, params, timeout_s=timeout_s)
+        return wire.parse_queried_order(row, symbol, client_order_id)
+
+    async def fetch_position_mode(self, *, timeout_s: float) -> PositionMode:
+        """Return the account's position mode, by accountConfig or else by positionSide/dual."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        try:
+            row = await self._request(Endpoint.ACCOUNT_CONFIG, {}, timeout_s=timeout_s)
+            return wire.parse_position_mode(row)
+        except VenueError as error:
+            if error.answer.kind in {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}:
+                raise
+        row = await self._request(Endpoint.POSITION_MODE, {}, timeout_s=until - loop.time())
+        return wire.parse_position_mode(row)
+
+    async def fetch_market_rules(self, *, timeout_s: float) -> Mapping[str, MarketRules]:
+        """Return the rules of every symbol. Large: megabytes on the real venue."""
+        row = await self._request(Endpoint.EXCHANGE_INFO, {}, timeout_s=timeout_s)
+        return wire.parse_market_rules(row)
+
+    async def fetch_mark_price(self, symbol: str, *, timeout_s: float) -> Decimal:
+        """Return the symbol's mark price."""
+        row = await self._request(Endpoint.MARK_PRICE, {"symbol": symbol}, timeout_s=timeout_s)
+        return wire.parse_mark_price(row)
+
+    async def sync_clock(self, *, timeout_s: float) -> float:
+        """Measure and apply the clock difference; return it in seconds, positive if we are ahead."""
+        return await self._transport.sync_clock(timeout_s=timeout_s)
+
+    async def submit_order(self, order: CloseOrder, *, timeout_s: float) -> OrderAnswer:
+        """Send one closing order. Refuses, before sending, an order that could open.
+
+        Raises:
+            InvariantError: the order could open a position; nothing was sent.
+        """
+        params = wire.close_order_params(order)
+        wire.check_reducing(params)
+        row = await self._request(Endpoint.SUBMIT_ORDER, params, timeout_s=timeout_s)
+        return wire.parse_order_answer(row, order)
+
+    async def submit_orders(
+        self, orders: Sequence[CloseOrder], *, timeout_s: float
+    ) -> tuple[OrderAnswer | VenueError, ...]:
+        """Send at most five closing orders in one request; one answer each, in request order.
+
+        Raises:
+            InvariantError: an order could open a position, or there are too many; nothing was sent.
+            VenueError: the request as a whole failed; unless it was refused, each order may stand.
+        """
+        if not orders:
+            return ()
+        invariant(len(orders) <= wire.BATCH_MAX, "more orders than fit into one batch")
+        batch = [wire.close_order_params(order) for order in orders]
+        for params in batch:
+            wire.check_reducing(params)
+        rows = await self._request(
+            Endpoint.SUBMIT_ORDERS, {"batchOrders": batch}, timeout_s=timeout_s
+        )
+        if not isinstance(rows, list) or len(rows) != len(orders):
+            raise VenueError(unreadable(200, "not one answer for each order of the batch"))
+        return tuple(_element(row, order) for row, order in zip(rows, orders, strict=True))
+
+    async def cancel_orders(self, symbol: str, *, timeout_s: float) -> None:
+        """Cancel every regular order of a symbol; the answer does not prove them gone."""
+        row = await self._request(Endpoint.CANCEL_ORDERS, {"symbol": symbol}, timeout_s=timeout_s)
+        wire.check_all_cancelled(row)
+
+    async def cancel_algo_orders(self, symbol: str, *, timeout_s: float) -> None:
+        """Cancel every conditional order of a symbol."""
+        row = await self._request(
+            Endpoint.CANCEL_ALGO_ORDERS, {"symbol": symbol}, timeout_s=timeout_s
+        )
+        wire.check_all_cancelled(row)
+
+    async def cancel_order(self, order: OpenOrder, *, timeout_s: float) -> None:
+        """Cancel one order of either book."""
+        match order.kind:
+            case OrderKind.REGULAR:
+                params = {"symbol": order.symbol, "orderId": order.order_id}
+                row = await self._request(Endpoint.CANCEL_ORDER, params, timeout_s=timeout_s)
+                wire.check_cancelled(row, order)
+            case OrderKind.ALGO:
+                params = {"algoId": order.order_id}
+                row = await self._request(Endpoint.CANCEL_ALGO_ORDER, params, timeout_s=timeout_s)
+                wire.check_all_cancelled(row)
+
+    async def warm_up(self, connections: int, *, timeout_s: float) -> None:
+        """Open connections by sending cheap requests at the same time; never raises."""
+        pings = (self._request(Endpoint.PING, {}, timeout_s=timeout_s) for _ in range(connections))
+        await asyncio.gather(*pings, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close connections at once; never raises."""
+        await self._transport.close()
+
+    async def _request(
+        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+    ) -> Any:
+        return await self._transport.request(endpoint, params, timeout_s=timeout_s)
+
+
+def _only(symbol: str | None) -> dict[str, str]:
+    return {} if symbol is None else {"symbol": symbol}
+
+
+def _element(row: Any, order: CloseOrder) -> OrderAnswer | VenueError:
+    """Return the answer, or the refusal, that stands at this order's place in a batch."""
+    refusal = element_refused(row) if isinstance(row, dict) else None
+    if refusal is not None:
+        return VenueError(refusal)
+    try:
+        return wire.parse_order_answer(row, order)
+    except VenueError as error:
+        return error

@@ -1,0 +1,315 @@
+"""Carries one request to Binance through ccxt: signed, bounded, to one host, never repeated.
+
+ccxt builds the URL, signs and sends; everything that decides is taken from it. Out of the box it
+returns an HTML page of HTTP 524 as a success, follows redirects with the key in the header, reads
+numbers as floats, names errors by the URL's prefix and waits seconds in its own throttle. Only its
+raw ("implicit") methods are called: the convenient ones load markets first, drop positions without
+an entry price, and ask the spot host. Facts: ccxt 4.5.90, read and run 2026-11-23.
+"""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+from urllib.parse import quote
+
+from liqctl.domain.answers import VenueAnswer, element_refused, not_sent, refused, unreadable
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import InvariantError, VenueError, invariant
+from liqctl.domain.secrets import Secret
+from liqctl.domain.venue import Environment
+from liqctl.exchange.failures import is_certificate_failure, translate_failure
+from liqctl.exchange.lean_import import load_exchange_class
+from liqctl.exchange.session import Flight, GuardedSession, current_flight, origin_of
+from liqctl.exchange.signing import Sign, is_private_key, make_signer
+from liqctl.ports import Usage
+
+BASE_URLS: Final = {
+    Environment.PRODUCTION: "https://fapi.binance.com",
+    Environment.TESTNET: "https://demo-fapi.binance.com",
+}
+KEY_INFORMATION_URL: Final = "https://api.binance.com"
+"""Binance tells the rights of a key on its spot host only; never asked while liquidating."""
+
+METHODS: Final[Mapping[Endpoint, str]] = {
+    Endpoint.PING: "fapiPublicGetPing",
+    Endpoint.TIME: "fapiPublicGetTime",
+    Endpoint.EXCHANGE_INFO: "fapiPublicGetExchangeInfo",
+    Endpoint.MARK_PRICE: "fapiPublicGetPremiumIndex",
+    Endpoint.POSITIONS: "fapiPrivateV3GetPositionRisk",
+    Endpoint.ACCOUNT: "fapiPrivateV3GetAccount",
+    Endpoint.ACCOUNT_CONFIG: "fapiPrivateGetAccountConfig",
+    Endpoint.POSITION_MODE: "fapiPrivateGetPositionSideDual",
+    Endpoint.OPEN_ORDERS: "fapiPrivateGetOpenOrders",
+    Endpoint.OPEN_ALGO_ORDERS: "fapiPrivateGetOpenAlgoOrders",
+    Endpoint.ORDER: "fapiPrivateGetOrder",
+    Endpoint.USER_TRADES: "fapiPrivateGetUserTrades",
+    Endpoint.SUBMIT_ORDER: "fapiPrivatePostOrder",
+    Endpoint.TEST_ORDER: "fapiPrivatePostOrderTest",
+    Endpoint.SUBMIT_ORDERS: "fapiPrivatePostBatchOrders",
+    Endpoint.CANCEL_ORDER: "fapiPrivateDeleteOrder",
+    Endpoint.CANCEL_ORDERS: "fapiPrivateDeleteAllOpenOrders",
+    Endpoint.CANCEL_ALGO_ORDER: "fapiPrivateDeleteAlgoOrder",
+    Endpoint.CANCEL_ALGO_ORDERS: "fapiPrivateDeleteAlgoOpenOrders",
+    Endpoint.ORDER_LIMITS: "fapiPrivateGetRateLimitOrder",
+    Endpoint.API_RESTRICTIONS: "sapiGetAccountApiRestrictions",
+}
+"""ccxt's implicit method for each endpoint."""
+
+_CALL_TIMEOUT_MAX_MS: Final = 60_000
+"""ccxt's own cap on a call; the caller's `timeout_s` always ends it earlier."""
+
+_TRIES_MAX: Final = 2
+"""A refused certificate is looked at once more with certifi's authorities; nothing has left then."""
+
+_USAGE_HEADERS: Final = {
+    "x-mbx-used-weight-1m": "weight_1m",
+    "x-mbx-order-count-10s": "orders_10s",
+    "x-mbx-order-count-1m": "orders_1m",
+}
+
+
+class CcxtTransport:
+    """One account on one venue, reached by HTTP. Implements `liqctl.ports.Transport`.
+
+    Args:
+        key: the API key; may be empty for the endpoints that need none.
+        secret: an HMAC secret, or an Ed25519 or RSA private key in PEM.
+        environment: which of Binance's hosts; `simulator` has none and needs `base_url`.
+        base_url: another scheme, host and path prefix for every request.
+        recv_window_ms: how old a request may be when it arrives.
+        proxy: URL of an HTTP proxy. The environment's proxy variables are never read.
+        user_agent: what the venue is told of the program.
+
+    Raises:
+        CredentialsError: the secret is a private key that cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: Secret,
+        secret: Secret,
+        environment: Environment,
+        base_url: str | None = None,
+        recv_window_ms: int = 5000,
+        proxy: str | None = None,
+        user_agent: str = "liqctl",
+    ) -> None:
+        base = base_url or BASE_URLS.get(environment)
+        invariant(base is not None, f"{environment} has no host of its own: base_url is needed")
+        self._base_url = str(base).rstrip("/")
+        self._counts: dict[str, int] = {}
+        sign = make_signer(secret)
+        logging.getLogger("ccxt").setLevel(logging.WARNING)  # its DEBUG lines hold the key
+        loaded = load_exchange_class(hmac_only=not is_private_key(secret))
+        self.import_mode, self.import_error = loaded.mode, loaded.error
+        asks_spot_host = environment is Environment.PRODUCTION and base_url is None
+        self._session = GuardedSession(
+            origin=origin_of(self._base_url),
+            read_origin=origin_of(KEY_INFORMATION_URL) if asks_spot_host else None,
+            proxy=proxy,
+        )
+        self._client: Any = _harden(loaded.cls, sign, self._note_usage)(
+            {
+                "apiKey": key.reveal().strip(),
+                "secret": _secret_mark(secret),
+                "session": self._session,
+                "enableRateLimit": False,
+                "timeout": _CALL_TIMEOUT_MAX_MS,
+                "timeout_on_exit": 0,
+                "userAgent": user_agent,
+                "enableLastHttpResponse": False,
+                "enableLastJsonResponse": False,
+                "enableLastResponseHeaders": False,
+                "options": {
+                    "recvWindow": recv_window_ms,
+                    "maxRetriesOnFailure": 0,
+                    "fetchCurrencies": False,
+                    "warnOnFetchOpenOrdersWithoutSymbol": False,
+                },
+            }
+        )
+        if environment is Environment.TESTNET:
+            self._client.enable_demo_trading(True)
+        self._direct_urls(keep_spot_host=asks_spot_host)
+
+    @property
+    def base_url(self) -> str:
+        """Scheme and host of every request."""
+        return self._base_url
+
+    @property
+    def usage(self) -> Usage:
+        """Requests sent so far and the venue's last word on its limits."""
+        return Usage(requests=self._session.requests, **self._counts)
+
+    async def request(
+        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+    ) -> Any:
+        """Send one request and return the decoded JSON object or array of a success.
+
+        Raises:
+            VenueError: the venue refused, did not answer in time, or cannot be understood.
+        """
+        # The error is raised here, outside every handler: so it carries no traceback and no
+        # context of the libraries, whose frames and texts hold the key and the signature.
+        answer = await self._send(endpoint, params, timeout_s=timeout_s)
+        if isinstance(answer, VenueAnswer):
+            raise VenueError(answer)
+        if isinstance(answer, InvariantError):
+            raise InvariantError(str(answer))
+        return answer
+
+    async def sync_clock(self, *, timeout_s: float) -> float:
+        """Measure and apply the clock difference; return it in seconds, positive if we are ahead.
+
+        difference = (our time before + our time after) / 2 - venue's time
+        """
+        before_ms = self._client.milliseconds()
+        row = await self.request(Endpoint.TIME, {}, timeout_s=timeout_s)
+        after_ms = self._client.milliseconds()
+        venue_ms = row.get("serverTime") if isinstance(row, dict) else None
+        if isinstance(venue_ms, bool) or not isinstance(venue_ms, int):
+            raise VenueError(unreadable(200, "no serverTime"))
+        difference_ms = (before_ms + after_ms) / 2 - venue_ms
+        self._client.options["timeDifference"] = round(difference_ms)
+        return difference_ms / 1000
+
+    async def close(self) -> None:
+        """Close connections at once; never raises."""
+        self._client.session = None
+        await self._session.close()
+
+    async def _send(
+        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+    ) -> Any:
+        from aiohttp import ClientError
+        from ccxt.base.errors import BaseError
+
+        host = origin_of(self._base_url)[1]
+        if timeout_s <= 0:
+            return not_sent(f"no time left to ask {host}")
+        method = getattr(self._client, METHODS[endpoint])
+        for _ in range(_TRIES_MAX):
+            flight = Flight()
+            current_flight.set(flight)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await method(_encodable(endpoint, params))
+            except VenueError as error:
+                return error.answer
+            except InvariantError as error:
+                return error
+            except (BaseError, ClientError, OSError, RuntimeError, ValueError) as error:
+                answer = translate_failure(error, host=host, sent=flight.sent)
+                if not (is_certificate_failure(error) and self._session.add_authorities()):
+                    break
+        return answer
+
+    def _direct_urls(self, *, keep_spot_host: bool) -> None:
+        """Point every futures URL of ccxt at our host, drop all others, and check the result."""
+        prefixes = ("fapiPublic", "fapiPrivate")
+        urls = {
+            name: re.sub(r"^https?://[^/]+", lambda _: self._base_url, url)
+            for name, url in self._client.urls["api"].items()
+            if name.startswith(prefixes)
+        }
+        for name, url in urls.items():
+            invariant(
+                url.startswith(f"{self._base_url}/fapi/v"), f"ccxt's {name} is not where it should be"
+            )
+        if keep_spot_host:
+            urls["sapi"] = self._client.urls["api"]["sapi"]
+        self._client.urls["api"] = urls
+
+    def _note_usage(self, headers: Mapping[str, str]) -> None:
+        for name, value in headers.items():
+            field = _USAGE_HEADERS.get(name.lower())
+            if field is not None and value.strip().isdigit():
+                self._counts[field] = int(value)
+
+
+def _secret_mark(secret: Secret) -> str:
+    """Return what ccxt is given for a secret: it only asks whether there is one and of what kind."""
+    if not secret:
+        return ""
+    return "PRIVATE KEY" if is_private_key(secret) else "HMAC"
+
+
+def _encodable(endpoint: Endpoint, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of the parameters that ccxt may change and encodes rightly.
+
+    ccxt sends the list of a batch without percent-encoding, so its texts are encoded here: a
+    symbol outside ASCII must be encoded before signing (Binance change log, 2025-10-09).
+    """
+    copy = dict(params)
+    if endpoint is Endpoint.SUBMIT_ORDERS:
+        copy["batchOrders"] = [
+            {name: quote(str(value), safe="") for name, value in element.items()}
+            for element in params["batchOrders"]
+        ]
+    return copy
+
+
+def _harden(base: type[Any], sign: Sign, note_usage: Any) -> type[Any]:
+    """Return a subclass of ccxt's exchange that leaves every decision to us."""
+
+    class Client(base):  # type: ignore[misc, valid-type]  # the base is loaded at run time
+        """ccxt's exchange with strict reading, our signatures and no memory of requests."""
+
+        last_request_headers = property(lambda _: None, lambda _, __: None)
+        last_request_url = property(lambda _: None, lambda _, __: None)
+        last_request_body = property(lambda _: None, lambda _, __: None)
+
+        def __del__(self) -> None:
+            """Leave quietly: ccxt would log advice here."""
+
+        def open(self, lazy: bool = False) -> None:
+            """Skip ccxt's own session and its third parse of the trusted authorities."""
+
+        def on_rest_response(self, *response: Any) -> str:
+            """Note the limits in the headers and return the body."""
+            note_usage(response[4])
+            return str(response[5])
+
+        def parse_json(self, http_response: str) -> Any:
+            """Return the decoded object or array with exact numbers, None for anything else."""
+            try:
+                decoded = json.loads(
+                    http_response, parse_float=Decimal, parse_constant=_refuse_constant
+                )
+            except (ValueError, RecursionError):
+                return None
+            return decoded if isinstance(decoded, dict | list) else None
+
+        def handle_errors(self, *response: Any) -> None:
+            """Raise unless the answer is a readable success."""
+            status, headers, body, decoded = (response[place] for place in (0, 4, 5, 6))
+            if not 200 <= status < 300:
+                raise VenueError(refused(status, headers, body))
+            if decoded is None:
+                raise VenueError(unreadable(status, "not JSON" if body else "empty"))
+            if isinstance(decoded, dict) and (answer := element_refused(decoded)):
+                raise VenueError(answer)
+
+        def hmac(self, request: bytes, *_: Any, **__: Any) -> str:
+            """Return the HMAC signature of a query."""
+            return sign(request)
+
+        def rsa(self, request: str, *_: Any, **__: Any) -> str:
+            """Return the signature of a query by a private key."""
+            return sign(request.encode())
+
+        def eddsa(self, request: bytes, *_: Any, **__: Any) -> str:
+            """Return the signature of a query by a private key."""
+            return sign(request)
+
+    return Client
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)

@@ -1,0 +1,234 @@
+"""Imports the one exchange class liqctl uses from ccxt, without the hundred others.
+
+`import ccxt.async_support` executes every exchange of the library: about a second. Here the two
+package `__init__` files are replaced by small parents that find submodules on disk, the names
+ccxt takes from `requests` (its synchronous client) are placeholders, and aiohttp's two default
+trust stores are opened lazily by directory instead of parsed. That is about 0.3 seconds.
+
+The trick is contained. Third-party placeholders leave `sys.modules` before this returns, so a
+later `import requests` gives the real library. Whatever goes wrong is undone and the ordinary
+import is used instead, with the reason kept in `Loaded.error`. `LIQCTL_PLAIN_IMPORT=1` asks for
+the ordinary import. Read in ccxt 4.5.90; the tests compare both ways on the installed version.
+"""
+
+import gc
+import importlib
+import os
+import ssl
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Literal, NoReturn
+
+PLAIN_IMPORT_VARIABLE: Final = "LIQCTL_PLAIN_IMPORT"
+
+_EXCHANGE_MODULE: Final = "ccxt.async_support.binanceusdm"
+_EXCHANGE_CLASS: Final = "binanceusdm"
+_PARENTS: Final = {"ccxt": "ccxt.base.exchange", "ccxt.async_support": "ccxt.async_support.base.exchange"}
+_REQUESTS_NAMES: Final = {
+    "requests": ("Session",),
+    "requests.utils": ("default_user_agent",),
+    "requests.exceptions": (
+        "HTTPError",
+        "Timeout",
+        "TooManyRedirects",
+        "RequestException",
+        "ConnectionError",
+    ),
+}
+_CRYPTOGRAPHY_MODULES: Final = (
+    "cryptography",
+    "cryptography.hazmat",
+    "cryptography.hazmat.primitives",
+    "cryptography.hazmat.primitives.asymmetric",
+    "cryptography.hazmat.primitives.asymmetric.utils",
+    "cryptography.hazmat.primitives.serialization",
+)
+_BLOCKED: Final = "aiohttp_fast_zlib"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The exchange class, how it was imported, and why not lean if that was tried and failed."""
+
+    cls: type[Any]
+    mode: Literal["lean", "plain"]
+    error: str | None = None
+
+
+def load_exchange_class(*, hmac_only: bool) -> Loaded:
+    """Return ccxt's `binanceusdm` class, imported as lean as can be.
+
+    Args:
+        hmac_only: the secret is no private key, so ccxt's use of `cryptography` is not needed.
+    """
+    if os.environ.get(PLAIN_IMPORT_VARIABLE) == "1" or "ccxt" in sys.modules:
+        return Loaded(cls=_import_class(), mode="lean" if _is_lean() else "plain")
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _load_lean(hmac_only=hmac_only)
+    finally:
+        gc.freeze()
+        if collecting:
+            gc.enable()
+
+
+def _load_lean(*, hmac_only: bool) -> Loaded:
+    before = set(sys.modules)
+    try:
+        with _placeholders(hmac_only=hmac_only), _lazy_trust_stores():
+            cls = _import_class()
+    except Exception as error:  # noqa: BLE001 - any difference at all means: import plainly
+        for name in set(sys.modules) - before:
+            if name == "ccxt" or name.startswith("ccxt."):
+                del sys.modules[name]
+        reason = f"{type(error).__name__}: {error}"
+        return Loaded(cls=_import_class(), mode="plain", error=reason)
+    return Loaded(cls=cls, mode="lean")
+
+
+def _import_class() -> type[Any]:
+    cls = getattr(importlib.import_module(_EXCHANGE_MODULE), _EXCHANGE_CLASS)
+    if not isinstance(cls, type):
+        message = f"{_EXCHANGE_MODULE}.{_EXCHANGE_CLASS} is no class"
+        raise ImportError(message)
+    return cls
+
+
+def _is_lean() -> bool:
+    return isinstance(sys.modules.get("ccxt"), _Parent)
+
+
+class _Parent(ModuleType):
+    """A package whose own `__init__` never ran: submodules are found, names are looked up late."""
+
+    def __init__(self, name: str, directory: Path, base_module: str) -> None:
+        super().__init__(name)
+        self.__path__ = [str(directory)]
+        self.__file__ = str(directory / "__init__.py")
+        self.__spec__ = ModuleSpec(name, None, origin=self.__file__, is_package=True)
+        self.__spec__.submodule_search_locations = self.__path__
+        self._base_module = base_module
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an error class, the base class, or the exchange module's class."""
+        if name == "__version__" or name == "Exchange":
+            return getattr(importlib.import_module(self._base_module), name)
+        if name.startswith("_"):
+            raise AttributeError(name)
+        errors = importlib.import_module("ccxt.base.errors")
+        if hasattr(errors, name):
+            return getattr(errors, name)
+        try:
+            module = importlib.import_module(f"{self.__name__}.{name}")
+        except ModuleNotFoundError as error:
+            raise AttributeError(name) from error
+        return getattr(module, name, module)
+
+
+class _Placeholder(ModuleType):
+    """A module that hands out placeholders for a closed list of names, or for any name."""
+
+    def __init__(self, name: str, names: tuple[str, ...] | None) -> None:
+        super().__init__(name)
+        self.__path__: list[str] = []
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a placeholder; a name that is not on the list fails the lean import."""
+        if name.startswith("__") or (self._names is not None and name not in self._names):
+            raise AttributeError(name)
+        return str if name == "default_user_agent" else _Anything()
+
+
+class _Anything:
+    """Stands for a class or a module that is named while importing and never used."""
+
+    def __getattr__(self, name: str) -> "_Anything":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Anything()
+
+    def __call__(self, *_: object, **__: object) -> NoReturn:
+        message = "left out by the lean import"
+        raise RuntimeError(message)
+
+
+@contextmanager
+def _placeholders(*, hmac_only: bool) -> Iterator[None]:
+    """Put placeholders where the real modules are not imported yet; take them away afterwards."""
+    spec = find_spec("ccxt")
+    if spec is None or not spec.submodule_search_locations:
+        message = "ccxt is not installed as a package"
+        raise ImportError(message)
+    root = Path(spec.submodule_search_locations[0])
+    parents = {
+        name: _Parent(name, root.joinpath(*name.split(".")[1:]), base)
+        for name, base in _PARENTS.items()
+    }
+    third_party: dict[str, ModuleType | None] = {}
+    if "requests" not in sys.modules:
+        third_party |= {name: _Placeholder(name, names) for name, names in _REQUESTS_NAMES.items()}
+    if hmac_only and "cryptography" not in sys.modules:
+        third_party |= {name: _Placeholder(name, None) for name in _CRYPTOGRAPHY_MODULES}
+    if _BLOCKED not in sys.modules:
+        third_party[_BLOCKED] = None
+    sys.modules.update(parents)
+    sys.modules.update(third_party)  # type: ignore[arg-type]  # None blocks an import
+    parents["ccxt"].async_support = parents["ccxt.async_support"]  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for name in third_party:
+            sys.modules.pop(name, None)
+
+
+@contextmanager
+def _lazy_trust_stores() -> Iterator[None]:
+    """Let default TLS contexts made meanwhile look certificates up by directory.
+
+    aiohttp makes two contexts while it is imported, and each parses the whole bundle (50 ms).
+    Looking up by hashed directory trusts the same authorities and costs nothing up front. Where
+    there is no such directory nothing is changed.
+    """
+    directory = hashed_directory()
+    if directory is None:
+        yield
+        return
+    original = ssl.SSLContext.load_default_certs
+
+    def load_default_certs(
+        context: ssl.SSLContext, purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH
+    ) -> None:
+        del purpose
+        context.load_verify_locations(capath=str(directory))
+
+    def set_default_verify_paths(context: ssl.SSLContext) -> None:
+        context.load_verify_locations(capath=str(directory))
+
+    ssl.SSLContext.load_default_certs = load_default_certs  # type: ignore[method-assign]
+    ssl.SSLContext.set_default_verify_paths = set_default_verify_paths  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ssl.SSLContext.load_default_certs = original  # type: ignore[method-assign]
+        del ssl.SSLContext.set_default_verify_paths
+
+
+def hashed_directory() -> Path | None:
+    """Return OpenSSL's directory of hashed certificates, None when unset, missing or not hashed."""
+    capath = ssl.get_default_verify_paths().capath
+    if capath is None or os.environ.get("SSL_CERT_FILE"):
+        return None
+    directory = Path(capath)
+    try:
+        hashed = any(entry.name.endswith(".0") for entry in os.scandir(directory))
+    except OSError:
+        return None
+    return directory if hashed else None
