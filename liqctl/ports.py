@@ -63,6 +63,9 @@ class Exchange(Protocol):
     async def fetch_position_mode(self, *, timeout_s: float) -> PositionMode:
         """Return the account's position mode."""
 
+    async def is_portfolio_margin(self, *, timeout_s: float) -> bool:
+        """Return whether the account is in portfolio margin, where this API shows nothing."""
+
     async def fetch_market_rules(self, *, timeout_s: float) -> Mapping[str, MarketRules]:
         """Return the rules of every symbol. Large: megabytes on the real venue."""
 

@@ -10,6 +10,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from liqctl.domain.answers import VenueAnswer
+
 T = TypeVar("T")
 
 
@@ -154,7 +156,7 @@ class Reading(Generic[T]):
 
     items: tuple[T, ...] = ()
     complete: bool = True
-    error: str | None = None
+    error: VenueAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,3 +173,16 @@ class Snapshot:
     def orders(self) -> tuple[OpenOrder, ...]:
         """Both books, regular orders first."""
         return self.regular_orders.items + self.algo_orders.items
+
+    @property
+    def is_any_read(self) -> bool:
+        """Whether at least one source was read in full."""
+        return (
+            self.positions.complete or self.regular_orders.complete or self.algo_orders.complete
+        )
+
+    @property
+    def errors(self) -> tuple[VenueAnswer, ...]:
+        """Why sources could not be read, positions first."""
+        sources = (self.positions.error, self.regular_orders.error, self.algo_orders.error)
+        return tuple(error for error in sources if error is not None)

@@ -70,6 +70,7 @@ class FailureCause(StrEnum):
     CREDENTIALS = "CREDENTIALS"
     CONFIGURATION = "CONFIGURATION"
     NOT_CONFIRMED = "NOT_CONFIRMED"
+    USAGE = "USAGE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,6 +308,8 @@ class LiquidationResult:
                 return ExitCode.CONFIGURATION
             case FailureCause.NOT_CONFIRMED:
                 return ExitCode.NOT_CONFIRMED
+            case FailureCause.USAGE:
+                return ExitCode.USAGE
             case FailureCause.CREDENTIALS if self.state is LiquidationState.FAILED:
                 return ExitCode.CREDENTIALS
             case _:

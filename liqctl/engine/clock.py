@@ -1,0 +1,11 @@
+"""The calendar clock. Elapsed time is never measured with it."""
+
+from datetime import UTC, datetime
+
+
+class SystemClock:
+    """`ports.WallClock` of the machine."""
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+        return datetime.now(UTC)

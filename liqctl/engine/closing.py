@@ -1,0 +1,391 @@
+"""Closes: each order is recorded, sent once, and its fate found out before the leg is touched again.
+
+An order that was proven not executed is sent again under a new id; one whose fate is unknown is
+looked up, and if the venue does not know it, the next position reading decides.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from liqctl.domain.account import Leg, PositionSide
+from liqctl.domain.amounts import plain
+from liqctl.domain.answers import AnswerKind, VenueAnswer, no_answer
+from liqctl.domain.commands import CloseOrder, OrderAnswer, OrderType
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import InvariantError, VenueError
+from liqctl.domain.events import AuditEventType
+from liqctl.domain.ids import make_client_order_id
+from liqctl.engine.cancelling import describe
+from liqctl.engine.gate import Gate, Halted
+from liqctl.engine.recorder import Recorder
+from liqctl.engine.state import RunState
+from liqctl.planning.ledger import after_answer, after_refusal, after_sent
+from liqctl.planning.plan import LegClose
+from liqctl.planning.policy import LiquidationConfig
+from liqctl.planning.retry import Adaptation, Decision, Reaction, decide, decide_expired
+from liqctl.ports import Exchange
+
+_LOOKUP_PATIENCE_S: Final = 1.0
+"""An order that arrived can be unknown to a query for 1 to 2 s; the position decides after."""
+
+_LOOKUP_FIRST_S: Final = 0.05
+_LOOKUP_DELAY_MAX_S: Final = 0.4
+_SENDS_PER_LEG_MAX: Final = 60
+_OVERLOADED: Final = -1008
+
+
+class Closer:
+    """Carries out the closes of a plan."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        gate: Gate,
+        state: RunState,
+        recorder: Recorder,
+        policy: LiquidationConfig,
+        rng: random.Random,
+    ) -> None:
+        """Close through the gate and note the answers in the state."""
+        self._exchange = exchange
+        self._gate = gate
+        self._state = state
+        self._recorder = recorder
+        self._policy = policy
+        self._rng = rng
+        self._order_no = 0
+
+    async def close_leg(self, close: LegClose) -> None:
+        """Send the parts of one leg in parallel; returns when the fate of each is as known as it gets."""
+        leg = close.position.leg
+        if not self._gate.may_write:
+            return
+        if self._state.legs[leg].attempts >= _SENDS_PER_LEG_MAX:
+            self._give_up(leg, None)
+            return
+        self._order_no += 1
+        number = self._order_no
+        orders = tuple(
+            self._make_order(close, part, number, part_no)
+            for part_no, part in enumerate(close.parts, start=1)
+        )
+        self._intend(leg, orders)
+        try:
+            await self._recorder.durable()
+            await asyncio.gather(*(self._place(leg, order) for order in orders))
+        except InvariantError as error:
+            self._give_up(leg, VenueAnswer(kind=AnswerKind.LEG_FATAL, message=str(error)))
+        finally:
+            self._state.wrote()
+            self._state.legs[leg] = replace(self._state.legs[leg], in_flight=False)
+
+    def _make_order(
+        self, close: LegClose, part: Decimal, number: int, part_no: int
+    ) -> CloseOrder:
+        return CloseOrder(
+            leg=close.order_leg,
+            side=close.side,
+            quantity=part,
+            client_order_id=make_client_order_id(
+                self._recorder.correlation_id, number, part_no=part_no
+            ),
+            type=close.type,
+            price=close.price,
+            reduce_only=close.order_leg.position_side is PositionSide.BOTH,
+        )
+
+    def _intend(self, leg: Leg, orders: Sequence[CloseOrder]) -> None:
+        """Record that the orders are about to be sent."""
+        record = after_sent(self._state.legs[leg], tuple(orders))
+        self._state.legs[leg] = record
+        for order in orders:
+            details: dict[str, object] = {
+                "symbol": order.leg.symbol,
+                "position_side": order.leg.position_side.value,
+                "side": order.side.value,
+                "type": order.type.value,
+                "quantity": plain(order.quantity),
+                "reduce_only": order.reduce_only,
+                "client_order_id": order.client_order_id,
+                "attempt": record.attempts,
+            }
+            if order.type is OrderType.LIMIT and order.price is not None:
+                details["price"] = plain(order.price)
+            self._recorder.event(AuditEventType.ORDER_SENT, details)
+
+    async def _place(self, leg: Leg, order: CloseOrder) -> None:
+        """Send the order, again under new ids while it is proven not executed."""
+        current: CloseOrder | None = order
+        while current is not None:
+            answer = await self._send(leg, current)
+            if answer is None:
+                return
+            current = await self._react(leg, current, answer)
+
+    async def _send(self, leg: Leg, order: CloseOrder) -> VenueAnswer | None:
+        """Send once; return the refusal, None when there is nothing to react to."""
+        try:
+            placed = await self._gate.write(
+                Endpoint.SUBMIT_ORDER,
+                lambda s: self._exchange.submit_order(order, timeout_s=s),
+                resync=False,
+            )
+        except Halted:
+            self._not_sent(leg, order)
+            return None
+        except VenueError as error:
+            return error.answer
+        except asyncio.CancelledError:
+            self._record_unknown(leg, order, no_answer("cut off before the venue answered"))
+            raise
+        self._placed(leg, order, placed)
+        if not placed.status.is_final:
+            await self._look_up(leg, order, once=False)
+        return None
+
+    async def _react(
+        self, leg: Leg, order: CloseOrder, answer: VenueAnswer
+    ) -> CloseOrder | None:
+        """Act on a refusal; return the order to send next in its place, None for none."""
+        if answer.kind is AnswerKind.UNKNOWN:
+            self._record_unknown(leg, order, answer)
+            once = answer.code == _OVERLOADED
+            found = await self._look_up(leg, order, once=once)
+            if found or not once:
+                return None
+            answer = replace(answer, kind=AnswerKind.TRANSIENT)
+        self._record_refusal(leg, order, answer)
+        record = self._state.legs[leg]
+        decision = decide(
+            answer,
+            repeats=record.repeats,
+            repeats_max=self._policy.max_retries,
+            adapted=record.adapted,
+            base_s=self._policy.retry_delay_seconds,
+            jitter=self._rng.uniform(-1, 1),
+        )
+        return await self._carry_out(leg, order, answer, decision)
+
+    async def _carry_out(
+        self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
+    ) -> CloseOrder | None:
+        now = asyncio.get_running_loop().time()
+        record = self._state.legs[leg]
+        if decision.counts:
+            record = replace(record, repeats=record.repeats + 1)
+        match decision.reaction:
+            case Reaction.GIVE_UP:
+                self._give_up(leg, answer)
+                return None
+            case Reaction.STOP_RUN:
+                self._gate.fatal = answer
+                self._give_up(leg, answer)
+                return None
+            case Reaction.PAUSE:
+                self._state.legs[leg] = replace(record, not_before=self._gate.paused_until)
+                return None
+            case Reaction.LOOK_UP:
+                return None
+            case Reaction.PLAN_AGAIN:
+                self._adapt(leg, order, decision, now)
+                self._schedule(leg, answer, decision)
+                return None
+            case Reaction.SYNC_CLOCK:
+                self._state.legs[leg] = record
+                await self._gate.sync_clock()
+            case Reaction.SEND_AGAIN:
+                self._state.legs[leg] = record
+        self._schedule(leg, answer, decision)
+        if now + decision.backoff_s >= self._gate.work_until:
+            return None
+        await asyncio.sleep(decision.backoff_s)
+        if not self._gate.may_write or self._state.legs[leg].attempts >= _SENDS_PER_LEG_MAX:
+            return None
+        self._order_no += 1
+        again = replace(
+            order,
+            client_order_id=make_client_order_id(
+                self._recorder.correlation_id, self._order_no, part_no=1
+            ),
+        )
+        self._intend(leg, (again,))
+        await self._recorder.durable()
+        return again
+
+    def _adapt(self, leg: Leg, order: CloseOrder, decision: Decision, now: float) -> None:
+        """Note how the leg's next order will differ, and when it may be sent."""
+        record = self._state.legs[leg]
+        adapted = record.adapted
+        part_max = record.part_max
+        if decision.adaptation is not None:
+            adapted |= {decision.adaptation}
+        if decision.adaptation is Adaptation.SPLIT:
+            part_max = order.quantity / 2
+        self._state.legs[leg] = replace(
+            record,
+            adapted=adapted,
+            part_max=part_max,
+            repeats=record.repeats + int(decision.counts),
+            not_before=now + decision.backoff_s,
+        )
+
+    def _schedule(self, leg: Leg, answer: VenueAnswer, decision: Decision) -> None:
+        self._state.retries += 1
+        self._recorder.event(
+            AuditEventType.RETRY_SCHEDULED,
+            {
+                "symbol": leg.symbol,
+                "position_side": leg.position_side.value,
+                "reaction": decision.reaction.value,
+                "adaptation": decision.adaptation.value if decision.adaptation else None,
+                "backoff_s": round(decision.backoff_s, 3),
+                "repeat": self._state.legs[leg].repeats,
+                "reason": answer.describe(),
+            },
+        )
+
+    def _give_up(self, leg: Leg, answer: VenueAnswer | None) -> None:
+        record = self._state.legs[leg]
+        self._state.legs[leg] = replace(record, given_up=True, error=answer or record.error)
+        details: dict[str, object] = {
+            "symbol": leg.symbol,
+            "position_side": leg.position_side.value,
+            "attempts": record.attempts,
+        }
+        if answer is not None:
+            details |= describe(answer)
+        self._recorder.event(AuditEventType.POSITION_FAILED, details)
+
+    async def _look_up(self, leg: Leg, order: CloseOrder, *, once: bool) -> bool:
+        """Ask what became of the order; return whether the venue knows it.
+
+        The venue may take a second or two to know an order that did arrive, so "no such order" is
+        asked again until the patience ends. What stays unknown is left to the position reading.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _LOOKUP_PATIENCE_S
+        delay_s = _LOOKUP_FIRST_S
+        while True:
+            known = False
+            try:
+                found = await self._gate.read(
+                    Endpoint.ORDER,
+                    lambda s: self._exchange.fetch_order(
+                        order.leg.symbol, order.client_order_id, timeout_s=s
+                    ),
+                    narrow=True,
+                )
+            except VenueError as error:
+                denied = error.answer.kind is AnswerKind.DONE
+            else:
+                denied = False
+                known = True
+                self._placed(leg, order, found)
+                if found.status.is_final:
+                    return True
+            if denied and once:
+                return False
+            if loop.time() + delay_s >= min(until, self._gate.deadline_at):
+                record = self._state.legs[leg]
+                self._state.legs[leg] = replace(
+                    record, lookup_failed=denied, unresolved_at=loop.time()
+                )
+                return known
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _LOOKUP_DELAY_MAX_S)
+
+    def _placed(self, leg: Leg, order: CloseOrder, answer: OrderAnswer) -> None:
+        """Note the venue's word on an order of ours, once for each thing it said."""
+        now = asyncio.get_running_loop().time()
+        self._state.wrote()
+        before = self._state.legs[leg]
+        record = after_answer(before, answer, now)
+        self._state.legs[leg] = record
+        if record.sent == before.sent:
+            return
+        self._recorder.event(
+            AuditEventType.ORDER_PLACED,
+            {
+                "symbol": order.leg.symbol,
+                "position_side": order.leg.position_side.value,
+                "client_order_id": order.client_order_id,
+                "order_id": answer.order_id,
+                "status": answer.status.value,
+                "quantity": plain(order.quantity),
+                "executed": plain(answer.executed),
+                "price": None if answer.average_price is None else plain(answer.average_price),
+            },
+        )
+        if answer.status.is_final and answer.executed < order.quantity:
+            self._expired(leg, order, answer, now)
+
+    def _expired(self, leg: Leg, order: CloseOrder, answer: OrderAnswer, now: float) -> None:
+        """Plan the rest of an order that the book could not fill."""
+        self._state.doubt = True
+        record = self._state.legs[leg]
+        decision = decide_expired(
+            executed=answer.executed > 0,
+            repeats=record.repeats,
+            repeats_max=self._policy.max_retries,
+            adapted=record.adapted,
+            base_s=self._policy.retry_delay_seconds,
+            jitter=self._rng.uniform(-1, 1),
+        )
+        reason = VenueAnswer(
+            kind=AnswerKind.TRANSIENT,
+            message=f"{order.type} order ended {answer.status} with {plain(answer.executed)} of "
+            f"{plain(order.quantity)} executed",
+        )
+        self._state.legs[leg] = replace(record, error=reason)
+        if decision.reaction is Reaction.GIVE_UP:
+            self._give_up(leg, reason)
+            return
+        self._adapt(leg, order, decision, now)
+        self._schedule(leg, reason, decision)
+
+    def _record_refusal(self, leg: Leg, order: CloseOrder, answer: VenueAnswer) -> None:
+        now = asyncio.get_running_loop().time()
+        self._state.wrote()
+        self._state.legs[leg] = after_refusal(
+            self._state.legs[leg], order.client_order_id, answer, now
+        )
+        self._recorder.event(
+            AuditEventType.ORDER_REJECTED, {**_identity(order), **describe(answer)}
+        )
+
+    def _record_unknown(self, leg: Leg, order: CloseOrder, answer: VenueAnswer) -> None:
+        now = asyncio.get_running_loop().time()
+        self._state.wrote()
+        self._state.doubt = True
+        self._state.legs[leg] = after_refusal(
+            self._state.legs[leg], order.client_order_id, answer, now
+        )
+        self._recorder.event(
+            AuditEventType.ORDER_UNKNOWN, {**_identity(order), **describe(answer)}
+        )
+
+    def _not_sent(self, leg: Leg, order: CloseOrder) -> None:
+        """Take back an intent that the gate did not let pass."""
+        record = self._state.legs[leg]
+        self._state.legs[leg] = replace(
+            record,
+            sent=tuple(o for o in record.sent if o.client_order_id != order.client_order_id),
+            unresolved=tuple(i for i in record.unresolved if i != order.client_order_id),
+            attempts=record.attempts - 1,
+        )
+        self._recorder.event(
+            AuditEventType.ORDER_REJECTED,
+            {**_identity(order), "message": "not sent: the run may send nothing more"},
+        )
+
+
+def _identity(order: CloseOrder) -> dict[str, object]:
+    return {
+        "symbol": order.leg.symbol,
+        "position_side": order.leg.position_side.value,
+        "client_order_id": order.client_order_id,
+    }

@@ -1,0 +1,169 @@
+"""The one door every request passes: deadline, pauses, stops, limits, the clock.
+
+It repeats nothing but a read or cancel that was refused for its timestamp, once, after setting the
+clock from the venue's.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from liqctl.domain.answers import AnswerKind, VenueAnswer, not_sent
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import VenueError
+from liqctl.planning.budget import RequestBudget
+from liqctl.ports import Exchange, WallClock
+
+T = TypeVar("T")
+Call = Callable[[float], Awaitable[T]]
+
+_CALL_SHARE: Final = 0.25
+_CALL_MIN_S: Final = 0.3
+_CALL_MAX_S: Final = 3.0
+_FIREWALL_PAUSE_S: Final = 1.0
+_BAN_PAUSE_S: Final = 60.0
+_RESERVE_SHARE: Final = 0.15
+_RESERVE_MAX_S: Final = 1.0
+_SYNC_REPEATS_MAX: Final = 3
+_CALL_MARGIN_S: Final = 0.02
+
+
+class Halted(Exception):  # noqa: N818 - a state, not an error
+    """The run may send nothing more: it is stopping, or its time is up."""
+
+
+class Gate:
+    """What one run may still send, and until when. Times are of the event loop's clock."""
+
+    def __init__(
+        self, exchange: Exchange, *, timeout_s: float, started_at: float, wall_clock: WallClock
+    ) -> None:
+        """Open the gate for a run that began at `started_at` and may take `timeout_s`."""
+        self.started_at = started_at
+        self.deadline_at = started_at + timeout_s
+        self.reserve_s = min(timeout_s * _RESERVE_SHARE, _RESERVE_MAX_S)
+        self.call_max_s = min(max(timeout_s * _CALL_SHARE, _CALL_MIN_S), _CALL_MAX_S)
+        self.fatal: VenueAnswer | None = None
+        self.pause: VenueAnswer | None = None
+        self.paused_until = 0.0
+        self.is_closed = False
+        self.rtt_s = 0.1
+        self._exchange = exchange
+        self._wall_clock = wall_clock
+        self._budget = RequestBudget()
+        self._sync: asyncio.Task[float] | None = None
+        self._syncs = 0
+
+    @property
+    def work_until(self) -> float:
+        """When the last write may start: what follows is reserved for the last reading."""
+        return self.deadline_at - self.reserve_s
+
+    def remaining_s(self) -> float:
+        """Return the seconds left until the deadline, never negative."""
+        return max(self.deadline_at - asyncio.get_running_loop().time(), 0.0)
+
+    def close(self) -> None:
+        """Let no further write pass; readings still do."""
+        self.is_closed = True
+
+    @property
+    def may_write(self) -> bool:
+        """Whether a write could still pass."""
+        now = asyncio.get_running_loop().time()
+        return not self.is_closed and self.fatal is None and now < self.work_until
+
+    async def read(self, endpoint: Endpoint, call: Call[T], *, narrow: bool = False) -> T:
+        """Pass a reading, waiting for a pause or the weight limit to end."""
+        return await self._pass(endpoint, call, until=self.deadline_at, narrow=narrow, resync=True)
+
+    async def write(self, endpoint: Endpoint, call: Call[T], *, resync: bool) -> T:
+        """Pass a write. Raises Halted when none may leave any more."""
+        if not self.may_write:
+            raise Halted
+        return await self._pass(endpoint, call, until=self.work_until, narrow=True, resync=resync)
+
+    async def _pass(
+        self, endpoint: Endpoint, call: Call[T], *, until: float, narrow: bool, resync: bool
+    ) -> T:
+        await self._wait_turn(endpoint, until=until, narrow=narrow)
+        try:
+            return await self._call(call)
+        except VenueError as error:
+            if error.answer.code != -1021 or not resync:
+                raise
+            await self.sync_clock()
+        await self._wait_turn(endpoint, until=until, narrow=narrow)
+        return await self._call(call)
+
+    async def _wait_turn(self, endpoint: Endpoint, *, until: float, narrow: bool) -> None:
+        """Wait out a pause and the venue's limits; raise when that would outlast `until`."""
+        loop = asyncio.get_running_loop()
+        is_write = endpoint.value.is_write
+        while True:
+            now = loop.time()
+            delay_s = self._budget.delay_s(endpoint.value, now, narrow=narrow)
+            ready_at = max(now + delay_s, self.paused_until)
+            if ready_at >= until:
+                if is_write:
+                    raise Halted
+                message = "no reading left before the deadline"
+                if self.pause is not None:
+                    message = self.pause.message
+                raise VenueError(not_sent(message))
+            if ready_at <= now:
+                self._budget.spend(endpoint.value, now, narrow=narrow)
+                return
+            await asyncio.sleep(ready_at - now)
+            if is_write and not self.may_write:
+                raise Halted
+
+    async def _call(self, call: Call[T]) -> T:
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        timeout_s = min(self.call_max_s, self.remaining_s() - _CALL_MARGIN_S)
+        if timeout_s <= 0:
+            raise VenueError(not_sent("the deadline left no time for a request"))
+        try:
+            result = await call(timeout_s)
+        except VenueError as error:
+            self._note(error.answer, loop.time())
+            raise
+        finally:
+            usage = self._exchange.usage
+            self._budget.observe(
+                weight_1m=usage.weight_1m,
+                orders_10s=usage.orders_10s,
+                orders_1m=usage.orders_1m,
+                now=loop.time(),
+            )
+        self.rtt_s = 0.7 * self.rtt_s + 0.3 * (loop.time() - began_at)
+        return result
+
+    def _note(self, answer: VenueAnswer, now: float) -> None:
+        if answer.kind is not AnswerKind.PAUSE:
+            return
+        self.pause = answer
+        wait_s = _FIREWALL_PAUSE_S if answer.status == 403 else _BAN_PAUSE_S
+        if answer.retry_after_s is not None:
+            wait_s = answer.retry_after_s
+        if answer.banned_until_ms is not None:
+            wait_s = answer.banned_until_ms / 1000 - self._wall_clock.now().timestamp()
+        self.paused_until = max(self.paused_until, now + max(wait_s, 0.0))
+
+    @property
+    def outlasts_deadline(self) -> bool:
+        """Whether a pause forbids every request until the deadline."""
+        return self.paused_until >= self.deadline_at
+
+    async def sync_clock(self) -> None:
+        """Set the clock from the venue's; concurrent callers share one measurement."""
+        if self._sync is None or self._sync.done():
+            if self._syncs >= _SYNC_REPEATS_MAX:
+                return
+            self._syncs += 1
+            self._sync = asyncio.create_task(self._exchange.sync_clock(timeout_s=self.call_max_s))
+        try:
+            await asyncio.shield(self._sync)
+        except VenueError as error:
+            self._note(error.answer, asyncio.get_running_loop().time())

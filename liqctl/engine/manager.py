@@ -1,0 +1,411 @@
+"""The liquidation as one call: start record, run, result, end record.
+
+Whatever happens in between, a run that was started ends with exactly one end record and a result.
+"""
+
+import asyncio
+import random
+import secrets as token_source
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from liqctl.domain.answers import AnswerKind
+from liqctl.domain.events import AuditEventType
+from liqctl.domain.ids import make_correlation_id
+from liqctl.domain.result import (
+    ALREADY_IN_PROGRESS,
+    FailureCause,
+    LiquidationResult,
+    LiquidationState,
+    PositionState,
+    rfc3339,
+)
+from liqctl.engine.actor import describe_actor
+from liqctl.engine.clock import SystemClock
+from liqctl.engine.gate import Gate
+from liqctl.engine.recorder import Recorder
+from liqctl.engine.run import Ending, Run
+from liqctl.planning.explain import (
+    explain_kept,
+    explain_orders,
+    explain_positions,
+    explain_refusal,
+    explain_strangers,
+)
+from liqctl.planning.outcome import (
+    end_state,
+    open_legs,
+    report_order,
+    report_position,
+    residual_of,
+)
+from liqctl.planning.policy import LiquidationConfig
+from liqctl.ports import EventSink, Exchange, WallClock
+
+_END_EVENT: Final = {
+    LiquidationState.COMPLETED: AuditEventType.LIQUIDATION_COMPLETE,
+    LiquidationState.PARTIAL: AuditEventType.LIQUIDATION_PARTIAL,
+    LiquidationState.FAILED: AuditEventType.LIQUIDATION_FAILED,
+}
+
+
+class Lock(Protocol):
+    """Keeps a second process off the same account while a run works."""
+
+    def acquire(self, correlation_id: str, started_at: datetime, timeout_s: float) -> str | None:
+        """Take the lock; return None, or who holds it, in words."""
+
+    def release(self) -> None:
+        """Give the lock back; never raises."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what the operator should know of how the lock was taken."""
+
+
+@dataclass(slots=True)
+class _Current:
+    """The run under way, for whoever has to end it from outside the loop."""
+
+    run: Run
+    gate: Gate
+    recorder: Recorder
+    correlation_id: str
+    started_at: datetime
+    began_at: float
+    requests_before: int
+
+
+class LiquidationManager:
+    """Liquidates one account, one run at a time."""
+
+    def __init__(
+        self,
+        *,
+        config: LiquidationConfig,
+        exchange: Exchange,
+        audit_logger: EventSink,
+        environment: str = "",
+        identity: Mapping[str, object] | None = None,
+        lock: Lock | None = None,
+        wall_clock: WallClock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Prepare a manager; nothing is sent before `execute_liquidation`.
+
+        Args:
+            config: what a run may do, and for how long.
+            exchange: the account on its venue.
+            audit_logger: where events go.
+            environment: the name shown in results.
+            identity: what the start record says besides who runs the process (base URL, key
+                fingerprint, version). Never a key.
+            lock: keeps other processes off the account; None within one process only.
+            wall_clock: calendar time; the machine's own by default.
+            rng: jitter of the backoff.
+        """
+        self._config = config
+        self._exchange = exchange
+        self._sink = audit_logger
+        self._environment = environment
+        self._identity = dict(identity or {})
+        self._lock = lock
+        self._wall_clock = wall_clock or SystemClock()
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not cryptography
+        self._state = LiquidationState.IDLE
+        self._current: _Current | None = None
+        self._ended = threading.Lock()
+        self._results: list[LiquidationResult] = []
+
+    @property
+    def state(self) -> LiquidationState:
+        """IDLE, IN_PROGRESS, or how the last run ended."""
+        return self._state
+
+    def get_metrics(self) -> dict[str, object]:
+        """Return the counts of this manager's runs, under the keys of `status`' metrics."""
+        last = self._results[-1] if self._results else None
+        ends = [result.state for result in self._results]
+        return {
+            "execution_count": len(ends),
+            "completed": ends.count(LiquidationState.COMPLETED),
+            "partial": ends.count(LiquidationState.PARTIAL),
+            "failed": ends.count(LiquidationState.FAILED),
+            "skipped": ends.count(LiquidationState.SKIPPED),
+            "abandoned": 0,
+            "last_execution_time": rfc3339(last.started_at) if last else None,
+            "last_state": last.state.value if last else None,
+            "last_positions_closed": last.positions_closed if last else None,
+            "last_orders_cancelled": last.orders_cancelled if last else None,
+            "last_duration_seconds": last.duration_seconds if last else None,
+        }
+
+    def interrupt(self) -> None:
+        """Let the run send nothing new, read once more and end; without a run, nothing happens."""
+        if self._current is not None:
+            self._current.run.interrupt()
+
+    async def execute_liquidation(
+        self, *, reason: str = "", correlation_id: str | None = None
+    ) -> LiquidationResult:
+        """Cancel and close what is in scope, prove it, and return how it ended.
+
+        Args:
+            reason: why, in the operator's words; stands in the start record.
+            correlation_id: 1 to 64 letters, digits, `_`, `-`; generated when None.
+
+        Returns:
+            The result; also when another run is in progress (FAILED), when the configuration
+            forbids it (SKIPPED) and when nothing could be reached (FAILED).
+        """
+        started_at = self._wall_clock.now()
+        correlation_id = correlation_id or make_correlation_id(
+            started_at, token_source.token_hex(3)
+        )
+        recorder = Recorder(self._sink, correlation_id)
+        if self._state is LiquidationState.IN_PROGRESS:
+            return self._blocked(recorder, started_at, "a run of this process")
+        if not self._config.emergency_liquidation:
+            return self._skipped(recorder, started_at)
+        self._state = LiquidationState.IN_PROGRESS
+        if self._lock is not None:
+            holder = self._lock.acquire(correlation_id, started_at, self._config.timeout_seconds)
+            if holder is not None:
+                self._state = LiquidationState.IDLE
+                return self._blocked(recorder, started_at, holder)
+        try:
+            result = await self._execute(recorder, started_at, reason)
+        finally:
+            self._current = None
+            if self._lock is not None:
+                self._lock.release()
+        self._state = result.state
+        self._results.append(result)
+        return result
+
+    async def _execute(
+        self, recorder: Recorder, started_at: datetime, reason: str
+    ) -> LiquidationResult:
+        loop = asyncio.get_running_loop()
+        gate = Gate(
+            self._exchange,
+            timeout_s=self._config.timeout_seconds,
+            started_at=loop.time(),
+            wall_clock=self._wall_clock,
+        )
+        run = Run(
+            exchange=self._exchange,
+            gate=gate,
+            recorder=recorder,
+            policy=self._config,
+            rng=self._rng,
+        )
+        current = _Current(
+            run=run,
+            gate=gate,
+            recorder=recorder,
+            correlation_id=recorder.correlation_id,
+            started_at=started_at,
+            began_at=loop.time(),
+            requests_before=self._exchange.usage.requests,
+        )
+        self._current = current
+        self._record_start(recorder, reason)
+        ending = Ending.DEADLINE
+        try:
+            ending = await run.converge()
+            await run.settle_prices()
+        finally:
+            result = self._end(current, ending, duration_s=loop.time() - current.began_at)
+        await recorder.durable()
+        return replace(result, audit_complete=recorder.complete, audit_head=recorder.head)
+
+    def expire(self, duration_s: float) -> LiquidationResult | None:
+        """End the run from another thread because its loop did not; return what is known.
+
+        None when no run is under way or it has just ended by itself.
+        """
+        current = self._current
+        if current is None or not self._ended.acquire(blocking=False):
+            return None
+        result = self._make_result(current, Ending.DEADLINE, duration_s)
+        self._record_end(current.recorder, result)
+        return replace(
+            result,
+            audit_complete=current.recorder.complete,
+            audit_head=current.recorder.head,
+        )
+
+    def _end(self, current: _Current, ending: Ending, *, duration_s: float) -> LiquidationResult:
+        result = self._make_result(current, ending, duration_s)
+        if self._ended.acquire(blocking=False):
+            try:
+                self._record_end(current.recorder, result)
+            finally:
+                self._current = None
+                self._ended.release()
+        return result
+
+    def _record_start(self, recorder: Recorder, reason: str) -> None:
+        recorder.event(
+            AuditEventType.LIQUIDATION_START,
+            {
+                **describe_actor(),
+                **self._identity,
+                "reason": reason,
+                "timeout_seconds": self._config.timeout_seconds,
+                "config": asdict(self._config),
+            },
+        )
+        for note in self._lock.notes() if self._lock else ():
+            recorder.event(AuditEventType.RETRY_SCHEDULED, {"reason": note})
+
+    def _record_end(self, recorder: Recorder, result: LiquidationResult) -> None:
+        for position in result.positions:
+            if position.state in {PositionState.PARTIAL, PositionState.UNKNOWN}:
+                recorder.event(AuditEventType.POSITION_FAILED, position.as_json())
+        recorder.event(
+            _END_EVENT[result.state],
+            {
+                "state": result.state.value,
+                "verified_flat": result.verified_flat,
+                "deadline_exceeded": result.deadline_exceeded,
+                "error_message": result.error_message,
+                "positions_found": len(result.positions),
+                "positions_closed": result.positions_closed,
+                "positions_failed": result.positions_failed,
+                "orders_found": len(result.orders),
+                "orders_cancelled": result.orders_cancelled,
+                "orders_failed": result.orders_failed,
+                "duration_seconds": round(result.duration_seconds, 6),
+                "requests": result.requests,
+                "retries": result.retries,
+                "time_spent_s": {k: round(v, 4) for k, v in result.time_spent_s.items()},
+                "notes": list(result.notes),
+                "exit_code": int(result.exit_code()),
+            },
+        )
+
+    def _make_result(
+        self, current: _Current, ending: Ending, duration_s: float
+    ) -> LiquidationResult:
+        """Return the result as the run's records have it now."""
+        run, state = current.run, current.run.state
+        verified_flat = ending is Ending.FLAT
+        still_open = open_legs(dict(state.legs))
+        positions = tuple(
+            report_position(record, self._config, run.prices)
+            for record in sorted(
+                list(state.legs.values()), key=lambda r: (-r.first.notional, r.leg)
+            )
+        )
+        orders = tuple(
+            report_order(record, self._config, leg_open=record.order.leg in still_open)
+            for record in list(state.orders.values())
+        )
+        reopened = sorted(r.leg.symbol for r in list(state.legs.values()) if r.reopened)
+        strangers = explain_strangers(list(state.strangers), reopened)
+        reasons = self._reasons(current, ending, [explain_positions(positions), explain_orders(orders)])
+        notes = [strangers] if strangers else []
+        notes += explain_kept(orders)
+        return LiquidationResult(
+            correlation_id=current.correlation_id,
+            environment=self._environment,
+            state=end_state(verified_flat=verified_flat, positions=positions, orders=orders),
+            error_message=None if verified_flat else "; ".join(reasons),
+            verified_flat=verified_flat,
+            deadline_exceeded=ending is Ending.DEADLINE,
+            started_at=current.started_at,
+            finished_at=self._wall_clock.now(),
+            duration_seconds=duration_s,
+            timeout_seconds=self._config.timeout_seconds,
+            positions=positions,
+            orders=orders,
+            residual=residual_of(state.verdict, readable=state.has_read),
+            requests=self._exchange.usage.requests - current.requests_before,
+            retries=state.retries,
+            audit_complete=current.recorder.complete,
+            audit_head=current.recorder.head,
+            cause=self._cause(run, ending),
+            notes=tuple(notes),
+            time_spent_s=asdict(run.spent),
+        )
+
+    def _cause(self, run: Run, ending: Ending) -> FailureCause:
+        refusal = run.refusal()
+        if ending is Ending.UNKNOWN_SYMBOL:
+            return FailureCause.USAGE
+        if refusal is not None and refusal.kind is AnswerKind.RUN_FATAL:
+            return FailureCause.CREDENTIALS
+        return FailureCause.NONE
+
+    def _reasons(
+        self, current: _Current, ending: Ending, open_things: list[str | None]
+    ) -> list[str]:
+        """Return why the account is not proven flat, most telling first."""
+        run = current.run
+        reasons: list[str] = []
+        refusal = run.refusal()
+        if refusal is not None:
+            reasons.append(explain_refusal(refusal))
+        if run.unknown_symbols:
+            reasons.append(f"the venue does not know {', '.join(run.unknown_symbols)}")
+        if run.is_portfolio_margin:
+            reasons.append(
+                "this account is in portfolio margin: its positions do not show here and nothing "
+                "was closed; close them on the web page or through the portfolio margin API"
+            )
+        if ending is Ending.DEADLINE:
+            reasons.append(f"the deadline of {self._config.timeout_seconds:g} s was reached")
+        if ending is Ending.INTERRUPTED:
+            reasons.append("interrupted before it was done")
+        if refusal is None and run.unread is not None:
+            reasons.append(run.unread)
+        reasons += [thing for thing in open_things if thing]
+        return reasons or ["the account could not be proven flat"]
+
+    def _blocked(
+        self, recorder: Recorder, started_at: datetime, holder: str
+    ) -> LiquidationResult:
+        recorder.event(AuditEventType.LIQUIDATION_BLOCKED, {**describe_actor(), "holder": holder})
+        return self._without_run(
+            recorder,
+            started_at,
+            state=LiquidationState.FAILED,
+            error_message=ALREADY_IN_PROGRESS,
+            cause=FailureCause.BLOCKED,
+            notes=(f"held by {holder}",),
+        )
+
+    def _skipped(self, recorder: Recorder, started_at: datetime) -> LiquidationResult:
+        recorder.event(
+            AuditEventType.LIQUIDATION_SKIPPED,
+            {**describe_actor(), "reason": "emergency_liquidation is false"},
+        )
+        result = self._without_run(
+            recorder,
+            started_at,
+            state=LiquidationState.SKIPPED,
+            error_message="emergency_liquidation is false: nothing was read, cancelled or closed",
+        )
+        self._state = result.state
+        self._results.append(result)
+        return result
+
+    def _without_run(
+        self, recorder: Recorder, started_at: datetime, **fields: Any
+    ) -> LiquidationResult:
+        finished_at = self._wall_clock.now()
+        return LiquidationResult(
+            correlation_id=recorder.correlation_id,
+            environment=self._environment,
+            started_at=started_at,
+            finished_at=finished_at,
+            duration_seconds=(finished_at - started_at).total_seconds(),
+            timeout_seconds=self._config.timeout_seconds,
+            audit_complete=recorder.complete,
+            audit_head=recorder.head,
+            **fields,
+        )

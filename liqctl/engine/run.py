@@ -1,0 +1,459 @@
+"""One liquidation: rounds of reading, planning, sending and reading again, until proven flat.
+
+A round never waits for a straggler: what is still under way when the patience ends keeps its leg
+out of the next plan, and nothing else. Flat is believed only from a reading that began after the
+last answer, and from two in a row once anything was unknown, partial or contradictory.
+"""
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+from liqctl.domain.account import MarketRules, PositionMode, Snapshot
+from liqctl.domain.amounts import plain
+from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import VenueError
+from liqctl.domain.events import AuditEventType
+from liqctl.engine.cancelling import Canceller
+from liqctl.engine.closing import Closer
+from liqctl.engine.gate import Gate
+from liqctl.engine.inspection import find_portfolio_margin, find_unknown_symbols
+from liqctl.engine.reading import Reader
+from liqctl.engine.recorder import Recorder
+from liqctl.engine.state import RunState
+from liqctl.planning.plan import Memory, Plan, SymbolPlan, make_plan
+from liqctl.planning.policy import LiquidationConfig
+from liqctl.planning.retry import Adaptation
+from liqctl.planning.verify import Verdict
+from liqctl.ports import Exchange
+
+ROUNDS_MAX: Final = 400
+WARM_CONNECTIONS: Final = 6
+_PATIENCE_MIN_S: Final = 0.4
+_CANCEL_PATIENCE_MIN_S: Final = 0.3
+_PATIENCE_SHARE: Final = 0.25
+_ROUND_TRIPS: Final = 4
+_REREAD_MIN_S: Final = 0.05
+_REREAD_MAX_S: Final = 0.8
+_LISTED_MAX: Final = 50
+_PRICED_ORDERS_MAX: Final = 20
+
+
+class Ending(StrEnum):
+    """Why the rounds ended."""
+
+    FLAT = "FLAT"
+    NOTHING_LEFT_TO_TRY = "NOTHING_LEFT_TO_TRY"
+    DEADLINE = "DEADLINE"
+    STOPPED = "STOPPED"
+    INTERRUPTED = "INTERRUPTED"
+    UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
+
+
+@dataclass(slots=True)
+class TimeSpent:
+    """Seconds the run waited, by what it waited for."""
+
+    reading: float = 0.0
+    cancelling: float = 0.0
+    closing: float = 0.0
+    waiting: float = 0.0
+
+
+class Run:
+    """The rounds of one liquidation."""
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        gate: Gate,
+        recorder: Recorder,
+        policy: LiquidationConfig,
+        rng: random.Random,
+    ) -> None:
+        """Prepare a run; nothing is sent before `converge`."""
+        self.state = RunState(policy, recorder)
+        self.spent = TimeSpent()
+        self.prices: dict[str, Decimal] = {}
+        self.unknown_symbols: tuple[str, ...] = ()
+        self.is_portfolio_margin = False
+        self._exchange = exchange
+        self._gate = gate
+        self._recorder = recorder
+        self._policy = policy
+        self._reader = Reader(exchange, gate, policy)
+        self._canceller = Canceller(exchange, gate, self.state, recorder, policy, rng)
+        self._closer = Closer(exchange, gate, self.state, recorder, policy, rng)
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._rules: dict[str, MarketRules] = {}
+        self._marks: dict[str, Decimal] = {}
+        self._mode: PositionMode | None = None
+        self._swept: set[str] = set()
+        self._helpers: dict[str, asyncio.Task[None]] = {}
+        self._interrupted = asyncio.Event()
+        self._rounds = 0
+        self._snapshot: Snapshot | None = None
+
+    def interrupt(self) -> None:
+        """Send nothing new; take one last reading and end."""
+        self._gate.close()
+        self._interrupted.set()
+
+    async def converge(self) -> Ending:
+        """Work until the account is proven flat or the time for writes is up; then read once more."""
+        warm_up = self._spawn("warm-up", self._warm_up())
+        try:
+            async with asyncio.timeout_at(self._gate.work_until):
+                ending = await self._rounds_until_done()
+        except TimeoutError:
+            ending = Ending.DEADLINE
+        warm_up.cancel()
+        if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL}:
+            return ending
+        await self._cut_off()
+        return await self._last_reading(ending)
+
+    async def _rounds_until_done(self) -> Ending:
+        clean = 0
+        reread_s = _REREAD_MIN_S
+        while self._rounds < ROUNDS_MAX:
+            if self._interrupted.is_set():
+                return Ending.INTERRUPTED
+            snapshot = await self._read()
+            verdict = self.state.absorb(snapshot)
+            if self._rounds == 1 and await self._is_misdirected(snapshot):
+                return Ending.UNKNOWN_SYMBOL if self.unknown_symbols else Ending.STOPPED
+            if self._is_fatal(snapshot):
+                return Ending.STOPPED
+            if verdict.is_flat and self.state.is_settled(snapshot) and not self._tasks:
+                clean += 1
+                if self._is_proven(clean, verdict):
+                    return Ending.FLAT
+                continue
+            clean = 0
+            plan = make_plan(snapshot, self._memory(), self._policy)
+            self._fetch_what_is_wanted(plan)
+            launched = self._launch(plan)
+            if launched:
+                reread_s = _REREAD_MIN_S
+            if self._is_hopeless(plan, verdict):
+                return Ending.NOTHING_LEFT_TO_TRY
+            await self._wait(plan, reread_s, launched=launched)
+            if not launched:
+                reread_s = min(reread_s * 2, _REREAD_MAX_S)
+        return Ending.NOTHING_LEFT_TO_TRY
+
+    async def _read(self) -> Snapshot:
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        self._rounds += 1
+        known = {leg.symbol for leg in self.state.legs}
+        known |= {key[0] for key in self.state.orders} | set(self._policy.symbols)
+        if any(record.executed for record in self.state.legs.values()):
+            self._spawn("prices", self._fetch_prices())
+        snapshot = await self._reader.snapshot(known)
+        self._snapshot = snapshot
+        self.spent.reading += loop.time() - began_at
+        self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, self._describe(snapshot))
+        return snapshot
+
+    def _describe(self, snapshot: Snapshot) -> dict[str, Any]:
+        positions = snapshot.positions.items
+        failures = {
+            name: reading.error.describe()
+            for name, reading in (
+                ("positions", snapshot.positions),
+                ("regular_orders", snapshot.regular_orders),
+                ("algo_orders", snapshot.algo_orders),
+            )
+            if reading.error is not None
+        }
+        details: dict[str, Any] = {
+            "round": self._rounds,
+            "positions": len(positions) if snapshot.positions.complete else None,
+            "regular_orders": _count(snapshot.regular_orders.items, snapshot.regular_orders.complete),
+            "algo_orders": _count(snapshot.algo_orders.items, snapshot.algo_orders.complete),
+            "notional": plain(sum((p.notional for p in positions), Decimal(0))),
+            "reading_s": round(snapshot.finished_at - snapshot.started_at, 4),
+        }
+        if failures:
+            details["unread"] = failures
+        if positions:
+            worst = sorted(positions, key=lambda p: -p.notional)[:_LISTED_MAX]
+            details["open"] = [
+                f"{p.symbol} {p.leg.position_side.value} {plain(p.quantity)}" for p in worst
+            ]
+        return details
+
+    async def _is_misdirected(self, snapshot: Snapshot) -> bool:
+        """Whether the first reading shows that this is not the account or symbol that was meant."""
+        empty = not (snapshot.positions.items or snapshot.orders)
+        readable = snapshot.positions.complete and snapshot.regular_orders.complete
+        if self._policy.symbols:
+            self.unknown_symbols = await find_unknown_symbols(
+                self._exchange, self._gate, self._policy, snapshot
+            )
+            return bool(self.unknown_symbols)
+        if empty and readable:
+            self.is_portfolio_margin = await find_portfolio_margin(self._exchange, self._gate)
+        return self.is_portfolio_margin
+
+    def _is_fatal(self, snapshot: Snapshot) -> bool:
+        """Whether the key is refused: by the gate's word, or because no list could be read for it."""
+        errors = snapshot.errors
+        refused = [error for error in errors if error.kind is AnswerKind.RUN_FATAL]
+        if refused and len(refused) == len(errors) and not self.state.has_read:
+            self._gate.fatal = refused[0]
+        return self._gate.fatal is not None or self._gate.outlasts_deadline
+
+    def _is_proven(self, clean: int, verdict: Verdict) -> bool:
+        if clean < (2 if self.state.doubt else 1):
+            return False
+        self._recorder.event(
+            AuditEventType.VERIFIED,
+            {"flat": True, "readings_in_a_row": clean, "kept": len(verdict.kept)},
+        )
+        return True
+
+    def _memory(self) -> Memory:
+        return Memory(
+            legs=self.state.legs,
+            orders=self.state.orders,
+            rules=self._rules,
+            marks=self._marks,
+            mode=self._mode,
+            swept=frozenset(self._swept),
+            now=asyncio.get_running_loop().time(),
+        )
+
+    def _launch(self, plan: Plan) -> bool:
+        """Start the plan's symbols, worst first; return whether anything was started."""
+        busy = set(self._tasks.values())
+        launched = False
+        for symbol_plan in plan.symbols:
+            if symbol_plan.symbol in busy or not self._gate.may_write:
+                continue
+            task = asyncio.create_task(self._work(symbol_plan))
+            self._tasks[task] = symbol_plan.symbol
+            launched = True
+        return launched
+
+    async def _work(self, plan: SymbolPlan) -> None:
+        """Cancel, then close the legs of one symbol; a slow cancel holds the close back only briefly."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        cancels = asyncio.create_task(self._canceller.cancel(plan))
+        if plan.cancel_all_algo:
+            self._swept.add(plan.symbol)
+        try:
+            patience_s = self._patience(_CANCEL_PATIENCE_MIN_S)
+            if plan.cancel_regular or plan.cancel_algo:
+                await asyncio.wait({cancels}, timeout=patience_s if plan.closes else None)
+            self.spent.cancelling = max(self.spent.cancelling, loop.time() - began_at)
+            closing_at = loop.time()
+            await asyncio.gather(*(self._closer.close_leg(close) for close in plan.closes))
+            if plan.closes:
+                self.spent.closing = max(self.spent.closing, loop.time() - closing_at)
+            await cancels
+        finally:
+            cancels.cancel()
+
+    async def _wait(self, plan: Plan, reread_s: float, *, launched: bool) -> None:
+        """Wait for what was started, or for what is due next, whichever the round needs."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        if self._tasks and launched:
+            await asyncio.wait(self._tasks, timeout=self._patience(_PATIENCE_MIN_S))
+        else:
+            wait_s = reread_s
+            if plan.wake_at is not None and not self._tasks:
+                wait_s = max(min(plan.wake_at - began_at, _REREAD_MAX_S), 0.0)
+            waiting = asyncio.create_task(self._interrupted.wait())
+            await asyncio.wait(
+                {*self._tasks, waiting, *self._helpers.values()},
+                timeout=wait_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            waiting.cancel()
+            self.spent.waiting += loop.time() - began_at
+        self._reap()
+
+    def _reap(self) -> None:
+        """Forget finished work; what failed for our own fault is raised."""
+        for task in [task for task in self._tasks if task.done()]:
+            del self._tasks[task]
+            task.result()
+        for name in [name for name, task in self._helpers.items() if task.done()]:
+            del self._helpers[name]
+
+    def _patience(self, least_s: float) -> float:
+        most_s = _PATIENCE_SHARE * (self._gate.deadline_at - self._gate.started_at)
+        return min(max(least_s, _ROUND_TRIPS * self._gate.rtt_s), most_s)
+
+    def _is_hopeless(self, plan: Plan, verdict: Verdict) -> bool:
+        """Whether nothing is under way, nothing waits, and nothing unread could still be read."""
+        if self._tasks or self._helpers or not plan.is_empty or not verdict.is_readable:
+            return False
+        waiting = any(
+            record.current is not None and not record.given_up
+            for record in self.state.legs.values()
+        )
+        pending = any(
+            record.present and not record.given_up and not self._is_kept(record.order.key, plan)
+            for record in self.state.orders.values()
+        )
+        closes = self._policy.close_positions and waiting
+        return not (closes or (self._policy.cancel_orders and pending))
+
+    @staticmethod
+    def _is_kept(key: object, plan: Plan) -> bool:
+        return any(order.key == key for order in plan.kept)
+
+    def _fetch_what_is_wanted(self, plan: Plan) -> None:
+        """Start the side readings that the next plan is waiting for, each once at a time."""
+        if plan.needs_rules and not self._rules:
+            self._spawn("rules", self._fetch_rules())
+        for leg, record in self.state.legs.items():
+            if record.current is None:
+                continue
+            if Adaptation.LIMIT_IOC in record.adapted:
+                self._spawn(f"mark {leg.symbol}", self._fetch_mark(leg.symbol))
+            if Adaptation.MODE in record.adapted and self._mode is None:
+                self._spawn("mode", self._fetch_mode())
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        running = self._helpers.get(name)
+        if running is not None and not running.done():
+            work.close()
+            return running
+        task = asyncio.create_task(work)
+        if name != "warm-up":
+            self._helpers[name] = task
+        return task
+
+    async def _warm_up(self) -> None:
+        await self._exchange.warm_up(WARM_CONNECTIONS, timeout_s=self._gate.call_max_s)
+
+    async def _fetch_rules(self) -> None:
+        try:
+            self._rules = dict(
+                await self._gate.read(
+                    Endpoint.EXCHANGE_INFO,
+                    lambda s: self._exchange.fetch_market_rules(timeout_s=s),
+                )
+            )
+        except VenueError:
+            return
+
+    async def _fetch_mark(self, symbol: str) -> None:
+        try:
+            self._marks[symbol] = await self._gate.read(
+                Endpoint.MARK_PRICE,
+                lambda s: self._exchange.fetch_mark_price(symbol, timeout_s=s),
+                narrow=True,
+            )
+        except VenueError:
+            return
+
+    async def _fetch_mode(self) -> None:
+        try:
+            self._mode = await self._gate.read(
+                Endpoint.ACCOUNT_CONFIG,
+                lambda s: self._exchange.fetch_position_mode(timeout_s=s),
+            )
+        except VenueError:
+            return
+
+    async def _cut_off(self) -> None:
+        """Stop what is still under way; an order without an answer is unknown from here on."""
+        self._gate.close()
+        if self._interrupted.is_set() and self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._gate.call_max_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self.state.wrote()
+
+    async def _last_reading(self, ending: Ending) -> Ending:
+        """Read once more, twice where there was doubt, in the time kept for it."""
+        if self._gate.fatal is not None and not self.state.has_read:
+            return ending
+        if self._gate.outlasts_deadline:
+            return ending
+        try:
+            async with asyncio.timeout_at(self._gate.deadline_at):
+                clean = 0
+                while True:
+                    snapshot = await self._read()
+                    verdict = self.state.absorb(snapshot)
+                    if not verdict.is_flat:
+                        return ending
+                    clean += 1
+                    if self._is_proven(clean, verdict):
+                        return Ending.FLAT
+        except TimeoutError:
+            return ending
+
+    @property
+    def unread(self) -> str | None:
+        """Why the account could not be read, None when the last reading was complete."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            return "the account was never read"
+        failed = [
+            f"{name} ({reading.error.describe()})"
+            for name, reading in (
+                ("positions", snapshot.positions),
+                ("regular orders", snapshot.regular_orders),
+                ("conditional orders", snapshot.algo_orders),
+            )
+            if reading.error is not None
+        ]
+        return f"could not read: {', '.join(failed)}" if failed else None
+
+    def refusal(self) -> VenueAnswer | None:
+        """Return the refusal that stopped the run, or the ban that outlasts it."""
+        return self._gate.fatal or (self._gate.pause if self._gate.outlasts_deadline else None)
+
+    async def settle_prices(self) -> None:
+        """Wait briefly for the prices that were asked for alongside the last reading."""
+        prices = self._helpers.get("prices")
+        if prices is not None:
+            timeout_s = min(self._gate.call_max_s, self._gate.remaining_s())
+            await asyncio.wait({prices}, timeout=timeout_s)
+            prices.cancel()
+
+    async def _fetch_prices(self) -> None:
+        """Ask what our orders were executed at: acknowledgements carry no price."""
+        executed = [
+            (record.leg.symbol, order.client_order_id)
+            for record in sorted(self.state.legs.values(), key=lambda r: -r.first.notional)
+            for order in record.sent
+            if order.executed > 0 and order.client_order_id not in self.prices
+        ]
+
+        async def fetch(symbol: str, client_order_id: str) -> None:
+            try:
+                answer = await self._gate.read(
+                    Endpoint.ORDER,
+                    lambda s: self._exchange.fetch_order(symbol, client_order_id, timeout_s=s),
+                    narrow=True,
+                )
+            except VenueError:
+                return
+            if answer.average_price:
+                self.prices[client_order_id] = answer.average_price
+
+        wanted = executed[: max(_PRICED_ORDERS_MAX - len(self.prices), 0)]
+        await asyncio.gather(*(fetch(*order) for order in wanted))
+
+
+def _count(items: tuple[object, ...], complete: bool) -> int | None:  # noqa: FBT001
+    return len(items) if complete else None

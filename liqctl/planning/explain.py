@@ -1,0 +1,92 @@
+"""Sentences for the operator: why a run did not end flat, and what else was noticed."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from liqctl.domain.amounts import plain
+from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.result import OrderReport, OrderState, PositionReport, PositionState
+
+_NAMED_MAX: Final = 5
+_PREFIX_LENGTH: Final = 8
+
+_NOT_CLOSED: Final = {PositionState.PARTIAL, PositionState.FAILED, PositionState.UNKNOWN}
+
+
+def explain_refusal(answer: VenueAnswer) -> str:
+    """Return why the venue let nothing through, with every likely cause."""
+    if answer.kind is AnswerKind.PAUSE:
+        return f"the venue lets nothing through: {answer.describe()}"
+    if answer.code in {-2014, -2015} or answer.status == 401:
+        return (
+            f"the venue refused the key: {answer.describe()}; either the key or secret is wrong or "
+            "expired, or this machine's IP address is not on the key's list, or the key has no "
+            "futures permission"
+        )
+    if answer.code == -1022:
+        return f"the venue refused the signature: {answer.describe()}; the secret is likely wrong"
+    return f"the venue refused this key or machine: {answer.describe()}"
+
+
+def explain_positions(positions: Sequence[PositionReport]) -> str | None:
+    """Return which positions are or may be open and why, None when all are closed."""
+    left = [position for position in positions if position.state in _NOT_CLOSED]
+    if not left:
+        return None
+    named = "; ".join(_one_position(position) for position in left[:_NAMED_MAX])
+    more = f"; and {len(left) - _NAMED_MAX} more" if len(left) > _NAMED_MAX else ""
+    verb = "is or may be" if len(left) == 1 else "are or may be"
+    return f"{len(left)} of {len(positions)} positions {verb} open: {named}{more}"
+
+
+def explain_orders(orders: Sequence[OrderReport]) -> str | None:
+    """Return how many orders are or may be open, None when all are settled."""
+    left = [o for o in orders if o.state in {OrderState.FAILED, OrderState.UNKNOWN}]
+    if not left:
+        return None
+    symbols = sorted({order.symbol for order in left})
+    named = ", ".join(symbols[:_NAMED_MAX])
+    return f"{len(left)} of {len(orders)} orders are or may be open, on {named}"
+
+
+def explain_strangers(ids: Iterable[str], reopened: Sequence[str]) -> str | None:
+    """Return that somebody else is trading on the account, with the ids and prefixes seen."""
+    ids = list(ids)
+    if not ids and not reopened:
+        return None
+    parts = []
+    if reopened:
+        parts.append(f"positions appeared again on {', '.join(reopened[:_NAMED_MAX])}")
+    if ids:
+        prefixes = Counter(order_id[:_PREFIX_LENGTH] for order_id in ids)
+        common = ", ".join(f"{prefix}…" for prefix, _ in prefixes.most_common(_NAMED_MAX))
+        parts.append(
+            f"new orders appeared: {', '.join(ids[:_NAMED_MAX])} (client order ids begin {common})"
+        )
+    return (
+        "something is still trading on this account: "
+        + "; ".join(parts)
+        + ". Stop that program or disable its key, then run again"
+    )
+
+
+def explain_kept(orders: Sequence[OrderReport]) -> list[str]:
+    """Return one sentence for each protective stop that was kept."""
+    sentences = []
+    for order in orders:
+        if order.state is not OrderState.KEPT:
+            continue
+        trigger = f" at {plain(order.trigger_price)}" if order.trigger_price is not None else ""
+        sentences.append(
+            f"kept the protective {order.type or 'stop'} on {order.symbol}{trigger} "
+            f"(conditional order {order.order_id}): its position is still open"
+        )
+    return sentences
+
+
+def _one_position(position: PositionReport) -> str:
+    remaining = "quantity unknown" if position.remaining is None else plain(position.remaining)
+    reason = position.error.message if position.error else "no reason known"
+    code = f" (code {position.error.code})" if position.error and position.error.code else ""
+    return f"{position.symbol} {position.side} {remaining}: {reason}{code}"

@@ -1,0 +1,263 @@
+"""What is known of each leg and order during a run, and how readings and answers change it.
+
+Readings can lag behind fills (positions by up to about 2 s, order lists likewise), so a reading
+counts for a leg only when it began after the leg's last answer, and one that contradicts a
+confirmed fill is not believed until `LAG_GRACE_S` has passed or the venue's own stamp shows it to
+be newer than the fill.
+"""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from liqctl.domain.account import Leg, OpenOrder, Position
+from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.commands import CloseOrder, OrderAnswer, OrderStatus
+from liqctl.domain.result import SentOrder
+from liqctl.planning.retry import Adaptation
+
+LAG_GRACE_S: Final = 2.2
+"""Position reads were reported to lag a fill by up to 2 s; a tenth more for our own clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegRecord:
+    """One leg during a run. Times are of the event loop's clock, in seconds.
+
+    Attributes:
+        first: the position as first read, or as it was when it appeared again.
+        current: the position as last believed; None when flat.
+        expected: the signed quantity that confirmed fills leave, None when a reading agreed.
+        doubtful: the last reading contradicted a fill, or an order's fate is open.
+        in_flight: a request for this leg is under way.
+        settled_at: when the last answer came; only later readings count.
+        seen_at: when the last reading that counted began; -inf when none did.
+    """
+
+    leg: Leg
+    first: Position
+    current: Position | None
+    sent: tuple[SentOrder, ...] = ()
+    unresolved: tuple[str, ...] = ()
+    lookup_failed: bool = False
+    unresolved_at: float = 0.0
+    before_unresolved: Decimal = Decimal(0)
+    expected: Decimal | None = None
+    filled_at: float = 0.0
+    filled_ms: int = 0
+    doubtful: bool = False
+    in_flight: bool = False
+    settled_at: float = float("-inf")
+    seen_at: float = float("-inf")
+    attempts: int = 0
+    repeats: int = 0
+    adapted: frozenset[Adaptation] = frozenset()
+    part_max: Decimal | None = None
+    not_before: float = 0.0
+    given_up: bool = False
+    error: VenueAnswer | None = None
+    reopened: int = 0
+    closed_before: bool = False
+
+    @property
+    def executed(self) -> Decimal:
+        """How much of our orders is known to have been executed."""
+        return sum((order.executed for order in self.sent), Decimal(0))
+
+
+def first_seen(position: Position, at: float) -> LegRecord:
+    """Return the record of a leg that a reading shows for the first time."""
+    return LegRecord(leg=position.leg, first=position, current=position, seen_at=at)
+
+
+def after_sent(record: LegRecord, orders: tuple[CloseOrder, ...]) -> LegRecord:
+    """Return the record once the orders are about to leave; each is unresolved until answered."""
+    intents = tuple(
+        SentOrder(
+            client_order_id=order.client_order_id,
+            order_id=None,
+            quantity=order.quantity,
+            executed=Decimal(0),
+            status=None,
+        )
+        for order in orders
+    )
+    return replace(
+        record,
+        sent=record.sent + intents,
+        unresolved=record.unresolved + tuple(order.client_order_id for order in orders),
+        attempts=record.attempts + len(orders),
+        in_flight=True,
+        before_unresolved=record.current.quantity if record.current else Decimal(0),
+    )
+
+
+def after_answer(record: LegRecord, answer: OrderAnswer, at: float) -> LegRecord:
+    """Return the record after the venue told the state of one of our orders.
+
+    An answer that is not final leaves the order unresolved, but counts what it executed.
+    """
+    known = _executed_of(record, answer.client_order_id)
+    grown = answer.executed - known
+    expected = record.expected
+    if grown > 0 and record.current is not None:
+        held = record.current.quantity if expected is None else expected
+        expected = _shrunk(held, grown)
+    unresolved = record.unresolved
+    if answer.status.is_final:
+        unresolved = _without(unresolved, answer.client_order_id)
+    return replace(
+        record,
+        sent=_with_answer(record.sent, answer),
+        unresolved=unresolved,
+        expected=expected,
+        filled_at=at if grown > 0 else record.filled_at,
+        filled_ms=max(record.filled_ms, answer.update_time_ms) if grown > 0 else record.filled_ms,
+        settled_at=at,
+        repeats=0 if grown > 0 else record.repeats,
+        error=None if answer.status is OrderStatus.FILLED else record.error,
+        doubtful=record.doubtful or answer.status is not OrderStatus.FILLED,
+    )
+
+
+def after_refusal(
+    record: LegRecord, client_order_id: str, answer: VenueAnswer, at: float
+) -> LegRecord:
+    """Return the record after an order was refused, or its fate stayed unknown."""
+    unknown = answer.kind is AnswerKind.UNKNOWN
+    return replace(
+        record,
+        sent=record.sent if unknown else _marked(record.sent, client_order_id),
+        unresolved=record.unresolved
+        if unknown
+        else _without(record.unresolved, client_order_id),
+        error=answer,
+        settled_at=at,
+        unresolved_at=at if unknown else record.unresolved_at,
+        doubtful=record.doubtful or unknown,
+    )
+
+
+def after_reading(
+    record: LegRecord, position: Position | None, *, started_at: float, now: float
+) -> LegRecord:
+    """Return the record after a complete reading of the positions; `position` None is flat.
+
+    A reading that began before the leg's last answer, or while a request is under way, changes
+    nothing.
+    """
+    if record.in_flight or started_at < record.settled_at:
+        return record
+    quantity = position.quantity if position else Decimal(0)
+    if _is_stale(record, position, quantity, now):
+        return replace(record, doubtful=True)
+    if record.unresolved and not _settles(record, quantity, started_at):
+        return replace(record, current=position, seen_at=started_at, doubtful=True)
+    settled = replace(
+        record,
+        current=position,
+        seen_at=started_at,
+        unresolved=(),
+        expected=None,
+        doubtful=False,
+        closed_before=record.closed_before or position is None,
+    )
+    if position is not None and _is_new_exposure(record, position):
+        return replace(
+            settled,
+            repeats=0,
+            adapted=frozenset(),
+            given_up=False,
+            error=None,
+            not_before=0.0,
+            reopened=record.reopened + 1,
+        )
+    return settled
+
+
+def _is_stale(
+    record: LegRecord, position: Position | None, quantity: Decimal, now: float
+) -> bool:
+    """Whether the reading still shows quantity that a confirmed fill has closed."""
+    if record.expected is None or record.current is None or position is None:
+        return False
+    held = record.current.quantity
+    if quantity * held < 0 or not abs(record.expected) < abs(quantity) <= abs(held):
+        return False
+    newer = 0 < record.filled_ms <= position.update_time_ms
+    return not newer and now - record.filled_at < LAG_GRACE_S
+
+
+def _settles(record: LegRecord, quantity: Decimal, started_at: float) -> bool:
+    """Whether the reading answers what became of orders that were never answered."""
+    if abs(quantity) < abs(record.before_unresolved) or quantity * record.before_unresolved < 0:
+        return True
+    return record.lookup_failed or started_at - record.unresolved_at >= LAG_GRACE_S
+
+
+def _is_new_exposure(record: LegRecord, position: Position) -> bool:
+    if record.current is None:
+        return True
+    held = record.current.quantity if record.expected is None else record.expected
+    return position.quantity * held <= 0 or abs(position.quantity) > abs(held)
+
+
+def _shrunk(quantity: Decimal, executed: Decimal) -> Decimal:
+    rest = max(abs(quantity) - executed, Decimal(0))
+    return rest.copy_sign(quantity) if rest else Decimal(0)
+
+
+def _executed_of(record: LegRecord, client_order_id: str) -> Decimal:
+    for order in record.sent:
+        if order.client_order_id == client_order_id:
+            return order.executed
+    return Decimal(0)
+
+
+def _with_answer(sent: tuple[SentOrder, ...], answer: OrderAnswer) -> tuple[SentOrder, ...]:
+    return tuple(
+        replace(
+            order, order_id=answer.order_id, executed=answer.executed, status=answer.status
+        )
+        if order.client_order_id == answer.client_order_id
+        else order
+        for order in sent
+    )
+
+
+def _marked(sent: tuple[SentOrder, ...], client_order_id: str) -> tuple[SentOrder, ...]:
+    return tuple(
+        replace(order, status=OrderStatus.REJECTED)
+        if order.client_order_id == client_order_id
+        else order
+        for order in sent
+    )
+
+
+def _without(ids: tuple[str, ...], client_order_id: str) -> tuple[str, ...]:
+    return tuple(other for other in ids if other != client_order_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRecord:
+    """One order of others during a run.
+
+    Attributes:
+        present: whether the last reading that covered its book and symbol showed it.
+        seen_at: when that reading began.
+        cancel_sent: a cancel that covers it was sent.
+        cancelled_at: when a cancel that covers it was answered with success; None before.
+        protective: it was a protective stop when last read.
+    """
+
+    order: OpenOrder
+    present: bool = True
+    seen_at: float
+    protective: bool = False
+    cancel_sent: bool = False
+    cancelled_at: float | None = None
+    gone: bool = False
+    repeats: int = 0
+    not_before: float = 0.0
+    given_up: bool = False
+    error: VenueAnswer | None = None

@@ -1,0 +1,43 @@
+"""Which conditional orders protect a position, and so must outlive it.
+
+A protective stop is the last line of defence if the close fails: it is cancelled only once its
+leg has been read flat. Everything else on the algo book could open a position and goes at once.
+"""
+
+from collections.abc import Mapping
+
+from liqctl.domain.account import Leg, OpenOrder, OrderKind, Position, PositionSide, Side
+
+
+def is_protective(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
+    """Return whether the order can do nothing but shrink a leg that is open.
+
+    True for an algo order on the closing side of an open leg that is reduce-only, closes the
+    position, names its hedge leg, or (one-way, no flag) trades no more than the leg holds.
+    An order that could not be read in full is never protective.
+    """
+    position = positions.get(order.leg)
+    if order.kind is not OrderKind.ALGO or position is None:
+        return False
+    if order.side is not position.closing_side:
+        return False
+    if order.leg.position_side is not PositionSide.BOTH:
+        return True
+    if order.reduce_only or order.close_position:
+        return True
+    return order.quantity is not None and 0 < order.quantity <= position.size
+
+
+def may_protect(order: OpenOrder) -> bool:
+    """Return whether the order might protect a leg whose position could not be read.
+
+    Only a hedge-mode order on its leg's opening side is surely none; everything else on the algo
+    book waits until the positions have been read.
+    """
+    if order.kind is not OrderKind.ALGO:
+        return False
+    match order.position_side, order.side:
+        case (PositionSide.LONG, Side.BUY) | (PositionSide.SHORT, Side.SELL):
+            return False
+        case _:
+            return True

@@ -1,0 +1,63 @@
+"""Whether the account is flat, as far as one reading can tell.
+
+    flat      positions and both books were read in full and nothing in scope is left
+    residual  something in scope is left; it is listed
+    unknown   a source could not be read: what is listed is open, what is not listed may be
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from liqctl.domain.account import Leg, OpenOrder, Position, Snapshot
+from liqctl.planning.policy import LiquidationConfig
+from liqctl.planning.protection import is_protective
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one reading showed, in scope. `unread` names the sources that failed."""
+
+    positions: tuple[Position, ...]
+    orders: tuple[OpenOrder, ...]
+    kept: tuple[OpenOrder, ...]
+    unread: tuple[str, ...]
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether nothing in scope is left and everything in scope was read."""
+        return not (self.positions or self.orders or self.unread)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether everything in scope was read."""
+        return not self.unread
+
+
+def verify(snapshot: Snapshot, policy: LiquidationConfig) -> Verdict:
+    """Return the verdict on a reading.
+
+    Positions out of scope by symbol never count. With `close_positions` False positions do not
+    count and protective stops of open legs are `kept`; with `cancel_orders` False orders do not.
+    """
+    positions = tuple(p for p in snapshot.positions.items if policy.covers(p.symbol))
+    by_leg: Mapping[Leg, Position] = {position.leg: position for position in positions}
+    orders = tuple(order for order in snapshot.orders if policy.covers(order.symbol))
+    kept = tuple(order for order in orders if is_protective(order, by_leg))
+    if policy.close_positions:
+        counted = orders
+    else:
+        counted = tuple(order for order in orders if order not in kept)
+    sources = []
+    if not snapshot.positions.complete:
+        sources.append("positions")
+    if policy.cancel_orders:
+        if not snapshot.regular_orders.complete:
+            sources.append("regular orders")
+        if not snapshot.algo_orders.complete:
+            sources.append("conditional orders")
+    return Verdict(
+        positions=positions if policy.close_positions else (),
+        orders=counted if policy.cancel_orders else (),
+        kept=kept,
+        unread=tuple(sources),
+    )
