@@ -1,0 +1,127 @@
+"""What follows a refusal."""
+
+import pytest
+from liqctl.domain.answers import AnswerKind, VenueAnswer, classify, not_sent
+from liqctl.planning.retry import (
+    ADAPTATIONS,
+    Adaptation,
+    Decision,
+    Reaction,
+    backoff_s,
+    decide,
+    decide_expired,
+)
+
+
+def refusal(code: int, status: int = 400) -> VenueAnswer:
+    """Return the venue's answer with a code, classified as in life."""
+    return VenueAnswer(
+        kind=classify(status, code, ""), message="refused", status=status, code=code
+    )
+
+
+def react(answer: VenueAnswer, *, repeats: int = 0, adapted: frozenset[Adaptation]) -> Decision:
+    """Return the decision with three repeats allowed and no jitter."""
+    return decide(
+        answer, repeats=repeats, repeats_max=3, adapted=adapted, base_s=0.5, jitter=0.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("repeat_no", "expected"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (9, 4.0)]
+)
+def test_backoff_doubles_up_to_eightfold(repeat_no: int, expected: float) -> None:
+    """0.5 s x 1, 2, 4, 8, 8 …"""
+    assert backoff_s(0.5, repeat_no, 0.0) == expected
+
+
+def test_jitter_is_a_fifth_either_way() -> None:
+    """Programs that failed together must not come back together."""
+    assert backoff_s(1.0, 1, 1.0) == 1.2
+    assert backoff_s(1.0, 1, -1.0) == 0.8
+
+
+@pytest.mark.parametrize("code", sorted(ADAPTATIONS))
+def test_the_first_adaptation_is_free_and_each_is_tried_once(code: int) -> None:
+    """A changed order is another order; the same one again is a repeat."""
+    adapted: frozenset[Adaptation] = frozenset()
+    for expected in ADAPTATIONS[code]:
+        decision = react(refusal(code), repeats=3, adapted=adapted)
+        assert decision == Decision(reaction=Reaction.PLAN_AGAIN, adaptation=expected)
+        adapted |= {expected}
+
+    assert react(refusal(code), repeats=2, adapted=adapted).adaptation is None
+
+
+def test_a_refused_order_is_given_up_when_its_repeats_are_used_up() -> None:
+    """max_retries bounds the repeats of one refused order."""
+    adapted = frozenset({Adaptation.CANCEL_FIRST})
+
+    assert react(refusal(-2022), repeats=2, adapted=adapted).counts
+    assert react(refusal(-2022), repeats=3, adapted=adapted).reaction is Reaction.GIVE_UP
+
+
+@pytest.mark.parametrize("code", [-1122, -4140, -2023, -1016])
+def test_a_condition_that_passes_by_itself_is_tried_until_the_deadline(code: int) -> None:
+    """A halted symbol may resume a second later; giving up early helps nobody."""
+    decision = react(refusal(code), repeats=99, adapted=frozenset())
+
+    assert decision.reaction is Reaction.SEND_AGAIN
+    assert not decision.counts
+
+
+def test_what_never_left_is_sent_again_without_counting() -> None:
+    """No connection is no refusal."""
+    decision = react(not_sent("no connection"), repeats=99, adapted=frozenset())
+
+    assert decision.reaction is Reaction.SEND_AGAIN
+
+
+def test_an_order_limit_waits_as_long_as_the_venue_says() -> None:
+    """Hammering a 429 earns a ban."""
+    answer = VenueAnswer(
+        kind=AnswerKind.TRANSIENT, message="too many", status=429, code=-1015, retry_after_s=2.0
+    )
+
+    assert react(answer, adapted=frozenset()).backoff_s == 2.0
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reaction"),
+    [
+        (-1007, 408, Reaction.LOOK_UP),
+        (-1000, 503, Reaction.LOOK_UP),
+        (-1008, 503, Reaction.LOOK_UP),
+        (-4116, 400, Reaction.LOOK_UP),
+        (-99999, 400, Reaction.LOOK_UP),
+        (-1003, 418, Reaction.PAUSE),
+        (-2015, 401, Reaction.STOP_RUN),
+        (-4141, 400, Reaction.GIVE_UP),
+        (-4192, 400, Reaction.GIVE_UP),
+        (-1021, 400, Reaction.SYNC_CLOCK),
+    ],
+)
+def test_each_kind_of_answer_has_its_reaction(
+    code: int, status: int, reaction: Reaction
+) -> None:
+    """Unknown is looked up, never repeated blindly; one symbol's refusal stops that symbol."""
+    assert react(refusal(code, status), adapted=frozenset()).reaction is reaction
+
+
+def test_an_expired_order_goes_to_market_again_then_to_the_edge_of_the_band() -> None:
+    """A thin book may refill; after that a limit order takes what the band allows."""
+    seen = []
+    adapted: frozenset[Adaptation] = frozenset()
+    for _ in range(2):
+        decision = decide_expired(
+            executed=False, repeats=0, repeats_max=0, adapted=adapted, base_s=0.5, jitter=0.0
+        )
+        assert decision.adaptation is not None
+        adapted |= {decision.adaptation}
+        seen.append(decision.adaptation)
+
+    assert seen == [Adaptation.AGAIN, Adaptation.LIMIT_IOC]
+    given_up = decide_expired(
+        executed=False, repeats=0, repeats_max=0, adapted=adapted, base_s=0.5, jitter=0.0
+    )
+    assert given_up.reaction is Reaction.GIVE_UP
