@@ -8,9 +8,9 @@
     RUN_FATAL  key, IP or permission; nothing else will work either
     PAUSE      banned: send nothing to this venue until the time it names
 
-Easy to get wrong: the HTTP status outranks the code for bans (418) and the firewall (403), and the
-code outranks the status for everything else. A code that is not listed is UNKNOWN: a write may
-have happened, and a read gave nothing. Facts: Binance USDS-M "Error Code" and "General Info"
+Easy to get wrong: the HTTP status outranks the code for bans (418), the firewall (403), limits
+(429), time-outs (408) and forbidden places (451); the code outranks the status for everything
+else. A code that is not listed is UNKNOWN: a write may have happened, and a read gave nothing. Facts: Binance USDS-M "Error Code" and "General Info"
 pages, read 2026-11-23.
 """
 
@@ -208,9 +208,28 @@ KIND_BY_CODE: Final[Mapping[int, AnswerKind]] = {
 }
 """Every listed Binance code. Unlisted codes are UNKNOWN."""
 
+_KIND_BY_STATUS: Final[Mapping[int | None, AnswerKind]] = {
+    408: AnswerKind.UNKNOWN,
+    429: AnswerKind.TRANSIENT,
+    451: AnswerKind.RUN_FATAL,
+}
+"""Statuses that decide whatever the code says; 418 too."""
+
+_KIND_BY_STATUS_ALONE: Final[Mapping[int | None, AnswerKind]] = {
+    401: AnswerKind.RUN_FATAL,
+    403: AnswerKind.PAUSE,
+}
+"""Statuses that decide when the body has no code. All others are UNKNOWN."""
+
+_NOT_EXECUTED_TEXTS: Final = ("Service Unavailable", "Internal error; unable to process")
+"""Two of the three texts of HTTP 503 mean "not executed"; the third, "Unknown error", does not."""
+
 _TEXT_MAX: Final = 200
 _BODY_MAX: Final = 4096
 _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
+_CODE_AS_TEXT = re.compile(r"-?[0-9]{1,9}")
+_SECONDS = re.compile(r"[0-9]{1,6}")
+_SIGNATURE = re.compile(r"(signature=)[^&\s\"']+", re.IGNORECASE)
 _CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+"
 )
@@ -230,23 +249,18 @@ def classify(status: int | None, code: int | None, message: str) -> AnswerKind:
         code: Binance's code, None when the body had none.
         message: Binance's text; two refusals of HTTP 503 differ only in it.
     """
-    if status == 418 or (status == 403 and code is None):
+    if status == 418 or "banned until" in message:
         return AnswerKind.PAUSE
-    if status == 429:
-        return AnswerKind.TRANSIENT
-    if status == 408:
-        return AnswerKind.UNKNOWN
+    if status in _KIND_BY_STATUS:
+        return _KIND_BY_STATUS[status]
+    says_not_executed = any(text in message for text in _NOT_EXECUTED_TEXTS)
     if code is not None:
-        if code == -1000 and "Service Unavailable" in message:
+        if code == -1000 and says_not_executed:
             return AnswerKind.TRANSIENT
         return KIND_BY_CODE.get(code, AnswerKind.UNKNOWN)
-    if status == 503 and "Service Unavailable" in message:
+    if status == 503 and says_not_executed:
         return AnswerKind.TRANSIENT
-    if status == 401:
-        return AnswerKind.RUN_FATAL
-    if status == 451:
-        return AnswerKind.RUN_FATAL
-    return AnswerKind.UNKNOWN
+    return _KIND_BY_STATUS_ALONE.get(status, AnswerKind.UNKNOWN)
 
 
 def refused(status: int, headers: Mapping[str, str], body: str) -> VenueAnswer:
@@ -271,10 +285,9 @@ def refused(status: int, headers: Mapping[str, str], body: str) -> VenueAnswer:
 
 def element_refused(element: Mapping[str, object]) -> VenueAnswer | None:
     """Return the refusal inside one element of a batch answer, None when it is an order."""
-    code = element.get("code")
-    if isinstance(code, bool) or not isinstance(code, int) or code >= 0:
+    code, message = _code(element.get("code")), _text(element.get("msg"))
+    if code is None:
         return None
-    message = printable(str(element.get("msg", "")))
     return VenueAnswer(
         kind=classify(200, code, message), message=message or "refused", status=200, code=code
     )
@@ -302,15 +315,24 @@ def _code_and_message(body: str) -> tuple[int | None, str]:
         except (ValueError, RecursionError):
             decoded = None
         if isinstance(decoded, dict):
-            code = decoded.get("code")
-            if isinstance(code, str) and code.lstrip("-").isdigit():
-                code = int(code)
-            if isinstance(code, bool) or not isinstance(code, int):
-                code = None
-            return code, printable(str(decoded.get("msg", "")))
+            return _code(decoded.get("code")), _text(decoded.get("msg"))
     if "<" in body[:200]:
         return None, "an HTML page instead of an answer"
-    return None, printable(body)
+    return None, _text(body)
+
+
+def _code(value: object) -> int | None:
+    """Return Binance's code, a negative number or the same as text; 0 and 200 are no refusal."""
+    if isinstance(value, str) and _CODE_AS_TEXT.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value >= 0:
+        return None
+    return value
+
+
+def _text(value: object) -> str:
+    """Return the venue's words fit to be shown: one line, and no signature a gateway echoed."""
+    return printable(_SIGNATURE.sub(r"\1…", value[:_BODY_MAX])) if isinstance(value, str) else ""
 
 
 def _status_words(status: int) -> str:
@@ -329,7 +351,7 @@ def _status_words(status: int) -> str:
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     for name, value in headers.items():
-        if name.lower() == "retry-after" and value.strip().isdigit():
+        if name.lower() == "retry-after" and _SECONDS.fullmatch(value.strip()):
             return float(value)
     return None
 

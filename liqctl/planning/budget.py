@@ -1,89 +1,163 @@
-"""How much of the venue's limits is left, and how long a request has to wait for it.
+"""How much may still be asked of the venue, and when: closes before cancels before reads.
 
-Three limits (Binance "General Info", read 2026-11-23): 2400 weight a minute for the whole IP
-address, 300 orders in 10 s and 1200 a minute for the account; minutes and ten-second windows are
-aligned to the venue's clock, which is taken here as sliding from the first request of a window.
-Other programs use the same limits up, so the venue's own word (the response headers) counts when
-it is higher than ours.
+Binance counts three things: request weight per minute for the whole IP address, and orders per
+ten seconds and per minute for the whole account. Other programs use them up too, so what counts
+is the larger of our own count and the venue's last word plus what we sent since:
 
-Reads leave a reserve of weight to cancels, and cancels to closes: a new order costs no weight at
-all, so closes wait for the order limits alone.
+    used = max(own in the last interval, header + own since the header)
+
+Easy to get wrong: going over is not only refused (429), going on after that bans the address
+(418), and then nothing can be closed at all. Our own requests are counted over a sliding
+interval, which is never too lenient whatever moment the venue starts its intervals at.
+
+Limits: Binance USDS-M "General Info" page, read 2026-11-23.
 """
 
+from collections import deque
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
+from liqctl.domain.answers import VenueAnswer
 from liqctl.domain.endpoints import EndpointSpec
 
-WEIGHT_PER_MINUTE: Final = 2400
-ORDERS_PER_10_S: Final = 300
-ORDERS_PER_MINUTE: Final = 1200
-READ_RESERVE: Final = 300
-"""Weight that wide reads leave for cancels: about as many symbols as can be open."""
+MINUTE_S: Final = 60.0
+ORDER_BURST_S: Final = 10.0
 
 
-@dataclass(slots=True)
-class _Window:
-    """Usage of one limit inside its current window."""
+class Priority(IntEnum):
+    """Who may use up what is left; smaller goes first."""
 
-    limit: int
-    length_s: float
-    used: int = 0
-    ends_at: float = float("-inf")
+    CLOSE = 0
+    CANCEL = 1
+    READ = 2
 
-    def roll(self, now: float) -> None:
-        """Start a new window when the last one is over."""
-        if now >= self.ends_at:
-            self.used = 0
-            self.ends_at = now + self.length_s
 
-    def spend(self, amount: int, now: float) -> None:
-        """Count usage of ours."""
-        self.roll(now)
-        self.used += amount
+WEIGHT_KEPT_FREE: Final = {Priority.CLOSE: 0, Priority.CANCEL: 40, Priority.READ: 120}
+"""Weight a request must leave to those before it: 8 batches of closes; those and 80 cancels."""
 
-    def observe(self, used: int, now: float) -> None:
-        """Take the venue's count when it is higher than ours."""
-        self.roll(now)
-        self.used = max(self.used, used)
 
-    def delay_s(self, amount: int, now: float, *, reserve: int = 0) -> float:
-        """Return how long until `amount` fits, leaving `reserve` free."""
-        self.roll(now)
-        if amount == 0 or self.used + amount <= self.limit - reserve:
-            return 0.0
-        return self.ends_at - now
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The venue's limits; the defaults are those of a normal account on production."""
+
+    weight_1m: int = 2400
+    orders_10s: int = 300
+    orders_1m: int = 1200
+
+
+def priority_of(spec: EndpointSpec) -> Priority:
+    """Return who is asking: orders close, DELETE cancels, GET reads."""
+    if spec.method == "POST":
+        return Priority.CLOSE
+    return Priority.CANCEL if spec.is_write else Priority.READ
 
 
 class RequestBudget:
-    """The limits of one run. Times are of one monotonic clock, in seconds."""
+    """Counts requests and says how long the next one should wait.
 
-    def __init__(self) -> None:
-        """Start with nothing used; the first answer's headers tell what others used."""
-        self._weight = _Window(limit=WEIGHT_PER_MINUTE, length_s=60.0)
-        self._orders_10s = _Window(limit=ORDERS_PER_10_S, length_s=10.0)
-        self._orders_1m = _Window(limit=ORDERS_PER_MINUTE, length_s=60.0)
+    Pure but for its counts: every method is given `now`, a moment of one monotonic clock in
+    seconds. `minute_start` is any moment of that clock at which a minute of the venue began; with
+    it a full minute is known to end early, without it the worst is assumed.
+    """
 
-    def delay_s(self, spec: EndpointSpec, now: float, *, narrow: bool) -> float:
-        """Return how long the request has to wait; `narrow` lists one symbol only."""
-        if spec.orders:
-            return max(
-                self._orders_10s.delay_s(spec.orders, now),
-                self._orders_1m.delay_s(spec.orders, now),
-            )
-        weight = spec.weight if narrow else spec.weight_all
-        reserve = 0 if spec.is_write else READ_RESERVE
-        return self._weight.delay_s(weight, now, reserve=reserve)
+    def __init__(self, limits: Limits | None = None, *, minute_start: float | None = None) -> None:
+        """Start with nothing used."""
+        limits = limits or Limits()
+        self._weight = _Counter(limits.weight_1m, MINUTE_S, minute_start)
+        self._orders_10s = _Counter(limits.orders_10s, ORDER_BURST_S, minute_start)
+        self._orders_1m = _Counter(limits.orders_1m, MINUTE_S, minute_start)
 
-    def spend(self, spec: EndpointSpec, now: float, *, narrow: bool) -> None:
-        """Count a request that is about to leave."""
-        self._weight.spend(spec.weight if narrow else spec.weight_all, now)
-        if spec.orders:
-            self._orders_10s.spend(spec.orders, now)
-            self._orders_1m.spend(spec.orders, now)
+    def delay_s(self, spec: EndpointSpec, now: float, *, whole_account: bool = False) -> float:
+        """Return how many seconds to wait before this request may be sent; 0 for at once.
 
-    def observe(self, *, weight_1m: int, orders_10s: int, orders_1m: int, now: float) -> None:
-        """Take in what the venue's headers said; -1 means they said nothing."""
-        self._weight.observe(weight_1m, now)
-        self._orders_10s.observe(orders_10s, now)
-        self._orders_1m.observe(orders_1m, now)
+        Args:
+            spec: the endpoint.
+            now: the moment of asking.
+            whole_account: no symbol narrows the request, which then costs more.
+        """
+        weight = spec.weight_all if whole_account else spec.weight
+        kept_free = WEIGHT_KEPT_FREE[priority_of(spec)]
+        # A batch is charged once in a minute and per order in ten seconds (binance endpoint page).
+        return max(
+            self._weight.delay_s(weight, now, kept_free=kept_free) if weight else 0.0,
+            self._orders_10s.delay_s(spec.orders, now) if spec.orders else 0.0,
+            self._orders_1m.delay_s(1, now) if spec.orders else 0.0,
+        )
+
+    def note_sent(self, spec: EndpointSpec, now: float, *, whole_account: bool = False) -> None:
+        """Count a request that is being sent."""
+        self._weight.add(spec.weight_all if whole_account else spec.weight, now)
+        self._orders_10s.add(spec.orders, now)
+        self._orders_1m.add(1 if spec.orders else 0, now)
+
+    def note_usage(self, now: float, *, weight_1m: int, orders_10s: int, orders_1m: int) -> None:
+        """Take over what the headers of an answer said; -1 stands for nothing said."""
+        self._weight.hear(weight_1m, now)
+        self._orders_10s.hear(orders_10s, now)
+        self._orders_1m.hear(orders_1m, now)
+
+    def note_refusal(self, answer: VenueAnswer, now: float) -> None:
+        """Take a "too many" as the venue's word that the limit is used up."""
+        if not answer.is_rate_limit:
+            return
+        counter = self._orders_10s if answer.code == -1015 else self._weight
+        counter.exhaust(now, answer.retry_after_s)
+
+
+class _Counter:
+    """One limit: what was used of it in the interval before a moment."""
+
+    def __init__(self, limit: int, interval_s: float, anchor: float | None) -> None:
+        self._limit = limit
+        self._interval_s = interval_s
+        self._anchor = anchor
+        self._own: deque[tuple[float, int]] = deque()
+        self._heard = 0
+        self._heard_at = 0.0
+        self._heard_until = 0.0
+
+    def add(self, cost: int, now: float) -> None:
+        """Count our own request."""
+        self._forget(now)
+        if cost:
+            self._own.append((now, cost))
+
+    def hear(self, used: int, now: float) -> None:
+        """Take over the venue's count, valid until its interval ends."""
+        if used < 0:
+            return
+        self._heard, self._heard_at = used, now
+        self._heard_until = self._interval_end(now)
+
+    def exhaust(self, now: float, retry_after_s: float | None) -> None:
+        """Allow nothing before the time the venue named, else before its interval ends."""
+        self.hear(self._limit, now)
+        if retry_after_s is not None:
+            self._heard_until = now + retry_after_s
+
+    def delay_s(self, cost: int, now: float, *, kept_free: int = 0) -> float:
+        """Return the seconds until `cost` fits below the limit less `kept_free`."""
+        self._forget(now)
+        room = max(self._limit - kept_free, cost)
+        moments = [now, self._heard_until, *(sent + self._interval_s for sent, _ in self._own)]
+        for moment in sorted(moments):
+            if moment >= now and self._used(moment) + cost <= room:
+                return moment - now
+        return self._interval_s
+
+    def _used(self, moment: float) -> int:
+        own = sum(cost for sent, cost in self._own if sent + self._interval_s > moment)
+        if moment >= self._heard_until:
+            return own
+        since = sum(cost for sent, cost in self._own if sent > self._heard_at)
+        return max(own, self._heard + since)
+
+    def _interval_end(self, now: float) -> float:
+        if self._anchor is None:
+            return now + self._interval_s
+        return now + self._interval_s - (now - self._anchor) % self._interval_s
+
+    def _forget(self, now: float) -> None:
+        while self._own and self._own[0][0] + self._interval_s <= now:
+            self._own.popleft()
