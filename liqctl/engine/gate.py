@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from liqctl.domain.answers import AnswerKind, VenueAnswer, not_sent
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
-from liqctl.planning.budget import RequestBudget
+from liqctl.planning.budget import MINUTE_S, Priority, RequestBudget
 from liqctl.ports import Exchange, WallClock
 
 T = TypeVar("T")
@@ -22,6 +22,8 @@ _CALL_MIN_S: Final = 0.3
 _CALL_MAX_S: Final = 3.0
 _FIREWALL_PAUSE_S: Final = 1.0
 _BAN_PAUSE_S: Final = 60.0
+_READ_BACKOFF_S: Final = 0.1
+_READ_BACKOFF_MAX_S: Final = 1.6
 _RESERVE_SHARE: Final = 0.15
 _RESERVE_MAX_S: Final = 1.0
 _SYNC_REPEATS_MAX: Final = 3
@@ -47,10 +49,14 @@ class Gate:
         self.pause: VenueAnswer | None = None
         self.paused_until = 0.0
         self.is_closed = False
+        self.has_read = False
         self.rtt_s = 0.1
         self._exchange = exchange
         self._wall_clock = wall_clock
-        self._budget = RequestBudget()
+        minute_start = started_at - wall_clock.now().timestamp() % MINUTE_S
+        self._budget = RequestBudget(minute_start=minute_start)
+        self._reads_not_before = 0.0
+        self._reads_refused = 0
         self._sync: asyncio.Task[float] | None = None
         self._syncs = 0
 
@@ -99,24 +105,37 @@ class Gate:
     async def _wait_turn(self, endpoint: Endpoint, *, until: float, narrow: bool) -> None:
         """Wait out a pause and the venue's limits; raise when that would outlast `until`."""
         loop = asyncio.get_running_loop()
-        is_write = endpoint.value.is_write
+        spec = endpoint.value
         while True:
             now = loop.time()
-            delay_s = self._budget.delay_s(endpoint.value, now, narrow=narrow)
+            # Nothing can be decided without the first reading nor proven without the last.
+            essential = not spec.is_write and (self.is_closed or not self.has_read)
+            delay_s = self._budget.delay_s(
+                spec,
+                now,
+                whole_account=not narrow,
+                priority=Priority.CLOSE if essential else None,
+            )
             ready_at = max(now + delay_s, self.paused_until)
+            if not spec.is_write:
+                ready_at = max(ready_at, self._reads_not_before)
             if ready_at >= until:
-                if is_write:
+                if spec.is_write:
                     raise Halted
-                message = "no reading left before the deadline"
-                if self.pause is not None:
-                    message = self.pause.message
-                raise VenueError(not_sent(message))
+                raise VenueError(not_sent(self._why_unready(delay_s)))
             if ready_at <= now:
-                self._budget.spend(endpoint.value, now, narrow=narrow)
+                self._budget.note_sent(spec, now, whole_account=not narrow)
                 return
             await asyncio.sleep(ready_at - now)
-            if is_write and not self.may_write:
+            if spec.is_write and not self.may_write:
                 raise Halted
+
+    def _why_unready(self, delay_s: float) -> str:
+        if self.pause is not None:
+            return self.pause.message
+        if delay_s > 0:
+            return "the venue's request limits are used up, by this or by other programs"
+        return "the venue asked to wait until after the deadline"
 
     async def _call(self, call: Call[T]) -> T:
         loop = asyncio.get_running_loop()
@@ -131,16 +150,22 @@ class Gate:
             raise
         finally:
             usage = self._exchange.usage
-            self._budget.observe(
+            self._budget.note_usage(
+                loop.time(),
                 weight_1m=usage.weight_1m,
                 orders_10s=usage.orders_10s,
                 orders_1m=usage.orders_1m,
-                now=loop.time(),
             )
         self.rtt_s = 0.7 * self.rtt_s + 0.3 * (loop.time() - began_at)
         return result
 
     def _note(self, answer: VenueAnswer, now: float) -> None:
+        if answer.is_rate_limit:
+            self._reads_refused += 1
+            wait_s = min(_READ_BACKOFF_S * 2**self._reads_refused, _READ_BACKOFF_MAX_S)
+            if answer.retry_after_s is not None:
+                wait_s = answer.retry_after_s
+            self._reads_not_before = max(self._reads_not_before, now + wait_s)
         if answer.kind is not AnswerKind.PAUSE:
             return
         self.pause = answer

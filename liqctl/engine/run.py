@@ -159,6 +159,7 @@ class Run:
             self._spawn("prices", self._fetch_prices())
         snapshot = await self._reader.snapshot(known)
         self._snapshot = snapshot
+        self._gate.has_read = self._gate.has_read or snapshot.is_any_read
         self.spent.reading += loop.time() - began_at
         self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, self._describe(snapshot))
         return snapshot

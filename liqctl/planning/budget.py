@@ -68,16 +68,24 @@ class RequestBudget:
         self._orders_10s = _Counter(limits.orders_10s, ORDER_BURST_S, minute_start)
         self._orders_1m = _Counter(limits.orders_1m, MINUTE_S, minute_start)
 
-    def delay_s(self, spec: EndpointSpec, now: float, *, whole_account: bool = False) -> float:
+    def delay_s(
+        self,
+        spec: EndpointSpec,
+        now: float,
+        *,
+        whole_account: bool = False,
+        priority: Priority | None = None,
+    ) -> float:
         """Return how many seconds to wait before this request may be sent; 0 for at once.
 
         Args:
             spec: the endpoint.
             now: the moment of asking.
             whole_account: no symbol narrows the request, which then costs more.
+            priority: another than the endpoint's own, for a reading that everything waits for.
         """
         weight = spec.weight_all if whole_account else spec.weight
-        kept_free = WEIGHT_KEPT_FREE[priority_of(spec)]
+        kept_free = WEIGHT_KEPT_FREE[priority_of(spec) if priority is None else priority]
         # A batch is charged once in a minute and per order in ten seconds (binance endpoint page).
         return max(
             self._weight.delay_s(weight, now, kept_free=kept_free) if weight else 0.0,
