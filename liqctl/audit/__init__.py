@@ -1,1 +1,1 @@
-
+"""The audit trail: append, sync, chain, read, verify."""

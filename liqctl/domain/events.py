@@ -1,5 +1,6 @@
 """Names of the audit trail's events. Users grep for them: change only by adding."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -49,3 +50,11 @@ FAILURES = frozenset(
     }
 )
 """What `audit tail --failed` shows."""
+
+
+def is_run_start(details: Mapping[str, object]) -> bool:
+    """Return whether a LIQUIDATION_START with these details began a run.
+
+    One logged by hand through `AuditLogger` names neither the process nor its time limit.
+    """
+    return "pid" in details and "timeout_seconds" in details
