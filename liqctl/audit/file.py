@@ -39,9 +39,10 @@ class TrailRefusedError(OSError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A line of one correlation id: its number and the SHA-256 of its bytes."""
+    """A line of one correlation id: its number, its event and the SHA-256 of its bytes."""
 
     seq: int
+    event_type: str
     digest: str
 
 
@@ -230,4 +231,5 @@ def _link(line: bytes, correlation_id: str) -> Link | None:
     seq = record.get("seq")
     if not isinstance(seq, int) or isinstance(seq, bool):
         return None
-    return Link(seq=seq, digest=hashlib.sha256(line).hexdigest())
+    event_type = str(record.get("event_type"))
+    return Link(seq=seq, event_type=event_type, digest=hashlib.sha256(line).hexdigest())

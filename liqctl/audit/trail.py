@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.audit.durability import Syncer
-from liqctl.audit.file import TrailFile, open_trail
+from liqctl.audit.file import Link, TrailFile, open_trail
 from liqctl.audit.record import Record, make_record
 from liqctl.domain.events import AuditEventType
 
@@ -126,20 +126,20 @@ class AuditLogger:
         file.is_new = False
         await self._syncer.sync(file.fd, new_directory)
 
-    def resume(self, correlation_id: str) -> bool:
-        """Continue the chain of a run that another process began; return whether it was found.
+    def resume(self, correlation_id: str) -> str | None:
+        """Continue the chain of a run that another process began; return its last event's type.
 
         Looks through the last 64 MB of the trail, where an ordinary event looks through the last
-        one. An id that is not found begins a chain of its own.
+        one. An id that is not found (None) would begin a chain of its own.
         """
         try:
             with self._held():
                 chain = _Chain(file=self._open())
-                self._catch_up(chain, correlation_id, _RESUME_BYTES)
+                last = self._catch_up(chain, correlation_id, _RESUME_BYTES)
                 self._keep(correlation_id, chain)
-                return chain.seq > 0
         except OSError:
-            return False
+            return None
+        return last.event_type if last else None
 
     def close(self) -> None:
         """Close the file; a later event opens it again. Calling twice is safe."""
@@ -240,18 +240,19 @@ class AuditLogger:
         return self._file
 
     @staticmethod
-    def _catch_up(chain: _Chain, correlation_id: str, span: int) -> None:
+    def _catch_up(chain: _Chain, correlation_id: str, span: int) -> Link | None:
         """Take over lines of the same id that others appended since this process last looked."""
         file = chain.file
         if file is None:
-            return
+            return None
         size = file.size()
         if size <= chain.seen_to:
-            return
+            return None
         found = file.find_last(correlation_id, max(chain.seen_to, size - span), size)
         if found is not None and found.seq > chain.seq:
             chain.seq, chain.head = found.seq, found.digest
         chain.seen_to = size
+        return found
 
     def _spill(self, record: Record, error: OSError) -> None:
         """Say once what is wrong, and write the event to stderr instead."""
