@@ -10,8 +10,8 @@
 
 Easy to get wrong: the HTTP status outranks the code for bans (418), the firewall (403), limits
 (429), time-outs (408) and forbidden places (451); the code outranks the status for everything
-else. A code that is not listed is UNKNOWN: a write may have happened, and a read gave nothing. Facts: Binance USDS-M "Error Code" and "General Info"
-pages, read 2026-11-23.
+else. A code that is not listed is UNKNOWN: a write may have happened, and a read gave nothing.
+Facts: Binance USDS-M "Error Code" and "General Info" pages, read 2026-11-23.
 """
 
 import json
@@ -54,7 +54,7 @@ class VenueAnswer:
     def is_rate_limit(self) -> bool:
         """Whether the venue said "too many" (weight or orders) without banning us."""
         return self.kind is AnswerKind.TRANSIENT and (
-            self.status == 429 or self.code in {-1003, -1015}
+            self.status == _TOO_MANY or self.code in {-1003, -1015}
         )
 
     def describe(self) -> str:
@@ -208,9 +208,15 @@ KIND_BY_CODE: Final[Mapping[int, AnswerKind]] = {
 }
 """Every listed Binance code. Unlisted codes are UNKNOWN."""
 
+_TOO_MANY: Final = 429
+_BANNED: Final = 418
+_OVERLOADED: Final = 503
+_REDIRECTION: Final = 3
+_UNKNOWN_ERROR: Final = -1000
+
 _KIND_BY_STATUS: Final[Mapping[int | None, AnswerKind]] = {
     408: AnswerKind.UNKNOWN,
-    429: AnswerKind.TRANSIENT,
+    _TOO_MANY: AnswerKind.TRANSIENT,
     451: AnswerKind.RUN_FATAL,
 }
 """Statuses that decide whatever the code says; 418 too."""
@@ -230,9 +236,7 @@ _BANNED_UNTIL = re.compile(r"banned until (\d{13})")
 _CODE_AS_TEXT = re.compile(r"-?[0-9]{1,9}")
 _SECONDS = re.compile(r"[0-9]{1,6}")
 _SIGNATURE = re.compile(r"(signature=)[^&\s\"']+", re.IGNORECASE)
-_CONTROL = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+"
-)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 
 
 def printable(text: str, limit: int = _TEXT_MAX) -> str:
@@ -249,16 +253,16 @@ def classify(status: int | None, code: int | None, message: str) -> AnswerKind:
         code: Binance's code, None when the body had none.
         message: Binance's text; two refusals of HTTP 503 differ only in it.
     """
-    if status == 418 or "banned until" in message:
+    if status == _BANNED or "banned until" in message:
         return AnswerKind.PAUSE
     if status in _KIND_BY_STATUS:
         return _KIND_BY_STATUS[status]
     says_not_executed = any(text in message for text in _NOT_EXECUTED_TEXTS)
     if code is not None:
-        if code == -1000 and says_not_executed:
+        if code == _UNKNOWN_ERROR and says_not_executed:
             return AnswerKind.TRANSIENT
         return KIND_BY_CODE.get(code, AnswerKind.UNKNOWN)
-    if status == 503 and says_not_executed:
+    if status == _OVERLOADED and says_not_executed:
         return AnswerKind.TRANSIENT
     return _KIND_BY_STATUS_ALONE.get(status, AnswerKind.UNKNOWN)
 
@@ -343,7 +347,7 @@ def _status_words(status: int) -> str:
             return "this IP address is banned"
         case 429:
             return "too many requests"
-        case _ if 300 <= status < 400:
+        case _ if status // 100 == _REDIRECTION:
             return "unexpected redirect"
         case _:
             return "no explanation given"

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
 """The `Exchange` port on top of any `Transport`: the real venue and the simulator in memory alike.
 
 Nothing is repeated and nothing is remembered here: each method is one request, its answer checked
@@ -25,7 +26,7 @@ _OPEN_ORDERS = {
 
 
 class BinanceExchange:
-    """One account on one venue, reached through a transport. Implements `liqctl.ports.Exchange`."""
+    """One account on one venue, through a transport. Implements `liqctl.ports.Exchange`."""
 
     def __init__(self, transport: Transport) -> None:
         """Speak through the transport."""
@@ -81,6 +82,21 @@ class BinanceExchange:
         row = await self._request(Endpoint.POSITION_MODE, {}, timeout_s=until - loop.time())
         return wire.parse_position_mode(row)
 
+    async def is_portfolio_margin(self, *, timeout_s: float) -> bool:
+        """Return whether the account is in portfolio margin, where this API shows nothing.
+
+        pmAccountInfo answers only such an account; assumed: any refusal of it means "no".
+        """
+        try:
+            row = await self._request(
+                Endpoint.PORTFOLIO_MARGIN, {"asset": "USDT"}, timeout_s=timeout_s
+            )
+        except VenueError as error:
+            if error.answer.code is None or error.answer.kind is AnswerKind.PAUSE:
+                raise
+            return False
+        return isinstance(row, dict) and "maxWithdrawAmountUSD" in row
+
     async def fetch_market_rules(self, *, timeout_s: float) -> Mapping[str, MarketRules]:
         """Return the rules of every symbol. Large: megabytes on the real venue."""
         row = await self._request(Endpoint.EXCHANGE_INFO, {}, timeout_s=timeout_s)
@@ -92,7 +108,7 @@ class BinanceExchange:
         return wire.parse_mark_price(row)
 
     async def sync_clock(self, *, timeout_s: float) -> float:
-        """Measure and apply the clock difference; return it in seconds, positive if we are ahead."""
+        """Measure and apply the clock difference in seconds, positive if we are ahead."""
         return await self._transport.sync_clock(timeout_s=timeout_s)
 
     async def submit_order(self, order: CloseOrder, *, timeout_s: float) -> OrderAnswer:
@@ -112,7 +128,7 @@ class BinanceExchange:
         """Send at most five closing orders in one request; one answer each, in request order.
 
         Raises:
-            InvariantError: an order could open a position, or there are too many; nothing was sent.
+            InvariantError: an order could open, or there are too many; nothing was sent.
             VenueError: the request as a whole failed; unless it was refused, each order may stand.
         """
         if not orders:

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
 """Carries one request to Binance through ccxt: signed, bounded, to one host, never repeated.
 
 ccxt builds the URL, signs and sends; everything that decides is taken from it. Out of the box it
@@ -11,7 +12,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from urllib.parse import quote
 from liqctl.domain.answers import VenueAnswer, element_refused, not_sent, refused, unreadable
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import InvariantError, VenueError, invariant
-from liqctl.domain.secrets import Secret
+from liqctl.domain.secrets import MASK, Secret
 from liqctl.domain.venue import Environment
 from liqctl.exchange.failures import is_certificate_failure, translate_failure
 from liqctl.exchange.lean_import import load_exchange_class
@@ -55,6 +56,7 @@ METHODS: Final[Mapping[Endpoint, str]] = {
     Endpoint.CANCEL_ALGO_ORDER: "fapiPrivateDeleteAlgoOrder",
     Endpoint.CANCEL_ALGO_ORDERS: "fapiPrivateDeleteAlgoOpenOrders",
     Endpoint.ORDER_LIMITS: "fapiPrivateGetRateLimitOrder",
+    Endpoint.PORTFOLIO_MARGIN: "fapiPrivateGetPmAccountInfo",
     Endpoint.API_RESTRICTIONS: "sapiGetAccountApiRestrictions",
 }
 """ccxt's implicit method for each endpoint."""
@@ -62,8 +64,11 @@ METHODS: Final[Mapping[Endpoint, str]] = {
 _CALL_TIMEOUT_MAX_MS: Final = 60_000
 """ccxt's own cap on a call; the caller's `timeout_s` always ends it earlier."""
 
-_TRIES_MAX: Final = 2
-"""A refused certificate is looked at once more with certifi's authorities; nothing has left then."""
+_MASKED_MIN: Final = 16
+"""Shorter test keys may be part of any number or symbol; Binance's have 64 characters."""
+
+_SUCCESS: Final = 2
+"""First digit of the HTTP statuses that are a success."""
 
 _USAGE_HEADERS: Final = {
     "x-mbx-used-weight-1m": "weight_1m",
@@ -103,6 +108,8 @@ class CcxtTransport:
         invariant(base is not None, f"{environment} has no host of its own: base_url is needed")
         self._base_url = str(base).rstrip("/")
         self._counts: dict[str, int] = {}
+        texts = (held.reveal().strip() for held in (key, secret))
+        self._secrets = tuple(text for text in texts if len(text) >= _MASKED_MIN)
         sign = make_signer(secret)
         logging.getLogger("ccxt").setLevel(logging.WARNING)  # its DEBUG lines hold the key
         loaded = load_exchange_class(hmac_only=not is_private_key(secret))
@@ -113,7 +120,7 @@ class CcxtTransport:
             read_origin=origin_of(KEY_INFORMATION_URL) if asks_spot_host else None,
             proxy=proxy,
         )
-        self._client: Any = _harden(loaded.cls, sign, self._note_usage)(
+        self._client: Any = _harden(loaded.cls, sign, self._note_answer)(
             {
                 "apiKey": key.reveal().strip(),
                 "secret": _secret_mark(secret),
@@ -134,7 +141,7 @@ class CcxtTransport:
             }
         )
         if environment is Environment.TESTNET:
-            self._client.enable_demo_trading(True)
+            self._client.enable_demo_trading(True)  # noqa: FBT003 - ccxt's own
         self._direct_urls(keep_spot_host=asks_spot_host)
 
     @property
@@ -175,13 +182,12 @@ class CcxtTransport:
         venue_ms = row.get("serverTime") if isinstance(row, dict) else None
         if isinstance(venue_ms, bool) or not isinstance(venue_ms, int):
             raise VenueError(unreadable(200, "no serverTime"))
-        difference_ms = (before_ms + after_ms) / 2 - venue_ms
+        difference_ms = float(before_ms + after_ms) / 2 - venue_ms
         self._client.options["timeDifference"] = round(difference_ms)
         return difference_ms / 1000
 
     async def close(self) -> None:
         """Close connections at once; never raises."""
-        self._client.session = None
         await self._session.close()
 
     async def _send(
@@ -193,22 +199,34 @@ class CcxtTransport:
         host = origin_of(self._base_url)[1]
         if timeout_s <= 0:
             return not_sent(f"no time left to ask {host}")
+        flight = Flight()
+        current_flight.set(flight)
         method = getattr(self._client, METHODS[endpoint])
-        for _ in range(_TRIES_MAX):
-            flight = Flight()
-            current_flight.set(flight)
-            try:
-                async with asyncio.timeout(timeout_s):
-                    return await method(_encodable(endpoint, params))
-            except VenueError as error:
-                return error.answer
-            except InvariantError as error:
-                return error
-            except (BaseError, ClientError, OSError, RuntimeError, ValueError) as error:
-                answer = translate_failure(error, host=host, sent=flight.sent)
-                if not (is_certificate_failure(error) and self._session.add_authorities()):
-                    break
-        return answer
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._with_all_authorities(method, _encodable(endpoint, params))
+        except VenueError as error:
+            return error.answer
+        except InvariantError as error:
+            return error
+        except (BaseError, ClientError, OSError, RuntimeError, ValueError) as error:
+            return translate_failure(error, host=host, sent=flight.sent)
+
+    async def _with_all_authorities(
+        self, method: Callable[[dict[str, Any]], Awaitable[Any]], params: dict[str, Any]
+    ) -> Any:
+        """Call ccxt, once more if the certificate was refused and certifi may know its issuer.
+
+        A refused certificate is found before anything is sent.
+        """
+        from ccxt.base.errors import NetworkError
+
+        try:
+            return await method(params)
+        except NetworkError as error:
+            if not (is_certificate_failure(error) and self._session.add_authorities()):
+                raise
+        return await method(params)
 
     def _direct_urls(self, *, keep_spot_host: bool) -> None:
         """Point every futures URL of ccxt at our host, drop all others, and check the result."""
@@ -219,22 +237,24 @@ class CcxtTransport:
             if name.startswith(prefixes)
         }
         for name, url in urls.items():
-            invariant(
-                url.startswith(f"{self._base_url}/fapi/v"), f"ccxt's {name} is not where it should be"
-            )
+            invariant(url.startswith(f"{self._base_url}/fapi/v"), f"ccxt's {name} leads elsewhere")
         if keep_spot_host:
             urls["sapi"] = self._client.urls["api"]["sapi"]
         self._client.urls["api"] = urls
 
-    def _note_usage(self, headers: Mapping[str, str]) -> None:
+    def _note_answer(self, headers: Mapping[str, str], body: str) -> str:
+        """Keep what the headers say of the limits; return the body, echoed secrets masked."""
         for name, value in headers.items():
             field = _USAGE_HEADERS.get(name.lower())
-            if field is not None and value.strip().isdigit():
+            if field is not None and value.strip().isdecimal():
                 self._counts[field] = int(value)
+        for secret in self._secrets:
+            body = body.replace(secret, MASK)
+        return body
 
 
 def _secret_mark(secret: Secret) -> str:
-    """Return what ccxt is given for a secret: it only asks whether there is one and of what kind."""
+    """Return what ccxt is given for a secret: it only asks whether there is one, and its kind."""
     if not secret:
         return ""
     return "PRIVATE KEY" if is_private_key(secret) else "HMAC"
@@ -255,10 +275,12 @@ def _encodable(endpoint: Endpoint, params: Mapping[str, Any]) -> dict[str, Any]:
     return copy
 
 
-def _harden(base: type[Any], sign: Sign, note_usage: Any) -> type[Any]:
+def _harden(  # noqa: C901 - small methods, no branching between them
+    base: type[Any], sign: Sign, note_answer: Callable[[Mapping[str, str], str], str]
+) -> type[Any]:
     """Return a subclass of ccxt's exchange that leaves every decision to us."""
 
-    class Client(base):  # type: ignore[misc, valid-type]  # the base is loaded at run time
+    class Client(base):  # type: ignore[misc]  # the base is loaded at run time
         """ccxt's exchange with strict reading, our signatures and no memory of requests."""
 
         last_request_headers = property(lambda _: None, lambda _, __: None)
@@ -268,13 +290,13 @@ def _harden(base: type[Any], sign: Sign, note_usage: Any) -> type[Any]:
         def __del__(self) -> None:
             """Leave quietly: ccxt would log advice here."""
 
-        def open(self, lazy: bool = False) -> None:
+        def open(self, *_: Any) -> None:
             """Skip ccxt's own session and its third parse of the trusted authorities."""
 
         def on_rest_response(self, *response: Any) -> str:
-            """Note the limits in the headers and return the body."""
-            note_usage(response[4])
-            return str(response[5])
+            """Return the body that is read from here on."""
+            headers, body = response[4:6]
+            return note_answer(headers, body)
 
         def parse_json(self, http_response: str) -> Any:
             """Return the decoded object or array with exact numbers, None for anything else."""
@@ -289,7 +311,7 @@ def _harden(base: type[Any], sign: Sign, note_usage: Any) -> type[Any]:
         def handle_errors(self, *response: Any) -> None:
             """Raise unless the answer is a readable success."""
             status, headers, body, decoded = (response[place] for place in (0, 4, 5, 6))
-            if not 200 <= status < 300:
+            if status // 100 != _SUCCESS:
                 raise VenueError(refused(status, headers, body))
             if decoded is None:
                 raise VenueError(unreadable(status, "not JSON" if body else "empty"))

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
 """Imports the one exchange class liqctl uses from ccxt, without the hundred others.
 
 `import ccxt.async_support` executes every exchange of the library: about a second. Here the two
@@ -29,7 +30,12 @@ PLAIN_IMPORT_VARIABLE: Final = "LIQCTL_PLAIN_IMPORT"
 
 _EXCHANGE_MODULE: Final = "ccxt.async_support.binanceusdm"
 _EXCHANGE_CLASS: Final = "binanceusdm"
-_PARENTS: Final = {"ccxt": "ccxt.base.exchange", "ccxt.async_support": "ccxt.async_support.base.exchange"}
+_PARENTS: Final = {
+    "ccxt": "ccxt.base.exchange",
+    "ccxt.async_support": "ccxt.async_support.base.exchange",
+}
+"""The packages whose `__init__` is skipped, and where their base class stands."""
+
 _REQUESTS_NAMES: Final = {
     "requests": ("Session",),
     "requests.utils": ("default_user_agent",),
@@ -94,10 +100,7 @@ def _load_lean(*, hmac_only: bool) -> Loaded:
 
 
 def _import_class() -> type[Any]:
-    cls = getattr(importlib.import_module(_EXCHANGE_MODULE), _EXCHANGE_CLASS)
-    if not isinstance(cls, type):
-        message = f"{_EXCHANGE_MODULE}.{_EXCHANGE_CLASS} is no class"
-        raise ImportError(message)
+    cls: type[Any] = getattr(importlib.import_module(_EXCHANGE_MODULE), _EXCHANGE_CLASS)
     return cls
 
 
@@ -118,7 +121,7 @@ class _Parent(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         """Return an error class, the base class, or the exchange module's class."""
-        if name == "__version__" or name == "Exchange":
+        if name in {"__version__", "Exchange"}:
             return getattr(importlib.import_module(self._base_module), name)
         if name.startswith("_"):
             raise AttributeError(name)
@@ -212,13 +215,14 @@ def _lazy_trust_stores() -> Iterator[None]:
     def set_default_verify_paths(context: ssl.SSLContext) -> None:
         context.load_verify_locations(capath=str(directory))
 
-    ssl.SSLContext.load_default_certs = load_default_certs  # type: ignore[method-assign]
-    ssl.SSLContext.set_default_verify_paths = set_default_verify_paths  # type: ignore[method-assign]
+    context_class: Any = ssl.SSLContext
+    context_class.load_default_certs = load_default_certs
+    context_class.set_default_verify_paths = set_default_verify_paths
     try:
         yield
     finally:
-        ssl.SSLContext.load_default_certs = original  # type: ignore[method-assign]
-        del ssl.SSLContext.set_default_verify_paths
+        context_class.load_default_certs = original
+        del context_class.set_default_verify_paths
 
 
 def hashed_directory() -> Path | None:

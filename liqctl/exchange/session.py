@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
 """The HTTP connections to the venue: one host, no redirects, no cookies, no second tries.
 
 ccxt asks a session for `get`, `post`, `put` and `delete`; this one gives it these and nothing
@@ -9,20 +10,23 @@ shares one lookup among all who wait for the same host, so it stays at one threa
 process leaves with `os._exit`, which does not wait for it.
 """
 
-import ssl
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from liqctl.domain.errors import invariant
 from liqctl.exchange.tls import add_bundled_authorities, make_tls_context, trust_is_pinned
 
+if TYPE_CHECKING:
+    import ssl
+
 KEEPALIVE_S: Final = 60.0
 DNS_CACHE_S: Final = 60
 HAPPY_EYEBALLS_DELAY_S: Final = 0.1
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+"""An order of magnitude more than the largest answer (exchangeInfo, several MB)."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 Origin = tuple[str, str, int]
@@ -61,7 +65,7 @@ class GuardedSession:
     """
 
     def __init__(self, *, origin: Origin, read_origin: Origin | None, proxy: str | None) -> None:
-        self.headers: Mapping[str, str] = {}
+        self.headers: dict[str, str] = {}
         self.requests = 0
         self._origin = origin
         self._read_origin = read_origin
@@ -69,6 +73,7 @@ class GuardedSession:
         self._session: Any = None
         self._tls: ssl.SSLContext | None = None
         self._bundled = False
+        self._closed = False
 
     def get(self, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
         """Send a GET request."""
@@ -101,6 +106,7 @@ class GuardedSession:
 
     async def close(self) -> None:
         """Drop every connection without a farewell."""
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.connector.close(abort_ssl=True)
@@ -111,7 +117,10 @@ class GuardedSession:
     ) -> AbstractAsyncContextManager[Any]:
         target = origin_of(str(url))
         allowed = target == self._origin or (method == "GET" and target == self._read_origin)
-        invariant(allowed, f"a request for {target[1]} was stopped: only {self._origin[1]} is meant")
+        invariant(allowed, f"a request for {target[1]} was stopped: not our venue")
+        if self._closed:
+            message = "the session is closed"
+            raise RuntimeError(message)
         self.requests += 1
         options |= {"proxy": self._proxy, "allow_redirects": False}
         options["trace_request_ctx"] = current_flight.get(None)
@@ -137,6 +146,7 @@ class GuardedSession:
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             trace_configs=[tracing],
+            response_class=_bounded_response_class(),
         )
         # aiohttp sends GET and DELETE again by itself after a lost connection; there is no
         # public switch (aiohttp/client.py, 3.14). Only planning decides to repeat.
@@ -148,3 +158,25 @@ async def _note_sent(_session: object, context: SimpleNamespace, _params: object
     """Remember that a request is about to be written; aiohttp says so just before it is."""
     if isinstance(context.trace_request_ctx, Flight):
         context.trace_request_ctx.sent = True
+
+
+def _bounded_response_class() -> type[Any]:
+    from aiohttp import ClientPayloadError, ClientResponse
+
+    class BoundedResponse(ClientResponse):
+        """An answer whose body, unpacked, must stay under the limit."""
+
+        async def read(self) -> bytes:
+            """Return the whole body."""
+            if self._body is None:
+                body = bytearray()
+                async for chunk in self.content.iter_any():
+                    body += chunk
+                    if len(body) > ANSWER_BYTES_MAX:
+                        self.close()
+                        message = "answer too large"
+                        raise ClientPayloadError(message)
+                self._body = bytes(body)
+            return await super().read()
+
+    return BoundedResponse

@@ -26,7 +26,7 @@ def is_private_key(secret: Secret) -> bool:
 
 
 def make_signer(secret: Secret) -> Sign:
-    """Return the function that signs with this secret.
+    r"""Return the function that signs with this secret.
 
     White space around the secret, Windows line ends and `\\n` written as two characters are
     put right first: each of them comes from copying a key, and each would fail every request.

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
 """Binance's rows as our values, and our orders as Binance's parameters; pure and strict.
 
 A list of positions is proof of what is open, so one row that cannot be read makes the whole list
@@ -103,7 +104,7 @@ def parse_queried_order(
         status=_status(row.get("status")),
         quantity=ordered,
         executed=executed,
-        average_price=average_price if average_price else None,
+        average_price=average_price or None,
         update_time_ms=_milliseconds(row.get("updateTime")),
     )
 
@@ -281,11 +282,11 @@ def _position_side(row: Mapping[str, Any]) -> PositionSide | None:
 
 
 def _side(value: object) -> Side | None:
-    return Side(value) if value in tuple(Side) else None
+    return next((side for side in Side if side == value), None)
 
 
 def _status(value: object) -> OrderStatus:
-    return OrderStatus(value) if value in tuple(OrderStatus) else OrderStatus.UNREADABLE
+    return next((status for status in OrderStatus if status == value), OrderStatus.UNREADABLE)
 
 
 def _id(value: object) -> str | None:

@@ -23,6 +23,7 @@ from liqctl.domain.endpoints import EndpointSpec
 
 MINUTE_S: Final = 60.0
 ORDER_BURST_S: Final = 10.0
+TOO_MANY_ORDERS: Final = -1015
 
 
 class Priority(IntEnum):
@@ -109,7 +110,7 @@ class RequestBudget:
         """Take a "too many" as the venue's word that the limit is used up."""
         if not answer.is_rate_limit:
             return
-        counter = self._orders_10s if answer.code == -1015 else self._weight
+        counter = self._orders_10s if answer.code == TOO_MANY_ORDERS else self._weight
         counter.exhaust(now, answer.retry_after_s)
 
 

@@ -1,0 +1,1 @@
+"""The exchange room, against servers of its own."""

@@ -1,0 +1,624 @@
+"""The transport against a real server on the loopback: what leaves, and what comes back as what."""
+
+import asyncio
+import hashlib
+import hmac
+import traceback
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from aiohttp import web
+
+from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import InvariantError, VenueError
+from liqctl.domain.secrets import Secret
+from liqctl.domain.venue import Environment
+from liqctl.exchange.adapter import BinanceExchange
+from liqctl.exchange.client import METHODS, CcxtTransport
+from liqctl.exchange.session import GuardedSession, origin_of
+from liqctl.ports import Usage
+from tests.exchange.venue import KEY, SECRET, Handler, raw_serving, says, serving, transport_to
+
+TIMEOUT_S = 5.0
+WRITE = Endpoint.SUBMIT_ORDER
+READ = Endpoint.POSITIONS
+OK = b"HTTP/1.1 200 OK\r\n"
+ORDER = {"symbol": "BTCUSDT", "newClientOrderId": "liq-1"}
+
+
+async def ask(
+    url: str, endpoint: Endpoint = READ, *, timeout_s: float = TIMEOUT_S, **options: Any
+) -> Any:
+    """Send one request by a transport of its own."""
+    async with transport_to(url, **options) as transport:
+        return await transport.request(endpoint, {}, timeout_s=timeout_s)
+
+
+def answer_of(
+    handler: Handler, endpoint: Endpoint = READ, *, timeout_s: float = TIMEOUT_S
+) -> VenueAnswer:
+    """Return how a request to a server that does not succeed is understood."""
+
+    async def run() -> VenueAnswer:
+        async with serving(handler) as venue:
+            with pytest.raises(VenueError) as caught:
+                await ask(venue.url, endpoint, timeout_s=timeout_s)
+            return caught.value.answer
+
+    return asyncio.run(run())
+
+
+def raw_answer_of(
+    talk: Callable[[asyncio.StreamWriter, int], Awaitable[None]],
+    endpoint: Endpoint = READ,
+    *,
+    timeout_s: float = TIMEOUT_S,
+) -> tuple[VenueAnswer, int]:
+    """Return how a misbehaving connection is understood, and how many requests the server saw."""
+
+    async def run() -> tuple[VenueAnswer, int]:
+        async with raw_serving(talk) as venue:
+            with pytest.raises(VenueError) as caught:
+                await ask(venue.url, endpoint, timeout_s=timeout_s)
+            return caught.value.answer, len(venue.seen)
+
+    return asyncio.run(run())
+
+
+def test_every_endpoint_goes_out_by_its_own_method_and_path() -> None:
+    """The table of ccxt's method names is checked on the wire."""
+    futures = [endpoint for endpoint in Endpoint if endpoint.value.path.startswith("/fapi/")]
+
+    async def run() -> dict[Endpoint, tuple[str, str, bool]]:
+        seen = {}
+        async with serving(says({})) as venue, transport_to(venue.url) as transport:
+            for endpoint in futures:
+                await transport.request(endpoint, {"batchOrders": []}, timeout_s=TIMEOUT_S)
+                last = venue.seen[-1]
+                seen[endpoint] = (last.method, last.path, "X-MBX-APIKEY" in last.headers)
+        return seen
+
+    assert set(METHODS) == set(Endpoint)
+    assert asyncio.run(run()) == {
+        endpoint: (endpoint.value.method, endpoint.value.path, endpoint.value.signed)
+        for endpoint in futures
+    }
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "币安人生USDT", "1000🐸USDT", "A&B=C%20+/USDT"])
+@pytest.mark.parametrize("endpoint", [Endpoint.OPEN_ORDERS, WRITE, Endpoint.CANCEL_ORDERS])
+def test_what_is_signed_is_what_is_sent(symbol: str, endpoint: Endpoint) -> None:
+    """Symbols outside ASCII must be percent-encoded before signing; checked by our own HMAC."""
+
+    async def run() -> tuple[str, str, dict[str, str]]:
+        async with serving(says({})) as venue, transport_to(venue.url) as transport:
+            await transport.request(endpoint, {"symbol": symbol}, timeout_s=TIMEOUT_S)
+            return (*venue.seen[-1].signed, venue.seen[-1].params)
+
+    payload, signature, params = asyncio.run(run())
+    expected = hmac.new(SECRET.encode(), payload.encode(), hashlib.sha256).hexdigest()
+    assert signature == expected
+    assert payload.isascii()
+    assert params["symbol"] == symbol
+    assert params["recvWindow"] == "5000"
+
+
+def test_a_batch_is_signed_and_encoded_too() -> None:
+    """Left alone, ccxt sends the list raw, so its texts are encoded one by one."""
+    orders = [{"symbol": "币安人生USDT", "newClientOrderId": "liq-1"}, ORDER]
+
+    async def run() -> tuple[str, str]:
+        async with serving(says([])) as venue, transport_to(venue.url) as transport:
+            await transport.request(
+                Endpoint.SUBMIT_ORDERS, {"batchOrders": orders}, timeout_s=TIMEOUT_S
+            )
+            return venue.seen[-1].signed
+
+    payload, signature = asyncio.run(run())
+    assert signature == hmac.new(SECRET.encode(), payload.encode(), hashlib.sha256).hexdigest()
+    assert f'"symbol":"{quote("币安人生USDT")}","newClientOrderId":"liq-1"' in payload
+    assert "newClientOrderId" not in orders[0].get("symbol", "")
+    assert orders[0]["symbol"] == "币安人生USDT"
+
+
+def test_numbers_with_a_fraction_arrive_exactly() -> None:
+    """A float would already have lost digits."""
+    body = '{"quantity":0.1000000000000000055511151231257827,"id":9007199254740993,"s":"1.50"}'
+    answer = asyncio.run(_ask_once(says(body)))
+
+    assert answer["quantity"] == Decimal("0.1000000000000000055511151231257827")
+    assert answer["id"] == 9007199254740993
+    assert answer["s"] == "1.50"
+
+
+async def _ask_once(handler: Handler) -> Any:
+    async with serving(handler) as venue:
+        return await ask(venue.url)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "  ", "null", "true", "200", '"ok"', "[1,2", '{"a":NaN}', "<html></html>", "[" * 99_999],
+)
+def test_a_success_that_is_no_json_object_or_list_is_unreadable(body: str) -> None:
+    """Left alone, ccxt would return it as text, and a reader would find nothing open in it."""
+    answer = answer_of(says(body))
+
+    assert answer.kind is AnswerKind.UNKNOWN
+    assert answer.message.startswith("unreadable answer")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 400, 403, 404, 408, 418, 429, 451])
+def test_no_other_status_is_a_success(status: int) -> None:
+    """Whatever the body looks like."""
+    assert answer_of(says([], status=status)).status == status
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 520, 524, 599])
+def test_a_server_error_on_a_write_may_have_been_executed(status: int) -> None:
+    """524 is not in ccxt's table at all."""
+    assert answer_of(says("<html>", status=status), WRITE).kind is AnswerKind.UNKNOWN
+
+
+def test_a_refusal_inside_http_200_is_a_refusal() -> None:
+    """Some gateways answer 200 to everything."""
+    answer = answer_of(says({"code": -2022, "msg": "ReduceOnly Order is rejected."}), WRITE)
+
+    assert (answer.kind, answer.code) == (AnswerKind.REJECTED, -2022)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("endpoint", [READ, WRITE, Endpoint.CANCEL_ORDERS])
+def test_a_redirect_is_not_followed(status: int, endpoint: Endpoint) -> None:
+    """The key would follow in the header, and a POST would become a GET."""
+
+    async def run() -> tuple[VenueAnswer, int, int]:
+        async with serving(says({})) as elsewhere:
+            location = {"Location": f"{elsewhere.url}/fapi/v1/order"}
+            async with serving(says({}, status=status, headers=location)) as venue:
+                with pytest.raises(VenueError) as caught:
+                    await ask(venue.url, endpoint)
+                return caught.value.answer, len(venue.seen), len(elsewhere.seen)
+
+    answer, asked, followed = asyncio.run(run())
+    assert (answer.status, answer.message) == (status, "unexpected redirect")
+    assert (asked, followed) == (1, 0)
+
+
+def test_proxy_variables_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the configuration names a proxy."""
+
+    async def run() -> tuple[int, int]:
+        async with serving(says({})) as proxy, serving(says({})) as venue:
+            for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+                monkeypatch.setenv(name, proxy.url)
+            await ask(venue.url)
+            return len(proxy.seen), len(venue.seen)
+
+    assert asyncio.run(run()) == (0, 1)
+
+
+def test_the_configured_proxy_is_used() -> None:
+    """All requests go by it; the venue's own port is never touched."""
+
+    async def run() -> tuple[list[str], int]:
+        async with serving(says({})) as proxy, serving(says({})) as venue:
+            await ask(venue.url, Endpoint.PING, proxy=proxy.url)
+            return [seen.path for seen in proxy.seen], len(venue.seen)
+
+    paths, direct = asyncio.run(run())
+    assert len(paths) == 1
+    assert paths[0].endswith("/fapi/v1/ping")
+    assert direct == 0
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host"),
+    [(READ, "fapi.binance.com:443"), (Endpoint.API_RESTRICTIONS, "api.binance.com:443")],
+)
+def test_production_speaks_to_binances_own_hosts(endpoint: Endpoint, host: str) -> None:
+    """Seen from a proxy that refuses: no name is looked up, no Binance host is reached."""
+    heads: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def run() -> VenueAnswer:
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        transport = CcxtTransport(
+            key=Secret(KEY),
+            secret=Secret(SECRET),
+            environment=Environment.PRODUCTION,
+            proxy=f"http://127.0.0.1:{port}",
+        )
+        with pytest.raises(VenueError) as caught:
+            await transport.request(endpoint, {}, timeout_s=TIMEOUT_S)
+        await transport.close()
+        server.close()
+        return caught.value.answer
+
+    answer = asyncio.run(run())
+    assert heads[0].startswith(b"CONNECT " + host.encode())
+    assert KEY.encode() not in heads[0]
+    assert answer.kind is AnswerKind.TRANSIENT
+    assert answer.message.endswith("the proxy refused the connection (HTTP 407)")
+
+
+@pytest.mark.parametrize(
+    ("environment", "base_url"),
+    [
+        (Environment.PRODUCTION, "https://fapi.binance.com"),
+        (Environment.TESTNET, "https://demo-fapi.binance.com"),
+    ],
+)
+def test_each_environment_has_its_host(environment: Environment, base_url: str) -> None:
+    """Given as an option, ccxt's own switch for the demo host changes nothing."""
+    transport = CcxtTransport(key=Secret(KEY), secret=Secret(SECRET), environment=environment)
+
+    assert transport.base_url == base_url
+
+
+def test_the_simulator_has_no_host_of_its_own() -> None:
+    """It must never fall back to a real one."""
+    with pytest.raises(InvariantError):
+        CcxtTransport(key=Secret(KEY), secret=Secret(SECRET), environment=Environment.SIMULATOR)
+
+
+def test_with_another_base_url_the_spot_host_is_out_of_reach() -> None:
+    """A gateway or a test venue must not see half of the traffic go to Binance."""
+    answer = answer_of(says({}), Endpoint.API_RESTRICTIONS)
+
+    assert answer.kind is AnswerKind.REJECTED
+    assert answer.message == "refused before sending: NotSupported"
+
+
+def test_a_base_url_may_have_a_path() -> None:
+    """Gateways route by prefix."""
+
+    async def run() -> str:
+        async with serving(says({})) as venue:
+            await ask(f"{venue.url}/gateway/binance/", READ)
+            return venue.seen[-1].path
+
+    assert asyncio.run(run()) == "/gateway/binance/fapi/v3/positionRisk"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://fapi.binance.com/fapi/v1/order",
+        "http://127.0.0.1:9/fapi/v1/order",
+        "https://127.0.0.1:8080/fapi/v1/order",
+        "http://127.0.0.1@evil.example:8080/fapi/v1/order",
+        "http://localhost:8080/fapi/v1/order",
+    ],
+)
+@pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
+def test_the_session_sends_to_one_origin_only(url: str, method: str) -> None:
+    """The last line of defence, against the URL that is about to leave."""
+    session = GuardedSession(
+        origin=origin_of("http://127.0.0.1:8080"), read_origin=None, proxy=None
+    )
+
+    with pytest.raises(InvariantError) as caught:
+        getattr(session, method)(url)
+    assert "/fapi" not in str(caught.value)
+
+
+def test_the_spot_host_may_be_read_and_never_written() -> None:
+    """Key information is read there; nothing else belongs there."""
+    session = GuardedSession(
+        origin=origin_of("https://fapi.binance.com"),
+        read_origin=origin_of("https://api.binance.com"),
+        proxy=None,
+    )
+
+    for method in (session.post, session.put, session.delete):
+        with pytest.raises(InvariantError):
+            method("https://api.binance.com/sapi/v1/account/apiRestrictions")
+
+
+async def _hang(_: web.Request) -> web.StreamResponse:
+    await asyncio.Event().wait()
+    return web.Response()
+
+
+async def _drip(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b" ")
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("handler", [_hang, _drip])
+@pytest.mark.parametrize("endpoint", [READ, WRITE])
+def test_silence_and_dripping_end_with_the_timeout(handler: Handler, endpoint: Endpoint) -> None:
+    """A server that sends a byte now and then never runs into a socket time-out."""
+    answer = answer_of(handler, endpoint, timeout_s=0.2)
+
+    assert answer.kind is AnswerKind.UNKNOWN
+    assert answer.message == "127.0.0.1 did not answer: no complete answer in time"
+
+
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0])
+def test_nothing_is_sent_without_time_left(timeout_s: float) -> None:
+    """A request on a pooled connection would leave before any time-out could cut it."""
+
+    async def run() -> tuple[AnswerKind, int]:
+        async with serving(says({})) as venue, transport_to(venue.url) as transport:
+            await transport.request(Endpoint.PING, {}, timeout_s=TIMEOUT_S)
+            with pytest.raises(VenueError) as caught:
+                await transport.request(WRITE, ORDER, timeout_s=timeout_s)
+            return caught.value.answer.kind, len(venue.seen)
+
+    assert asyncio.run(run()) == (AnswerKind.TRANSIENT, 1)
+
+
+@pytest.mark.parametrize("endpoint", [READ, WRITE, Endpoint.CANCEL_ORDERS])
+def test_a_lost_connection_is_unknown_and_the_request_is_sent_once(endpoint: Endpoint) -> None:
+    """By itself aiohttp sends GET and DELETE a second time."""
+
+    async def hang_up(writer: asyncio.StreamWriter, _: int) -> None:
+        writer.transport.abort()
+
+    answer, requests = raw_answer_of(hang_up, endpoint)
+
+    assert answer.kind is AnswerKind.UNKNOWN
+    assert answer.message == "127.0.0.1 did not answer: connection lost"
+    assert requests == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (OK + b"Content-Length: 50\r\n\r\n[]", "the answer was cut off"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n", "the answer was cut off"),
+        (OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n[]", "the answer was cut off"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "the answer was not HTTP"),
+        (OK + b"Content-Le", "connection lost"),
+    ],
+)
+def test_a_broken_answer_is_unknown(sent: bytes, message: str) -> None:
+    """Left alone, ccxt calls it ExchangeError, as if the venue had refused."""
+
+    async def talk(writer: asyncio.StreamWriter, _: int) -> None:
+        writer.write(sent)
+        await writer.drain()
+
+    answer, requests = raw_answer_of(talk, WRITE)
+
+    assert answer.kind is AnswerKind.UNKNOWN
+    assert answer.message == f"127.0.0.1 did not answer: {message}"
+    assert requests == 1
+
+
+def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded as well as time."""
+    monkeypatch.setattr("liqctl.exchange.session.ANSWER_BYTES_MAX", 1000)
+
+    assert answer_of(says("[" + " " * 2000 + "]")).message.endswith("the answer was cut off")
+
+
+def test_a_refused_connection_never_left_and_names_the_host() -> None:
+    """So it may be sent again at once."""
+
+    async def run() -> VenueAnswer:
+        async with serving(says({})) as venue:
+            url = venue.url
+        with pytest.raises(VenueError) as caught:
+            await ask(url, WRITE)
+        return caught.value.answer
+
+    answer = asyncio.run(run())
+    assert answer.kind is AnswerKind.TRANSIENT
+    assert answer.message == "cannot reach 127.0.0.1: connection refused"
+
+
+def test_an_unknown_name_never_left_and_names_the_host() -> None:
+    """`.invalid` is reserved: no resolver knows it (RFC 6761)."""
+    with pytest.raises(VenueError) as caught:
+        asyncio.run(ask("https://venue.invalid", WRITE))
+
+    assert caught.value.answer.kind is AnswerKind.TRANSIENT
+    assert str(caught.value) == "cannot reach venue.invalid: name lookup failed"
+
+
+def test_without_a_key_signed_requests_are_fatal_and_public_ones_work() -> None:
+    """`validate --online` without a key can still ping."""
+
+    async def run() -> tuple[Any, AnswerKind, int]:
+        async with serving(says({})) as venue:
+            pong = await ask(venue.url, Endpoint.PING, key="", secret="")
+            with pytest.raises(VenueError) as caught:
+                await ask(venue.url, READ, key="", secret="")
+            return pong, caught.value.answer.kind, len(venue.seen)
+
+    assert asyncio.run(run()) == ({}, AnswerKind.RUN_FATAL, 1)
+
+
+def test_cancellation_passes_and_leaves_the_transport_usable() -> None:
+    """The engine cuts calls at its deadline."""
+    arrived = asyncio.Event()
+
+    async def slow_first(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/order"):
+            arrived.set()
+            await asyncio.Event().wait()
+        return web.json_response({})
+
+    async def run() -> Any:
+        async with serving(slow_first) as venue, transport_to(venue.url) as transport:
+            task = asyncio.create_task(transport.request(WRITE, ORDER, timeout_s=TIMEOUT_S))
+            await arrived.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return await transport.request(Endpoint.PING, {}, timeout_s=TIMEOUT_S)
+
+    assert asyncio.run(run()) == {}
+
+
+def test_many_requests_at_once_get_their_own_answers() -> None:
+    """Left alone, ccxt keeps the last answer on the instance, shared by all."""
+
+    async def echo(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0)
+        return web.json_response({"symbol": request.query["symbol"]})
+
+    async def run() -> tuple[list[Any], int]:
+        async with serving(echo) as venue, transport_to(venue.url) as transport:
+            asked = (
+                transport.request(READ, {"symbol": f"S{number}"}, timeout_s=TIMEOUT_S)
+                for number in range(60)
+            )
+            return await asyncio.gather(*asked), transport.usage.requests
+
+    answers, requests = asyncio.run(run())
+    assert answers == [{"symbol": f"S{number}"} for number in range(60)]
+    assert requests == 60
+
+
+def test_warmed_connections_are_used_again() -> None:
+    """Closes must not wait for handshakes."""
+    arrived = 0
+    everyone = asyncio.Event()
+
+    async def together(request: web.Request) -> web.StreamResponse:
+        nonlocal arrived
+        if request.path.endswith("/ping"):
+            arrived += 1
+            if arrived == 6:
+                everyone.set()
+            await everyone.wait()
+        return web.json_response([])
+
+    async def run() -> tuple[int, int]:
+        async with serving(together) as venue, transport_to(venue.url) as transport:
+            exchange = BinanceExchange(transport)
+            await exchange.warm_up(6, timeout_s=TIMEOUT_S)
+            warmed = len(venue.connections)
+            reads = (exchange.fetch_positions(timeout_s=TIMEOUT_S) for _ in range(6))
+            await asyncio.gather(*reads)
+            return warmed, len(venue.connections)
+
+    assert asyncio.run(run()) == (6, 6)
+
+
+def test_warming_up_never_raises() -> None:
+    """It is never waited for and nobody looks at its result."""
+
+    async def run() -> None:
+        async with transport_to("http://127.0.0.1:1") as transport:
+            await BinanceExchange(transport).warm_up(3, timeout_s=TIMEOUT_S)
+
+    asyncio.run(run())
+
+
+def test_usage_follows_the_headers_in_any_case() -> None:
+    """-1 and nonsense, as test hosts send them, change nothing."""
+    headers = iter(
+        [
+            {"x-mbx-used-weight-1m": "42", "X-Mbx-Order-Count-10S": "3"},
+            {"X-MBX-USED-WEIGHT-1M": "-1", "X-MBX-ORDER-COUNT-1M": "many"},
+        ]
+    )
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.json_response({}, headers=next(headers))
+
+    async def run() -> Usage:
+        async with serving(answer) as venue, transport_to(venue.url) as transport:
+            for _ in range(2):
+                await transport.request(Endpoint.PING, {}, timeout_s=TIMEOUT_S)
+            return transport.usage
+
+    assert asyncio.run(run()) == Usage(requests=2, weight_1m=42, orders_10s=3)
+
+
+@pytest.mark.parametrize("ahead_ms", [-90_000, 7_000])
+def test_the_clock_is_measured_and_corrected(ahead_ms: int) -> None:
+    """Every later timestamp is the venue's, whatever our clock says."""
+
+    async def run() -> tuple[float, int]:
+        venue_ms = 0
+
+        async def time(_: web.Request) -> web.StreamResponse:
+            return web.json_response({"serverTime": venue_ms})
+
+        async with serving(time) as venue, transport_to(venue.url) as transport:
+            await transport.request(READ, {}, timeout_s=TIMEOUT_S)
+            ours_ms = int(venue.seen[-1].params["timestamp"])
+            venue_ms = ours_ms - ahead_ms
+            ahead_s = await transport.sync_clock(timeout_s=TIMEOUT_S)
+            await transport.request(READ, {}, timeout_s=TIMEOUT_S)
+            return ahead_s, int(venue.seen[-1].params["timestamp"]) - venue_ms
+
+    ahead_s, left_ms = asyncio.run(run())
+    assert ahead_s == pytest.approx(ahead_ms / 1000, abs=2.0)
+    assert abs(left_ms) < 2000
+
+
+@pytest.mark.parametrize("body", [{}, [], {"serverTime": "x"}, {"serverTime": True}])
+def test_a_clock_that_cannot_be_read_is_not_applied(body: object) -> None:
+    """A wrong correction would make every later request fail."""
+
+    async def run() -> None:
+        async with serving(says(body)) as venue, transport_to(venue.url) as transport:
+            with pytest.raises(VenueError):
+                await transport.sync_clock(timeout_s=TIMEOUT_S)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        says({"code": -2015, "msg": f"Invalid API-key {KEY} {SECRET}"}, status=401),
+        says(f"no such page for {KEY}", status=404),
+        says("<html>", status=502),
+        says(""),
+        _hang,
+    ],
+    ids=["refusal", "text", "page", "empty", "silence"],
+)
+def test_errors_hold_neither_key_nor_secret_nor_signature(handler: Handler) -> None:
+    """Tracebacks, contexts and local variables included: the libraries' frames hold all three."""
+
+    async def run() -> tuple[VenueError, str]:
+        async with serving(handler) as venue:
+            with pytest.raises(VenueError) as caught:
+                await ask(venue.url, WRITE, timeout_s=0.3)
+            return caught.value, venue.seen[-1].signed[1]
+
+    error, signature = asyncio.run(run())
+    assert (error.__cause__, error.__context__) == (None, None)
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    frames = [frame for frame in shown.stack if "/liqctl/exchange/" in frame.filename]
+    text = "".join([str(error), repr(error), *(str(frame.locals) for frame in frames)])
+    assert frames
+    for secret in (KEY, SECRET, signature):
+        assert secret not in text
+
+
+def test_a_closed_transport_sends_nothing() -> None:
+    """A late task must not open a connection that nobody closes."""
+
+    async def run() -> tuple[AnswerKind, int]:
+        async with serving(says({})) as venue, transport_to(venue.url) as transport:
+            await transport.request(Endpoint.PING, {}, timeout_s=TIMEOUT_S)
+            await transport.close()
+            await transport.close()
+            with pytest.raises(VenueError) as caught:
+                await transport.request(Endpoint.PING, {}, timeout_s=TIMEOUT_S)
+            return caught.value.answer.kind, len(venue.seen)
+
+    assert asyncio.run(run()) == (AnswerKind.TRANSIENT, 1)
