@@ -1,0 +1,76 @@
+# Everything lives in .venv; a second call of a target costs next to nothing.
+
+PYTHON ?= python3
+BIN := .venv/bin
+LOCKS := requirements/runtime.txt requirements/build.txt
+UV ?= uv
+UV_COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	--custom-compile-command "make lock" pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test lint types format docs bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.installed ## watch a simulated account being closed; needs no key and no network
+	$(BIN)/liqctl liquidate --env simulator
+
+install: .venv/.installed ## install liqctl into .venv/bin/liqctl
+
+test: .venv/.tools ## run every test
+	$(BIN)/python -m compileall -q liqctl tests
+	$(BIN)/pytest
+
+lint: .venv/.tools ## check style, imports between floors, and generated pages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/cog --check -r -P $(COGGED)
+
+types: .venv/.tools ## check types
+	$(BIN)/mypy
+
+format: .venv/.tools ## put the code into its one format
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+
+docs: .venv/.tools ## renew the generated parts of the README and the pages
+	$(BIN)/cog -r -P $(COGGED)
+
+bench: .venv/.tools ## measure speed against simple closers, in ratios
+	$(BIN)/python -m compileall -q liqctl tests
+	$(BIN)/python -m tests.bench
+
+lock: ## renew requirements/ from pyproject.toml (needs uv)
+	$(UV_COMPILE) --output-file requirements/runtime.txt
+	$(UV_COMPILE) --only-group build --output-file requirements/build.txt
+	$(UV_COMPILE) --group build --group dev --constraint requirements/runtime.txt \
+		--output-file requirements/dev.txt
+
+clean: ## remove .venv, caches and build results
+	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
+		.pytest_cache .import_linter_cache
+	find liqctl tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+COGGED := $(wildcard README.md docs/*.md)
+
+# Bytecode is compiled here, whatever the environment says about writing it later: without it a
+# start takes seconds, and a kill switch is started once.
+.venv/.installed: $(LOCKS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "liqctl needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		$(addprefix -r ,$(LOCKS))
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	-$(BIN)/python -m compileall -q .venv/lib liqctl > /dev/null
+	touch $@
+
+.venv/.tools: requirements/dev.txt .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/dev.txt
+	-$(BIN)/python -m compileall -q .venv/lib > /dev/null
+	touch $@
