@@ -6,7 +6,7 @@ LOCKS := requirements/runtime.txt requirements/build.txt
 UV ?= uv
 UV_COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
-	--custom-compile-command "make lock" pyproject.toml
+	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo install test lint types format docs bench lock clean
@@ -44,10 +44,10 @@ bench: .venv/.tools ## measure speed against simple closers, in ratios
 	$(BIN)/python -m tests.bench
 
 lock: ## renew requirements/ from pyproject.toml (needs uv)
-	$(UV_COMPILE) --output-file requirements/runtime.txt
-	$(UV_COMPILE) --only-group build --output-file requirements/build.txt
-	$(UV_COMPILE) --group build --group dev --constraint requirements/runtime.txt \
-		--output-file requirements/dev.txt
+	$(UV_COMPILE) pyproject.toml --output-file requirements/runtime.txt
+	$(UV_COMPILE) --group build --output-file requirements/build.txt
+	$(UV_COMPILE) pyproject.toml --group build --group dev \
+		--constraint requirements/runtime.txt --output-file requirements/dev.txt
 
 clean: ## remove .venv, caches and build results
 	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
