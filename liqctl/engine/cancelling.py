@@ -87,7 +87,7 @@ class Canceller:
     ) -> None:
         if not self._gate.may_write:
             return
-        details = {
+        details: dict[str, object] = {
             "symbol": symbol,
             "endpoint": f"{endpoint.value.method} {endpoint.value.path}",
             "order_ids": [order.order_id for order in orders[:_IDS_PER_EVENT_MAX]],

@@ -184,7 +184,7 @@ def _flock(fd: int) -> None:
     for _ in range(_TRIES - 1):
         with contextlib.suppress(BlockingIOError):
             return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        time.sleep(_TRY_AGAIN_S)
+        time.sleep(_TRY_AGAIN_S)  # noqa: TID251 - flock has nothing to wait on
     return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

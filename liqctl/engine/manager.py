@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from liqctl.domain.answers import AnswerKind
 from liqctl.domain.events import AuditEventType
@@ -23,6 +23,7 @@ from liqctl.domain.result import (
     PositionState,
     rfc3339,
 )
+from liqctl.engine.account_lock import AccountLock, describe_holder
 from liqctl.engine.actor import describe_actor
 from liqctl.engine.clock import SystemClock
 from liqctl.engine.gate import Gate
@@ -52,19 +53,6 @@ _END_EVENT: Final = {
 }
 
 
-class Lock(Protocol):
-    """Keeps a second process off the same account while a run works."""
-
-    def acquire(self, correlation_id: str, started_at: datetime, timeout_s: float) -> str | None:
-        """Take the lock; return None, or who holds it, in words."""
-
-    def release(self) -> None:
-        """Give the lock back; never raises."""
-
-    def notes(self) -> tuple[str, ...]:
-        """Return what the operator should know of how the lock was taken."""
-
-
 @dataclass(slots=True)
 class _Current:
     """The run under way, for whoever has to end it from outside the loop."""
@@ -89,7 +77,7 @@ class LiquidationManager:
         audit_logger: EventSink,
         environment: str = "",
         identity: Mapping[str, object] | None = None,
-        lock: Lock | None = None,
+        lock: AccountLock | None = None,
         wall_clock: WallClock | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -171,10 +159,10 @@ class LiquidationManager:
             return self._skipped(recorder, started_at)
         self._state = LiquidationState.IN_PROGRESS
         if self._lock is not None:
-            holder = self._lock.acquire(correlation_id, started_at, self._config.timeout_seconds)
-            if holder is not None:
+            other = self._lock.acquire(correlation_id, started_at, self._config.timeout_seconds)
+            if other is not None:
                 self._state = LiquidationState.IDLE
-                return self._blocked(recorder, started_at, holder)
+                return self._blocked(recorder, started_at, describe_holder(other.holder))
         try:
             result = await self._execute(recorder, started_at, reason)
         finally:
@@ -257,10 +245,9 @@ class LiquidationManager:
                 "reason": reason,
                 "timeout_seconds": self._config.timeout_seconds,
                 "config": asdict(self._config),
+                "lock": self._lock.note if self._lock else None,
             },
         )
-        for note in self._lock.notes() if self._lock else ():
-            recorder.event(AuditEventType.RETRY_SCHEDULED, {"reason": note})
 
     def _record_end(self, recorder: Recorder, result: LiquidationResult) -> None:
         for position in result.positions:
@@ -309,6 +296,7 @@ class LiquidationManager:
         strangers = explain_strangers(list(state.strangers), reopened)
         reasons = self._reasons(current, ending, [explain_positions(positions), explain_orders(orders)])
         notes = [strangers] if strangers else []
+        notes += [self._lock.note] if self._lock and self._lock.note else []
         notes += explain_kept(orders)
         return LiquidationResult(
             correlation_id=current.correlation_id,

@@ -107,7 +107,7 @@ class Run:
 
     async def converge(self) -> Ending:
         """Work until the account is proven flat or the time for writes is up; then read once more."""
-        warm_up = self._spawn("warm-up", self._warm_up())
+        warm_up = asyncio.create_task(self._warm_up())
         try:
             async with asyncio.timeout_at(self._gate.work_until):
                 ending = await self._rounds_until_done()
@@ -328,15 +328,13 @@ class Run:
             if Adaptation.MODE in record.adapted and self._mode is None:
                 self._spawn("mode", self._fetch_mode())
 
-    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Start side work unless work of that name is under way."""
         running = self._helpers.get(name)
         if running is not None and not running.done():
             work.close()
-            return running
-        task = asyncio.create_task(work)
-        if name != "warm-up":
-            self._helpers[name] = task
-        return task
+            return
+        self._helpers[name] = asyncio.create_task(work)
 
     async def _warm_up(self) -> None:
         await self._exchange.warm_up(WARM_CONNECTIONS, timeout_s=self._gate.call_max_s)
@@ -429,7 +427,7 @@ class Run:
         if prices is not None:
             timeout_s = min(self._gate.call_max_s, self._gate.remaining_s())
             await asyncio.wait({prices}, timeout=timeout_s)
-            prices.cancel()
+            prices.cancel("the run has ended")
 
     async def _fetch_prices(self) -> None:
         """Ask what our orders were executed at: acknowledgements carry no price."""

@@ -121,15 +121,12 @@ def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> 
         plan = _plan_symbol(symbol, records, mine, snapshot, memory, policy, needs_rules)
         if plan is not None:
             plans.append(plan)
-    waiting = [
-        record.not_before
-        for record in (*memory.legs.values(), *memory.orders.values())
-        if record.not_before > memory.now and not record.given_up
-    ]
+    waiting = [r.not_before for r in memory.legs.values() if not r.given_up]
+    waiting += [r.not_before for r in memory.orders.values() if r.present and not r.given_up]
     return Plan(
         symbols=tuple(plans),
         kept=kept,
-        wake_at=min(waiting, default=None),
+        wake_at=min((at for at in waiting if at > memory.now), default=None),
         needs_rules=frozenset(needs_rules),
     )
 

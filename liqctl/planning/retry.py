@@ -82,7 +82,7 @@ def backoff_s(base_s: float, repeat_no: int, jitter: float) -> float:
         repeat_no: which repeat this precedes, from 1.
         jitter: a random number from -1 to 1.
     """
-    factor = min(2 ** max(repeat_no - 1, 0), _BACKOFF_FACTOR_MAX)
+    factor = min(1 << max(repeat_no - 1, 0), _BACKOFF_FACTOR_MAX)
     return base_s * factor * (1 + 0.2 * jitter)
 
 

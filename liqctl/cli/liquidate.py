@@ -1,0 +1,381 @@
+"""`liqctl liquidate`: settings, confirmation, the run inside its deadline, the result.
+
+Nothing is decided here but the precedence of exit codes: a signal outranks every other end.
+"""
+
+import asyncio
+import os
+import secrets as token_source
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from liqctl.cli import process
+from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError
+from liqctl.domain.ids import is_correlation_id, make_correlation_id
+from liqctl.domain.result import ExitCode, FailureCause, LiquidationResult, LiquidationState
+from liqctl.domain.venue import Environment
+from liqctl.engine.clock import SystemClock
+
+if TYPE_CHECKING:
+    from liqctl.audit.trail import TRAIL_NAME, AuditLogger
+    from liqctl.cli.wiring import Account
+    from liqctl.config.settings import Settings
+    from liqctl.engine.inspection import Inspection
+    from liqctl.engine.manager import LiquidationManager
+
+_SCOPE: Final = {
+    "orders_only": {"liquidation.close_positions": False, "liquidation.cancel_orders": True},
+    "positions_only": {"liquidation.close_positions": True, "liquidation.cancel_orders": False},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line asked for."""
+
+    environment: str | None = None
+    config_file: Path | None = None
+    as_json: bool = False
+    colour: bool = True
+    verbose: bool = False
+    yes: bool = False
+    dry_run: bool = False
+    reason: str = ""
+    correlation_id: str = ""
+    flags: Mapping[str, object] = field(default_factory=dict)
+
+
+def liquidate(
+    *,
+    env: Annotated[
+        str | None,
+        typer.Option("--env", help="production, testnet or simulator.", envvar="LIQCTL_ENV"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file.", envvar="LIQCTL_CONFIG")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read and show the plan; send nothing.")
+    ] = False,
+    symbol: Annotated[
+        list[str] | None, typer.Option(help="Only this symbol, e.g. BTCUSDT; repeatable.")
+    ] = None,
+    orders_only: Annotated[
+        bool, typer.Option("--orders-only", help="Cancel orders, leave positions and their stops.")
+    ] = False,
+    positions_only: Annotated[
+        bool, typer.Option("--positions-only", help="Close positions, leave orders.")
+    ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(help="Hard deadline in seconds, 1 to 30.", metavar="S")
+    ] = None,
+    max_retries: Annotated[
+        int | None, typer.Option(help="Repeats of one refused order or cancel, 0 to 10.")
+    ] = None,
+    retry_delay: Annotated[
+        float | None, typer.Option(help="Base of the backoff in seconds, 0.1 to 5.", metavar="S")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why; stands in the audit trail.")] = "",
+    correlation_id: Annotated[
+        str, typer.Option(help="Name of this run: 1 to 64 letters, digits, _ or -.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
+) -> None:
+    """Cancel every open order, close every open position, prove the account flat.
+
+    Works on the whole account unless --symbol narrows it. Asks in production only.
+    Exit codes: 0 flat, 1 failed, 3 partly, 4 configuration, 5 already running,
+    6 not confirmed, 7 key refused, 8 flat but the audit trail is incomplete.
+
+    Example: liqctl liquidate --env testnet --reason "bot runs wild"
+    """
+    if orders_only and positions_only:
+        raise UsageError("--orders-only and --positions-only exclude one another; give one")
+    if correlation_id and not is_correlation_id(correlation_id):
+        raise UsageError("--correlation-id takes 1 to 64 letters, digits, _ or -")
+    flags: dict[str, object] = {
+        "liquidation.timeout_seconds": timeout,
+        "liquidation.max_retries": max_retries,
+        "liquidation.retry_delay_seconds": retry_delay,
+        "liquidation.symbols": list(symbol) if symbol else None,
+    }
+    for name, chosen in (("orders_only", orders_only), ("positions_only", positions_only)):
+        if chosen:
+            flags |= _SCOPE[name]
+    process.leave(
+        run(
+            Options(
+                environment=env,
+                config_file=config,
+                as_json=as_json,
+                colour=not no_color and not os.environ.get("NO_COLOR"),
+                verbose=verbose,
+                yes=yes,
+                dry_run=dry_run,
+                reason=reason,
+                correlation_id=correlation_id,
+                flags={name: value for name, value in flags.items() if value is not None},
+            )
+        )
+    )
+
+
+def run(options: Options) -> ExitCode:
+    """Carry out the command and return its exit code; everything it had to say is printed."""
+    from liqctl.cli.settings import load
+
+    teller = Teller(options)
+    try:
+        settings = load(options)
+    except ConfigurationError as error:
+        process.print_error(f"the configuration is invalid; nothing was sent\n{error}")
+        return teller.end_without_run(FailureCause.CONFIGURATION, str(error))
+    teller.settings = settings
+    from liqctl.cli.wiring import open_account
+
+    try:
+        with open_account(settings) as account:
+            return _with_account(options, settings, account, teller)
+    except CredentialsError as error:
+        process.print_error(f"{error}\nNothing was sent.")
+        return teller.end_without_run(FailureCause.CREDENTIALS, str(error))
+
+
+def _with_account(
+    options: Options, settings: "Settings", account: "Account", teller: "Teller"
+) -> ExitCode:
+    if options.dry_run:
+        return _rehearse(options, settings, account, teller)
+    if settings.liquidation.emergency_liquidation and needs_confirmation(account):
+        refusal = _confirm(options, settings, account)
+        if refusal is not None:
+            process.print_error(refusal)
+            return teller.end_without_run(FailureCause.NOT_CONFIRMED, refusal)
+    return _execute(options, settings, account, teller)
+
+
+def needs_confirmation(account: "Account") -> bool:
+    """Return whether real money may hang on it: production, or a testnet that is somewhere else."""
+    from liqctl.config.hosts import is_demo_host, is_loopback_url
+
+    match account.environment:
+        case Environment.PRODUCTION:
+            return True
+        case Environment.TESTNET:
+            return not (is_demo_host(account.base_url) or is_loopback_url(account.base_url))
+        case Environment.SIMULATOR:
+            return False
+
+
+def _confirm(options: Options, settings: "Settings", account: "Account") -> str | None:
+    """Ask the operator; return why not, None for yes."""
+    from liqctl.report.plan import render_confirmation
+
+    if options.yes:
+        return None
+    if not (_is_terminal(0) and _is_terminal(2)):
+        return (
+            f"not confirmed: {account.environment} asks before it acts, and there is no terminal "
+            "to ask on. Nothing was sent. Give --yes to run without asking"
+        )
+    inspection = asyncio.run(_inspect(settings, account))
+    process.print_error(
+        render_confirmation(
+            inspection,
+            environment=account.environment.value,
+            base_url=account.base_url,
+            key_fingerprint=account.key_fingerprint,
+            policy=settings.liquidation,
+            width=_width(),
+            colour=options.colour,
+        )
+    )
+    word = account.environment.value
+    process.print_error(f"Type {word} to go on, anything else to leave:")
+    if _read_line() == word:
+        return None
+    return "not confirmed: nothing was sent"
+
+
+def _read_line() -> str:
+    try:
+        return input().strip()
+    except (EOFError, UnicodeDecodeError, OSError):
+        return ""
+
+
+async def _inspect(settings: "Settings", account: "Account") -> "Inspection":
+    from liqctl.engine.inspection import inspect_account
+
+    return await inspect_account(account.exchange, settings.liquidation, wall_clock=SystemClock())
+
+
+def _rehearse(
+    options: Options, settings: "Settings", account: "Account", teller: "Teller"
+) -> ExitCode:
+    """Read, show what a run would do, send nothing."""
+    from liqctl.engine.inspection import dry_run_result
+
+    started_at = datetime.now(UTC)  # noqa: TID251 - the command line is where the clock is read
+    before = account.exchange.usage.requests
+    process.signals.install()
+    inspection = asyncio.run(_inspect(settings, account))
+    result = dry_run_result(
+        inspection,
+        settings.liquidation,
+        correlation_id=teller.correlation_id,
+        environment=settings.environment.value,
+        started_at=started_at,
+        finished_at=datetime.now(UTC),  # noqa: TID251
+        requests=account.exchange.usage.requests - before,
+    )
+    return teller.end(result, inspection)
+
+
+def _execute(
+    options: Options, settings: "Settings", account: "Account", teller: "Teller"
+) -> ExitCode:
+    """Run the liquidation inside its deadline."""
+    from liqctl import __version__
+    from liqctl.audit.trail import TRAIL_NAME, AuditLogger
+    from liqctl.engine.account_lock import AccountLock
+    from liqctl.engine.manager import LiquidationManager
+
+    trail = AuditLogger(settings.audit.log_dir, environment=settings.environment.value)
+    manager = LiquidationManager(
+        config=settings.liquidation,
+        exchange=account.exchange,
+        audit_logger=trail,
+        environment=settings.environment.value,
+        identity={
+            "version": __version__,
+            "base_url": account.base_url,
+            "key_fingerprint": account.key_fingerprint,
+            "config_file": str(settings.file) if settings.file else None,
+        },
+        lock=AccountLock(
+            identity=account.identity,
+            environment=settings.environment.value,
+            log_path=settings.audit.log_dir / TRAIL_NAME,
+        ),
+    )
+    if settings.liquidation.symbols:
+        process.print_error(f"only {', '.join(settings.liquidation.symbols)}")
+    loop = asyncio.new_event_loop()
+
+    def interrupt() -> None:
+        loop.call_soon_threadsafe(manager.interrupt)
+
+    process.signals.shield(interrupt)
+    began_at = time.monotonic()
+
+    def expire() -> ExitCode:
+        result = manager.expire(time.monotonic() - began_at)
+        if result is None:
+            return process.signals.received or ExitCode.FAILED
+        return teller.end(result)
+
+    deadline = process.Deadline(settings.liquidation.timeout_seconds, expire)
+    result = loop.run_until_complete(
+        manager.execute_liquidation(
+            reason=options.reason, correlation_id=teller.correlation_id
+        )
+    )
+    deadline.cancel()
+    code = teller.end(result)
+    loop.run_until_complete(account.exchange.close())
+    return code
+
+
+class Teller:
+    """Prints how the command ended, exactly once, and says which exit code that is."""
+
+    def __init__(self, options: Options) -> None:
+        """Name the run from its first moment, so that even a refusal to start can be found."""
+        self._options = options
+        self._started_at = datetime.now(UTC)  # noqa: TID251
+        self.settings: Settings | None = None
+        self.correlation_id = options.correlation_id or make_correlation_id(
+            self._started_at, token_source.token_hex(3)
+        )
+
+    def end(
+        self, result: LiquidationResult, inspection: "Inspection | None" = None
+    ) -> ExitCode:
+        """Print the result and return its exit code; a signal's code outranks it."""
+        if self._options.as_json:
+            from liqctl.report.json import dump
+
+            process.print_answer(dump(result.as_json()))
+        else:
+            self._print_for_people(result, inspection)
+        return process.signals.received or result.exit_code()
+
+    def _print_for_people(
+        self, result: LiquidationResult, inspection: "Inspection | None"
+    ) -> None:
+        colour = self._options.colour and _is_terminal(1)
+        width = _width() if _is_terminal(1) else None
+        if inspection is not None and self.settings is not None:
+            from liqctl.report.plan import render_plan
+
+            process.print_answer(
+                render_plan(
+                    inspection,
+                    result,
+                    policy=self.settings.liquidation,
+                    width=width,
+                    colour=colour,
+                )
+            )
+            return
+        from liqctl.report.result import render_result
+
+        process.print_answer(render_result(result, width=width, colour=colour))
+
+    def end_without_run(self, cause: FailureCause, message: str) -> ExitCode:
+        """Print the result of a run that never started, if JSON was asked for."""
+        now = datetime.now(UTC)  # noqa: TID251
+        timeout_s = self.settings.liquidation.timeout_seconds if self.settings else 0.0
+        result = LiquidationResult(
+            correlation_id=self.correlation_id,
+            environment=self._environment(),
+            state=LiquidationState.FAILED,
+            error_message=message,
+            started_at=self._started_at,
+            finished_at=now,
+            duration_seconds=(now - self._started_at).total_seconds(),
+            timeout_seconds=timeout_s,
+            cause=cause,
+        )
+        if self._options.as_json:
+            return self.end(result)
+        return process.signals.received or result.exit_code()
+
+    def _environment(self) -> str:
+        if self.settings is not None:
+            return self.settings.environment.value
+        return self._options.environment or ""
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size(2).columns
+    except OSError:
+        return 80

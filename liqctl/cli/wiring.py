@@ -1,0 +1,113 @@
+"""The only place that chooses between the real venue and the simulated one."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from liqctl.domain.secrets import Secret
+from liqctl.domain.venue import Environment
+
+if TYPE_CHECKING:
+    from liqctl.config.settings import Settings
+    from liqctl.ports import Exchange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One account on one venue, ready to be spoken to.
+
+    `identity` names the account for the lock: environment, key fingerprint and base URL.
+    `embedded` tells that the venue lives in this process and ends with it.
+    """
+
+    exchange: "Exchange"
+    environment: Environment
+    base_url: str
+    key_fingerprint: str
+    embedded: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Return what the lock is for, in a form that is safe in a file name."""
+        from liqctl.engine.lock import lock_identity
+
+        return lock_identity(
+            environment=self.environment.value,
+            key_fingerprint=self.key_fingerprint,
+            base_url=self.base_url,
+        )
+
+
+def is_embedded(settings: "Settings") -> bool:
+    """Return whether the settings ask for the venue inside this process."""
+    return (
+        settings.environment is Environment.SIMULATOR and settings.exchange.base_url is None
+    )
+
+
+@contextmanager
+def open_account(
+    settings: "Settings", environ: Mapping[str, str] | None = None
+) -> Iterator[Account]:
+    """Yield the account the settings name; an embedded venue lives as long as the block.
+
+    Raises:
+        CredentialsError: no usable key is set for the environment.
+    """
+    if is_embedded(settings):
+        yield from _open_embedded(settings)
+        return
+    from liqctl.config.secrets import load_credentials
+
+    credentials = load_credentials(settings.environment, environ or os.environ)
+    yield _connect(
+        settings,
+        key=credentials.api_key,
+        secret=credentials.api_secret,
+        base_url=settings.exchange.base_url,
+    )
+
+
+def _open_embedded(settings: "Settings") -> Iterator[Account]:
+    from liqctl.sim.server import EmbeddedServer
+
+    with EmbeddedServer() as server:
+        yield _connect(
+            settings,
+            key=Secret(server.api_key),
+            secret=Secret(server.api_secret),
+            base_url=server.url,
+            embedded=True,
+        )
+
+
+def _connect(
+    settings: "Settings",
+    *,
+    key: Secret,
+    secret: Secret,
+    base_url: str | None,
+    embedded: bool = False,
+) -> Account:
+    from liqctl import __version__
+    from liqctl.exchange.adapter import BinanceExchange
+    from liqctl.exchange.client import CcxtTransport
+
+    transport = CcxtTransport(
+        key=key,
+        secret=secret,
+        environment=settings.environment,
+        base_url=base_url,
+        recv_window_ms=settings.exchange.recv_window_ms,
+        proxy=settings.exchange.proxy,
+        user_agent=f"liqctl/{__version__}",
+    )
+    return Account(
+        exchange=BinanceExchange(transport),
+        environment=settings.environment,
+        base_url=transport.base_url,
+        key_fingerprint=key.fingerprint(),
+        embedded=embedded,
+    )
