@@ -232,7 +232,8 @@ def hashed_directory() -> Path | None:
         return None
     directory = Path(capath)
     try:
-        hashed = any(entry.name.endswith(".0") for entry in os.scandir(directory))
+        with os.scandir(directory) as entries:
+            hashed = any(entry.name.endswith(".0") for entry in entries)
     except OSError:
         return None
     return directory if hashed else None

@@ -487,6 +487,17 @@ def test_many_requests_at_once_get_their_own_answers() -> None:
     assert requests == 60
 
 
+def test_orders_are_not_paced_by_ccxt() -> None:
+    """Its throttle would let 100 orders out over 20 seconds; the budget is ours."""
+
+    async def run() -> int:
+        async with serving(says({})) as venue, transport_to(venue.url) as transport:
+            sent = (transport.request(WRITE, ORDER, timeout_s=TIMEOUT_S) for _ in range(100))
+            return len(await asyncio.gather(*sent))
+
+    assert asyncio.run(run()) == 100
+
+
 def test_warmed_connections_are_used_again() -> None:
     """Closes must not wait for handshakes."""
     arrived = 0

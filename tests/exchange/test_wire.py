@@ -346,7 +346,9 @@ def test_a_cancel_is_confirmed_by_a_number_or_a_text(code: object) -> None:
     wire.check_all_cancelled({"code": code, "msg": "success"})
 
 
-@pytest.mark.parametrize("row", [None, [], {}, {"code": 0}, {"code": "OK"}, {"code": True}, "200"], ids=repr)
+@pytest.mark.parametrize(
+    "row", [None, [], {}, {"code": 0}, {"code": "OK"}, {"code": True}, "200"], ids=repr
+)
 def test_anything_else_confirms_no_cancel(row: object) -> None:
     """The orders may still rest."""
     with pytest.raises(VenueError):
