@@ -8,33 +8,57 @@ What a reader would get wrong:
 - A deadline inside the event loop does not end a blocked system call. The layers are the loop's own
   timeout, a watchdog thread that records and prints what is known, and `faulthandler`, which needs
   no interpreter lock.
+- Nothing heavy may be imported here: until `prepare` ran, a signal ends the process without us.
 """
 
 import contextlib
-import ctypes
 import faulthandler
+import io
 import os
-import resource
+import select
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
-from typing import Final, NoReturn
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 
-from liqctl.domain.result import ExitCode
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from liqctl.domain.result import ExitCode
 
 LAST_RESORT_S: Final = 0.2
 """How long after the deadline the process is ended even if the watchdog thread cannot run."""
 
 _WATCHDOG_S: Final = 0.08
 _PR_SET_DUMPABLE: Final = 4
-_EXIT_BY_SIGNAL: Final = {
-    signal.SIGINT: ExitCode.INTERRUPTED,
-    signal.SIGTERM: ExitCode.TERMINATED,
-}
+_EXIT_BY_SIGNAL: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _IGNORED_WHILE_WORKING: Final = (signal.SIGHUP, signal.SIGPIPE, signal.SIGTSTP)
+
+_CHUNK_BYTES: Final = 4096
+"""PIPE_BUF on Linux: so much can be written without blocking once `poll` says writable."""
+
+_ANSWER_STALL_S: Final = 10.0
+_PROGRESS_STALL_S: Final = 0.2
+_PAGE_STALL_S: Final = 3600.0
+"""How long a pager may take nothing before its page is dropped."""
+
+_STDERR: Final = 2
+_FRAMES_MAX: Final = 20
+
+
+def prepare() -> None:
+    """Do everything that must stand before the first import: signals, descriptors, secrecy."""
+    signals.install()
+    fill_descriptors()
+    sys.stdout = _quiet(sys.stdout, 1)
+    sys.stderr = _quiet(sys.stderr, 2)
+    hide_memory()
+    sys.excepthook = _print_unexpected
+    threading.excepthook = _print_thread_unexpected
+    sys.unraisablehook = _ignore_unraisable
 
 
 def fill_descriptors() -> None:
@@ -51,10 +75,49 @@ def fill_descriptors() -> None:
 
 def hide_memory() -> None:
     """Write no core and let no other process of the same user read this one's memory."""
+    import ctypes
+    import resource
+
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+class Sink(io.RawIOBase):
+    """A descriptor whose failures to write are silent: a full disk must not change an exit code."""
+
+    def __init__(self, fd: int) -> None:
+        """Write to a descriptor that stays open for the life of the process."""
+        super().__init__()
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._fd
+
+    def isatty(self) -> bool:
+        """Return whether a person reads this."""
+        return os.isatty(self._fd)
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, block: "Buffer") -> int:
+        """Write the block, or drop what cannot be written."""
+        _write(self._fd, bytes(block), _PAGE_STALL_S)
+        return len(memoryview(block))
+
+
+def _quiet(stream: TextIO, fd: int) -> TextIO:
+    """Return a stream like this one that never raises on write or flush."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(Sink(fd)),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=os.isatty(fd) or fd == _STDERR,
+    )
 
 
 class Signals:
@@ -66,15 +129,25 @@ class Signals:
 
     def __init__(self) -> None:
         """Nothing is caught before `install`."""
-        self.received: ExitCode | None = None
+        self._received: int | None = None
         self._on_first: Callable[[], None] | None = None
 
+    @property
+    def received(self) -> "ExitCode | None":
+        """The exit code of the first signal that came, None when none did."""
+        if self._received is None:
+            return None
+        from liqctl.domain.result import ExitCode
+
+        return ExitCode(self._received)
+
     def install(self) -> None:
-        """Catch SIGINT and SIGTERM from now on."""
+        """Catch SIGINT and SIGTERM from now on; SIGQUIT shows where the threads stand."""
         for number in _EXIT_BY_SIGNAL:
             signal.signal(number, self._handle)
-        with contextlib.suppress(ValueError, OSError):
-            signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            faulthandler.register(signal.SIGQUIT, file=2, all_threads=True)
 
     def shield(self, on_first: Callable[[], None]) -> None:
         """Let the first signal call `on_first`; ignore hang-ups, pipes and the stop key."""
@@ -86,12 +159,16 @@ class Signals:
         """Let the next signal end the process again."""
         self._on_first = None
 
+    def exit_code(self, code: int) -> int:
+        """Return the code to leave with: a signal's wins over every other."""
+        return int(code) if self._received is None else self._received
+
     def _handle(self, number: int, _: FrameType | None) -> None:
         code = _EXIT_BY_SIGNAL[signal.Signals(number)]
-        if self._on_first is None or self.received is not None:
-            self.received = self.received or code
-            leave(self.received)
-        self.received = code
+        if self._on_first is None or self._received is not None:
+            self._received = self._received or code
+            leave(self._received)
+        self._received = code
         print_error("stopping: nothing new is sent, reading once more; again to leave at once")
         self._on_first()
 
@@ -99,58 +176,94 @@ class Signals:
 class Deadline:
     """Ends the process shortly after a moment that the event loop should have kept."""
 
-    def __init__(self, seconds: float, on_expiry: Callable[[], ExitCode]) -> None:
+    def __init__(self, seconds: float, on_expiry: "Callable[[], ExitCode]") -> None:
         """Start counting now; `on_expiry` records and prints what is known, from a thread."""
         self._on_expiry = on_expiry
         self._ends_at = time.monotonic() + seconds
         self._done = threading.Event()
-        faulthandler.dump_traceback_later(
-            seconds + LAST_RESORT_S, exit=True, file=_null_stream()
-        )
+        self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        faulthandler.dump_traceback_later(seconds + LAST_RESORT_S, exit=True, file=self._nowhere)
         threading.Thread(target=self._watch, daemon=True, name="deadline").start()
 
     def cancel(self) -> None:
-        """The run has ended by itself."""
-        self._done.set()
+        """The run has ended by itself; safe to call twice."""
         faulthandler.cancel_dump_traceback_later()
+        if not self._done.is_set():
+            self._done.set()
+            os.close(self._nowhere)
 
     def _watch(self) -> None:
         if self._done.wait(max(self._ends_at + _WATCHDOG_S - time.monotonic(), 0.0)):
             return
-        try:
-            code = self._on_expiry()
-        except Exception:  # noqa: BLE001 - nothing may keep the process from ending
-            code = ExitCode.FAILED
+        code = 1
+        with contextlib.suppress(Exception):  # nothing may keep the process from ending
+            code = int(self._on_expiry())
         leave(code)
-
-
-def _null_stream() -> int:
-    return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
 def print_answer(text: str) -> None:
     """Write the answer to stdout; a closed pipe or full disk loses it silently."""
-    _write(1, text)
+    _write(1, _lines(text), _ANSWER_STALL_S)
 
 
 def print_error(text: str) -> None:
     """Write progress or an error to stderr; a closed pipe or full disk loses it silently."""
-    _write(2, text)
+    _write(_STDERR, _lines(text), _PROGRESS_STALL_S)
 
 
-def _write(fd: int, text: str) -> None:
-    rest = (text if text.endswith("\n") else f"{text}\n").encode(errors="replace")
+def _lines(text: str) -> bytes:
+    return (text if text.endswith("\n") else f"{text}\n").encode(errors="backslashreplace")
+
+
+def _write(fd: int, rest: bytes, stall_s: float) -> None:
+    """Write everything; give up on a reader that takes nothing for `stall_s` seconds."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
     with contextlib.suppress(OSError):
-        while rest:
-            rest = rest[os.write(fd, rest) :]
+        while rest and poll.poll(stall_s * 1000):
+            rest = rest[os.write(fd, rest[:_CHUNK_BYTES]) :]
 
 
 def leave(code: int) -> NoReturn:
-    """End the process with exactly this code, whatever the streams or threads do."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(int(code))
+    """End the process with this code, or a received signal's, whatever streams or threads do."""
+    for fd, stream in ((1, sys.stdout), (_STDERR, sys.stderr)):
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            if poll.poll(_PROGRESS_STALL_S * 1000):
+                stream.flush()
+    os._exit(signals.exit_code(code))
+
+
+def describe_unexpected(error: BaseException) -> str:
+    """Return the type of an error and where in our code it came from; never its text.
+
+    The text is a library's as often as ours and may hold a header or a signed URL.
+    """
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "")
+        if isinstance(name, str) and name.split(".")[0] == "liqctl":
+            frames.append(f"{name}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    where = " > ".join(frames[-_FRAMES_MAX:])
+    return f"{type(error).__name__} at {where}" if where else type(error).__name__
+
+
+def _print_unexpected(
+    _: type[BaseException], error: BaseException, __: TracebackType | None
+) -> None:
+    print_error(f"liqctl: unexpected error: {describe_unexpected(error)}")
+
+
+def _print_thread_unexpected(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None:
+        print_error(f"liqctl: unexpected error: {describe_unexpected(args.exc_value)}")
+
+
+def _ignore_unraisable(_: object) -> None:
+    """Errors of finalisers concern nobody here, and their text may hold anything."""
 
 
 signals: Final = Signals()

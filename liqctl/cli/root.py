@@ -1,0 +1,178 @@
+"""The Typer application: which commands there are, each loaded only when it is invoked.
+
+`--help` is answered from the table below, so that it imports no command's module. A command is a
+function or a Typer application; it returns an exit code, None for 0, or raises `typer.Exit`.
+"""
+
+import importlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+import liqctl
+from liqctl.cli import process
+from liqctl.domain.result import ExitCode
+from liqctl.domain.secrets import MASK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typer._click import Command, Context, HelpFormatter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Where a command lives and what the list of commands says of it."""
+
+    home: str
+    summary: str
+
+
+COMMANDS: Final = {
+    "liquidate": Entry(
+        home="liqctl.cli.liquidate:liquidate",
+        summary="Cancel every order, close every position, prove the account flat.",
+    ),
+    "status": Entry(
+        home="liqctl.cli.status:status",
+        summary="Show what is open now and how the last liquidation ended.",
+    ),
+    "validate": Entry(
+        home="liqctl.cli.validate:validate",
+        summary="Check configuration, key and venue before the emergency.",
+    ),
+    "audit": Entry(
+        home="liqctl.cli.audit:audit_app",
+        summary="Read the audit trail; prove it complete and unaltered.",
+    ),
+    "simulator": Entry(
+        home="liqctl.cli.simulator:simulator_app",
+        summary="Keep a simulated Binance Futures venue running for other shells.",
+    ),
+}
+
+_HELP: Final = """A kill switch for Binance USDS-M futures: cancels every open order, closes every
+position, and says flat only when a fresh reading proved it.
+
+There is no default environment: name it with --env or LIQCTL_ENV."""
+
+_EXAMPLES: Final = """\b
+Examples:
+  liqctl liquidate --env simulator               try it: no key, no network
+  liqctl validate --env production --online      check key and venue beforehand
+  liqctl liquidate --env production --dry-run    show what would be sent
+  liqctl liquidate --env production              the emergency; asks once
+  liqctl status --env production                 what is open now
+
+\b
+Exit codes: 0 flat or nothing to do, 1 failed, 2 usage, 3 partly done,
+4 configuration, 5 already running, 6 not confirmed, 7 key refused,
+8 flat but audit incomplete, 130/143 interrupted. Anything else: failed."""
+
+_LOOKS_SECRET: Final = re.compile(r"[A-Za-z0-9+/=]{20,}")
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported when invoked."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - Typer decides what comes
+        """Know the names only; suggestions for typing errors come from them."""
+        super().__init__(**attributes)
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[arg-type]
+
+    def list_commands(self, ctx: "Context") -> list[str]:
+        """Return the names, in the order of the emergency."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
+        """Import a command and return it."""
+        del ctx
+        entry = COMMANDS.get(cmd_name)
+        return None if entry is None else load(cmd_name, entry)
+
+    def format_commands(self, ctx: "Context", formatter: "HelpFormatter") -> None:
+        """Write the list of commands without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+def load(name: str, entry: Entry) -> "Command":
+    """Import a command's module and return the command under its name."""
+    module, _, attribute = entry.home.partition(":")
+    target = getattr(importlib.import_module(module), attribute)
+    if not isinstance(target, typer.Typer):
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(name)(target)
+        target = alone
+    command = get_command(target)
+    command.name = name
+    return command
+
+
+def make_app() -> typer.Typer:
+    """Return the application; building it imports no command."""
+    app = typer.Typer(
+        name="liqctl",
+        cls=LazyGroup,
+        help=_HELP,
+        epilog=_EXAMPLES,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    return app
+
+
+def run(arguments: "Sequence[str]") -> int:
+    """Return the exit code of a command line; usage errors are said on stderr and are 2."""
+    try:
+        code = get_command(make_app()).main(
+            args=list(arguments), prog_name="liqctl", standalone_mode=False
+        )
+    except TyperException as error:
+        process.print_error(_explain(error))
+        return error.exit_code
+    except typer.Abort:
+        process.print_error("liqctl: not confirmed; nothing was sent")
+        return ExitCode.NOT_CONFIRMED
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else ExitCode.DONE
+    return code if isinstance(code, int) else ExitCode.DONE
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        process.print_answer(f"liqctl {liqctl.__version__}")
+        raise typer.Exit
+
+
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            is_eager=True,
+            callback=lambda wanted: _print_version(wanted=wanted),
+        ),
+    ] = False,
+) -> None:
+    del version
+
+
+def _explain(error: TyperException) -> str:
+    """Return a usage error as text, without anything in it that could be a key."""
+    context = getattr(error, "ctx", None)
+    message = _LOOKS_SECRET.sub(MASK, error.format_message())
+    if type(error).__name__ == "NoArgsIsHelpError" or context is None:
+        return message
+    return f"liqctl: {message}\nTry `{context.command_path} --help`."
