@@ -149,7 +149,7 @@ class _Tally:
             abandoned=self._counts[AuditEventType.LIQUIDATION_ABANDONED],
             last_run=self._last,
             unfinished=tuple(
-                UnfinishedRun(correlation_id=name, line=0, started_at=record.timestamp)
+                UnfinishedRun(correlation_id=name, started_at=record.timestamp)
                 for name, record in self._started.items()
             ),
         )

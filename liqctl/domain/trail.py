@@ -54,8 +54,8 @@ class UnfinishedRun:
     """A run that has a start and no end: it is still under way, or it died."""
 
     correlation_id: str
-    line: int
     started_at: str
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,320 @@
+"""`liqctl audit`: read the audit trail, tell one run as a story, prove the chain.
+
+Reading commands: a reader that goes away (`| head -1`) ends them quietly, and changes no exit code.
+"""
+
+import json
+import os
+import re
+import select
+import shutil
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from liqctl.cli import process
+from liqctl.domain.errors import ConfigurationError, UsageError
+from liqctl.domain.events import FAILURES
+from liqctl.domain.result import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from liqctl.audit.reading import LineFilter
+    from liqctl.domain.trail import TrailRecord
+    from liqctl.report.audit import Style
+
+RUN_SCHEMA: Final = "liqctl.run/1"
+_TRAIL_NAME: Final = "audit.jsonl"
+_FOLLOW_POLL_MS: Final = 200
+_RUN_RECORDS_MAX: Final = 200_000
+_STDOUT: Final = 1
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+
+audit_app = typer.Typer(
+    name="audit",
+    help="Read the audit trail; prove it complete and unaltered.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+Log = Annotated[Path | None, typer.Option("--log", help="The trail itself.", metavar="FILE")]
+Env = Annotated[
+    str | None, typer.Option("--env", help="Whose log_dir to read.", envvar="LIQCTL_ENV")
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file.", envvar="LIQCTL_CONFIG")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.")]
+
+
+@audit_app.command("tail")
+def tail(  # noqa: PLR0913 - one argument an option
+    *,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=0, help="How many of the last lines; 0 for all.")
+    ] = 10,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
+    correlation_id: Annotated[str | None, typer.Option(help="Only this run.", metavar="ID")] = None,
+    event_type: Annotated[
+        list[str] | None, typer.Option(help="Only this event; repeatable.", metavar="TYPE")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only what went wrong.")] = False,
+    since: Annotated[
+        str | None, typer.Option(help="10m, 2h or 2026-01-02T10:30:00Z.", metavar="WHEN")
+    ] = None,
+    log: Log = None,
+    env: Env = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """Show the last events, and with --follow those that come.
+
+    With --json: JSON Lines, the bytes of the trail itself.
+
+    Example: liqctl audit tail -f --failed
+    """
+    from liqctl.audit.reading import LineFilter, parse_since
+
+    types = frozenset(name.upper() for name in event_type or ())
+    now = datetime.now(UTC)  # noqa: TID251 - the command line is where the clock is read
+    wanted = LineFilter(
+        correlation_id=correlation_id,
+        event_types=types | (frozenset(map(str, FAILURES)) if failed else frozenset()),
+        since=parse_since(since, now) if since else None,
+    )
+    path = _trail(log, env, config)
+    show = _print_bytes if as_json else _printer(_style(no_color=no_color))
+    raise typer.Exit(_reading(path, lambda: _tail(path, lines, wanted, show, follow=follow)))
+
+
+@audit_app.command("show")
+def show(
+    correlation_id: Annotated[str, typer.Argument(help="The run.", metavar="ID")],
+    *,
+    log: Log = None,
+    env: Env = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """Tell one run as a story: who and why, what happened to each symbol, how it ended.
+
+    Example: liqctl audit show liq_20260102_103000_abc123
+    """
+    path = _trail(log, env, config)
+    raise typer.Exit(
+        _reading(
+            path,
+            lambda: _show(path, correlation_id, _style(no_color=no_color), as_json=as_json),
+            as_json=as_json,
+        )
+    )
+
+
+@audit_app.command("verify")
+def verify(
+    *,
+    head: Annotated[
+        str | None,
+        typer.Option(help="A result's audit_head: also finds a cut or rewritten file."),
+    ] = None,
+    log: Log = None,
+    env: Env = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    no_color: NoColor = False,
+) -> None:
+    """Check the whole chain; exit 0 if it holds, 8 if it is broken.
+
+    Example: liqctl audit verify --head 3f1c…
+    """
+    if head is not None and not _HASH.fullmatch(head):
+        raise UsageError("--head takes the 64 hex digits of a result's audit_head")
+    path = _trail(log, env, config)
+    raise typer.Exit(
+        _reading(
+            path,
+            lambda: _verify(path, head, _style(no_color=no_color), as_json=as_json),
+            as_json=as_json,
+        )
+    )
+
+
+def _tail(
+    path: Path, lines: int, wanted: "LineFilter", show: "Callable[[bytes], bool]", *, follow: bool
+) -> int:
+    from liqctl.audit.reading import Follower, all_lines, last_lines, open_for_reading
+
+    fd = open_for_reading(path)
+    end = _end_of_lines(fd) if follow else os.fstat(fd).st_size
+    follower = Follower(path, fd, end)
+    try:
+        found = last_lines(fd, end, lines, wanted) if lines else all_lines(fd, end, wanted)
+        is_read = all(map(show, found))
+        while follow and is_read and _wait():
+            is_read = all(show(line) for line in follower.poll() if wanted.wants(line))
+    finally:
+        follower.close()
+    return ExitCode.DONE
+
+
+def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> int:
+    from liqctl.report.audit import render_run
+
+    records = _records_of(path, correlation_id)
+    if not records:
+        message = f"no run {correlation_id!r} in {path}; `liqctl audit tail` shows which there are"
+        return _fail(message, as_json=as_json)
+    if as_json:
+        document = {
+            "schema": RUN_SCHEMA,
+            "correlation_id": correlation_id,
+            "environment": records[0].environment,
+            "started_at": records[0].timestamp,
+            "last_event": records[-1].event_type,
+            "last_at": records[-1].timestamp,
+            "records": [asdict(record) for record in records],
+        }
+        _answer(json.dumps(document))
+    else:
+        _answer(render_run(records, style))
+    return ExitCode.DONE
+
+
+def _verify(path: Path, head: str | None, style: "Style", *, as_json: bool) -> int:
+    from liqctl.audit.verification import verify as verify_trail
+    from liqctl.report.audit import render_verification
+
+    found = verify_trail(path, head)
+    if as_json:
+        _answer(json.dumps(found.as_json()))
+    else:
+        _answer(render_verification(found, style))
+    return ExitCode.DONE if found.is_intact else ExitCode.AUDIT_INCOMPLETE
+
+
+def _records_of(path: Path, correlation_id: str) -> "Sequence[TrailRecord]":
+    from itertools import islice
+
+    from liqctl.audit.reading import LineFilter, all_lines, open_for_reading
+    from liqctl.domain.trail import parse_line
+
+    fd = open_for_reading(path)
+    try:
+        found: Iterable[bytes] = all_lines(
+            fd, os.fstat(fd).st_size, LineFilter(correlation_id=correlation_id)
+        )
+        records = map(parse_line, islice(found, _RUN_RECORDS_MAX))
+        return [record for record in records if record is not None]
+    finally:
+        os.close(fd)
+
+
+def _reading(path: Path, read: "Callable[[], int]", *, as_json: bool = False) -> int:
+    """Return what reading returns; a trail that cannot be read is explained, exit 1."""
+    try:
+        return read()
+    except FileNotFoundError:
+        message = (
+            f"no audit trail at {path}: nothing was logged there yet, or runs log elsewhere. "
+            "Name the file with --log FILE, or the settings with --env or --config."
+        )
+        return _fail(message, as_json=as_json)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        return _fail(f"the audit trail {path} cannot be read: {why}", as_json=as_json)
+
+
+def _fail(message: str, *, as_json: bool) -> int:
+    process.print_error(f"liqctl: {message}")
+    if as_json:
+        _answer(json.dumps({"schema": "liqctl.error/1", "error_message": message}))
+    return ExitCode.FAILED
+
+
+def _trail(log: Path | None, env: str | None, config: Path | None) -> Path:
+    """Return the trail to read: the one named, the configured one, or that of ./logs."""
+    if log is not None:
+        return log / _TRAIL_NAME if log.is_dir() else log
+    if env or config:
+        from liqctl.config import load_settings
+
+        try:
+            settings = load_settings(
+                environment=env, config_file=config, flags={}, environ=os.environ
+            )
+            return Path(settings.audit.log_dir) / _TRAIL_NAME
+        except (ConfigurationError, UsageError) as error:
+            process.print_error(f"liqctl: reading ./logs, for the settings cannot be used: {error}")
+    return Path("logs") / _TRAIL_NAME
+
+
+def _style(*, no_color: bool) -> "Style":
+    from liqctl.report.audit import Style
+
+    if not os.isatty(_STDOUT):
+        return Style()
+    colour = not no_color and not os.environ.get("NO_COLOR")
+    return Style(width=shutil.get_terminal_size().columns, colour=colour)
+
+
+def _printer(style: "Style") -> "Callable[[bytes], bool]":
+    from liqctl.domain.trail import parse_line
+    from liqctl.report.audit import render_record, render_unreadable
+
+    def show_line(line: bytes) -> bool:
+        record = parse_line(line)
+        text = render_record(record, style) if record else render_unreadable(line, style)
+        return _write(text.encode("utf-8", "replace") + b"\n")
+
+    return show_line
+
+
+def _print_bytes(line: bytes) -> bool:
+    """Print a record's own bytes; stdout holds JSON only, so what is no record goes to stderr."""
+    from liqctl.domain.trail import parse_line
+
+    if parse_line(line) is None:
+        process.print_error(f"liqctl: an unreadable line of {len(line)} bytes is left out")
+        return True
+    return _write(line + b"\n")
+
+
+def _answer(text: str) -> None:
+    """Print the answer; a pager may keep us waiting, a reader that is gone changes nothing."""
+    _write(text.encode("utf-8", "replace") + b"\n")
+
+
+def _write(block: bytes) -> bool:
+    """Write to stdout, waiting like `cat` for a slow reader; return whether one is there."""
+    try:
+        while block:
+            block = block[os.write(_STDOUT, block) :]
+    except OSError:
+        return False
+    return True
+
+
+def _wait() -> bool:
+    """Wait until the next look at the file; return whether stdout still has a reader."""
+    poll = select.poll()
+    poll.register(_STDOUT, 0)
+    return not poll.poll(_FOLLOW_POLL_MS)
+
+
+def _end_of_lines(fd: int) -> int:
+    """Return the position after the last whole line: what is half written is followed."""
+    from liqctl.audit.reading import blocks_backwards
+
+    size = os.fstat(fd).st_size
+    if size == 0 or os.pread(fd, 1, size - 1) == b"\n":
+        return size
+    last = next(blocks_backwards(fd, size), b"").rpartition(b"\n")[2]
+    return size - len(last)
