@@ -74,7 +74,7 @@ def _trouble_after_sending(error: BaseException) -> str:
     return "the answer could not be read"
 
 
-def _trouble_before_sending(error: BaseException) -> str:  # noqa: PLR0911 - one line a cause
+def _trouble_before_sending(error: BaseException) -> str:
     import aiohttp
 
     for cause in _causes(error):

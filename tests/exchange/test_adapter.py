@@ -256,7 +256,7 @@ def test_all_orders_of_a_symbol_are_cancelled_book_by_book() -> None:
 
 
 def test_the_position_mode_has_a_second_source() -> None:
-    """accountConfig is cheaper; positionSide/dual is older."""
+    """The newer one is cheaper; it is not everywhere."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if request.path.endswith("/accountConfig"):

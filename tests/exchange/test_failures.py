@@ -53,7 +53,7 @@ def test_before_sending_a_network_error_may_be_tried_again(error: type[Exception
 
 @pytest.mark.parametrize("error", sorted(NO_KEY, key=str))
 def test_before_sending_a_missing_key_is_fatal(error: type[Exception]) -> None:
-    """ccxt says so without asking the venue."""
+    """Without asking the venue, ccxt says so."""
     assert kind_of(error(CANARY), sent=False) is AnswerKind.RUN_FATAL
 
 

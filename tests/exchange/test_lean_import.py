@@ -63,8 +63,8 @@ answer["ssl_restored"] = (
     "set_default_verify_paths" not in vars(ssl.SSLContext)
     and ssl.SSLContext.load_default_certs.__module__ == "ssl"
 )
-import aiohttp.connector
-answer["aiohttp_verifies"] = aiohttp.connector._SSL_CONTEXT_VERIFIED.verify_mode == ssl.CERT_REQUIRED
+from aiohttp.connector import _SSL_CONTEXT_VERIFIED as default_context
+answer["aiohttp_verifies"] = default_context.verify_mode == ssl.CERT_REQUIRED
 print(json.dumps(answer))
 """
 TELLS_APART = """

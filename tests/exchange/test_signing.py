@@ -62,7 +62,7 @@ def test_white_space_around_an_hmac_secret_is_ignored() -> None:
     ids=["clean", "stripped", "newlines", "indented", "crlf", "escaped"],
 )
 def test_a_private_key_may_be_copied_in_any_of_the_usual_ways(spoil: object) -> None:
-    """ccxt guesses the kind of key by the length of the text, so one newline too many breaks it."""
+    """Left alone, ccxt guesses the kind by the length: one newline too many breaks it."""
     assert callable(spoil)
     secret = Secret(spoil(pem_of(ED25519)))
 

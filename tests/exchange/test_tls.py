@@ -1,7 +1,7 @@
 """TLS: who is trusted, and a refused certificate named in our own words, with nothing sent."""
 
 import asyncio
-import datetime
+import datetime as dt
 import ssl
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from liqctl.domain.errors import VenueError
 from liqctl.exchange.tls import certificate_trouble, make_tls_context
 from tests.exchange.venue import says, serving, transport_to
 
-NOW = datetime.datetime.now(datetime.UTC)
+NOW = dt.datetime.now(dt.UTC)
 
 
 def context_of(leaf: trustme.LeafCert) -> ssl.SSLContext:
@@ -68,7 +68,7 @@ def test_a_certificate_for_another_host_is_refused(name: str, authority: trustme
 
 def test_an_expired_certificate_is_refused(authority: trustme.CA) -> None:
     """Named, because the cure is somebody else's."""
-    leaf = authority.issue_cert("127.0.0.1", not_after=NOW - datetime.timedelta(days=1))
+    leaf = authority.issue_cert("127.0.0.1", not_after=NOW - dt.timedelta(days=1))
 
     answer, seen = ask_with(context_of(leaf))
     assert answer is not None

@@ -1,0 +1,132 @@
+# ruff: noqa: ANN401 - the border: what JSON hands over has no types
+"""What `validate --online` asks the venue beyond the port: key rights, limits, speed, a rehearsal.
+
+Nothing here is used while liquidating. The rights of a key are known to Binance's spot host only
+and exist for production only; elsewhere that question is refused before anything is sent.
+"""
+
+import asyncio
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from liqctl.domain.amounts import parse_decimal
+from liqctl.domain.answers import unreadable
+from liqctl.domain.commands import CloseOrder
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import VenueError
+from liqctl.exchange import wire
+from liqctl.planning.budget import Limits
+from liqctl.ports import Transport
+
+PINGS: Final = 5
+_INTERVAL_S: Final = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRights:
+    """What a key may do; a switch that sits unused wants futures, a bound IP and no withdrawals."""
+
+    futures: bool
+    withdrawals: bool
+    ip_restricted: bool
+    portfolio_margin: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """One trade of an order of ours: what the order's own answer no longer tells."""
+
+    price: Decimal
+    quantity: Decimal
+
+
+async def measure_ping_s(transport: Transport, *, timeout_s: float) -> float:
+    """Return the median round trip of five pings on a warm connection, in seconds."""
+    loop = asyncio.get_running_loop()
+    await transport.request(Endpoint.PING, {}, timeout_s=timeout_s)
+    round_trips = []
+    for _ in range(PINGS):
+        sent_at = loop.time()
+        await transport.request(Endpoint.PING, {}, timeout_s=timeout_s)
+        round_trips.append(loop.time() - sent_at)
+    return statistics.median(round_trips)
+
+
+async def fetch_key_rights(transport: Transport, *, timeout_s: float) -> KeyRights:
+    """Return what the key may do.
+
+    Raises:
+        VenueError: of kind REJECTED where the venue has no such question (not production).
+    """
+    row = await transport.request(Endpoint.API_RESTRICTIONS, {}, timeout_s=timeout_s)
+    if not isinstance(row, dict) or not isinstance(row.get("enableFutures"), bool):
+        raise VenueError(unreadable(200, "no rights of the key"))
+    return KeyRights(
+        futures=row["enableFutures"],
+        withdrawals=row.get("enableWithdrawals") is True,
+        ip_restricted=row.get("ipRestrict") is True,
+        portfolio_margin=row.get("enablePortfolioMarginTrading") is True,
+    )
+
+
+async def fetch_limits(transport: Transport, *, timeout_s: float) -> Limits:
+    """Return the account's limits: orders as the account has them, weight as exchangeInfo says."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
+    general = await transport.request(Endpoint.EXCHANGE_INFO, {}, timeout_s=timeout_s)
+    own = await transport.request(Endpoint.ORDER_LIMITS, {}, timeout_s=until - loop.time())
+    rows = general.get("rateLimits") if isinstance(general, dict) else None
+    if not isinstance(rows, list) or not isinstance(own, list):
+        raise VenueError(unreadable(200, "no limits"))
+    found = {_kind_of(row): row["limit"] for row in (*rows, *own) if _is_limit(row)}
+    usual = Limits()
+    return Limits(
+        weight_1m=found.get(("REQUEST_WEIGHT", 60), usual.weight_1m),
+        orders_10s=found.get(("ORDERS", 10), usual.orders_10s),
+        orders_1m=found.get(("ORDERS", 60), usual.orders_1m),
+    )
+
+
+async def rehearse_order(transport: Transport, order: CloseOrder, *, timeout_s: float) -> None:
+    """Let the venue check a close without placing it; returns when it would have been taken."""
+    params = wire.close_order_params(order)
+    wire.check_reducing(params)
+    await transport.request(Endpoint.TEST_ORDER, params, timeout_s=timeout_s)
+
+
+async def fetch_fills(
+    transport: Transport, symbol: str, order_id: str, *, timeout_s: float
+) -> tuple[Fill, ...]:
+    """Return the trades of one order, oldest first; empty when it traded nothing."""
+    params = {"symbol": symbol, "orderId": order_id}
+    rows = await transport.request(Endpoint.USER_TRADES, params, timeout_s=timeout_s)
+    if not isinstance(rows, list):
+        raise VenueError(unreadable(200, "trades are not a list"))
+    return tuple(_parse_fill(row) for row in rows)
+
+
+def _parse_fill(row: Any) -> Fill:
+    if isinstance(row, dict):
+        price, quantity = parse_decimal(row.get("price")), parse_decimal(row.get("qty"))
+        if price is not None and quantity is not None:
+            return Fill(price=price, quantity=quantity)
+    raise VenueError(unreadable(200, "a trade has no price or no quantity"))
+
+
+def _is_limit(row: Any) -> bool:
+    """Return whether a row states a usable limit."""
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("limit"), int)
+        and isinstance(row.get("intervalNum"), int)
+        and row["limit"] > 0
+        and row.get("interval") in _INTERVAL_S
+    )
+
+
+def _kind_of(row: Mapping[str, Any]) -> tuple[str, int]:
+    """Return what a limit counts, and over how many seconds."""
+    return str(row.get("rateLimitType")), row["intervalNum"] * _INTERVAL_S[row["interval"]]

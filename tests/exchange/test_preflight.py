@@ -1,0 +1,137 @@
+"""What `validate --online` asks, read as strictly as the rest."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from liqctl.domain.account import Leg, PositionSide, Side
+from liqctl.domain.commands import CloseOrder
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import InvariantError, VenueError
+from liqctl.exchange.client import CcxtTransport
+from liqctl.exchange.preflight import (
+    PINGS,
+    Fill,
+    KeyRights,
+    fetch_fills,
+    fetch_key_rights,
+    fetch_limits,
+    measure_ping_s,
+    rehearse_order,
+)
+from liqctl.planning.budget import Limits
+from liqctl.ports import Usage
+from tests.exchange.venue import Handler, Seen, says, serving, transport_to
+
+TIMEOUT_S = 5.0
+
+
+class Canned:
+    """A transport with one answer to everything: the spot host has no local stand-in."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    base_url = "canned"
+    usage = Usage()
+
+    async def request(self, endpoint: Endpoint, params: Any, *, timeout_s: float) -> Any:
+        """Return the answer."""
+        return self._answer
+
+    async def sync_clock(self, *, timeout_s: float) -> float:
+        """Return no difference."""
+        return 0.0
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+def on_venue(
+    handler: Handler, use: Callable[[CcxtTransport], Awaitable[Any]]
+) -> tuple[Any, list[Seen]]:
+    """Return what a question gives on a server, and what the server saw."""
+
+    async def run() -> tuple[Any, list[Seen]]:
+        async with serving(handler) as venue, transport_to(venue.url) as transport:
+            return await use(transport), venue.seen
+
+    return asyncio.run(run())
+
+
+def test_the_ping_is_a_median_on_a_warm_connection() -> None:
+    """The first request pays for the handshake and is not counted."""
+    ping_s, seen = on_venue(says({}), lambda it: measure_ping_s(it, timeout_s=TIMEOUT_S))
+
+    assert 0 < ping_s < TIMEOUT_S
+    assert len(seen) == PINGS + 1
+
+
+def test_the_rights_of_a_key_are_read() -> None:
+    """Absent rights count as not given, except the one everything depends on."""
+    row = {"ipRestrict": True, "enableFutures": True, "enableWithdrawals": False}
+
+    assert asyncio.run(fetch_key_rights(Canned(row), timeout_s=1)) == KeyRights(
+        futures=True, withdrawals=False, ip_restricted=True, portfolio_margin=False
+    )
+    unreadable: tuple[Any, ...] = ({}, [], {"enableFutures": "true"})
+    for bad in unreadable:
+        with pytest.raises(VenueError):
+            asyncio.run(fetch_key_rights(Canned(bad), timeout_s=1))
+
+
+def test_the_accounts_own_order_limits_win() -> None:
+    """Large accounts have larger ones; the general ones are only the usual ones."""
+    general = [
+        {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
+        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 300},
+        {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
+    ]
+    own = [
+        {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 10000},
+        {"rateLimitType": "ORDERS", "interval": "AEON", "intervalNum": 1, "limit": 1},
+    ]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/exchangeInfo"):
+            return web.json_response({"rateLimits": general, "symbols": []})
+        return web.json_response(own)
+
+    limits, _ = on_venue(answer, lambda it: fetch_limits(it, timeout_s=TIMEOUT_S))
+    assert limits == Limits(weight_1m=6000, orders_10s=10000, orders_1m=1200)
+
+
+def test_a_rehearsal_goes_to_the_test_endpoint_and_can_only_reduce() -> None:
+    """It must never become an order by a slip."""
+    leg = Leg(symbol="BTCUSDT", position_side=PositionSide.BOTH)
+    order = CloseOrder(leg=leg, side=Side.SELL, quantity=Decimal(1), client_order_id="liq-1")
+    opening = CloseOrder(
+        leg=leg, side=Side.SELL, quantity=Decimal(1), client_order_id="c", reduce_only=False
+    )
+
+    _, seen = on_venue(says({}), lambda it: rehearse_order(it, order, timeout_s=TIMEOUT_S))
+    assert [(request.method, request.path) for request in seen] == [("POST", "/fapi/v1/order/test")]
+    with pytest.raises(InvariantError):
+        asyncio.run(rehearse_order(Canned({}), opening, timeout_s=1))
+
+
+def test_fills_give_the_price_that_order_answers_lack() -> None:
+    """Order answers carry no average price since 2026-06-30."""
+    rows = [{"price": "10.5", "qty": "2", "side": "SELL"}, {"price": "10.4", "qty": "1"}]
+
+    fills, seen = on_venue(
+        says(rows), lambda it: fetch_fills(it, "BTCUSDT", "7", timeout_s=TIMEOUT_S)
+    )
+    assert fills == (
+        Fill(price=Decimal("10.5"), quantity=Decimal(2)),
+        Fill(price=Decimal("10.4"), quantity=Decimal(1)),
+    )
+    assert seen[0].params["orderId"] == "7"
+    bad_answers: tuple[Any, ...] = ({}, [{}], [None], ["x"], [{"price": "x", "qty": "1"}])
+    for bad in bad_answers:
+        with pytest.raises(VenueError):
+            asyncio.run(fetch_fills(Canned(bad), "BTCUSDT", "7", timeout_s=1))
