@@ -68,9 +68,9 @@ def fill_descriptors() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def hide_memory() -> None:
@@ -199,6 +199,24 @@ class Deadline:
         with contextlib.suppress(Exception):  # nothing may keep the process from ending
             code = int(self._on_expiry())
         leave(code)
+
+
+def is_terminal(fd: int) -> bool:
+    """Return whether a person looks at the descriptor."""
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False
+
+
+def width_of(fd: int) -> int | None:
+    """Return the terminal's columns, None where output is piped and must not be wrapped."""
+    if not is_terminal(fd):
+        return None
+    try:
+        return os.get_terminal_size(fd).columns
+    except OSError:
+        return 80
 
 
 def print_answer(text: str) -> None:

@@ -1,1 +1,1 @@
-
+"""Documents and results as text for people and as JSON."""
