@@ -46,6 +46,7 @@ _PAGE_STALL_S: Final = 3600.0
 """How long a pager may take nothing before its page is dropped."""
 
 _STDERR: Final = 2
+_COLUMNS: Final = 80
 _FRAMES_MAX: Final = 20
 
 
@@ -217,6 +218,24 @@ def width_of(fd: int) -> int | None:
         return os.get_terminal_size(fd).columns
     except OSError:
         return 80
+
+
+def is_terminal(fd: int) -> bool:
+    """Return whether a person is at the other end; a closed descriptor is nobody."""
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False
+
+
+def width_of(fd: int) -> int | None:
+    """Return the terminal's columns, None where nobody looks and nothing may be wrapped."""
+    if not is_terminal(fd):
+        return None
+    try:
+        return os.get_terminal_size(fd).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS
 
 
 def print_answer(text: str) -> None:

@@ -1,50 +1,80 @@
 """What a liquidation would send: shown before production is confirmed, and by a dry run."""
 
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 from liqctl.domain.account import Position, Snapshot
 from liqctl.domain.amounts import plain
+from liqctl.domain.result import LiquidationResult
 from liqctl.planning.plan import Plan
+from liqctl.planning.policy import LiquidationConfig
+from liqctl.report.result import render_result
 from liqctl.report.text import Tone, clean, count, labelled, money, paint, table
 
 ROWS_MAX: Final = 250
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Whose account a plan is for: what an operator must check before typing a word."""
+class Inspected(Protocol):
+    """One reading of the account and what a liquidation would send first."""
 
-    environment: str
-    base_url: str
-    key_fingerprint: str
-    timeout_seconds: float
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was read."""
+
+    @property
+    def plan(self) -> Plan:
+        """What would be sent."""
+
+    def why_unreadable(self) -> str | None:
+        """Return why not everything could be read."""
+
+
+def render_confirmation(
+    inspected: Inspected,
+    *,
+    environment: str,
+    base_url: str,
+    key_fingerprint: str,
+    policy: LiquidationConfig,
+    width: int | None,
+    colour: bool,
+) -> str:
+    """Return where, on whose account, what is open worst first, and what would be sent."""
+    banner = paint(clean(environment).upper(), Tone.BAD, colour=colour)
+    lines = [f"{banner}  {clean(base_url)}  key {key_fingerprint}", ""]
+    closes = [close.position for symbol in inspected.plan.symbols for close in symbol.closes]
+    if closes:
+        lines += [_positions(closes, width), ""]
+    lines += labelled("open", _open(inspected.snapshot), width=width)
+    return "\n".join(lines + _forecast(inspected, policy, width)) + "\n"
 
 
 def render_plan(
-    plan: Plan, snapshot: Snapshot, target: Target, *, width: int | None, colour: bool
+    inspected: Inspected,
+    result: LiquidationResult,
+    *,
+    policy: LiquidationConfig,
+    width: int | None,
+    colour: bool,
 ) -> str:
-    """Return what is open, worst first, what would be sent, where, and in which time."""
-    tone = Tone.BAD if target.environment == "production" else Tone.STRONG
-    lines = [
-        paint(clean(target.environment).upper(), tone, colour=colour)
-        + f"  {clean(target.base_url)}  key {target.key_fingerprint}",
-        "",
-    ]
-    closes = [close.position for symbol in plan.symbols for close in symbol.closes]
-    if closes:
-        lines += [_positions(closes, width), ""]
-    lines += labelled("open", _open(snapshot), width=width)
+    """Return the end screen of a dry run, followed by what a real run would send."""
+    screen = render_result(result, width=width, colour=colour)
+    head = paint("Plan", Tone.STRONG, colour=colour)
+    return screen + "\n" + "\n".join([head, *_forecast(inspected, policy, width)]) + "\n"
+
+
+def _forecast(inspected: Inspected, policy: LiquidationConfig, width: int | None) -> list[str]:
+    plan = inspected.plan
+    scope = ", ".join(clean(symbol) for symbol in policy.symbols) or "the whole account"
+    lines = labelled("scope", scope, width=width)
     lines += labelled("cancel", _cancels(plan), width=width)
     lines += labelled("close", _closes(plan), width=width)
     if plan.kept:
-        kept = f"{count(len(plan.kept), 'protective stop')} until the position is flat"
+        kept = f"{count(len(plan.kept), 'protective stop')}, until the position is flat"
         lines += labelled("keep", kept, width=width)
-    lines += labelled("time", f"ends after {target.timeout_seconds:g} s at most", width=width)
-    unread = [clean(error.describe()) for error in snapshot.errors]
-    lines += [line for text in unread for line in labelled("unread", text, width=width)]
-    return "\n".join(lines) + "\n"
+    lines += labelled("time", f"{policy.timeout_seconds:g} s at most", width=width)
+    unread = inspected.why_unreadable()
+    return lines + (labelled("unread", clean(unread), width=width) if unread else [])
 
 
 def _positions(positions: list[Position], width: int | None) -> str:

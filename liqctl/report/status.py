@@ -1,7 +1,6 @@
 """The status document of the contract as text for people."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Final
 
 from liqctl.domain.amounts import parse_decimal
@@ -103,5 +102,5 @@ def _text(row: Mapping[str, Any], *names: str) -> str:
 
 
 def _money(value: object) -> str:
-    amount: Decimal | None = parse_decimal(value)
+    amount = parse_decimal(value)
     return "?" if amount is None else money(abs(amount))
