@@ -108,8 +108,7 @@ class CcxtTransport:
         invariant(base is not None, f"{environment} has no host of its own: base_url is needed")
         self._base_url = str(base).rstrip("/")
         self._counts: dict[str, int] = {}
-        texts = (held.reveal().strip() for held in (key, secret))
-        self._secrets = tuple(text for text in texts if len(text) >= _MASKED_MIN)
+        self._secrets = (key, secret)
         sign = make_signer(secret)
         logging.getLogger("ccxt").setLevel(logging.WARNING)  # its DEBUG lines hold the key
         loaded = load_exchange_class(hmac_only=not is_private_key(secret))
@@ -249,7 +248,9 @@ class CcxtTransport:
             if field is not None and value.strip().isdecimal():
                 self._counts[field] = int(value)
         for secret in self._secrets:
-            body = body.replace(secret, MASK)
+            text = secret.reveal().strip()
+            if len(text) >= _MASKED_MIN:
+                body = body.replace(text, MASK)
         return body
 
 

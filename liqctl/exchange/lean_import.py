@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, Literal, NoReturn
@@ -83,6 +83,15 @@ def load_exchange_class(*, hmac_only: bool) -> Loaded:
         gc.freeze()
         if collecting:
             gc.enable()
+
+
+def has_bytecode() -> bool:
+    """Return whether ccxt's largest module is compiled; if not, every start takes seconds."""
+    spec = find_spec("ccxt")
+    if spec is None or not spec.submodule_search_locations:
+        return False
+    source = Path(spec.submodule_search_locations[0], "async_support", "binance.py")
+    return Path(cache_from_source(str(source))).exists()
 
 
 def _load_lean(*, hmac_only: bool) -> Loaded:

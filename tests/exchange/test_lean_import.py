@@ -191,6 +191,20 @@ def _kept_line(line: str) -> bool:
     return ".base" in line or " binance  " in line or " binanceusdm  " in line
 
 
+def test_missing_bytecode_is_noticed(copied: Path, tmp_path: Path) -> None:
+    """Installers and read-only images may leave it out; then every start compiles for seconds."""
+    program = (
+        "from liqctl.exchange.lean_import import has_bytecode, load_exchange_class as load;"
+        "before = has_bytecode(); load(hmac_only=True); print(before, has_bytecode())"
+    )
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(copied), str(REPOSITORY)])}
+    environ["PYTHONPYCACHEPREFIX"] = str(tmp_path)
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    found = subprocess.check_output([sys.executable, "-c", program], env=environ, text=True)
+    assert found.split() == ["False", "True"]
+
+
 @pytest.mark.parametrize(
     ("sabotage", "reason"),
     [

@@ -60,6 +60,15 @@ def test_reads_stop_before_cancels_and_cancels_before_closes() -> None:
     assert budget.delay_s(BATCH, 3.0) > 0
 
 
+def test_a_reading_that_everything_waits_for_may_use_what_is_kept_free() -> None:
+    """The last reading decides what the result says."""
+    budget = RequestBudget()
+    heard(budget, 0.0, weight=2390)
+
+    assert budget.delay_s(POSITIONS, 1.0) > 0
+    assert budget.delay_s(POSITIONS, 1.0, priority=Priority.CLOSE) == 0
+
+
 def test_a_single_order_costs_no_weight() -> None:
     """POST order weighs nothing, so even a used-up address can close."""
     budget = RequestBudget()
