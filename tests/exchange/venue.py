@@ -5,15 +5,18 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.secrets import Secret
 from liqctl.domain.venue import Environment
 from liqctl.exchange.client import CcxtTransport
 
 KEY = "canaryKEY" + "k" * 55
+TIMEOUT_S = 5.0
 SECRET = "canarySECRET" + "s" * 52
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -144,3 +147,15 @@ async def transport_to(
         yield transport
     finally:
         await transport.close()
+
+
+async def ask(
+    url: str,
+    endpoint: Endpoint = Endpoint.POSITIONS,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    **options: Any,
+) -> Any:
+    """Send one request by a transport of its own."""
+    async with transport_to(url, **options) as transport:
+        return await transport.request(endpoint, {}, timeout_s=timeout_s)
