@@ -24,8 +24,13 @@ LINE_SPAN_MAX_BYTES: Final = 16 * 1024 * 1024
 _COURTESY_MAX_S: Final = 0.05
 _COURTESY_PAUSE_S: Final = 0.0002
 _COURTESY_YIELDS: Final = 5
-_DISCOURTEOUS_S: Final = 10.0
-"""After waiting in vain the lock is not asked for again for so long."""
+_DISCOURTEOUS_S: Final = 0.5
+"""After waiting in vain the lock is not asked for again for so long: a tenth of our time at most
+goes to somebody who sits on it."""
+
+_SETTLE_LOOKS: Final = 20
+_SETTLE_PAUSE_S: Final = 0.0005
+"""An unfinished line that stays so for 10 ms is a stump; a living writer needs microseconds."""
 
 _SPANS: Final = (16 * 1024, 1024 * 1024, LINE_SPAN_MAX_BYTES)
 _BLOCK_BYTES: Final = 1024 * 1024
@@ -55,6 +60,7 @@ class TrailFile:
         self.fd = fd
         self.is_new = is_new
         self._courtesy_from = 0.0
+        self._stump_to = 0
 
     def close(self) -> None:
         """Close the descriptor; calling twice is safe."""
@@ -79,11 +85,11 @@ class TrailFile:
         return os.fstat(self.fd).st_size
 
     @contextlib.contextmanager
-    def courtesy(self) -> Iterator[None]:
-        """Hold the lock among well-behaved writers, or go on without it after 50 ms."""
+    def courtesy(self) -> Iterator[bool]:
+        """Hold the lock among well-behaved writers, or go on without it (False) after 50 ms."""
         held = self._try_lock()
         try:
-            yield
+            yield held
         finally:
             if held:
                 with contextlib.suppress(OSError):
@@ -104,13 +110,33 @@ class TrailFile:
         """Return whether the last line is whole; true of an empty file."""
         return size == 0 or os.pread(self.fd, 1, size - 1) == b"\n"
 
-    def last_line_digest(self, size: int) -> str | None:
-        """Return the SHA-256 of the last line that is not blank, None when there is none."""
+    def settle(self) -> tuple[int, bool]:
+        """Return the file's length and whether its last line is whole, or stays unfinished.
+
+        The length of a file grows while somebody else's write is under way: what looks like the
+        stump of a crash may be a record in the making.
+        """
+        size = self.size()
+        for _ in range(_SETTLE_LOOKS):
+            if self.ends_with_newline(size):
+                return size, True
+            if size == self._stump_to:  # A full disk: known already, do not wait at each event.
+                return size, False
+            time.sleep(_SETTLE_PAUSE_S)  # noqa: TID251 - a file has nothing to wait on
+            size = self.size()
+        self._stump_to = size
+        return size, self.ends_with_newline(size)
+
+    def last_line_digest(self, size: int, *, whole: bool = False) -> str | None:
+        """Return the SHA-256 of the last line that is not blank, None when there is none.
+
+        With `whole`, a last line without its newline does not count.
+        """
         for span in _SPANS:
             start = max(size - span, 0)
             lines = self._read(start, size).split(b"\n")
-            whole = lines if start == 0 else lines[1:]
-            for line in reversed(whole):
+            first, last = int(start > 0), len(lines) - int(whole)
+            for line in reversed(lines[first:last]):
                 if line.strip():
                     return hashlib.sha256(line).hexdigest()
             if start == 0:

@@ -187,21 +187,23 @@ class AuditLogger:
         file = chain.file
         if file is None:
             raise OSError(0, "the file could not be opened")
-        with file.courtesy():
+        with file.courtesy() as is_alone:
             self._catch_up(chain, correlation_id, _LOOK_BACK_BYTES)
             for _ in range(_APPENDS_MAX):
-                if self._write(file, chain, record):
+                if self._write(file, chain, record, is_alone=is_alone):
                     return
         raise OSError(0, "the record was written in part only")
 
-    def _write(self, file: TrailFile, chain: _Chain, record: Record) -> bool:
-        """Append the record as its chain's next line; return whether it is whole in the file."""
-        size = file.size()
-        after_newline = file.ends_with_newline(size)
+    def _write(self, file: TrailFile, chain: _Chain, record: Record, *, is_alone: bool) -> bool:
+        """Append the record as its chain's next line; return whether it is whole in the file.
+
+        Only who is alone can tell the stump of a crash from a record in the making, and names it.
+        """
+        size, after_newline = file.settle()
         prev_hash, torn_hash = chain.head, None
         if chain.seq == 0:
-            prev_hash = file.last_line_digest(size)
-        elif not after_newline:
+            prev_hash = file.last_line_digest(size, whole=not is_alone)
+        elif is_alone and not after_newline:
             last = file.last_line_digest(size)
             torn_hash = None if last == chain.head else last
         line = record.line(seq=chain.seq + 1, prev_hash=prev_hash, torn_hash=torn_hash)
@@ -210,8 +212,8 @@ class AuditLogger:
             return False
         chain.seq += 1
         chain.head = digest(line)
-        is_alone = end - size - len(line) in {0, 1, 2}
-        chain.seen_to = end if is_alone else size
+        is_next = end - size - len(line) in {0, 1, 2}  # With or without newlines; else others came.
+        chain.seen_to = end if is_next else size
         return True
 
     def _chain(self, correlation_id: str) -> _Chain:
