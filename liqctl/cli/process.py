@@ -203,24 +203,6 @@ class Deadline:
 
 
 def is_terminal(fd: int) -> bool:
-    """Return whether a person looks at the descriptor."""
-    try:
-        return os.isatty(fd)
-    except OSError:
-        return False
-
-
-def width_of(fd: int) -> int | None:
-    """Return the terminal's columns, None where output is piped and must not be wrapped."""
-    if not is_terminal(fd):
-        return None
-    try:
-        return os.get_terminal_size(fd).columns
-    except OSError:
-        return 80
-
-
-def is_terminal(fd: int) -> bool:
     """Return whether a person is at the other end; a closed descriptor is nobody."""
     try:
         return os.isatty(fd)

@@ -19,7 +19,7 @@ from liqctl.domain.result import (
     PositionReport,
     PositionState,
 )
-from liqctl.report.text import Tone, clean, count, labelled, money, paint, table
+from liqctl.report.text import Tone, clean, count, labelled, money, paint, table, wrap
 
 ROWS_MAX: Final = 250
 _NAMED_MAX: Final = 10
@@ -48,7 +48,9 @@ def render_result(result: LiquidationResult, *, width: int | None, colour: bool)
     steps = next_steps(result)
     if steps:
         lines += ["", paint("Next", Tone.STRONG, colour=colour)]
-        lines += [line for step in steps for line in labelled("  -", step, width=width)]
+        lines += [
+            line for step in steps for line in wrap(f"  - {step}", indent="    ", width=width)
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -203,8 +205,8 @@ def _record(result: LiquidationResult, width: int | None) -> list[str]:
     )
     time = (
         f"{result.duration_seconds:.2f} s of {result.timeout_seconds:g} s"
-        f"{f' ({spent})' if spent else ''}, {count(result.requests, 'request')}, "
-        f"{result.retries} repeated"
+        f"{f' ({spent})' if spent else ''}, {count(result.requests, 'request')}"
+        f"{f', {result.retries} repeated' if result.retries else ''}"
     )
     lines = labelled("time", time, width=width)
     lines += labelled("run", f"{result.correlation_id} on {clean(result.environment)}", width=width)

@@ -1,0 +1,116 @@
+"""`liqctl simulator`: a venue on loopback that other shells, bots and drills can talk to."""
+
+import select
+from typing import Annotated, Final
+
+import typer
+
+from liqctl.cli import process
+from liqctl.domain.errors import UsageError
+from liqctl.domain.result import ExitCode
+
+_PORT_MAX: Final = 65535
+_LATENCY_MAX_MS: Final = 60_000
+_WAKE_MS: Final = 60_000
+
+simulator_app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Keep a simulated Binance Futures venue running for other shells.",
+)
+
+
+@simulator_app.command("serve")
+def serve(
+    *,
+    port: Annotated[
+        int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=_PORT_MAX)
+    ] = 0,
+    scenario: Annotated[
+        str, typer.Option(help="A name from `liqctl simulator list`, or a YAML file.")
+    ] = "default",
+    latency_ms: Annotated[
+        int, typer.Option(help="Delay of every answer.", min=0, max=_LATENCY_MAX_MS)
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Serve the venue until Ctrl-C; prints its address, its keys and what to paste where.
+
+    Example: liqctl simulator serve --port 8787
+    """
+    from liqctl.sim.scenario import load_scenario
+    from liqctl.sim.server import EmbeddedServer
+
+    try:
+        with EmbeddedServer(
+            load_scenario(scenario), port=port, latency_s=latency_ms / 1000
+        ) as server:
+            process.print_answer(
+                _as_json(server.url, server.api_key, server.api_secret, scenario)
+                if as_json
+                else _instructions(server.url, server.api_key, server.api_secret)
+            )
+            _wait_for_signal()
+    except OSError as error:
+        reason = f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port"
+        raise UsageError(reason) from error
+
+
+@simulator_app.command("list")
+def list_scenarios(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List the accounts and troubles that can be served."""
+    from liqctl.report.json import dump
+    from liqctl.report.text import clean, table
+    from liqctl.sim.scenario import list_scenarios as read_scenarios
+
+    found = read_scenarios()
+    if as_json:
+        rows = [{"name": name, "title": title} for name, title in found]
+        process.print_answer(dump({"schema": "liqctl.scenarios/1", "scenarios": rows}))
+        return
+    lines = [(clean(name), clean(title)) for name, title in found]
+    process.print_answer(table(("scenario", "what happens"), lines, width=process.width_of(1)))
+
+
+def _wait_for_signal() -> None:
+    """Sleep; SIGINT and SIGTERM leave from their handler with 130 and 143."""
+    nothing = select.poll()
+    while process.signals.received is None:
+        nothing.poll(_WAKE_MS)
+    process.leave(ExitCode.DONE)
+
+
+def _as_json(url: str, key: str, secret: str, scenario: str) -> str:
+    from liqctl.report.json import dump_line
+
+    return dump_line(
+        {
+            "schema": "liqctl.simulator/1",
+            "base_url": url,
+            "api_key": key,
+            "api_secret": secret,
+            "scenario": scenario,
+        }
+    )
+
+
+def _instructions(url: str, key: str, secret: str) -> str:
+    """Return what another shell needs; these keys open nothing but this simulator."""
+    return f"""simulated venue on {url}; Ctrl-C ends it
+
+In another shell:
+  export LIQCTL_EXCHANGE__BASE_URL={url}
+  export LIQCTL_SIMULATOR_API_KEY={key}
+  export LIQCTL_SIMULATOR_API_SECRET={secret}
+  liqctl status --env simulator
+  liqctl liquidate --env simulator
+
+Or in a file, given with --config, together with the two keys above:
+  environment: simulator
+  exchange:
+    base_url: {url}
+"""

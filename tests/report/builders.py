@@ -1,0 +1,93 @@
+"""Results for the end screens, small enough to be checked by eye."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from liqctl.domain.account import OrderKind, PositionSide, Side
+from liqctl.domain.result import (
+    ErrorReport,
+    LiquidationResult,
+    LiquidationState,
+    OrderReport,
+    OrderState,
+    PositionReport,
+    PositionState,
+    Residual,
+    ResidualPosition,
+)
+
+MOMENT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
+
+
+def make_position(symbol: str = "BTCUSDT", **changes: Any) -> PositionReport:
+    """Return a closed long of half a bitcoin, or what the changes make of it."""
+    values: dict[str, Any] = {
+        "symbol": symbol,
+        "position_side": PositionSide.BOTH,
+        "side": PositionSide.LONG,
+        "quantity": Decimal("0.500"),
+        "notional": Decimal("25000.0"),
+        "state": PositionState.CLOSED,
+        "remaining": Decimal(0),
+        "average_price": Decimal("50000.0"),
+        "attempts": 1,
+    }
+    return PositionReport(**(values | changes))
+
+
+def make_result(state: LiquidationState, **changes: Any) -> LiquidationResult:
+    """Return a result in a state, with nothing found unless the changes say so."""
+    values: dict[str, Any] = {
+        "correlation_id": "liq_20260102_103000_abc123",
+        "environment": "production",
+        "state": state,
+        "started_at": MOMENT,
+        "finished_at": MOMENT,
+        "duration_seconds": 0.84,
+        "timeout_seconds": 5.0,
+        "verified_flat": state is LiquidationState.COMPLETED,
+        "residual": Residual(),
+        "requests": 12,
+        "audit_head": "a" * 64,
+    }
+    return LiquidationResult(**(values | changes))
+
+
+def make_partial(message: str = "the symbol is closed for trading") -> LiquidationResult:
+    """Return a run that closed one of two positions and kept the other's stop."""
+    return make_result(
+        LiquidationState.PARTIAL,
+        error_message="1 of 2 positions is or may be open",
+        positions=(
+            make_position(),
+            make_position(
+                "ETHUSDT",
+                state=PositionState.FAILED,
+                remaining=Decimal("0.5"),
+                average_price=None,
+                error=ErrorReport(code=-4141, message=message, retryable=False),
+            ),
+        ),
+        orders=(
+            OrderReport(
+                symbol="ETHUSDT",
+                order_id="8389765512345678",
+                kind=OrderKind.ALGO,
+                type="STOP_MARKET",
+                side=Side.SELL,
+                protective=True,
+                state=OrderState.KEPT,
+            ),
+        ),
+        residual=Residual(
+            positions=(
+                ResidualPosition(
+                    symbol="ETHUSDT",
+                    position_side=PositionSide.BOTH,
+                    quantity=Decimal("0.5"),
+                    notional=Decimal("1700.0"),
+                ),
+            )
+        ),
+    )

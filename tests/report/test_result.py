@@ -1,0 +1,121 @@
+"""The end screen: the first line tells it all, every open thing has a next step, nothing breaks."""
+
+import re
+
+import pytest
+
+from liqctl.domain.result import FailureCause, LiquidationState
+from liqctl.report.result import next_steps, render_result
+from tests.report.builders import make_partial, make_position, make_result
+
+
+def test_a_flat_account_is_told_in_one_screen() -> None:
+    """Nothing but what the operator asks: is it closed, was it proven, how long did it take."""
+    result = make_result(LiquidationState.COMPLETED, positions=(make_position(),))
+
+    screen = render_result(result, width=80, colour=False)
+
+    assert screen == (
+        "COMPLETED: flat, proven by a reading after the last order\n"
+        "\n"
+        "found     1 position of 25,000.00 notional, 0 orders\n"
+        "closed    1 of 1 position, 0 of 0 orders cancelled\n"
+        "left      nothing\n"
+        "\n"
+        "symbol   side  quantity   notional  result\n"
+        "BTCUSDT  LONG     0.500  25,000.00  CLOSED at 50000.0\n"
+        "\n"
+        "time      0.84 s of 5 s, 12 requests\n"
+        "run       liq_20260102_103000_abc123 on production\n"
+        f"head      {'a' * 64}\n"
+    )
+
+
+@pytest.mark.parametrize("width", [80, 200])
+@pytest.mark.parametrize("state", list(LiquidationState))
+def test_no_line_is_wider_than_the_terminal(state: LiquidationState, width: int) -> None:
+    """A line the terminal breaks by itself hides the table's meaning."""
+    long = "a reason that takes many words " * 10
+    for result in (make_partial(long), make_result(state, error_message=long, notes=(long,))):
+        screen = render_result(result, width=width, colour=False)
+
+        assert max(len(line) for line in screen.splitlines()) <= width
+
+
+def test_piped_output_keeps_each_message_on_one_line() -> None:
+    """`grep` in a runbook must find the whole reason."""
+    long = "a reason that takes many words " * 10
+
+    screen = render_result(
+        make_result(LiquidationState.FAILED, error_message=long), width=None, colour=False
+    )
+
+    assert f"why       {long}" in screen.splitlines()
+
+
+def test_what_is_open_comes_with_a_command_and_a_place_to_click() -> None:
+    """A screen that says PARTIAL and nothing else leaves the operator alone."""
+    steps = next_steps(make_partial())
+
+    by_hand = (
+        "by hand: www.binance.com > Futures > USDⓈ-M > Positions > Close All Positions, "
+        "then Open Orders > Cancel All, Conditional too"
+    )
+    assert steps == [
+        "again, at once: liqctl liquidate --env production",
+        "look: liqctl status --env production",
+        by_hand,
+        "positions to look for: ETHUSDT BOTH 0.5",
+    ]
+
+
+def test_a_failed_leg_tells_quantity_attempts_reason_and_code() -> None:
+    """The code is what the operator looks up."""
+    screen = render_result(make_partial(), width=None, colour=False)
+
+    assert "FAILED, 0.5 left after 1 attempt: the symbol is closed for trading (-4141)" in screen
+    assert "KEPT, protective stop" in screen
+
+
+def test_unread_is_never_shown_as_nothing_left() -> None:
+    """Unknown is not flat."""
+    screen = render_result(
+        make_result(LiquidationState.FAILED, residual=None), width=80, colour=False
+    )
+
+    assert "FAILED: what is open is not known" in screen
+    assert "left      not known: no reading succeeded" in screen
+
+
+def test_a_venues_words_cannot_move_the_cursor() -> None:
+    """An error text with an escape sequence could clear the screen or fake a line."""
+    result = make_partial("a\x1b[2Jb\nc\u202ed")
+
+    screen = render_result(result, width=200, colour=True)
+
+    assert r"a\x1b[2Jb\nc\u202ed" in screen
+    assert set(re.findall(r"\x1b\[[^m]*m", screen)) <= {"\x1b[33m", "\x1b[0m", "\x1b[1m"}
+    assert screen.count("\x1b") == len(re.findall(r"\x1b\[\d+m", screen))
+
+
+@pytest.mark.parametrize(
+    ("cause", "first"),
+    [
+        (FailureCause.BLOCKED, "see how the other run does: liqctl status --env production"),
+        (FailureCause.CREDENTIALS, "liqctl validate --env production --online"),
+        (FailureCause.NOT_CONFIRMED, "look first: liqctl status --env production"),
+    ],
+)
+def test_the_first_next_step_fits_the_cause(cause: FailureCause, first: str) -> None:
+    """Trying again does not help against a wrong key or a run that is under way."""
+    assert next_steps(make_result(LiquidationState.FAILED, cause=cause))[0] == first
+
+
+def test_an_incomplete_trail_is_said_on_a_flat_account() -> None:
+    """Exit 8 needs its reason on the screen."""
+    result = make_result(LiquidationState.COMPLETED, audit_complete=False)
+
+    screen = render_result(result, width=80, colour=False)
+
+    assert "INCOMPLETE: not every event could be recorded" in screen
+    assert "liqctl audit verify" in screen
