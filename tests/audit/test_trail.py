@@ -150,12 +150,12 @@ def test_processes_sharing_one_correlation_id_keep_one_chain(tmp_path: Path) -> 
 
 def test_a_storm_of_kills_leaves_a_trail_that_verifies(tmp_path: Path) -> None:
     """SIGKILL may tear a line; the next writer steps over it and nothing else is lost."""
+    path = tmp_path / "audit.jsonl"
     for wave in range(3):
         writers = [
             _start(tmp_path, f"run_{wave}_{n}", records=100_000, size=7000) for n in range(4)
         ]
         _let_go(writers)
-        path = tmp_path / "audit.jsonl"
         while not path.exists() or path.stat().st_size < (wave + 1) * 3_000_000:
             assert all(writer.poll() is None for writer in writers)
         for writer in writers:
@@ -244,10 +244,12 @@ def test_details_of_any_kind_fit_into_eight_kilobytes(trail: AuditLogger) -> Non
 
 def test_threads_share_one_trail(trail: AuditLogger) -> None:
     """The watchdog writes the last record while the loop may be writing too."""
-    threads = [
-        threading.Thread(target=lambda n=n: [_log(trail, f"run_{n % 3}") for _ in range(200)])
-        for n in range(8)
-    ]
+
+    def log(number: int) -> None:
+        for _ in range(200):
+            _log(trail, f"run_{number % 3}")
+
+    threads = [threading.Thread(target=log, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -374,6 +376,50 @@ def test_sync_returns_on_a_healthy_disk_and_without_a_file(trail: AuditLogger) -
     asyncio.run(check())
 
     assert trail.complete
+
+
+def test_a_dying_disk_delays_a_sync_by_its_bound_only(
+    trail: AuditLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sync may block for ever; no file system here does, so the call itself is held up."""
+    dying, answered = threading.Event(), threading.Event()
+
+    def fdatasync(fd: int) -> None:
+        dying.wait(60)
+        answered.set()
+
+    async def check() -> None:
+        _log(trail, "a")
+        async with asyncio.timeout(10):
+            await trail.sync()
+            await trail.sync()
+
+    monkeypatch.setattr("os.fdatasync", fdatasync)
+    asyncio.run(check())
+
+    assert trail.failure == "the disk did not confirm in time"
+    dying.set()
+    assert answered.wait(60)
+
+
+def test_a_sync_that_failed_marks_the_trail_incomplete_for_good(
+    trail: AuditLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells once of a lost write; a later success proves nothing."""
+
+    def fdatasync(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    async def check() -> None:
+        _log(trail, "a")
+        with monkeypatch.context() as broken:
+            broken.setattr("os.fdatasync", fdatasync)
+            await trail.sync()
+        await trail.sync()
+
+    asyncio.run(check())
+
+    assert trail.failure == "Input/output error"
 
 
 def test_a_writer_waits_for_nobody_who_sits_on_the_lock(trail: AuditLogger) -> None:

@@ -136,8 +136,18 @@ def test_tampering_is_found_by_the_file_alone(
 
 @pytest.mark.parametrize(
     "mutate",
-    [_flip, _flip_in_last_line, _delete, _swap, _double, _insert, _cut_inside_a_line]
-    + [_remove_run, _remove_end, _rewrite],
+    [
+        _flip,
+        _flip_in_last_line,
+        _delete,
+        _swap,
+        _double,
+        _insert,
+        _cut_inside_a_line,
+        _remove_run,
+        _remove_end,
+        _rewrite,
+    ],
 )
 def test_tampering_is_found_with_the_head(
     tmp_path: Path, trail: tuple[bytes, str], mutate: Callable[[Lines, random.Random], bytes]
@@ -272,7 +282,12 @@ def test_keys_in_another_order_verify_as_well(tmp_path: Path) -> None:
     lines: Lines = []
     for run in range(3):
         prev = hashlib.sha256(lines[-1]).hexdigest() if lines else None
-        record = {"prev_hash": prev, "details": {}, "seq": 1, "correlation_id": f"r{run}"}
+        record: dict[str, object] = {
+            "prev_hash": prev,
+            "details": {},
+            "seq": 1,
+            "correlation_id": f"r{run}",
+        }
         named = {**record, "timestamp": "t", "event_type": "X", "environment": "testnet"}
         lines.append(json.dumps(named, separators=(",", ":")).encode())
 

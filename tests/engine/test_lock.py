@@ -31,8 +31,8 @@ from pathlib import Path
 from liqctl.engine.lock import Holder, acquire_lock
 holder = Holder(correlation_id="theirs", pid=7, host="h", user="u", started_at="t",
                 deadline_at=1005.0, log_path="/l", environment="testnet")
-print(type(acquire_lock("testnet-0123", holder, fallback_dir=Path(sys.argv[1]), now=1000.0)).__name__,
-      flush=True)
+found = acquire_lock("testnet-0123", holder, fallback_dir=Path(sys.argv[1]), now=1000.0)
+print(type(found).__name__, flush=True)
 sys.stdin.read(1)
 """
 
