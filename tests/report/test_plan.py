@@ -1,0 +1,135 @@
+"""What an operator reads before typing `production`: where, whose, what, how much."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import pytest
+
+from liqctl.domain.account import (
+    Leg,
+    OpenOrder,
+    OrderKind,
+    Position,
+    PositionSide,
+    Reading,
+    Side,
+    Snapshot,
+)
+from liqctl.domain.result import LiquidationState
+from liqctl.planning.ledger import first_seen
+from liqctl.planning.plan import Memory, Plan, make_plan
+from liqctl.planning.policy import LiquidationConfig
+from liqctl.report.plan import render_confirmation, render_plan
+from tests.report.builders import make_result
+
+POLICY = LiquidationConfig()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """An inspection with nothing but what the screens ask for."""
+
+    snapshot: Snapshot
+    plan: Plan
+    refusal: str | None = None
+
+    def why_unreadable(self) -> str | None:
+        """Return why not everything could be read."""
+        return self.refusal
+
+
+def make_look(refusal: str | None = None) -> Look:
+    """Return two positions and one resting order, the smaller position first."""
+    positions = (
+        Position(
+            leg=Leg(symbol="ETHUSDT", position_side=PositionSide.BOTH),
+            quantity=Decimal(-2),
+            notional=Decimal(6000),
+            unrealized_pnl=Decimal("-12.5"),
+        ),
+        Position(
+            leg=Leg(symbol="BTCUSDT", position_side=PositionSide.BOTH),
+            quantity=Decimal("0.5"),
+            notional=Decimal(25000),
+            unrealized_pnl=Decimal(100),
+        ),
+    )
+    order = OpenOrder(
+        symbol="BTCUSDT",
+        position_side=PositionSide.BOTH,
+        kind=OrderKind.REGULAR,
+        order_id="1",
+        type="LIMIT",
+        side=Side.BUY,
+        quantity=Decimal(1),
+    )
+    snapshot = Snapshot(
+        positions=Reading(items=positions),
+        regular_orders=Reading(items=(order,)),
+        algo_orders=Reading(),
+        started_at=0.0,
+        finished_at=0.1,
+    )
+    memory = Memory(
+        legs={position.leg: first_seen(position, 0.0) for position in positions},
+        orders={},
+        rules={},
+        marks={},
+    )
+    return Look(snapshot=snapshot, plan=make_plan(snapshot, memory, POLICY), refusal=refusal)
+
+
+def confirmation(look: Look, *, width: int | None, colour: bool = False) -> str:
+    """Return the screen for a production account."""
+    return render_confirmation(
+        look,
+        environment="production",
+        base_url="https://fapi.binance.com",
+        key_fingerprint="0a1b2c3d",
+        policy=POLICY,
+        width=width,
+        colour=colour,
+    )
+
+
+def test_the_confirmation_shows_where_whose_what_and_how_much() -> None:
+    """Worst first, so that a wrong account is noticed at the first row."""
+    assert confirmation(make_look(), width=80) == (
+        "PRODUCTION  https://fapi.binance.com  key 0a1b2c3d\n"
+        "\n"
+        "symbol   side   quantity   notional      PnL\n"
+        "BTCUSDT  LONG        0.5  25,000.00  +100.00\n"
+        "ETHUSDT  SHORT         2   6,000.00   -12.50\n"
+        "\n"
+        "open      2 positions of 31,000.00 notional, PnL +87.50, 1 order\n"
+        "scope     the whole account\n"
+        "cancel    1 order, 0 conditional orders\n"
+        "close     2 orders at market, reducing only\n"
+        "time      5 s at most\n"
+    )
+
+
+def test_what_could_not_be_read_is_said_before_the_question() -> None:
+    """Confirming half an account must be a choice."""
+    screen = confirmation(make_look("the venue did not answer"), width=80)
+
+    assert "unread    the venue did not answer" in screen
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_confirmation_fits_the_terminal(width: int) -> None:
+    """A broken table is misread."""
+    screen = confirmation(make_look("no answer " * 40), width=width)
+
+    assert max(len(line) for line in screen.splitlines()) <= width
+
+
+def test_a_dry_run_says_that_nothing_was_sent_and_what_would_be() -> None:
+    """Nobody may take a rehearsal for the deed."""
+    result = make_result(LiquidationState.SKIPPED, dry_run=True)
+
+    screen = render_plan(make_look(), result, policy=POLICY, width=80, colour=False)
+
+    assert screen.startswith("DRY RUN: nothing was sent")
+    assert "\nPlan\nscope     the whole account\ncancel    1 order" in screen
+    assert "to do it: liqctl liquidate --env production" in screen
