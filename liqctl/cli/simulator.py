@@ -43,9 +43,7 @@ def serve(
     from liqctl.sim.server import EmbeddedServer
 
     try:
-        with EmbeddedServer(
-            load_scenario(scenario), port=port, latency_s=latency_ms / 1000
-        ) as server:
+        with EmbeddedServer(load_scenario(scenario), port=port, latency_ms=latency_ms) as server:
             process.print_answer(
                 _as_json(server.url, server.api_key, server.api_secret, scenario)
                 if as_json
