@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from liqctl.cli import process
-from liqctl.domain.errors import UsageError
+from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.result import ExitCode
 
 _PORT_MAX: Final = 65535
@@ -50,6 +50,8 @@ def serve(
                 else _instructions(server.url, server.api_key, server.api_secret)
             )
             _wait_for_signal()
+    except ConfigurationError as error:
+        raise UsageError(str(error)) from error
     except OSError as error:
         reason = f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port"
         raise UsageError(reason) from error
@@ -63,14 +65,15 @@ def list_scenarios(
     """List the accounts and troubles that can be served."""
     from liqctl.report.json import dump
     from liqctl.report.text import clean, table
-    from liqctl.sim.scenario import list_scenarios as read_scenarios
+    from liqctl.sim.scenario import list_scenarios as find_scenarios
+    from liqctl.sim.scenario import load_scenario
 
-    found = read_scenarios()
+    found = [(name, load_scenario(name).description) for name in find_scenarios()]
     if as_json:
-        rows = [{"name": name, "title": title} for name, title in found]
+        rows = [{"name": name, "description": description} for name, description in found]
         process.print_answer(dump({"schema": "liqctl.scenarios/1", "scenarios": rows}))
         return
-    lines = [(clean(name), clean(title)) for name, title in found]
+    lines = [(clean(name), clean(description)) for name, description in found]
     process.print_answer(table(("scenario", "what happens"), lines, width=process.width_of(1)))
 
 
