@@ -182,7 +182,7 @@ def _confirm(options: Options, settings: "Settings", account: "Account") -> str 
 
     if options.yes:
         return None
-    if not (_is_terminal(0) and _is_terminal(2)):
+    if not (process.is_terminal(0) and process.is_terminal(2)):
         return (
             f"not confirmed: {account.environment} asks before it acts, and there is no terminal "
             "to ask on. Nothing was sent. Give --yes to run without asking"
@@ -195,7 +195,7 @@ def _confirm(options: Options, settings: "Settings", account: "Account") -> str 
             base_url=account.base_url,
             key_fingerprint=account.key_fingerprint,
             policy=settings.liquidation,
-            width=_width(),
+            width=process.width_of(2) or 80,
             colour=options.colour,
         )
     )
@@ -323,8 +323,8 @@ class Teller:
     def _print_for_people(
         self, result: LiquidationResult, inspection: "Inspection | None"
     ) -> None:
-        colour = self._options.colour and _is_terminal(1)
-        width = _width() if _is_terminal(1) else None
+        colour = self._options.colour and process.is_terminal(1)
+        width = process.width_of(1)
         if inspection is not None and self.settings is not None:
             from liqctl.report.plan import render_plan
 
@@ -366,16 +366,3 @@ class Teller:
             return self.settings.environment.value
         return self._options.environment or ""
 
-
-def _is_terminal(fd: int) -> bool:
-    try:
-        return os.isatty(fd)
-    except OSError:
-        return False
-
-
-def _width() -> int:
-    try:
-        return os.get_terminal_size(2).columns
-    except OSError:
-        return 80

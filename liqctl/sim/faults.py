@@ -1,0 +1,197 @@
+"""Things that go wrong, as data: which request is hit, and what happens to it.
+
+An effect says whether the request is executed all the same: that is the whole difficulty of a lost
+reply. World events (a bot trades, a symbol halts, somebody else closes) are in `events`.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
+
+UNKNOWN_TEXT: Final = "Unknown error, please check your request or try again later."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What happens to a request.
+
+    Attributes:
+        execute: whether the venue carries the request out.
+        status, code, message: an answer given instead of the true one; code 0 leaves it out.
+        body: a raw body given instead.
+        headers: headers added to the answer.
+        drop: the connection is cut and nothing is answered.
+        refuse: the connection is not accepted: the request provably never arrives.
+        delay_ms: how long the answer takes.
+        drip: the answer comes a byte a second.
+        truncate: the answer's body is cut in the middle.
+        garble: the answer's body is cut short, but framed as whole.
+    """
+
+    execute: bool = True
+    status: int | None = None
+    code: int = 0
+    message: str = ""
+    body: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    drop: bool = False
+    refuse: bool = False
+    delay_ms: int = 0
+    drip: bool = False
+    truncate: bool = False
+    garble: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """An effect and the requests it hits.
+
+    Matches when every given condition does. `skip` lets that many matching requests pass first;
+    `times` bounds the hits, 0 for all. `from_ms` and `until_ms` bound the time since the start.
+    """
+
+    effect: Effect
+    name: str = "fault"
+    method: str = ""
+    path: str = ""
+    symbol: str = ""
+    whole_account: bool = False
+    writes: bool = False
+    reads: bool = False
+    skip: int = 0
+    times: int = 1
+    from_ms: int = 0
+    until_ms: int = 0
+    hits: int = 0
+    passed: int = 0
+
+    def takes(self, method: str, path: str, symbol: str, since_ms: int) -> bool:
+        """Return whether the request is hit, and count it."""
+        if self.times and self.hits >= self.times:
+            return False
+        if self.method and method != self.method:
+            return False
+        if self.path and not path.endswith(self.path):
+            return False
+        if self.symbol and symbol != self.symbol:
+            return False
+        if self.whole_account and symbol:
+            return False
+        if (self.writes and method == "GET") or (self.reads and method != "GET"):
+            return False
+        if since_ms < self.from_ms or (self.until_ms and since_ms >= self.until_ms):
+            return False
+        if self.passed < self.skip:
+            self.passed += 1
+            return False
+        self.hits += 1
+        return True
+
+
+KINDS: Final[dict[str, Effect]] = {
+    "drop_before": Effect(execute=False, drop=True),
+    "drop_after": Effect(drop=True),
+    "refused_connection": Effect(execute=False, refuse=True),
+    "unknown_executed": Effect(status=503, code=-1000, message=UNKNOWN_TEXT),
+    "unknown_not_executed": Effect(execute=False, status=503, code=-1000, message=UNKNOWN_TEXT),
+    "unknown_without_code": Effect(status=503, message=UNKNOWN_TEXT),
+    "backend_timeout_executed": Effect(
+        status=408,
+        code=-1007,
+        message="Timeout waiting for response from backend server. Send status unknown; "
+        "execution status unknown.",
+    ),
+    "backend_timeout_not_executed": Effect(
+        execute=False,
+        status=408,
+        code=-1007,
+        message="Timeout waiting for response from backend server. Send status unknown; "
+        "execution status unknown.",
+    ),
+    "bad_gateway_executed": Effect(status=502, body=HTML),
+    "bad_gateway_not_executed": Effect(execute=False, status=502, body=HTML),
+    "gateway_timeout": Effect(status=504, body=HTML),
+    "service_unavailable": Effect(
+        execute=False, status=503, code=-1000, message="Service Unavailable."
+    ),
+    "internal_error": Effect(
+        execute=False,
+        status=503,
+        code=-1001,
+        message="Internal error; unable to process your request. Please try again.",
+    ),
+    "overloaded": Effect(
+        execute=False,
+        status=503,
+        code=-1008,
+        message="Request throttled by system-level protection. Reduce-only/close-position orders "
+        "are exempt. Please try again.",
+    ),
+    "overloaded_executed": Effect(
+        status=503,
+        code=-1008,
+        message="Request throttled by system-level protection. Reduce-only/close-position orders "
+        "are exempt. Please try again.",
+    ),
+    "matching_recv_window": Effect(
+        execute=False,
+        status=400,
+        code=-5028,
+        message="Timestamp for this request is outside of the ME recvWindow.",
+    ),
+    "empty_body": Effect(status=200, body=""),
+    "garbage_body": Effect(status=200, body="<html>maintenance</html>"),
+    "cut_json": Effect(garble=True),
+    "truncated": Effect(truncate=True),
+    "too_many_requests": Effect(
+        execute=False, status=429, code=-1003, message="Too many requests."
+    ),
+    "too_many_orders": Effect(
+        execute=False,
+        status=429,
+        code=-1015,
+        message="Too many new orders; current limit is 300 orders per 10 SECOND.",
+    ),
+    "firewall": Effect(execute=False, status=403, body=HTML),
+    "hang": Effect(execute=False, delay_ms=3_600_000),
+    "hang_executed": Effect(delay_ms=3_600_000),
+    "slow": Effect(delay_ms=400),
+    "drip": Effect(drip=True),
+    "redirect": Effect(
+        execute=False, status=302, body="", headers=(("Location", "http://127.0.0.2:1/"),)
+    ),
+    "key_refused": Effect(
+        execute=False,
+        status=401,
+        code=-2015,
+        message="Invalid API-key, IP, or permissions for action.",
+    ),
+    "cooling_off": Effect(
+        execute=False, status=400, code=-4192, message="Trade forbidden due to Cooling-off Period."
+    ),
+    "quantitative_rules": Effect(
+        execute=False, status=400, code=-4400, message="Futures Trading Quantitative Rules violated."
+    ),
+    "agreement_unsigned": Effect(
+        execute=False,
+        status=400,
+        code=-4411,
+        message="Please sign TradFi-Perps agreement contract.",
+    ),
+    "duplicate_id": Effect(status=400, code=-4116, message="ClientOrderId is duplicated."),
+    "stop_triggering": Effect(
+        execute=False, status=400, code=-4117, message="Stop order is triggering."
+    ),
+    "unknown_order": Effect(execute=False, status=400, code=-2011, message="Unknown order sent."),
+    "reduce_only_rejected": Effect(
+        execute=False, status=400, code=-2022, message="ReduceOnly Order is rejected."
+    ),
+    "thin_book": Effect(
+        execute=False,
+        status=400,
+        code=-4131,
+        message="The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
+    ),
+}
+"""The faults that scenarios and seeds name."""

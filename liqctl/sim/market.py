@@ -1,0 +1,122 @@
+"""One symbol of the simulated venue: its filters, its mark price and how deep its book is.
+
+Defaults are BTCUSDT's of the real venue (filters read 2026-09): market orders up to 120 while limit
+orders go up to 1000, prices within 5 % of mark, and a market order may walk 5 % of the book before
+the rest of it expires.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from liqctl.domain.amounts import plain
+
+
+@dataclass(slots=True, kw_only=True)
+class Market:
+    """The state of one symbol.
+
+    `depth` is how much base asset stands on each side of the book inside the bound; None is
+    endless. `spread_bps` is how far the best price is from mark: beyond PERCENT_PRICE a market
+    order is refused (-4131).
+    """
+
+    symbol: str
+    base_asset: str
+    mark_price: Decimal
+    quote_asset: str = "USDT"
+    status: str = "TRADING"
+    contract_type: str = "PERPETUAL"
+    delivery_ms: int = 4133404800000
+    tick_size: Decimal = Decimal("0.10")
+    step_size: Decimal = Decimal("0.001")
+    quantity_min: Decimal = Decimal("0.001")
+    quantity_max: Decimal = Decimal(1000)
+    market_quantity_max: Decimal = Decimal(120)
+    notional_min: Decimal = Decimal(5)
+    multiplier_up: Decimal = Decimal("1.0500")
+    multiplier_down: Decimal = Decimal("0.9500")
+    depth: Decimal | None = None
+    spread_bps: Decimal = Decimal(1)
+
+    def best(self, side: str) -> Decimal:
+        """Return the best price that an order of this side meets."""
+        shift = self.mark_price * self.spread_bps / 10000
+        price = self.mark_price + shift if side == "BUY" else self.mark_price - shift
+        return price.quantize(self.tick_size)
+
+    def is_in_band(self, price: Decimal, side: str) -> bool:
+        """Return whether PERCENT_PRICE allows the price."""
+        if side == "BUY":
+            return price <= self.mark_price * self.multiplier_up
+        return price >= self.mark_price * self.multiplier_down
+
+    def describe(self) -> dict[str, Any]:
+        """Return the symbol's row of exchangeInfo."""
+        settle = self.quote_asset
+        return {
+            "symbol": self.symbol,
+            "pair": self.symbol.split("_", maxsplit=1)[0],
+            "contractType": self.contract_type,
+            "deliveryDate": self.delivery_ms,
+            "onboardDate": 1569398400000,
+            "status": self.status,
+            "maintMarginPercent": "2.5000",
+            "requiredMarginPercent": "5.0000",
+            "baseAsset": self.base_asset,
+            "quoteAsset": self.quote_asset,
+            "marginAsset": settle,
+            "pricePrecision": 2,
+            "quantityPrecision": 3,
+            "baseAssetPrecision": 8,
+            "quotePrecision": 8,
+            "underlyingType": "COIN",
+            "underlyingSubType": ["PoW"],
+            "triggerProtect": "0.0500",
+            "liquidationFee": "0.012500",
+            "marketTakeBound": "0.05",
+            "maxMoveOrderLimit": 10000,
+            "filters": self._filters(),
+            "orderTypes": [
+                "LIMIT",
+                "MARKET",
+                "STOP",
+                "STOP_MARKET",
+                "TAKE_PROFIT",
+                "TAKE_PROFIT_MARKET",
+                "TRAILING_STOP_MARKET",
+            ],
+            "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
+            "permissionSets": ["GRID", "COPY"],
+        }
+
+    def _filters(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "filterType": "PRICE_FILTER",
+                "minPrice": plain(self.tick_size),
+                "maxPrice": "4529764",
+                "tickSize": plain(self.tick_size),
+            },
+            {
+                "filterType": "LOT_SIZE",
+                "minQty": plain(self.quantity_min),
+                "maxQty": plain(self.quantity_max),
+                "stepSize": plain(self.step_size),
+            },
+            {
+                "filterType": "MARKET_LOT_SIZE",
+                "minQty": plain(self.quantity_min),
+                "maxQty": plain(self.market_quantity_max),
+                "stepSize": plain(self.step_size),
+            },
+            {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+            {"filterType": "MIN_NOTIONAL", "notional": plain(self.notional_min)},
+            {
+                "filterType": "PERCENT_PRICE",
+                "multiplierUp": plain(self.multiplier_up),
+                "multiplierDown": plain(self.multiplier_down),
+                "multiplierDecimal": "4",
+            },
+            {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
+        ]

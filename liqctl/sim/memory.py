@@ -1,0 +1,142 @@
+"""The door in memory: a `ports.Transport` over a venue, for tests in virtual time.
+
+Requests travel for `latency_s / 2` each way. What the network can do to them is done here the way a
+client sees it: silence until the time-out, a cut connection, a body that cannot be read.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from liqctl.domain.answers import (
+    VenueAnswer,
+    element_refused,
+    no_answer,
+    not_sent,
+    refused,
+    unreadable,
+)
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import VenueError
+from liqctl.ports import Usage
+from liqctl.sim.venue import Reply, Request, Venue
+
+EPOCH_MS: Final = 1_767_225_600_000
+"""The loop's time 0 on the calendar: 2026-01-01."""
+
+
+class MemoryTransport:
+    """Implements `liqctl.ports.Transport` on a venue in this process."""
+
+    def __init__(self, venue: Venue, *, latency_s: float = 0.05) -> None:
+        """Speak to the venue; it should have no key, since nothing is signed here."""
+        self._venue = venue
+        self._latency_s = latency_s
+        self._offset_ms = 0
+        self._requests = 0
+        self._headers: dict[str, str] = {}
+
+    @property
+    def base_url(self) -> str:
+        """A name for results."""
+        return "memory://venue"
+
+    @property
+    def usage(self) -> Usage:
+        """Requests sent so far and the venue's last word on its limits."""
+
+        def count(name: str) -> int:
+            return int(self._headers.get(name, -1))
+
+        return Usage(
+            requests=self._requests,
+            weight_1m=count("X-MBX-USED-WEIGHT-1M"),
+            orders_10s=count("X-MBX-ORDER-COUNT-10S"),
+            orders_1m=count("X-MBX-ORDER-COUNT-1M"),
+        )
+
+    async def request(
+        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+    ) -> Any:
+        """Send one request and return the decoded JSON of a success."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await self._exchange(endpoint, params)
+        except TimeoutError:
+            answer = no_answer("no answer in time")
+        if isinstance(answer, VenueAnswer):
+            raise VenueError(answer)
+        return answer
+
+    async def sync_clock(self, *, timeout_s: float) -> float:
+        """Measure and apply the clock difference."""
+        before_ms = _local_ms()
+        row = await self.request(Endpoint.TIME, {}, timeout_s=timeout_s)
+        if not isinstance(row, dict) or not isinstance(row.get("serverTime"), int):
+            raise VenueError(unreadable(200, "no serverTime"))
+        ahead_ms = (before_ms + _local_ms()) / 2 - row["serverTime"]
+        self._offset_ms = round(-ahead_ms)
+        return ahead_ms / 1000
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def _exchange(self, endpoint: Endpoint, params: Mapping[str, Any]) -> Any:
+        """Carry a request there and its answer back; return JSON or what went wrong."""
+        self._requests += 1
+        spec = endpoint.value
+        texts = {name: _text(value) for name, value in params.items()}
+        if spec.signed:
+            texts |= {"timestamp": str(_local_ms() + self._offset_ms), "recvWindow": "5000"}
+        await asyncio.sleep(self._latency_s / 2)
+        query = urlencode(texts)
+        reply = self._venue.handle(
+            Request(
+                method=spec.method,
+                path=spec.path,
+                query="" if spec.method == "POST" else query,
+                body=query if spec.method == "POST" else "",
+            ),
+            _local_ms(),
+        )
+        effect = reply.effect
+        if effect.refuse:
+            return not_sent("connection refused")
+        if effect.delay_ms:
+            await asyncio.sleep(effect.delay_ms / 1000)
+        if effect.drip:
+            await asyncio.sleep(len(reply.body))
+        await asyncio.sleep(self._latency_s / 2)
+        if effect.drop or effect.truncate:
+            return no_answer("the connection was cut")
+        self._headers |= reply.headers
+        return _read(reply)
+
+
+def _read(reply: Reply) -> Any:
+    if reply.status != 200:  # noqa: PLR2004 - HTTP's word for success
+        return refused(reply.status, reply.headers, reply.body)
+    try:
+        decoded = json.loads(reply.body, parse_float=Decimal)
+    except ValueError:
+        return unreadable(reply.status, "not JSON")
+    if not isinstance(decoded, dict | list):
+        return unreadable(reply.status, "neither object nor array")
+    if isinstance(decoded, dict) and (answer := element_refused(decoded)):
+        return answer
+    return decoded
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return str(value)
+
+
+def _local_ms() -> int:
+    return EPOCH_MS + round(asyncio.get_running_loop().time() * 1000)

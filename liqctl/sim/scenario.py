@@ -1,0 +1,303 @@
+"""Scenarios: an account, what goes wrong with it, and how a run should end, in YAML.
+
+    name: lost_reply
+    account:
+      mode: one_way            # or hedge
+      positions: {BTCUSDT: "0.500", ETHUSDT: "-2"}          # hedge: {BTCUSDT LONG: "1"}
+      orders: [{symbol: BTCUSDT, side: SELL, price: "70000", quantity: "0.1"}]
+      algo: [{symbol: BTCUSDT, side: SELL, trigger: "50000", close_position: true}]
+    markets: {BTCUSDT: {status: SETTLING, depth: "0.2"}}
+    faults: [{kind: drop_after, method: POST, path: /order, times: 1}]
+    events: [{act: reopen, symbol: BTCUSDT, quantity: "0.1", at_ms: 300, every_ms: 200, times: 50}]
+    venue: {clock_skew_ms: 5000, position_lag_ms: 2000}
+    expect: {exit: 0, state: COMPLETED}
+
+Files are looked for beside the installed package, then in `configs/scenarios`.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from liqctl.domain.errors import ConfigurationError
+from liqctl.sim.account import Account, Refused
+from liqctl.sim.events import make_event
+from liqctl.sim.faults import KINDS, Fault
+from liqctl.sim.market import Market
+from liqctl.sim.orders import AlgoOrder, Holding, Order
+from liqctl.sim.venue import Venue
+
+_PLACES: Final = (
+    Path(__file__).parent.parent / "_scenarios",
+    Path(__file__).parent.parent.parent / "configs" / "scenarios",
+)
+_FILE_MAX_BYTES: Final = 65_536
+
+PRICES: Final[Mapping[str, str]] = {
+    "BTCUSDT": "60000",
+    "ETHUSDT": "3000",
+    "SOLUSDT": "150",
+    "XRPUSDT": "0.5",
+    "BNBUSDT": "500",
+    "DOGEUSDT": "0.1",
+}
+"""Mark prices of the symbols that exist without being declared."""
+
+_ACCOUNT_KEYS: Final = {"lag", "position_lag_ms", "order_lag_ms", "conflict_code", "balance"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """How a run against the scenario should end. `exits` are the acceptable exit codes."""
+
+    exits: tuple[int, ...] = (0,)
+    states: tuple[str, ...] = ("COMPLETED",)
+    left: tuple[str, ...] = ()
+    says: str = ""
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One scenario; `make_venue` gives a fresh venue each time."""
+
+    name: str
+    description: str = ""
+    account: Mapping[str, Any] = field(default_factory=dict)
+    markets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    faults: tuple[Mapping[str, Any], ...] = ()
+    events: tuple[Mapping[str, Any], ...] = ()
+    venue: Mapping[str, Any] = field(default_factory=dict)
+    latency_ms: int = 0
+    expect: Expectation = Expectation()
+
+    def make_venue(self, *, api_key: str = "", api_secret: str = "") -> Venue:
+        """Return the venue at its beginning."""
+        account = self._make_account()
+        settings = {k: v for k, v in self.venue.items() if k not in _ACCOUNT_KEYS}
+        return Venue(
+            account=account,
+            api_key=api_key,
+            api_secret=api_secret,
+            faults=[
+                Fault(name=f["kind"], effect=KINDS[f["kind"]], **_without(f, "kind"))
+                for f in self.faults
+            ],
+            events=[make_event(event) for event in self.events],
+            **settings,
+        )
+
+    def _make_account(self) -> Account:
+        account = Account(
+            markets={},
+            hedge=self.account.get("mode") == "hedge",
+            **{k: _value(v) for k, v in self.venue.items() if k in _ACCOUNT_KEYS},
+        )
+        positions = self.account.get("positions", {})
+        orders = self.account.get("orders", [])
+        algo = self.account.get("algo", [])
+        names = [str(key).split(" ")[0] for key in positions]
+        names += [row["symbol"] for row in (*orders, *algo)]
+        names += [event["symbol"] for event in self.events if "symbol" in event]
+        for symbol in dict.fromkeys([*PRICES, *names, *self.markets]):
+            account.markets[symbol] = make_market(symbol, self.markets.get(symbol, {}))
+        for key, amount in positions.items():
+            _hold(account, str(key), Decimal(str(amount)))
+        for number, row in enumerate(orders, start=1):
+            _rest_order(account, row, number)
+        for number, row in enumerate(algo, start=1):
+            _rest_algo(account, row, number)
+        return account
+
+
+def make_market(symbol: str, changes: Mapping[str, Any]) -> Market:
+    """Return a market with the symbol's usual price and some settings changed."""
+    price = Decimal(str(changes.get("mark_price", PRICES.get(symbol, "10"))))
+    tick = Decimal("0.10") if price >= 1000 else Decimal("0.0001")  # noqa: PLR2004
+    base = symbol.split("_", maxsplit=1)[0].removesuffix("USDT") or symbol
+    settings: dict[str, Any] = {"tick_size": tick, "notional_min": Decimal(5)}
+    settings |= {name: _value(value) for name, value in changes.items()}
+    settings["mark_price"] = price
+    return Market(symbol=symbol, base_asset=base, **settings)
+
+
+def _hold(account: Account, key: str, amount: Decimal) -> None:
+    symbol, _, side = key.partition(" ")
+    position_side = side or "BOTH"
+    account.holdings[symbol, position_side] = Holding(
+        symbol=symbol,
+        position_side=position_side,
+        amount=amount,
+        entry_price=account.markets[symbol].mark_price * Decimal("0.98"),
+        update_ms=1_700_000_000_000,
+    )
+
+
+def _rest_order(account: Account, row: Mapping[str, Any], number: int) -> None:
+    order = Order(
+        order_id=account.next_id(),
+        client_order_id=str(row.get("client_order_id", f"bot-{number}")),
+        symbol=row["symbol"],
+        side=row["side"],
+        position_side=row.get("position_side", "BOTH"),
+        type="LIMIT",
+        quantity=Decimal(str(row["quantity"])),
+        price=Decimal(str(row["price"])),
+        reduce_only=bool(row.get("reduce_only", False)),
+        time_ms=1_700_000_000_000,
+        update_ms=1_700_000_000_000,
+        owner="bot",
+    )
+    account.orders[order.order_id] = order
+
+
+def _rest_algo(account: Account, row: Mapping[str, Any], number: int) -> None:
+    quantity = row.get("quantity")
+    algo = AlgoOrder(
+        algo_id=account.next_id(),
+        client_algo_id=str(row.get("client_algo_id", f"stop-{number}")),
+        symbol=row["symbol"],
+        side=row["side"],
+        position_side=row.get("position_side", "BOTH"),
+        type=row.get("type", "STOP_MARKET"),
+        trigger_price=Decimal(str(row["trigger"])),
+        quantity=None if quantity is None else Decimal(str(quantity)),
+        time_in_force=row.get("time_in_force", "GTC"),
+        reduce_only=bool(row.get("reduce_only", False)),
+        close_position=bool(row.get("close_position", False)),
+        time_ms=1_700_000_000_000,
+        update_ms=1_700_000_000_000,
+        owner="bot",
+    )
+    account.algo_orders[algo.algo_id] = algo
+
+
+def make_large_account(
+    *, symbols: int, orders: int = 3, algo: int = 2, hedge: bool = False, seed: int = 1
+) -> Scenario:
+    """Return an account with a position on each symbol, resting orders and protective stops."""
+    rng = random.Random(seed)
+    positions: dict[str, str] = {}
+    rows: list[dict[str, Any]] = []
+    stops: list[dict[str, Any]] = []
+    markets: dict[str, dict[str, Any]] = {}
+    for number in range(symbols):
+        symbol = f"C{number:03d}USDT"
+        markets[symbol] = {"mark_price": "100"}
+        long = rng.random() < 0.5  # noqa: PLR2004 - a coin
+        side = ("LONG" if long else "SHORT") if hedge else "BOTH"
+        amount = Decimal(rng.randint(1, 5000)) / 1000
+        name = symbol if side == "BOTH" else f"{symbol} {side}"
+        positions[name] = str(amount if long else -amount)
+        for step in range(orders):
+            rows.append(
+                {
+                    "symbol": symbol,
+                    "side": "BUY" if step % 2 else "SELL",
+                    "price": "96" if step % 2 else "104",
+                    "quantity": "0.5",
+                    "position_side": side,
+                    "client_order_id": f"bot-{number}-{step}",
+                }
+            )
+        for step in range(algo):
+            stops.append(
+                {
+                    "symbol": symbol,
+                    "side": "SELL" if long else "BUY",
+                    "trigger": "90" if long else "110",
+                    "quantity": str(amount),
+                    "reduce_only": step == 0 and not hedge,
+                    "position_side": side,
+                    "client_algo_id": f"stop-{number}-{step}",
+                }
+            )
+    return Scenario(
+        name=f"large-{symbols}",
+        account={
+            "mode": "hedge" if hedge else "one_way",
+            "positions": positions,
+            "orders": rows,
+            "algo": stops,
+        },
+        markets=markets,
+    )
+
+
+def list_scenarios() -> dict[str, Path]:
+    """Return the scenario files by name."""
+    for place in _PLACES:
+        if place.is_dir():
+            return {path.stem: path for path in sorted(place.glob("*.yaml"))}
+    return {}
+
+
+def load_scenario(name: str) -> Scenario:
+    """Return a scenario by its name or the path of its file.
+
+    Raises:
+        ConfigurationError: there is none, or its file cannot be understood.
+    """
+    path = list_scenarios().get(name, Path(name))
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else None
+    except OSError:
+        text = None
+    if text is None or len(text) > _FILE_MAX_BYTES:
+        known = ", ".join(list_scenarios()) or "none"
+        raise ConfigurationError(f"there is no scenario {name!r}; known are: {known}")
+    return parse_scenario(text, name=path.stem)
+
+
+def parse_scenario(text: str, *, name: str) -> Scenario:
+    """Return the scenario that a YAML text describes.
+
+    Raises:
+        ConfigurationError: the text is not a scenario.
+    """
+    import yaml
+
+    try:
+        document = yaml.safe_load(text)
+        rows = dict(document)
+        expect = rows.pop("expect", {})
+        rows.setdefault("name", name)
+        unknown = set(rows) - {each.name for each in fields(Scenario)}
+        if unknown:
+            raise ConfigurationError(f"scenario {name}: unknown keys {', '.join(sorted(unknown))}")
+        scenario = Scenario(
+            **rows | {"faults": tuple(rows.get("faults", ())), "events": tuple(rows.get("events", ()))},
+            expect=_expectation(expect),
+        )
+        scenario.make_venue()
+    except (yaml.YAMLError, TypeError, ValueError, KeyError, ArithmeticError, Refused) as error:
+        raise ConfigurationError(f"scenario {name} cannot be read: {error}") from error
+    return scenario
+
+
+def _expectation(expect: Mapping[str, Any]) -> Expectation:
+    return Expectation(
+        exits=tuple(_listed(expect.get("exit", 0))),
+        states=tuple(_listed(expect.get("state", "COMPLETED"))),
+        left=tuple(_listed(expect.get("left", []))),
+        says=str(expect.get("says", "")),
+        arguments=tuple(str(each) for each in _listed(expect.get("arguments", []))),
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _value(value: Any) -> Any:
+    """Return numbers written as text as Decimals; everything else as it is."""
+    if isinstance(value, str) and value.replace(".", "", 1).replace("-", "", 1).isdigit():
+        return Decimal(value)
+    return value
+
+
+def _without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}

@@ -1,0 +1,280 @@
+"""The simulated venue: one request in, one answer out, time and faults given from outside.
+
+Authentication, limits and faults are here; what orders do is in `account`, which endpoint does what
+in `endpoints`. Both doors (`memory`, `server`) call `handle` and add only how the answer travels.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from liqctl.sim.account import Account, Refused
+from liqctl.sim.endpoints import ROUTES, Route
+from liqctl.sim.faults import Effect, Fault
+
+WEIGHT_LIMIT_1M: Final = 2400
+ORDERS_LIMIT_10S: Final = 300
+ORDERS_LIMIT_1M: Final = 1200
+_STUBBORN_MAX: Final = 20
+"""How many requests over the limit are answered 429 before the address is banned."""
+
+_BAN_MS: Final = 120_000
+_RECV_WINDOW_MAX_MS: Final = 60_000
+_AHEAD_MAX_MS: Final = 1000
+_JSON: Final = {"Content-Type": "application/json;charset=UTF-8"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request as it arrives; the query and body are raw, as they were signed."""
+
+    method: str
+    path: str
+    query: str = ""
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def params(self) -> dict[str, str]:
+        """Return the parameters; where both name one, the query's counts."""
+        body = dict(parse_qsl(self.body, keep_blank_values=True))
+        return body | dict(parse_qsl(self.query, keep_blank_values=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One answer, and what the door must do to it on the way."""
+
+    status: int
+    body: str
+    headers: dict[str, str]
+    effect: Effect = Effect()
+
+
+@dataclass(slots=True, kw_only=True)
+class Event:
+    """Something the world does: at a time, or when the n-th request arrives; again every `every_ms`."""
+
+    act: Callable[["Venue"], None]
+    name: str = "event"
+    at_ms: int = 0
+    on_request: int = 0
+    on_path: str = ""
+    every_ms: int = 0
+    times: int = 1
+
+
+@dataclass(slots=True)
+class _Window:
+    length_ms: int
+    used: int = 0
+    started_ms: int = 0
+
+    def add(self, amount: int, now_ms: int) -> int:
+        start = now_ms - now_ms % self.length_ms
+        if start != self.started_ms:
+            self.used, self.started_ms = 0, start
+        self.used += amount
+        return self.used
+
+
+@dataclass(slots=True, kw_only=True)
+class Venue:
+    """One venue with one account behind one key.
+
+    `clock_skew_ms` is how far the venue's clock is ahead of the caller's. `api_key` empty switches
+    authentication off, for the door in memory.
+    """
+
+    account: Account
+    api_key: str = ""
+    api_secret: str = ""
+    faults: list[Fault] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    clock_skew_ms: int = 0
+    can_trade: bool = True
+    portfolio_margin: bool = False
+    other_weight: int = 0
+    weight_limit: int = WEIGHT_LIMIT_1M
+    orders_limit_10s: int = ORDERS_LIMIT_10S
+    banned_until_ms: int = 0
+    started_ms: int | None = None
+    requests: int = 0
+    now_ms: int = 0
+    _weight: _Window = field(default_factory=lambda: _Window(60_000))
+    _orders_10s: _Window = field(default_factory=lambda: _Window(10_000))
+    _orders_1m: _Window = field(default_factory=lambda: _Window(60_000))
+    _stubborn: int = 0
+
+    def handle(self, request: Request, now_ms: int) -> Reply:
+        """Answer one request that arrives at `now_ms` of the caller's clock."""
+        params = request.params()
+        self.tick(now_ms, request.path)
+        self.requests += 1
+        client_id = params.get("newClientOrderId", "")
+        self.account.journal.requests.append(
+            (self.now_ms, request.method, request.path, client_id)
+        )
+        effect = self._effect(request, params)
+        if not effect.execute and (effect.drop or effect.refuse or effect.status or effect.delay_ms):
+            return self._replaced(effect, {})
+        status, body, headers = self._answer(request, params)
+        if effect.garble:
+            body = body[: max(len(body) // 2, 1)]
+        reply = Reply(status=status, body=body, headers=headers | _JSON, effect=effect)
+        if effect.status is not None or effect.body is not None:
+            return self._replaced(effect, headers)
+        return reply
+
+    def tick(self, now_ms: int, path: str = "") -> None:
+        """Let time pass, and the world act, up to a moment of the caller's clock."""
+        now_ms += self.clock_skew_ms
+        if self.started_ms is None:
+            self.started_ms = now_ms
+        self.now_ms = max(self.now_ms, now_ms)
+        since_ms = self.now_ms - self.started_ms
+        self.account.advance(self.now_ms)
+        for event in list(self.events):
+            self._occur(event, since_ms, path)
+        self.account.advance(self.now_ms)
+
+    def _occur(self, event: Event, since_ms: int, path: str) -> None:
+        if event.on_path and not path.endswith(event.on_path):
+            return
+        if since_ms < event.at_ms or self.requests + 1 < event.on_request:
+            return
+        event.times -= 1
+        if event.every_ms and event.times > 0:
+            event.at_ms = since_ms + event.every_ms
+        elif event.times <= 0 or not event.every_ms:
+            self.events.remove(event)
+        event.act(self)
+
+    def _effect(self, request: Request, params: Mapping[str, str]) -> Effect:
+        symbol = params.get("symbol", "")
+        since_ms = self.now_ms - (self.started_ms or 0)
+        for fault in self.faults:
+            if fault.takes(request.method, request.path, symbol, since_ms):
+                self.account.journal.faults.append(fault.name)
+                return fault.effect
+        return Effect()
+
+    def _replaced(self, effect: Effect, headers: dict[str, str]) -> Reply:
+        body = effect.body
+        if body is None:
+            error: dict[str, Any] = {"msg": effect.message}
+            if effect.code:
+                error = {"code": effect.code, **error}
+            body = json.dumps(error)
+        if effect.status == 418:  # noqa: PLR2004 - the venue's status for a ban
+            body = body.replace("UNTIL", str(self.banned_until_ms))
+        kind = {"Content-Type": "text/html"} if body.startswith("<") else _JSON
+        return Reply(
+            status=effect.status or 200,
+            body=body,
+            headers=headers | kind | dict(effect.headers),
+            effect=effect,
+        )
+
+    def _answer(
+        self, request: Request, params: dict[str, str]
+    ) -> tuple[int, str, dict[str, str]]:
+        """Carry the request out; return status, body and headers."""
+        route = ROUTES.get((request.method, request.path))
+        weight = route.weight_of(params) if route else 1
+        used = self._weight.add(weight, self.now_ms) + self.other_weight
+        headers = {"X-MBX-USED-WEIGHT-1M": str(used)}
+        try:
+            self._check_limits(used)
+            if route is None:
+                raise Refused(0, "Path not found", status=404)
+            if route.signed:
+                self._authenticate(request, params)
+            if route.orders:
+                headers |= self._count_orders(route, params)
+            result = route.serve(self, params)
+        except Refused as refusal:
+            error = {"code": refusal.code, "msg": refusal.message}
+            return refusal.status, json.dumps(error), headers
+        return 200, json.dumps(result, ensure_ascii=False), headers
+
+    def _check_limits(self, used: int) -> None:
+        if self.now_ms < self.banned_until_ms:
+            raise Refused(
+                -1003,
+                f"Way too many requests; IP(127.0.0.1) banned until {self.banned_until_ms}. "
+                "Please use the websocket for live updates to avoid bans.",
+                status=418,
+            )
+        if used <= self.weight_limit:
+            return
+        self._stubborn += 1
+        if self._stubborn > _STUBBORN_MAX:
+            self.banned_until_ms = self.now_ms + _BAN_MS
+        raise Refused(
+            -1003,
+            f"Too many requests; current limit is {self.weight_limit} request weight per 1 MINUTE.",
+            status=429,
+        )
+
+    def _count_orders(self, route: Route, params: Mapping[str, str]) -> dict[str, str]:
+        count = route.orders_of(params)
+        in_10s = self._orders_10s.add(count, self.now_ms)
+        in_1m = self._orders_1m.add(1 if count else 0, self.now_ms)
+        if in_10s > self.orders_limit_10s:
+            raise Refused(
+                -1015,
+                f"Too many new orders; current limit is {self.orders_limit_10s} orders per 10 "
+                "SECOND.",
+                status=429,
+            )
+        if in_1m > ORDERS_LIMIT_1M:
+            raise Refused(
+                -1015, "Too many new orders; current limit is 1200 orders per 1 MINUTE.", status=429
+            )
+        return {"X-MBX-ORDER-COUNT-10S": str(in_10s), "X-MBX-ORDER-COUNT-1M": str(in_1m)}
+
+    def _authenticate(self, request: Request, params: Mapping[str, str]) -> None:
+        """Check key, then timestamp, then signature, as the venue does."""
+        if self.api_key:
+            self._check_key(request)
+        self._check_timestamp(params)
+        if self.api_key:
+            self._check_signature(request)
+
+    def _check_key(self, request: Request) -> None:
+        sent = {name.lower(): value for name, value in request.headers.items()}
+        key = sent.get("x-mbx-apikey", "")
+        if not re.fullmatch(r"[A-Za-z0-9]{16,128}", key):
+            raise Refused(-2014, "API-key format invalid.", status=401)
+        if key != self.api_key:
+            raise Refused(-2015, "Invalid API-key, IP, or permissions for action.", status=401)
+
+    def _check_timestamp(self, params: Mapping[str, str]) -> None:
+        timestamp, window = params.get("timestamp", ""), params.get("recvWindow", "5000")
+        if not timestamp.isdigit():
+            raise Refused(
+                -1102,
+                "Mandatory parameter 'timestamp' was not sent, was empty/null, or malformed.",
+            )
+        if not window.isdigit() or int(window) > _RECV_WINDOW_MAX_MS:
+            raise Refused(-1131, "recvWindow must be less than 60000")
+        if int(timestamp) >= self.now_ms + _AHEAD_MAX_MS:
+            raise Refused(
+                -1021, "Timestamp for this request was 1000ms ahead of the server's time."
+            )
+        if self.now_ms - int(timestamp) > int(window):
+            raise Refused(-1021, "Timestamp for this request is outside of the recvWindow.")
+
+    def _check_signature(self, request: Request) -> None:
+        payload = f"{request.query}{request.body}"
+        signed, _, signature = payload.rpartition("signature=")
+        expected = hmac.new(
+            self.api_secret.encode(), signed.removesuffix("&").encode(), hashlib.sha256
+        ).hexdigest()
+        if not hmac.compare_digest(expected, signature.lower()):
+            raise Refused(-1022, "Signature for this request is not valid.")
