@@ -20,7 +20,9 @@ from liqctl.planning.retry import backoff_s
 from liqctl.ports import Exchange
 
 _RELIST_S: Final = 0.25
-"""A cancel-all is answered before it is finished: how long before the same order is tried again."""
+_RELIST_MAX_S: Final = 1.0
+_TRIGGERING: Final = -4117
+_INVALID_SYMBOL: Final = -1121
 
 _IDS_PER_EVENT_MAX: Final = 200
 
@@ -110,7 +112,17 @@ class Canceller:
             self._state.wrote()
             now = asyncio.get_running_loop().time()
             self._recorder.event(AuditEventType.ORDER_CANCELLED, details)
-            self._update(orders, cancelled_at=now, error=None, not_before=now + _RELIST_S)
+            for order in orders:
+                record = self._state.orders.get(order.key)
+                if record is not None:
+                    relists = record.relists + 1
+                    self._state.orders[order.key] = replace(
+                        record,
+                        cancelled_at=now,
+                        error=None,
+                        relists=relists,
+                        not_before=now + relist_s(relists),
+                    )
 
     def _refused(
         self, orders: tuple[OpenOrder, ...], answer: VenueAnswer, details: dict[str, object]
@@ -129,16 +141,18 @@ class Canceller:
             record = self._state.orders.get(order.key)
             if record is None:
                 continue
+            if answer.kind is AnswerKind.DONE or answer.code == _TRIGGERING:
+                # Not open any more, it says: the list decides, and lists can be late.
+                relists = record.relists + 1
+                self._state.orders[order.key] = replace(
+                    record, relists=relists, not_before=now + relist_s(relists)
+                )
+                continue
             repeats = record.repeats + 1
             wait_s = backoff_s(
                 self._policy.retry_delay_seconds, repeats, self._rng.uniform(-1, 1)
             )
-            if answer.kind is AnswerKind.DONE or answer.code == -4117:
-                wait_s = _RELIST_S
-            given_up = repeats > self._policy.max_retries or answer.kind in {
-                AnswerKind.LEG_FATAL,
-                AnswerKind.RUN_FATAL,
-            }
+            given_up = repeats > self._policy.max_retries or answer.code == _INVALID_SYMBOL
             if not given_up:
                 self._state.retries += 1
             self._state.orders[order.key] = replace(
@@ -154,6 +168,14 @@ class Canceller:
             record = self._state.orders.get(order.key)
             if record is not None:
                 self._state.orders[order.key] = replace(record, **changes)  # type: ignore[arg-type]
+
+
+def relist_s(relists: int) -> float:
+    """Return how long to wait before an order that is still listed is cancelled again.
+
+    A cancel is answered before it is finished, and lists show closed orders for up to 2 s.
+    """
+    return min(_RELIST_S * relists, _RELIST_MAX_S)
 
 
 def describe(answer: VenueAnswer) -> dict[str, object]:

@@ -352,6 +352,11 @@ class LiquidationManager:
         if refusal is None and run.unread is not None:
             reasons.append(run.unread)
         reasons += [thing for thing in open_things if thing]
+        late = sorted(r.leg.symbol for r in list(run.state.legs.values()) if r.doubtful)
+        if late and not open_things[0]:
+            reasons.append(
+                f"the readings still show what the venue confirmed as closed, on {', '.join(late)}"
+            )
         return reasons or ["the account could not be proven flat"]
 
     def _blocked(

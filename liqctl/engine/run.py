@@ -42,6 +42,9 @@ _REREAD_MIN_S: Final = 0.05
 _REREAD_MAX_S: Final = 0.8
 _LISTED_MAX: Final = 50
 _PRICED_ORDERS_MAX: Final = 20
+_QUICK_READINGS: Final = 6
+_SPACED_READINGS: Final = 16
+"""A reading of the whole account costs 85 weight of 2400 a minute: 6 quick ones, then 16 at most."""
 
 
 class Ending(StrEnum):
@@ -81,6 +84,7 @@ class Run:
         self.state = RunState(policy, recorder)
         self.spent = TimeSpent()
         self.prices: dict[str, Decimal] = {}
+        self._asked: set[str] = set()
         self.unknown_symbols: tuple[str, ...] = ()
         self.is_portfolio_margin = False
         self._exchange = exchange
@@ -151,11 +155,12 @@ class Run:
 
     async def _read(self) -> Snapshot:
         loop = asyncio.get_running_loop()
+        await self._space_out()
         began_at = loop.time()
         self._rounds += 1
         known = {leg.symbol for leg in self.state.legs}
         known |= {key[0] for key in self.state.orders} | set(self._policy.symbols)
-        if any(record.executed for record in self.state.legs.values()):
+        if self._unpriced():
             self._spawn("prices", self._fetch_prices())
         snapshot = await self._reader.snapshot(known)
         self._snapshot = snapshot
@@ -163,6 +168,17 @@ class Run:
         self.spent.reading += loop.time() - began_at
         self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, self._describe(snapshot))
         return snapshot
+
+    async def _space_out(self) -> None:
+        """Keep readings apart once there were many: the weight of a minute is about 28 of them."""
+        if self._snapshot is None or self._rounds < _QUICK_READINGS or self._gate.is_closed:
+            return
+        gap_s = (self._gate.deadline_at - self._gate.started_at) / _SPACED_READINGS
+        now = asyncio.get_running_loop().time()
+        wait_s = self._snapshot.started_at + gap_s - now
+        if wait_s > 0:
+            self.spent.waiting += wait_s
+            await asyncio.sleep(wait_s)
 
     def _describe(self, snapshot: Snapshot) -> dict[str, Any]:
         positions = snapshot.positions.items
@@ -277,13 +293,17 @@ class Run:
                 wait_s = max(min(plan.wake_at - began_at, _REREAD_MAX_S), 0.0)
             waiting = asyncio.create_task(self._interrupted.wait())
             await asyncio.wait(
-                {*self._tasks, waiting, *self._helpers.values()},
+                {*self._tasks, waiting, *self._wanted()},
                 timeout=wait_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             waiting.cancel()
             self.spent.waiting += loop.time() - began_at
         self._reap()
+
+    def _wanted(self) -> list["asyncio.Task[None]"]:
+        """Return the side readings that a plan waits for; prices are for the report only."""
+        return [task for name, task in self._helpers.items() if name != "prices"]
 
     def _reap(self) -> None:
         """Forget finished work; what failed for our own fault is raised."""
@@ -299,7 +319,7 @@ class Run:
 
     def _is_hopeless(self, plan: Plan, verdict: Verdict) -> bool:
         """Whether nothing is under way, nothing waits, and nothing unread could still be read."""
-        if self._tasks or self._helpers or not plan.is_empty or not verdict.is_readable:
+        if self._tasks or self._wanted() or not plan.is_empty or not verdict.is_readable:
             return False
         waiting = any(
             record.current is not None and not record.given_up
@@ -431,13 +451,6 @@ class Run:
 
     async def _fetch_prices(self) -> None:
         """Ask what our orders were executed at: acknowledgements carry no price."""
-        executed = [
-            (record.leg.symbol, order.client_order_id)
-            for record in sorted(self.state.legs.values(), key=lambda r: -r.first.notional)
-            for order in record.sent
-            if order.executed > 0 and order.client_order_id not in self.prices
-        ]
-
         async def fetch(symbol: str, client_order_id: str) -> None:
             try:
                 answer = await self._gate.read(
@@ -450,8 +463,19 @@ class Run:
             if answer.average_price:
                 self.prices[client_order_id] = answer.average_price
 
-        wanted = executed[: max(_PRICED_ORDERS_MAX - len(self.prices), 0)]
+        wanted = self._unpriced()
+        self._asked.update(client_order_id for _, client_order_id in wanted)
         await asyncio.gather(*(fetch(*order) for order in wanted))
+
+    def _unpriced(self) -> list[tuple[str, str]]:
+        """Return symbol and id of executed orders not asked for yet, worst first and bounded."""
+        executed = [
+            (record.leg.symbol, order.client_order_id)
+            for record in sorted(self.state.legs.values(), key=lambda r: -r.first.notional)
+            for order in record.sent
+            if order.executed > 0 and order.client_order_id not in self._asked
+        ]
+        return executed[: max(_PRICED_ORDERS_MAX - len(self._asked), 0)]
 
 
 def _count(items: tuple[object, ...], complete: bool) -> int | None:  # noqa: FBT001

@@ -248,6 +248,7 @@ class OrderRecord:
         cancel_sent: a cancel that covers it was sent.
         cancelled_at: when a cancel that covers it was answered with success; None before.
         protective: it was a protective stop when last read.
+        relists: how often a cancel was answered while the order was still listed.
     """
 
     order: OpenOrder
@@ -257,6 +258,7 @@ class OrderRecord:
     cancel_sent: bool = False
     cancelled_at: float | None = None
     gone: bool = False
+    relists: int = 0
     repeats: int = 0
     not_before: float = 0.0
     given_up: bool = False
