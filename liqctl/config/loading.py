@@ -1,0 +1,333 @@
+"""Settings from flags, environment variables, a file and defaults, in this order of strength.
+
+Every problem is found before anything is refused, each with where it stands, what was found and
+what is allowed. A value under an unknown or secret-like name is never shown.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from liqctl.config.hosts import base_url_problem, url_problem
+from liqctl.config.rules import BY_KEY, RULES, Kind, Rule
+from liqctl.config.settings import AuditSettings, ExchangeSettings, Settings, Source, SourceKind
+from liqctl.domain.errors import ConfigurationError, UsageError
+from liqctl.domain.venue import Environment
+from liqctl.planning.policy import FLAGS, LIMITS, LiquidationConfig, found_value, problems
+
+_PREFIX: Final = "LIQCTL_"
+_SECTIONS: Final = frozenset({"exchange", "liquidation", "audit"})
+_SECRET_LIKE: Final = re.compile(r"secret|api_?key|token|password|passwd|private|credential", re.I)
+_NOT_SETTINGS: Final = frozenset(
+    {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_ALLOW_HOST", "LIQCTL_PLAIN_IMPORT"}
+)
+_CREDENTIAL: Final = re.compile(
+    r"LIQCTL_(?:(?:PRODUCTION|TESTNET|SIMULATOR)_)?API_(?:KEY|SECRET)(?:_FILE)?"
+)
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+_CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::[^-\s]+)?(?:-(\d{6}))?")
+
+
+@dataclass(slots=True)
+class Draft:
+    """Values as found, each with its source and what an error names as its place."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    file: Path | None = None
+
+    def put(self, key: str, value: Any, source: Source) -> None:
+        """Take a value over whatever weaker source gave before."""
+        self.values[key] = value
+        self.sources[key] = source
+
+    def complain(self, key: str, text: str) -> None:
+        """Note a problem with a value at the place it came from."""
+        source = self.sources.get(key)
+        place = source.where if source and source.where else "defaults"
+        self.problems.append(f"{place}: {key}: {text}")
+
+
+def load_settings(
+    *,
+    environment: str | None,
+    config_file: Path | None,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+) -> Settings:
+    """Return the settings of one environment.
+
+    Args:
+        environment: `--env`, already merged with LIQCTL_ENV.
+        config_file: `--config`, already merged with LIQCTL_CONFIG.
+        flags: settings given as flags, by dotted key.
+        environ: the environment variables.
+
+    Raises:
+        UsageError: no environment was named, or an unknown one.
+        ConfigurationError: every problem found, one a line.
+    """
+    draft = collect(environment=environment, config_file=config_file, flags=flags, environ=environ)
+    chosen = choose_environment(environment, draft)
+    return build(draft, chosen, environ)
+
+
+def collect(
+    *,
+    environment: str | None,
+    config_file: Path | None,
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+) -> Draft:
+    """Return everything the sources say, weakest first, unchecked."""
+    draft = Draft()
+    for rule in RULES:
+        draft.put(rule.key, rule.default, Source(kind=SourceKind.DEFAULT))
+    draft.file = config_file or find_file(environment, environ)
+    if draft.file is not None:
+        _take_file(draft, draft.file)
+    _take_variables(draft, environ)
+    for key, value in flags.items():
+        name = key.rpartition(".")[2].removesuffix("_seconds").replace("_", "-")
+        draft.put(key, value, Source(kind=SourceKind.FLAG, where=f"--{name}"))
+    return draft
+
+
+def find_file(environment: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the settings file of an environment, from the first place that has one."""
+    if environment not in set(Environment):
+        return None
+    for place in search_path(environ):
+        candidate = place / f"{environment}.yaml"
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def search_path(environ: Mapping[str, str]) -> list[Path]:
+    """Return the folders that are looked in for `NAME.yaml`, in order."""
+    places = []
+    if environ.get("LIQCTL_CONFIG_DIR"):
+        places.append(Path(environ["LIQCTL_CONFIG_DIR"]))
+    places.append(Path("configs"))
+    home = environ.get("XDG_CONFIG_HOME") or (
+        f"{environ['HOME']}/.config" if environ.get("HOME") else ""
+    )
+    if home:
+        places.append(Path(home) / "liqctl")
+    places.append(Path("/etc/liqctl"))
+    return places
+
+
+def choose_environment(environment: str | None, draft: Draft) -> Environment:
+    """Return the environment; the option and the file must agree when both name one."""
+    stated = draft.values.get("environment")
+    named = environment or (stated if isinstance(stated, str) else None)
+    if named is None:
+        raise UsageError(
+            "no environment was chosen; give --env production, testnet or simulator (or set "
+            "LIQCTL_ENV, or `environment:` in the file of --config). Nothing was sent"
+        )
+    if named not in set(Environment):
+        allowed = ", ".join(Environment)
+        if environment is None:
+            draft.complain("environment", f"must be one of {allowed}")
+            raise ConfigurationError("\n".join(draft.problems))
+        raise UsageError(f"--env must be one of {allowed}. Nothing was sent")
+    if environment is not None and isinstance(stated, str) and stated != environment:
+        shown = stated if stated in set(Environment) else "something else"
+        draft.complain("environment", f"says {shown}, but --env says {environment}")
+    return Environment(named)
+
+
+def build(draft: Draft, environment: Environment, environ: Mapping[str, str]) -> Settings:
+    """Return the settings that the draft holds.
+
+    Raises:
+        ConfigurationError: every problem found.
+    """
+    _check_types(draft)
+    _skip_scope_of_disarmed(draft)
+    _check_liquidation(draft)
+    _check_exchange(draft, environment, environ)
+    if draft.problems:
+        raise ConfigurationError("\n".join(draft.problems))
+    values = draft.values
+    symbols = tuple(normalise_symbol(symbol) for symbol in values["liquidation.symbols"])
+    return Settings(
+        environment=environment,
+        exchange=ExchangeSettings(
+            product=values["exchange.product"],
+            base_url=_stripped(values["exchange.base_url"]),
+            recv_window_ms=values["exchange.recv_window_ms"],
+            proxy=values["exchange.proxy"],
+        ),
+        liquidation=LiquidationConfig(
+            **{name: values[f"liquidation.{name}"] for name in (*FLAGS, *LIMITS)},
+            symbols=symbols,
+        ),
+        audit=AuditSettings(log_dir=Path(values["audit.log_dir"])),
+        notifications=tuple(values["notifications"]),
+        sources=dict(draft.sources),
+        file=draft.file,
+    )
+
+
+def normalise_symbol(symbol: str) -> str:
+    """Return Binance's id of a symbol that may be written as ccxt does.
+
+    >>> normalise_symbol("BTC/USDT:USDT")
+    'BTCUSDT'
+    >>> normalise_symbol("BTC/USDT:USDT-260925")
+    'BTCUSDT_260925'
+    """
+    match = _CCXT_SYMBOL.fullmatch(symbol.strip())
+    if match is None:
+        return symbol.strip()
+    base, quote, date = match.groups()
+    return f"{base}{quote}_{date}" if date else f"{base}{quote}"
+
+
+def _stripped(url: str | None) -> str | None:
+    return url.rstrip("/") if url else None
+
+
+def _take_file(draft: Draft, path: Path) -> None:
+    from liqctl.config.yaml_file import flatten, read_file
+
+    nested, lines = read_file(path)
+    for key, value in flatten(nested, _SECTIONS).items():
+        where = f"{path}:{lines[key]}" if key in lines else str(path)
+        if key in BY_KEY:
+            draft.put(key, value, Source(kind=SourceKind.FILE, where=where))
+        elif _SECRET_LIKE.search(key):
+            draft.problems.append(
+                f"{where}: {_shown_key(key)}: secrets never stand in the file; set "
+                "LIQCTL_API_KEY and LIQCTL_API_SECRET, or the same with _FILE"
+            )
+        elif key in _SECTIONS:
+            if value is not None:
+                draft.problems.append(f"{where}: {key}: must be a section with names below it")
+        else:
+            draft.problems.append(f"{where}: {_shown_key(key)}: unknown key{_nearest(key)}")
+
+
+def _take_variables(draft: Draft, environ: Mapping[str, str]) -> None:
+    by_variable = {rule.variable: rule for rule in RULES if rule.kind is not Kind.LIST}
+    for name, text in environ.items():
+        if not name.startswith(_PREFIX) or name in _NOT_SETTINGS or _CREDENTIAL.fullmatch(name):
+            continue
+        rule = by_variable.get(name)
+        if rule is None:
+            near = difflib.get_close_matches(name, by_variable, n=1)
+            hint = f"; the nearest known is {near[0]}" if near else ""
+            draft.problems.append(f"{_shown_key(name)}: unknown variable{hint}")
+            continue
+        source = Source(kind=SourceKind.VARIABLE, where=name)
+        draft.put(rule.key, read_text(rule, text), source)
+
+
+def read_text(rule: Rule, text: str) -> object:
+    """Return a variable's text as its setting's type; the text itself when it is none."""
+    bare = text.strip()
+    match rule.kind:
+        case Kind.FLAG if bare.lower() in _TRUE:
+            return True
+        case Kind.FLAG if bare.lower() in _FALSE:
+            return False
+        case Kind.WHOLE if re.fullmatch(r"[+-]?\d{1,18}", bare):
+            return int(bare)
+        case Kind.NUMBER if re.fullmatch(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", bare):
+            return float(bare)
+        case Kind.SYMBOLS:
+            return [part.strip() for part in text.split(",") if part.strip()]
+        case Kind.OPTIONAL_TEXT if bare in {"", "null"}:
+            return None
+        case _:
+            return text
+
+
+def _nearest(key: str) -> str:
+    near = difflib.get_close_matches(key, BY_KEY, n=1, cutoff=0.5)
+    if not near:
+        last = key.rpartition(".")[2]
+        near = [k for k in BY_KEY if difflib.SequenceMatcher(None, last, BY_KEY[k].name).ratio() > 0.7]
+    return f"; the nearest known is {near[0]}" if near else ""
+
+
+def _shown_key(key: str) -> str:
+    from liqctl.domain.answers import printable
+
+    return printable(key, 80)
+
+
+def _check_types(draft: Draft) -> None:
+    """Check the kinds that the liquidation's own rules do not cover."""
+    for rule in RULES:
+        value = draft.values[rule.key]
+        match rule.kind:
+            case Kind.TEXT | Kind.OPTIONAL_TEXT:
+                _check_text(draft, rule, value)
+            case Kind.LIST if not _is_list_of_mappings(value):
+                draft.complain(rule.key, f"{rule.name} must be a list, got {found_value(value)}")
+            case Kind.WHOLE if rule.name not in LIMITS:
+                _check_whole(draft, rule, value)
+            case _:
+                pass
+
+
+def _check_text(draft: Draft, rule: Rule, value: object) -> None:
+    if value is None and rule.kind is Kind.OPTIONAL_TEXT:
+        return
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        draft.complain(rule.key, f"{rule.name} must be {rule.kind}, got {found_value(value)}")
+    elif rule.allowed and value not in rule.allowed:
+        allowed = ", ".join(rule.allowed)
+        draft.complain(rule.key, f"{rule.name} must be one of {allowed}, got {value[:40]!r}")
+
+
+def _check_whole(draft: Draft, rule: Rule, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        text = f"{rule.name} must be a whole number, got {found_value(value)}"
+        draft.complain(rule.key, text)
+    elif rule.low is not None and rule.high is not None and not rule.low <= value <= rule.high:
+        draft.complain(
+            rule.key, f"{rule.name} must be between {rule.low} and {rule.high}, got {value}"
+        )
+
+
+def _is_list_of_mappings(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value)
+
+
+def _skip_scope_of_disarmed(draft: Draft) -> None:
+    """Let a disarmed switch stay disarmed when a flag only narrows what it would do."""
+    if draft.values["liquidation.emergency_liquidation"] is not False:
+        return
+    for name in ("close_positions", "cancel_orders"):
+        key = f"liquidation.{name}"
+        if draft.sources[key].kind is SourceKind.FLAG:
+            draft.values[key] = False
+
+
+def _check_liquidation(draft: Draft) -> None:
+    names = [rule.name for rule in RULES if rule.key.startswith("liquidation.")]
+    values = {name: draft.values[f"liquidation.{name}"] for name in names}
+    for name, text in problems(values):
+        draft.complain(f"liquidation.{name}", text)
+
+
+def _check_exchange(draft: Draft, environment: Environment, environ: Mapping[str, str]) -> None:
+    base_url, proxy = draft.values["exchange.base_url"], draft.values["exchange.proxy"]
+    if isinstance(base_url, str):
+        allowed_host = environ.get("LIQCTL_ALLOW_HOST", "")
+        problem = base_url_problem(base_url, environment, allowed_host)
+        if problem:
+            draft.complain("exchange.base_url", problem)
+    if isinstance(proxy, str) and (problem := url_problem("proxy", proxy)):
+        draft.complain("exchange.proxy", problem)

@@ -1,0 +1,57 @@
+"""What every command knows after loading: typed, checked, each value with its source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from liqctl.domain.venue import Environment
+from liqctl.planning.policy import LiquidationConfig
+
+
+class SourceKind(StrEnum):
+    """Where a value came from, strongest first."""
+
+    FLAG = "flag"
+    VARIABLE = "variable"
+    FILE = "file"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where one value came from; `where` names the flag, variable or file."""
+
+    kind: SourceKind
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeSettings:
+    """How to reach the venue. `base_url` None is the environment's own host."""
+
+    product: str = "usdm"
+    base_url: str | None = None
+    recv_window_ms: int = 5000
+    proxy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """Where the trail and the log are written."""
+
+    log_dir: Path = Path("logs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The configuration of one environment; `sources` is keyed by dotted key."""
+
+    environment: Environment
+    exchange: ExchangeSettings = ExchangeSettings()
+    liquidation: LiquidationConfig = LiquidationConfig()
+    audit: AuditSettings = AuditSettings()
+    notifications: tuple[Mapping[str, Any], ...] = ()
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    file: Path | None = None
