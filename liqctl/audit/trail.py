@@ -141,6 +141,12 @@ class AuditLogger:
             return None
         return last.event_type if last else None
 
+    def unanswered(self, correlation_id: str) -> tuple[tuple[str, str], ...]:
+        """Return symbol and client order id of each order that a run sent and heard nothing of."""
+        from liqctl.audit.dead_run import unanswered_orders
+
+        return unanswered_orders(self.path, correlation_id)
+
     def close(self) -> None:
         """Close the file; a later event opens it again. Calling twice is safe."""
         with contextlib.suppress(OSError), self._held():

@@ -267,6 +267,7 @@ def _execute(
             environment=settings.environment.value,
             log_path=settings.audit.log_dir / TRAIL_NAME,
         ),
+        dead_runs=trail,
     )
     if settings.liquidation.symbols:
         process.print_error(f"only {', '.join(settings.liquidation.symbols)}")

@@ -19,7 +19,7 @@ import os
 import pwd
 import stat
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,7 +37,11 @@ _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who holds the lock. `deadline_at` is in epoch seconds, `started_at` in RFC 3339."""
+    """Who holds the lock. `deadline_at` is in epoch seconds, `started_at` in RFC 3339.
+
+    `unburied` are the correlation ids, space-separated, of earlier runs that died and whose record
+    this one has yet to close.
+    """
 
     correlation_id: str
     pid: int
@@ -47,6 +51,7 @@ class Holder:
     deadline_at: float
     log_path: str
     environment: str
+    unburied: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +180,9 @@ def _take(lock: RunLock, holder: Holder, now: float) -> Acquired | Blocked:
             unlocked_because=f"{lock.path}: {error.strerror}",
         )
     previous = _read(lock.fd)
+    if previous is not None:
+        dead = f"{previous.unburied} {previous.correlation_id}".strip()
+        holder = replace(holder, unburied=dead[-_FIELD_MAX:])
     _write(lock.fd, holder)
     return Acquired(lock=lock, previous=previous)
 
@@ -269,6 +277,7 @@ def _read(fd: int) -> Holder | None:
         return None
     wanted = {field.name: field.type for field in fields(Holder)}
     values: dict[str, Any] = {name: found.get(name) for name in wanted}
+    values["unburied"] = found.get("unburied", "")
     if not all(_is_typed(kind, values[name]) for name, kind in wanted.items()):
         return None
     return Holder(**values)

@@ -23,6 +23,7 @@ from liqctl.domain.result import (
     PositionState,
     rfc3339,
 )
+from liqctl.engine.abandonment import DeadRuns, close_dead_run
 from liqctl.engine.account_lock import AccountLock, describe_holder
 from liqctl.engine.actor import describe_actor
 from liqctl.engine.clock import SystemClock
@@ -78,6 +79,7 @@ class LiquidationManager:
         environment: str = "",
         identity: Mapping[str, object] | None = None,
         lock: AccountLock | None = None,
+        dead_runs: DeadRuns | None = None,
         wall_clock: WallClock | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -91,6 +93,7 @@ class LiquidationManager:
             identity: what the start record says besides who runs the process (base URL, key
                 fingerprint, version). Never a key.
             lock: keeps other processes off the account; None within one process only.
+            dead_runs: the trail, where runs that died are to be closed.
             wall_clock: calendar time; the machine's own by default.
             rng: jitter of the backoff.
         """
@@ -100,6 +103,7 @@ class LiquidationManager:
         self._environment = environment
         self._identity = dict(identity or {})
         self._lock = lock
+        self._dead_runs = dead_runs
         self._wall_clock = wall_clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not cryptography
         self._state = LiquidationState.IDLE
@@ -205,10 +209,25 @@ class LiquidationManager:
         try:
             ending = await run.converge()
             await run.settle_prices()
+            await self._close_dead_run(recorder, gate)
         finally:
             result = self._end(current, ending, duration_s=loop.time() - current.began_at)
         await recorder.durable()
         return replace(result, audit_complete=recorder.complete, audit_head=recorder.head)
+
+    async def _close_dead_run(self, recorder: Recorder, gate: Gate) -> None:
+        """Close the record of the run that held the lock and died, in what time is left."""
+        dead = self._lock.dead_run if self._lock else None
+        if dead is None or self._dead_runs is None:
+            return
+        await close_dead_run(
+            dead,
+            by=recorder.correlation_id,
+            trail=self._dead_runs,
+            sink=self._sink,
+            exchange=self._exchange,
+            gate=gate,
+        )
 
     def expire(self, duration_s: float) -> LiquidationResult | None:
         """End the run from another thread because its loop did not; return what is known.

@@ -1,0 +1,85 @@
+"""Closing the record of a run that died: what it had sent and not heard of is looked up.
+
+The next run of the account finds it through the lock. The dead run's own chain is continued, so its
+start has an end and the file stays one proof.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from liqctl.domain.amounts import plain
+from liqctl.domain.answers import AnswerKind
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import VenueError
+from liqctl.domain.events import RUN_ENDS, AuditEventType
+from liqctl.engine.gate import Gate
+from liqctl.engine.lock import Holder
+from liqctl.ports import EventSink, Exchange
+
+_LOOKED_UP_MAX: Final = 20
+
+
+class DeadRuns(Protocol):
+    """What the trail tells of runs that died."""
+
+    def resume(self, correlation_id: str) -> str | None:
+        """Continue the run's chain; return its last event's type, None when it is not there."""
+
+    def unanswered(self, correlation_id: str) -> Sequence[tuple[str, str]]:
+        """Return symbol and client order id of each order it sent and heard nothing of."""
+
+
+async def close_dead_run(
+    dead: Holder,
+    *,
+    by: str,
+    trail: DeadRuns,
+    sink: EventSink,
+    exchange: Exchange,
+    gate: Gate,
+) -> None:
+    """Write LIQUIDATION_ABANDONED for the dead run and for those it had not got to closing itself.
+
+    A run that did end, and died before it could clear the lock, is left as it is.
+    """
+    for correlation_id in (*dead.unburied.split(), dead.correlation_id):
+        last_event = trail.resume(correlation_id)
+        if last_event is None or last_event in RUN_ENDS:
+            continue
+        orders = tuple(trail.unanswered(correlation_id))
+        fates = await asyncio.gather(
+            *(_look_up(exchange, gate, *order) for order in orders[:_LOOKED_UP_MAX])
+        )
+        sink.log_event(
+            event_type=AuditEventType.LIQUIDATION_ABANDONED,
+            correlation_id=correlation_id,
+            details={
+                "closed_by": by,
+                "pid": dead.pid,
+                "host": dead.host,
+                "user": dead.user,
+                "started_at": dead.started_at,
+                "last_event": last_event,
+                "unanswered": len(orders),
+                "orders": [
+                    {"symbol": symbol, "client_order_id": client_order_id, "fate": fate}
+                    for (symbol, client_order_id), fate in zip(orders, fates, strict=False)
+                ],
+            },
+        )
+
+
+async def _look_up(exchange: Exchange, gate: Gate, symbol: str, client_order_id: str) -> str:
+    """Return what became of an order, in a few words."""
+    try:
+        answer = await gate.read(
+            Endpoint.ORDER,
+            lambda s: exchange.fetch_order(symbol, client_order_id, timeout_s=s),
+            narrow=True,
+        )
+    except VenueError as error:
+        if error.answer.kind is AnswerKind.DONE:
+            return "the venue does not know it"
+        return f"not known: {error.answer.describe()}"
+    return f"{answer.status}, {plain(answer.executed)} executed"
