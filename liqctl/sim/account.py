@@ -57,6 +57,7 @@ class Account:
     journal: Journal = field(default_factory=Journal)
     now_ms: int = 0
     _next_id: int = 8_000_000
+    _been_flat: set[LegKey] = field(default_factory=set)
     _algo_expiries: list[tuple[int, LegKey]] = field(default_factory=list)
     _past_holdings: list[tuple[int, dict[LegKey, Holding]]] = field(default_factory=list)
     _past_orders: list[tuple[int, list[Order], list[AlgoOrder]]] = field(default_factory=list)
@@ -338,6 +339,8 @@ class Account:
         self._note_orders()
         held = self.holdings.get(key)
         before = held.amount if held else _ZERO
+        if not before:
+            self._been_flat.add(key)
         after = before + (quantity if order.side == "BUY" else -quantity)
         closed = min(abs(before), quantity) if before * (after - before) < 0 else _ZERO
         entry = held.entry_price if held else price
@@ -374,6 +377,7 @@ class Account:
 
     def _went_flat(self, key: LegKey) -> None:
         """Expire resting reduce-only orders now and conditional ones a moment later."""
+        self._been_flat.add(key)
         for order in self.open_orders():
             if (order.symbol, order.position_side) == key and self.reduces(order):
                 order.status, order.update_ms = "EXPIRED", self.now_ms
@@ -421,9 +425,17 @@ class Account:
     def cancel_algo(self, algo: AlgoOrder) -> None:
         """Take a conditional order off the book."""
         self._note_orders()
-        leg_open = self.holding((algo.symbol, algo.position_side)) is not None
-        self.journal.cancelled_algo.append((algo, leg_open))
+        self.journal.cancelled_algo.append((algo, self._is_needed(algo)))
         algo.status, algo.update_ms = "CANCELED", self.now_ms
+
+    def _is_needed(self, algo: AlgoOrder) -> bool:
+        """Return whether the order is a protective stop of a leg that was never flat."""
+        key = (algo.symbol, algo.position_side)
+        held = self.holding(key)
+        if held is None or key in self._been_flat or not _is_closing(algo, held.amount):
+            return False
+        flagged = algo.reduce_only or algo.close_position or algo.position_side != "BOTH"
+        return flagged or (algo.quantity is not None and algo.quantity <= abs(held.amount))
 
     def trigger(self, algo: AlgoOrder) -> Order | None:
         """Turn a conditional order into a market order, as its trigger price would."""
@@ -482,5 +494,5 @@ def _rest(value: Decimal, step: Decimal) -> Decimal:
     return value - (value / step).to_integral_value(ROUND_FLOOR) * step
 
 
-def _is_closing(order: Order, amount: Decimal) -> bool:
+def _is_closing(order: Order | AlgoOrder, amount: Decimal) -> bool:
     return (amount > 0) == (order.side == "SELL")

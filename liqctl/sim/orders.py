@@ -205,7 +205,7 @@ class Journal:
     """What happened, for judges outside the code under test.
 
     `fills` are (client order id, owner, symbol, position side, amount before, amount after);
-    `cancelled_algo` are (algo order, whether its leg was open then); `requests` are (time, method,
+    `cancelled_algo` are (algo order, whether it still protected an open leg); `requests` are (time, method,
     path, client order id or "").
     """
 

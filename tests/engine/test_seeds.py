@@ -1,0 +1,34 @@
+"""Thousands of runs in which something goes wrong, and the seeds that once found a bug."""
+
+import pytest
+from tests.simulation import run_seed
+
+SHARDS = 8
+SEEDS_PER_SHARD = 400
+
+FOUND = {
+    7: "gave up on stops that a late list still showed after their cancel was answered",
+    11: "said nothing of readings that contradicted a fill until the deadline",
+    46: "read as fast as it could until the weight of the minute was gone",
+    59: "the same, after a bot re-opened",
+}
+"""Seeds that showed a bug, and which; kept as they are."""
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_no_seed_breaks_a_rule(shard: int) -> None:
+    """Never opens, never flips, never lies, never outlives its deadline, whatever goes wrong."""
+    first = 1000 + shard * SEEDS_PER_SHARD
+    broken = {}
+    for seed in range(first, first + SEEDS_PER_SHARD):
+        outcome = run_seed(seed)
+        if outcome.broken:
+            broken[seed] = outcome.broken
+
+    assert not broken, f"replay one with: python -m tests.simulation SEED; {broken}"
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_a_seed_that_found_a_bug_stays_green(seed: int) -> None:
+    """A bug found once is not found twice."""
+    assert run_seed(seed).broken == []

@@ -1,0 +1,185 @@
+"""Seeded runs of the whole engine in virtual time: an account, what goes wrong, a verdict.
+
+One seed is one run, always the same. `python -m tests.simulation 17` shows seed 17 event by event.
+"""
+
+import asyncio
+import json
+import random
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from liqctl.domain.events import AuditEventType
+from liqctl.domain.result import LiquidationResult
+from liqctl.engine.manager import LiquidationManager
+from liqctl.exchange.adapter import BinanceExchange
+from liqctl.planning.policy import LiquidationConfig
+from liqctl.sim.events import make_event
+from liqctl.sim.faults import KINDS, Fault
+from liqctl.sim.memory import EPOCH_MS, MemoryTransport
+from liqctl.sim.scenario import make_large_account
+from liqctl.sim.venue import Venue
+from liqctl.sim.virtual import run_virtual
+from tests.judges import judge
+
+TARGETS = (
+    ("POST", "/order"),
+    ("POST", "/order"),
+    ("POST", "/order"),
+    ("DELETE", ""),
+    ("GET", "/positionRisk"),
+    ("GET", "/openOrders"),
+    ("GET", "/openAlgoOrders"),
+    ("GET", "/order"),
+    ("GET", ""),
+    ("", ""),
+)
+ACTS = ("reopen", "add", "close", "flip", "liquidate", "deleverage", "trigger", "fill")
+
+
+@dataclass(slots=True)
+class ListSink:
+    """Keeps events in memory; implements `ports.EventSink`."""
+
+    events: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    show: bool = False
+    complete: bool = True
+
+    def log_event(
+        self,
+        *,
+        event_type: AuditEventType,
+        correlation_id: str,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Keep the event."""
+        self.events.append((event_type.value, details))
+        if self.show:
+            at = asyncio.get_running_loop().time()
+            text = json.dumps(details, default=str)[:180]
+            sys.stdout.write(f"{at:7.3f} {event_type} {text}\n")
+
+    async def sync(self) -> None:
+        """Take as long as a disk does."""
+        await asyncio.sleep(0.0005)
+
+    def head(self, correlation_id: str) -> str | None:
+        """There is no chain in memory."""
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One run and what the judges say of it."""
+
+    seed: int
+    result: LiquidationResult
+    broken: list[str]
+    faults: Counter[str]
+    overshoot_s: float
+
+
+def make_venue(rng: random.Random, seed: int) -> tuple[Venue, bool]:
+    """Return a venue with faults drawn from the seed, and whether others trade on it."""
+    scenario = make_large_account(
+        symbols=rng.choice([1, 2, 3, 6]),
+        orders=rng.choice([0, 1, 3]),
+        algo=rng.choice([0, 1, 2]),
+        hedge=rng.random() < 0.3,
+        seed=seed,
+    )
+    venue = scenario.make_venue()
+    account = venue.account
+    account.conflict_code = rng.choice([-4118, -2022])
+    if rng.random() < 0.2:
+        account.position_lag_ms = rng.choice([200, 1000, 2000])
+    if rng.random() < 0.2:
+        account.order_lag_ms = rng.choice([200, 1000, 2000])
+    if rng.random() < 0.1:
+        venue.clock_skew_ms = rng.choice([5000, -5000, -7000])
+    for _ in range(rng.choice([0, 1, 1, 2, 3])):
+        add_fault(venue, rng)
+    others = rng.choice([0, 0, 0, 1, 2])
+    for _ in range(others):
+        add_event(venue, rng)
+    return venue, others > 0
+
+
+def add_fault(venue: Venue, rng: random.Random) -> None:
+    """Let the n-th request of some kind go wrong in some way."""
+    kind = rng.choice(sorted(KINDS))
+    method, path = rng.choice(TARGETS)
+    venue.faults.append(
+        Fault(
+            name=kind,
+            effect=KINDS[kind],
+            method=method,
+            path=path,
+            skip=rng.choice([0, 0, 1, 2, 5]),
+            times=rng.choice([1, 1, 2, 5]),
+        )
+    )
+
+
+def add_event(venue: Venue, rng: random.Random) -> None:
+    """Let somebody else do something to a leg."""
+    symbol, position_side = rng.choice(sorted(venue.account.holdings))
+    venue.events.append(
+        make_event(
+            {
+                "act": rng.choice(ACTS),
+                "symbol": symbol,
+                "position_side": position_side,
+                "quantity": "-1" if position_side == "SHORT" else rng.choice(["0.5", "1"]),
+                "at_ms": rng.choice([0, 40, 80, 120, 300, 1000]),
+                "every_ms": rng.choice([0, 0, 300]),
+                "times": rng.choice([1, 3, 30]),
+            }
+        )
+    )
+
+
+def run_seed(seed: int, *, show: bool = False) -> Outcome:
+    """Run one seed and judge it."""
+    rng = random.Random(seed)
+    venue, others_trade = make_venue(rng, seed)
+    sink = ListSink(show=show)
+    latency_s = rng.choice([0.01, 0.06, 0.2])
+
+    async def main() -> tuple[LiquidationResult, float]:
+        manager = LiquidationManager(
+            config=LiquidationConfig(),
+            exchange=BinanceExchange(MemoryTransport(venue, latency_s=latency_s)),
+            audit_logger=sink,
+            rng=rng,
+        )
+        result = await manager.execute_liquidation()
+        return result, asyncio.get_running_loop().time()
+
+    result, duration_s = run_virtual(main)
+    venue.tick(EPOCH_MS + round(duration_s * 1000))
+    return Outcome(
+        seed=seed,
+        result=result,
+        broken=judge(
+            venue,
+            result,
+            events=sink.events,
+            duration_s=duration_s,
+            others_trade=others_trade,
+        ),
+        faults=Counter(venue.account.journal.faults),
+        overshoot_s=duration_s - result.timeout_seconds,
+    )
+
+
+if __name__ == "__main__":
+    outcome = run_seed(int(sys.argv[1]), show=True)
+    sys.stdout.write(
+        f"{outcome.result.state}: {outcome.result.error_message}\n"
+        f"faults {dict(outcome.faults)}\nbroken {outcome.broken}\n"
+    )
+    sys.exit(bool(outcome.broken))
