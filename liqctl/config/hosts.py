@@ -83,10 +83,10 @@ def base_url_problem(url: str, environment: Environment, allowed_host: str) -> s
         return f"base_url of the simulator must be a loopback address, got host {host}"
     if not url.startswith("https://"):
         return f"base_url must be https, but for loopback addresses, got host {host}"
-    if environment is Environment.TESTNET and host in PRODUCTION_HOSTS:
+    if environment is Environment.TESTNET and _is_production_host(host):
         return f"base_url sends the testnet key to {host}, which is production"
     if environment is Environment.PRODUCTION:
-        if host in DEMO_HOSTS:
+        if host in DEMO_HOSTS or str(host).endswith(".binancefuture.com"):
             return f"base_url sends the production key to {host}, which is the testnet"
         if host not in PRODUCTION_HOSTS and host != allowed_host.strip().lower():
             return (
@@ -94,3 +94,9 @@ def base_url_problem(url: str, environment: Environment, allowed_host: str) -> s
                 "confirm that it may receive the production key"
             )
     return None
+
+
+def _is_production_host(host: str | None) -> bool:
+    """Return whether Binance answers there for real money: any host of its domain but the demo."""
+    name = host or ""
+    return name.endswith(".binance.com") and name not in DEMO_HOSTS

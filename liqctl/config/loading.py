@@ -20,9 +20,31 @@ from liqctl.planning.policy import FLAGS, LIMITS, LiquidationConfig, found_value
 
 _PREFIX: Final = "LIQCTL_"
 _SECTIONS: Final = frozenset({"exchange", "liquidation", "audit"})
-_SECRET_LIKE: Final = re.compile(r"secret|api_?key|token|password|passwd|private|credential", re.I)
+_SECRET_LIKE: Final = re.compile(
+    r"secret|api[_-]?key|token|passw|private|credential", re.IGNORECASE
+)
 _NOT_SETTINGS: Final = frozenset(
     {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_ALLOW_HOST", "LIQCTL_PLAIN_IMPORT"}
+)
+_FLAG_NAMES: Final = {
+    "liquidation.timeout_seconds": "--timeout",
+    "liquidation.max_retries": "--max-retries",
+    "liquidation.retry_delay_seconds": "--retry-delay",
+    "liquidation.symbols": "--symbol",
+}
+_NO_FLAG_NAME: Final = "--orders-only or --positions-only"
+_PROBLEM_MAX: Final = 400
+_ALIKE: Final = 0.7
+_BY_VARIABLE: Final = {
+    rule.variable: rule
+    for rule in RULES
+    if rule.kind is not Kind.LIST and rule.key != "environment"
+}
+_KNOWN_VARIABLES: Final = (
+    *_BY_VARIABLE,
+    *sorted(_NOT_SETTINGS),
+    "LIQCTL_API_KEY",
+    "LIQCTL_API_SECRET",
 )
 _CREDENTIAL: Final = re.compile(
     r"LIQCTL_(?:(?:PRODUCTION|TESTNET|SIMULATOR)_)?API_(?:KEY|SECRET)(?:_FILE)?"
@@ -41,7 +63,7 @@ class Draft:
     problems: list[str] = field(default_factory=list)
     file: Path | None = None
 
-    def put(self, key: str, value: Any, source: Source) -> None:
+    def put(self, key: str, value: object, source: Source) -> None:
         """Take a value over whatever weaker source gave before."""
         self.values[key] = value
         self.sources[key] = source
@@ -50,7 +72,7 @@ class Draft:
         """Note a problem with a value at the place it came from."""
         source = self.sources.get(key)
         place = source.where if source and source.where else "defaults"
-        self.problems.append(f"{place}: {key}: {text}")
+        self.problems.append(f"{place}: {key}: {_shortened(text)}")
 
 
 def load_settings(
@@ -63,7 +85,7 @@ def load_settings(
     """Return the settings of one environment.
 
     Args:
-        environment: `--env`, already merged with LIQCTL_ENV.
+        environment: `--env`; None lets LIQCTL_ENV and then the file of `config_file` say it.
         config_file: `--config`, already merged with LIQCTL_CONFIG.
         flags: settings given as flags, by dotted key.
         environ: the environment variables.
@@ -72,6 +94,7 @@ def load_settings(
         UsageError: no environment was named, or an unknown one.
         ConfigurationError: every problem found, one a line.
     """
+    environment = environment or environ.get("LIQCTL_ENV") or None
     draft = collect(environment=environment, config_file=config_file, flags=flags, environ=environ)
     chosen = choose_environment(environment, draft)
     return build(draft, chosen, environ)
@@ -93,8 +116,8 @@ def collect(
         _take_file(draft, draft.file)
     _take_variables(draft, environ)
     for key, value in flags.items():
-        name = key.rpartition(".")[2].removesuffix("_seconds").replace("_", "-")
-        draft.put(key, value, Source(kind=SourceKind.FLAG, where=f"--{name}"))
+        where = _FLAG_NAMES.get(key, _NO_FLAG_NAME)
+        draft.put(key, value, Source(kind=SourceKind.FLAG, where=where))
     return draft
 
 
@@ -104,8 +127,11 @@ def find_file(environment: str | None, environ: Mapping[str, str]) -> Path | Non
         return None
     for place in search_path(environ):
         candidate = place / f"{environment}.yaml"
-        if candidate.is_file():
-            return candidate
+        try:
+            if candidate.is_file():
+                return candidate
+        except PermissionError:
+            continue  # a folder of somebody else; a file in a readable one must be readable
     return None
 
 
@@ -205,6 +231,7 @@ def _take_file(draft: Draft, path: Path) -> None:
         where = f"{path}:{lines[key]}" if key in lines else str(path)
         if key in BY_KEY:
             draft.put(key, value, Source(kind=SourceKind.FILE, where=where))
+            _refuse_secrets_below(draft, key, value, where)
         elif _SECRET_LIKE.search(key):
             draft.problems.append(
                 f"{where}: {_shown_key(key)}: secrets never stand in the file; set "
@@ -217,14 +244,27 @@ def _take_file(draft: Draft, path: Path) -> None:
             draft.problems.append(f"{where}: {_shown_key(key)}: unknown key{_nearest(key)}")
 
 
+def _refuse_secrets_below(draft: Draft, key: str, value: object, where: str) -> None:
+    """Refuse secret-like names inside a value, such as a notification's token."""
+    inner = value if isinstance(value, list) else [value]
+    for each in inner:
+        if not isinstance(each, Mapping):
+            continue
+        for name in each:
+            if _SECRET_LIKE.search(name) and not name.endswith(("_file", "_env")):
+                draft.problems.append(
+                    f"{where}: {key}: {_shown_key(name)}: secrets never stand in the file; give "
+                    "a file's path or a variable's name, under a name that ends in _file or _env"
+                )
+
+
 def _take_variables(draft: Draft, environ: Mapping[str, str]) -> None:
-    by_variable = {rule.variable: rule for rule in RULES if rule.kind is not Kind.LIST}
     for name, text in environ.items():
         if not name.startswith(_PREFIX) or name in _NOT_SETTINGS or _CREDENTIAL.fullmatch(name):
             continue
-        rule = by_variable.get(name)
+        rule = _BY_VARIABLE.get(name)
         if rule is None:
-            near = difflib.get_close_matches(name, by_variable, n=1)
+            near = difflib.get_close_matches(name, _KNOWN_VARIABLES, n=1)
             hint = f"; the nearest known is {near[0]}" if near else ""
             draft.problems.append(f"{_shown_key(name)}: unknown variable{hint}")
             continue
@@ -253,11 +293,19 @@ def read_text(rule: Rule, text: str) -> object:
 
 
 def _nearest(key: str) -> str:
-    near = difflib.get_close_matches(key, BY_KEY, n=1, cutoff=0.5)
-    if not near:
-        last = key.rpartition(".")[2]
-        near = [k for k in BY_KEY if difflib.SequenceMatcher(None, last, BY_KEY[k].name).ratio() > 0.7]
+    """Return a hint at the known key whose last part, or whole, is most like this one."""
+    key = key[:_PROBLEM_MAX].strip("'")
+    last = key.rpartition(".")[2]
+    by_name = {rule.name: rule.key for rule in RULES}
+    near = [
+        *(by_name[name] for name in difflib.get_close_matches(last, by_name, n=1, cutoff=_ALIKE)),
+        *difflib.get_close_matches(key, BY_KEY, n=1, cutoff=_ALIKE),
+    ]
     return f"; the nearest known is {near[0]}" if near else ""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _PROBLEM_MAX else f"{text[:_PROBLEM_MAX]}…"
 
 
 def _shown_key(key: str) -> str:
@@ -274,7 +322,8 @@ def _check_types(draft: Draft) -> None:
             case Kind.TEXT | Kind.OPTIONAL_TEXT:
                 _check_text(draft, rule, value)
             case Kind.LIST if not _is_list_of_mappings(value):
-                draft.complain(rule.key, f"{rule.name} must be a list, got {found_value(value)}")
+                found = type(value).__name__  # the value may hold the address of a web hook
+                draft.complain(rule.key, f"{rule.name} must be a list of sections, got {found}")
             case Kind.WHOLE if rule.name not in LIMITS:
                 _check_whole(draft, rule, value)
             case _:
@@ -319,7 +368,15 @@ def _check_liquidation(draft: Draft) -> None:
     names = [rule.name for rule in RULES if rule.key.startswith("liquidation.")]
     values = {name: draft.values[f"liquidation.{name}"] for name in names}
     for name, text in problems(values):
-        draft.complain(f"liquidation.{name}", text)
+        draft.complain(_culprit(draft, f"liquidation.{name}"), text)
+
+
+def _culprit(draft: Draft, key: str) -> str:
+    """Return the key to blame: of flags that contradict one another, one that somebody set."""
+    if not key.endswith("emergency_liquidation"):
+        return key
+    flags = [f"liquidation.{name}" for name in FLAGS]
+    return next((k for k in flags if draft.sources[k].kind is not SourceKind.DEFAULT), key)
 
 
 def _check_exchange(draft: Draft, environment: Environment, environ: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from liqctl.domain.venue import Environment
 
 _FILE_MAX_BYTES: Final = 16_384
 _PEM: Final = re.compile(
-    r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(-----END [A-Z ]*PRIVATE KEY-----)", re.S
+    r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL
 )
 
 

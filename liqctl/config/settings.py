@@ -49,9 +49,9 @@ class Settings:
     """The configuration of one environment; `sources` is keyed by dotted key."""
 
     environment: Environment
-    exchange: ExchangeSettings = ExchangeSettings()
-    liquidation: LiquidationConfig = LiquidationConfig()
-    audit: AuditSettings = AuditSettings()
+    exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
+    liquidation: LiquidationConfig = field(default_factory=LiquidationConfig)
+    audit: AuditSettings = field(default_factory=AuditSettings)
     notifications: tuple[Mapping[str, Any], ...] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)
     file: Path | None = None

@@ -98,7 +98,12 @@ def problems(values: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def found_value(value: object) -> str:
-    """Return the value and its type as the error texts show them: `'5' (str)`."""
+    """Return the value and its type as the error texts show them: `'5' (str)`.
+
+    What a container holds is not shown: it may be a key that slipped under the wrong name.
+    """
+    if isinstance(value, Mapping | list | tuple | set):
+        return f"a {type(value).__name__}"
     return f"{value!r} ({type(value).__name__})"
 
 
