@@ -277,9 +277,11 @@ def refused(status: int, headers: Mapping[str, str], body: str) -> VenueAnswer:
     """
     code, message = _code_and_message(body)
     kind = classify(status, code, message)
+    if kind is AnswerKind.PAUSE and code is None:
+        message = _status_words(status)  # A firewall's page says nothing an operator can use.
     return VenueAnswer(
         kind=kind,
-        message=message or _status_words(status),
+        message=_status_words(status) if _says_nothing(status, message) else message,
         status=status,
         code=code,
         retry_after_s=_retry_after_s(headers),
@@ -321,7 +323,7 @@ def _code_and_message(body: str) -> tuple[int | None, str]:
         if isinstance(decoded, dict):
             return _code(decoded.get("code")), _text(decoded.get("msg"))
     if "<" in body[:200]:
-        return None, "an HTML page instead of an answer"
+        return None, _HTML_PAGE
     return None, _text(body)
 
 
@@ -337,6 +339,14 @@ def _code(value: object) -> int | None:
 def _text(value: object) -> str:
     """Return the venue's words fit to be shown: one line, and no signature a gateway echoed."""
     return printable(_SIGNATURE.sub(r"\1…", value[:_BODY_MAX])) if isinstance(value, str) else ""
+
+
+def _says_nothing(status: int, message: str) -> bool:
+    """Whether the status tells an operator more than the body does."""
+    return not message or (message == _HTML_PAGE and status in {403, 418, 429})
+
+
+_HTML_PAGE: Final = "an HTML page instead of an answer"
 
 
 def _status_words(status: int) -> str:

@@ -140,7 +140,11 @@ class Closer:
         except VenueError as error:
             return error.answer
         except asyncio.CancelledError:
-            self._record_unknown(leg, order, no_answer("cut off before the venue answered"))
+            before = self._state.legs[leg].error
+            after = f"; the last one said: {before.describe()}" if before else ""
+            self._record_unknown(
+                leg, order, no_answer(f"cut off before the venue answered{after}")
+            )
             raise
         self._placed(leg, order, placed)
         if not placed.status.is_final:

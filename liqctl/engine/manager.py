@@ -45,6 +45,7 @@ from liqctl.planning.outcome import (
     residual_of,
 )
 from liqctl.planning.policy import LiquidationConfig
+from liqctl.planning.verify import verify
 from liqctl.ports import EventSink, Exchange, WallClock
 
 _END_EVENT: Final = {
@@ -52,6 +53,8 @@ _END_EVENT: Final = {
     LiquidationState.PARTIAL: AuditEventType.LIQUIDATION_PARTIAL,
     LiquidationState.FAILED: AuditEventType.LIQUIDATION_FAILED,
 }
+_ENDING_MAX_S: Final = 0.03
+"""How long a loop that is writing its end record is left to it."""
 
 
 @dataclass(slots=True)
@@ -109,6 +112,7 @@ class LiquidationManager:
         self._state = LiquidationState.IDLE
         self._current: _Current | None = None
         self._ended = threading.Lock()
+        self._ending: LiquidationResult | None = None
         self._results: list[LiquidationResult] = []
 
     @property
@@ -232,11 +236,14 @@ class LiquidationManager:
     def expire(self, duration_s: float) -> LiquidationResult | None:
         """End the run from another thread because its loop did not; return what is known.
 
-        None when no run is under way or it has just ended by itself.
+        A run that ended by itself and still waits for the disk has an incomplete trail. None when
+        there was no run.
         """
         current = self._current
-        if current is None or not self._ended.acquire(blocking=False):
-            return None
+        if current is None or not self._ended.acquire(timeout=_ENDING_MAX_S):
+            return replace(self._ending, audit_complete=False) if self._ending else None
+        if self._current is None and self._ending is not None:
+            return replace(self._ending, audit_complete=False)
         result = self._make_result(current, Ending.DEADLINE, duration_s)
         self._record_end(current.recorder, result)
         return replace(
@@ -246,7 +253,7 @@ class LiquidationManager:
         )
 
     def _end(self, current: _Current, ending: Ending, *, duration_s: float) -> LiquidationResult:
-        result = self._make_result(current, ending, duration_s)
+        result = self._ending = self._make_result(current, ending, duration_s)
         if self._ended.acquire(blocking=False):
             try:
                 self._record_end(current.recorder, result)
@@ -330,7 +337,10 @@ class LiquidationManager:
             timeout_seconds=self._config.timeout_seconds,
             positions=positions,
             orders=orders,
-            residual=residual_of(state.verdict, readable=state.has_read),
+            residual=residual_of(
+                verify(state.last_known, self._config) if state.last_known else None,
+                readable=state.has_read,
+            ),
             requests=self._exchange.usage.requests - current.requests_before,
             retries=state.retries,
             audit_complete=current.recorder.complete,

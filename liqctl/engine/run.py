@@ -38,6 +38,9 @@ _PATIENCE_MIN_S: Final = 0.4
 _CANCEL_PATIENCE_MIN_S: Final = 0.3
 _PATIENCE_SHARE: Final = 0.25
 _ROUND_TRIPS: Final = 4
+_QUIET_S: Final = 0.6
+"""How long the account must read flat once others were seen trading: bots act every few 100 ms."""
+
 _REREAD_MIN_S: Final = 0.05
 _REREAD_MAX_S: Final = 0.8
 _LISTED_MAX: Final = 50
@@ -102,6 +105,7 @@ class Run:
         self._helpers: dict[str, asyncio.Task[None]] = {}
         self._interrupted = asyncio.Event()
         self._rounds = 0
+        self._flat_since: float | None = None
         self._snapshot: Snapshot | None = None
 
     def interrupt(self) -> None:
@@ -118,7 +122,8 @@ class Run:
         except TimeoutError:
             ending = Ending.DEADLINE
         warm_up.cancel()
-        if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL}:
+        if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL} or self.is_portfolio_margin:
+            # In portfolio margin every further reading would look flat, and prove nothing.
             return ending
         await self._cut_off()
         return await self._last_reading(ending)
@@ -139,8 +144,10 @@ class Run:
                 clean += 1
                 if self._is_proven(clean, verdict):
                     return Ending.FLAT
+                await self._watch()
                 continue
             clean = 0
+            self._flat_since = None
             plan = make_plan(snapshot, self._memory(), self._policy)
             self._fetch_what_is_wanted(plan)
             launched = self._launch(plan)
@@ -230,13 +237,23 @@ class Run:
         return self._gate.fatal is not None or self._gate.outlasts_deadline
 
     def _is_proven(self, clean: int, verdict: Verdict) -> bool:
+        began_at = self._snapshot.started_at if self._snapshot else 0.0
+        self._flat_since = began_at if self._flat_since is None else self._flat_since
         if clean < (2 if self.state.doubt else 1):
+            return False
+        if self.state.others_trade and began_at - self._flat_since < _QUIET_S:
             return False
         self._recorder.event(
             AuditEventType.VERIFIED,
             {"flat": True, "readings_in_a_row": clean, "kept": len(verdict.kept)},
         )
         return True
+
+    async def _watch(self) -> None:
+        """Let a bot that was seen trading show itself again before the account is called flat."""
+        if self.state.others_trade:
+            self.spent.waiting += _QUIET_S / 3
+            await asyncio.sleep(_QUIET_S / 3)
 
     def _memory(self) -> Memory:
         return Memory(

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
-from liqctl.domain.account import Leg, OpenOrder, OrderKind, Position, Snapshot
+from liqctl.domain.account import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
 from liqctl.domain.amounts import plain
 from liqctl.domain.events import AuditEventType
 from liqctl.domain.ids import CLIENT_ORDER_ID_PREFIX, run_tag
@@ -16,6 +16,7 @@ from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.protection import is_protective
 from liqctl.planning.verify import Verdict, verify
 
+T = TypeVar("T")
 OrderKey = tuple[str, OrderKind, str]
 
 STRANGERS_MAX: Final = 50
@@ -29,7 +30,7 @@ class RunState:
         """Start with nothing known."""
         self.legs: dict[Leg, LegRecord] = {}
         self.orders: dict[OrderKey, OrderRecord] = {}
-        self.verdict: Verdict | None = None
+        self.last_known: Snapshot | None = None
         self.readings = 0
         self.doubt = False
         self.retries = 0
@@ -43,6 +44,11 @@ class RunState:
     def has_read(self) -> bool:
         """Whether any source was ever read in full."""
         return self.readings > 0
+
+    @property
+    def others_trade(self) -> bool:
+        """Whether exposure that was not there before appeared during the run."""
+        return bool(self.strangers) or any(record.reopened for record in self.legs.values())
 
     def absorb(self, snapshot: Snapshot) -> Verdict:
         """Take in a reading and return its verdict; records leave it as later readings need them."""
@@ -60,7 +66,7 @@ class RunState:
                 self._absorb_absent(kind, {order.key for order in reading.items}, snapshot)
         if snapshot.is_any_read:
             self.readings += 1
-            self.verdict = verdict
+        self.last_known = with_last_known(snapshot, self.last_known)
         if any(record.doubtful for record in self.legs.values()) or not verdict.is_readable:
             self.doubt = True
         return verdict
@@ -134,6 +140,24 @@ class RunState:
     def wrote(self) -> None:
         """Note that a write was answered or cut off now."""
         self.last_write_at = asyncio.get_running_loop().time()
+
+
+def with_last_known(snapshot: Snapshot, before: Snapshot | None) -> Snapshot:
+    """Return the reading, its failed sources standing as they were last read: unread, not empty."""
+    if before is None:
+        return snapshot
+    return replace(
+        snapshot,
+        positions=_known(snapshot.positions, before.positions),
+        regular_orders=_known(snapshot.regular_orders, before.regular_orders),
+        algo_orders=_known(snapshot.algo_orders, before.algo_orders),
+    )
+
+
+def _known(now: Reading[T], before: Reading[T]) -> Reading[T]:
+    if now.complete or not before.items:
+        return now
+    return replace(now, items=before.items)
 
 
 def verdict_positions(snapshot: Snapshot, policy: LiquidationConfig) -> tuple[Position, ...]:

@@ -171,9 +171,8 @@ def _plan_symbol(
     )
     blind_sweep = (
         policy.cancel_orders
-        and not open_legs
         and not snapshot.algo_orders.complete
-        and symbol not in memory.swept
+        and symbol in _flat_symbols(memory)
     )
     whole_book = len(algo) == sum(order.kind is OrderKind.ALGO for order in orders)
     sweep = blind_sweep or (not open_legs and whole_book and len(algo) > 1)

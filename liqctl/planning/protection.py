@@ -12,18 +12,20 @@ from liqctl.domain.account import Leg, OpenOrder, OrderKind, Position, PositionS
 def is_protective(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
     """Return whether the order can do nothing but shrink a leg that is open.
 
-    True for an algo order on the closing side of an open leg that is reduce-only, closes the
-    position, names its hedge leg, or (one-way, no flag) trades no more than the leg holds.
-    An order that could not be read in full is never protective.
+    True for an algo order of an open leg that is reduce-only or closes the position (on either
+    side: should somebody flip the position, the other one is the stop), and for one on the closing
+    side that names its hedge leg or, one-way without a flag, trades no more than the leg holds.
+    An order whose side could not be read is never protective.
     """
     position = positions.get(order.leg)
-    if order.kind is not OrderKind.ALGO or position is None:
+    if order.kind is not OrderKind.ALGO or position is None or order.side is None:
         return False
+    one_way = order.leg.position_side is PositionSide.BOTH
+    if one_way and (order.reduce_only or order.close_position):
+        return True
     if order.side is not position.closing_side:
         return False
-    if order.leg.position_side is not PositionSide.BOTH:
-        return True
-    if order.reduce_only or order.close_position:
+    if not one_way:
         return True
     return order.quantity is not None and 0 < order.quantity <= position.size
 

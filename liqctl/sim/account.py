@@ -57,6 +57,7 @@ class Account:
     journal: Journal = field(default_factory=Journal)
     now_ms: int = 0
     _next_id: int = 8_000_000
+    _least: dict[LegKey, Decimal] = field(default_factory=dict)
     _been_flat: set[LegKey] = field(default_factory=set)
     _algo_expiries: list[tuple[int, LegKey]] = field(default_factory=list)
     _past_holdings: list[tuple[int, dict[LegKey, Holding]]] = field(default_factory=list)
@@ -342,6 +343,9 @@ class Account:
         if not before:
             self._been_flat.add(key)
         after = before + (quantity if order.side == "BUY" else -quantity)
+        if before * after < 0:
+            self._been_flat.add(key)
+        self._least[key] = min(self._least.get(key, abs(before)), abs(after))
         closed = min(abs(before), quantity) if before * (after - before) < 0 else _ZERO
         entry = held.entry_price if held else price
         pnl = closed * (price - entry) * (1 if before > 0 else -1)
@@ -435,7 +439,8 @@ class Account:
         if held is None or key in self._been_flat or not _is_closing(algo, held.amount):
             return False
         flagged = algo.reduce_only or algo.close_position or algo.position_side != "BOTH"
-        return flagged or (algo.quantity is not None and algo.quantity <= abs(held.amount))
+        least = self._least.get(key, abs(held.amount))
+        return flagged or (algo.quantity is not None and algo.quantity <= least)
 
     def trigger(self, algo: AlgoOrder) -> Order | None:
         """Turn a conditional order into a market order, as its trigger price would."""

@@ -11,6 +11,9 @@ FOUND = {
     11: "said nothing of readings that contradicted a fill until the deadline",
     46: "read as fast as it could until the weight of the minute was gone",
     59: "the same, after a bot re-opened",
+    909: "cancelled a reduce-only stop when somebody flipped the position and flipped it back",
+    4075: "dropped a position from the residual because the last reading of positions failed",
+    7494: "swept stops it had not seen, of legs it had not read",
 }
 """Seeds that showed a bug, and which; kept as they are."""
 

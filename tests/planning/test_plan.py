@@ -102,6 +102,13 @@ def test_stops_wait_while_the_positions_could_not_be_read() -> None:
     assert plan_of(reading).is_empty
 
 
+def test_unseen_stops_are_not_swept_before_their_leg_was_read_flat() -> None:
+    """With positions and stops both unread, a blind sweep would leave an open leg naked."""
+    reading = snapshot(regular=(limit(),), algo=None, positions_read=False)
+
+    assert not plan_of(reading).symbols[0].cancel_all_algo
+
+
 def test_an_unread_order_book_is_cancelled_blindly_before_the_close() -> None:
     """A resting order that was not seen blocks the close all the same."""
     plan = plan_of(snapshot(position("1"), regular=None))

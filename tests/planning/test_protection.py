@@ -18,6 +18,7 @@ HEDGE_SHORT = position("-1", side=PositionSide.SHORT)
         stop(reduce_only=True, quantity="5"),
         stop(quantity="1"),
         stop(quantity="0.4"),
+        stop(side=Side.BUY, reduce_only=True),
     ],
 )
 def test_a_selling_stop_that_can_only_reduce_protects_a_long(order: OpenOrder) -> None:
@@ -29,7 +30,7 @@ def test_a_selling_stop_that_can_only_reduce_protects_a_long(order: OpenOrder) -
     "order",
     [
         stop(quantity="1.001"),
-        stop(side=Side.BUY, reduce_only=True),
+        stop(side=Side.BUY),
         stop(side=None),
         stop(quantity=None),
         limit(),
