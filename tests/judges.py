@@ -29,6 +29,9 @@ def judge(
         *client_order_ids(venue),
         *stops(venue),
         *truth(venue, result, others_trade=others_trade),
+        *proof(venue, result, events),
+        *look_ups(venue, result, events),
+        *duty(venue, result, others_trade=others_trade),
         *deadline(result, duration_s),
         *trail(events),
     ]
@@ -77,6 +80,56 @@ def truth(venue: Venue, result: LiquidationResult, *, others_trade: bool) -> lis
         if held - listed:
             found.append(f"still open and not listed: {sorted(held - listed)}")
     return found
+
+
+READS = ("/fapi/v3/positionRisk", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders")
+
+
+def proof(
+    venue: Venue, result: LiquidationResult, events: Sequence[tuple[str, Any]]
+) -> list[str]:
+    """COMPLETED rests on all three lists read after the last write; twice where there was doubt."""
+    if result.state is not LiquidationState.COMPLETED:
+        return []
+    requests = venue.account.journal.requests
+    writes = [number for number, row in enumerate(requests) if row[1] in {"POST", "DELETE"}]
+    after = [row[2] for row in requests[writes[-1] + 1 :]] if writes else [r[2] for r in requests]
+    doubt = any(
+        name == AuditEventType.ORDER_UNKNOWN or details.get("kind") == "UNKNOWN"
+        for name, details in events
+    )
+    least = min(_reads(after, path) for path in READS)
+    wanted = 2 if doubt else 1
+    return [] if least >= wanted else [f"COMPLETED on {least} readings of {wanted}"]
+
+
+def _reads(paths: Sequence[str], path: str) -> int:
+    """Return how often a list was read, by its own way or by the second one."""
+    second = {"/fapi/v3/positionRisk": "/fapi/v3/account"}.get(path)
+    return sum(each in {path, second} for each in paths)
+
+
+def look_ups(
+    venue: Venue, result: LiquidationResult, events: Sequence[tuple[str, Any]]
+) -> list[str]:
+    """An order that was not answered is looked up, while there is time to."""
+    if result.deadline_exceeded or result.state is not LiquidationState.COMPLETED:
+        return []
+    asked = {row[3] for row in venue.account.journal.requests if row[1] == "GET"}
+    return [
+        f"{details['client_order_id']} was never looked up"
+        for name, details in events
+        if name == AuditEventType.ORDER_UNKNOWN and details["client_order_id"] not in asked
+    ]
+
+
+def duty(venue: Venue, result: LiquidationResult, *, others_trade: bool) -> list[str]:
+    """With nothing going wrong, the account is flat at the end."""
+    account = venue.account
+    troubled = account.journal.faults or account.position_lag_ms or account.order_lag_ms
+    if others_trade or troubled or result.state is LiquidationState.COMPLETED:
+        return []
+    return [f"nothing went wrong, and it ended {result.state}"]
 
 
 def deadline(result: LiquidationResult, duration_s: float) -> list[str]:

@@ -115,7 +115,7 @@ class Venue:
         params = request.params()
         self.tick(now_ms, request.path)
         self.requests += 1
-        client_id = params.get("newClientOrderId", "")
+        client_id = params.get("newClientOrderId") or params.get("origClientOrderId", "")
         self.account.journal.requests.append(
             (self.now_ms, request.method, request.path, client_id)
         )

@@ -1,0 +1,92 @@
+"""The judges are judged: each way of breaking the engine turns one of them red."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SEEDS = "500"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutation:
+    """One line of the engine, broken."""
+
+    file: str
+    line: str
+    broken: str
+
+
+MUTATIONS = {
+    "the second reading is left out": Mutation(
+        file="engine/run.py",
+        line="(2 if self.state.doubt else 1)",
+        broken="1",
+    ),
+    "the reduce-only flag is dropped": Mutation(
+        file="engine/closing.py",
+        line="reduce_only=close.order_leg.position_side is PositionSide.BOTH",
+        broken="reduce_only=False",
+    ),
+    "the look-up is skipped": Mutation(
+        file="engine/closing.py",
+        line="found = await self._look_up(leg, order, once=once)",
+        broken="found = False",
+    ),
+    "the deadline is ten times as long": Mutation(
+        file="engine/gate.py",
+        line="self.deadline_at = started_at + timeout_s",
+        broken="self.deadline_at = started_at + 10 * timeout_s",
+    ),
+    "a failed reading is taken for an empty one": Mutation(
+        file="engine/reading.py",
+        line="return Reading(complete=False, error=error.answer)",
+        broken="return Reading()",
+    ),
+    "the stops are cancelled first": Mutation(
+        file="planning/protection.py",
+        line="position = positions.get(order.leg)",
+        broken="position = None",
+    ),
+    "a client order id is used again": Mutation(
+        file="engine/closing.py",
+        line="self._order_no += 1",
+        broken="self._order_no = 1",
+    ),
+    "the end is recorded twice": Mutation(
+        file="engine/manager.py",
+        line="self._record_end(current.recorder, result)",
+        broken="self._record_end(current.recorder, result); "
+        "self._record_end(current.recorder, result)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_broken_engine_turns_a_judge_red(name: str, tmp_path: Path) -> None:
+    """A check that cannot fail proves nothing."""
+    mutation = MUTATIONS[name]
+    shutil.copytree(ROOT / "liqctl", tmp_path / "liqctl")
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("bench"))
+    file = tmp_path / "liqctl" / mutation.file
+    text = file.read_text()
+    assert mutation.line in text
+    file.write_text(text.replace(mutation.line, mutation.broken))
+
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.soak", SEEDS],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert "BROKEN" in run.stdout, run.stderr
