@@ -14,6 +14,7 @@ What a reader would get wrong:
 import contextlib
 import faulthandler
 import io
+import math
 import os
 import select
 import signal
@@ -22,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Final, NoReturn, TextIO
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -33,6 +34,9 @@ LAST_RESORT_S: Final = 0.2
 """How long after the deadline the process is ended even if the watchdog thread cannot run."""
 
 _WATCHDOG_S: Final = 0.08
+_DROP_OUTPUT_S: Final = 0.15
+"""How long after the deadline nobody's reading the answer is waited for."""
+
 _PR_SET_DUMPABLE: Final = 4
 _EXIT_BY_SIGNAL: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _IGNORED_WHILE_WORKING: Final = (signal.SIGHUP, signal.SIGPIPE, signal.SIGTSTP)
@@ -175,26 +179,41 @@ class Signals:
 
 
 class Deadline:
-    """Ends the process shortly after a moment that the event loop should have kept."""
+    """Ends the process shortly after a moment that the event loop should have kept.
+
+    From its start on no output waits for a reader until later than shortly after that moment.
+    """
+
+    output_until: ClassVar[float] = math.inf
 
     def __init__(self, seconds: float, on_expiry: "Callable[[], ExitCode]") -> None:
         """Start counting now; `on_expiry` records and prints what is known, from a thread."""
         self._on_expiry = on_expiry
         self._ends_at = time.monotonic() + seconds
+        Deadline.output_until = self._ends_at + _DROP_OUTPUT_S
         self._done = threading.Event()
+        self._last_word = threading.Lock()
         self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         faulthandler.dump_traceback_later(seconds + LAST_RESORT_S, exit=True, file=self._nowhere)
         threading.Thread(target=self._watch, daemon=True, name="deadline").start()
 
     def cancel(self) -> None:
-        """The run has ended by itself; safe to call twice."""
+        """The run has ended by itself; safe to call twice.
+
+        Does not return when the watchdog has begun to print: there is one answer only.
+        """
+        if self._done.is_set():
+            return
+        if not self._last_word.acquire(blocking=False):
+            threading.Event().wait()
         faulthandler.cancel_dump_traceback_later()
-        if not self._done.is_set():
-            self._done.set()
-            os.close(self._nowhere)
+        self._done.set()
+        os.close(self._nowhere)
 
     def _watch(self) -> None:
         if self._done.wait(max(self._ends_at + _WATCHDOG_S - time.monotonic(), 0.0)):
+            return
+        if not self._last_word.acquire(blocking=False):
             return
         code = 1
         with contextlib.suppress(Exception):  # nothing may keep the process from ending
@@ -239,8 +258,13 @@ def _write(fd: int, rest: bytes, stall_s: float) -> None:
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
     with contextlib.suppress(OSError):
-        while rest and poll.poll(stall_s * 1000):
+        while rest and poll.poll(_patience_ms(stall_s)):
             rest = rest[os.write(fd, rest[:_CHUNK_BYTES]) :]
+
+
+def _patience_ms(stall_s: float) -> float:
+    """Return how long to wait for a reader now."""
+    return max(min(stall_s, Deadline.output_until - time.monotonic()), 0.0) * 1000
 
 
 def leave(code: int) -> NoReturn:
@@ -249,7 +273,7 @@ def leave(code: int) -> NoReturn:
         poll = select.poll()
         poll.register(fd, select.POLLOUT)
         with contextlib.suppress(OSError, ValueError, RuntimeError):
-            if poll.poll(_PROGRESS_STALL_S * 1000):
+            if poll.poll(_patience_ms(_PROGRESS_STALL_S)):
                 stream.flush()
     os._exit(signals.exit_code(code))
 
