@@ -1,10 +1,11 @@
-"""What the world does to an account during a run: other programs, other people, the venue itself."""
+"""What the world does to an account during a run: other programs, other people, the venue."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 from liqctl.sim.account import Refused
+from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.orders import Order
 from liqctl.sim.venue import Event, Venue
 
@@ -55,6 +56,10 @@ def _place(venue: Venue, row: Mapping[str, Any]) -> None:
         "price": str(row["price"]),
         "newClientOrderId": f"gridbot-{venue.account.next_id()}",
     }
+    if row.get("reduce_only"):
+        params["reduceOnly"] = "true"
+    if "position_side" in row:
+        params["positionSide"] = row["position_side"]
     try:
         venue.account.place(params, owner="bot")
     except Refused:
@@ -110,6 +115,11 @@ def _set_depth(venue: Venue, row: Mapping[str, Any]) -> None:
     venue.account.market(row["symbol"]).depth = Decimal(str(row["depth"]))
 
 
+def _set_spread(venue: Venue, row: Mapping[str, Any]) -> None:
+    """The best prices move away from mark, or back."""
+    venue.account.market(row["symbol"]).spread_bps = Decimal(str(row["spread_bps"]))
+
+
 def _to_hedge(venue: Venue, _: Mapping[str, Any]) -> None:
     """The account is switched to hedge mode, through COIN-M, positions and all."""
     account = venue.account
@@ -131,8 +141,8 @@ def _ban(venue: Venue, row: Mapping[str, Any]) -> None:
 
 
 def _revoke_key(venue: Venue, _: Mapping[str, Any]) -> None:
-    """The key is deleted."""
-    venue.api_key = "0" * 64
+    """The key is deleted: nothing signed passes any more."""
+    venue.faults.insert(0, Fault(name="key_refused", effect=KINDS["key_refused"], times=0))
 
 
 def _set_can_trade(venue: Venue, row: Mapping[str, Any]) -> None:
@@ -153,6 +163,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "revoke_key": _revoke_key,
     "set_can_trade": _set_can_trade,
     "set_depth": _set_depth,
+    "set_spread": _set_spread,
     "set_status": _set_status,
     "to_hedge": _to_hedge,
     "trigger": _trigger,

@@ -70,23 +70,26 @@ class Fault:
         """Return whether the request is hit, and count it."""
         if self.times and self.hits >= self.times:
             return False
-        if self.method and method != self.method:
-            return False
-        if self.path and not path.endswith(self.path):
-            return False
-        if self.symbol and symbol != self.symbol:
-            return False
-        if self.whole_account and symbol:
-            return False
-        if (self.writes and method == "GET") or (self.reads and method != "GET"):
-            return False
-        if since_ms < self.from_ms or (self.until_ms and since_ms >= self.until_ms):
+        if not (self._matches(method, path, symbol) and self._is_on(since_ms)):
             return False
         if self.passed < self.skip:
             self.passed += 1
             return False
         self.hits += 1
         return True
+
+    def _matches(self, method: str, path: str, symbol: str) -> bool:
+        wanted = (
+            self.method in {"", method}
+            and path.endswith(self.path)
+            and self.symbol in {"", symbol}
+        )
+        narrowed = self.whole_account and bool(symbol)
+        wrong_way = (self.writes and method == "GET") or (self.reads and method != "GET")
+        return wanted and not narrowed and not wrong_way
+
+    def _is_on(self, since_ms: int) -> bool:
+        return self.from_ms <= since_ms and not (self.until_ms and since_ms >= self.until_ms)
 
 
 KINDS: Final[dict[str, Effect]] = {
@@ -147,6 +150,13 @@ KINDS: Final[dict[str, Effect]] = {
     "too_many_requests": Effect(
         execute=False, status=429, code=-1003, message="Too many requests."
     ),
+    "too_many_requests_wait": Effect(
+        execute=False,
+        status=429,
+        code=-1003,
+        message="Too many requests.",
+        headers=(("Retry-After", "1"),),
+    ),
     "too_many_orders": Effect(
         execute=False,
         status=429,
@@ -171,7 +181,10 @@ KINDS: Final[dict[str, Effect]] = {
         execute=False, status=400, code=-4192, message="Trade forbidden due to Cooling-off Period."
     ),
     "quantitative_rules": Effect(
-        execute=False, status=400, code=-4400, message="Futures Trading Quantitative Rules violated."
+        execute=False,
+        status=400,
+        code=-4400,
+        message="Futures Trading Quantitative Rules violated.",
     ),
     "agreement_unsigned": Effect(
         execute=False,

@@ -10,7 +10,9 @@
     faults: [{kind: drop_after, method: POST, path: /order, times: 1}]
     events: [{act: reopen, symbol: BTCUSDT, quantity: "0.1", at_ms: 300, every_ms: 200, times: 50}]
     venue: {clock_skew_ms: 5000, position_lag_ms: 2000}
-    expect: {exit: 0, state: COMPLETED}
+    expect: {exit: 0, state: COMPLETED, left: [], says: "", within_s: 2.0}
+
+`account: {large: {symbols: 200, orders: 3, algo: 1}}` stands for a generated account.
 
 Files are looked for beside the installed package, then in `configs/scenarios`.
 """
@@ -51,12 +53,22 @@ _ACCOUNT_KEYS: Final = {"lag", "position_lag_ms", "order_lag_ms", "conflict_code
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """How a run against the scenario should end. `exits` are the acceptable exit codes."""
+    """How a run against the scenario should end.
+
+    Attributes:
+        exits, states: the acceptable exit codes and states.
+        left: patterns of what is really open at the end: legs as `BTCUSDT` or `BTCUSDT LONG`,
+            orders by their client order id. Each names at least one, and nothing else is left.
+        says: words that the error message or the notes must hold.
+        within_s: how long the run may take at most; 0 for the deadline alone.
+        arguments: more arguments for `liqctl liquidate`.
+    """
 
     exits: tuple[int, ...] = (0,)
     states: tuple[str, ...] = ("COMPLETED",)
     left: tuple[str, ...] = ()
-    says: str = ""
+    says: tuple[str, ...] = ()
+    within_s: float = 0.0
     arguments: tuple[str, ...] = ()
 
 
@@ -268,10 +280,12 @@ def parse_scenario(text: str, *, name: str) -> Scenario:
         unknown = set(rows) - {each.name for each in fields(Scenario)}
         if unknown:
             raise ConfigurationError(f"scenario {name}: unknown keys {', '.join(sorted(unknown))}")
-        scenario = Scenario(
-            **rows | {"faults": tuple(rows.get("faults", ())), "events": tuple(rows.get("events", ()))},
-            expect=_expectation(expect),
-        )
+        large = dict(rows.get("account") or {}).get("large")
+        if large is not None:
+            generated = make_large_account(**large)
+            rows |= {"account": generated.account, "markets": generated.markets}
+        rows |= {name: tuple(rows.get(name) or ()) for name in ("faults", "events")}
+        scenario = Scenario(**rows, expect=_expectation(expect))
         scenario.make_venue()
     except (yaml.YAMLError, TypeError, ValueError, KeyError, ArithmeticError, Refused) as error:
         raise ConfigurationError(f"scenario {name} cannot be read: {error}") from error
@@ -283,7 +297,8 @@ def _expectation(expect: Mapping[str, Any]) -> Expectation:
         exits=tuple(_listed(expect.get("exit", 0))),
         states=tuple(_listed(expect.get("state", "COMPLETED"))),
         left=tuple(_listed(expect.get("left", []))),
-        says=str(expect.get("says", "")),
+        says=tuple(str(each) for each in _listed(expect.get("says", []))),
+        within_s=float(expect.get("within_s", 0.0)),
         arguments=tuple(str(each) for each in _listed(expect.get("arguments", []))),
     )
 

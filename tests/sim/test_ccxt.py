@@ -206,7 +206,7 @@ def test_cancel_all_works_one_book_at_a_time() -> None:
 
 
 def test_orders_are_sent_and_cancelled_in_batches() -> None:
-    """ccxt spells the list of ids in lower case; the venue takes it."""
+    """Ccxt spells the list of ids in lower case; the venue takes it."""
 
     async def check(client: Any) -> None:
         symbol = "SOL/USDT:USDT"
