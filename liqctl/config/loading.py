@@ -7,14 +7,14 @@ what is allowed. A value under an unknown or secret-like name is never shown.
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from liqctl.config.draft import Draft, SettingsError, shown_key
 from liqctl.config.hosts import base_url_problem, url_problem
 from liqctl.config.rules import BY_KEY, RULES, Kind, Rule
 from liqctl.config.settings import AuditSettings, ExchangeSettings, Settings, Source, SourceKind
-from liqctl.domain.errors import ConfigurationError, UsageError
+from liqctl.domain.errors import UsageError
 from liqctl.domain.venue import Environment
 from liqctl.planning.policy import FLAGS, LIMITS, LiquidationConfig, found_value, problems
 
@@ -33,7 +33,7 @@ _FLAG_NAMES: Final = {
     "liquidation.symbols": "--symbol",
 }
 _NO_FLAG_NAME: Final = "--orders-only or --positions-only"
-_PROBLEM_MAX: Final = 400
+_NAME_MAX: Final = 400
 _ALIKE: Final = 0.7
 _BY_VARIABLE: Final = {
     rule.variable: rule
@@ -52,27 +52,6 @@ _CREDENTIAL: Final = re.compile(
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::[^-\s]+)?(?:-(\d{6}))?")
-
-
-@dataclass(slots=True)
-class Draft:
-    """Values as found, each with its source and what an error names as its place."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    file: Path | None = None
-
-    def put(self, key: str, value: object, source: Source) -> None:
-        """Take a value over whatever weaker source gave before."""
-        self.values[key] = value
-        self.sources[key] = source
-
-    def complain(self, key: str, text: str) -> None:
-        """Note a problem with a value at the place it came from."""
-        source = self.sources.get(key)
-        place = source.where if source and source.where else "defaults"
-        self.problems.append(f"{place}: {key}: {_shortened(text)}")
 
 
 def load_settings(
@@ -163,7 +142,7 @@ def choose_environment(environment: str | None, draft: Draft) -> Environment:
         allowed = ", ".join(Environment)
         if environment is None:
             draft.complain("environment", f"must be one of {allowed}")
-            raise ConfigurationError("\n".join(draft.problems))
+            raise SettingsError(draft.problems)
         raise UsageError(f"--env must be one of {allowed}. Nothing was sent")
     if environment is not None and isinstance(stated, str) and stated != environment:
         shown = stated if stated in set(Environment) else "something else"
@@ -182,7 +161,7 @@ def build(draft: Draft, environment: Environment, environ: Mapping[str, str]) ->
     _check_liquidation(draft)
     _check_exchange(draft, environment, environ)
     if draft.problems:
-        raise ConfigurationError("\n".join(draft.problems))
+        raise SettingsError(draft.problems)
     values = draft.values
     symbols = tuple(normalise_symbol(symbol) for symbol in values["liquidation.symbols"])
     return Settings(
@@ -233,15 +212,17 @@ def _take_file(draft: Draft, path: Path) -> None:
             draft.put(key, value, Source(kind=SourceKind.FILE, where=where))
             _refuse_secrets_below(draft, key, value, where)
         elif _SECRET_LIKE.search(key):
-            draft.problems.append(
-                f"{where}: {_shown_key(key)}: secrets never stand in the file; set "
-                "LIQCTL_API_KEY and LIQCTL_API_SECRET, or the same with _FILE"
+            draft.note(
+                where,
+                key,
+                "secrets never stand in the file; set "
+                "LIQCTL_API_KEY and LIQCTL_API_SECRET, or the same with _FILE",
             )
         elif key in _SECTIONS:
             if value is not None:
-                draft.problems.append(f"{where}: {key}: must be a section with names below it")
+                draft.note(where, key, "must be a section with names below it")
         else:
-            draft.problems.append(f"{where}: {_shown_key(key)}: unknown key{_nearest(key)}")
+            draft.note(where, key, f"unknown key{_nearest(key)}")
 
 
 def _refuse_secrets_below(draft: Draft, key: str, value: object, where: str) -> None:
@@ -252,9 +233,11 @@ def _refuse_secrets_below(draft: Draft, key: str, value: object, where: str) -> 
             continue
         for name in each:
             if _SECRET_LIKE.search(name) and not name.endswith(("_file", "_env")):
-                draft.problems.append(
-                    f"{where}: {key}: {_shown_key(name)}: secrets never stand in the file; give "
-                    "a file's path or a variable's name, under a name that ends in _file or _env"
+                draft.note(
+                    where,
+                    f"{key}.{name}",
+                    "secrets never stand in the file; give "
+                    "a file's path or a variable's name, under a name that ends in _file or _env",
                 )
 
 
@@ -266,7 +249,7 @@ def _take_variables(draft: Draft, environ: Mapping[str, str]) -> None:
         if rule is None:
             near = difflib.get_close_matches(name, _KNOWN_VARIABLES, n=1)
             hint = f"; the nearest known is {near[0]}" if near else ""
-            draft.problems.append(f"{_shown_key(name)}: unknown variable{hint}")
+            draft.note(shown_key(name), name, f"unknown variable{hint}")
             continue
         source = Source(kind=SourceKind.VARIABLE, where=name)
         draft.put(rule.key, read_text(rule, text), source)
@@ -294,7 +277,7 @@ def read_text(rule: Rule, text: str) -> object:
 
 def _nearest(key: str) -> str:
     """Return a hint at the known key whose last part, or whole, is most like this one."""
-    key = key[:_PROBLEM_MAX].strip("'")
+    key = key[:_NAME_MAX].strip("'")
     last = key.rpartition(".")[2]
     by_name = {rule.name: rule.key for rule in RULES}
     near = [
@@ -302,16 +285,6 @@ def _nearest(key: str) -> str:
         *difflib.get_close_matches(key, BY_KEY, n=1, cutoff=_ALIKE),
     ]
     return f"; the nearest known is {near[0]}" if near else ""
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _PROBLEM_MAX else f"{text[:_PROBLEM_MAX]}…"
-
-
-def _shown_key(key: str) -> str:
-    from liqctl.domain.answers import printable
-
-    return printable(key, 80)
 
 
 def _check_types(draft: Draft) -> None:

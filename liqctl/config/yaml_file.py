@@ -92,7 +92,8 @@ def _check_events(text: str, name: str, loader_class: "type[yaml.SafeLoader]") -
 
     depth = 0
     for event in yaml.parse(text, Loader=loader_class):
-        where = f"{name}:{event.start_mark.line + 1}"
+        mark = event.start_mark
+        where = f"{name}:{mark.line + 1}" if mark else name
         if isinstance(event, yaml.AliasEvent):
             raise ConfigurationError(f"{where}: aliases are not allowed")
         if isinstance(event, yaml.CollectionStartEvent):
