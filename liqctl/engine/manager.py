@@ -108,7 +108,7 @@ class LiquidationManager:
         self._lock = lock
         self._dead_runs = dead_runs
         self._wall_clock = wall_clock or SystemClock()
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, not cryptography
+        self._rng = rng or random.Random()
         self._state = LiquidationState.IDLE
         self._current: _Current | None = None
         self._ended = threading.Lock()
@@ -307,7 +307,9 @@ class LiquidationManager:
         """Return the result as the run's records have it now."""
         run, state = current.run, current.run.state
         verified_flat = ending is Ending.FLAT
-        still_open = open_legs(dict(state.legs))
+        # A stop is not kept for a leg whose close was filled, even if no reading says so yet.
+        closed = {leg for leg, record in list(state.legs.items()) if record.expected == 0}
+        still_open = open_legs(dict(state.legs)).keys() - closed
         positions = tuple(
             report_position(record, self._config, run.prices)
             for record in sorted(
@@ -320,7 +322,9 @@ class LiquidationManager:
         )
         reopened = sorted(r.leg.symbol for r in list(state.legs.values()) if r.reopened)
         strangers = explain_strangers(list(state.strangers), reopened)
-        reasons = self._reasons(current, ending, [explain_positions(positions), explain_orders(orders)])
+        reasons = self._reasons(
+            current, ending, [explain_positions(positions), explain_orders(orders)]
+        )
         notes = [strangers] if strangers else []
         notes += [self._lock.note] if self._lock and self._lock.note else []
         notes += explain_kept(orders)
@@ -339,7 +343,7 @@ class LiquidationManager:
             orders=orders,
             residual=residual_of(
                 verify(state.last_known, self._config) if state.last_known else None,
-                readable=state.has_read,
+                readable=state.has_read and not run.is_portfolio_margin,
             ),
             requests=self._exchange.usage.requests - current.requests_before,
             retries=state.retries,
@@ -388,9 +392,7 @@ class LiquidationManager:
             )
         return reasons or ["the account could not be proven flat"]
 
-    def _blocked(
-        self, recorder: Recorder, started_at: datetime, holder: str
-    ) -> LiquidationResult:
+    def _blocked(self, recorder: Recorder, started_at: datetime, holder: str) -> LiquidationResult:
         recorder.event(AuditEventType.LIQUIDATION_BLOCKED, {**describe_actor(), "holder": holder})
         return self._without_run(
             recorder,

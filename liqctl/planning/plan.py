@@ -263,6 +263,8 @@ def _may_close(record: LegRecord, memory: Memory) -> bool:
         or record.doubtful
         or record.given_up
         or record.not_before > memory.now
+        # The venue said it is closed: only a reading can say that there is more to close.
+        or record.expected == 0
     )
 
 
