@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -23,11 +23,11 @@ from liqctl.domain.venue import Environment
 from liqctl.engine.clock import SystemClock
 
 if TYPE_CHECKING:
-    from liqctl.audit.trail import TRAIL_NAME, AuditLogger
+    from liqctl.audit.logfile import LogFile
+    from liqctl.cli.narration import Narrator
     from liqctl.cli.wiring import Account
     from liqctl.config.settings import Settings
     from liqctl.engine.inspection import Inspection
-    from liqctl.engine.manager import LiquidationManager
 
 _SCOPE: Final = {
     "orders_only": {"liquidation.close_positions": False, "liquidation.cancel_orders": True},
@@ -51,7 +51,7 @@ class Options:
     flags: Mapping[str, object] = field(default_factory=dict)
 
 
-def liquidate(
+def liquidate(  # noqa: PLR0913 - each option of the command is an argument
     *,
     env: Annotated[
         str | None,
@@ -153,14 +153,20 @@ def run(options: Options) -> ExitCode:
 def _with_account(
     options: Options, settings: "Settings", account: "Account", teller: "Teller"
 ) -> ExitCode:
-    if options.dry_run:
-        return _rehearse(options, settings, account, teller)
-    if settings.liquidation.emergency_liquidation and needs_confirmation(account):
-        refusal = _confirm(options, settings, account)
-        if refusal is not None:
-            process.print_error(refusal)
-            return teller.end_without_run(FailureCause.NOT_CONFIRMED, refusal)
-    return _execute(options, settings, account, teller)
+    # One loop for the question and the run: connections belong to the loop that made them. It is
+    # never closed, for that would wait for a thread that hangs in a name look-up.
+    loop = asyncio.new_event_loop()
+    try:
+        if options.dry_run:
+            return _rehearse(settings, account, teller, loop)
+        if settings.liquidation.emergency_liquidation and needs_confirmation(account):
+            refusal = _confirm(options, settings, account, loop)
+            if refusal is not None:
+                process.print_error(refusal)
+                return teller.end_without_run(FailureCause.NOT_CONFIRMED, refusal)
+        return _execute(options, settings, account, teller, loop)
+    finally:
+        loop.run_until_complete(account.exchange.close())
 
 
 def needs_confirmation(account: "Account") -> bool:
@@ -176,7 +182,12 @@ def needs_confirmation(account: "Account") -> bool:
             return False
 
 
-def _confirm(options: Options, settings: "Settings", account: "Account") -> str | None:
+def _confirm(
+    options: Options,
+    settings: "Settings",
+    account: "Account",
+    loop: asyncio.AbstractEventLoop,
+) -> str | None:
     """Ask the operator; return why not, None for yes."""
     from liqctl.report.plan import render_confirmation
 
@@ -187,7 +198,7 @@ def _confirm(options: Options, settings: "Settings", account: "Account") -> str 
             f"not confirmed: {account.environment} asks before it acts, and there is no terminal "
             "to ask on. Nothing was sent. Give --yes to run without asking"
         )
-    inspection = asyncio.run(_inspect(settings, account))
+    inspection = loop.run_until_complete(_inspect(settings, account))
     process.print_error(
         render_confirmation(
             inspection,
@@ -220,7 +231,7 @@ async def _inspect(settings: "Settings", account: "Account") -> "Inspection":
 
 
 def _rehearse(
-    options: Options, settings: "Settings", account: "Account", teller: "Teller"
+    settings: "Settings", account: "Account", teller: "Teller", loop: asyncio.AbstractEventLoop
 ) -> ExitCode:
     """Read, show what a run would do, send nothing."""
     from liqctl.engine.inspection import dry_run_result
@@ -228,7 +239,7 @@ def _rehearse(
     started_at = datetime.now(UTC)  # noqa: TID251 - the command line is where the clock is read
     before = account.exchange.usage.requests
     process.signals.install()
-    inspection = asyncio.run(_inspect(settings, account))
+    inspection = loop.run_until_complete(_inspect(settings, account))
     result = dry_run_result(
         inspection,
         settings.liquidation,
@@ -242,7 +253,11 @@ def _rehearse(
 
 
 def _execute(
-    options: Options, settings: "Settings", account: "Account", teller: "Teller"
+    options: Options,
+    settings: "Settings",
+    account: "Account",
+    teller: "Teller",
+    loop: asyncio.AbstractEventLoop,
 ) -> ExitCode:
     """Run the liquidation inside its deadline."""
     from liqctl import __version__
@@ -250,7 +265,11 @@ def _execute(
     from liqctl.engine.account_lock import AccountLock
     from liqctl.engine.manager import LiquidationManager
 
-    trail = AuditLogger(settings.audit.log_dir, environment=settings.environment.value)
+    trail = Narrator(
+        AuditLogger(settings.audit.log_dir, environment=settings.environment.value),
+        LogFile(settings.audit.log_dir),
+        aloud=options.verbose,
+    )
     manager = LiquidationManager(
         config=settings.liquidation,
         exchange=account.exchange,
@@ -271,7 +290,6 @@ def _execute(
     )
     if settings.liquidation.symbols:
         process.print_error(f"only {', '.join(settings.liquidation.symbols)}")
-    loop = asyncio.new_event_loop()
 
     def interrupt() -> None:
         loop.call_soon_threadsafe(manager.interrupt)
@@ -287,14 +305,10 @@ def _execute(
 
     deadline = process.Deadline(settings.liquidation.timeout_seconds, expire)
     result = loop.run_until_complete(
-        manager.execute_liquidation(
-            reason=options.reason, correlation_id=teller.correlation_id
-        )
+        manager.execute_liquidation(reason=options.reason, correlation_id=teller.correlation_id)
     )
     deadline.cancel()
-    code = teller.end(result)
-    loop.run_until_complete(account.exchange.close())
-    return code
+    return teller.end(result)
 
 
 class Teller:
@@ -309,9 +323,7 @@ class Teller:
             self._started_at, token_source.token_hex(3)
         )
 
-    def end(
-        self, result: LiquidationResult, inspection: "Inspection | None" = None
-    ) -> ExitCode:
+    def end(self, result: LiquidationResult, inspection: "Inspection | None" = None) -> ExitCode:
         """Print the result and return its exit code; a signal's code outranks it."""
         if self._options.as_json:
             from liqctl.report.json import dump
@@ -321,9 +333,7 @@ class Teller:
             self._print_for_people(result, inspection)
         return process.signals.received or result.exit_code()
 
-    def _print_for_people(
-        self, result: LiquidationResult, inspection: "Inspection | None"
-    ) -> None:
+    def _print_for_people(self, result: LiquidationResult, inspection: "Inspection | None") -> None:
         colour = self._options.colour and process.is_terminal(1)
         width = process.width_of(1)
         if inspection is not None and self.settings is not None:
@@ -366,4 +376,3 @@ class Teller:
         if self.settings is not None:
             return self.settings.environment.value
         return self._options.environment or ""
-

@@ -13,6 +13,7 @@ from tests.process.program import OVERSHOOT_S, Ended, Program, overshoot_s, prog
 
 FAILED, PARTIAL, TRAIL = 1, 3, 8
 TIMEOUT_S = 1.0
+START_S = 3.0
 
 SLOW_LOOK_UP = """
     import socket, threading
@@ -196,3 +197,15 @@ def test_a_process_that_cannot_run_python_is_ended_and_found_by_the_next_run(
     assert ended.code == 0, ended.stdout
     assert [r["event_type"] for r in running.records()].count("LIQUIDATION_ABANDONED") == 1
     running.assert_trail_closed()
+
+
+def test_a_dry_run_does_not_wait_for_a_look_up_either(running: Program) -> None:
+    """`asyncio.run` joins the thread that looks the name up, for ever."""
+    running.hook(SLOW_LOOK_UP)
+    running.url = running.server.url.replace("127.0.0.1", "localhost")
+
+    ended = running.run("--dry-run")
+
+    assert ended.code == FAILED
+    assert ended.seconds < TIMEOUT_S + OVERSHOOT_S + START_S
+    ended.assert_clean()
