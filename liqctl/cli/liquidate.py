@@ -23,8 +23,6 @@ from liqctl.domain.venue import Environment
 from liqctl.engine.clock import SystemClock
 
 if TYPE_CHECKING:
-    from liqctl.audit.logfile import LogFile
-    from liqctl.cli.narration import Narrator
     from liqctl.cli.wiring import Account
     from liqctl.config.settings import Settings
     from liqctl.engine.inspection import Inspection
@@ -261,7 +259,9 @@ def _execute(
 ) -> ExitCode:
     """Run the liquidation inside its deadline."""
     from liqctl import __version__
+    from liqctl.audit.logfile import LogFile
     from liqctl.audit.trail import TRAIL_NAME, AuditLogger
+    from liqctl.cli.narration import Narrator
     from liqctl.engine.account_lock import AccountLock
     from liqctl.engine.manager import LiquidationManager
 

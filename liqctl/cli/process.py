@@ -244,6 +244,11 @@ def print_answer(text: str) -> None:
     _write(1, _lines(text), _ANSWER_STALL_S)
 
 
+def print_progress(text: str) -> None:
+    """Write progress to stderr if it can be written at once; lose it otherwise."""
+    _write(_STDERR, _lines(text), 0.0)
+
+
 def print_error(text: str) -> None:
     """Write progress or an error to stderr; a closed pipe or full disk loses it silently."""
     _write(_STDERR, _lines(text), _PROGRESS_STALL_S)

@@ -177,9 +177,7 @@ class Snapshot:
     @property
     def is_any_read(self) -> bool:
         """Whether at least one source was read in full."""
-        return (
-            self.positions.complete or self.regular_orders.complete or self.algo_orders.complete
-        )
+        return self.positions.complete or self.regular_orders.complete or self.algo_orders.complete
 
     @property
     def errors(self) -> tuple[VenueAnswer, ...]:

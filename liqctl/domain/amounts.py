@@ -34,7 +34,7 @@ def plain(value: Decimal) -> str:
 
 
 def split(quantity: Decimal, part_max: Decimal) -> tuple[Decimal, ...]:
-    """Return parts of at most `part_max` whose sum is exactly `quantity`; all but the last are full."""
+    """Return parts of at most `part_max` that sum exactly to `quantity`, all but the last full."""
     if part_max <= 0 or quantity <= part_max:
         return (quantity,)
     full = int(quantity // part_max)

@@ -24,7 +24,9 @@ class AccountLock:
     log_path: Path
     taken: Acquired | None = None
 
-    def acquire(self, correlation_id: str, started_at: datetime, timeout_s: float) -> Blocked | None:
+    def acquire(
+        self, correlation_id: str, started_at: datetime, timeout_s: float
+    ) -> Blocked | None:
         """Take the lock without waiting; return who has it, None when the run may go on."""
         actor = describe_actor()
         holder = Holder(

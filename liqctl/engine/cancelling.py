@@ -149,9 +149,7 @@ class Canceller:
                 )
                 continue
             repeats = record.repeats + 1
-            wait_s = backoff_s(
-                self._policy.retry_delay_seconds, repeats, self._rng.uniform(-1, 1)
-            )
+            wait_s = backoff_s(self._policy.retry_delay_seconds, repeats, self._rng.uniform(-1, 1))
             given_up = repeats > self._policy.max_retries or answer.code == _INVALID_SYMBOL
             if not given_up:
                 self._state.retries += 1

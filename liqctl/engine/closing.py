@@ -1,4 +1,4 @@
-"""Closes: each order is recorded, sent once, and its fate found out before the leg is touched again.
+"""Closes: an order is recorded, sent once, and its fate found out before its leg is touched again.
 
 An order that was proven not executed is sent again under a new id; one whose fate is unknown is
 looked up, and if the venue does not know it, the next position reading decides.
@@ -60,7 +60,7 @@ class Closer:
         self._order_no = 0
 
     async def close_leg(self, close: LegClose) -> None:
-        """Send the parts of one leg in parallel; returns when the fate of each is as known as it gets."""
+        """Send the parts of one leg in parallel; return when each fate is as known as it gets."""
         leg = close.position.leg
         if not self._gate.may_write:
             return
@@ -83,9 +83,7 @@ class Closer:
             self._state.wrote()
             self._state.legs[leg] = replace(self._state.legs[leg], in_flight=False)
 
-    def _make_order(
-        self, close: LegClose, part: Decimal, number: int, part_no: int
-    ) -> CloseOrder:
+    def _make_order(self, close: LegClose, part: Decimal, number: int, part_no: int) -> CloseOrder:
         return CloseOrder(
             leg=close.order_leg,
             side=close.side,
@@ -142,18 +140,14 @@ class Closer:
         except asyncio.CancelledError:
             before = self._state.legs[leg].error
             after = f"; the last one said: {before.describe()}" if before else ""
-            self._record_unknown(
-                leg, order, no_answer(f"cut off before the venue answered{after}")
-            )
+            self._record_unknown(leg, order, no_answer(f"cut off before the venue answered{after}"))
             raise
         self._placed(leg, order, placed)
         if not placed.status.is_final:
             await self._look_up(leg, order, once=False)
         return None
 
-    async def _react(
-        self, leg: Leg, order: CloseOrder, answer: VenueAnswer
-    ) -> CloseOrder | None:
+    async def _react(self, leg: Leg, order: CloseOrder, answer: VenueAnswer) -> CloseOrder | None:
         """Act on a refusal; return the order to send next in its place, None for none."""
         if answer.kind is AnswerKind.UNKNOWN:
             self._record_unknown(leg, order, answer)
@@ -177,34 +171,38 @@ class Closer:
     async def _carry_out(
         self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
     ) -> CloseOrder | None:
-        now = asyncio.get_running_loop().time()
-        record = self._state.legs[leg]
-        if decision.counts:
-            record = replace(record, repeats=record.repeats + 1)
+        """Do what was decided; return the order to send next in its place, None for none."""
         match decision.reaction:
             case Reaction.GIVE_UP:
                 self._give_up(leg, answer)
-                return None
             case Reaction.STOP_RUN:
                 self._gate.fatal = answer
                 self._give_up(leg, answer)
-                return None
             case Reaction.PAUSE:
-                self._state.legs[leg] = replace(record, not_before=self._gate.paused_until)
-                return None
+                self._put_off(leg, self._gate.paused_until)
             case Reaction.LOOK_UP:
-                return None
+                pass
             case Reaction.PLAN_AGAIN:
-                self._adapt(leg, order, decision, now)
+                self._adapt(leg, order, decision, asyncio.get_running_loop().time())
                 self._schedule(leg, answer, decision)
-                return None
-            case Reaction.SYNC_CLOCK:
-                self._state.legs[leg] = record
-                await self._gate.sync_clock()
-            case Reaction.SEND_AGAIN:
-                self._state.legs[leg] = record
+            case Reaction.SYNC_CLOCK | Reaction.SEND_AGAIN:
+                return await self._send_again(leg, order, answer, decision)
+        return None
+
+    def _put_off(self, leg: Leg, until: float) -> None:
+        self._state.legs[leg] = replace(self._state.legs[leg], not_before=until)
+
+    async def _send_again(
+        self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
+    ) -> CloseOrder | None:
+        """Wait, and return the same order under a new id; None when there is no time for it."""
+        record = self._state.legs[leg]
+        if decision.counts:
+            self._state.legs[leg] = replace(record, repeats=record.repeats + 1)
+        if decision.reaction is Reaction.SYNC_CLOCK:
+            await self._gate.sync_clock()
         self._schedule(leg, answer, decision)
-        if now + decision.backoff_s >= self._gate.work_until:
+        if asyncio.get_running_loop().time() + decision.backoff_s >= self._gate.work_until:
             return None
         await asyncio.sleep(decision.backoff_s)
         if not self._gate.may_write or self._state.legs[leg].attempts >= _SENDS_PER_LEG_MAX:
@@ -368,9 +366,7 @@ class Closer:
         self._state.legs[leg] = after_refusal(
             self._state.legs[leg], order.client_order_id, answer, now
         )
-        self._recorder.event(
-            AuditEventType.ORDER_UNKNOWN, {**_identity(order), **describe(answer)}
-        )
+        self._recorder.event(AuditEventType.ORDER_UNKNOWN, {**_identity(order), **describe(answer)})
 
     def _not_sent(self, leg: Leg, order: CloseOrder) -> None:
         """Take back an intent that the gate did not let pass."""

@@ -26,6 +26,8 @@ _READ_BACKOFF_S: Final = 0.1
 _READ_BACKOFF_MAX_S: Final = 1.6
 _RESERVE_SHARE: Final = 0.15
 _RESERVE_MAX_S: Final = 1.0
+_TIMESTAMP: Final = -1021
+_FORBIDDEN: Final = 403
 _SYNC_REPEATS_MAX: Final = 3
 _CALL_MARGIN_S: Final = 0.02
 
@@ -96,7 +98,7 @@ class Gate:
         try:
             return await self._call(call)
         except VenueError as error:
-            if error.answer.code != -1021 or not resync:
+            if error.answer.code != _TIMESTAMP or not resync:
                 raise
             await self.sync_clock()
         await self._wait_turn(endpoint, until=until, narrow=narrow)
@@ -169,7 +171,7 @@ class Gate:
         if answer.kind is not AnswerKind.PAUSE:
             return
         self.pause = answer
-        wait_s = _FIREWALL_PAUSE_S if answer.status == 403 else _BAN_PAUSE_S
+        wait_s = _FIREWALL_PAUSE_S if answer.status == _FORBIDDEN else _BAN_PAUSE_S
         if answer.retry_after_s is not None:
             wait_s = answer.retry_after_s
         if answer.banned_until_ms is not None:

@@ -184,4 +184,3 @@ def dry_run_result(
         requests=requests,
         cause=cause,
     )
-

@@ -47,7 +47,7 @@ _LISTED_MAX: Final = 50
 _PRICED_ORDERS_MAX: Final = 20
 _QUICK_READINGS: Final = 6
 _SPACED_READINGS: Final = 16
-"""A reading of the whole account costs 85 weight of 2400 a minute: 6 quick ones, then 16 at most."""
+"""A whole reading costs 85 weight of 2400 a minute: 6 quick ones, then 16 at most."""
 
 
 class Ending(StrEnum):
@@ -114,7 +114,7 @@ class Run:
         self._interrupted.set()
 
     async def converge(self) -> Ending:
-        """Work until the account is proven flat or the time for writes is up; then read once more."""
+        """Work until the account is proven flat or no write may start; then read once more."""
         warm_up = asyncio.create_task(self._warm_up())
         try:
             async with asyncio.timeout_at(self._gate.work_until):
@@ -201,7 +201,9 @@ class Run:
         details: dict[str, Any] = {
             "round": self._rounds,
             "positions": len(positions) if snapshot.positions.complete else None,
-            "regular_orders": _count(snapshot.regular_orders.items, snapshot.regular_orders.complete),
+            "regular_orders": _count(
+                snapshot.regular_orders.items, snapshot.regular_orders.complete
+            ),
             "algo_orders": _count(snapshot.algo_orders.items, snapshot.algo_orders.complete),
             "notional": plain(sum((p.notional for p in positions), Decimal(0))),
             "reading_s": round(snapshot.finished_at - snapshot.started_at, 4),
@@ -229,7 +231,7 @@ class Run:
         return self.is_portfolio_margin
 
     def _is_fatal(self, snapshot: Snapshot) -> bool:
-        """Whether the key is refused: by the gate's word, or because no list could be read for it."""
+        """Whether the key is refused, by a write or by every reading, or a ban outlasts the run."""
         errors = snapshot.errors
         refused = [error for error in errors if error.kind is AnswerKind.RUN_FATAL]
         if refused and len(refused) == len(errors) and not self.state.has_read:
@@ -279,7 +281,7 @@ class Run:
         return launched
 
     async def _work(self, plan: SymbolPlan) -> None:
-        """Cancel, then close the legs of one symbol; a slow cancel holds the close back only briefly."""
+        """Cancel, then close one symbol's legs; a slow cancel holds the close back only briefly."""
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         cancels = asyncio.create_task(self._canceller.cancel(plan))
@@ -468,6 +470,7 @@ class Run:
 
     async def _fetch_prices(self) -> None:
         """Ask what our orders were executed at: acknowledgements carry no price."""
+
         async def fetch(symbol: str, client_order_id: str) -> None:
             try:
                 answer = await self._gate.read(

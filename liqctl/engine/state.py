@@ -51,7 +51,7 @@ class RunState:
         return bool(self.strangers) or any(record.reopened for record in self.legs.values())
 
     def absorb(self, snapshot: Snapshot) -> Verdict:
-        """Take in a reading and return its verdict; records leave it as later readings need them."""
+        """Take in a reading and return its verdict."""
         now = asyncio.get_running_loop().time()
         verdict = verify(snapshot, self._policy)
         if snapshot.positions.complete:
@@ -79,9 +79,7 @@ class RunState:
             if leg not in self.legs:
                 self.legs[leg] = first_seen(position, snapshot.started_at)
         for leg, before in list(self.legs.items()):
-            after = after_reading(
-                before, by_leg.get(leg), started_at=snapshot.started_at, now=now
-            )
+            after = after_reading(before, by_leg.get(leg), started_at=snapshot.started_at, now=now)
             self.legs[leg] = after
             if before.current is not None and after.current is None:
                 self._recorder.event(
@@ -121,9 +119,7 @@ class RunState:
                     protective=known.protective or protective,
                 )
 
-    def _absorb_absent(
-        self, kind: OrderKind, listed: set[OrderKey], snapshot: Snapshot
-    ) -> None:
+    def _absorb_absent(self, kind: OrderKind, listed: set[OrderKey], snapshot: Snapshot) -> None:
         for key, record in list(self.orders.items()):
             if key[1] is kind and key not in listed and record.present:
                 answered = record.cancelled_at is not None

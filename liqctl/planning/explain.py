@@ -10,6 +10,9 @@ from liqctl.domain.result import OrderReport, OrderState, PositionReport, Positi
 
 _NAMED_MAX: Final = 5
 _PREFIX_LENGTH: Final = 8
+_KEY_REFUSED: Final = frozenset({-2014, -2015})
+_SIGNATURE: Final = -1022
+_UNAUTHORISED: Final = 401
 
 _NOT_CLOSED: Final = {PositionState.PARTIAL, PositionState.FAILED, PositionState.UNKNOWN}
 
@@ -18,13 +21,13 @@ def explain_refusal(answer: VenueAnswer) -> str:
     """Return why the venue let nothing through, with every likely cause."""
     if answer.kind is AnswerKind.PAUSE:
         return f"the venue lets nothing through: {answer.describe()}"
-    if answer.code in {-2014, -2015} or answer.status == 401:
+    if answer.code in _KEY_REFUSED or answer.status == _UNAUTHORISED:
         return (
             f"the venue refused the key: {answer.describe()}; either the key or secret is wrong or "
             "expired, or this machine's IP address is not on the key's list, or the key has no "
             "futures permission"
         )
-    if answer.code == -1022:
+    if answer.code == _SIGNATURE:
         return f"the venue refused the signature: {answer.describe()}; the secret is likely wrong"
     return f"the venue refused this key or machine: {answer.describe()}"
 

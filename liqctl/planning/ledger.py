@@ -128,9 +128,7 @@ def after_refusal(
     return replace(
         record,
         sent=record.sent if unknown else _marked(record.sent, client_order_id),
-        unresolved=record.unresolved
-        if unknown
-        else _without(record.unresolved, client_order_id),
+        unresolved=record.unresolved if unknown else _without(record.unresolved, client_order_id),
         error=answer,
         settled_at=at,
         unresolved_at=at if unknown else record.unresolved_at,
@@ -175,9 +173,7 @@ def after_reading(
     return settled
 
 
-def _is_stale(
-    record: LegRecord, position: Position | None, quantity: Decimal, now: float
-) -> bool:
+def _is_stale(record: LegRecord, position: Position | None, quantity: Decimal, now: float) -> bool:
     """Whether the reading still shows quantity that a confirmed fill has closed."""
     if record.expected is None or record.current is None or position is None:
         return False
@@ -216,9 +212,7 @@ def _executed_of(record: LegRecord, client_order_id: str) -> Decimal:
 
 def _with_answer(sent: tuple[SentOrder, ...], answer: OrderAnswer) -> tuple[SentOrder, ...]:
     return tuple(
-        replace(
-            order, order_id=answer.order_id, executed=answer.executed, status=answer.status
-        )
+        replace(order, order_id=answer.order_id, executed=answer.executed, status=answer.status)
         if order.client_order_id == answer.client_order_id
         else order
         for order in sent

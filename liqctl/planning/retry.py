@@ -71,7 +71,17 @@ ADAPTATIONS: Final[dict[int, tuple[Adaptation, ...]]] = {
 _PATIENT: Final = frozenset({-1016, -1109, -1122, -2023, -4140, -4531})
 """Conditions of the symbol or the venue that pass by themselves: tried until the deadline."""
 
+_TIMESTAMP: Final = -1021
 _BACKOFF_FACTOR_MAX: Final = 8
+
+_BY_KIND: Final = {
+    AnswerKind.UNKNOWN: Reaction.LOOK_UP,
+    AnswerKind.PAUSE: Reaction.PAUSE,
+    AnswerKind.RUN_FATAL: Reaction.STOP_RUN,
+    AnswerKind.LEG_FATAL: Reaction.GIVE_UP,
+    AnswerKind.DONE: Reaction.PLAN_AGAIN,
+}
+"""Kinds that leave nothing to weigh."""
 
 
 def backoff_s(base_s: float, repeat_no: int, jitter: float) -> float:
@@ -105,31 +115,22 @@ def decide(
         base_s: base of the backoff.
         jitter: a random number from -1 to 1.
     """
-    wait_s = backoff_s(base_s, repeats + 1, jitter)
-    match answer.kind:
-        case AnswerKind.UNKNOWN:
-            return Decision(reaction=Reaction.LOOK_UP)
-        case AnswerKind.PAUSE:
-            return Decision(reaction=Reaction.PAUSE)
-        case AnswerKind.RUN_FATAL:
-            return Decision(reaction=Reaction.STOP_RUN)
-        case AnswerKind.LEG_FATAL:
-            return Decision(reaction=Reaction.GIVE_UP)
-        case AnswerKind.DONE:
-            return Decision(reaction=Reaction.PLAN_AGAIN)
-        case AnswerKind.REJECTED | AnswerKind.TRANSIENT:
-            pass
+    simple = _BY_KIND.get(answer.kind)
+    if simple is not None:
+        return Decision(reaction=simple)
     for adaptation in ADAPTATIONS.get(answer.code or 0, ()):
         if adaptation not in adapted:
             return Decision(reaction=Reaction.PLAN_AGAIN, adaptation=adaptation)
-    if answer.code == -1021:
-        return Decision(reaction=Reaction.SYNC_CLOCK, counts=True)
-    if answer.kind is AnswerKind.TRANSIENT and _is_patient(answer):
+    wait_s = backoff_s(base_s, repeats + 1, jitter)
+    is_transient = answer.kind is AnswerKind.TRANSIENT
+    if is_transient and _is_patient(answer):
         wait_s = max(answer.retry_after_s or 0.0, wait_s)
         return Decision(reaction=Reaction.SEND_AGAIN, backoff_s=wait_s)
     if repeats >= repeats_max:
         return Decision(reaction=Reaction.GIVE_UP)
-    again = Reaction.SEND_AGAIN if answer.kind is AnswerKind.TRANSIENT else Reaction.PLAN_AGAIN
+    if answer.code == _TIMESTAMP:
+        return Decision(reaction=Reaction.SYNC_CLOCK, counts=True)
+    again = Reaction.SEND_AGAIN if is_transient else Reaction.PLAN_AGAIN
     return Decision(reaction=again, backoff_s=wait_s, counts=True)
 
 

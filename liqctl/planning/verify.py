@@ -1,8 +1,8 @@
 """Whether the account is flat, as far as one reading can tell.
 
-    flat      positions and both books were read in full and nothing in scope is left
-    residual  something in scope is left; it is listed
-    unknown   a source could not be read: what is listed is open, what is not listed may be
+flat      positions and both books were read in full and nothing in scope is left
+residual  something in scope is left; it is listed
+unknown   a source could not be read: what is listed is open, what is not listed may be
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """Thousands of runs in which something goes wrong, and the seeds that once found a bug."""
 
 import pytest
+
 from tests.simulation import run_seed
 
 SHARDS = 8

@@ -18,7 +18,7 @@ from liqctl.planning.ledger import (
 from tests.planning.builders import leg, position
 
 ORDER = CloseOrder(
-    leg=leg(), side=Side.SELL, quantity=Decimal("1"), client_order_id="liq-1", reduce_only=True
+    leg=leg(), side=Side.SELL, quantity=Decimal(1), client_order_id="liq-1", reduce_only=True
 )
 
 
@@ -28,7 +28,7 @@ def answer(executed: str, status: OrderStatus = OrderStatus.FILLED) -> OrderAnsw
         client_order_id="liq-1",
         order_id="77",
         status=status,
-        quantity=Decimal("1"),
+        quantity=Decimal(1),
         executed=Decimal(executed),
         update_time_ms=5000,
     )
@@ -61,9 +61,7 @@ def test_a_flat_reading_after_the_fill_closes_the_leg() -> None:
 
 def test_a_reading_that_still_shows_a_filled_position_is_not_believed_at_first() -> None:
     """Position reads lag fills by up to 2 s; a second order would be one too many."""
-    record = after_reading(
-        filled(), position("1", update_time_ms=1000), started_at=10.2, now=10.3
-    )
+    record = after_reading(filled(), position("1", update_time_ms=1000), started_at=10.2, now=10.3)
 
     assert record.doubtful
     assert record.expected == 0
@@ -72,9 +70,7 @@ def test_a_reading_that_still_shows_a_filled_position_is_not_believed_at_first()
 def test_after_the_grace_the_reading_is_believed() -> None:
     """What is still there then is really there."""
     now = 10.1 + LAG_GRACE_S
-    record = after_reading(
-        filled(), position("1", update_time_ms=1000), started_at=now, now=now
-    )
+    record = after_reading(filled(), position("1", update_time_ms=1000), started_at=now, now=now)
 
     assert not record.doubtful
     assert record.current == position("1", update_time_ms=1000)
@@ -82,9 +78,7 @@ def test_after_the_grace_the_reading_is_believed() -> None:
 
 def test_a_row_stamped_after_the_fill_is_new_exposure_at_once() -> None:
     """A bot that re-opens is chased without waiting for the grace to end."""
-    record = after_reading(
-        filled(), position("1", update_time_ms=5001), started_at=10.2, now=10.3
-    )
+    record = after_reading(filled(), position("1", update_time_ms=5001), started_at=10.2, now=10.3)
 
     assert not record.doubtful
     assert record.reopened == 1
@@ -107,9 +101,7 @@ def test_the_rest_of_a_partial_fill_is_believed_at_once() -> None:
 
 def test_an_unanswered_order_holds_the_leg_until_a_reading_settles_it() -> None:
     """Nothing is sent twice for quantity that may be closed already."""
-    lost = replace(
-        after_refusal(sent(), "liq-1", no_answer("lost"), 10.1), in_flight=False
-    )
+    lost = replace(after_refusal(sent(), "liq-1", no_answer("lost"), 10.1), in_flight=False)
 
     unchanged = after_reading(lost, position("1"), started_at=10.2, now=10.3)
     assert unchanged.unresolved == ("liq-1",)

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from liqctl.domain.account import (
     Leg,
     MarketRules,
@@ -28,8 +29,8 @@ RULES = MarketRules(
     symbol="BTCUSDT",
     tick_size=Decimal("0.1"),
     step_size=Decimal("0.001"),
-    market_quantity_max=Decimal("120"),
-    limit_quantity_max=Decimal("1000"),
+    market_quantity_max=Decimal(120),
+    limit_quantity_max=Decimal(1000),
     price_multiplier_up=Decimal("1.05"),
     price_multiplier_down=Decimal("0.95"),
 )

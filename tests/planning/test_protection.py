@@ -1,6 +1,7 @@
 """Which conditional orders outlive their position."""
 
 import pytest
+
 from liqctl.domain.account import OpenOrder, PositionSide, Side
 from liqctl.planning.protection import is_protective, may_protect
 from tests.planning.builders import limit, position, stop

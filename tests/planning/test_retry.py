@@ -1,6 +1,7 @@
 """What follows a refusal."""
 
 import pytest
+
 from liqctl.domain.answers import AnswerKind, VenueAnswer, classify, not_sent
 from liqctl.planning.retry import (
     ADAPTATIONS,
@@ -15,23 +16,19 @@ from liqctl.planning.retry import (
 
 def refusal(code: int, status: int = 400) -> VenueAnswer:
     """Return the venue's answer with a code, classified as in life."""
-    return VenueAnswer(
-        kind=classify(status, code, ""), message="refused", status=status, code=code
-    )
+    return VenueAnswer(kind=classify(status, code, ""), message="refused", status=status, code=code)
 
 
 def react(answer: VenueAnswer, *, repeats: int = 0, adapted: frozenset[Adaptation]) -> Decision:
     """Return the decision with three repeats allowed and no jitter."""
-    return decide(
-        answer, repeats=repeats, repeats_max=3, adapted=adapted, base_s=0.5, jitter=0.0
-    )
+    return decide(answer, repeats=repeats, repeats_max=3, adapted=adapted, base_s=0.5, jitter=0.0)
 
 
 @pytest.mark.parametrize(
     ("repeat_no", "expected"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (9, 4.0)]
 )
 def test_backoff_doubles_up_to_eightfold(repeat_no: int, expected: float) -> None:
-    """0.5 s x 1, 2, 4, 8, 8 …"""
+    """0.5 s x 1, 2, 4, 8, and 8 again."""
     assert backoff_s(0.5, repeat_no, 0.0) == expected
 
 
@@ -101,9 +98,7 @@ def test_an_order_limit_waits_as_long_as_the_venue_says() -> None:
         (-1021, 400, Reaction.SYNC_CLOCK),
     ],
 )
-def test_each_kind_of_answer_has_its_reaction(
-    code: int, status: int, reaction: Reaction
-) -> None:
+def test_each_kind_of_answer_has_its_reaction(code: int, status: int, reaction: Reaction) -> None:
     """Unknown is looked up, never repeated blindly; one symbol's refusal stops that symbol."""
     assert react(refusal(code, status), adapted=frozenset()).reaction is reaction
 

@@ -1,0 +1,76 @@
+"""`liqctl.log`: the same events for people, one short line each, rotated.
+
+Unlike the trail it proves nothing and may be lost: whatever goes wrong with it is ignored.
+"""
+
+import json
+import logging
+import logging.handlers
+import os
+import time
+from collections.abc import Mapping
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Any, Final
+
+LOG_NAME: Final = "liqctl.log"
+_BYTES_MAX: Final = 5_000_000
+_FILES_MAX: Final = 3
+_DETAILS_MAX: Final = 400
+_FLAGS: Final = (
+    os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+)
+
+
+def describe_event(event_type: str, details: Mapping[str, Any]) -> str:
+    """Return an event on one line of ASCII: its name, then what it tells, cut to a bound.
+
+    >>> describe_event("ORDER_SENT", {"symbol": "BTCUSDT", "price": None, "quantity": "0.5"})
+    'ORDER_SENT symbol=BTCUSDT quantity=0.5'
+    """
+    told = " ".join(
+        f"{name}={value if _is_plain(value) else json.dumps(value, default=_name_of)}"
+        for name, value in details.items()
+        if value is not None
+    )
+    return f"{event_type} {told[:_DETAILS_MAX]}".rstrip()
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int) and str(value).isascii() and str(value).isprintable()
+
+
+def _name_of(value: object) -> str:
+    return f"<{type(value).__name__}>"
+
+
+class LogFile:
+    """Appends lines to `<log_dir>/liqctl.log`; never raises."""
+
+    def __init__(self, log_dir: Path) -> None:
+        """Nothing is opened before the first line."""
+        self._handler = _Handler(log_dir / LOG_NAME)
+        formatter = logging.Formatter("%(asctime)sZ %(message)s")
+        formatter.converter = time.gmtime
+        self._handler.setFormatter(formatter)
+
+    def write(self, correlation_id: str, line: str) -> None:
+        """Append one line."""
+        record = logging.LogRecord(
+            "liqctl", logging.INFO, "", 0, f"{correlation_id} {line}", None, None
+        )
+        self._handler.handle(record)
+
+
+class _Handler(logging.handlers.RotatingFileHandler):
+    """A rotating file of ours alone; a link or pipe planted in its place is not followed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, maxBytes=_BYTES_MAX, backupCount=_FILES_MAX, delay=True)
+
+    def _open(self) -> TextIOWrapper:
+        fd = os.open(self.baseFilename, _FLAGS, 0o600)
+        return os.fdopen(fd, "a", encoding="ascii", errors="backslashreplace")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Lose the line."""
