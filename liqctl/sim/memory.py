@@ -79,7 +79,7 @@ class MemoryTransport:
             raise VenueError(unreadable(200, "no serverTime"))
         ahead_ms = (before_ms + _local_ms()) / 2 - row["serverTime"]
         self._offset_ms = round(-ahead_ms)
-        return ahead_ms / 1000
+        return float(ahead_ms) / 1000
 
     async def close(self) -> None:
         """Nothing to close."""

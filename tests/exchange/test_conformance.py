@@ -4,9 +4,10 @@ What the engine's tests prove in virtual time holds on the wire only if the two 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from liqctl.sim.scenario import parse_scenario
 from liqctl.sim.server import EmbeddedServer
 from liqctl.sim.venue import Venue
 
-Check = Callable[[BinanceExchange, Venue], Awaitable[None]]
+Check = Callable[[BinanceExchange, Venue], Coroutine[Any, Any, None]]
 Door = Callable[[str, Check], None]
 
 TIMEOUT_S = 10.0
@@ -336,7 +337,8 @@ def test_market_rules_and_mark_prices_are_exact(through: Door) -> None:
         rules = (await exchange.fetch_market_rules(timeout_s=TIMEOUT_S))["BTCUSDT"]
         assert rules.step_size == Decimal("0.001")
         assert rules.tick_size == Decimal("0.10")
-        assert (rules.market_quantity_max, rules.limit_quantity_max) == (120, 1000)
+        assert rules.market_quantity_max == 120
+        assert rules.limit_quantity_max == 1000
         assert (rules.price_multiplier_down, rules.price_multiplier_up) == (
             Decimal("0.95"),
             Decimal("1.05"),
