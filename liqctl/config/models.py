@@ -6,15 +6,44 @@ that both accept and refuse the same values.
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, StrictBool, StrictInt, StrictStr, create_model
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (  # noqa: TID253 - only validate and tests import this module
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    create_model,
+)
+from pydantic_settings import (  # noqa: TID253
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from liqctl.config.rules import RULES, Kind, Rule
 from liqctl.planning.policy import problems
 
-_FORBID: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
+_STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def accepts(document: Mapping[str, Any]) -> bool:
+    """Return whether a file's nested mapping is valid; hosts are checked elsewhere."""
+    sections = {rule.key.rpartition(".")[0] for rule in RULES} - {""}
+    given = {key: {} if key in sections and v is None else v for key, v in document.items()}
+    try:
+        values = settings_model()(**given).model_dump()
+    except ValidationError:
+        return False
+    return not problems(values["liquidation"])
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a settings file, for editors."""
+    return settings_model().model_json_schema()
 
 
 @cache
@@ -22,14 +51,17 @@ def settings_model() -> type[BaseSettings]:
     """Return the model of a whole settings file; names stand in the table, nowhere else."""
     fields: dict[str, Any] = {}
     for section in dict.fromkeys(rule.key.rpartition(".")[0] for rule in RULES):
-        rules = [rule for rule in RULES if rule.key.rpartition(".")[0] == section]
-        members: dict[str, Any] = {rule.name: _field(rule) for rule in rules}
+        members: dict[str, Any] = {
+            rule.name: (_type(rule), Field(default=rule.default, description=rule.help))
+            for rule in RULES
+            if rule.key.rpartition(".")[0] == section
+        }
         if section:
-            model = create_model(f"{section.title()}Model", __config__=_FORBID, **members)
+            model = create_model(f"{section.title()}Model", __config__=_STRICT, **members)
             fields[section] = (model, Field(default_factory=model))
         else:
             fields |= members
-    return cast("type[BaseSettings]", create_model("SettingsModel", __base__=_Base, **fields))
+    return create_model("SettingsModel", __base__=_Base, **fields)
 
 
 class _Base(BaseSettings):
@@ -38,43 +70,25 @@ class _Base(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, strict=True)
 
     @classmethod
-    def settings_customise_sources(cls, *sources: Any, **named: Any) -> tuple[Any, ...]:  # noqa: ANN401 - pydantic's own signature is wider than any type
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the arguments as the only source."""
-        return (named.get("init_settings", sources[1] if len(sources) > 1 else None),)
-
-
-def accepts(document: Mapping[str, Any]) -> bool:
-    """Return whether a file's nested mapping is valid; hosts are checked elsewhere."""
-    from pydantic import ValidationError
-
-    try:
-        model = settings_model()(**document)
-    except ValidationError:
-        return False
-    liquidation: Any = getattr(model, "liquidation")  # noqa: B009 - the model is made at run time
-    return not problems(liquidation.model_dump())
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a settings file, for editors."""
-    return settings_model().model_json_schema()
-
-
-def _field(rule: Rule) -> tuple[Any, Any]:
-    return _type(rule), Field(default=rule.default, description=rule.help)
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
 
 
 def _type(rule: Rule) -> Any:  # noqa: ANN401 - a type made at run time has no type
-    text: Any = (
-        Literal[rule.allowed]
-        if rule.allowed
-        else Annotated[StrictStr, Field(pattern=r"^[^\0]*[^\s\0][^\0]*$")]
-    )
     match rule.kind:
         case Kind.TEXT:
-            return text
+            return Literal[rule.allowed] if rule.allowed else _TEXT
         case Kind.OPTIONAL_TEXT:
-            return text | None
+            return (Literal[rule.allowed] if rule.allowed else _TEXT) | None
         case Kind.FLAG:
             return StrictBool
         case Kind.WHOLE:
@@ -82,7 +96,22 @@ def _type(rule: Rule) -> Any:  # noqa: ANN401 - a type made at run time has no t
         case Kind.NUMBER:
             return Annotated[float, Field(ge=rule.low, le=rule.high, allow_inf_nan=False)]
         case Kind.SYMBOLS:
-            symbol = Annotated[StrictStr, Field(pattern=r"\S")]
-            return list[symbol] | tuple[symbol, ...]
+            return list[_SYMBOL] | tuple[_SYMBOL, ...]
         case Kind.LIST:
             return list[dict[str, Any]] | tuple[dict[str, Any], ...]
+
+
+def _check_text(text: str) -> str:
+    if not text.strip() or "\0" in text:
+        raise ValueError("must hold something that can be seen")
+    return text
+
+
+def _check_symbol(symbol: str) -> str:
+    if not symbol.strip():
+        raise ValueError("must name a symbol")
+    return symbol
+
+
+_TEXT: Final[Any] = Annotated[StrictStr, AfterValidator(_check_text)]
+_SYMBOL: Final[Any] = Annotated[StrictStr, AfterValidator(_check_symbol)]

@@ -1,0 +1,150 @@
+"""What validate says: levels by environment, as the contract lists them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liqctl.config.facts import is_open_to_others, read_facts
+from liqctl.config.findings import (
+    Facts,
+    Level,
+    changes,
+    issues_of_facts,
+    issues_of_settings,
+)
+from liqctl.config.rules import RULES
+from liqctl.config.settings import ExchangeSettings, Settings
+from liqctl.config.table import markdown_table
+from liqctl.domain.venue import Environment
+from liqctl.planning.policy import LiquidationConfig
+
+DISARMED = {"emergency_liquidation": False, "close_positions": False, "cancel_orders": False}
+
+
+def levels(environment: Environment, **policy: Any) -> list[tuple[str, str]]:
+    """Return level and field of every issue."""
+    settings = Settings(environment=environment, liquidation=LiquidationConfig(**policy))
+    found = issues_of_settings(settings)
+    return [(issue.level.value, issue.field.rpartition(".")[2]) for issue in found]
+
+
+@pytest.mark.parametrize("environment", Environment)
+def test_the_defaults_are_beyond_reproach(environment: Environment) -> None:
+    """A warning that is always there is read by nobody."""
+    assert levels(environment) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (DISARMED, [("CRITICAL", "emergency_liquidation")]),
+        ({"timeout_seconds": 2.9}, "ERROR timeout_seconds"),
+        ({"timeout_seconds": 3.0, "max_retries": 2}, "INFO timeout_seconds"),
+        ({"timeout_seconds": 10.0}, [("INFO", "timeout_seconds")]),
+        ({"max_retries": 0}, [("WARNING", "max_retries")]),
+        ({"max_retries": 6, "retry_delay_seconds": 0.1, "timeout_seconds": 30.0}, "WARNING max_re"),
+        ({"max_retries": 1}, [("INFO", "max_retries")]),
+        ({"retry_delay_seconds": 2.1}, "WARNING retry_delay_seconds"),
+        ({"max_retries": 4}, "WARNING retry_delay_seconds"),
+        ({"close_positions": False}, [("WARNING", "close_positions")]),
+        ({"cancel_orders": False}, [("INFO", "cancel_orders")]),
+        ({"symbols": ("BTCUSDT",)}, [("INFO", "symbols")]),
+    ],
+)
+def test_production_is_judged_strictly(
+    policy: dict[str, Any], expected: list[tuple[str, str]] | str
+) -> None:
+    """The list of the contract."""
+    found = levels(Environment.PRODUCTION, **policy)
+
+    if isinstance(expected, str):
+        assert any(" ".join(each).startswith(expected) for each in found)
+    else:
+        assert found == expected
+
+
+def test_testnet_is_judged_mildly() -> None:
+    """A drill on testnet may use any value in range."""
+    assert levels(Environment.TESTNET, **DISARMED) == [("WARNING", "emergency_liquidation")]
+    assert levels(Environment.TESTNET, timeout_seconds=1.0, max_retries=0) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "level"),
+    [
+        (Environment.PRODUCTION, Level.WARNING),
+        (Environment.TESTNET, Level.INFO),
+        (Environment.SIMULATOR, Level.INFO),
+    ],
+)
+def test_the_machine_is_judged_by_the_environment(environment: Environment, level: Level) -> None:
+    """Outside production the shipped files must pass --strict."""
+    facts = Facts(
+        missing_keys=("API_KEY",),
+        open_paths=(("audit.log_dir", "logs"),),
+        readable_secrets=("LIQCTL_API_SECRET_FILE",),
+        has_bytecode=False,
+    )
+    exchange = ExchangeSettings(base_url="http://127.0.0.1:1")
+    settings = Settings(environment=environment, exchange=exchange)
+
+    found = [*issues_of_facts(environment, facts), *issues_of_settings(settings)]
+
+    assert {issue.level for issue in found} == {level}
+    assert [issue.type.value for issue in found] == [
+        "DEPLOYMENT",
+        "SECURITY",
+        "SECURITY",
+        "PERFORMANCE",
+        "SECURITY",
+    ]
+
+
+def test_changes_name_old_new_and_impact() -> None:
+    """A reviewer wants to know what a change does, not only that it is one."""
+    old = Settings(environment=Environment.TESTNET)
+    new = replace(old, liquidation=LiquidationConfig(timeout_seconds=9.0))
+
+    (change,) = changes(old, new)
+
+    assert (change.key, change.old, change.new) == ("liquidation.timeout_seconds", 5.0, 9.0)
+    assert change.impact == "when a run ends, finished or not"
+    assert changes(old, old) == []
+
+
+def test_paths_that_others_may_write_are_noticed(tmp_path: Path) -> None:
+    """Who can write the trail's folder can rewrite the trail."""
+    folder = tmp_path / "logs"
+    assert not is_open_to_others(folder)
+
+    folder.mkdir()
+    folder.chmod(0o770)
+    assert is_open_to_others(folder)
+    assert is_open_to_others(folder / "deeper" / "still")
+
+    folder.chmod(0o755)
+    assert not is_open_to_others(folder)
+
+
+def test_facts_tell_missing_broken_and_readable_keys(tmp_path: Path) -> None:
+    """All that can be known is reported in one run."""
+    secret = tmp_path / "secret"
+    secret.write_text("")
+    secret.chmod(0o644)
+    environ = {"LIQCTL_API_KEY": "k", "LIQCTL_API_SECRET_FILE": str(secret)}
+
+    facts = read_facts(Environment.TESTNET, environ, paths={}, needs_keys=True, has_bytecode=True)
+    nothing = read_facts(Environment.TESTNET, {}, paths={}, needs_keys=True, has_bytecode=True)
+
+    assert "is empty" in facts.broken_keys[0]
+    assert facts.readable_secrets == ("LIQCTL_API_SECRET_FILE",)
+    assert nothing.missing_keys == ("API_KEY", "API_SECRET")
+
+
+def test_the_table_names_every_setting() -> None:
+    """The README's table is made from it."""
+    table = markdown_table()
+
+    assert all(f"| `{rule.key}` |" in table for rule in RULES)
