@@ -4,35 +4,19 @@ Pure: time comes in as milliseconds, nothing is random. A refusal is a `Refused`
 HTTP status, code and words.
 """
 
-import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from decimal import ROUND_FLOOR, Decimal
-from typing import Any, Final
+from decimal import Decimal
+from typing import Final
 
-from liqctl.domain.amounts import parse_decimal
+from liqctl.sim.checks import check_filters, check_leg, read_algo_order, read_order
 from liqctl.sim.market import Market
-from liqctl.sim.orders import AlgoOrder, Holding, Journal, Order, Trade
+from liqctl.sim.orders import AlgoOrder, Holding, Journal, LegKey, Order, Trade, is_closing
+from liqctl.sim.refusal import Refused, malformed, neither
 
-LegKey = tuple[str, str]
-
-CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
-CONDITIONAL_TYPES: Final = frozenset(
-    {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
-)
 _ALGO_EXPIRY_MS: Final = 300
-_OPEN_ORDERS_MAX: Final = 200
 _ZERO: Final = Decimal(0)
-
-
-class Refused(Exception):  # noqa: N818 - the venue's word, not our error
-    """The venue refuses a request."""
-
-    def __init__(self, code: int, message: str, status: int = 400) -> None:
-        """Refuse with Binance's code and text."""
-        super().__init__(message)
-        self.code, self.message, self.status = code, message, status
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,7 +52,7 @@ class Account:
     def market(self, symbol: object) -> Market:
         """Return the market of a symbol."""
         if not symbol:
-            raise Refused(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
+            raise malformed("symbol")
         market = self.markets.get(str(symbol))
         if market is None:
             raise Refused(-1121, "Invalid symbol.")
@@ -132,9 +116,9 @@ class Account:
 
     def place(self, params: Mapping[str, str], *, owner: str = "key", test: bool = False) -> Order:
         """Check and execute a new order; with `test` only check it."""
-        order = self._read_order(params, owner)
-        self._check_filters(order)
-        self._check_leg(order)
+        order = read_order(self, params, owner)
+        check_filters(self, order)
+        check_leg(self, order)
         if test:
             return order
         self._note_orders()
@@ -152,7 +136,7 @@ class Account:
         symbol = self.market(params.get("symbol")).symbol
         order_id, client_id = params.get("orderId"), params.get("origClientOrderId")
         if not order_id and not client_id:
-            raise Refused(-1102, "Param 'origClientOrderId' or 'orderId' must be sent, but both were empty/null!")
+            raise neither("origClientOrderId", "orderId")
         for order in reversed(self.orders.values()):
             if order.symbol != symbol:
                 continue
@@ -161,143 +145,6 @@ class Account:
             if not order_id and order.client_order_id == client_id:
                 return order
         return None
-
-    def _read_order(self, params: Mapping[str, str], owner: str) -> Order:
-        market = self.market(params.get("symbol"))
-        kind, side = params.get("type", ""), params.get("side", "")
-        if side not in {"BUY", "SELL"}:
-            raise Refused(-1117, "Invalid side.")
-        if kind in CONDITIONAL_TYPES:
-            raise Refused(-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.")
-        if kind not in {"MARKET", "LIMIT"}:
-            raise Refused(-1116, "Invalid orderType.")
-        if kind == "MARKET" and params.get("timeInForce"):
-            raise Refused(-1106, "Parameter 'timeInForce' sent when not required.")
-        client_id = params.get("newClientOrderId") or f"auto{self.next_id()}"
-        if not CLIENT_ID.fullmatch(client_id):
-            raise Refused(-4015, "Client order id is not valid.")
-        if any(order.client_order_id == client_id for order in self.open_orders()):
-            raise Refused(-4116, "ClientOrderId is duplicated.")
-        if len([o for o in self.open_orders() if o.symbol == market.symbol]) >= _OPEN_ORDERS_MAX:
-            raise Refused(-2025, "Reach max open order limit.")
-        return Order(
-            order_id=self.next_id(),
-            client_order_id=client_id,
-            symbol=market.symbol,
-            side=side,
-            position_side=self._position_side(params),
-            type=kind,
-            quantity=_amount(params, "quantity"),
-            price=_amount(params, "price") if kind == "LIMIT" else _ZERO,
-            time_in_force=self._time_in_force(params, kind),
-            reduce_only=params.get("reduceOnly", "false").lower() == "true",
-            time_ms=self.now_ms,
-            update_ms=self.now_ms,
-            owner=owner,
-        )
-
-    def _position_side(self, params: Mapping[str, str]) -> str:
-        position_side = params.get("positionSide") or "BOTH"
-        if position_side not in {"BOTH", "LONG", "SHORT"}:
-            raise Refused(-4060, "Invalid position side.")
-        if self.hedge == (position_side == "BOTH"):
-            raise Refused(-4061, "Order's position side does not match user's setting.")
-        if self.hedge and params.get("reduceOnly"):
-            raise Refused(-1106, "Parameter 'reduceonly' sent when not required.")
-        return position_side
-
-    @staticmethod
-    def _time_in_force(params: Mapping[str, str], kind: str) -> str:
-        if kind == "MARKET":
-            return "GTC"
-        time_in_force = params.get("timeInForce", "")
-        if not time_in_force:
-            raise Refused(-1102, "Mandatory parameter 'timeInForce' was not sent, was empty/null, or malformed.")
-        if time_in_force not in {"GTC", "IOC", "FOK", "GTX", "GTD"}:
-            raise Refused(-1115, "Invalid timeInForce.")
-        return time_in_force
-
-    def _check_filters(self, order: Order) -> None:
-        market = self.market(order.symbol)
-        self._check_status(order, market)
-        if order.quantity <= 0:
-            raise Refused(-4003, "Quantity less than or equal to zero.")
-        if order.quantity < market.quantity_min:
-            raise Refused(-4004, "Quantity less than min quantity.")
-        most = market.market_quantity_max if order.type == "MARKET" else market.quantity_max
-        if order.quantity > most:
-            raise Refused(-4005, "Quantity greater than max quantity.")
-        if _rest(order.quantity, market.step_size):
-            raise Refused(-1111, "Precision is over the maximum defined for this asset.")
-        if order.type == "LIMIT":
-            self._check_price(order, market)
-        price = market.mark_price if order.type == "MARKET" else order.price
-        if not self.reduces(order) and price * order.quantity < market.notional_min:
-            raise Refused(
-                -4164,
-                f"Order's notional must be no smaller than {market.notional_min} "
-                "(unless you choose reduce only).",
-            )
-
-    def _check_status(self, order: Order, market: Market) -> None:
-        match market.status:
-            case "TRADING":
-                return
-            case "CLOSE" | "DELIVERED":
-                raise Refused(-4141, "Symbol is closed.")
-            case "PRE_SETTLE" if self.reduces(order):
-                return
-            case "PRE_SETTLE" | "SETTLING":
-                raise Refused(-4140, "Invalid symbol status for opening position.")
-            case _:
-                raise Refused(-1122, "Invalid symbol status.")
-
-    def _check_price(self, order: Order, market: Market) -> None:
-        if order.price <= 0:
-            raise Refused(-4001, "Price less than 0.")
-        if _rest(order.price, market.tick_size):
-            raise Refused(-4014, "Price not increased by tick size.")
-        if not market.is_in_band(order.price, order.side):
-            if order.side == "BUY":
-                raise Refused(-4016, "Limit price can't be higher than the cap.")
-            raise Refused(-4024, "Limit price can't be lower than the floor.")
-
-    def reduces(self, order: Order) -> bool:
-        """Return whether the order is flagged, or in hedge mode sided, so that it can only reduce."""
-        if order.position_side == "BOTH":
-            return order.reduce_only
-        return (order.position_side, order.side) in {("LONG", "SELL"), ("SHORT", "BUY")}
-
-    def _check_leg(self, order: Order) -> None:
-        """Refuse what reduces nothing, or opens without margin."""
-        held = self.holding((order.symbol, order.position_side))
-        if not self.reduces(order):
-            cost = order.quantity * self.market(order.symbol).mark_price / self.leverage
-            if cost > self.balance and not (held and _is_closing(order, held.amount)):
-                raise Refused(-2019, "Margin is insufficient.")
-            return
-        if held is None or not _is_closing(order, held.amount):
-            raise Refused(-2022, "ReduceOnly Order is rejected.")
-        if order.position_side != "BOTH" and order.quantity > abs(held.amount):
-            raise Refused(-2022, "ReduceOnly Order is rejected.")
-        claimed = sum(
-            (
-                other.remaining
-                for other in self.open_orders()
-                if other.symbol == order.symbol
-                and other.position_side == order.position_side
-                and other.side == order.side
-                and self.reduces(other)
-            ),
-            _ZERO,
-        )
-        if claimed and claimed + order.quantity > abs(held.amount):
-            if self.conflict_code == -2022:  # noqa: PLR2004 - Binance's code
-                raise Refused(-2022, "ReduceOnly Order is rejected.")
-            raise Refused(
-                -4118,
-                "ReduceOnly Order Failed. Please check your existing position and open orders",
-            )
 
     def _match(self, order: Order) -> None:
         market = self.market(order.symbol)
@@ -313,7 +160,11 @@ class Account:
         )
         if crosses and order.time_in_force == "GTX":
             del self.orders[order.order_id]
-            raise Refused(-5022, "Due to the order could not be executed as maker, the Post Only order will be rejected.")
+            raise Refused(
+                -5022,
+                "Due to the order could not be executed as maker, the Post Only order will be "
+                "rejected.",
+            )
         quantity = order.quantity
         if order.reduce_only:
             held = self.holding((order.symbol, order.position_side))
@@ -322,7 +173,11 @@ class Account:
             available = quantity if market.depth is None else min(quantity, market.depth)
             if order.time_in_force == "FOK" and available < quantity:
                 del self.orders[order.order_id]
-                raise Refused(-5021, "Due to the order could not be filled immediately, the FOK order has been rejected.")
+                raise Refused(
+                    -5021,
+                    "Due to the order could not be filled immediately, the FOK order has been "
+                    "rejected.",
+                )
             if market.depth is not None:
                 market.depth -= available
             if available:
@@ -383,7 +238,7 @@ class Account:
         """Expire resting reduce-only orders now and conditional ones a moment later."""
         self._been_flat.add(key)
         for order in self.open_orders():
-            if (order.symbol, order.position_side) == key and self.reduces(order):
+            if (order.symbol, order.position_side) == key and order.reduces:
                 order.status, order.update_ms = "EXPIRED", self.now_ms
         self._algo_expiries.append((self.now_ms + _ALGO_EXPIRY_MS, key))
 
@@ -391,38 +246,7 @@ class Account:
 
     def place_algo(self, params: Mapping[str, str], *, owner: str = "key") -> AlgoOrder:
         """Check and rest a conditional order; its margin is looked at when it triggers."""
-        market = self.market(params.get("symbol"))
-        kind, side = params.get("type", ""), params.get("side", "")
-        if params.get("algoType") != "CONDITIONAL":
-            raise Refused(-1102, "Mandatory parameter 'algoType' was not sent, was empty/null, or malformed.")
-        if side not in {"BUY", "SELL"}:
-            raise Refused(-1117, "Invalid side.")
-        if kind not in CONDITIONAL_TYPES:
-            raise Refused(-1116, "Invalid orderType.")
-        close_position = params.get("closePosition", "false").lower() == "true"
-        if close_position and params.get("quantity"):
-            raise Refused(-4137, "Quantity must be zero with closePosition equals true.")
-        if close_position and params.get("reduceOnly"):
-            raise Refused(-4138, "Reduce only must be true with closePosition equals true.")
-        if len(self.open_algo_orders()) >= _OPEN_ORDERS_MAX:
-            raise Refused(-4045, "Reach max stop order limit.")
-        algo = AlgoOrder(
-            algo_id=self.next_id(),
-            client_algo_id=params.get("clientAlgoId") or f"algo{self._next_id}",
-            symbol=market.symbol,
-            side=side,
-            position_side=self._position_side(params),
-            type=kind,
-            trigger_price=_amount(params, "triggerPrice"),
-            quantity=None if close_position else _amount(params, "quantity"),
-            price=parse_decimal(params.get("price", "0")) or _ZERO,
-            time_in_force=params.get("timeInForce", "GTC"),
-            reduce_only=params.get("reduceOnly", "false").lower() == "true",
-            close_position=close_position,
-            time_ms=self.now_ms,
-            update_ms=self.now_ms,
-            owner=owner,
-        )
+        algo = read_algo_order(self, params, owner)
         self.algo_orders[algo.algo_id] = algo
         return algo
 
@@ -436,7 +260,7 @@ class Account:
         """Return whether the order is a protective stop of a leg that was never flat."""
         key = (algo.symbol, algo.position_side)
         held = self.holding(key)
-        if held is None or key in self._been_flat or not _is_closing(algo, held.amount):
+        if held is None or key in self._been_flat or not is_closing(algo, held.amount):
             return False
         flagged = algo.reduce_only or algo.close_position or algo.position_side != "BOTH"
         least = self._least.get(key, abs(held.amount))
@@ -486,18 +310,3 @@ class Account:
                     deepcopy(self.open_algo_orders()),
                 )
             )
-
-
-def _amount(params: Mapping[str, str], name: str) -> Decimal:
-    value = parse_decimal(params.get(name, ""))
-    if value is None:
-        raise Refused(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
-    return value
-
-
-def _rest(value: Decimal, step: Decimal) -> Decimal:
-    return value - (value / step).to_integral_value(ROUND_FLOOR) * step
-
-
-def _is_closing(order: Order | AlgoOrder, amount: Decimal) -> bool:
-    return (amount > 0) == (order.side == "SELL")

@@ -10,8 +10,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.domain.amounts import plain
-from liqctl.sim.account import Account, LegKey, Refused
-from liqctl.sim.orders import AlgoOrder, Holding, Order
+from liqctl.sim.account import Account
+from liqctl.sim.orders import AlgoOrder, Holding, LegKey, Order
+from liqctl.sim.refusal import Refused
 
 if TYPE_CHECKING:
     from liqctl.sim.venue import Venue
@@ -509,7 +510,9 @@ def _batch(params: Params) -> list[dict[str, Any]]:
     except ValueError:
         batch = None
     if not isinstance(batch, list) or not all(isinstance(item, dict) for item in batch):
-        raise Refused(-1102, "Mandatory parameter 'batchOrders' was not sent, was empty/null, or malformed.")
+        raise Refused(
+            -1102, "Mandatory parameter 'batchOrders' was not sent, was empty/null, or malformed."
+        )
     return batch
 
 
@@ -546,7 +549,9 @@ def _cancel_batch(venue: "Venue", params: Params) -> Any:
     except ValueError:
         wanted = None
     if not isinstance(wanted, list) or not wanted:
-        raise Refused(-1102, "Mandatory parameter 'orderIdList' was not sent, was empty/null, or malformed.")
+        raise Refused(
+            -1102, "Mandatory parameter 'orderIdList' was not sent, was empty/null, or malformed."
+        )
     if len(wanted) > _CANCEL_BATCH_MAX:
         raise Refused(-4032, "Exceed maximum cancel order size.")
     answers: list[dict[str, Any]] = []
@@ -586,7 +591,9 @@ def _set_leverage(venue: "Venue", params: Params) -> Any:
 def _find_algo(venue: "Venue", params: Params) -> AlgoOrder | None:
     algo_id, client_id = params.get("algoId"), params.get("clientAlgoId")
     if not algo_id and not client_id:
-        raise Refused(-1102, "Param 'algoId' or 'clientAlgoId' must be sent, but both were empty/null!")
+        raise Refused(
+            -1102, "Param 'algoId' or 'clientAlgoId' must be sent, but both were empty/null!"
+        )
     for algo in reversed(venue.account.algo_orders.values()):
         if (algo_id and str(algo.algo_id) == algo_id) or (
             not algo_id and algo.client_algo_id == client_id

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from liqctl.sim.account import Refused
 from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.orders import Order
+from liqctl.sim.refusal import Refused
 from liqctl.sim.venue import Event, Venue
 
 Act = Callable[[Venue, Mapping[str, Any]], None]

@@ -80,9 +80,7 @@ class Fault:
 
     def _matches(self, method: str, path: str, symbol: str) -> bool:
         wanted = (
-            self.method in {"", method}
-            and path.endswith(self.path)
-            and self.symbol in {"", symbol}
+            self.method in {"", method} and path.endswith(self.path) and self.symbol in {"", symbol}
         )
         narrowed = self.whole_account and bool(symbol)
         wrong_way = (self.writes and method == "GET") or (self.reads and method != "GET")

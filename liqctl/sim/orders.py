@@ -11,6 +11,9 @@ from typing import Any
 
 from liqctl.domain.amounts import plain
 
+LegKey = tuple[str, str]
+"""Symbol and position side."""
+
 OPEN_STATES = frozenset({"NEW", "PARTIALLY_FILLED"})
 
 
@@ -44,6 +47,13 @@ class Order:
     def remaining(self) -> Decimal:
         """What is not executed yet."""
         return self.quantity - self.executed
+
+    @property
+    def reduces(self) -> bool:
+        """Whether its flag, or in hedge mode its side, lets the order only reduce."""
+        if self.position_side == "BOTH":
+            return self.reduce_only
+        return (self.position_side, self.side) in {("LONG", "SELL"), ("SHORT", "BUY")}
 
     def acknowledge(self) -> dict[str, Any]:
         """Return the reply to a write (ORDER-W)."""
@@ -213,3 +223,8 @@ class Journal:
     cancelled_algo: list[tuple[AlgoOrder, bool]] = field(default_factory=list)
     requests: list[tuple[int, str, str, str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+
+
+def is_closing(order: Order | AlgoOrder, amount: Decimal) -> bool:
+    """Return whether the order trades against a signed amount."""
+    return (amount > 0) == (order.side == "SELL")

@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.domain.errors import ConfigurationError
-from liqctl.sim.account import Account, Refused
+from liqctl.sim.account import Account
 from liqctl.sim.events import make_event
 from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.market import Market
 from liqctl.sim.orders import AlgoOrder, Holding, Order
+from liqctl.sim.refusal import Refused
 from liqctl.sim.venue import Venue
 
 _PLACES: Final = (

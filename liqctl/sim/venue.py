@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from liqctl.sim.account import Account, Refused
+from liqctl.sim.account import Account
 from liqctl.sim.endpoints import ROUTES, Route
 from liqctl.sim.faults import Effect, Fault
+from liqctl.sim.refusal import Refused
 
 WEIGHT_LIMIT_1M: Final = 2400
 ORDERS_LIMIT_10S: Final = 300
@@ -116,11 +117,11 @@ class Venue:
         self.tick(now_ms, request.path)
         self.requests += 1
         client_id = params.get("newClientOrderId") or params.get("origClientOrderId", "")
-        self.account.journal.requests.append(
-            (self.now_ms, request.method, request.path, client_id)
-        )
+        self.account.journal.requests.append((self.now_ms, request.method, request.path, client_id))
         effect = self._effect(request, params)
-        if not effect.execute and (effect.drop or effect.refuse or effect.status or effect.delay_ms):
+        if not effect.execute and (
+            effect.drop or effect.refuse or effect.status or effect.delay_ms
+        ):
             return self._replaced(effect, {})
         status, body, headers = self._answer(request, params)
         if effect.garble:
@@ -180,9 +181,7 @@ class Venue:
             effect=effect,
         )
 
-    def _answer(
-        self, request: Request, params: dict[str, str]
-    ) -> tuple[int, str, dict[str, str]]:
+    def _answer(self, request: Request, params: dict[str, str]) -> tuple[int, str, dict[str, str]]:
         """Carry the request out; return status, body and headers."""
         route = ROUTES.get((request.method, request.path))
         weight = route.weight_of(params) if route else 1
