@@ -5,10 +5,7 @@ Nothing is decided here but the precedence of exit codes: a signal outranks ever
 
 import asyncio
 import os
-import secrets as token_source
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from liqctl.cli import process
+from liqctl.cli.telling import Options, Teller
 from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError
-from liqctl.domain.ids import is_correlation_id, make_correlation_id
-from liqctl.domain.result import ExitCode, FailureCause, LiquidationResult, LiquidationState
+from liqctl.domain.ids import is_correlation_id
+from liqctl.domain.result import ExitCode, FailureCause
 from liqctl.domain.venue import Environment
 from liqctl.engine.clock import SystemClock
 
@@ -31,22 +29,6 @@ _SCOPE: Final = {
     "orders_only": {"liquidation.close_positions": False, "liquidation.cancel_orders": True},
     "positions_only": {"liquidation.close_positions": True, "liquidation.cancel_orders": False},
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the command line asked for."""
-
-    environment: str | None = None
-    config_file: Path | None = None
-    as_json: bool = False
-    colour: bool = True
-    verbose: bool = False
-    yes: bool = False
-    dry_run: bool = False
-    reason: str = ""
-    correlation_id: str = ""
-    flags: Mapping[str, object] = field(default_factory=dict)
 
 
 def liquidate(  # noqa: PLR0913 - each option of the command is an argument
@@ -96,19 +78,16 @@ def liquidate(  # noqa: PLR0913 - each option of the command is an argument
 
     Example: liqctl liquidate --env testnet --reason "bot runs wild"
     """
-    if orders_only and positions_only:
-        raise UsageError("--orders-only and --positions-only exclude one another; give one")
-    if correlation_id and not is_correlation_id(correlation_id):
-        raise UsageError("--correlation-id takes 1 to 64 letters, digits, _ or -")
     flags: dict[str, object] = {
         "liquidation.timeout_seconds": timeout,
         "liquidation.max_retries": max_retries,
         "liquidation.retry_delay_seconds": retry_delay,
         "liquidation.symbols": list(symbol) if symbol else None,
     }
-    for name, chosen in (("orders_only", orders_only), ("positions_only", positions_only)):
-        if chosen:
-            flags |= _SCOPE[name]
+    chosen = {"orders_only": orders_only, "positions_only": positions_only}
+    scopes = frozenset(name for name, wanted in chosen.items() if wanted)
+    for name in scopes:
+        flags |= _SCOPE[name]
     process.leave(
         run(
             Options(
@@ -121,6 +100,7 @@ def liquidate(  # noqa: PLR0913 - each option of the command is an argument
                 dry_run=dry_run,
                 reason=reason,
                 correlation_id=correlation_id,
+                scopes=scopes,
                 flags={name: value for name, value in flags.items() if value is not None},
             )
         )
@@ -133,7 +113,11 @@ def run(options: Options) -> ExitCode:
 
     teller = Teller(options)
     try:
+        _check(options)
         settings = load(options)
+    except UsageError as error:
+        process.print_error(f"liqctl: {error}")
+        return teller.end_without_run(FailureCause.USAGE, str(error))
     except ConfigurationError as error:
         process.print_error(f"the configuration is invalid; nothing was sent\n{error}")
         return teller.end_without_run(FailureCause.CONFIGURATION, str(error))
@@ -148,6 +132,18 @@ def run(options: Options) -> ExitCode:
         return teller.end_without_run(FailureCause.CREDENTIALS, str(error))
 
 
+def _check(options: Options) -> None:
+    """Refuse options that make no sense.
+
+    Raises:
+        UsageError: they contradict one another, or the run cannot bear that name.
+    """
+    if options.scopes == set(_SCOPE):
+        raise UsageError("--orders-only and --positions-only exclude one another; give one")
+    if options.correlation_id and not is_correlation_id(options.correlation_id):
+        raise UsageError("--correlation-id takes 1 to 64 letters, digits, _ or -")
+
+
 def _with_account(
     options: Options, settings: "Settings", account: "Account", teller: "Teller"
 ) -> ExitCode:
@@ -160,8 +156,9 @@ def _with_account(
         if settings.liquidation.emergency_liquidation and needs_confirmation(account):
             refusal = _confirm(options, settings, account, loop)
             if refusal is not None:
-                process.print_error(refusal)
-                return teller.end_without_run(FailureCause.NOT_CONFIRMED, refusal)
+                cause, why = refusal
+                process.print_error(why)
+                return teller.end_without_run(cause, why)
         return _execute(options, settings, account, teller, loop)
     finally:
         loop.run_until_complete(account.exchange.close())
@@ -185,18 +182,21 @@ def _confirm(
     settings: "Settings",
     account: "Account",
     loop: asyncio.AbstractEventLoop,
-) -> str | None:
+) -> tuple[FailureCause, str] | None:
     """Ask the operator; return why not, None for yes."""
     from liqctl.report.plan import render_confirmation
 
     if options.yes:
         return None
     if not (process.is_terminal(0) and process.is_terminal(2)):
-        return (
+        return FailureCause.NOT_CONFIRMED, (
             f"not confirmed: {account.environment} asks before it acts, and there is no terminal "
             "to ask on. Nothing was sent. Give --yes to run without asking"
         )
     inspection = loop.run_until_complete(_inspect(settings, account))
+    if inspection.unknown_symbols:
+        unknown = ", ".join(inspection.unknown_symbols)
+        return FailureCause.USAGE, f"the venue does not know {unknown}. Nothing was sent"
     process.print_error(
         render_confirmation(
             inspection,
@@ -212,7 +212,7 @@ def _confirm(
     process.print_error(f"Type {word} to go on, anything else to leave:")
     if _read_line() == word:
         return None
-    return "not confirmed: nothing was sent"
+    return FailureCause.NOT_CONFIRMED, "not confirmed: nothing was sent"
 
 
 def _read_line() -> str:
@@ -288,8 +288,6 @@ def _execute(
         ),
         dead_runs=trail,
     )
-    if settings.liquidation.symbols:
-        process.print_error(f"only {', '.join(settings.liquidation.symbols)}")
 
     def interrupt() -> None:
         loop.call_soon_threadsafe(manager.interrupt)
@@ -309,70 +307,3 @@ def _execute(
     )
     deadline.cancel()
     return teller.end(result)
-
-
-class Teller:
-    """Prints how the command ended, exactly once, and says which exit code that is."""
-
-    def __init__(self, options: Options) -> None:
-        """Name the run from its first moment, so that even a refusal to start can be found."""
-        self._options = options
-        self._started_at = datetime.now(UTC)  # noqa: TID251
-        self.settings: Settings | None = None
-        self.correlation_id = options.correlation_id or make_correlation_id(
-            self._started_at, token_source.token_hex(3)
-        )
-
-    def end(self, result: LiquidationResult, inspection: "Inspection | None" = None) -> ExitCode:
-        """Print the result and return its exit code; a signal's code outranks it."""
-        if self._options.as_json:
-            from liqctl.report.json import dump
-
-            process.print_answer(dump(result.as_json()))
-        else:
-            self._print_for_people(result, inspection)
-        return process.signals.received or result.exit_code()
-
-    def _print_for_people(self, result: LiquidationResult, inspection: "Inspection | None") -> None:
-        colour = self._options.colour and process.is_terminal(1)
-        width = process.width_of(1)
-        if inspection is not None and self.settings is not None:
-            from liqctl.report.plan import render_plan
-
-            process.print_answer(
-                render_plan(
-                    inspection,
-                    result,
-                    policy=self.settings.liquidation,
-                    width=width,
-                    colour=colour,
-                )
-            )
-            return
-        from liqctl.report.result import render_result
-
-        process.print_answer(render_result(result, width=width, colour=colour))
-
-    def end_without_run(self, cause: FailureCause, message: str) -> ExitCode:
-        """Print the result of a run that never started, if JSON was asked for."""
-        now = datetime.now(UTC)  # noqa: TID251
-        timeout_s = self.settings.liquidation.timeout_seconds if self.settings else 0.0
-        result = LiquidationResult(
-            correlation_id=self.correlation_id,
-            environment=self._environment(),
-            state=LiquidationState.FAILED,
-            error_message=message,
-            started_at=self._started_at,
-            finished_at=now,
-            duration_seconds=(now - self._started_at).total_seconds(),
-            timeout_seconds=timeout_s,
-            cause=cause,
-        )
-        if self._options.as_json:
-            return self.end(result)
-        return process.signals.received or result.exit_code()
-
-    def _environment(self) -> str:
-        if self.settings is not None:
-            return self.settings.environment.value
-        return self._options.environment or ""

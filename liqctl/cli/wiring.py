@@ -42,9 +42,7 @@ class Account:
 
 def is_embedded(settings: "Settings") -> bool:
     """Return whether the settings ask for the venue inside this process."""
-    return (
-        settings.environment is Environment.SIMULATOR and settings.exchange.base_url is None
-    )
+    return settings.environment is Environment.SIMULATOR and settings.exchange.base_url is None
 
 
 @contextmanager

@@ -382,7 +382,7 @@ class LiquidationManager:
             reasons.append(f"the deadline of {self._config.timeout_seconds:g} s was reached")
         if ending is Ending.INTERRUPTED:
             reasons.append("interrupted before it was done")
-        if refusal is None and run.unread is not None:
+        if refusal is None and run.unread is not None and not run.unknown_symbols:
             reasons.append(run.unread)
         reasons += [thing for thing in open_things if thing]
         late = sorted(r.leg.symbol for r in list(run.state.legs.values()) if r.doubtful)

@@ -8,7 +8,7 @@ from liqctl.domain.amounts import plain
 from liqctl.domain.result import LiquidationResult
 from liqctl.planning.plan import Plan
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.report.result import render_result
+from liqctl.report.result import Asked, render_result
 from liqctl.report.text import Tone, clean, count, labelled, money, paint, table
 
 ROWS_MAX: Final = 250
@@ -56,11 +56,12 @@ def render_plan(
     policy: LiquidationConfig,
     width: int | None,
     colour: bool,
+    asked: Asked = Asked(),  # noqa: B008 - a frozen value
 ) -> str:
-    """Return the end screen of a dry run, followed by what a real run would send."""
-    screen = render_result(result, width=width, colour=colour)
+    """Return the end screen of a dry run, with what a real run would send."""
     head = paint("Plan", Tone.STRONG, colour=colour)
-    return screen + "\n" + "\n".join([head, *_forecast(inspected, policy, width)]) + "\n"
+    forecast = [head, *_forecast(inspected, policy, width)]
+    return render_result(result, width=width, colour=colour, asked=asked, forecast=forecast)
 
 
 def _forecast(inspected: Inspected, policy: LiquidationConfig, width: int | None) -> list[str]:

@@ -5,6 +5,8 @@ open comes with the exact next step.
 """
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, assert_never
 
@@ -12,6 +14,7 @@ from liqctl.domain.amounts import plain
 from liqctl.domain.result import (
     ErrorReport,
     ExitCode,
+    FailureCause,
     LiquidationResult,
     LiquidationState,
     OrderReport,
@@ -33,19 +36,43 @@ _SETTLED: Final = {OrderState.CANCELLED, OrderState.GONE, OrderState.SKIPPED}
 _WEBSITES: Final = {"production": "www.binance.com", "testnet": "demo.binance.com"}
 
 
-def render_result(result: LiquidationResult, *, width: int | None, colour: bool) -> str:
-    """Return the end screen; a width of None leaves every message on one line."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the operator asked for, as far as the screen repeats it.
+
+    Attributes:
+        symbols: the symbols in scope; empty for the whole account.
+        options: the options that belong to the same run once more, such as `--symbol BTCUSDT`.
+    """
+
+    symbols: tuple[str, ...] = ()
+    options: str = ""
+
+
+def render_result(
+    result: LiquidationResult,
+    *,
+    width: int | None,
+    colour: bool,
+    asked: Asked = Asked(),
+    forecast: Sequence[str] = (),
+) -> str:
+    """Return the end screen; a width of None leaves every message on one line.
+
+    `forecast` are the lines of a dry run's plan.
+    """
     word = "DRY RUN" if result.dry_run and not result.error_message else result.state.value
     head = paint(word, _TONES.get(result.state, Tone.BAD), colour=colour)
-    lines = [f"{head}: {_meaning(result)}", ""]
+    lines = [*wrap(f"{head}: {_meaning(result, asked)}", indent="  ", width=width), ""]
     lines += _counts(result, width)
     if result.positions:
-        lines += ["", _positions(result.positions, width)]
+        lines += ["", _positions(result, width)]
     orders = [order for order in result.orders if result.dry_run or order.state not in _SETTLED]
     if orders:
-        lines += ["", _orders(orders, width)]
+        lines += ["", _orders(orders, width, dry_run=result.dry_run)]
+    lines += ["", *forecast] if forecast else []
     lines += ["", *_reasons(result, width), *_record(result, width)]
-    steps = next_steps(result)
+    steps = next_steps(result, asked)
     if steps:
         lines += ["", paint("Next", Tone.STRONG, colour=colour)]
         lines += [
@@ -54,10 +81,13 @@ def render_result(result: LiquidationResult, *, width: int | None, colour: bool)
     return "\n".join(lines) + "\n"
 
 
-def next_steps(result: LiquidationResult) -> list[str]:
+def next_steps(
+    result: LiquidationResult,
+    asked: Asked = Asked(),
+) -> list[str]:
     """Return what to do now, the most useful first; empty when nothing is left to do."""
-    environment = shlex.quote(result.environment)
-    again = f"liqctl liquidate --env {environment}"
+    environment = shlex.quote(result.environment or "ENVIRONMENT")
+    again = f"liqctl liquidate --env {environment}" + (f" {asked.options}" * bool(asked.options))
     status = f"liqctl status --env {environment}"
     match result.exit_code():
         case ExitCode.DONE:
@@ -68,13 +98,28 @@ def next_steps(result: LiquidationResult) -> list[str]:
             return ["keep this screen: the trail lacks events", "liqctl audit verify"]
         case ExitCode.CREDENTIALS | ExitCode.CONFIGURATION:
             return [f"liqctl validate --env {environment} --online", *_by_hand(result)]
-        case ExitCode.USAGE | ExitCode.NOT_CONFIRMED:
+        case ExitCode.USAGE:
+            return [f"which symbols are open: {status}"]
+        case ExitCode.NOT_CONFIRMED:
             return [f"look first: {status}", f"then: {again}"]
         case _:
-            return [f"again, at once: {again}", f"look: {status}", *_by_hand(result)]
+            return [
+                *_without_limits(result, environment),
+                f"again, at once: {again}",
+                f"look: {status}",
+                *_by_hand(result),
+            ]
 
 
-def _meaning(result: LiquidationResult) -> str:
+def _without_limits(result: LiquidationResult, environment: str) -> list[str]:
+    """Return the run that may do more, where orders left alone kept a position from closing."""
+    if result.dry_run or not result.count_orders(OrderState.SKIPPED):
+        return []
+    whole = f"liqctl liquidate --env {environment}"
+    return [f"with orders too, which may be what keeps positions from closing: {whole}"]
+
+
+def _meaning(result: LiquidationResult, asked: Asked) -> str:
     if result.dry_run:
         if result.error_message:
             return "nothing was sent; the account could not be read in full"
@@ -82,19 +127,49 @@ def _meaning(result: LiquidationResult) -> str:
         return f"nothing was sent{flat}"
     match result.state:
         case LiquidationState.COMPLETED:
-            return "flat, proven by a reading after the last order"
+            return _completed(result, asked)
         case LiquidationState.SKIPPED:
             return "emergency_liquidation is false; nothing was sent"
         case LiquidationState.PARTIAL:
             return "some of it is closed, the rest is or may be open"
         case LiquidationState.FAILED:
-            if result.residual is None:
-                return "what is open is not known"
-            return "nothing is proven closed or cancelled"
+            return _failed(result)
         case LiquidationState.IDLE | LiquidationState.IN_PROGRESS:
             return "not finished"
         case _:
             assert_never(result.state)
+
+
+def _completed(result: LiquidationResult, asked: Asked) -> str:
+    """Return what is proven, and no more: `flat` is said of an account only."""
+    stay = _stay(result)
+    if result.count_positions(PositionState.SKIPPED):
+        return f"orders cancelled, as asked; {stay} STAY OPEN"
+    if result.count_orders(OrderState.SKIPPED):
+        return f"positions closed, as asked; {stay} STAY"
+    where = f" on {', '.join(clean(symbol) for symbol in asked.symbols)}" if asked.symbols else ""
+    rest = "; other symbols were left alone" if asked.symbols else ""
+    return f"flat{where}, proven by a reading after the last order{rest}"
+
+
+def _failed(result: LiquidationResult) -> str:
+    if result.cause is FailureCause.USAGE:
+        return "unknown symbol; nothing was sent"
+    if result.cause is FailureCause.BLOCKED:
+        return "another run is at work on this account; nothing was sent"
+    if result.residual is None:
+        return "what is open is not known"
+    return "nothing is proven closed or cancelled"
+
+
+def _stay(result: LiquidationResult) -> str:
+    """Return what --orders-only or --positions-only left alone; empty without them."""
+    positions = [p for p in result.positions if p.state is PositionState.SKIPPED]
+    orders = result.count_orders(OrderState.SKIPPED)
+    if positions:
+        exposure = sum((position.notional for position in positions), Decimal(0))
+        return f"{count(len(positions), 'position')} of {money(exposure)} notional"
+    return count(orders, "order") if orders else ""
 
 
 def _counts(result: LiquidationResult, width: int | None) -> list[str]:
@@ -118,6 +193,9 @@ def _left(result: LiquidationResult) -> str:
         return "not known: no reading succeeded"
     positions, orders = result.residual.positions, result.residual.orders
     if not positions and not orders:
+        stay = "" if result.dry_run else _stay(result)
+        if stay and result.verified_flat:
+            return f"{stay}, as asked"
         return "nothing" if result.verified_flat else "nothing was seen, but not all could be read"
     exposure = sum((abs(position.notional) for position in positions), Decimal(0))
     return (
@@ -126,24 +204,25 @@ def _left(result: LiquidationResult) -> str:
     )
 
 
-def _positions(positions: tuple[PositionReport, ...], width: int | None) -> str:
+def _positions(result: LiquidationResult, width: int | None) -> str:
     rows = [
         (
             clean(position.symbol),
             position.side.value,
             plain(position.quantity),
             money(position.notional),
-            _position_end(position),
+            "open" if result.dry_run else _position_end(position),
         )
-        for position in positions[:ROWS_MAX]
+        for position in result.positions[:ROWS_MAX]
     ]
-    shown = table(
-        ("symbol", "side", "quantity", "notional", "result"), rows, right={2, 3}, width=width
-    )
-    return shown + _more(len(positions), "position")
+    last = "now" if result.dry_run else "result"
+    head = ("symbol", "side", "quantity", "notional", last)
+    return table(head, rows, right={2, 3}, width=width) + _more(len(result.positions), "position")
 
 
 def _position_end(position: PositionReport) -> str:
+    if position.state is PositionState.SKIPPED:
+        return "OPEN, left alone as asked"
     words = position.state.value
     if position.state is PositionState.CLOSED and position.average_price is not None:
         words += f" at {plain(position.average_price)}"
@@ -153,24 +232,24 @@ def _position_end(position: PositionReport) -> str:
     return words + _because(position.error)
 
 
-def _orders(orders: list[OrderReport], width: int | None) -> str:
+def _orders(orders: list[OrderReport], width: int | None, *, dry_run: bool) -> str:
     rows = [
         (
             clean(order.symbol),
             order.side.value if order.side else "?",
             clean(order.type),
             clean(order.order_id),
-            _order_end(order),
+            _order_end(order, "open" if dry_run else order.state.value),
         )
         for order in orders[:ROWS_MAX]
     ]
-    shown = table(("symbol", "side", "order", "id", "result"), rows, width=width)
-    return shown + _more(len(orders), "order")
+    head = ("symbol", "side", "order", "id", "now" if dry_run else "result")
+    return table(head, rows, width=width) + _more(len(orders), "order")
 
 
-def _order_end(order: OrderReport) -> str:
+def _order_end(order: OrderReport, word: str) -> str:
     kind = ", protective stop" if order.protective else ""
-    return f"{order.state.value}{kind}{_because(order.error)}"
+    return f"{word}{kind}{_because(order.error)}"
 
 
 def _more(found: int, noun: str) -> str:
@@ -190,7 +269,7 @@ def _reasons(result: LiquidationResult, width: int | None) -> list[str]:
     if result.error_message:
         for part in result.error_message.splitlines():
             lines += labelled("why", clean(part), width=width)
-    if result.deadline_exceeded:
+    if result.deadline_exceeded and "deadline" not in (result.error_message or ""):
         limit = f"the time limit of {result.timeout_seconds:g} s ended the run"
         lines += labelled("why", limit, width=width)
     for note in result.notes:

@@ -1,0 +1,142 @@
+"""What `liqctl liquidate` was asked for, and how its end is told: once, as text or as JSON."""
+
+import secrets as token_source
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from liqctl.cli import process
+from liqctl.domain.ids import make_correlation_id
+from liqctl.domain.result import ExitCode, FailureCause, LiquidationResult, LiquidationState
+
+if TYPE_CHECKING:
+    from liqctl.config.settings import Settings
+    from liqctl.engine.inspection import Inspection
+
+_NUMBERS: Final = {
+    "liquidation.timeout_seconds": "--timeout",
+    "liquidation.max_retries": "--max-retries",
+    "liquidation.retry_delay_seconds": "--retry-delay",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line asked for; `flags` are settings by dotted key."""
+
+    environment: str | None = None
+    config_file: Path | None = None
+    as_json: bool = False
+    colour: bool = True
+    verbose: bool = False
+    yes: bool = False
+    dry_run: bool = False
+    reason: str = ""
+    correlation_id: str = ""
+    scopes: frozenset[str] = frozenset()
+    flags: Mapping[str, object] = field(default_factory=dict)
+
+    def repeated(self) -> str:
+        """Return the options that another run of the same scope needs, ready to be pasted.
+
+        >>> Options(flags={"liquidation.symbols": ["BTCUSDT"]}).repeated()
+        '--symbol BTCUSDT'
+        """
+        words = ["--config", str(self.config_file)] if self.config_file else []
+        symbols = self.flags.get("liquidation.symbols")
+        for symbol in symbols if isinstance(symbols, list) else []:
+            words += ["--symbol", symbol]
+        words += [f"--{scope.replace('_', '-')}" for scope in sorted(self.scopes)]
+        for key, flag in _NUMBERS.items():
+            if key in self.flags:
+                words += [flag, f"{self.flags[key]}"]
+        return shlex.join(words)
+
+
+class Teller:
+    """Prints how the command ended, exactly once, and says which exit code that is."""
+
+    def __init__(self, options: Options) -> None:
+        """Name the run from its first moment, so that even a refusal to start can be found."""
+        self._options = options
+        self._started_at = datetime.now(UTC)  # noqa: TID251
+        self.settings: Settings | None = None
+        self.correlation_id = options.correlation_id or make_correlation_id(
+            self._started_at, token_source.token_hex(3)
+        )
+
+    def end(self, result: LiquidationResult, inspection: "Inspection | None" = None) -> ExitCode:
+        """Print the result and return its exit code; a signal's code outranks it."""
+        self._say_loudly(result)
+        if self._options.as_json:
+            from liqctl.report.json import dump
+
+            process.print_answer(dump(result.as_json()))
+        else:
+            self._print_for_people(result, inspection)
+        return process.signals.received or result.exit_code()
+
+    def _say_loudly(self, result: LiquidationResult) -> None:
+        """Say on stderr what a glance at the exit code would miss."""
+        if result.state is LiquidationState.SKIPPED and not result.dry_run:
+            process.print_error(
+                "WARNING: the switch is disarmed: emergency_liquidation is false. Nothing was "
+                "read, cancelled or closed; positions and orders may be open"
+            )
+        if self.settings is None or not (result.verified_flat or result.dry_run):
+            return
+        found = {position.symbol for position in result.positions}
+        found |= {order.symbol for order in result.orders}
+        for symbol in self.settings.liquidation.symbols:
+            if symbol not in found and result.cause is FailureCause.NONE:
+                process.print_error(f"nothing is open on {symbol}")
+
+    def _print_for_people(self, result: LiquidationResult, inspection: "Inspection | None") -> None:
+        from liqctl.report.result import Asked, render_result
+
+        colour = self._options.colour and process.is_terminal(1)
+        width = process.width_of(1)
+        symbols = self.settings.liquidation.symbols if self.settings else ()
+        asked = Asked(symbols=symbols, options=self._options.repeated())
+        if inspection is not None and self.settings is not None:
+            from liqctl.report.plan import render_plan
+
+            process.print_answer(
+                render_plan(
+                    inspection,
+                    result,
+                    policy=self.settings.liquidation,
+                    width=width,
+                    colour=colour,
+                    asked=asked,
+                )
+            )
+            return
+        process.print_answer(render_result(result, width=width, colour=colour, asked=asked))
+
+    def end_without_run(self, cause: FailureCause, message: str) -> ExitCode:
+        """Print the result of a run that never started, if JSON was asked for."""
+        now = datetime.now(UTC)  # noqa: TID251
+        timeout_s = self.settings.liquidation.timeout_seconds if self.settings else 0.0
+        result = LiquidationResult(
+            correlation_id=self.correlation_id,
+            environment=self._environment(),
+            state=LiquidationState.FAILED,
+            error_message=message,
+            started_at=self._started_at,
+            finished_at=now,
+            duration_seconds=(now - self._started_at).total_seconds(),
+            timeout_seconds=timeout_s,
+            cause=cause,
+        )
+        if self._options.as_json:
+            return self.end(result)
+        return process.signals.received or result.exit_code()
+
+    def _environment(self) -> str:
+        if self.settings is not None:
+            return self.settings.environment.value
+        return self._options.environment or ""
