@@ -212,7 +212,7 @@ class LiquidationManager:
         ending = Ending.DEADLINE
         try:
             ending = await run.converge()
-            await run.settle_prices()
+            await run.side.settle_prices()
             await self._close_dead_run(recorder, gate)
         finally:
             result = self._end(current, ending, duration_s=loop.time() - current.began_at)
@@ -311,7 +311,7 @@ class LiquidationManager:
         closed = {leg for leg, record in list(state.legs.items()) if record.expected == 0}
         still_open = open_legs(dict(state.legs)).keys() - closed
         positions = tuple(
-            report_position(record, self._config, run.prices)
+            report_position(record, self._config, run.side.prices)
             for record in sorted(
                 list(state.legs.values()), key=lambda r: (-r.first.notional, r.leg)
             )

@@ -7,17 +7,12 @@ last answer, and from two in a row once anything was unknown, partial or contrad
 
 import asyncio
 import random
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from liqctl.domain.account import MarketRules, PositionMode, Snapshot
-from liqctl.domain.amounts import plain
+from liqctl.domain.account import Snapshot
 from liqctl.domain.answers import AnswerKind, VenueAnswer
-from liqctl.domain.endpoints import Endpoint
-from liqctl.domain.errors import VenueError
 from liqctl.domain.events import AuditEventType
 from liqctl.engine.cancelling import Canceller
 from liqctl.engine.closing import Closer
@@ -25,10 +20,11 @@ from liqctl.engine.gate import Gate
 from liqctl.engine.inspection import find_portfolio_margin, find_unknown_symbols
 from liqctl.engine.reading import Reader
 from liqctl.engine.recorder import Recorder
+from liqctl.engine.side_readings import SideReadings
 from liqctl.engine.state import RunState
+from liqctl.planning.explain import describe_reading, explain_unread
 from liqctl.planning.plan import Memory, Plan, SymbolPlan, make_plan
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.planning.retry import Adaptation
 from liqctl.planning.verify import Verdict
 from liqctl.ports import Exchange
 
@@ -38,13 +34,14 @@ _PATIENCE_MIN_S: Final = 0.4
 _CANCEL_PATIENCE_MIN_S: Final = 0.3
 _PATIENCE_SHARE: Final = 0.25
 _ROUND_TRIPS: Final = 4
+_GRACE_S: Final = 2.0
+"""How long an interrupted run may still read before it says what it knows."""
+
 _QUIET_S: Final = 0.6
 """How long the account must read flat once others were seen trading: bots act every few 100 ms."""
 
 _REREAD_MIN_S: Final = 0.05
 _REREAD_MAX_S: Final = 0.8
-_LISTED_MAX: Final = 50
-_PRICED_ORDERS_MAX: Final = 20
 _QUICK_READINGS: Final = 6
 _SPACED_READINGS: Final = 16
 """A whole reading costs 85 weight of 2400 a minute: 6 quick ones, then 16 at most."""
@@ -86,8 +83,7 @@ class Run:
         """Prepare a run; nothing is sent before `converge`."""
         self.state = RunState(policy, recorder)
         self.spent = TimeSpent()
-        self.prices: dict[str, Decimal] = {}
-        self._asked: set[str] = set()
+        self.side = SideReadings(exchange, gate)
         self.unknown_symbols: tuple[str, ...] = ()
         self.is_portfolio_margin = False
         self._exchange = exchange
@@ -98,11 +94,7 @@ class Run:
         self._canceller = Canceller(exchange, gate, self.state, recorder, policy, rng)
         self._closer = Closer(exchange, gate, self.state, recorder, policy, rng)
         self._tasks: dict[asyncio.Task[None], str] = {}
-        self._rules: dict[str, MarketRules] = {}
-        self._marks: dict[str, Decimal] = {}
-        self._mode: PositionMode | None = None
         self._swept: set[str] = set()
-        self._helpers: dict[str, asyncio.Task[None]] = {}
         self._interrupted = asyncio.Event()
         self._rounds = 0
         self._flat_since: float | None = None
@@ -149,7 +141,7 @@ class Run:
             clean = 0
             self._flat_since = None
             plan = make_plan(snapshot, self._memory(), self._policy)
-            self._fetch_what_is_wanted(plan)
+            self.side.want(self.state.legs, rules=bool(plan.needs_rules))
             launched = self._launch(plan)
             if launched:
                 reread_s = _REREAD_MIN_S
@@ -167,13 +159,13 @@ class Run:
         self._rounds += 1
         known = {leg.symbol for leg in self.state.legs}
         known |= {key[0] for key in self.state.orders} | set(self._policy.symbols)
-        if self._unpriced():
-            self._spawn("prices", self._fetch_prices())
+        self.side.want_prices(self.state.legs)
         snapshot = await self._reader.snapshot(known)
         self._snapshot = snapshot
         self._gate.has_read = self._gate.has_read or snapshot.is_any_read
         self.spent.reading += loop.time() - began_at
-        self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, self._describe(snapshot))
+        details = {"round": self._rounds, **describe_reading(snapshot)}
+        self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, details)
         return snapshot
 
     async def _space_out(self) -> None:
@@ -186,36 +178,6 @@ class Run:
         if wait_s > 0:
             self.spent.waiting += wait_s
             await asyncio.sleep(wait_s)
-
-    def _describe(self, snapshot: Snapshot) -> dict[str, Any]:
-        positions = snapshot.positions.items
-        failures = {
-            name: reading.error.describe()
-            for name, reading in (
-                ("positions", snapshot.positions),
-                ("regular_orders", snapshot.regular_orders),
-                ("algo_orders", snapshot.algo_orders),
-            )
-            if reading.error is not None
-        }
-        details: dict[str, Any] = {
-            "round": self._rounds,
-            "positions": len(positions) if snapshot.positions.complete else None,
-            "regular_orders": _count(
-                snapshot.regular_orders.items, snapshot.regular_orders.complete
-            ),
-            "algo_orders": _count(snapshot.algo_orders.items, snapshot.algo_orders.complete),
-            "notional": plain(sum((p.notional for p in positions), Decimal(0))),
-            "reading_s": round(snapshot.finished_at - snapshot.started_at, 4),
-        }
-        if failures:
-            details["unread"] = failures
-        if positions:
-            worst = sorted(positions, key=lambda p: -p.notional)[:_LISTED_MAX]
-            details["open"] = [
-                f"{p.symbol} {p.leg.position_side.value} {plain(p.quantity)}" for p in worst
-            ]
-        return details
 
     async def _is_misdirected(self, snapshot: Snapshot) -> bool:
         """Whether the first reading shows that this is not the account or symbol that was meant."""
@@ -261,9 +223,9 @@ class Run:
         return Memory(
             legs=self.state.legs,
             orders=self.state.orders,
-            rules=self._rules,
-            marks=self._marks,
-            mode=self._mode,
+            rules=self.side.rules,
+            marks=self.side.marks,
+            mode=self.side.mode,
             swept=frozenset(self._swept),
             now=asyncio.get_running_loop().time(),
         )
@@ -312,7 +274,7 @@ class Run:
                 wait_s = max(min(plan.wake_at - began_at, _REREAD_MAX_S), 0.0)
             waiting = asyncio.create_task(self._interrupted.wait())
             await asyncio.wait(
-                {*self._tasks, waiting, *self._wanted()},
+                {*self._tasks, waiting, *self.side.awaited},
                 timeout=wait_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -320,17 +282,11 @@ class Run:
             self.spent.waiting += loop.time() - began_at
         self._reap()
 
-    def _wanted(self) -> list["asyncio.Task[None]"]:
-        """Return the side readings that a plan waits for; prices are for the report only."""
-        return [task for name, task in self._helpers.items() if name != "prices"]
-
     def _reap(self) -> None:
         """Forget finished work; what failed for our own fault is raised."""
         for task in [task for task in self._tasks if task.done()]:
             del self._tasks[task]
             task.result()
-        for name in [name for name, task in self._helpers.items() if task.done()]:
-            del self._helpers[name]
 
     def _patience(self, least_s: float) -> float:
         most_s = _PATIENCE_SHARE * (self._gate.deadline_at - self._gate.started_at)
@@ -338,7 +294,7 @@ class Run:
 
     def _is_hopeless(self, plan: Plan, verdict: Verdict) -> bool:
         """Whether nothing is under way, nothing waits, and nothing unread could still be read."""
-        if self._tasks or self._wanted() or not plan.is_empty or not verdict.is_readable:
+        if self._tasks or self.side.awaited or not plan.is_empty or not verdict.is_readable:
             return False
         waiting = any(
             record.current is not None and not record.given_up
@@ -355,58 +311,8 @@ class Run:
     def _is_kept(key: object, plan: Plan) -> bool:
         return any(order.key == key for order in plan.kept)
 
-    def _fetch_what_is_wanted(self, plan: Plan) -> None:
-        """Start the side readings that the next plan is waiting for, each once at a time."""
-        if plan.needs_rules and not self._rules:
-            self._spawn("rules", self._fetch_rules())
-        for leg, record in self.state.legs.items():
-            if record.current is None:
-                continue
-            if Adaptation.LIMIT_IOC in record.adapted:
-                self._spawn(f"mark {leg.symbol}", self._fetch_mark(leg.symbol))
-            if Adaptation.MODE in record.adapted and self._mode is None:
-                self._spawn("mode", self._fetch_mode())
-
-    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Start side work unless work of that name is under way."""
-        running = self._helpers.get(name)
-        if running is not None and not running.done():
-            work.close()
-            return
-        self._helpers[name] = asyncio.create_task(work)
-
     async def _warm_up(self) -> None:
         await self._exchange.warm_up(WARM_CONNECTIONS, timeout_s=self._gate.call_max_s)
-
-    async def _fetch_rules(self) -> None:
-        try:
-            self._rules = dict(
-                await self._gate.read(
-                    Endpoint.EXCHANGE_INFO,
-                    lambda s: self._exchange.fetch_market_rules(timeout_s=s),
-                )
-            )
-        except VenueError:
-            return
-
-    async def _fetch_mark(self, symbol: str) -> None:
-        try:
-            self._marks[symbol] = await self._gate.read(
-                Endpoint.MARK_PRICE,
-                lambda s: self._exchange.fetch_mark_price(symbol, timeout_s=s),
-                narrow=True,
-            )
-        except VenueError:
-            return
-
-    async def _fetch_mode(self) -> None:
-        try:
-            self._mode = await self._gate.read(
-                Endpoint.ACCOUNT_CONFIG,
-                lambda s: self._exchange.fetch_position_mode(timeout_s=s),
-            )
-        except VenueError:
-            return
 
     async def _cut_off(self) -> None:
         """Stop what is still under way; an order without an answer is unknown from here on."""
@@ -425,78 +331,31 @@ class Run:
             return ending
         if self._gate.outlasts_deadline:
             return ending
+        until = self._gate.deadline_at
+        if ending is Ending.INTERRUPTED:
+            until = min(until, asyncio.get_running_loop().time() + _GRACE_S)
+        clean = 0
         try:
-            async with asyncio.timeout_at(self._gate.deadline_at):
-                clean = 0
+            async with asyncio.timeout_at(until):
                 while True:
-                    snapshot = await self._read()
-                    verdict = self.state.absorb(snapshot)
-                    if not verdict.is_flat:
-                        return ending
-                    clean += 1
-                    if self._is_proven(clean, verdict):
+                    verdict = self.state.absorb(await self._read())
+                    clean = clean + 1 if verdict.is_flat else 0
+                    if clean and self._is_proven(clean, verdict):
                         return Ending.FLAT
+                    if verdict.is_readable and not clean and not self.state.is_doubtful:
+                        return ending
+                    await asyncio.sleep(_REREAD_MIN_S)
+                    await self._watch()
         except TimeoutError:
             return ending
 
     @property
     def unread(self) -> str | None:
         """Why the account could not be read, None when the last reading was complete."""
-        snapshot = self._snapshot
-        if snapshot is None:
+        if self._snapshot is None:
             return "the account was never read"
-        failed = [
-            f"{name} ({reading.error.describe()})"
-            for name, reading in (
-                ("positions", snapshot.positions),
-                ("regular orders", snapshot.regular_orders),
-                ("conditional orders", snapshot.algo_orders),
-            )
-            if reading.error is not None
-        ]
-        return f"could not read: {', '.join(failed)}" if failed else None
+        return explain_unread(self._snapshot)
 
     def refusal(self) -> VenueAnswer | None:
         """Return the refusal that stopped the run, or the ban that outlasts it."""
         return self._gate.fatal or (self._gate.pause if self._gate.outlasts_deadline else None)
-
-    async def settle_prices(self) -> None:
-        """Wait briefly for the prices that were asked for alongside the last reading."""
-        prices = self._helpers.get("prices")
-        if prices is not None:
-            timeout_s = min(self._gate.call_max_s, self._gate.remaining_s())
-            await asyncio.wait({prices}, timeout=timeout_s)
-            prices.cancel("the run has ended")
-
-    async def _fetch_prices(self) -> None:
-        """Ask what our orders were executed at: acknowledgements carry no price."""
-
-        async def fetch(symbol: str, client_order_id: str) -> None:
-            try:
-                answer = await self._gate.read(
-                    Endpoint.ORDER,
-                    lambda s: self._exchange.fetch_order(symbol, client_order_id, timeout_s=s),
-                    narrow=True,
-                )
-            except VenueError:
-                return
-            if answer.average_price:
-                self.prices[client_order_id] = answer.average_price
-
-        wanted = self._unpriced()
-        self._asked.update(client_order_id for _, client_order_id in wanted)
-        await asyncio.gather(*(fetch(*order) for order in wanted))
-
-    def _unpriced(self) -> list[tuple[str, str]]:
-        """Return symbol and id of executed orders not asked for yet, worst first and bounded."""
-        executed = [
-            (record.leg.symbol, order.client_order_id)
-            for record in sorted(self.state.legs.values(), key=lambda r: -r.first.notional)
-            for order in record.sent
-            if order.executed > 0 and order.client_order_id not in self._asked
-        ]
-        return executed[: max(_PRICED_ORDERS_MAX - len(self._asked), 0)]
-
-
-def _count(items: tuple[object, ...], complete: bool) -> int | None:  # noqa: FBT001
-    return len(items) if complete else None

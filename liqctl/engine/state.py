@@ -50,6 +50,11 @@ class RunState:
         """Whether exposure that was not there before appeared during the run."""
         return bool(self.strangers) or any(record.reopened for record in self.legs.values())
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a leg's last reading contradicted a fill, or an order's fate is open."""
+        return any(record.doubtful for record in self.legs.values())
+
     def absorb(self, snapshot: Snapshot) -> Verdict:
         """Take in a reading and return its verdict."""
         now = asyncio.get_running_loop().time()
@@ -67,7 +72,7 @@ class RunState:
         if snapshot.is_any_read:
             self.readings += 1
         self.last_known = with_last_known(snapshot, self.last_known)
-        if any(record.doubtful for record in self.legs.values()) or not verdict.is_readable:
+        if self.is_doubtful or not verdict.is_readable:
             self.doubt = True
         return verdict
 

@@ -2,13 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
+from decimal import Decimal
+from typing import Final, TypeVar
 
+from liqctl.domain.account import Reading, Snapshot
 from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.result import OrderReport, OrderState, PositionReport, PositionState
 
+T = TypeVar("T")
+
 _NAMED_MAX: Final = 5
+_LISTED_MAX: Final = 50
 _PREFIX_LENGTH: Final = 8
 _KEY_REFUSED: Final = frozenset({-2014, -2015})
 _SIGNATURE: Final = -1022
@@ -30,6 +35,47 @@ def explain_refusal(answer: VenueAnswer) -> str:
     if answer.code == _SIGNATURE:
         return f"the venue refused the signature: {answer.describe()}; the secret is likely wrong"
     return f"the venue refused this key or machine: {answer.describe()}"
+
+
+def unread_sources(snapshot: Snapshot) -> dict[str, str]:
+    """Return why each source that failed could not be read, by its name."""
+    sources = {
+        "positions": snapshot.positions.error,
+        "regular orders": snapshot.regular_orders.error,
+        "conditional orders": snapshot.algo_orders.error,
+    }
+    return {name: error.describe() for name, error in sources.items() if error is not None}
+
+
+def explain_unread(snapshot: Snapshot) -> str | None:
+    """Return what a reading could not read and why, None when it was complete."""
+    failed = [f"{name} ({reason})" for name, reason in unread_sources(snapshot).items()]
+    return f"could not read: {', '.join(failed)}" if failed else None
+
+
+def describe_reading(snapshot: Snapshot) -> dict[str, object]:
+    """Return what an event keeps of a reading; a count is None where the source failed."""
+    positions = snapshot.positions.items
+    details: dict[str, object] = {
+        "positions": _count(snapshot.positions),
+        "regular_orders": _count(snapshot.regular_orders),
+        "algo_orders": _count(snapshot.algo_orders),
+        "notional": plain(sum((p.notional for p in positions), Decimal(0))),
+        "reading_s": round(snapshot.finished_at - snapshot.started_at, 4),
+    }
+    unread = unread_sources(snapshot)
+    if unread:
+        details["unread"] = unread
+    if positions:
+        worst = sorted(positions, key=lambda p: -p.notional)[:_LISTED_MAX]
+        details["open"] = [
+            f"{p.symbol} {p.leg.position_side.value} {plain(p.quantity)}" for p in worst
+        ]
+    return details
+
+
+def _count(reading: Reading[T]) -> int | None:
+    return len(reading.items) if reading.complete else None
 
 
 def explain_positions(positions: Sequence[PositionReport]) -> str | None:

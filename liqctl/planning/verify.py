@@ -5,12 +5,15 @@ residual  something in scope is left; it is listed
 unknown   a source could not be read: what is listed is open, what is not listed may be
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from liqctl.domain.account import Leg, OpenOrder, Position, Snapshot
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.protection import is_protective
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
