@@ -215,8 +215,8 @@ class Journal:
     """What happened, for judges outside the code under test.
 
     `fills` are (client order id, owner, symbol, position side, amount before, amount after);
-    `cancelled_algo` are (algo order, whether it still protected an open leg); `requests` are (time, method,
-    path, client order id or "").
+    `cancelled_algo` are (algo order, whether it still protected an open leg); `requests` are
+    (time, method, path, client order id or "").
     """
 
     fills: list[tuple[str, str, str, str, Decimal, Decimal]] = field(default_factory=list)

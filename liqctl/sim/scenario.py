@@ -205,29 +205,29 @@ def make_large_account(
         amount = Decimal(rng.randint(1, 5000)) / 1000
         name = symbol if side == "BOTH" else f"{symbol} {side}"
         positions[name] = str(amount if long else -amount)
-        for step in range(orders):
-            rows.append(
-                {
-                    "symbol": symbol,
-                    "side": "BUY" if step % 2 else "SELL",
-                    "price": "96" if step % 2 else "104",
-                    "quantity": "0.5",
-                    "position_side": side,
-                    "client_order_id": f"bot-{number}-{step}",
-                }
-            )
-        for step in range(algo):
-            stops.append(
-                {
-                    "symbol": symbol,
-                    "side": "SELL" if long else "BUY",
-                    "trigger": "90" if long else "110",
-                    "quantity": str(amount),
-                    "reduce_only": step == 0 and not hedge,
-                    "position_side": side,
-                    "client_algo_id": f"stop-{number}-{step}",
-                }
-            )
+        rows += [
+            {
+                "symbol": symbol,
+                "side": "BUY" if step % 2 else "SELL",
+                "price": "96" if step % 2 else "104",
+                "quantity": "0.5",
+                "position_side": side,
+                "client_order_id": f"bot-{number}-{step}",
+            }
+            for step in range(orders)
+        ]
+        stops += [
+            {
+                "symbol": symbol,
+                "side": "SELL" if long else "BUY",
+                "trigger": "90" if long else "110",
+                "quantity": str(amount),
+                "reduce_only": step == 0 and not hedge,
+                "position_side": side,
+                "client_algo_id": f"stop-{number}-{step}",
+            }
+            for step in range(algo)
+        ]
     return Scenario(
         name=f"large-{symbols}",
         account={

@@ -1,7 +1,7 @@
 """The door on loopback: Binance's REST paths over real HTTP, with real broken connections.
 
-`/sim/state` and `/sim/fault` are not Binance's: they let people and tests look at the truth and make
-things go wrong. They answer loopback only, like everything here.
+`/sim/state` and `/sim/fault` are not Binance's: they let people and tests look at the truth and
+make things go wrong. They answer loopback only, like everything here.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from liqctl.domain.amounts import plain
 from liqctl.sim.faults import KINDS, Fault
@@ -158,11 +158,11 @@ def describe_truth(venue: Venue) -> dict[str, Any]:
                 "client_order_id": client_order_id,
                 "owner": owner,
                 "symbol": symbol,
-                "position_side": position_side,
+                "position_side": side,
                 "before": plain(before),
                 "after": plain(after),
             }
-            for client_order_id, owner, symbol, position_side, before, after in account.journal.fills
+            for client_order_id, owner, symbol, side, before, after in account.journal.fills
         ],
         "journal": [
             {"time_ms": at_ms, "method": method, "path": path, "client_order_id": client_order_id}
@@ -184,7 +184,10 @@ class EmbeddedServer:
         api_key: str = API_KEY,
         api_secret: str = API_SECRET,
     ) -> None:
-        """Serve the scenario, the default one when None."""
+        """Serve the scenario, the default one when None.
+
+        `api_secret` may be the PEM public key of an RSA or Ed25519 account.
+        """
         self.api_key = api_key
         self.api_secret = api_secret
         self.scenario = scenario or load_scenario("default")
@@ -199,7 +202,7 @@ class EmbeddedServer:
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="venue")
 
-    def __enter__(self) -> "EmbeddedServer":
+    def __enter__(self) -> Self:
         """Start listening."""
         self._thread.start()
         self._ready.wait(_START_S)

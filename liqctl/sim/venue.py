@@ -4,19 +4,18 @@ Authentication, limits and faults are here; what orders do is in `account`, whic
 in `endpoints`. Both doors (`memory`, `server`) call `handle` and add only how the answer travels.
 """
 
-import hashlib
-import hmac
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from liqctl.sim.account import Account
-from liqctl.sim.endpoints import ROUTES, Route
+from liqctl.sim.authentication import check_key, check_signature, check_timestamp
+from liqctl.sim.endpoints import ROUTES
 from liqctl.sim.faults import Effect, Fault
 from liqctl.sim.refusal import Refused
+from liqctl.sim.routes import Route
 
 WEIGHT_LIMIT_1M: Final = 2400
 ORDERS_LIMIT_10S: Final = 300
@@ -25,8 +24,6 @@ _STUBBORN_MAX: Final = 20
 """How many requests over the limit are answered 429 before the address is banned."""
 
 _BAN_MS: Final = 120_000
-_RECV_WINDOW_MAX_MS: Final = 60_000
-_AHEAD_MAX_MS: Final = 1000
 _JSON: Final = {"Content-Type": "application/json;charset=UTF-8"}
 
 
@@ -53,12 +50,15 @@ class Reply:
     status: int
     body: str
     headers: dict[str, str]
-    effect: Effect = Effect()
+    effect: Effect = field(default_factory=Effect)
 
 
 @dataclass(slots=True, kw_only=True)
 class Event:
-    """Something the world does: at a time, or when the n-th request arrives; again every `every_ms`."""
+    """Something the world does: at a time, or when the n-th request, or one to a path, arrives.
+
+    With `every_ms` it happens again, `times` in all.
+    """
 
     act: Callable[["Venue"], None]
     name: str = "event"
@@ -87,6 +87,7 @@ class _Window:
 class Venue:
     """One venue with one account behind one key.
 
+    `api_secret` is the HMAC secret, or the PEM public key of an RSA or Ed25519 account.
     `clock_skew_ms` is how far the venue's clock is ahead of the caller's. `api_key` empty switches
     authentication off, for the door in memory.
     """
@@ -190,7 +191,7 @@ class Venue:
         try:
             self._check_limits(used)
             if route is None:
-                raise Refused(0, "Path not found", status=404)
+                return 404, '{"code":-5000,"msg":"Path not found"}', headers
             if route.signed:
                 self._authenticate(request, params)
             if route.orders:
@@ -240,40 +241,7 @@ class Venue:
     def _authenticate(self, request: Request, params: Mapping[str, str]) -> None:
         """Check key, then timestamp, then signature, as the venue does."""
         if self.api_key:
-            self._check_key(request)
-        self._check_timestamp(params)
+            check_key(request.headers, self.api_key)
+        check_timestamp(params, self.now_ms)
         if self.api_key:
-            self._check_signature(request)
-
-    def _check_key(self, request: Request) -> None:
-        sent = {name.lower(): value for name, value in request.headers.items()}
-        key = sent.get("x-mbx-apikey", "")
-        if not re.fullmatch(r"[A-Za-z0-9]{16,128}", key):
-            raise Refused(-2014, "API-key format invalid.", status=401)
-        if key != self.api_key:
-            raise Refused(-2015, "Invalid API-key, IP, or permissions for action.", status=401)
-
-    def _check_timestamp(self, params: Mapping[str, str]) -> None:
-        timestamp, window = params.get("timestamp", ""), params.get("recvWindow", "5000")
-        if not timestamp.isdigit():
-            raise Refused(
-                -1102,
-                "Mandatory parameter 'timestamp' was not sent, was empty/null, or malformed.",
-            )
-        if not window.isdigit() or int(window) > _RECV_WINDOW_MAX_MS:
-            raise Refused(-1131, "recvWindow must be less than 60000")
-        if int(timestamp) >= self.now_ms + _AHEAD_MAX_MS:
-            raise Refused(
-                -1021, "Timestamp for this request was 1000ms ahead of the server's time."
-            )
-        if self.now_ms - int(timestamp) > int(window):
-            raise Refused(-1021, "Timestamp for this request is outside of the recvWindow.")
-
-    def _check_signature(self, request: Request) -> None:
-        payload = f"{request.query}{request.body}"
-        signed, _, signature = payload.rpartition("signature=")
-        expected = hmac.new(
-            self.api_secret.encode(), signed.removesuffix("&").encode(), hashlib.sha256
-        ).hexdigest()
-        if not hmac.compare_digest(expected, signature.lower()):
-            raise Refused(-1022, "Signature for this request is not valid.")
+            check_signature(request.query, request.body, self.api_secret)
