@@ -10,9 +10,8 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from liqctl.domain.answers import AnswerKind
 from liqctl.domain.events import AuditEventType
 from liqctl.domain.ids import make_correlation_id
 from liqctl.domain.result import (
@@ -30,22 +29,8 @@ from liqctl.engine.clock import SystemClock
 from liqctl.engine.gate import Gate
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.run import Ending, Run
-from liqctl.planning.explain import (
-    explain_kept,
-    explain_orders,
-    explain_positions,
-    explain_refusal,
-    explain_strangers,
-)
-from liqctl.planning.outcome import (
-    end_state,
-    open_legs,
-    report_order,
-    report_position,
-    residual_of,
-)
+from liqctl.engine.summary import summarise
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.planning.verify import verify
 from liqctl.ports import EventSink, Exchange, WallClock
 
 _END_EVENT: Final = {
@@ -73,7 +58,7 @@ class _Current:
 class LiquidationManager:
     """Liquidates one account, one run at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last five have defaults that most callers keep
         self,
         *,
         config: LiquidationConfig,
@@ -305,99 +290,20 @@ class LiquidationManager:
         self, current: _Current, ending: Ending, duration_s: float
     ) -> LiquidationResult:
         """Return the result as the run's records have it now."""
-        run, state = current.run, current.run.state
-        verified_flat = ending is Ending.FLAT
-        # A stop is not kept for a leg whose close was filled, even if no reading says so yet.
-        closed = {leg for leg, record in list(state.legs.items()) if record.expected == 0}
-        still_open = open_legs(dict(state.legs)).keys() - closed
-        positions = tuple(
-            report_position(record, self._config, run.side.prices)
-            for record in sorted(
-                list(state.legs.values()), key=lambda r: (-r.first.notional, r.leg)
-            )
-        )
-        orders = tuple(
-            report_order(record, self._config, leg_open=record.order.leg in still_open)
-            for record in list(state.orders.values())
-        )
-        reopened = sorted(r.leg.symbol for r in list(state.legs.values()) if r.reopened)
-        strangers = explain_strangers(list(state.strangers), reopened)
-        reasons = self._reasons(
-            current, ending, [explain_positions(positions), explain_orders(orders)]
-        )
-        notes = [strangers] if strangers else []
-        notes += [self._lock.note] if self._lock and self._lock.note else []
-        notes += explain_kept(orders)
-        return LiquidationResult(
-            correlation_id=current.correlation_id,
-            environment=self._environment,
-            state=end_state(verified_flat=verified_flat, positions=positions, orders=orders),
-            error_message=None if verified_flat else "; ".join(reasons),
-            verified_flat=verified_flat,
-            deadline_exceeded=ending is Ending.DEADLINE,
-            started_at=current.started_at,
-            finished_at=self._wall_clock.now(),
+        base = self._base_result(current.recorder, current.started_at)
+        note = self._lock.note if self._lock else None
+        base = replace(
+            base,
             duration_seconds=duration_s,
-            timeout_seconds=self._config.timeout_seconds,
-            positions=positions,
-            orders=orders,
-            residual=residual_of(
-                verify(state.last_known, self._config) if state.last_known else None,
-                readable=state.has_read and not run.is_portfolio_margin,
-            ),
             requests=self._exchange.usage.requests - current.requests_before,
-            retries=state.retries,
-            audit_complete=current.recorder.complete,
-            audit_head=current.recorder.head,
-            cause=self._cause(run, ending),
-            notes=tuple(notes),
-            time_spent_s=asdict(run.spent),
+            notes=(note,) if note else (),
         )
-
-    def _cause(self, run: Run, ending: Ending) -> FailureCause:
-        refusal = run.refusal()
-        if ending is Ending.UNKNOWN_SYMBOL:
-            return FailureCause.USAGE
-        if refusal is not None and refusal.kind is AnswerKind.RUN_FATAL:
-            return FailureCause.CREDENTIALS
-        return FailureCause.NONE
-
-    def _reasons(
-        self, current: _Current, ending: Ending, open_things: list[str | None]
-    ) -> list[str]:
-        """Return why the account is not proven flat, most telling first."""
-        run = current.run
-        reasons: list[str] = []
-        refusal = run.refusal()
-        if refusal is not None:
-            reasons.append(explain_refusal(refusal))
-        if run.unknown_symbols:
-            reasons.append(f"the venue does not know {', '.join(run.unknown_symbols)}")
-        if run.is_portfolio_margin:
-            reasons.append(
-                "this account is in portfolio margin: its positions do not show here and nothing "
-                "was closed; close them on the web page or through the portfolio margin API"
-            )
-        if ending is Ending.DEADLINE:
-            reasons.append(f"the deadline of {self._config.timeout_seconds:g} s was reached")
-        if ending is Ending.INTERRUPTED:
-            reasons.append("interrupted before it was done")
-        if refusal is None and run.unread is not None and not run.unknown_symbols:
-            reasons.append(run.unread)
-        reasons += [thing for thing in open_things if thing]
-        late = sorted(r.leg.symbol for r in list(run.state.legs.values()) if r.doubtful)
-        if late and not open_things[0]:
-            reasons.append(
-                f"the readings still show what the venue confirmed as closed, on {', '.join(late)}"
-            )
-        return reasons or ["the account could not be proven flat"]
+        return summarise(base, current.run, ending, self._config)
 
     def _blocked(self, recorder: Recorder, started_at: datetime, holder: str) -> LiquidationResult:
         recorder.event(AuditEventType.LIQUIDATION_BLOCKED, {**describe_actor(), "holder": holder})
-        return self._without_run(
-            recorder,
-            started_at,
-            state=LiquidationState.FAILED,
+        return replace(
+            self._base_result(recorder, started_at),
             error_message=ALREADY_IN_PROGRESS,
             cause=FailureCause.BLOCKED,
             notes=(f"held by {holder}",),
@@ -408,9 +314,8 @@ class LiquidationManager:
             AuditEventType.LIQUIDATION_SKIPPED,
             {**describe_actor(), "reason": "emergency_liquidation is false"},
         )
-        result = self._without_run(
-            recorder,
-            started_at,
+        result = replace(
+            self._base_result(recorder, started_at),
             state=LiquidationState.SKIPPED,
             error_message="emergency_liquidation is false: nothing was read, cancelled or closed",
         )
@@ -418,18 +323,17 @@ class LiquidationManager:
         self._results.append(result)
         return result
 
-    def _without_run(
-        self, recorder: Recorder, started_at: datetime, **fields: Any
-    ) -> LiquidationResult:
+    def _base_result(self, recorder: Recorder, started_at: datetime) -> LiquidationResult:
+        """Return a result that says nothing was done, as of now."""
         finished_at = self._wall_clock.now()
         return LiquidationResult(
             correlation_id=recorder.correlation_id,
             environment=self._environment,
+            state=LiquidationState.FAILED,
             started_at=started_at,
             finished_at=finished_at,
             duration_seconds=(finished_at - started_at).total_seconds(),
             timeout_seconds=self._config.timeout_seconds,
             audit_complete=recorder.complete,
             audit_head=recorder.head,
-            **fields,
         )

@@ -6,7 +6,7 @@ without it, and at most once at a time.
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from typing import Any, Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.domain.account import Leg, MarketRules, PositionMode
 from liqctl.domain.endpoints import Endpoint
