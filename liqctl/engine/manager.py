@@ -106,11 +106,15 @@ class LiquidationManager:
         return self._state
 
     def get_metrics(self) -> dict[str, object]:
-        """Return the counts of this manager's runs, under the keys of `status`' metrics."""
-        last = self._results[-1] if self._results else None
+        """Return the counts of this manager's runs, under the keys of `status`' metrics.
+
+        A skipped run executed nothing: it is counted as skipped, and is not the last execution.
+        """
         ends = [result.state for result in self._results]
+        executed = [r for r in self._results if r.state is not LiquidationState.SKIPPED]
+        last = executed[-1] if executed else None
         return {
-            "execution_count": len(ends),
+            "execution_count": len(executed),
             "completed": ends.count(LiquidationState.COMPLETED),
             "partial": ends.count(LiquidationState.PARTIAL),
             "failed": ends.count(LiquidationState.FAILED),

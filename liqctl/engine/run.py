@@ -335,17 +335,22 @@ class Run:
         if ending is Ending.INTERRUPTED:
             until = min(until, asyncio.get_running_loop().time() + _GRACE_S)
         clean = 0
+        delay_s = _REREAD_MIN_S
         try:
             async with asyncio.timeout_at(until):
                 while True:
-                    verdict = self.state.absorb(await self._read())
+                    snapshot = await self._read()
+                    verdict = self.state.absorb(snapshot)
                     clean = clean + 1 if verdict.is_flat else 0
                     if clean and self._is_proven(clean, verdict):
                         return Ending.FLAT
                     if verdict.is_readable and not clean and not self.state.is_doubtful:
                         return ending
-                    await asyncio.sleep(_REREAD_MIN_S)
+                    if self._is_fatal(snapshot) or _is_key_refused(snapshot):
+                        return ending
+                    await asyncio.sleep(delay_s)
                     await self._watch()
+                    delay_s = _REREAD_MIN_S if clean else min(delay_s * 2, _REREAD_MAX_S)
         except TimeoutError:
             return ending
 
@@ -359,3 +364,7 @@ class Run:
     def refusal(self) -> VenueAnswer | None:
         """Return the refusal that stopped the run, or the ban that outlasts it."""
         return self._gate.fatal or (self._gate.pause if self._gate.outlasts_deadline else None)
+
+
+def _is_key_refused(snapshot: Snapshot) -> bool:
+    return any(error.kind is AnswerKind.RUN_FATAL for error in snapshot.errors)
