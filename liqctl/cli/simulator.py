@@ -62,7 +62,10 @@ def list_scenarios(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the accounts and troubles that can be served."""
+    """List the accounts and troubles that can be served.
+
+    Example: liqctl simulator list --json
+    """
     from liqctl.report.json import dump
     from liqctl.report.text import clean, table
     from liqctl.sim.scenario import list_scenarios as find_scenarios

@@ -14,7 +14,7 @@ from liqctl.cli import process
 from liqctl.cli.settings import load
 from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind
-from liqctl.domain.errors import ConfigurationError, CredentialsError
+from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.domain.result import ExitCode
 from liqctl.engine.clock import SystemClock
 from liqctl.planning.protection import is_protective
@@ -22,6 +22,7 @@ from liqctl.planning.protection import is_protective
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from liqctl.audit.history import History
     from liqctl.cli.wiring import Account
     from liqctl.config.settings import Settings
     from liqctl.engine.inspection import Inspection
@@ -41,6 +42,7 @@ class Options:
     colour: bool
     watch: bool
     exit_code: bool
+    verbose: bool
     flags: "Mapping[str, object]" = field(default_factory=dict)
 
 
@@ -67,7 +69,7 @@ def status(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show prices too.")] = False,
 ) -> None:
     """Show open positions and orders, a running liquidation, the last run and the counts.
 
@@ -82,11 +84,17 @@ def status(
         colour=not no_color and not os.environ.get("NO_COLOR"),
         watch=watch,
         exit_code=exit_code,
+        verbose=verbose,
     )
     try:
         settings = load(options)
+    except UsageError as error:
+        process.print_error(f"liqctl: {error}")
+        _print_refusal(options, str(error))
+        process.leave(ExitCode.USAGE)
     except ConfigurationError as error:
         process.print_error(f"the configuration is invalid\n{error}")
+        _print_refusal(options, str(error))
         process.leave(ExitCode.CONFIGURATION)
     process.leave(_show(options, settings))
 
@@ -120,24 +128,56 @@ def _look(settings: "Settings") -> View:
     except CredentialsError as error:
         account_error = str(error)
         exit_code = ExitCode.CREDENTIALS
-    from liqctl.audit.history import read_history
-    from liqctl.audit.trail import TRAIL_NAME
-
-    history = read_history(
-        settings.audit.log_dir / TRAIL_NAME, environment=settings.environment.value
+    document = _document(
+        settings.environment.value,
+        _read_history(settings),
+        in_progress=in_progress,
+        account=account_document,
+        account_error=account_error,
     )
-    document = {
+    return View(document=document, exit_code=exit_code)
+
+
+def _document(
+    environment: str,
+    history: "History",
+    *,
+    in_progress: dict[str, Any] | None = None,
+    account: dict[str, Any] | None = None,
+    account_error: str | None = None,
+) -> dict[str, Any]:
+    return {
         "schema": STATUS_SCHEMA,
-        "environment": settings.environment.value,
+        "environment": environment,
         "state": "IN_PROGRESS" if in_progress else "IDLE",
         "in_progress": in_progress,
-        "account": account_document,
+        "account": account,
         "account_error": account_error,
         "last_run": history.last_run.as_json() if history.last_run else None,
         "unfinished_runs": [asdict(run) for run in history.unfinished],
         "metrics": history.metrics(),
     }
-    return View(document=document, exit_code=exit_code)
+
+
+def _read_history(settings: "Settings") -> "History":
+    """Return what the trail tells; one that cannot be read is said on stderr and tells nothing."""
+    from liqctl.audit.history import History, read_history
+    from liqctl.audit.trail import TRAIL_NAME
+
+    trail = settings.audit.log_dir / TRAIL_NAME
+    try:
+        return read_history(trail, environment=settings.environment.value)
+    except OSError as error:
+        process.print_error(f"the audit trail {trail} cannot be read: {error.strerror}")
+        return History()
+
+
+def _print_refusal(options: Options, why: str) -> None:
+    """Print the document of a look that was not taken, if JSON was asked for."""
+    if options.as_json:
+        from liqctl.audit.history import History
+
+        _print(options, _document(options.environment or "", History(), account_error=why))
 
 
 async def _inspect(settings: "Settings", account: "Account") -> "Inspection":
@@ -231,6 +271,9 @@ def _print(options: Options, document: dict[str, Any]) -> None:
 
     process.print_answer(
         render_status(
-            document, width=process.width_of(1), colour=options.colour and process.is_terminal(1)
+            document,
+            width=process.width_of(1),
+            colour=options.colour and process.is_terminal(1),
+            verbose=options.verbose,
         )
     )

@@ -8,15 +8,20 @@ from liqctl.report.text import Tone, clean, count, labelled, money, paint, table
 
 ROWS_MAX: Final = 250
 
-_METRICS: Final = ("completed", "partial", "failed", "skipped", "abandoned")
+_METRICS: Final = ("completed", "partial", "failed", "abandoned")
 
 
-def render_status(document: Mapping[str, Any], *, width: int | None, colour: bool) -> str:
-    """Return what is open, what runs, and how the last run ended; the open account comes first."""
+def render_status(
+    document: Mapping[str, Any], *, width: int | None, colour: bool, verbose: bool = False
+) -> str:
+    """Return what is open, what runs, and how the last run ended; the open account comes first.
+
+    `verbose` adds prices to positions.
+    """
     account = document.get("account")
     lines = [_head(document, account, colour=colour), ""]
     if account:
-        lines += _account(account, width)
+        lines += _account(account, width, verbose=verbose)
     if document.get("account_error"):
         lines += labelled("unread", clean(str(document["account_error"])), width=width)
     running = document.get("in_progress")
@@ -26,6 +31,10 @@ def render_status(document: Mapping[str, Any], *, width: int | None, colour: boo
             f"since {_text(running, 'started_at')}"
         )
         lines += labelled("running", text, width=width)
+    for run in document.get("unfinished_runs") or []:
+        if not running or run.get("correlation_id") != running.get("correlation_id"):
+            text = f"{_text(run, 'correlation_id')} has no end; the next run closes its record"
+            lines += labelled("died", text, width=width)
     lines += labelled("last run", _last_run(document.get("last_run")), width=width)
     lines += labelled("runs", _metrics(document.get("metrics") or {}), width=width)
     return "\n".join(lines) + "\n"
@@ -43,7 +52,7 @@ def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> str:  #
     return f"{paint(word, tone, colour=colour)}: {environment}, {runs}"
 
 
-def _account(account: Mapping[str, Any], width: int | None) -> list[str]:
+def _account(account: Mapping[str, Any], width: int | None, *, verbose: bool) -> list[str]:
     positions, orders = account.get("positions") or [], account.get("orders") or []
     lines = []
     if positions:
@@ -53,11 +62,14 @@ def _account(account: Mapping[str, Any], width: int | None) -> list[str]:
                 _text(row, "side", "position_side"),
                 _text(row, "quantity"),
                 _money(row.get("notional")),
+                _gain(row.get("unrealized_pnl")),
+                *((_text(row, "entry_price"), _text(row, "mark_price")) if verbose else ()),
             )
             for row in positions[:ROWS_MAX]
         ]
-        head = ("symbol", "side", "quantity", "notional")
-        lines += [table(head, rows, right={2, 3}, width=width), ""]
+        head = ["symbol", "side", "quantity", "notional", "PnL"]
+        head += ["entry", "mark"] if verbose else []
+        lines += [table(head, rows, right=range(2, len(head)), width=width), ""]
     if orders:
         rows = [
             (
@@ -93,12 +105,19 @@ def _last_run(run: Mapping[str, Any] | None) -> str:
 def _metrics(metrics: Mapping[str, Any]) -> str:
     ends = [f"{metrics[name]} {name}" for name in _METRICS if metrics.get(name)]
     total = str(metrics.get("execution_count", 0))
-    return f"{total} ({', '.join(ends)})" if ends else total
+    if ends:
+        total += f" ({', '.join(ends)})"
+    return f"{total}, {metrics['skipped']} skipped" if metrics.get("skipped") else total
 
 
 def _text(row: Mapping[str, Any], *names: str) -> str:
     """Return the first field that is there, made safe to print."""
     return clean(str(next((row[name] for name in names if row.get(name) is not None), "?")))
+
+
+def _gain(value: object) -> str:
+    amount = parse_decimal(value)
+    return "?" if amount is None else f"{amount:+,.2f}"
 
 
 def _money(value: object) -> str:

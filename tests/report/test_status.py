@@ -70,7 +70,7 @@ def test_open_positions_and_orders_are_listed() -> None:
     screen = render_status(make_document(account=account), width=80, colour=False)
 
     assert screen.startswith("OPEN: testnet")
-    assert "BTCUSDT  BOTH    -0.500  25,000.00" in screen
+    assert "BTCUSDT  BOTH    -0.500  25,000.00    ?" in screen
     assert r"BTCUSDT  ?     LIMIT  12\x1b[2J" in screen
     assert "\x1b" not in screen
 

@@ -1,0 +1,106 @@
+"""`liqctl status`: what is open, what runs, and what only the trail knows."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from liqctl.domain.result import ExitCode
+from liqctl.sim.scenario import load_scenario
+from tests.cli.documents import STATUS, check
+from tests.process.program import Program, program
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Program]:
+    """The program and an account on an ordinary trading day."""
+    with program(tmp_path, load_scenario("default")) as running:
+        yield running
+
+
+def test_the_document_tells_the_whole_account(served: Program) -> None:
+    """Worst first, as decimal strings, with every order of both books."""
+    ended = served.run("status", "--json")
+
+    check(ended.result, STATUS)
+    account = ended.result["account"]
+    assert ended.code == ExitCode.DONE
+    assert (account["flat"], Decimal(account["notional"])) == (False, Decimal(43500))
+    assert account["positions"][0]["symbol"] == "BTCUSDT"
+    assert len(account["orders"]) == 8
+    assert sum(order["kind"] == "ALGO" for order in account["orders"]) == 4
+    assert (ended.result["state"], ended.result["last_run"]) == ("IDLE", None)
+    assert not served.sent()
+
+
+def test_looking_changes_nothing(served: Program) -> None:
+    """Status is asked every minute; it must not leave a mark in the trail."""
+    served.run("status")
+
+    assert not served.sent()
+    assert not served.trail.exists()
+
+
+def test_a_run_under_way_is_seen_from_another_shell(served: Program) -> None:
+    """The second operator's first question is whether somebody is already at it."""
+    served.timeout_s = 30.0
+    served.hang(method="POST", kind="service_unavailable")
+    served.hang(method="DELETE", kind="service_unavailable")
+    with served.start("liquidate", "--json", "--correlation-id", "other-shell") as running:
+        served.wait_for("LIQUIDATION_START")
+        ended = served.run("status", "--json", "--exit-code")
+        served.server.venue.faults.clear()
+        running.communicate(timeout=40)
+
+    check(ended.result, STATUS)
+    assert ended.result["state"] == "IN_PROGRESS"
+    assert ended.result["in_progress"]["correlation_id"] == "other-shell"
+    assert ended.result["in_progress"]["pid"] == running.pid
+    assert ended.code == ExitCode.PARTIAL
+
+
+def test_metrics_count_the_runs_of_a_lifetime(served: Program) -> None:
+    """Counts come from the trail, so they outlive every process."""
+    served.run("--orders-only")
+    served.run()
+    for name in ("EMERGENCY_LIQUIDATION", "CLOSE_POSITIONS", "CANCEL_ORDERS"):
+        served.variables[f"LIQCTL_LIQUIDATION__{name}"] = "false"
+    served.run()
+
+    metrics = served.run("status", "--json").result["metrics"]
+
+    assert (metrics["completed"], metrics["skipped"], metrics["failed"]) == (2, 1, 0)
+    assert (metrics["execution_count"], metrics["last_state"]) == (2, "COMPLETED")
+
+
+def test_the_screen_begins_with_the_answer(served: Program) -> None:
+    """OPEN or FLAT is the first word; the rest is detail."""
+    before = served.run("status")
+    served.run("--correlation-id", "the-run")
+    after = served.run("status")
+
+    assert before.stdout.startswith("OPEN: simulator")
+    assert after.stdout.startswith("FLAT: simulator")
+    assert "COMPLETED, the-run" in after.stdout
+
+
+def test_a_refused_key_is_7_and_not_flat(tmp_path: Path) -> None:
+    """An account that could not be read is UNKNOWN, with the likely causes."""
+    with program(tmp_path, load_scenario("key_refused")) as served:
+        ended = served.run("status", "--exit-code")
+
+    assert ended.code == ExitCode.CREDENTIALS
+    assert ended.stdout.startswith("UNKNOWN: simulator")
+    assert "refused the key" in ended.stdout
+
+
+def test_an_invalid_setting_is_4_with_a_document(served: Program) -> None:
+    """A program that asked for JSON gets JSON, and the reason."""
+    served.variables["LIQCTL_LIQUIDATION__TIMEOUT_SECONDS"] = "0.5"
+
+    ended = served.run("status", "--json")
+
+    assert ended.code == ExitCode.CONFIGURATION
+    check(ended.result, STATUS)
+    assert "timeout_seconds" in ended.result["account_error"]
