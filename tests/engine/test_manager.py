@@ -1,0 +1,284 @@
+"""The Python API of the contract: one call, one result, one run at a time."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pytest
+
+import liqctl
+from liqctl import LiquidationConfig, LiquidationManager, LiquidationResult, LiquidationState
+from liqctl.domain.events import AuditEventType
+from liqctl.domain.ids import is_correlation_id
+from liqctl.domain.result import ExitCode
+from liqctl.exchange.adapter import BinanceExchange
+from liqctl.sim.faults import KINDS, Fault
+from liqctl.sim.memory import MemoryTransport
+from liqctl.sim.scenario import load_scenario
+from liqctl.sim.venue import Venue
+from liqctl.sim.virtual import run_virtual
+from tests.simulation import ListSink
+
+T = TypeVar("T")
+
+METRICS = {
+    "execution_count",
+    "completed",
+    "partial",
+    "failed",
+    "skipped",
+    "abandoned",
+    "last_execution_time",
+    "last_state",
+    "last_positions_closed",
+    "last_orders_cancelled",
+    "last_duration_seconds",
+}
+
+
+def make_manager(venue: Venue, sink: ListSink, **config: Any) -> LiquidationManager:
+    """Return a manager of the venue's account, in memory."""
+    return LiquidationManager(
+        config=LiquidationConfig(**config),
+        exchange=BinanceExchange(MemoryTransport(venue)),
+        audit_logger=sink,
+        environment="simulator",
+        rng=random.Random(1),
+    )
+
+
+def use(
+    work: Callable[[LiquidationManager], Awaitable[T]], scenario: str = "default", **config: Any
+) -> tuple[T, LiquidationManager, Venue, ListSink]:
+    """Let the work use a manager in virtual time."""
+    venue = load_scenario(scenario).make_venue()
+    sink = ListSink()
+    made: list[LiquidationManager] = []
+
+    async def main() -> T:
+        made.append(make_manager(venue, sink, **config))
+        return await work(made[0])
+
+    return run_virtual(main), made[0], venue, sink
+
+
+def types(sink: ListSink) -> list[str]:
+    """Return the events' types in order."""
+    return [event_type for event_type, _ in sink.events]
+
+
+def test_the_public_names_are_there() -> None:
+    """What other programs import stays importable from the top."""
+    for name in (
+        "LiquidationConfig",
+        "LiquidationManager",
+        "LiquidationResult",
+        "LiquidationState",
+        "AuditLogger",
+        "AuditEventType",
+        "ConfigurationError",
+    ):
+        assert getattr(liqctl, name).__name__ == name
+
+
+def test_a_run_ends_completed_and_the_manager_says_so() -> None:
+    """IDLE, then IN_PROGRESS while it runs, then how it ended."""
+    seen: list[LiquidationState] = []
+
+    async def work(manager: LiquidationManager) -> LiquidationResult:
+        seen.append(manager.state)
+        running = asyncio.create_task(manager.execute_liquidation(reason="test"))
+        await asyncio.sleep(0.01)
+        seen.append(manager.state)
+        result = await running
+        seen.append(manager.state)
+        return result
+
+    result, _, venue, sink = use(work)
+
+    assert seen == ["IDLE", "IN_PROGRESS", "COMPLETED"]
+    assert result.verified_flat
+    assert result.exit_code() is ExitCode.DONE
+    assert venue.account.is_flat
+    assert is_correlation_id(result.correlation_id)
+    assert sink.events[0][1]["reason"] == "test"
+    assert types(sink)[-1] == "LIQUIDATION_COMPLETE"
+
+
+def test_a_second_call_while_one_runs_is_refused() -> None:
+    """Re-entry is the predecessor's first issue: the answer is at once, and recorded."""
+
+    async def work(manager: LiquidationManager) -> list[LiquidationResult]:
+        first = asyncio.create_task(manager.execute_liquidation())
+        await asyncio.sleep(0.01)
+        second = await manager.execute_liquidation(correlation_id="second")
+        assert manager.state is LiquidationState.IN_PROGRESS
+        return [await first, second]
+
+    (first, second), manager, _, sink = use(work)
+
+    assert first.state is LiquidationState.COMPLETED
+    assert second.state is LiquidationState.FAILED
+    assert second.error_message == "Liquidation already in progress"
+    assert second.exit_code() is ExitCode.IN_PROGRESS
+    assert second.requests == 0
+    assert types(sink).count("LIQUIDATION_BLOCKED") == 1
+    assert types(sink).count("LIQUIDATION_START") == 1
+    assert manager.get_metrics()["execution_count"] == 1
+
+
+def test_a_manager_can_be_used_again() -> None:
+    """State does not stick: the next call is a run of its own."""
+
+    async def work(manager: LiquidationManager) -> list[LiquidationResult]:
+        return [await manager.execute_liquidation() for _ in range(2)]
+
+    (first, second), manager, _, _ = use(work)
+
+    assert (first.positions_closed, second.positions_closed) == (4, 0)
+    assert second.state is LiquidationState.COMPLETED
+    assert first.correlation_id != second.correlation_id
+    assert manager.get_metrics()["completed"] == 2
+
+
+def test_metrics_have_the_keys_of_status() -> None:
+    """Dashboards read both with the same code."""
+
+    async def work(manager: LiquidationManager) -> dict[str, object]:
+        before = manager.get_metrics()
+        await manager.execute_liquidation()
+        return before
+
+    before, manager, _, _ = use(work)
+
+    after = manager.get_metrics()
+    assert set(before) == set(after) == METRICS
+    assert (before["execution_count"], before["last_state"]) == (0, None)
+    assert (after["last_positions_closed"], after["last_orders_cancelled"]) == (4, 8)
+    assert after["last_state"] == "COMPLETED"
+
+
+def test_a_disarmed_manager_skips_and_touches_nothing() -> None:
+    """SKIPPED is recorded, has no START, and is no execution."""
+
+    async def work(manager: LiquidationManager) -> LiquidationResult:
+        return await manager.execute_liquidation()
+
+    result, manager, venue, sink = use(
+        work, emergency_liquidation=False, close_positions=False, cancel_orders=False
+    )
+
+    assert (result.state, manager.state) == (LiquidationState.SKIPPED, LiquidationState.SKIPPED)
+    assert result.exit_code() is ExitCode.DONE
+    assert not result.verified_flat
+    assert types(sink) == ["LIQUIDATION_SKIPPED"]
+    assert not venue.account.journal.requests
+    metrics = manager.get_metrics()
+    assert (metrics["skipped"], metrics["execution_count"]) == (1, 0)
+
+
+def test_an_interrupt_stops_sending_reads_once_more_and_ends() -> None:
+    """Ctrl-C is not a crash: what is known is still told."""
+
+    async def work(manager: LiquidationManager) -> LiquidationResult:
+        running = asyncio.create_task(manager.execute_liquidation())
+        await asyncio.sleep(0.001)
+        manager.interrupt()
+        return await running
+
+    result, _, venue, sink = use(work)
+
+    writes = [row for row in venue.account.journal.requests if row[1] != "GET"]
+    assert result.state is LiquidationState.FAILED
+    assert "interrupted" in (result.error_message or "")
+    assert not result.deadline_exceeded
+    assert not writes
+    assert types(sink)[-1] == "LIQUIDATION_FAILED"
+
+
+def test_an_interrupt_without_a_run_does_nothing() -> None:
+    """A signal may come before the run or after it."""
+
+    async def work(manager: LiquidationManager) -> LiquidationResult:
+        manager.interrupt()
+        result = await manager.execute_liquidation()
+        manager.interrupt()
+        return result
+
+    result, _, _, _ = use(work)
+
+    assert result.state is LiquidationState.COMPLETED
+
+
+def test_one_halted_symbol_makes_it_partial() -> None:
+    """What is left is in the residual, with its reason."""
+
+    async def work(manager: LiquidationManager) -> LiquidationResult:
+        return await manager.execute_liquidation()
+
+    result, manager, _, _ = use(work, "halted_symbol")
+
+    assert (result.state, manager.state) == (LiquidationState.PARTIAL, LiquidationState.PARTIAL)
+    assert result.residual is not None
+    assert [p.symbol for p in result.residual.positions] == ["BTCUSDT"]
+    failed = next(p for p in result.positions if p.symbol == "BTCUSDT")
+    assert failed.error is not None
+    assert failed.error.code == -1122
+    assert manager.get_metrics()["partial"] == 1
+
+
+def test_a_sink_that_loses_events_does_not_stop_the_run() -> None:
+    """Money first: the result says that the trail is incomplete."""
+
+    async def work(manager: LiquidationManager) -> LiquidationResult:
+        manager._sink.complete = False  # type: ignore[misc]
+        return await manager.execute_liquidation()
+
+    result, _, venue, _ = use(work)
+
+    assert venue.account.is_flat
+    assert result.state is LiquidationState.COMPLETED
+    assert result.exit_code() is ExitCode.AUDIT_INCOMPLETE
+
+
+def test_an_account_that_cannot_be_read_is_failed_by_the_deadline() -> None:
+    """Never flat from silence; never later than promised."""
+    venue = load_scenario("default").make_venue()
+    venue.faults.append(Fault(effect=KINDS["hang"], times=0))
+    sink = ListSink()
+
+    async def main() -> tuple[LiquidationResult, float]:
+        manager = make_manager(venue, sink, timeout_seconds=2.0)
+        result = await manager.execute_liquidation()
+        return result, asyncio.get_running_loop().time()
+
+    result, ended_at = run_virtual(main)
+
+    assert result.state is LiquidationState.FAILED
+    assert result.residual is None
+    assert result.deadline_exceeded
+    assert ended_at < 2.25
+    assert AuditEventType.LIQUIDATION_FAILED in types(sink)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"timeout_seconds": 0.5}, "timeout_seconds must be between 1.0 and 30.0, got 0.5"),
+        ({"timeout_seconds": "5"}, "timeout_seconds must be a number, got '5' (str)"),
+        ({"max_retries": -1}, "max_retries must be between 0 and 10, got -1"),
+        (
+            {"retry_delay_seconds": 0.01},
+            "retry_delay_seconds must be between 0.1 and 5.0, got 0.01",
+        ),
+    ],
+)
+def test_a_wrong_configuration_is_refused_in_the_contracts_words(
+    changes: dict[str, Any], text: str
+) -> None:
+    """Operators search for these texts."""
+    with pytest.raises(liqctl.ConfigurationError) as caught:
+        LiquidationConfig(**changes)
+
+    assert str(caught.value) == text
