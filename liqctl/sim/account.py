@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from liqctl.sim.checks import check_filters, check_leg, read_algo_order, read_order
+from liqctl.sim.checks import (
+    check_book,
+    check_filters,
+    check_leg,
+    crosses,
+    read_algo_order,
+    read_order,
+)
 from liqctl.sim.market import Market
 from liqctl.sim.orders import AlgoOrder, Holding, Journal, LegKey, Order, Trade, is_closing
 from liqctl.sim.refusal import Refused, malformed, neither
@@ -119,6 +126,7 @@ class Account:
         order = read_order(self, params, owner)
         check_filters(self, order)
         check_leg(self, order)
+        check_book(order, self.market(order.symbol))
         if test:
             return order
         self._note_orders()
@@ -147,43 +155,15 @@ class Account:
         return None
 
     def _match(self, order: Order) -> None:
+        """Execute what the book holds of the order; what may not rest expires."""
         market = self.market(order.symbol)
-        best = market.best(order.side)
-        if order.type == "MARKET" and not market.is_in_band(best, order.side):
-            del self.orders[order.order_id]
-            raise Refused(
-                -4131,
-                "The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
-            )
-        crosses = order.type == "MARKET" or (
-            best <= order.price if order.side == "BUY" else best >= order.price
-        )
-        if crosses and order.time_in_force == "GTX":
-            del self.orders[order.order_id]
-            raise Refused(
-                -5022,
-                "Due to the order could not be executed as maker, the Post Only order will be "
-                "rejected.",
-            )
-        quantity = order.quantity
-        if order.reduce_only:
-            held = self.holding((order.symbol, order.position_side))
-            quantity = min(quantity, abs(held.amount)) if held else _ZERO
-        if crosses:
-            available = quantity if market.depth is None else min(quantity, market.depth)
-            if order.time_in_force == "FOK" and available < quantity:
-                del self.orders[order.order_id]
-                raise Refused(
-                    -5021,
-                    "Due to the order could not be filled immediately, the FOK order has been "
-                    "rejected.",
-                )
+        if crosses(order, market):
+            depth = order.quantity if market.depth is None else market.depth
+            available = min(order.quantity, depth)
             if market.depth is not None:
                 market.depth -= available
             if available:
-                self.fill(order, available, best)
-        if order.is_open and order.executed >= quantity:
-            order.quantity, order.status = order.executed, "FILLED"
+                self.fill(order, available, market.best(order.side))
         if order.is_open and (order.type == "MARKET" or order.time_in_force in {"IOC", "FOK"}):
             order.status = "EXPIRED"
         order.update_ms = self.now_ms

@@ -135,7 +135,7 @@ def _check_price(order: Order, market: Market) -> None:
 
 
 def check_leg(account: "Account", order: Order) -> None:
-    """Refuse what reduces nothing, or opens without margin."""
+    """Refuse what reduces nothing, or opens without margin; cut what reduces too much."""
     held = account.holding((order.symbol, order.position_side))
     if not order.reduces:
         cost = order.quantity * account.market(order.symbol).mark_price / account.leverage
@@ -163,6 +163,36 @@ def check_leg(account: "Account", order: Order) -> None:
         raise Refused(
             -4118,
             "ReduceOnly Order Failed. Please check your existing position and open orders",
+        )
+    order.quantity = min(order.quantity, abs(held.amount))
+
+
+def crosses(order: Order, market: Market) -> bool:
+    """Return whether the order would trade at once."""
+    best = market.best(order.side)
+    if order.type == "MARKET":
+        return True
+    return best <= order.price if order.side == "BUY" else best >= order.price
+
+
+def check_book(order: Order, market: Market) -> None:
+    """Refuse what the book of the moment does not allow."""
+    if order.type == "MARKET" and not market.is_in_band(market.best(order.side), order.side):
+        raise Refused(
+            -4131,
+            "The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
+        )
+    if order.time_in_force == "GTX" and crosses(order, market):
+        raise Refused(
+            -5022,
+            "Due to the order could not be executed as maker, the Post Only order will be "
+            "rejected.",
+        )
+    short = market.depth is not None and market.depth < order.quantity
+    if order.time_in_force == "FOK" and (short or not crosses(order, market)):
+        raise Refused(
+            -5021,
+            "Due to the order could not be filled immediately, the FOK order has been rejected.",
         )
 
 
