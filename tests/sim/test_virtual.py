@@ -1,0 +1,70 @@
+"""Virtual time waits for nothing and tells a deadlock at once."""
+
+import asyncio
+import time
+
+import pytest
+
+from liqctl.sim.virtual import DeadlockError, run_virtual
+
+
+def test_an_hour_passes_at_once() -> None:
+    """The clock jumps to the next timer, in the order of the timers."""
+    order: list[tuple[str, float]] = []
+
+    async def wait(name: str, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        order.append((name, asyncio.get_running_loop().time()))
+
+    async def main() -> None:
+        await asyncio.gather(wait("hour", 3600), wait("second", 1))
+
+    began_at = time.monotonic()
+    run_virtual(main)
+
+    assert order == [("second", 1.0), ("hour", 3600.0)]
+    assert time.monotonic() - began_at < 1
+
+
+def test_a_timeout_cuts_at_its_moment() -> None:
+    """Deadlines are exact here, so their tests can be."""
+
+    async def main() -> float:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(4.25):
+                await asyncio.sleep(3600)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main) == 4.25
+
+
+def test_a_deadlock_is_an_error_at_once() -> None:
+    """Nothing is due and everything waits: no test may hang for that."""
+
+    async def main() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(DeadlockError):
+        run_virtual(main)
+
+
+def test_an_error_comes_out_and_leftovers_are_cancelled() -> None:
+    """A task that outlives the run must not outlive the loop."""
+    cancelled = []
+
+    async def straggler() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def main() -> "asyncio.Task[None]":
+        task = asyncio.create_task(straggler())
+        await asyncio.sleep(0)
+        return task
+
+    task = run_virtual(main)
+
+    assert cancelled == [True]
+    assert task.cancelled()
