@@ -6,8 +6,8 @@ What a reader would get wrong:
 - A closed descriptor 0, 1 or 2 would be taken by the next file opened: the audit trail would then
   be what `print` writes to.
 - A deadline inside the event loop does not end a blocked system call. The layers are the loop's own
-  timeout, a watchdog thread that records and prints what is known, and `faulthandler`, which needs
-  no interpreter lock.
+  timeout, a watchdog thread that records and prints what is known, and a last resort that needs no
+  interpreter lock.
 - Nothing heavy may be imported here: until `prepare` ran, a signal ends the process without us.
 """
 
@@ -188,13 +188,14 @@ class Deadline:
 
     def __init__(self, seconds: float, on_expiry: "Callable[[], ExitCode]") -> None:
         """Start counting now; `on_expiry` records and prints what is known, from a thread."""
+        from liqctl.cli.last_resort import LastResort
+
         self._on_expiry = on_expiry
         self._ends_at = time.monotonic() + seconds
         Deadline.output_until = self._ends_at + _DROP_OUTPUT_S
         self._done = threading.Event()
         self._last_word = threading.Lock()
-        self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        faulthandler.dump_traceback_later(seconds + LAST_RESORT_S, exit=True, file=self._nowhere)
+        self._last_resort = LastResort(seconds + LAST_RESORT_S)
         threading.Thread(target=self._watch, daemon=True, name="deadline").start()
 
     def cancel(self) -> None:
@@ -206,9 +207,8 @@ class Deadline:
             return
         if not self._last_word.acquire(blocking=False):
             threading.Event().wait()
-        faulthandler.cancel_dump_traceback_later()
+        self._last_resort.cancel()
         self._done.set()
-        os.close(self._nowhere)
 
     def _watch(self) -> None:
         if self._done.wait(max(self._ends_at + _WATCHDOG_S - time.monotonic(), 0.0)):

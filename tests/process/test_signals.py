@@ -184,7 +184,7 @@ def test_a_run_that_was_stopped_past_its_deadline_sends_nothing_more(tmp_path: P
             started.send_signal(signal.SIGCONT)
             ended = end(started, began_at)
 
-        assert ended.code != 0, ended.stdout
+        assert ended.code in {1, 3}, ended.stdout
         assert running.sent() == sent
         ended.assert_clean()
 

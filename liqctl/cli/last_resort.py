@@ -1,0 +1,75 @@
+"""The end of a process that cannot run Python any more.
+
+A C call that holds the interpreter lock stops every Python thread and signal handler. A timer of
+the kernel then calls `_exit` in a thread of the C library's own. `faulthandler` does nearly the
+same, and serves where there is no such timer; but it walks the frames of running threads first,
+which once in a dozen resumed processes ended in a segmentation fault.
+"""
+
+import ctypes
+import faulthandler
+import os
+from typing import Final
+
+_CLOCK_MONOTONIC: Final = 1
+_SIGEV_THREAD: Final = 2
+_FAILED: Final = 1
+
+
+class _Event(ctypes.Structure):
+    """`struct sigevent`: what a timer does when it expires."""
+
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("signal", ctypes.c_int),
+        ("notify", ctypes.c_int),
+        ("function", ctypes.c_void_p),
+        ("attributes", ctypes.c_void_p),
+        ("padding", ctypes.c_byte * 32),
+    )
+
+
+class _Times(ctypes.Structure):
+    """`struct itimerspec`: when a timer expires, once."""
+
+    _fields_ = (
+        ("interval_s", ctypes.c_long),
+        ("interval_ns", ctypes.c_long),
+        ("value_s", ctypes.c_long),
+        ("value_ns", ctypes.c_long),
+    )
+
+
+class LastResort:
+    """Ends the process with code 1 after some seconds, unless cancelled."""
+
+    def __init__(self, seconds: float) -> None:
+        """Start counting."""
+        self._timer = ctypes.c_void_p()
+        self._nowhere: int | None = None
+        if not self._start_timer(seconds):
+            self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            faulthandler.dump_traceback_later(seconds, exit=True, file=self._nowhere)
+
+    def cancel(self) -> None:
+        """Let the process live; to be called once."""
+        if self._nowhere is None:
+            ctypes.CDLL(None).timer_delete(self._timer)
+            return
+        faulthandler.cancel_dump_traceback_later()
+        os.close(self._nowhere)
+
+    def _start_timer(self, seconds: float) -> bool:
+        """Return whether the C library has such timers and started one."""
+        library = ctypes.CDLL(None)
+        try:
+            leave = ctypes.cast(library._exit, ctypes.c_void_p)  # noqa: SLF001 - its name in C
+            create, settime = library.timer_create, library.timer_settime
+        except AttributeError:
+            return False
+        event = _Event(value=_FAILED, notify=_SIGEV_THREAD, function=leave.value)
+        if create(_CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)):
+            return False
+        whole, rest = divmod(seconds, 1.0)
+        times = _Times(value_s=int(whole), value_ns=int(rest * 1e9))
+        return not settime(self._timer, 0, ctypes.byref(times), None)
