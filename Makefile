@@ -9,7 +9,7 @@ UV_COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint types format docs bench lock clean
+.PHONY: help demo install test lint types format docs bench soak lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,11 @@ docs: .venv/.tools ## renew the generated parts of the README and the pages
 bench: .venv/.tools ## measure speed against simple closers, in ratios
 	$(BIN)/python -m compileall -q liqctl tests
 	$(BIN)/python -m tests.bench
+
+SEEDS ?= 20000
+soak: .venv/.tools ## run many seeded fault runs in virtual time: make soak SEEDS=20000
+	$(BIN)/python -m compileall -q liqctl tests
+	$(BIN)/python -m tests.soak $(SEEDS)
 
 lock: ## renew requirements/ from pyproject.toml (needs uv)
 	$(UV_COMPILE) pyproject.toml --output-file requirements/runtime.txt

@@ -1,0 +1,107 @@
+"""The catalogue once more, through the installed program and a served simulator: real HTTP."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liqctl.sim.scenario import Scenario, list_scenarios, load_scenario
+
+PATIENCE_S = 60.0
+SLACK_S = 1.5
+"""A busy machine starts processes slowly; the deadline itself is measured elsewhere."""
+
+
+@contextmanager
+def served(scenario: str, environ: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield what `simulator serve --json` says of itself, and stop it afterwards."""
+    command = [sys.executable, "-m", "liqctl", "simulator", "serve", "--scenario", scenario]
+    server = subprocess.Popen(
+        [*command, "--port", "0", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environ,
+    )
+    try:
+        assert server.stdout is not None
+        yield json.loads(server.stdout.readline())
+    finally:
+        server.terminate()
+        server.wait(PATIENCE_S)
+        assert server.stdout is not None
+        server.stdout.close()
+
+
+def truth_of(url: str) -> dict[str, Any]:
+    """Return what is really open at the venue."""
+    with urllib.request.urlopen(f"{url}/sim/state", timeout=PATIENCE_S) as answer:  # noqa: S310 - loopback
+        truth: dict[str, Any] = json.load(answer)
+    return truth
+
+
+def names_of(truth: dict[str, Any]) -> list[str]:
+    """Return what is open as scenario files name it."""
+    legs = [
+        row["symbol"]
+        if row["position_side"] == "BOTH"
+        else f"{row['symbol']} {row['position_side']}"
+        for row in truth["positions"]
+    ]
+    orders = [row["clientOrderId"] for row in truth["orders"]]
+    return legs + orders + [row["clientAlgoId"] for row in truth["algo_orders"]]
+
+
+def check_left(scenario: Scenario, left: list[str]) -> None:
+    """What is left is what the file says, nothing more and nothing less."""
+    patterns = scenario.expect.left
+    surprising = [n for n in left if not any(fnmatchcase(n, pattern) for pattern in patterns)]
+    missing = [p for p in patterns if not any(fnmatchcase(name, p) for name in left)]
+    assert (surprising, missing) == ([], [])
+
+
+@pytest.mark.parametrize("name", list_scenarios())
+def test_the_program_ends_a_scenario_as_its_file_promises(name: str, tmp_path: Path) -> None:
+    """What holds in virtual time holds over HTTP, with ccxt, in a process of its own."""
+    scenario = load_scenario(name)
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+    with served(name, environ) as venue:
+        settings = tmp_path / "simulator.yaml"
+        settings.write_text(
+            f"environment: simulator\nexchange:\n  base_url: {venue['base_url']}\n"
+            f"audit:\n  log_dir: {tmp_path / 'logs'}\n"
+        )
+        environ |= {
+            "LIQCTL_API_KEY": venue["api_key"],
+            "LIQCTL_API_SECRET": venue["api_secret"],
+        }
+        command = [sys.executable, "-m", "liqctl", "liquidate", "--config", str(settings), "--json"]
+        run = subprocess.run(
+            [*command, *scenario.expect.arguments],
+            capture_output=True,
+            text=True,
+            env=environ,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        truth = truth_of(venue["base_url"])
+
+    result = json.loads(run.stdout)
+    told = "; ".join([result["error_message"] or "", *result["notes"]])
+    assert run.returncode in scenario.expect.exits, told
+    assert result["state"] in scenario.expect.states, told
+    assert [words for words in scenario.expect.says if words not in told] == [], told
+    check_left(scenario, names_of(truth))
+    assert result["duration_seconds"] <= result["timeout_seconds"] + SLACK_S
+    assert "Traceback" not in run.stderr
+    for fill in truth["fills"]:
+        if fill["client_order_id"].startswith("liq-"):
+            assert abs(float(fill["after"])) <= abs(float(fill["before"]))
