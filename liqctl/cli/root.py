@@ -16,6 +16,7 @@ from typer.main import get_command
 
 import liqctl
 from liqctl.cli import process
+from liqctl.cli.coercion import use_plain_values
 from liqctl.domain.result import ExitCode
 from liqctl.domain.secrets import MASK
 
@@ -113,6 +114,7 @@ def load(name: str, entry: Entry) -> "Command":
         target = alone
     command = get_command(target)
     command.name = name
+    use_plain_values(command)
     return command
 
 
@@ -133,10 +135,10 @@ def make_app() -> typer.Typer:
 
 def run(arguments: "Sequence[str]") -> int:
     """Return the exit code of a command line; usage errors are said on stderr and are 2."""
+    command = get_command(make_app())
+    use_plain_values(command)
     try:
-        code = get_command(make_app()).main(
-            args=list(arguments), prog_name="liqctl", standalone_mode=False
-        )
+        code = command.main(args=list(arguments), prog_name="liqctl", standalone_mode=False)
     except TyperException as error:
         process.print_error(_explain(error))
         return error.exit_code

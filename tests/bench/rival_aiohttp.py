@@ -1,7 +1,8 @@
 """Hand-written aiohttp, the floor: reads, cancels, closes, reads again, and proves little else.
 
 It stands for what could be reached by writing every line oneself: no money is safe with it, because
-a lost reply or one refusal ends it with a traceback."""
+a lost reply or one refusal ends it with a traceback.
+"""
 
 import asyncio
 import hashlib
@@ -10,6 +11,7 @@ import os
 import ssl
 import sys
 import time
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -17,7 +19,7 @@ import aiohttp
 BASE, KEY, SECRET = (os.environ[name] for name in ("BENCH_URL", "BENCH_KEY", "BENCH_SECRET"))
 
 
-async def call(session: aiohttp.ClientSession, method: str, path: str, **params: object) -> object:
+async def call(session: aiohttp.ClientSession, method: str, path: str, **params: object) -> Any:
     """Sign and send one request."""
     query = urlencode({**params, "recvWindow": 5000, "timestamp": int(time.time() * 1000)})
     signature = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
@@ -26,7 +28,7 @@ async def call(session: aiohttp.ClientSession, method: str, path: str, **params:
         return await answer.json()
 
 
-async def read(session: aiohttp.ClientSession) -> tuple[list[dict], list[dict], list[dict]]:
+async def read(session: aiohttp.ClientSession) -> Any:
     """Read positions and both order books at once."""
     return await asyncio.gather(
         call(session, "GET", "/fapi/v3/positionRisk"),

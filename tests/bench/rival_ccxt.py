@@ -1,13 +1,14 @@
 """ccxt async: as people write it (`naive`), and tuned as a good engineer would (`tuned`).
 
-The tuned one turns the throttle off, skips spot calls and the bracket call, and works on all symbols
-at once; markets stay loaded because the high-level methods need them.
+The tuned one turns the throttle off, skips spot calls and the bracket call, and works on all
+symbols at once; markets stay loaded because the high-level methods need them.
 """
 
 import asyncio
 import os
 import re
 import sys
+from typing import Any
 
 import ccxt.async_support as ccxt
 
@@ -17,7 +18,10 @@ TUNED = sys.argv[1] == "tuned"
 
 def make() -> ccxt.binanceusdm:
     """Return an exchange object that speaks to the bench's venue."""
-    options = {"fetchCurrencies": False, "warnOnFetchOpenOrdersWithoutSymbol": False}
+    options: dict[str, Any] = {
+        "fetchCurrencies": False,
+        "warnOnFetchOpenOrdersWithoutSymbol": False,
+    }
     if TUNED:
         options |= {"leverageBrackets": {}, "fetchMargins": False}
     exchange = ccxt.binanceusdm(
@@ -29,7 +33,7 @@ def make() -> ccxt.binanceusdm:
     return exchange
 
 
-async def read(exchange: ccxt.binanceusdm) -> tuple[list, list, list]:
+async def read(exchange: ccxt.binanceusdm) -> Any:
     """Read positions and both order books."""
     calls = (
         exchange.fetch_positions,
@@ -41,7 +45,7 @@ async def read(exchange: ccxt.binanceusdm) -> tuple[list, list, list]:
     return [await call() for call in calls]
 
 
-async def flatten(exchange: ccxt.binanceusdm, symbol: str, position: dict | None) -> None:
+async def flatten(exchange: ccxt.binanceusdm, symbol: str, position: Any) -> None:
     """Cancel both books of one symbol, then close it."""
     cancels = (
         exchange.cancel_all_orders(symbol),

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from binance.client import Client
+from binance.client import Client  # type: ignore[import-not-found]
 
 BASE, KEY, SECRET = (os.environ[name] for name in ("BENCH_URL", "BENCH_KEY", "BENCH_SECRET"))
 
@@ -13,12 +13,12 @@ def main() -> int:
     client = Client(KEY, SECRET, ping=False, requests_params=_tls())
     client.FUTURES_URL = f"{BASE}/fapi"
     positions = [p for p in client.futures_position_information() if float(p["positionAmt"])]
-    algo = client._request_futures_api("get", "openAlgoOrders", True, data={})  # noqa: SLF001
+    algo = client._request_futures_api("get", "openAlgoOrders", True, data={})
     orders = client.futures_get_open_orders()
     held = {row["symbol"]: row["positionAmt"] for row in positions}
     for symbol in sorted({row["symbol"] for row in (*orders, *algo)} | held.keys()):
         client.futures_cancel_all_open_orders(symbol=symbol)
-        client._request_futures_api("delete", "algoOpenOrders", True, data={"symbol": symbol})  # noqa: SLF001
+        client._request_futures_api("delete", "algoOpenOrders", True, data={"symbol": symbol})
         if symbol in held:
             amount = held[symbol]
             client.futures_create_order(

@@ -112,8 +112,9 @@ def measure(tool: str, venues: Venues, setting: Setting) -> Measured:
     )
     with tempfile.TemporaryDirectory(dir=venues.folder) as home:
         output = Path(home, "output")
+        environ = _environ(tool, place, venues, setting, home)
         with output.open("wb") as stream:
-            ended = spawn(_command(tool), _environ(tool, place, venues, setting, home), home, stream)
+            ended = spawn(_command(tool), environ, home, stream)
         said = output.read_text(errors="replace")[-4000:]
     seen = venues.ask(act="close")
 
