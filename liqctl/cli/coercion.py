@@ -76,8 +76,8 @@ class PlainValues:
 
     def coerce(self, value: Any, param: Any, ctx: "Context") -> Any:  # noqa: ANN401
         """Return the value as its type, by Typer's own coercion where there is doubt."""
-        if value is None and not param.multiple:
-            return None
+        if value is None:
+            return () if param.multiple or param.nargs == -1 else None
         try:
             return self._make(value)
         except (TypeError, ValueError, OSError):
