@@ -158,8 +158,8 @@ class Account:
         """Execute what the book holds of the order; what may not rest expires."""
         market = self.market(order.symbol)
         if crosses(order, market):
-            depth = order.quantity if market.depth is None else market.depth
-            available = min(order.quantity, depth)
+            depth = market.reach(order.type)
+            available = order.quantity if depth is None else min(order.quantity, depth)
             if market.depth is not None:
                 market.depth -= available
             if available:

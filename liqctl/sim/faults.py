@@ -194,6 +194,11 @@ KINDS: Final[dict[str, Effect]] = {
     "stop_triggering": Effect(
         execute=False, status=400, code=-4117, message="Stop order is triggering."
     ),
+    "cancel_not_done": Effect(
+        execute=False,
+        status=200,
+        body='{"code":200,"msg":"The operation of cancel all open order is done."}',
+    ),
     "unknown_order": Effect(execute=False, status=400, code=-2011, message="Unknown order sent."),
     "reduce_only_rejected": Effect(
         execute=False, status=400, code=-2022, message="ReduceOnly Order is rejected."

@@ -18,7 +18,7 @@ class Market:
 
     `depth` is how much base asset stands on each side of the book inside the bound; None is
     endless. `spread_bps` is how far the best price is from mark: beyond PERCENT_PRICE a market
-    order is refused (-4131).
+    order is refused (-4131), beyond `take_bound` it expires unfilled, while a limit order fills.
     """
 
     symbol: str
@@ -38,6 +38,7 @@ class Market:
     multiplier_down: Decimal = Decimal("0.9500")
     depth: Decimal | None = None
     spread_bps: Decimal = Decimal(1)
+    take_bound: Decimal = Decimal("0.05")
 
     def best(self, side: str) -> Decimal:
         """Return the best price that an order of this side meets."""
@@ -50,6 +51,11 @@ class Market:
         if side == "BUY":
             return price <= self.mark_price * self.multiplier_up
         return price >= self.mark_price * self.multiplier_down
+
+    def reach(self, order_type: str) -> Decimal | None:
+        """Return how much an order of this type finds in the book; None is endless."""
+        is_bounded = order_type == "MARKET" and self.spread_bps > self.take_bound * 10000
+        return Decimal(0) if is_bounded else self.depth
 
     def describe(self) -> dict[str, Any]:
         """Return the symbol's row of exchangeInfo."""
@@ -74,7 +80,7 @@ class Market:
             "underlyingSubType": ["PoW"],
             "triggerProtect": "0.0500",
             "liquidationFee": "0.012500",
-            "marketTakeBound": "0.05",
+            "marketTakeBound": plain(self.take_bound),
             "maxMoveOrderLimit": 10000,
             "filters": self._filters(),
             "orderTypes": [
