@@ -12,7 +12,7 @@ UV_COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3
 .PHONY: help demo install test lint types format docs bench soak lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.installed ## watch a simulated account being closed; needs no key and no network
 	$(BIN)/liqctl liquidate --env simulator
@@ -39,23 +39,22 @@ format: .venv/.tools ## put the code into its one format
 docs: .venv/.tools ## renew the generated parts of the README and the pages
 	$(BIN)/cog -r -P $(COGGED)
 
-bench: .venv/.tools ## measure speed against simple closers, in ratios
-	$(BIN)/python -m compileall -q liqctl tests
-	$(BIN)/python -m tests.bench
+bench: .venv/.tools .venv-bench/.installed ## measure speed against other closers: half an hour
+	$(BIN)/python -m tests.bench --json docs/bench.json --markdown docs/bench.md --svg docs/img/bench.svg
 
-SEEDS ?= 20000
-soak: .venv/.tools ## run many seeded fault runs in virtual time: make soak SEEDS=20000
-	$(BIN)/python -m compileall -q liqctl tests
-	$(BIN)/python -m tests.soak $(SEEDS)
+bench-quick: .venv/.tools .venv-bench/.installed ## measure what the targets need: 3 minutes
+	$(BIN)/python -m tests.bench --quick
 
 lock: ## renew requirements/ from pyproject.toml (needs uv)
 	$(UV_COMPILE) pyproject.toml --output-file requirements/runtime.txt
 	$(UV_COMPILE) --group build --output-file requirements/build.txt
 	$(UV_COMPILE) pyproject.toml --group build --group dev \
 		--constraint requirements/runtime.txt --output-file requirements/dev.txt
+	$(UV_COMPILE) requirements/bench.in \
+		--constraint requirements/runtime.txt --output-file requirements/bench.txt
 
 clean: ## remove .venv, caches and build results
-	rm -rf .venv build dist .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-bench build dist .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
 		.pytest_cache .import_linter_cache
 	find liqctl tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -78,4 +77,12 @@ COGGED := $(wildcard README.md docs/*.md)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		-r requirements/dev.txt
 	-$(BIN)/python -m compileall -q .venv/lib > /dev/null
+	touch $@
+
+# The rivals get what liqctl gets: their own environment, and bytecode.
+.venv-bench/.installed: requirements/bench.txt .venv/.installed
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/bench.txt
+	-.venv-bench/bin/python -m compileall -q .venv-bench/lib > /dev/null
 	touch $@

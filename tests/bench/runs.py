@@ -19,7 +19,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
 RIVAL_PYTHON: Final = ROOT / ".venv-bench/bin/python"
-LIQCTL: Final = ROOT / ".venv/bin/liqctl"
+LIQCTL: Final = Path(os.environ.get("BENCH_LIQCTL", str(ROOT / ".venv/bin/liqctl")))
 RUN_MAX_S: Final = 120.0
 
 SCRIPTS: Final = {
