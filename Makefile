@@ -9,7 +9,7 @@ UV_COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint types format docs bench soak lock clean
+.PHONY: help demo install test lint types format docs bench bench-quick soak lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,10 +40,17 @@ docs: .venv/.tools ## renew the generated parts of the README and the pages
 	$(BIN)/cog -r -P $(COGGED)
 
 bench: .venv/.tools .venv-bench/.installed ## measure speed against other closers: half an hour
+	$(BIN)/python -m compileall -q liqctl tests
 	$(BIN)/python -m tests.bench --json docs/bench.json --markdown docs/bench.md --svg docs/img/bench.svg
 
 bench-quick: .venv/.tools .venv-bench/.installed ## measure what the targets need: 3 minutes
+	$(BIN)/python -m compileall -q liqctl tests
 	$(BIN)/python -m tests.bench --quick
+
+SEEDS ?= 20000
+soak: .venv/.tools ## run many seeded fault runs in virtual time: make soak SEEDS=20000
+	$(BIN)/python -m compileall -q liqctl tests
+	$(BIN)/python -m tests.soak $(SEEDS)
 
 lock: ## renew requirements/ from pyproject.toml (needs uv)
 	$(UV_COMPILE) pyproject.toml --output-file requirements/runtime.txt
