@@ -31,7 +31,7 @@ _BLOCK: Final = re.compile(
 _EXIT: Final = re.compile(r"# exits (\d+)")
 _LINK: Final = re.compile(r"\]\((?!https?:)([^)#]*)(#[^)]+)?\)")
 _FENCE: Final = re.compile(r"^ *```(?:bash|sh)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-_COMMAND: Final = re.compile(r"\bliqctl ([a-z]+)\b")
+_COMMAND: Final = re.compile(r"(?<!from )\bliqctl ([a-z]+)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

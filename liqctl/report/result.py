@@ -33,6 +33,7 @@ _TONES: Final = {
     LiquidationState.PARTIAL: Tone.DOUBT,
 }
 _SETTLED: Final = {OrderState.CANCELLED, OrderState.GONE, OrderState.SKIPPED}
+_NOTHING_SENT: Final = {FailureCause.BLOCKED, FailureCause.USAGE}
 _WEBSITES: Final = {"production": "www.binance.com", "testnet": "demo.binance.com"}
 
 
@@ -64,14 +65,16 @@ def render_result(
     word = "DRY RUN" if result.dry_run and not result.error_message else result.state.value
     head = paint(word, _TONES.get(result.state, Tone.BAD), colour=colour)
     lines = [*wrap(f"{head}: {_meaning(result, asked)}", indent="  ", width=width), ""]
-    lines += _counts(result, width)
+    if result.cause not in _NOTHING_SENT:
+        lines += _counts(result, width)
     if result.positions:
         lines += ["", _positions(result, width)]
     orders = [order for order in result.orders if result.dry_run or order.state not in _SETTLED]
     if orders:
         lines += ["", _orders(orders, width, dry_run=result.dry_run)]
     lines += ["", *forecast] if forecast else []
-    lines += ["", *_reasons(result, width), *_record(result, width)]
+    lines += [""] if lines[-1] else []
+    lines += [*_reasons(result, width), *_record(result, width)]
     steps = next_steps(result, asked)
     if steps:
         lines += ["", paint("Next", Tone.STRONG, colour=colour)]
