@@ -85,9 +85,7 @@ def truth(venue: Venue, result: LiquidationResult, *, others_trade: bool) -> lis
 READS = ("/fapi/v3/positionRisk", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders")
 
 
-def proof(
-    venue: Venue, result: LiquidationResult, events: Sequence[tuple[str, Any]]
-) -> list[str]:
+def proof(venue: Venue, result: LiquidationResult, events: Sequence[tuple[str, Any]]) -> list[str]:
     """COMPLETED rests on all three lists read after the last write; twice where there was doubt."""
     if result.state is not LiquidationState.COMPLETED:
         return []

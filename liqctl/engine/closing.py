@@ -35,6 +35,11 @@ _LOOKUP_PATIENCE_S: Final = 1.0
 _LOOKUP_FIRST_S: Final = 0.05
 _LOOKUP_DELAY_MAX_S: Final = 0.4
 _SENDS_PER_LEG_MAX: Final = 60
+_NO_ROOM_PAUSE_S: Final = 1.0
+_NO_ROOM: Final = VenueAnswer(
+    kind=AnswerKind.TRANSIENT,
+    message="not sent: the venue's order limit left no room for it before the deadline",
+)
 _OVERLOADED: Final = -1008
 
 
@@ -376,10 +381,12 @@ class Closer:
             sent=tuple(o for o in record.sent if o.client_order_id != order.client_order_id),
             unresolved=tuple(i for i in record.unresolved if i != order.client_order_id),
             attempts=record.attempts - 1,
+            error=record.error or _NO_ROOM,
+            not_before=asyncio.get_running_loop().time() + _NO_ROOM_PAUSE_S,
         )
         self._recorder.event(
             AuditEventType.ORDER_REJECTED,
-            {**_identity(order), "message": "not sent: the run may send nothing more"},
+            {**_identity(order), "message": "not sent: no order may leave any more"},
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 from liqctl.domain.account import OpenOrder, OrderKind, Position, Reading, Snapshot
+from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
 from liqctl.engine.gate import Gate
@@ -60,7 +61,7 @@ class Reader:
         first = await self._try(
             Endpoint.POSITIONS, lambda s: self._exchange.fetch_positions(timeout_s=s)
         )
-        if first.complete:
+        if first.complete or _is_useless_to_ask_on(first.error):
             return first
         second = await self._try(
             Endpoint.ACCOUNT, lambda s: self._exchange.fetch_account_positions(timeout_s=s)
@@ -80,7 +81,7 @@ class Reader:
         whole = await self._try(
             _LIST[kind], lambda s: self._exchange.fetch_open_orders(kind, timeout_s=s)
         )
-        if whole.complete or not symbols:
+        if whole.complete or not symbols or _is_useless_to_ask_on(whole.error):
             return whole
         parts = await self._each(symbols, of, complete=False)
         return Reading(items=parts.items, complete=False, error=whole.error)
@@ -119,3 +120,8 @@ class Reader:
         except VenueError as error:
             return Reading(complete=False, error=error.answer)
         return Reading(items=items)
+
+
+def _is_useless_to_ask_on(error: VenueAnswer | None) -> bool:
+    """Whether the venue would refuse the second way too, and count it against us."""
+    return error is not None and (error.is_rate_limit or error.kind is AnswerKind.RUN_FATAL)

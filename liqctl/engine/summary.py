@@ -96,6 +96,7 @@ def _reasons(
 ) -> list[str]:
     """Return why the account is not proven flat, most telling first; never empty."""
     refusal = run.refusal()
+    is_refused = refusal is not None and refusal.kind is AnswerKind.RUN_FATAL
     open_positions = explain_positions(positions)
     late = sorted(record.leg.symbol for record in legs.values() if record.doubtful)
     found = (
@@ -108,7 +109,7 @@ def _reasons(
         if ending is Ending.DEADLINE
         else None,
         "interrupted before it was done" if ending is Ending.INTERRUPTED else None,
-        None if refusal or run.unknown_symbols else run.unread,
+        None if is_refused or run.unknown_symbols else run.unread,
         open_positions,
         explain_orders(orders),
         f"the readings still show what the venue confirmed as closed, on {', '.join(late)}"

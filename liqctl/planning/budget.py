@@ -159,7 +159,7 @@ class _Counter:
         own = sum(cost for sent, cost in self._own if sent + self._interval_s > moment)
         if moment >= self._heard_until:
             return own
-        since = sum(cost for sent, cost in self._own if sent > self._heard_at)
+        since = sum(cost for sent, cost in self._own if sent >= self._heard_at)
         return max(own, self._heard + since)
 
     def _interval_end(self, now: float) -> float:

@@ -72,6 +72,7 @@ _PATIENT: Final = frozenset({-1016, -1109, -1122, -2023, -4140, -4531})
 """Conditions of the symbol or the venue that pass by themselves: tried until the deadline."""
 
 _TIMESTAMP: Final = -1021
+_TOO_MANY_ORDERS: Final = -1015
 _BACKOFF_FACTOR_MAX: Final = 8
 
 _BY_KIND: Final = {
@@ -161,4 +162,6 @@ def decide_expired(
 
 def _is_patient(answer: VenueAnswer) -> bool:
     """Whether repeats are bounded by the deadline alone: never sent, throttled, or passing."""
-    return answer.status is None or answer.is_rate_limit or answer.code in _PATIENT
+    if answer.is_rate_limit:
+        return answer.code == _TOO_MANY_ORDERS or answer.retry_after_s is not None
+    return answer.status is None or answer.code in _PATIENT

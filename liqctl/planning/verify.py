@@ -6,11 +6,11 @@ unknown   a source could not be read: what is listed is open, what is not listed
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from liqctl.domain.account import Leg, OpenOrder, Position, Snapshot
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.protection import is_protective
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
