@@ -73,7 +73,7 @@ class Exchange(Protocol):
         """Return the symbol's mark price."""
 
     async def sync_clock(self, *, timeout_s: float) -> float:
-        """Measure and apply the clock difference; return it in seconds, positive if we are ahead."""
+        """Measure and apply the clock difference; return it in seconds, positive if ahead."""
 
     async def submit_order(self, order: CloseOrder, *, timeout_s: float) -> OrderAnswer:
         """Send one closing order. Refuses, before sending, an order that could open."""
@@ -142,7 +142,7 @@ class Transport(Protocol):
 
     async def request(
         self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
-    ) -> Any:
+    ) -> Any:  # noqa: ANN401 - decoded JSON
         """Send one request and return the decoded JSON object or array of a success.
 
         Numbers with a fraction arrive as Decimal, never as float. Refusals, silence, an unreadable
@@ -150,7 +150,7 @@ class Transport(Protocol):
         """
 
     async def sync_clock(self, *, timeout_s: float) -> float:
-        """Measure and apply the clock difference; return it in seconds, positive if we are ahead."""
+        """Measure and apply the clock difference; return it in seconds, positive if ahead."""
 
     async def close(self) -> None:
         """Close connections at once; never raises."""

@@ -1,1 +1,1 @@
-
+"""Parse, wire, confirm, exit: one command a module, no decisions."""
