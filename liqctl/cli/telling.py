@@ -52,7 +52,7 @@ class Options:
         words += [f"--{scope.replace('_', '-')}" for scope in sorted(self.scopes)]
         for key, flag in _NUMBERS.items():
             if key in self.flags:
-                words += [flag, f"{self.flags[key]}"]
+                words += [flag, str(self.flags[key]).removesuffix(".0")]
         return shlex.join(words)
 
 

@@ -22,6 +22,7 @@ from liqctl.domain.result import (
     PositionReport,
     PositionState,
 )
+from liqctl.planning.explain import explain_kept
 from liqctl.report.text import Tone, clean, count, labelled, money, paint, table, wrap
 
 ROWS_MAX: Final = 250
@@ -63,8 +64,9 @@ def render_result(
     `forecast` are the lines of a dry run's plan.
     """
     word = "DRY RUN" if result.dry_run and not result.error_message else result.state.value
+    first, *rest = wrap(f"{word}: {_meaning(result, asked)}", indent="  ", width=width)
     head = paint(word, _TONES.get(result.state, Tone.BAD), colour=colour)
-    lines = [*wrap(f"{head}: {_meaning(result, asked)}", indent="  ", width=width), ""]
+    lines = [first.replace(word, head, 1), *rest, ""]
     if result.cause not in _NOTHING_SENT:
         lines += _counts(result, width)
     if result.positions:
@@ -252,6 +254,8 @@ def _orders(orders: list[OrderReport], width: int | None, *, dry_run: bool) -> s
 
 def _order_end(order: OrderReport, word: str) -> str:
     kind = ", protective stop" if order.protective else ""
+    if order.protective and order.trigger_price is not None:
+        kind += f" at {plain(order.trigger_price)}"
     return f"{word}{kind}{_because(order.error)}"
 
 
@@ -275,8 +279,9 @@ def _reasons(result: LiquidationResult, width: int | None) -> list[str]:
     if result.deadline_exceeded and "deadline" not in (result.error_message or ""):
         limit = f"the time limit of {result.timeout_seconds:g} s ended the run"
         lines += labelled("why", limit, width=width)
+    told_in_table = {*explain_kept(result.orders), result.error_message}
     for note in result.notes:
-        if note != result.error_message:
+        if note not in told_in_table:
             lines += labelled("note", clean(note), width=width)
     return lines
 
