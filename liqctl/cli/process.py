@@ -13,6 +13,7 @@ What a reader would get wrong:
 
 import contextlib
 import faulthandler
+import gc
 import io
 import math
 import os
@@ -49,6 +50,9 @@ _PROGRESS_STALL_S: Final = 0.2
 _PAGE_STALL_S: Final = 3600.0
 """How long a pager may take nothing before its page is dropped."""
 
+_COLLECT_AFTER: Final = 50_000
+"""New objects before Python looks for garbage; its 700 means a hundred vain searches at start."""
+
 _STDERR: Final = 2
 _COLUMNS: Final = 80
 _FRAMES_MAX: Final = 20
@@ -56,6 +60,7 @@ _FRAMES_MAX: Final = 20
 
 def prepare() -> None:
     """Do everything that must stand before the first import: signals, descriptors, secrecy."""
+    gc.set_threshold(_COLLECT_AFTER)
     signals.install()
     fill_descriptors()
     sys.stdout = _quiet(sys.stdout, 1)
