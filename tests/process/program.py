@@ -91,6 +91,7 @@ class Program:
             "PYTHONPATH": os.pathsep.join(
                 [str(self.folder / "hook"), str(Path(liqctl.__file__).parent.parent)]
             ),
+            "PYTHONDONTWRITEBYTECODE": "1",  # a file size limit would cut it short
             "LIQCTL_CONFIG": str(settings),
             "LIQCTL_API_KEY": self.server.api_key,
             "LIQCTL_API_SECRET": self.server.api_secret,
