@@ -45,12 +45,13 @@ def test_looking_changes_nothing(served: Program) -> None:
 def test_a_run_under_way_is_seen_from_another_shell(served: Program) -> None:
     """The second operator's first question is whether somebody is already at it."""
     served.timeout_s = 30.0
+    served.variables["LIQCTL_LIQUIDATION__MAX_RETRIES"] = "10"
     served.hang(method="POST", kind="service_unavailable")
     served.hang(method="DELETE", kind="service_unavailable")
     with served.start("liquidate", "--json", "--correlation-id", "other-shell") as running:
         served.wait_for("LIQUIDATION_START")
         ended = served.run("status", "--json", "--exit-code")
-        served.server.venue.faults.clear()
+        running.terminate()
         running.communicate(timeout=40)
 
     check(ended.result, STATUS)
