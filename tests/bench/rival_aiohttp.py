@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
+from yarl import URL
 
 BASE, KEY, SECRET = (os.environ[name] for name in ("BENCH_URL", "BENCH_KEY", "BENCH_SECRET"))
 
@@ -23,7 +24,7 @@ async def call(session: aiohttp.ClientSession, method: str, path: str, **params:
     """Sign and send one request."""
     query = urlencode({**params, "recvWindow": 5000, "timestamp": int(time.time() * 1000)})
     signature = hmac.new(SECRET.encode(), query.encode(), hashlib.sha256).hexdigest()
-    url = f"{BASE}{path}?{query}&signature={signature}"
+    url = URL(f"{BASE}{path}?{query}&signature={signature}", encoded=True)
     async with session.request(method, url, headers={"X-MBX-APIKEY": KEY}) as answer:
         return await answer.json()
 
@@ -73,4 +74,5 @@ async def main() -> int:
     return int(bool(left or orders or algo))
 
 
-sys.exit(asyncio.run(main()))
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

@@ -22,7 +22,7 @@ RIVAL_PYTHON: Final = ROOT / ".venv-bench/bin/python"
 LIQCTL: Final = Path(os.environ.get("BENCH_LIQCTL", str(ROOT / ".venv/bin/liqctl")))
 RUN_MAX_S: Final = 120.0
 
-SCRIPTS: Final = {
+SCRIPTS: Final[dict[str, tuple[str, ...]]] = {
     "ccxt naive": ("rival_ccxt.py", "naive"),
     "ccxt tuned": ("rival_ccxt.py", "tuned"),
     "python-binance": ("rival_python_binance.py",),
