@@ -23,6 +23,7 @@ from liqctl.engine.clock import SystemClock
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
     from liqctl.config.settings import Settings
+    from liqctl.engine.account_lock import AccountLock
     from liqctl.engine.inspection import Inspection
 
 _SCOPE: Final = {
@@ -250,6 +251,18 @@ def _rehearse(
     return teller.end(result, inspection)
 
 
+def _lock(account: "Account", settings: "Settings") -> "AccountLock":
+    """Return the lock of the account; an embedded venue is nobody else's and needs none."""
+    from liqctl.audit.trail import TRAIL_NAME
+    from liqctl.engine.account_lock import AccountLock
+
+    return AccountLock(
+        identity=account.identity,
+        environment=settings.environment.value,
+        log_path=settings.audit.log_dir / TRAIL_NAME,
+    )
+
+
 def _execute(
     options: Options,
     settings: "Settings",
@@ -260,9 +273,8 @@ def _execute(
     """Run the liquidation inside its deadline."""
     from liqctl import __version__
     from liqctl.audit.logfile import LogFile
-    from liqctl.audit.trail import TRAIL_NAME, AuditLogger
+    from liqctl.audit.trail import AuditLogger
     from liqctl.cli.narration import Narrator
-    from liqctl.engine.account_lock import AccountLock
     from liqctl.engine.manager import LiquidationManager
 
     trail = Narrator(
@@ -281,11 +293,7 @@ def _execute(
             "key_fingerprint": account.key_fingerprint,
             "config_file": str(settings.file) if settings.file else None,
         },
-        lock=AccountLock(
-            identity=account.identity,
-            environment=settings.environment.value,
-            log_path=settings.audit.log_dir / TRAIL_NAME,
-        ),
+        lock=None if account.embedded else _lock(account, settings),
         dead_runs=trail,
     )
 

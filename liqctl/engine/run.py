@@ -332,7 +332,8 @@ class Run:
         if self._gate.outlasts_deadline:
             return ending
         until = self._gate.deadline_at
-        if ending is Ending.INTERRUPTED:
+        interrupted = ending is Ending.INTERRUPTED
+        if interrupted:
             until = min(until, asyncio.get_running_loop().time() + _GRACE_S)
         clean = 0
         delay_s = _REREAD_MIN_S
@@ -344,7 +345,8 @@ class Run:
                     clean = clean + 1 if verdict.is_flat else 0
                     if clean and self._is_proven(clean, verdict):
                         return Ending.FLAT
-                    if verdict.is_readable and not clean and not self.state.is_doubtful:
+                    is_enough = interrupted or not self.state.is_doubtful
+                    if verdict.is_readable and not clean and is_enough:
                         return ending
                     if self._is_fatal(snapshot) or _is_key_refused(snapshot):
                         return ending
