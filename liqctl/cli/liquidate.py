@@ -307,11 +307,15 @@ def _execute(
         result = manager.expire(time.monotonic() - began_at)
         if result is None:
             return process.signals.received or ExitCode.FAILED
-        return teller.end(result)
+        code = teller.end(result)
+        trail.flush()
+        return code
 
     deadline = process.Deadline(settings.liquidation.timeout_seconds, expire)
     result = loop.run_until_complete(
         manager.execute_liquidation(reason=options.reason, correlation_id=teller.correlation_id)
     )
     deadline.cancel()
-    return teller.end(result)
+    code = teller.end(result)
+    trail.flush()
+    return code

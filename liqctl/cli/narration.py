@@ -28,6 +28,10 @@ class Narrator:
         if self._aloud:
             process.print_progress(line)
 
+    def flush(self) -> None:
+        """Write what people are still to be told in the log."""
+        self._log.flush()
+
     async def sync(self) -> None:
         """Wait (bounded) until what was appended is on disk."""
         await self._trail.sync()
