@@ -101,6 +101,7 @@ def _connect(
         recv_window_ms=settings.exchange.recv_window_ms,
         proxy=settings.exchange.proxy,
         user_agent=f"liqctl/{__version__}",
+        owns_process=True,
     )
     return Account(
         exchange=BinanceExchange(transport),

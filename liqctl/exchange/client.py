@@ -88,6 +88,8 @@ class CcxtTransport:
         recv_window_ms: how old a request may be when it arrives.
         proxy: URL of an HTTP proxy. The environment's proxy variables are never read.
         user_agent: what the venue is told of the program.
+        owns_process: nothing else in this process uses aiohttp, so its own TLS contexts may stay
+            empty: that saves parsing the trusted authorities twice.
 
     Raises:
         CredentialsError: the secret is a private key that cannot be read.
@@ -103,6 +105,7 @@ class CcxtTransport:
         recv_window_ms: int = 5000,
         proxy: str | None = None,
         user_agent: str = "liqctl",
+        owns_process: bool = False,
     ) -> None:
         base = base_url or BASE_URLS.get(environment)
         invariant(base is not None, f"{environment} has no host of its own: base_url is needed")
@@ -111,7 +114,9 @@ class CcxtTransport:
         self._secrets = (key, secret)
         sign = make_signer(secret)
         logging.getLogger("ccxt").setLevel(logging.WARNING)  # its DEBUG lines hold the key
-        loaded = load_exchange_class(hmac_only=not is_private_key(secret))
+        loaded = load_exchange_class(
+            hmac_only=not is_private_key(secret), owns_process=owns_process
+        )
         self.import_mode, self.import_error = loaded.mode, loaded.error
         asks_spot_host = environment is Environment.PRODUCTION and base_url is None
         self._session = GuardedSession(

@@ -67,18 +67,19 @@ class Loaded:
     error: str | None = None
 
 
-def load_exchange_class(*, hmac_only: bool) -> Loaded:
+def load_exchange_class(*, hmac_only: bool, owns_process: bool = False) -> Loaded:
     """Return ccxt's `binanceusdm` class, imported as lean as can be.
 
     Args:
         hmac_only: the secret is no private key, so ccxt's use of `cryptography` is not needed.
+        owns_process: nothing else in this process uses aiohttp's default TLS contexts.
     """
     if os.environ.get(PLAIN_IMPORT_VARIABLE) == "1" or "ccxt" in sys.modules:
         return Loaded(cls=_import_class(), mode="lean" if _is_lean() else "plain")
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _load_lean(hmac_only=hmac_only)
+        return _load_lean(hmac_only=hmac_only, owns_process=owns_process)
     finally:
         gc.freeze()
         if collecting:
@@ -94,10 +95,10 @@ def has_bytecode() -> bool:
     return Path(cache_from_source(str(source))).exists()
 
 
-def _load_lean(*, hmac_only: bool) -> Loaded:
+def _load_lean(*, hmac_only: bool, owns_process: bool) -> Loaded:
     before = set(sys.modules)
     try:
-        with _placeholders(hmac_only=hmac_only), _lazy_trust_stores():
+        with _placeholders(hmac_only=hmac_only), _lazy_trust_stores(owns_process=owns_process):
             cls = _import_class()
     except Exception as error:  # noqa: BLE001 - any difference at all means: import plainly
         for name in set(sys.modules) - before:
@@ -202,15 +203,16 @@ def _placeholders(*, hmac_only: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _lazy_trust_stores() -> Iterator[None]:
+def _lazy_trust_stores(*, owns_process: bool) -> Iterator[None]:
     """Let default TLS contexts made meanwhile look certificates up by directory.
 
     aiohttp makes two contexts while it is imported, and each parses the whole bundle (50 ms).
     Looking up by hashed directory trusts the same authorities and costs nothing up front. Where
-    there is no such directory nothing is changed.
+    there is no such directory nothing is changed, but in a process of our own: there nobody uses
+    these contexts (connections have one of `exchange.tls`), so they trust nobody.
     """
     directory = hashed_directory()
-    if directory is None:
+    if directory is None and not owns_process:
         yield
         return
     original = ssl.SSLContext.load_default_certs
@@ -219,10 +221,11 @@ def _lazy_trust_stores() -> Iterator[None]:
         context: ssl.SSLContext, purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH
     ) -> None:
         del purpose
-        context.load_verify_locations(capath=str(directory))
+        set_default_verify_paths(context)
 
     def set_default_verify_paths(context: ssl.SSLContext) -> None:
-        context.load_verify_locations(capath=str(directory))
+        if directory is not None:
+            context.load_verify_locations(capath=str(directory))
 
     context_class: Any = ssl.SSLContext
     context_class.load_default_certs = load_default_certs
