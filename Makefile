@@ -52,6 +52,13 @@ soak: .venv/.tools ## run many seeded fault runs in virtual time: make soak SEED
 	$(BIN)/python -m compileall -q liqctl tests
 	$(BIN)/python -m tests.soak $(SEEDS)
 
+audit: .venv/.installed ## list what liqctl is made of, with licences, and look for known faults
+	$(BIN)/python .ci/supply_chain.py audit
+
+wheel: .venv/.installed ## build the wheel and its CycloneDX bill of materials into dist/
+	$(BIN)/python -m hatchling build -t wheel
+	$(BIN)/python .ci/supply_chain.py sbom
+
 lock: ## renew requirements/ from pyproject.toml (needs uv)
 	$(UV_COMPILE) pyproject.toml --output-file requirements/runtime.txt
 	$(UV_COMPILE) --group build --output-file requirements/build.txt
