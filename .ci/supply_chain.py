@@ -62,7 +62,7 @@ def sbom() -> dict[str, object]:
 
 
 def audit() -> None:
-    """Print the parts with their licences, then what is known against them, if that can be asked."""
+    """Print the parts with their licences, then what is known against them, if one can ask."""
     for name, version in locked().items():
         print(f"{name:24} {version:14} {licence_of(name)}")
     if importlib.util.find_spec("pip_audit") is None:
