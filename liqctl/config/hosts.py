@@ -12,6 +12,7 @@ from liqctl.domain.venue import Environment
 
 PRODUCTION_HOSTS: Final = frozenset({"fapi.binance.com"})
 DEMO_HOSTS: Final = frozenset({"demo-fapi.binance.com", "testnet.binancefuture.com"})
+_PRODUCTION_DOMAINS: Final = (".binance.com", ".binance.us")
 _LOCALHOST: Final = "localhost"
 
 
@@ -58,7 +59,7 @@ def url_problem(name: str, url: str) -> str | None:
         return f"{name} must be a URL such as https://host:port"
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         return f"{name} must not hold a user name or password"
-    if host.endswith(".") or "xn--" in host or port == 0:
+    if host.endswith(".") or "xn--" in host or port == 0 or set("%_") & set(parts.netloc):
         return f"{name} must name its host plainly, without a trailing dot or encoded letters"
     if parts.path not in {"", "/"} or parts.query or parts.fragment or "?" in url or "#" in url:
         return f"{name} must end after the host and port"
@@ -81,7 +82,7 @@ def base_url_problem(url: str, environment: Environment, allowed_host: str) -> s
         return None
     if environment is Environment.SIMULATOR:
         return f"base_url of the simulator must be a loopback address, got host {host}"
-    if not url.startswith("https://"):
+    if not url.lower().startswith("https://"):
         return f"base_url must be https, but for loopback addresses, got host {host}"
     if environment is Environment.TESTNET and _is_production_host(host):
         return f"base_url sends the testnet key to {host}, which is production"
@@ -98,5 +99,5 @@ def base_url_problem(url: str, environment: Environment, allowed_host: str) -> s
 
 def _is_production_host(host: str | None) -> bool:
     """Return whether Binance answers there for real money: any host of its domain but the demo."""
-    name = host or ""
-    return name.endswith(".binance.com") and name not in DEMO_HOSTS
+    name = f".{host}"
+    return name.endswith(_PRODUCTION_DOMAINS) and host not in DEMO_HOSTS

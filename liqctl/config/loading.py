@@ -21,7 +21,7 @@ from liqctl.planning.policy import FLAGS, LIMITS, LiquidationConfig, found_value
 _PREFIX: Final = "LIQCTL_"
 _SECTIONS: Final = frozenset({"exchange", "liquidation", "audit"})
 _SECRET_LIKE: Final = re.compile(
-    r"secret|api[_-]?key|token|passw|private|credential", re.IGNORECASE
+    r"secret|api[_-]?key|token|passw|private|credential|authori[sz]ation", re.IGNORECASE
 )
 _NOT_SETTINGS: Final = frozenset(
     {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_ALLOW_HOST", "LIQCTL_PLAIN_IMPORT"}
@@ -109,8 +109,8 @@ def find_file(environment: str | None, environ: Mapping[str, str]) -> Path | Non
         try:
             if candidate.is_file():
                 return candidate
-        except PermissionError:
-            continue  # a folder of somebody else; a file in a readable one must be readable
+        except (OSError, ValueError):
+            continue  # a folder of somebody else, or a name that can be none
     return None
 
 
@@ -199,7 +199,8 @@ def normalise_symbol(symbol: str) -> str:
 
 
 def _stripped(url: str | None) -> str | None:
-    return url.rstrip("/") if url else None
+    # In lower case, for the lock must know one account by one name.
+    return url.rstrip("/").lower() if url else None
 
 
 def _take_file(draft: Draft, path: Path) -> None:
@@ -227,18 +228,21 @@ def _take_file(draft: Draft, path: Path) -> None:
 
 def _refuse_secrets_below(draft: Draft, key: str, value: object, where: str) -> None:
     """Refuse secret-like names inside a value, such as a notification's token."""
-    inner = value if isinstance(value, list) else [value]
-    for each in inner:
-        if not isinstance(each, Mapping):
-            continue
-        for name in each:
-            if _SECRET_LIKE.search(name) and not name.endswith(("_file", "_env")):
-                draft.note(
-                    where,
-                    f"{key}.{name}",
-                    "secrets never stand in the file; give "
-                    "a file's path or a variable's name, under a name that ends in _file or _env",
-                )
+    if isinstance(value, list):
+        for each in value:
+            _refuse_secrets_below(draft, key, each, where)
+    if not isinstance(value, Mapping):
+        return
+    for name, inner in value.items():
+        if _SECRET_LIKE.search(name) and not name.endswith(("_file", "_env")):
+            draft.note(
+                where,
+                f"{key}.{name}",
+                "secrets never stand in the file; give "
+                "a file's path or a variable's name, under a name that ends in _file or _env",
+            )
+        else:
+            _refuse_secrets_below(draft, f"{key}.{name}", inner, where)
 
 
 def _take_variables(draft: Draft, environ: Mapping[str, str]) -> None:

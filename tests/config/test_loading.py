@@ -1,6 +1,7 @@
 """Settings: exact texts, precedence, every problem at once, no value shown that may be a secret."""
 
 import itertools
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -355,3 +356,34 @@ def test_any_variable_is_read_or_refused_as_configuration(text: str) -> None:
         )
     except ConfigurationError as error:
         assert str(error)  # noqa: PT017 - either end is right
+
+
+@pytest.mark.parametrize(
+    "notification",
+    [
+        {"url": "https://example.org", "headers": {"Authorization": "canary"}},
+        {"auth": {"token": "canary"}},
+        {"nested": [{"api_key": "canary"}]},
+    ],
+)
+def test_a_secret_is_found_however_deep_it_stands(
+    notification: dict[str, object], tmp_path: Path
+) -> None:
+    """A webhook's header is as secret as the key itself."""
+    file = tmp_path / "testnet.yaml"
+    file.write_text(json.dumps({"notifications": [notification]}))
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environment="testnet", config_file=file, flags={}, environ={})
+
+    assert "secrets never stand in the file" in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_folder_with_an_impossible_name_is_passed_over() -> None:
+    """A wrong variable must not end the switch with a library's error."""
+    environ = {"LIQCTL_CONFIG_DIR": "x" * 5000, "XDG_CONFIG_HOME": "/" + "y" * 300}
+
+    settings = load_settings(environment="testnet", config_file=None, flags={}, environ=environ)
+
+    assert settings.environment == "testnet"
