@@ -4,28 +4,18 @@ import asyncio
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 
 from liqctl.domain.result import LiquidationResult, OrderState
 from liqctl.engine.manager import LiquidationManager
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.sim.memory import EPOCH_MS, MemoryTransport
+from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.scenario import Expectation, Scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
 from tests import judges
-from tests.simulation import ListSink
-
-
-class LoopClock:
-    """Calendar time that follows the loop's, as the door in memory does."""
-
-    def now(self) -> datetime:
-        """Return the loop's time as a date."""
-        began = datetime.fromtimestamp(EPOCH_MS / 1000, tz=UTC)
-        return began + timedelta(seconds=asyncio.get_running_loop().time())
+from tests.simulation import ListSink, LoopClock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from liqctl.domain.events import AuditEventType
@@ -38,6 +39,15 @@ TARGETS = (
     ("", ""),
 )
 ACTS = ("reopen", "add", "close", "flip", "liquidate", "deleverage", "trigger", "fill")
+
+
+class LoopClock:
+    """Calendar time that follows the loop's, as the door in memory does."""
+
+    def now(self) -> datetime:
+        """Return the loop's time as a date."""
+        began = datetime.fromtimestamp(EPOCH_MS / 1000, tz=UTC)
+        return began + timedelta(seconds=asyncio.get_running_loop().time())
 
 
 @dataclass(slots=True)
@@ -154,6 +164,7 @@ def run_seed(seed: int, *, show: bool = False) -> Outcome:
             config=LiquidationConfig(),
             exchange=BinanceExchange(MemoryTransport(venue, latency_s=latency_s)),
             audit_logger=sink,
+            wall_clock=LoopClock(),
             rng=rng,
         )
         result = await manager.execute_liquidation()

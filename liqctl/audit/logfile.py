@@ -4,6 +4,7 @@ Unlike the trail it proves nothing and may be lost: whatever goes wrong with it 
 lines are written many at a time, so that a run of a thousand events pays for it a few times only.
 """
 
+import contextlib
 import json
 import logging
 import logging.handlers
@@ -68,8 +69,9 @@ class LogFile:
         if lines:
             record = _stamp()
             record.msg = "\n".join(lines)
-            self._handler.handle(record)
-            self._handler.close()
+            with contextlib.suppress(OSError, ValueError):
+                self._handler.handle(record)
+                self._handler.close()
 
 
 def _stamp() -> logging.LogRecord:

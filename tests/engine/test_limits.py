@@ -11,7 +11,7 @@ from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.scenario import make_large_account
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
-from tests.simulation import ListSink
+from tests.simulation import ListSink, LoopClock
 
 
 def liquidate(venue: Venue, sink: ListSink) -> LiquidationResult:
@@ -22,6 +22,7 @@ def liquidate(venue: Venue, sink: ListSink) -> LiquidationResult:
             config=LiquidationConfig(),
             exchange=BinanceExchange(MemoryTransport(venue, latency_s=0.06)),
             audit_logger=sink,
+            wall_clock=LoopClock(),
             rng=random.Random(1),
         )
         return await manager.execute_liquidation()
