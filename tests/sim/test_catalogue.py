@@ -68,7 +68,11 @@ def check_left(scenario: Scenario, left: list[str]) -> None:
     assert (surprising, missing) == ([], [])
 
 
-@pytest.mark.parametrize("name", list_scenarios())
+VIRTUAL_TIME_ONLY = {"weight_exhausted"}
+"""Its end depends on when the venue's minute ends, which real time does not let a test choose."""
+
+
+@pytest.mark.parametrize("name", sorted(set(list_scenarios()) - VIRTUAL_TIME_ONLY))
 def test_the_program_ends_a_scenario_as_its_file_promises(name: str, tmp_path: Path) -> None:
     """What holds in virtual time holds over HTTP, with ccxt, in a process of its own."""
     scenario = load_scenario(name)
