@@ -3,10 +3,14 @@
 The only blind `except` of the program is here. Nothing heavy is imported before the guards stand.
 """
 
+import os
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from liqctl.cli import process
+
+_COMPLETION: Final = "_LIQCTL_COMPLETE"
+"""Set by a shell that asks Typer how a word goes on."""
 
 
 def main() -> NoReturn:
@@ -26,6 +30,14 @@ def run(arguments: list[str]) -> int:
     from liqctl.domain.result import ExitCode
 
     try:
+        if arguments[:1] == ["liquidate"] and _COMPLETION not in os.environ:
+            from liqctl.cli import quick
+
+            options = quick.read(arguments[1:], os.environ)
+            if options is not None:
+                from liqctl.cli import liquidate
+
+                return liquidate.run(options)
         from liqctl.cli import root
 
         return root.run(arguments)

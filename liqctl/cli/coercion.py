@@ -56,7 +56,7 @@ def _path(value: Any) -> Path:  # noqa: ANN401
     return path
 
 
-_PLAIN: Final[Mapping[object, Callable[[Any], Any]]] = {
+PLAIN: Final[Mapping[object, Callable[[Any], Any]]] = {
     str: _string,
     bool: _flag,
     list[str]: _strings,
@@ -71,8 +71,8 @@ class PlainValues:
     """Stands in for one parameter's coercion until a value comes that is not plain."""
 
     def __init__(self, annotation: object) -> None:
-        """Coerce to one of the annotations in `_PLAIN`."""
-        self._make = _PLAIN[annotation]
+        """Coerce to one of the annotations in `PLAIN`."""
+        self._make = PLAIN[annotation]
 
     def coerce(self, value: Any, param: Any, ctx: "Context") -> Any:  # noqa: ANN401
         """Return the value as its type, by Typer's own coercion where there is doubt."""
@@ -105,7 +105,7 @@ def _ease(param: Any) -> None:  # noqa: ANN401 - looked at for what it has
     descriptor = getattr(param, "type_descriptor", None)
     if descriptor is None or getattr(param, "_runtime_param", ...) is not None:
         return
-    if descriptor.annotation in _PLAIN and not _is_limited(descriptor.parameter_info):
+    if descriptor.annotation in PLAIN and not _is_limited(descriptor.parameter_info):
         param._runtime_param = PlainValues(descriptor.annotation)  # noqa: SLF001
 
 

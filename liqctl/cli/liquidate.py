@@ -4,16 +4,13 @@ Nothing is decided here but the precedence of exit codes: a signal outranks ever
 """
 
 import asyncio
-import os
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
-
-import typer
+from typing import TYPE_CHECKING
 
 from liqctl.cli import process
-from liqctl.cli.telling import Options, Teller
+from liqctl.cli.options import SCOPES, Options
+from liqctl.cli.telling import Teller
 from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.domain.ids import is_correlation_id
 from liqctl.domain.result import ExitCode, FailureCause
@@ -25,87 +22,6 @@ if TYPE_CHECKING:
     from liqctl.config.settings import Settings
     from liqctl.engine.account_lock import AccountLock
     from liqctl.engine.inspection import Inspection
-
-_SCOPE: Final = {
-    "orders_only": {"liquidation.close_positions": False, "liquidation.cancel_orders": True},
-    "positions_only": {"liquidation.close_positions": True, "liquidation.cancel_orders": False},
-}
-
-
-def liquidate(  # noqa: PLR0913 - each option of the command is an argument
-    *,
-    env: Annotated[
-        str | None,
-        typer.Option("--env", help="production, testnet or simulator.", envvar="LIQCTL_ENV"),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings file.", envvar="LIQCTL_CONFIG")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Read and show the plan; send nothing.")
-    ] = False,
-    symbol: Annotated[
-        list[str] | None, typer.Option(help="Only this symbol, e.g. BTCUSDT; repeatable.")
-    ] = None,
-    orders_only: Annotated[
-        bool, typer.Option("--orders-only", help="Cancel orders, leave positions and their stops.")
-    ] = False,
-    positions_only: Annotated[
-        bool, typer.Option("--positions-only", help="Close positions, leave orders.")
-    ] = False,
-    timeout: Annotated[
-        float | None, typer.Option(help="Hard deadline in seconds, 1 to 30.", metavar="S")
-    ] = None,
-    max_retries: Annotated[
-        int | None, typer.Option(help="Repeats of one refused order or cancel, 0 to 10.")
-    ] = None,
-    retry_delay: Annotated[
-        float | None, typer.Option(help="Base of the backoff in seconds, 0.1 to 5.", metavar="S")
-    ] = None,
-    reason: Annotated[str, typer.Option(help="Why; stands in the audit trail.")] = "",
-    correlation_id: Annotated[
-        str, typer.Option(help="Name of this run: 1 to 64 letters, digits, _ or -.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
-) -> None:
-    """Cancel every open order, close every open position, prove the account flat.
-
-    Works on the whole account unless --symbol narrows it. Asks in production only.
-    Exit codes: 0 flat, 1 failed, 3 partly, 4 configuration, 5 already running,
-    6 not confirmed, 7 key refused, 8 flat but the audit trail is incomplete.
-
-    Example: liqctl liquidate --env testnet --reason "bot runs wild"
-    """
-    flags: dict[str, object] = {
-        "liquidation.timeout_seconds": timeout,
-        "liquidation.max_retries": max_retries,
-        "liquidation.retry_delay_seconds": retry_delay,
-        "liquidation.symbols": list(symbol) if symbol else None,
-    }
-    chosen = {"orders_only": orders_only, "positions_only": positions_only}
-    scopes = frozenset(name for name, wanted in chosen.items() if wanted)
-    for name in scopes:
-        flags |= _SCOPE[name]
-    process.leave(
-        run(
-            Options(
-                environment=env,
-                config_file=config,
-                as_json=as_json,
-                colour=not no_color and not os.environ.get("NO_COLOR"),
-                verbose=verbose,
-                yes=yes,
-                dry_run=dry_run,
-                reason=reason,
-                correlation_id=correlation_id,
-                scopes=scopes,
-                flags={name: value for name, value in flags.items() if value is not None},
-            )
-        )
-    )
 
 
 def run(options: Options) -> ExitCode:
@@ -139,7 +55,7 @@ def _check(options: Options) -> None:
     Raises:
         UsageError: they contradict one another, or the run cannot bear that name.
     """
-    if options.scopes == set(_SCOPE):
+    if options.scopes == SCOPES:
         raise UsageError("--orders-only and --positions-only exclude one another; give one")
     if options.correlation_id and not is_correlation_id(options.correlation_id):
         raise UsageError("--correlation-id takes 1 to 64 letters, digits, _ or -")

@@ -36,7 +36,7 @@ class Entry:
 
 COMMANDS: Final = {
     "liquidate": Entry(
-        home="liqctl.cli.liquidate:liquidate",
+        home="liqctl.cli.liquidate_command:liquidate",
         summary="Cancel every order, close every position, prove the account flat.",
     ),
     "status": Entry(

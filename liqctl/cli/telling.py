@@ -1,59 +1,17 @@
-"""What `liqctl liquidate` was asked for, and how its end is told: once, as text or as JSON."""
+"""How the end of `liqctl liquidate` is told: once, as text or as JSON."""
 
 import secrets as token_source
-import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from liqctl.cli import process
+from liqctl.cli.options import Options
 from liqctl.domain.ids import make_correlation_id
 from liqctl.domain.result import ExitCode, FailureCause, LiquidationResult, LiquidationState
 
 if TYPE_CHECKING:
     from liqctl.config.settings import Settings
     from liqctl.engine.inspection import Inspection
-
-_NUMBERS: Final = {
-    "liquidation.timeout_seconds": "--timeout",
-    "liquidation.max_retries": "--max-retries",
-    "liquidation.retry_delay_seconds": "--retry-delay",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the command line asked for; `flags` are settings by dotted key."""
-
-    environment: str | None = None
-    config_file: Path | None = None
-    as_json: bool = False
-    colour: bool = True
-    verbose: bool = False
-    yes: bool = False
-    dry_run: bool = False
-    reason: str = ""
-    correlation_id: str = ""
-    scopes: frozenset[str] = frozenset()
-    flags: Mapping[str, object] = field(default_factory=dict)
-
-    def repeated(self) -> str:
-        """Return the options that another run of the same scope needs, ready to be pasted.
-
-        >>> Options(flags={"liquidation.symbols": ["BTCUSDT"]}).repeated()
-        '--symbol BTCUSDT'
-        """
-        words = ["--config", str(self.config_file)] if self.config_file else []
-        symbols = self.flags.get("liquidation.symbols")
-        for symbol in symbols if isinstance(symbols, list) else []:
-            words += ["--symbol", symbol]
-        words += [f"--{scope.replace('_', '-')}" for scope in sorted(self.scopes)]
-        for key, flag in _NUMBERS.items():
-            if key in self.flags:
-                words += [flag, str(self.flags[key]).removesuffix(".0")]
-        return shlex.join(words)
 
 
 class Teller:
