@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from liqctl.audit.trail import AuditLogger
     from liqctl.domain.errors import ConfigurationError
     from liqctl.domain.events import AuditEventType
-    from liqctl.domain.result import LiquidationResult, LiquidationState
+    from liqctl.domain.result import LiquidationResult
+    from liqctl.domain.states import LiquidationState
     from liqctl.engine.manager import LiquidationManager
     from liqctl.planning.policy import LiquidationConfig
 
@@ -38,7 +39,7 @@ _HOMES: Final = {
     "LiquidationConfig": "liqctl.planning.policy",
     "LiquidationManager": "liqctl.engine.manager",
     "LiquidationResult": "liqctl.domain.result",
-    "LiquidationState": "liqctl.domain.result",
+    "LiquidationState": "liqctl.domain.states",
 }
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from liqctl.domain.result import LiquidationResult, OrderState
+from liqctl.domain.result import LiquidationResult
+from liqctl.domain.states import OrderState
 from liqctl.engine.manager import LiquidationManager
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.planning.policy import LiquidationConfig

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from liqctl.domain.events import RUN_ENDS, AuditEventType
-from liqctl.domain.result import LiquidationResult, LiquidationState
+from liqctl.domain.result import LiquidationResult
+from liqctl.domain.states import LiquidationState
 from liqctl.sim.venue import Venue
 
 OWN_PREFIX = "liq-"

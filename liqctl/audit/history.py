@@ -10,7 +10,7 @@ from typing import Final
 
 from liqctl.audit.reading import blocks, lines_of, open_for_reading
 from liqctl.domain.events import RUN_ENDS, AuditEventType, is_run_start
-from liqctl.domain.result import LiquidationState
+from liqctl.domain.states import LiquidationState
 from liqctl.domain.trail import TrailRecord, UnfinishedRun, parse_line
 
 _NEEDLES: Final = (b'"LIQUIDATION_',)

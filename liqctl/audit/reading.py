@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from liqctl.domain.errors import UsageError
-from liqctl.domain.result import rfc3339
+from liqctl.domain.times import rfc3339
 from liqctl.domain.trail import LINE_MAX_BYTES, parse_line
 
 BLOCK_BYTES: Final = 1024 * 1024

@@ -24,7 +24,7 @@ from pathlib import PurePath
 from typing import Final
 
 from liqctl.domain.amounts import plain
-from liqctl.domain.result import rfc3339
+from liqctl.domain.times import rfc3339
 
 RECORD_MAX_BYTES: Final = 8192
 """With the newline. Small enough that one write is one step in practice, and for any reader."""
@@ -102,26 +102,31 @@ def make_record(
 
 def clean(value: object, depth: int = 0) -> object:
     """Return the value in JSON's own types: decimals and moments as strings, all of it bounded."""
+    kind = type(value)
+    if kind is str:
+        return _text(value, _TEXT_MAX)  # type: ignore[arg-type]
+    if value is None or kind is bool:
+        return value
     match value:
         case Enum():
             return clean(value.value, depth)
-        case Mapping() | list() | tuple() | set() | frozenset() if depth >= _DEPTH_MAX:
+        case int() | float() | Decimal():
+            return _number(value)
+        case dict() | list() | tuple() | set() | frozenset() | Mapping() if depth >= _DEPTH_MAX:
             return "<nested>"
-        case Mapping():
+        case dict() | Mapping():
             items = islice(value.items(), _ITEMS_MAX)
             return {_key(key): clean(item, depth + 1) for key, item in items}
         case list() | tuple() | set() | frozenset():
             return [clean(item, depth + 1) for item in islice(value, _ITEMS_MAX)]
-        case None | int() | float() | Decimal():
-            return _number(value)
         case _:
             return _words(value)
 
 
-def _number(value: float | Decimal | None) -> object:
+def _number(value: float | Decimal) -> object:
     match value:
-        case None | bool():
-            return value
+        case bool():
+            return bool(value)
         case int():
             return value if value.bit_length() <= _INTEGER_BITS_MAX else "<int>"
         case float():

@@ -23,9 +23,7 @@ from typing import Any, Final
 from liqctl.audit.durability import Syncer
 from liqctl.audit.file import Link, TrailFile, open_trail
 from liqctl.audit.record import Record, make_record
-from liqctl.domain.events import AuditEventType
-
-TRAIL_NAME: Final = "audit.jsonl"
+from liqctl.domain.events import TRAIL_NAME, AuditEventType
 
 _OPENINGS_MAX: Final = 20
 _APPENDS_MAX: Final = 2

@@ -27,7 +27,7 @@ def run(arguments: list[str]) -> int:
         UsageError,
         VenueError,
     )
-    from liqctl.domain.result import ExitCode
+    from liqctl.domain.states import ExitCode
 
     try:
         if arguments[:1] == ["liquidate"] and _COMPLETION not in os.environ:
@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> int:
 def _exit_code(error: Exception) -> int:
     from liqctl.domain.answers import AnswerKind
     from liqctl.domain.errors import VenueError
-    from liqctl.domain.result import ExitCode
+    from liqctl.domain.states import ExitCode
 
     if isinstance(error, VenueError) and error.answer.kind is not AnswerKind.RUN_FATAL:
         return ExitCode.FAILED

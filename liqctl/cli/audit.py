@@ -17,8 +17,8 @@ import typer
 
 from liqctl.cli import process
 from liqctl.domain.errors import ConfigurationError, UsageError
-from liqctl.domain.events import FAILURES
-from liqctl.domain.result import ExitCode
+from liqctl.domain.events import FAILURES, TRAIL_NAME
+from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from liqctl.report.audit import Style
 
 RUN_SCHEMA: Final = "liqctl.run/1"
-_TRAIL_NAME: Final = "audit.jsonl"
 _FOLLOW_POLL_MS: Final = 200
 _RUN_RECORDS_MAX: Final = 200_000
 _STDOUT: Final = 1
@@ -242,7 +241,7 @@ def _fail(message: str, *, as_json: bool) -> int:
 def _trail(log: Path | None, env: str | None, config: Path | None) -> Path:
     """Return the trail to read: the one named, the configured one, or that of ./logs."""
     if log is not None:
-        return log / _TRAIL_NAME if log.is_dir() else log
+        return log / TRAIL_NAME if log.is_dir() else log
     if env or config:
         from liqctl.config import load_settings
 
@@ -250,10 +249,10 @@ def _trail(log: Path | None, env: str | None, config: Path | None) -> Path:
             settings = load_settings(
                 environment=env, config_file=config, flags={}, environ=os.environ
             )
-            return Path(settings.audit.log_dir) / _TRAIL_NAME
+            return Path(settings.audit.log_dir) / TRAIL_NAME
         except (ConfigurationError, UsageError) as error:
             process.print_error(f"liqctl: reading ./logs, for the settings cannot be used: {error}")
-    return Path("logs") / _TRAIL_NAME
+    return Path("logs") / TRAIL_NAME
 
 
 def _style(*, no_color: bool) -> "Style":

@@ -4,7 +4,6 @@ Nothing is decided here but the precedence of exit codes: a signal outranks ever
 """
 
 import asyncio
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,14 +12,13 @@ from liqctl.cli.options import SCOPES, Options
 from liqctl.cli.telling import Teller
 from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.domain.ids import is_correlation_id
-from liqctl.domain.result import ExitCode, FailureCause
+from liqctl.domain.states import ExitCode, FailureCause
 from liqctl.domain.venue import Environment
 from liqctl.engine.clock import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
     from liqctl.config.settings import Settings
-    from liqctl.engine.account_lock import AccountLock
     from liqctl.engine.inspection import Inspection
 
 
@@ -76,7 +74,9 @@ def _with_account(
                 cause, why = refusal
                 process.print_error(why)
                 return teller.end_without_run(cause, why)
-        return _execute(options, settings, account, teller, loop)
+        from liqctl.cli.execution import Execution
+
+        return Execution(options, settings, account, teller).run(loop)
     finally:
         loop.run_until_complete(account.exchange.close())
 
@@ -165,73 +165,3 @@ def _rehearse(
         requests=account.exchange.usage.requests - before,
     )
     return teller.end(result, inspection)
-
-
-def _lock(account: "Account", settings: "Settings") -> "AccountLock":
-    """Return the lock of the account; an embedded venue is nobody else's and needs none."""
-    from liqctl.audit.trail import TRAIL_NAME
-    from liqctl.engine.account_lock import AccountLock
-
-    return AccountLock(
-        identity=account.identity,
-        environment=settings.environment.value,
-        log_path=settings.audit.log_dir / TRAIL_NAME,
-    )
-
-
-def _execute(
-    options: Options,
-    settings: "Settings",
-    account: "Account",
-    teller: "Teller",
-    loop: asyncio.AbstractEventLoop,
-) -> ExitCode:
-    """Run the liquidation inside its deadline."""
-    from liqctl import __version__
-    from liqctl.audit.logfile import LogFile
-    from liqctl.audit.trail import AuditLogger
-    from liqctl.cli.narration import Narrator
-    from liqctl.engine.manager import LiquidationManager
-
-    trail = Narrator(
-        AuditLogger(settings.audit.log_dir, environment=settings.environment.value),
-        LogFile(settings.audit.log_dir),
-        aloud=options.verbose,
-    )
-    manager = LiquidationManager(
-        config=settings.liquidation,
-        exchange=account.exchange,
-        audit_logger=trail,
-        environment=settings.environment.value,
-        identity={
-            "version": __version__,
-            "base_url": account.base_url,
-            "key_fingerprint": account.key_fingerprint,
-            "config_file": str(settings.file) if settings.file else None,
-        },
-        lock=None if account.embedded else _lock(account, settings),
-        dead_runs=trail,
-    )
-
-    def interrupt() -> None:
-        loop.call_soon_threadsafe(manager.interrupt)
-
-    process.signals.shield(interrupt)
-    began_at = time.monotonic()
-
-    def expire() -> ExitCode:
-        result = manager.expire(time.monotonic() - began_at)
-        if result is None:
-            return process.signals.received or ExitCode.FAILED
-        code = teller.end(result)
-        trail.flush()
-        return code
-
-    deadline = process.Deadline(settings.liquidation.timeout_seconds, expire)
-    result = loop.run_until_complete(
-        manager.execute_liquidation(reason=options.reason, correlation_id=teller.correlation_id)
-    )
-    deadline.cancel()
-    code = teller.end(result)
-    trail.flush()
-    return code

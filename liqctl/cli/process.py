@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, TextIO
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from liqctl.domain.result import ExitCode
+    from liqctl.domain.states import ExitCode
 
 LAST_RESORT_S: Final = 0.2
 """How long after the deadline the process is ended even if the watchdog thread cannot run."""
@@ -147,7 +147,7 @@ class Signals:
         """The exit code of the first signal that came, None when none did."""
         if self._received is None:
             return None
-        from liqctl.domain.result import ExitCode
+        from liqctl.domain.states import ExitCode
 
         return ExitCode(self._received)
 

@@ -17,8 +17,8 @@ from typer.main import get_command
 import liqctl
 from liqctl.cli import process
 from liqctl.cli.coercion import use_plain_values
-from liqctl.domain.result import ExitCode
 from liqctl.domain.secrets import MASK
+from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ import typer
 
 from liqctl.cli import process
 from liqctl.domain.errors import ConfigurationError, UsageError
-from liqctl.domain.result import ExitCode
+from liqctl.domain.states import ExitCode
 
 _PORT_MAX: Final = 65535
 _LATENCY_MAX_MS: Final = 60_000

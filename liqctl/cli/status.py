@@ -15,7 +15,7 @@ from liqctl.cli.settings import load
 from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind
 from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError
-from liqctl.domain.result import ExitCode
+from liqctl.domain.states import ExitCode
 from liqctl.engine.clock import SystemClock
 from liqctl.planning.protection import is_protective
 
@@ -162,7 +162,7 @@ def _document(
 def _read_history(settings: "Settings") -> "History":
     """Return what the trail tells; one that cannot be read is said on stderr and tells nothing."""
     from liqctl.audit.history import History, read_history
-    from liqctl.audit.trail import TRAIL_NAME
+    from liqctl.domain.events import TRAIL_NAME
 
     trail = settings.audit.log_dir / TRAIL_NAME
     try:

@@ -1,16 +1,17 @@
 """How the end of `liqctl liquidate` is told: once, as text or as JSON."""
 
 import secrets as token_source
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from liqctl.cli import process
 from liqctl.cli.options import Options
 from liqctl.domain.ids import make_correlation_id
-from liqctl.domain.result import ExitCode, FailureCause, LiquidationResult, LiquidationState
+from liqctl.domain.states import ExitCode, FailureCause, LiquidationState
+from liqctl.engine.clock import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.config.settings import Settings
+    from liqctl.domain.result import LiquidationResult
     from liqctl.engine.inspection import Inspection
 
 
@@ -20,13 +21,13 @@ class Teller:
     def __init__(self, options: Options) -> None:
         """Name the run from its first moment, so that even a refusal to start can be found."""
         self._options = options
-        self._started_at = datetime.now(UTC)  # noqa: TID251
+        self._started_at = SystemClock().now()
         self.settings: Settings | None = None
         self.correlation_id = options.correlation_id or make_correlation_id(
             self._started_at, token_source.token_hex(3)
         )
 
-    def end(self, result: LiquidationResult, inspection: "Inspection | None" = None) -> ExitCode:
+    def end(self, result: "LiquidationResult", inspection: "Inspection | None" = None) -> ExitCode:
         """Print the result and return its exit code; a signal's code outranks it."""
         self._say_loudly(result)
         if self._options.as_json:
@@ -37,7 +38,7 @@ class Teller:
             self._print_for_people(result, inspection)
         return process.signals.received or result.exit_code()
 
-    def _say_loudly(self, result: LiquidationResult) -> None:
+    def _say_loudly(self, result: "LiquidationResult") -> None:
         """Say on stderr what a glance at the exit code would miss."""
         if result.state is LiquidationState.SKIPPED and not result.dry_run:
             process.print_error(
@@ -52,7 +53,9 @@ class Teller:
             if symbol not in found and result.cause is FailureCause.NONE:
                 process.print_error(f"nothing is open on {symbol}")
 
-    def _print_for_people(self, result: LiquidationResult, inspection: "Inspection | None") -> None:
+    def _print_for_people(
+        self, result: "LiquidationResult", inspection: "Inspection | None"
+    ) -> None:
         from liqctl.report.result import Asked, render_result
 
         colour = self._options.colour and process.is_terminal(1)
@@ -77,7 +80,9 @@ class Teller:
 
     def end_without_run(self, cause: FailureCause, message: str) -> ExitCode:
         """Print the result of a run that never started, if JSON was asked for."""
-        now = datetime.now(UTC)  # noqa: TID251
+        from liqctl.domain.result import LiquidationResult
+
+        now = SystemClock().now()
         timeout_s = self.settings.liquidation.timeout_seconds if self.settings else 0.0
         result = LiquidationResult(
             correlation_id=self.correlation_id,

@@ -16,7 +16,7 @@ import typer
 
 from liqctl.cli import process
 from liqctl.domain.errors import ConfigurationError, UsageError
-from liqctl.domain.result import ExitCode
+from liqctl.domain.states import ExitCode
 from liqctl.domain.venue import Environment
 
 if TYPE_CHECKING:

@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
+
+TRAIL_NAME: Final = "audit.jsonl"
+"""The file of the trail, in the log directory."""
 
 
 class AuditEventType(StrEnum):

@@ -1,76 +1,19 @@
-"""How a run ended: states, exit codes and the result that `liquidate --json` prints."""
+"""How a run ended: the result that `liquidate --json` prints."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from liqctl.domain.account import OrderKind, PositionSide, Side
 from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.commands import OrderStatus
+from liqctl.domain.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.domain.times import rfc3339
 
 RESULT_SCHEMA = "liqctl.result/1"
 ALREADY_IN_PROGRESS = "Liquidation already in progress"
-
-
-class LiquidationState(StrEnum):
-    """The state of a manager and of a result."""
-
-    IDLE = "IDLE"
-    IN_PROGRESS = "IN_PROGRESS"
-    COMPLETED = "COMPLETED"
-    PARTIAL = "PARTIAL"
-    FAILED = "FAILED"
-    SKIPPED = "SKIPPED"
-
-
-class ExitCode(IntEnum):
-    """The process exit codes; an unknown one must be read as failure."""
-
-    DONE = 0
-    FAILED = 1
-    USAGE = 2
-    PARTIAL = 3
-    CONFIGURATION = 4
-    IN_PROGRESS = 5
-    NOT_CONFIRMED = 6
-    CREDENTIALS = 7
-    AUDIT_INCOMPLETE = 8
-    INTERRUPTED = 130
-    TERMINATED = 143
-
-
-class PositionState(StrEnum):
-    """How one position ended."""
-
-    CLOSED = "CLOSED"
-    PARTIAL = "PARTIAL"
-    FAILED = "FAILED"
-    UNKNOWN = "UNKNOWN"
-    SKIPPED = "SKIPPED"
-
-
-class OrderState(StrEnum):
-    """How one order of others ended."""
-
-    CANCELLED = "CANCELLED"
-    GONE = "GONE"
-    KEPT = "KEPT"
-    FAILED = "FAILED"
-    UNKNOWN = "UNKNOWN"
-    SKIPPED = "SKIPPED"
-
-
-class FailureCause(StrEnum):
-    """Why nothing could be done, where the exit code depends on it."""
-
-    NONE = "NONE"
-    BLOCKED = "BLOCKED"
-    CREDENTIALS = "CREDENTIALS"
-    CONFIGURATION = "CONFIGURATION"
-    NOT_CONFIRMED = "NOT_CONFIRMED"
-    USAGE = "USAGE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +35,7 @@ class ErrorReport:
         return {"code": self.code, "message": self.message, "retryable": self.retryable}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentOrder:
+class SentOrder(NamedTuple):
     """One order of ours, as far as it is known. `order_id` is None when no answer named it."""
 
     client_order_id: str
@@ -353,11 +295,6 @@ class LiquidationResult:
             "notes": list(self.notes),
             "time_spent_s": {name: round(spent, 6) for name, spent in self.time_spent_s.items()},
         }
-
-
-def rfc3339(moment: datetime) -> str:
-    """Return the moment in UTC with microseconds and a `Z`."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
 def _plain_or_none(value: Decimal | None) -> str | None:

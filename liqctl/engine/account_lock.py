@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from liqctl.domain.result import rfc3339
+from liqctl.domain.times import rfc3339
 from liqctl.engine.actor import describe_actor
 from liqctl.engine.lock import Acquired, Blocked, Holder, acquire_lock, release
 

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Final
 
 from liqctl.domain.account import OpenOrder
@@ -116,8 +115,7 @@ class Canceller:
                 record = self._state.orders.get(order.key)
                 if record is not None:
                     relists = record.relists + 1
-                    self._state.orders[order.key] = replace(
-                        record,
+                    self._state.orders[order.key] = record._replace(
                         cancelled_at=now,
                         error=None,
                         relists=relists,
@@ -144,8 +142,8 @@ class Canceller:
             if answer.kind is AnswerKind.DONE or answer.code == _TRIGGERING:
                 # Not open any more, it says: the list decides, and lists can be late.
                 relists = record.relists + 1
-                self._state.orders[order.key] = replace(
-                    record, relists=relists, not_before=now + relist_s(relists)
+                self._state.orders[order.key] = record._replace(
+                    relists=relists, not_before=now + relist_s(relists)
                 )
                 continue
             repeats = record.repeats + 1
@@ -153,8 +151,7 @@ class Canceller:
             given_up = repeats > self._policy.max_retries or answer.code == _INVALID_SYMBOL
             if not given_up:
                 self._state.retries += 1
-            self._state.orders[order.key] = replace(
-                record,
+            self._state.orders[order.key] = record._replace(
                 error=answer,
                 repeats=repeats,
                 not_before=now + wait_s,
@@ -165,7 +162,7 @@ class Canceller:
         for order in orders:
             record = self._state.orders.get(order.key)
             if record is not None:
-                self._state.orders[order.key] = replace(record, **changes)  # type: ignore[arg-type]
+                self._state.orders[order.key] = record._replace(**changes)  # type: ignore[arg-type]
 
 
 def relist_s(relists: int) -> float:

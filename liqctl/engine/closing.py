@@ -6,7 +6,7 @@ looked up, and if the venue does not know it, the next position reading decides.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -54,14 +54,16 @@ class Closer:
         recorder: Recorder,
         policy: LiquidationConfig,
         rng: random.Random,
+        on_sent: Callable[[str], None],
     ) -> None:
-        """Close through the gate and note the answers in the state."""
+        """Close through the gate and note the answers; `on_sent` hears of each symbol's orders."""
         self._exchange = exchange
         self._gate = gate
         self._state = state
         self._recorder = recorder
         self._policy = policy
         self._rng = rng
+        self._on_sent = on_sent
         self._order_no = 0
 
     async def close_leg(self, close: LegClose) -> None:
@@ -86,7 +88,7 @@ class Closer:
             self._give_up(leg, VenueAnswer(kind=AnswerKind.LEG_FATAL, message=str(error)))
         finally:
             self._state.wrote()
-            self._state.legs[leg] = replace(self._state.legs[leg], in_flight=False)
+            self._state.legs[leg] = self._state.legs[leg]._replace(in_flight=False)
 
     def _make_order(self, close: LegClose, part: Decimal, number: int, part_no: int) -> CloseOrder:
         return CloseOrder(
@@ -131,6 +133,7 @@ class Closer:
 
     async def _send(self, leg: Leg, order: CloseOrder) -> VenueAnswer | None:
         """Send once; return the refusal, None when there is nothing to react to."""
+        self._on_sent(leg.symbol)
         try:
             placed = await self._gate.write(
                 Endpoint.SUBMIT_ORDER,
@@ -195,7 +198,7 @@ class Closer:
         return None
 
     def _put_off(self, leg: Leg, until: float) -> None:
-        self._state.legs[leg] = replace(self._state.legs[leg], not_before=until)
+        self._state.legs[leg] = self._state.legs[leg]._replace(not_before=until)
 
     async def _send_again(
         self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
@@ -203,7 +206,7 @@ class Closer:
         """Wait, and return the same order under a new id; None when there is no time for it."""
         record = self._state.legs[leg]
         if decision.counts:
-            self._state.legs[leg] = replace(record, repeats=record.repeats + 1)
+            self._state.legs[leg] = record._replace(repeats=record.repeats + 1)
         if decision.reaction is Reaction.SYNC_CLOCK:
             await self._gate.sync_clock()
         self._schedule(leg, answer, decision)
@@ -232,8 +235,7 @@ class Closer:
             adapted |= {decision.adaptation}
         if decision.adaptation is Adaptation.SPLIT:
             part_max = order.quantity / 2
-        self._state.legs[leg] = replace(
-            record,
+        self._state.legs[leg] = record._replace(
             adapted=adapted,
             part_max=part_max,
             repeats=record.repeats + int(decision.counts),
@@ -257,7 +259,7 @@ class Closer:
 
     def _give_up(self, leg: Leg, answer: VenueAnswer | None) -> None:
         record = self._state.legs[leg]
-        self._state.legs[leg] = replace(record, given_up=True, error=answer or record.error)
+        self._state.legs[leg] = record._replace(given_up=True, error=answer or record.error)
         details: dict[str, object] = {
             "symbol": leg.symbol,
             "position_side": leg.position_side.value,
@@ -298,8 +300,8 @@ class Closer:
                 return False
             if loop.time() + delay_s >= min(until, self._gate.deadline_at):
                 record = self._state.legs[leg]
-                self._state.legs[leg] = replace(
-                    record, lookup_failed=denied, unresolved_at=loop.time()
+                self._state.legs[leg] = record._replace(
+                    lookup_failed=denied, unresolved_at=loop.time()
                 )
                 return known
             await asyncio.sleep(delay_s)
@@ -347,7 +349,7 @@ class Closer:
             message=f"{order.type} order ended {answer.status} with {plain(answer.executed)} of "
             f"{plain(order.quantity)} executed",
         )
-        self._state.legs[leg] = replace(record, error=reason)
+        self._state.legs[leg] = record._replace(error=reason)
         if decision.reaction is Reaction.GIVE_UP:
             self._give_up(leg, reason)
             return
@@ -376,8 +378,7 @@ class Closer:
     def _not_sent(self, leg: Leg, order: CloseOrder) -> None:
         """Take back an intent that the gate did not let pass."""
         record = self._state.legs[leg]
-        self._state.legs[leg] = replace(
-            record,
+        self._state.legs[leg] = record._replace(
             sent=tuple(o for o in record.sent if o.client_order_id != order.client_order_id),
             unresolved=tuple(i for i in record.unresolved if i != order.client_order_id),
             attempts=record.attempts - 1,

@@ -8,15 +8,8 @@ from liqctl.domain.account import OrderKind, Snapshot
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
-from liqctl.domain.result import (
-    FailureCause,
-    LiquidationResult,
-    LiquidationState,
-    OrderReport,
-    OrderState,
-    PositionReport,
-    PositionState,
-)
+from liqctl.domain.result import LiquidationResult, OrderReport, PositionReport
+from liqctl.domain.states import FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.engine.gate import Gate
 from liqctl.engine.reading import Reader
 from liqctl.planning.explain import explain_refusal

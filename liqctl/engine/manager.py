@@ -14,19 +14,15 @@ from typing import Final
 
 from liqctl.domain.events import AuditEventType
 from liqctl.domain.ids import make_correlation_id
-from liqctl.domain.result import (
-    ALREADY_IN_PROGRESS,
-    FailureCause,
-    LiquidationResult,
-    LiquidationState,
-    PositionState,
-    rfc3339,
-)
+from liqctl.domain.result import ALREADY_IN_PROGRESS, LiquidationResult
+from liqctl.domain.states import FailureCause, LiquidationState, PositionState
+from liqctl.domain.times import rfc3339
 from liqctl.engine.abandonment import DeadRuns, close_dead_run
 from liqctl.engine.account_lock import AccountLock, describe_holder
 from liqctl.engine.actor import describe_actor
 from liqctl.engine.clock import SystemClock
 from liqctl.engine.gate import Gate
+from liqctl.engine.opening import Opening
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.run import Ending, Run
 from liqctl.engine.summary import summarise
@@ -47,12 +43,8 @@ class _Current:
     """The run under way, for whoever has to end it from outside the loop."""
 
     run: Run
-    gate: Gate
+    opening: Opening
     recorder: Recorder
-    correlation_id: str
-    started_at: datetime
-    began_at: float
-    requests_before: int
 
 
 class LiquidationManager:
@@ -133,35 +125,43 @@ class LiquidationManager:
             self._current.run.interrupt()
 
     async def execute_liquidation(
-        self, *, reason: str = "", correlation_id: str | None = None
+        self,
+        *,
+        reason: str = "",
+        correlation_id: str | None = None,
+        opening: Opening | None = None,
     ) -> LiquidationResult:
         """Cancel and close what is in scope, prove it, and return how it ended.
 
         Args:
             reason: why, in the operator's words; stands in the start record.
             correlation_id: 1 to 64 letters, digits, `_`, `-`; generated when None.
+            opening: the run, where it was opened before; the name and the lock are its own.
 
         Returns:
             The result; also when another run is in progress (FAILED), when the configuration
             forbids it (SKIPPED) and when nothing could be reached (FAILED).
         """
-        started_at = self._wall_clock.now()
-        correlation_id = correlation_id or make_correlation_id(
-            started_at, token_source.token_hex(3)
-        )
-        recorder = Recorder(self._sink, correlation_id)
+        started_at = opening.started_at if opening else self._wall_clock.now()
+        name = opening.correlation_id if opening else correlation_id
+        name = name or make_correlation_id(started_at, token_source.token_hex(3))
+        recorder = Recorder(self._sink, name)
         if self._state is LiquidationState.IN_PROGRESS:
             return self._blocked(recorder, started_at, "a run of this process")
         if not self._config.emergency_liquidation:
             return self._skipped(recorder, started_at)
+        opening = opening or Opening(
+            exchange=self._exchange,
+            policy=self._config,
+            correlation_id=name,
+            wall_clock=self._wall_clock,
+            lock=self._lock,
+        )
+        if opening.blocked is not None:
+            return self._blocked(recorder, started_at, describe_holder(opening.blocked.holder))
         self._state = LiquidationState.IN_PROGRESS
-        if self._lock is not None:
-            other = self._lock.acquire(correlation_id, started_at, self._config.timeout_seconds)
-            if other is not None:
-                self._state = LiquidationState.IDLE
-                return self._blocked(recorder, started_at, describe_holder(other.holder))
         try:
-            result = await self._execute(recorder, started_at, reason)
+            result = await self._execute(recorder, opening, reason)
         finally:
             self._current = None
             if self._lock is not None:
@@ -171,40 +171,25 @@ class LiquidationManager:
         return result
 
     async def _execute(
-        self, recorder: Recorder, started_at: datetime, reason: str
+        self, recorder: Recorder, opening: Opening, reason: str
     ) -> LiquidationResult:
         loop = asyncio.get_running_loop()
-        gate = Gate(
-            self._exchange,
-            timeout_s=self._config.timeout_seconds,
-            started_at=loop.time(),
-            wall_clock=self._wall_clock,
-        )
         run = Run(
             exchange=self._exchange,
-            gate=gate,
+            opening=opening,
             recorder=recorder,
             policy=self._config,
             rng=self._rng,
         )
-        current = _Current(
-            run=run,
-            gate=gate,
-            recorder=recorder,
-            correlation_id=recorder.correlation_id,
-            started_at=started_at,
-            began_at=loop.time(),
-            requests_before=self._exchange.usage.requests,
-        )
-        self._current = current
+        current = self._current = _Current(run=run, opening=opening, recorder=recorder)
         self._record_start(recorder, reason)
         ending = Ending.DEADLINE
         try:
             ending = await run.converge()
             await run.side.settle_prices()
-            await self._close_dead_run(recorder, gate)
+            await self._close_dead_run(recorder, opening.gate)
         finally:
-            result = self._end(current, ending, duration_s=loop.time() - current.began_at)
+            result = self._end(current, ending, duration_s=loop.time() - opening.began_at)
         await recorder.durable()
         return replace(result, audit_complete=recorder.complete, audit_head=recorder.head)
 
@@ -294,12 +279,12 @@ class LiquidationManager:
         self, current: _Current, ending: Ending, duration_s: float
     ) -> LiquidationResult:
         """Return the result as the run's records have it now."""
-        base = self._base_result(current.recorder, current.started_at)
+        base = self._base_result(current.recorder, current.opening.started_at)
         note = self._lock.note if self._lock else None
         base = replace(
             base,
             duration_seconds=duration_s,
-            requests=self._exchange.usage.requests - current.requests_before,
+            requests=self._exchange.usage.requests - current.opening.requests_before,
             notes=(note,) if note else (),
         )
         return summarise(base, current.run, ending, self._config)

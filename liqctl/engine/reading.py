@@ -43,7 +43,7 @@ class Reader:
         started_at = loop.time()
         symbols = tuple(sorted(set(known_symbols)))[:_FALLBACK_SYMBOLS_MAX]
         positions, regular, algo = await asyncio.gather(
-            self._positions(),
+            self.positions(),
             self._orders(OrderKind.REGULAR, symbols),
             self._orders(OrderKind.ALGO, symbols),
         )
@@ -55,7 +55,8 @@ class Reader:
             finished_at=loop.time(),
         )
 
-    async def _positions(self) -> Reading[Position]:
+    async def positions(self) -> Reading[Position]:
+        """Return the positions alone."""
         if self._narrow:
             return await self._each(self._narrow, self._positions_of, complete=True)
         first = await self._try(

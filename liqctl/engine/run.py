@@ -11,25 +11,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from liqctl.domain.account import Snapshot
+from liqctl.domain.account import Position, Reading, Snapshot
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.events import AuditEventType
 from liqctl.engine.cancelling import Canceller
 from liqctl.engine.closing import Closer
-from liqctl.engine.gate import Gate
 from liqctl.engine.inspection import find_portfolio_margin, find_unknown_symbols
-from liqctl.engine.reading import Reader
+from liqctl.engine.lookout import Lookout
+from liqctl.engine.opening import Opening
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.side_readings import SideReadings
 from liqctl.engine.state import RunState
-from liqctl.planning.explain import describe_reading, explain_unread
+from liqctl.planning.explain import describe_look, describe_reading, explain_unread
 from liqctl.planning.plan import Memory, Plan, SymbolPlan, make_plan
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.verify import Verdict
 from liqctl.ports import Exchange
 
 ROUNDS_MAX: Final = 400
-WARM_CONNECTIONS: Final = 6
 _PATIENCE_MIN_S: Final = 0.4
 _CANCEL_PATIENCE_MIN_S: Final = 0.3
 _PATIENCE_SHARE: Final = 0.25
@@ -75,12 +74,13 @@ class Run:
         self,
         *,
         exchange: Exchange,
-        gate: Gate,
+        opening: Opening,
         recorder: Recorder,
         policy: LiquidationConfig,
         rng: random.Random,
     ) -> None:
-        """Prepare a run; nothing is sent before `converge`."""
+        """Take over what was opened; nothing more is sent before `converge`."""
+        gate = opening.gate
         self.state = RunState(policy, recorder)
         self.spent = TimeSpent()
         self.side = SideReadings(exchange, gate)
@@ -90,9 +90,12 @@ class Run:
         self._gate = gate
         self._recorder = recorder
         self._policy = policy
-        self._reader = Reader(exchange, gate, policy)
+        self._opening = opening
         self._canceller = Canceller(exchange, gate, self.state, recorder, policy, rng)
-        self._closer = Closer(exchange, gate, self.state, recorder, policy, rng)
+        self._lookout = Lookout(opening.reader, gate, self._note_look)
+        self._closer = Closer(
+            exchange, gate, self.state, recorder, policy, rng, self._lookout.close_sent
+        )
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._swept: set[str] = set()
         self._interrupted = asyncio.Event()
@@ -107,13 +110,12 @@ class Run:
 
     async def converge(self) -> Ending:
         """Work until the account is proven flat or no write may start; then read once more."""
-        warm_up = asyncio.create_task(self._warm_up())
         try:
             async with asyncio.timeout_at(self._gate.work_until):
                 ending = await self._rounds_until_done()
         except TimeoutError:
             ending = Ending.DEADLINE
-        warm_up.cancel()
+        self._opening.end_warm_up()
         if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL} or self.is_portfolio_margin:
             # In portfolio margin every further reading would look flat, and prove nothing.
             return ending
@@ -160,7 +162,10 @@ class Run:
         known = {leg.symbol for leg in self.state.legs}
         known |= {key[0] for key in self.state.orders} | set(self._policy.symbols)
         self.side.want_prices(self.state.legs)
-        snapshot = await self._reader.snapshot(known)
+        if self._snapshot is None:
+            snapshot = await self._opening.first_reading()
+        else:
+            snapshot = await self._opening.reader.snapshot(known)
         self._snapshot = snapshot
         self._gate.has_read = self._gate.has_read or snapshot.is_any_read
         self.spent.reading += loop.time() - began_at
@@ -258,9 +263,20 @@ class Run:
             await asyncio.gather(*(self._closer.close_leg(close) for close in plan.closes))
             if plan.closes:
                 self.spent.closing = max(self.spent.closing, loop.time() - closing_at)
+            if plan.stops and await self._is_seen_flat(plan):
+                await self._canceller.cancel(plan.after_closing())
             await cancels
         finally:
             cancels.cancel()
+
+    async def _is_seen_flat(self, plan: SymbolPlan) -> bool:
+        """Whether the answers say that every leg is closed, and a look agrees."""
+        filled = all(self.state.legs[close.position.leg].is_filled for close in plan.closes)
+        return filled and await self._lookout.sees_flat(plan.symbol)
+
+    def _note_look(self, positions: Reading[Position]) -> None:
+        details = {"round": self._rounds, **describe_look(positions)}
+        self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, details)
 
     async def _wait(self, plan: Plan, reread_s: float, *, launched: bool) -> None:
         """Wait for what was started, or for what is due next, whichever the round needs."""
@@ -311,12 +327,10 @@ class Run:
     def _is_kept(key: object, plan: Plan) -> bool:
         return any(order.key == key for order in plan.kept)
 
-    async def _warm_up(self) -> None:
-        await self._exchange.warm_up(WARM_CONNECTIONS, timeout_s=self._gate.call_max_s)
-
     async def _cut_off(self) -> None:
         """Stop what is still under way; an order without an answer is unknown from here on."""
         self._gate.close()
+        self._lookout.cancel()
         if self._interrupted.is_set() and self._tasks:
             await asyncio.wait(self._tasks, timeout=self._gate.call_max_s)
         for task in self._tasks:

@@ -115,8 +115,7 @@ class RunState:
                 if self.readings and len(self.strangers) < STRANGERS_MAX:
                     self.strangers[order.client_order_id or order.order_id] = None
             else:
-                self.orders[order.key] = replace(
-                    known,
+                self.orders[order.key] = known._replace(
                     order=order,
                     present=True,
                     gone=False,
@@ -128,8 +127,8 @@ class RunState:
         for key, record in list(self.orders.items()):
             if key[1] is kind and key not in listed and record.present:
                 answered = record.cancelled_at is not None
-                self.orders[key] = replace(
-                    record, present=False, gone=not answered, seen_at=snapshot.started_at
+                self.orders[key] = record._replace(
+                    present=False, gone=not answered, seen_at=snapshot.started_at
                 )
 
     def is_settled(self, snapshot: Snapshot) -> bool:

@@ -4,12 +4,8 @@ from dataclasses import asdict, replace
 
 from liqctl.domain.account import Leg
 from liqctl.domain.answers import AnswerKind
-from liqctl.domain.result import (
-    FailureCause,
-    LiquidationResult,
-    OrderReport,
-    PositionReport,
-)
+from liqctl.domain.result import LiquidationResult, OrderReport, PositionReport
+from liqctl.domain.states import FailureCause
 from liqctl.engine.run import Ending, Run
 from liqctl.planning.explain import (
     explain_kept,

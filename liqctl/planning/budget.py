@@ -122,6 +122,8 @@ class _Counter:
         self._interval_s = interval_s
         self._anchor = anchor
         self._own: deque[tuple[float, int]] = deque()
+        self._own_sum = 0
+        self._since_heard = 0
         self._heard = 0
         self._heard_at = 0.0
         self._heard_until = 0.0
@@ -131,6 +133,8 @@ class _Counter:
         self._forget(now)
         if cost:
             self._own.append((now, cost))
+            self._own_sum += cost
+            self._since_heard += cost
 
     def hear(self, used: int, now: float) -> None:
         """Take over the venue's count, valid until its interval ends."""
@@ -138,6 +142,7 @@ class _Counter:
             return
         self._heard, self._heard_at = used, now
         self._heard_until = self._interval_end(now)
+        self._since_heard = self._sent_since(now)
 
     def exhaust(self, now: float, retry_after_s: float | None) -> None:
         """Allow nothing before the time the venue named, else before its interval ends."""
@@ -149,6 +154,9 @@ class _Counter:
         """Return the seconds until `cost` fits below the limit less `kept_free`."""
         self._forget(now)
         room = max(self._limit - kept_free, cost)
+        heard = self._heard + self._since_heard if now < self._heard_until else 0
+        if max(self._own_sum, heard) + cost <= room:
+            return 0.0
         moments = [now, self._heard_until, *(sent + self._interval_s for sent, _ in self._own)]
         for moment in sorted(moments):
             if moment >= now and self._used(moment) + cost <= room:
@@ -159,8 +167,16 @@ class _Counter:
         own = sum(cost for sent, cost in self._own if sent + self._interval_s > moment)
         if moment >= self._heard_until:
             return own
-        since = sum(cost for sent, cost in self._own if sent >= self._heard_at)
-        return max(own, self._heard + since)
+        return max(own, self._heard + self._since_heard)
+
+    def _sent_since(self, moment: float) -> int:
+        """Return what was sent at that moment or later; looks at the latest first."""
+        since = 0
+        for sent, cost in reversed(self._own):
+            if sent < moment:
+                break
+            since += cost
+        return since
 
     def _interval_end(self, now: float) -> float:
         if self._anchor is None:
@@ -169,4 +185,7 @@ class _Counter:
 
     def _forget(self, now: float) -> None:
         while self._own and self._own[0][0] + self._interval_s <= now:
-            self._own.popleft()
+            sent, cost = self._own.popleft()
+            self._own_sum -= cost
+            if sent >= self._heard_at:
+                self._since_heard -= cost

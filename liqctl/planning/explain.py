@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from liqctl.domain.account import Reading, Snapshot
+from liqctl.domain.account import Position, Reading, Snapshot
 from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind, VenueAnswer
-from liqctl.domain.result import OrderReport, OrderState, PositionReport, PositionState
+from liqctl.domain.result import OrderReport, PositionReport
+from liqctl.domain.states import OrderState, PositionState
 
 T = TypeVar("T")
 
@@ -71,6 +72,18 @@ def describe_reading(snapshot: Snapshot) -> dict[str, object]:
         details["open"] = [
             f"{p.symbol} {p.leg.position_side.value} {plain(p.quantity)}" for p in worst
         ]
+    return details
+
+
+def describe_look(positions: Reading[Position]) -> dict[str, object]:
+    """Return what an event keeps of a look at nothing but the positions."""
+    details: dict[str, object] = {
+        "only": "positions",
+        "positions": _count(positions),
+        "notional": plain(sum((p.notional for p in positions.items), Decimal(0))),
+    }
+    if positions.error is not None:
+        details["unread"] = {"positions": positions.error.describe()}
     return details
 
 

@@ -6,9 +6,8 @@ confirmed fill is not believed until `LAG_GRACE_S` has passed or the venue's own
 be newer than the fill.
 """
 
-from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from liqctl.domain.account import Leg, OpenOrder, Position
 from liqctl.domain.answers import AnswerKind, VenueAnswer
@@ -20,8 +19,7 @@ LAG_GRACE_S: Final = 2.2
 """Position reads were reported to lag a fill by up to 2 s; a tenth more for our own clock."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LegRecord:
+class LegRecord(NamedTuple):
     """One leg during a run. Times are of the event loop's clock, in seconds.
 
     Attributes:
@@ -64,6 +62,11 @@ class LegRecord:
         """How much of our orders is known to have been executed."""
         return sum((order.executed for order in self.sent), Decimal(0))
 
+    @property
+    def is_filled(self) -> bool:
+        """Whether the venue's answers alone say that nothing is left; a reading has to agree."""
+        return self.expected == 0 and not (self.unresolved or self.in_flight)
+
 
 def first_seen(position: Position, at: float) -> LegRecord:
     """Return the record of a leg that a reading shows for the first time."""
@@ -82,8 +85,7 @@ def after_sent(record: LegRecord, orders: tuple[CloseOrder, ...]) -> LegRecord:
         )
         for order in orders
     )
-    return replace(
-        record,
+    return record._replace(
         sent=record.sent + intents,
         unresolved=record.unresolved + tuple(order.client_order_id for order in orders),
         attempts=record.attempts + len(orders),
@@ -106,8 +108,7 @@ def after_answer(record: LegRecord, answer: OrderAnswer, at: float) -> LegRecord
     unresolved = record.unresolved
     if answer.status.is_final:
         unresolved = _without(unresolved, answer.client_order_id)
-    return replace(
-        record,
+    return record._replace(
         sent=_with_answer(record.sent, answer),
         unresolved=unresolved,
         expected=expected,
@@ -125,8 +126,7 @@ def after_refusal(
 ) -> LegRecord:
     """Return the record after an order was refused, or its fate stayed unknown."""
     unknown = answer.kind is AnswerKind.UNKNOWN
-    return replace(
-        record,
+    return record._replace(
         sent=record.sent if unknown else _marked(record.sent, client_order_id),
         unresolved=record.unresolved if unknown else _without(record.unresolved, client_order_id),
         error=answer,
@@ -148,11 +148,10 @@ def after_reading(
         return record
     quantity = position.quantity if position else Decimal(0)
     if _is_stale(record, position, quantity, now):
-        return replace(record, doubtful=True)
+        return record._replace(doubtful=True)
     if record.unresolved and not _settles(record, quantity, started_at):
-        return replace(record, current=position, seen_at=started_at, doubtful=True)
-    settled = replace(
-        record,
+        return record._replace(current=position, seen_at=started_at, doubtful=True)
+    settled = record._replace(
         current=position,
         seen_at=started_at,
         unresolved=(),
@@ -161,8 +160,7 @@ def after_reading(
         closed_before=record.closed_before or position is None,
     )
     if position is not None and _is_new_exposure(record, position):
-        return replace(
-            settled,
+        return settled._replace(
             repeats=0,
             adapted=frozenset(),
             given_up=False,
@@ -212,7 +210,7 @@ def _executed_of(record: LegRecord, client_order_id: str) -> Decimal:
 
 def _with_answer(sent: tuple[SentOrder, ...], answer: OrderAnswer) -> tuple[SentOrder, ...]:
     return tuple(
-        replace(order, order_id=answer.order_id, executed=answer.executed, status=answer.status)
+        order._replace(order_id=answer.order_id, executed=answer.executed, status=answer.status)
         if order.client_order_id == answer.client_order_id
         else order
         for order in sent
@@ -221,7 +219,7 @@ def _with_answer(sent: tuple[SentOrder, ...], answer: OrderAnswer) -> tuple[Sent
 
 def _marked(sent: tuple[SentOrder, ...], client_order_id: str) -> tuple[SentOrder, ...]:
     return tuple(
-        replace(order, status=OrderStatus.REJECTED)
+        order._replace(status=OrderStatus.REJECTED)
         if order.client_order_id == client_order_id
         else order
         for order in sent
@@ -232,8 +230,7 @@ def _without(ids: tuple[str, ...], client_order_id: str) -> tuple[str, ...]:
     return tuple(other for other in ids if other != client_order_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderRecord:
+class OrderRecord(NamedTuple):
     """One order of others during a run.
 
     Attributes:
@@ -246,8 +243,8 @@ class OrderRecord:
     """
 
     order: OpenOrder
-    present: bool = True
     seen_at: float
+    present: bool = True
     protective: bool = False
     cancel_sent: bool = False
     cancelled_at: float | None = None

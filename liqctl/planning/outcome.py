@@ -7,15 +7,13 @@ from liqctl.domain.account import Leg, Position
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.result import (
     ErrorReport,
-    LiquidationState,
     OrderReport,
-    OrderState,
     PositionReport,
-    PositionState,
     Residual,
     ResidualOrder,
     ResidualPosition,
 )
+from liqctl.domain.states import LiquidationState, OrderState, PositionState
 from liqctl.planning.ledger import LegRecord, OrderRecord
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.verify import Verdict

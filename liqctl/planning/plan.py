@@ -4,7 +4,7 @@ Order of work inside a symbol: cancel what rests on the regular book and every c
 that could open something, then close the legs. Protective stops stay until their leg is flat.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -46,7 +46,10 @@ class LegClose:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SymbolPlan:
-    """What to do on one symbol. `notional` ranks it; `cancel_all_algo` is the sweep once flat."""
+    """What to do on one symbol. `notional` ranks it; `cancel_all_algo` is the sweep once flat.
+
+    `stops` are the protective ones that may go as soon as every leg was read flat.
+    """
 
     symbol: str
     notional: Decimal
@@ -56,6 +59,18 @@ class SymbolPlan:
     cancel_all_algo: bool = False
     swept: tuple[OpenOrder, ...] = ()
     closes: tuple[LegClose, ...] = ()
+    stops: tuple[OpenOrder, ...] = ()
+
+    def after_closing(self) -> "SymbolPlan":
+        """Return the plan that is left once every leg was read flat: to cancel the stops."""
+        whole_book = len(self.stops) > 1
+        return SymbolPlan(
+            symbol=self.symbol,
+            notional=Decimal(0),
+            cancel_algo=() if whole_book else self.stops,
+            cancel_all_algo=whole_book,
+            swept=self.stops if whole_book else (),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +110,10 @@ class Memory:
     now: float = 0.0
 
 
+_Open = tuple[list[LegRecord], list[OpenOrder]]
+"""What is open on one symbol."""
+
+
 def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> Plan:
     """Return what to do now about everything in scope that is still open.
 
@@ -109,15 +128,15 @@ def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> 
     orders = [order for order in snapshot.orders if policy.covers(order.symbol)]
     kept = tuple(order for order in orders if is_protective(order, positions))
     unseen = _flat_symbols(memory) if not snapshot.algo_orders.complete else set()
-    symbols = sorted(
-        {leg.symbol for leg in positions} | {order.symbol for order in orders} | unseen,
-        key=lambda symbol: (-_exposure(symbol, positions), symbol),
-    )
+    by_symbol: dict[str, _Open] = {symbol: ([], []) for symbol in unseen}
+    for leg in positions:
+        by_symbol.setdefault(leg.symbol, ([], []))[0].append(memory.legs[leg])
+    for order in orders:
+        by_symbol.setdefault(order.symbol, ([], []))[1].append(order)
     plans = []
     needs_rules: set[str] = set()
-    for symbol in symbols:
-        records = [memory.legs[leg] for leg in positions if leg.symbol == symbol]
-        mine = [order for order in orders if order.symbol == symbol]
+    worst_first = sorted(by_symbol.items(), key=lambda item: (-_exposure(item[1][0]), item[0]))
+    for symbol, (records, mine) in worst_first:
         plan = _plan_symbol(symbol, records, mine, snapshot, memory, policy, needs_rules)
         if plan is not None:
             plans.append(plan)
@@ -187,6 +206,15 @@ def _plan_symbol(
         cancel_all_algo=sweep,
         swept=algo if sweep else (),
         closes=tuple(sorted(closes, key=lambda close: -close.position.notional)),
+        stops=_stops(cancellable, algo) if len(closes) == len(open_legs) else (),
+    )
+
+
+def _stops(
+    cancellable: Sequence[OpenOrder], dangerous: Sequence[OpenOrder]
+) -> tuple[OpenOrder, ...]:
+    return tuple(
+        order for order in cancellable if order.kind is OrderKind.ALGO and order not in dangerous
     )
 
 
@@ -284,8 +312,5 @@ def _flat_symbols(memory: Memory) -> set[str]:
     return {leg.symbol for leg in memory.legs} - still_open - memory.swept
 
 
-def _exposure(symbol: str, positions: Mapping[Leg, Position]) -> Decimal:
-    return sum(
-        (position.notional for leg, position in positions.items() if leg.symbol == symbol),
-        Decimal(0),
-    )
+def _exposure(records: Sequence[LegRecord]) -> Decimal:
+    return sum((record.current.notional for record in records if record.current), Decimal(0))

@@ -11,17 +11,8 @@ from decimal import Decimal
 from typing import Final, assert_never
 
 from liqctl.domain.amounts import plain
-from liqctl.domain.result import (
-    ErrorReport,
-    ExitCode,
-    FailureCause,
-    LiquidationResult,
-    LiquidationState,
-    OrderReport,
-    OrderState,
-    PositionReport,
-    PositionState,
-)
+from liqctl.domain.result import ErrorReport, LiquidationResult, OrderReport, PositionReport
+from liqctl.domain.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.planning.explain import explain_kept
 from liqctl.report.text import Tone, clean, count, labelled, money, paint, table, wrap
 

@@ -10,7 +10,7 @@ import pytest
 
 import liqctl
 from liqctl.cli.root import COMMANDS
-from liqctl.domain.result import ExitCode
+from liqctl.domain.states import ExitCode
 
 TIMEOUT_S = 60
 

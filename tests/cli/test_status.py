@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from liqctl.domain.result import ExitCode
+from liqctl.domain.states import ExitCode
 from liqctl.sim.scenario import load_scenario
 from tests.cli.documents import STATUS, check
 from tests.process.program import Program, program

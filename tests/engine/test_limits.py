@@ -3,7 +3,8 @@
 import random
 from decimal import Decimal
 
-from liqctl.domain.result import LiquidationResult, LiquidationState, PositionState
+from liqctl.domain.result import LiquidationResult
+from liqctl.domain.states import LiquidationState, PositionState
 from liqctl.engine.manager import LiquidationManager
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.planning.policy import LiquidationConfig

@@ -11,7 +11,7 @@ import liqctl
 from liqctl import LiquidationConfig, LiquidationManager, LiquidationResult, LiquidationState
 from liqctl.domain.events import AuditEventType
 from liqctl.domain.ids import is_correlation_id
-from liqctl.domain.result import ExitCode
+from liqctl.domain.states import ExitCode
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.memory import MemoryTransport

@@ -53,6 +53,11 @@ MUTATIONS = {
         line="position = positions.get(order.leg)",
         broken="position = None",
     ),
+    "an answer is believed without a look": Mutation(
+        file="engine/run.py",
+        line="return filled and await self._lookout.sees_flat(plan.symbol)",
+        broken="return filled",
+    ),
     "a client order id is used again": Mutation(
         file="engine/closing.py",
         line="self._order_no += 1",

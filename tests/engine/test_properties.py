@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liqctl import LiquidationConfig, LiquidationManager, LiquidationResult, LiquidationState
-from liqctl.domain.result import OrderState, PositionState
+from liqctl.domain.states import OrderState, PositionState
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.scenario import PRICES, Scenario

@@ -1,6 +1,5 @@
 """How answers and readings change what is known of a leg."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 from liqctl.domain.account import Side
@@ -41,7 +40,7 @@ def sent() -> LegRecord:
 
 def filled(executed: str = "1", status: OrderStatus = OrderStatus.FILLED) -> LegRecord:
     """Return the record after the answer came at 10.1 and the leg's work ended."""
-    return replace(after_answer(sent(), answer(executed, status), 10.1), in_flight=False)
+    return after_answer(sent(), answer(executed, status), 10.1)._replace(in_flight=False)
 
 
 def test_a_reading_that_began_before_the_answer_changes_nothing() -> None:
@@ -101,7 +100,7 @@ def test_the_rest_of_a_partial_fill_is_believed_at_once() -> None:
 
 def test_an_unanswered_order_holds_the_leg_until_a_reading_settles_it() -> None:
     """Nothing is sent twice for quantity that may be closed already."""
-    lost = replace(after_refusal(sent(), "liq-1", no_answer("lost"), 10.1), in_flight=False)
+    lost = after_refusal(sent(), "liq-1", no_answer("lost"), 10.1)._replace(in_flight=False)
 
     unchanged = after_reading(lost, position("1"), started_at=10.2, now=10.3)
     assert unchanged.unresolved == ("liq-1",)
@@ -114,8 +113,7 @@ def test_an_unanswered_order_holds_the_leg_until_a_reading_settles_it() -> None:
 
 def test_an_order_the_venue_does_not_know_and_that_changed_nothing_was_not_executed() -> None:
     """Looked up by id, then by position: only then is the leg planned again."""
-    lost = replace(
-        after_refusal(sent(), "liq-1", no_answer("lost"), 10.1),
+    lost = after_refusal(sent(), "liq-1", no_answer("lost"), 10.1)._replace(
         in_flight=False,
         lookup_failed=True,
     )
@@ -127,7 +125,7 @@ def test_an_order_the_venue_does_not_know_and_that_changed_nothing_was_not_execu
 
 def test_new_exposure_starts_the_count_of_repeats_anew() -> None:
     """max_retries is for one refused order, not for a bot's next position."""
-    tired = replace(first_seen(position("1"), 10.0), repeats=3, given_up=True)
+    tired = first_seen(position("1"), 10.0)._replace(repeats=3, given_up=True)
 
     grown = after_reading(tired, position("2"), started_at=11.0, now=11.1)
     assert grown.repeats == 0

@@ -1,6 +1,5 @@
 """What is sent for a reading: properties of every plan, and the cases behind them."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import given
@@ -48,7 +47,7 @@ def memory(
     legs: dict[Leg, LegRecord] = {}
     for held in reading.positions.items:
         record = first_seen(held, reading.started_at)
-        legs[held.leg] = replace(record, **(changes or {}).get(held.leg, {}))  # type: ignore[arg-type]
+        legs[held.leg] = record._replace(**(changes or {}).get(held.leg, {}))  # type: ignore[arg-type]
     return Memory(
         legs=legs,
         orders={},

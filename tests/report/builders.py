@@ -8,14 +8,12 @@ from liqctl.domain.account import OrderKind, PositionSide, Side
 from liqctl.domain.result import (
     ErrorReport,
     LiquidationResult,
-    LiquidationState,
     OrderReport,
-    OrderState,
     PositionReport,
-    PositionState,
     Residual,
     ResidualPosition,
 )
+from liqctl.domain.states import LiquidationState, OrderState, PositionState
 
 MOMENT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from liqctl.domain.account import (
     Side,
     Snapshot,
 )
-from liqctl.domain.result import LiquidationState
+from liqctl.domain.states import LiquidationState
 from liqctl.planning.ledger import first_seen
 from liqctl.planning.plan import Memory, Plan, make_plan
 from liqctl.planning.policy import LiquidationConfig

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from liqctl.domain.result import FailureCause, LiquidationState
+from liqctl.domain.states import FailureCause, LiquidationState
 from liqctl.report.result import next_steps, render_result
 from tests.report.builders import make_partial, make_position, make_result
 

@@ -1,0 +1,151 @@
+"""One run from the command line: opened first, ended in time, its last modules loaded in between.
+
+The first reading takes a round trip, in which the processor would idle: what is only needed to
+decide and to record is imported then, a module at a time, so that the connections get their turn.
+"""
+
+import asyncio
+import importlib
+import time
+from typing import TYPE_CHECKING, Final
+
+from liqctl.cli import process
+from liqctl.domain.states import ExitCode
+from liqctl.engine.clock import SystemClock
+from liqctl.engine.opening import Opening
+
+if TYPE_CHECKING:
+    from liqctl.cli.narration import Narrator
+    from liqctl.cli.options import Options
+    from liqctl.cli.telling import Teller
+    from liqctl.cli.wiring import Account
+    from liqctl.config.settings import Settings
+    from liqctl.domain.result import LiquidationResult
+    from liqctl.engine.account_lock import AccountLock
+    from liqctl.engine.manager import LiquidationManager
+
+LOADED_MEANWHILE: Final = (
+    "liqctl.domain.result",
+    "liqctl.planning.ledger",
+    "liqctl.planning.plan",
+    "liqctl.planning.outcome",
+    "liqctl.planning.explain",
+    "liqctl.engine.cancelling",
+    "liqctl.engine.closing",
+    "liqctl.engine.run",
+    "liqctl.engine.manager",
+    "liqctl.audit.trail",
+    "liqctl.audit.logfile",
+    "liqctl.cli.narration",
+    "liqctl.report.text",
+)
+
+_TURNS: Final = 10
+"""Turns of the loop before each module: so many a request takes until it waits for the network."""
+
+
+class Execution:
+    """The liquidation of one account inside its deadline."""
+
+    def __init__(
+        self, options: "Options", settings: "Settings", account: "Account", teller: "Teller"
+    ) -> None:
+        """Prepare; nothing is sent before `run`."""
+        self._options = options
+        self._settings = settings
+        self._account = account
+        self._teller = teller
+        self._began_at = 0.0
+        self._manager: LiquidationManager | None = None
+        self._trail: Narrator | None = None
+
+    def run(self, loop: asyncio.AbstractEventLoop) -> ExitCode:
+        """Liquidate and print the result; return the exit code."""
+        self._began_at = time.monotonic()
+        deadline = process.Deadline(self._settings.liquidation.timeout_seconds, self._expire)
+        result = loop.run_until_complete(self._liquidate(loop))
+        deadline.cancel()
+        return self._end(result)
+
+    async def _liquidate(self, loop: asyncio.AbstractEventLoop) -> "LiquidationResult":
+        opening = None
+        lock = None if self._account.embedded else self._lock()
+        if self._settings.liquidation.emergency_liquidation:
+            opening = Opening(
+                exchange=self._account.exchange,
+                policy=self._settings.liquidation,
+                correlation_id=self._teller.correlation_id,
+                wall_clock=SystemClock(),
+                lock=lock,
+            )
+        await _load_meanwhile()
+        manager = self._manager = self._make_manager(lock)
+
+        def interrupt() -> None:
+            loop.call_soon_threadsafe(manager.interrupt)
+
+        process.signals.shield(interrupt)
+        return await manager.execute_liquidation(
+            reason=self._options.reason,
+            correlation_id=self._teller.correlation_id,
+            opening=opening,
+        )
+
+    def _lock(self) -> "AccountLock":
+        from liqctl.domain.events import TRAIL_NAME
+        from liqctl.engine.account_lock import AccountLock
+
+        return AccountLock(
+            identity=self._account.identity,
+            environment=self._settings.environment.value,
+            log_path=self._settings.audit.log_dir / TRAIL_NAME,
+        )
+
+    def _make_manager(self, lock: "AccountLock | None") -> "LiquidationManager":
+        from liqctl import __version__
+        from liqctl.audit.logfile import LogFile
+        from liqctl.audit.trail import AuditLogger
+        from liqctl.cli.narration import Narrator
+        from liqctl.engine.manager import LiquidationManager
+
+        settings = self._settings
+        trail = self._trail = Narrator(
+            AuditLogger(settings.audit.log_dir, environment=settings.environment.value),
+            LogFile(settings.audit.log_dir),
+            aloud=self._options.verbose,
+        )
+        return LiquidationManager(
+            config=settings.liquidation,
+            exchange=self._account.exchange,
+            audit_logger=trail,
+            environment=settings.environment.value,
+            identity={
+                "version": __version__,
+                "base_url": self._account.base_url,
+                "key_fingerprint": self._account.key_fingerprint,
+                "config_file": str(settings.file) if settings.file else None,
+            },
+            lock=lock,
+            dead_runs=trail,
+        )
+
+    def _expire(self) -> ExitCode:
+        """End the run from the watchdog's thread, for its loop did not; print what is known."""
+        duration_s = time.monotonic() - self._began_at
+        result = self._manager.expire(duration_s) if self._manager else None
+        if result is None:
+            return process.signals.received or ExitCode.FAILED
+        return self._end(result)
+
+    def _end(self, result: "LiquidationResult") -> ExitCode:
+        code = self._teller.end(result)
+        if self._trail is not None:
+            self._trail.flush()
+        return code
+
+
+async def _load_meanwhile() -> None:
+    for name in LOADED_MEANWHILE:
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        importlib.import_module(name)
