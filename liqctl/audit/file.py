@@ -61,6 +61,7 @@ class TrailFile:
         self.is_new = is_new
         self._courtesy_from = 0.0
         self._stump_to = 0
+        self._whole_to = -1
 
     def close(self) -> None:
         """Close the descriptor; calling twice is safe."""
@@ -95,28 +96,35 @@ class TrailFile:
                 with contextlib.suppress(OSError):
                     fcntl.flock(self.fd, fcntl.LOCK_UN)
 
-    def append(self, line: bytes, *, after_newline: bool) -> int | None:
+    def append(self, line: bytes, *, after_newline: bool, alone_at: int | None) -> int | None:
         """Write the line in one step; return the file's length after it, None if it came out short.
 
         A short write (a full disk, a limit) leaves a stump, which the next append must step over.
         Where only the newline is missing the record is whole, and the next append brings it.
+        `alone_at` is the file's length where nobody else writes, None where somebody may.
         """
         block = line + b"\n" if after_newline else b"\n" + line + b"\n"
-        if os.write(self.fd, block) < len(block) - 1:
+        written = os.write(self.fd, block)
+        if written < len(block) - 1:
             return None
-        return os.lseek(self.fd, 0, os.SEEK_CUR)
+        if alone_at is None:
+            return os.lseek(self.fd, 0, os.SEEK_CUR)
+        end = alone_at + written
+        self._whole_to = end if written == len(block) else -1
+        return end
 
     def ends_with_newline(self, size: int) -> bool:
         """Return whether the last line is whole; true of an empty file."""
         return size == 0 or os.pread(self.fd, 1, size - 1) == b"\n"
 
-    def settle(self) -> tuple[int, bool]:
+    def settle(self, size: int) -> tuple[int, bool]:
         """Return the file's length and whether its last line is whole, or stays unfinished.
 
         The length of a file grows while somebody else's write is under way: what looks like the
         stump of a crash may be a record in the making.
         """
-        size = self.size()
+        if size == self._whole_to:
+            return size, True
         for _ in range(_SETTLE_LOOKS):
             if self.ends_with_newline(size):
                 return size, True

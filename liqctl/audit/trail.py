@@ -132,8 +132,9 @@ class AuditLogger:
         """
         try:
             with self._held():
-                chain = _Chain(file=self._open())
-                last = self._catch_up(chain, correlation_id, _RESUME_BYTES)
+                file = self._open()
+                chain = _Chain(file=file)
+                last = self._catch_up(chain, correlation_id, _RESUME_BYTES, file.size())
                 self._keep(correlation_id, chain)
         except OSError:
             return None
@@ -192,18 +193,22 @@ class AuditLogger:
         if file is None:
             raise OSError(0, "the file could not be opened")
         with file.courtesy() as is_alone:
-            self._catch_up(chain, correlation_id, _LOOK_BACK_BYTES)
+            size = file.size()
+            self._catch_up(chain, correlation_id, _LOOK_BACK_BYTES, size)
             for _ in range(_APPENDS_MAX):
-                if self._write(file, chain, record, is_alone=is_alone):
+                if self._write(file, chain, record, is_alone=is_alone, size=size):
                     return
+                size = file.size()
         raise OSError(0, "the record was written in part only")
 
-    def _write(self, file: TrailFile, chain: _Chain, record: Record, *, is_alone: bool) -> bool:
+    def _write(
+        self, file: TrailFile, chain: _Chain, record: Record, *, is_alone: bool, size: int
+    ) -> bool:
         """Append the record as its chain's next line; return whether it is whole in the file.
 
         Only who is alone can tell the stump of a crash from a record in the making, and names it.
         """
-        size, after_newline = file.settle()
+        size, after_newline = file.settle(size)
         prev_hash, torn_hash = chain.head, None
         if chain.seq == 0:
             prev_hash = file.last_line_digest(size, whole=not is_alone)
@@ -211,7 +216,7 @@ class AuditLogger:
             last = file.last_line_digest(size)
             torn_hash = None if last == chain.head else last
         line = record.line(seq=chain.seq + 1, prev_hash=prev_hash, torn_hash=torn_hash)
-        end = file.append(line, after_newline=after_newline)
+        end = file.append(line, after_newline=after_newline, alone_at=size if is_alone else None)
         if end is None:
             return False
         chain.seq += 1
@@ -246,12 +251,11 @@ class AuditLogger:
         return self._file
 
     @staticmethod
-    def _catch_up(chain: _Chain, correlation_id: str, span: int) -> Link | None:
+    def _catch_up(chain: _Chain, correlation_id: str, span: int, size: int) -> Link | None:
         """Take over lines of the same id that others appended since this process last looked."""
         file = chain.file
         if file is None:
             return None
-        size = file.size()
         if size <= chain.seen_to:
             return None
         found = file.find_last(correlation_id, max(chain.seen_to, size - span), size)

@@ -1,6 +1,6 @@
 """How the end of `liqctl liquidate` is told: once, as text or as JSON."""
 
-import secrets as token_source
+import os
 from typing import TYPE_CHECKING
 
 from liqctl.cli import process
@@ -24,7 +24,7 @@ class Teller:
         self._started_at = SystemClock().now()
         self.settings: Settings | None = None
         self.correlation_id = options.correlation_id or make_correlation_id(
-            self._started_at, token_source.token_hex(3)
+            self._started_at, os.urandom(3).hex()
         )
 
     def end(self, result: "LiquidationResult", inspection: "Inspection | None" = None) -> ExitCode:

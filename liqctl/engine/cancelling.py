@@ -13,6 +13,7 @@ from liqctl.domain.events import AuditEventType
 from liqctl.engine.gate import Gate, Halted
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
+from liqctl.engine.together import together
 from liqctl.planning.plan import SymbolPlan
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.retry import backoff_s
@@ -69,7 +70,7 @@ class Canceller:
                 )
             )
         jobs.extend(self._cancel_one(order) for order in plan.cancel_algo)
-        await asyncio.gather(*jobs)
+        await together(jobs)
 
     def _cancel_one(self, order: OpenOrder) -> Awaitable[None]:
         return self._send(

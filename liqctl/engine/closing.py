@@ -23,6 +23,7 @@ from liqctl.engine.cancelling import describe
 from liqctl.engine.gate import Gate, Halted
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
+from liqctl.engine.together import together
 from liqctl.planning.ledger import after_answer, after_refusal, after_sent
 from liqctl.planning.plan import LegClose
 from liqctl.planning.policy import LiquidationConfig
@@ -83,7 +84,7 @@ class Closer:
         self._intend(leg, orders)
         try:
             await self._recorder.durable()
-            await asyncio.gather(*(self._place(leg, order) for order in orders))
+            await together([self._place(leg, order) for order in orders])
         except InvariantError as error:
             self._give_up(leg, VenueAnswer(kind=AnswerKind.LEG_FATAL, message=str(error)))
         finally:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOOKS_MAX: Final = 12
 """Looks of one run: 60 weight of the 2400 a minute."""
 
-_HEAD_START_S: Final = 0.004
+_HEAD_START_S: Final = 0.003
 """How long closes sent together are waited for, and how far a look stays behind them."""
 
 _TRIPS_APART: Final = 0.4

@@ -4,8 +4,8 @@ Whatever happens in between, a run that was started ends with exactly one end re
 """
 
 import asyncio
+import os
 import random
-import secrets as token_source
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -144,7 +144,7 @@ class LiquidationManager:
         """
         started_at = opening.started_at if opening else self._wall_clock.now()
         name = opening.correlation_id if opening else correlation_id
-        name = name or make_correlation_id(started_at, token_source.token_hex(3))
+        name = name or make_correlation_id(started_at, os.urandom(3).hex())
         recorder = Recorder(self._sink, name)
         if self._state is LiquidationState.IN_PROGRESS:
             return self._blocked(recorder, started_at, "a run of this process")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 WARM_CONNECTIONS: Final = 6
 """Connections opened while the first reading is under way, so that closes wait for no handshake."""
 
+_READING_FIRST_S: Final = 0.002
+"""How far the spare connections stay behind: signing for them would hold the reading up."""
+
 
 class Opening:
     """A run that has begun: its deadline is set and its first reading has left.
@@ -56,9 +59,7 @@ class Opening:
         self._warm_up: asyncio.Task[None] | None = None
         if self.blocked is None:
             self._first = _start(self.reader.snapshot(policy.symbols))
-            self._warm_up = _start(
-                exchange.warm_up(WARM_CONNECTIONS, timeout_s=self.gate.call_max_s)
-            )
+            self._warm_up = _start(self._open_spares(exchange))
 
     async def first_reading(self) -> "Snapshot":
         """Return the reading that was begun, the first time; a new one has to be asked for."""
@@ -67,6 +68,10 @@ class Opening:
             message = "the first reading is taken once"
             raise RuntimeError(message)
         return await reading
+
+    async def _open_spares(self, exchange: Exchange) -> None:
+        await asyncio.sleep(_READING_FIRST_S)
+        await exchange.warm_up(WARM_CONNECTIONS, timeout_s=self.gate.call_max_s)
 
     def end_warm_up(self) -> None:
         """Open no more spare connections."""

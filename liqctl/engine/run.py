@@ -22,6 +22,7 @@ from liqctl.engine.opening import Opening
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.side_readings import SideReadings
 from liqctl.engine.state import RunState
+from liqctl.engine.together import together
 from liqctl.planning.explain import describe_look, describe_reading, explain_unread
 from liqctl.planning.plan import Memory, Plan, SymbolPlan, make_plan
 from liqctl.planning.policy import LiquidationConfig
@@ -260,7 +261,7 @@ class Run:
                 await asyncio.wait({cancels}, timeout=patience_s if plan.closes else None)
             self.spent.cancelling = max(self.spent.cancelling, loop.time() - began_at)
             closing_at = loop.time()
-            await asyncio.gather(*(self._closer.close_leg(close) for close in plan.closes))
+            await together([self._closer.close_leg(close) for close in plan.closes])
             if plan.closes:
                 self.spent.closing = max(self.spent.closing, loop.time() - closing_at)
             if plan.stops and await self._is_seen_flat(plan):

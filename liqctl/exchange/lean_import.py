@@ -3,8 +3,8 @@
 
 `import ccxt.async_support` executes every exchange of the library: about a second. Here the two
 package `__init__` files are replaced by small parents that find submodules on disk, the names
-ccxt takes from `requests` (its synchronous client) are placeholders, and aiohttp's two default
-trust stores are opened lazily by directory instead of parsed. That is about 0.3 seconds.
+ccxt takes from `requests` (its synchronous client) and `certifi` are placeholders, and aiohttp's
+two default trust stores are opened lazily by directory instead of parsed: that is about 0.3 s.
 
 The trick is contained. Third-party placeholders leave `sys.modules` before this returns, so a
 later `import requests` gives the real library. Whatever goes wrong is undone and the ordinary
@@ -55,6 +55,10 @@ _CRYPTOGRAPHY_MODULES: Final = (
     "cryptography.hazmat.primitives.asymmetric.utils",
     "cryptography.hazmat.primitives.serialization",
 )
+_CALLED_AT_ONCE: Final = ("default_user_agent", "where")
+"""Functions called without being needed: for a header of the synchronous client, and for the trust
+store of a session that is never made. Both may answer with an empty text."""
+
 _BLOCKED: Final = "aiohttp_fast_zlib"
 
 
@@ -157,7 +161,7 @@ class _Placeholder(ModuleType):
         """Return a placeholder; a name that is not on the list fails the lean import."""
         if name.startswith("__") or (self._names is not None and name not in self._names):
             raise AttributeError(name)
-        return str if name == "default_user_agent" else _Anything()
+        return str if name in _CALLED_AT_ONCE else _Anything()
 
 
 class _Anything:
@@ -190,6 +194,8 @@ def _placeholders(*, hmac_only: bool) -> Iterator[None]:
         third_party |= {name: _Placeholder(name, names) for name, names in _REQUESTS_NAMES.items()}
     if hmac_only and "cryptography" not in sys.modules:
         third_party |= {name: _Placeholder(name, None) for name in _CRYPTOGRAPHY_MODULES}
+    if "certifi" not in sys.modules:
+        third_party["certifi"] = _Placeholder("certifi", ("where",))
     if _BLOCKED not in sys.modules:
         third_party[_BLOCKED] = None
     sys.modules.update(parents)
