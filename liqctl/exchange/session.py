@@ -55,6 +55,17 @@ def origin_of(url: str) -> Origin:
     return (parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0))
 
 
+def _beginnings(origin: Origin) -> tuple[str, ...]:
+    """Return how the URLs of an origin begin; those that begin otherwise are looked at closely.
+
+    >>> _beginnings(("https", "fapi.binance.com", 443))
+    ('https://fapi.binance.com:443/', 'https://fapi.binance.com/')
+    """
+    scheme, host, port = origin
+    named = (f"{scheme}://{host}:{port}/",)
+    return (*named, f"{scheme}://{host}/") if _DEFAULT_PORTS.get(scheme) == port else named
+
+
 class GuardedSession:
     """An aiohttp session for one origin, opened by the first request.
 
@@ -68,6 +79,7 @@ class GuardedSession:
         self.headers: dict[str, str] = {}
         self.requests = 0
         self._origin = origin
+        self._homes = _beginnings(origin)
         self._read_origin = read_origin
         self._proxy = proxy
         self._session: Any = None
@@ -115,9 +127,10 @@ class GuardedSession:
     def _request(
         self, method: str, url: Any, options: dict[str, Any]
     ) -> AbstractAsyncContextManager[Any]:
-        target = origin_of(str(url))
-        allowed = target == self._origin or (method == "GET" and target == self._read_origin)
-        invariant(allowed, f"a request for {target[1]} was stopped: not our venue")
+        if not str(url).startswith(self._homes):
+            target = origin_of(str(url))
+            allowed = target == self._origin or (method == "GET" and target == self._read_origin)
+            invariant(allowed, f"a request for {target[1]} was stopped: not our venue")
         if self._closed:
             message = "the session is closed"
             raise RuntimeError(message)

@@ -5,7 +5,6 @@ RSA-4096), guesses its kind by the length of the text, and keeps the text as an 
 key is read once and its kind asked of the key itself; signatures are byte for byte the same.
 """
 
-import hashlib
 import hmac
 from base64 import b64encode
 from collections.abc import Callable
@@ -42,7 +41,7 @@ def make_signer(secret: Secret) -> Sign:
 
 def _hmac_signer(key: bytes) -> Sign:
     def sign(query: bytes) -> str:
-        return hmac.new(key, query, hashlib.sha256).hexdigest()
+        return hmac.digest(key, query, "sha256").hex()
 
     return sign
 
