@@ -6,6 +6,7 @@ and so every refusal with its words, is left to Typer. Read in typer 0.29: a par
 `get_runtime_param()`, which builds what it has not got; a Typer without that is left alone.
 """
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -38,6 +39,8 @@ def _flag(value: Any) -> bool:  # noqa: ANN401
 
 
 def _whole(value: Any) -> int:  # noqa: ANN401
+    if type(value) is int:  # a default
+        return value
     if not _DIGITS.fullmatch(value):
         raise ValueError
     return int(value)
@@ -70,9 +73,11 @@ PLAIN: Final[Mapping[object, Callable[[Any], Any]]] = {
 class PlainValues:
     """Stands in for one parameter's coercion until a value comes that is not plain."""
 
-    def __init__(self, annotation: object) -> None:
-        """Coerce to one of the annotations in `PLAIN`."""
-        self._make = PLAIN[annotation]
+    def __init__(self, annotation: object, least: float | None, most: float | None) -> None:
+        """Coerce to one of the annotations in `PLAIN`, numbers within the limits there are."""
+        self._annotation = annotation
+        self._least = -math.inf if least is None else least
+        self._most = math.inf if most is None else most
 
     def coerce(self, value: Any, param: Any, ctx: "Context") -> Any:  # noqa: ANN401
         """Return the value as its type, by Typer's own coercion where there is doubt."""
@@ -83,6 +88,12 @@ class PlainValues:
         except (TypeError, ValueError, OSError):
             param._runtime_param = None  # noqa: SLF001 - the one place Typer keeps it
             return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
+
+    def _make(self, value: Any) -> Any:  # noqa: ANN401
+        made = PLAIN[self._annotation](value)
+        if isinstance(made, int | float) and not self._least <= made <= self._most:
+            raise ValueError
+        return made
 
 
 def use_plain_values(command: "Command") -> None:
@@ -105,12 +116,16 @@ def _ease(param: Any) -> None:  # noqa: ANN401 - looked at for what it has
     descriptor = getattr(param, "type_descriptor", None)
     if descriptor is None or getattr(param, "_runtime_param", ...) is not None:
         return
-    if descriptor.annotation in PLAIN and not _is_limited(descriptor.parameter_info):
-        param._runtime_param = PlainValues(descriptor.annotation)  # noqa: SLF001
+    info = descriptor.parameter_info
+    if descriptor.annotation in PLAIN and not _is_limited(info):
+        param._runtime_param = PlainValues(  # noqa: SLF001
+            descriptor.annotation, getattr(info, "min", None), getattr(info, "max", None)
+        )
 
 
 def _is_limited(info: Any) -> bool:  # noqa: ANN401 - Typer's, its class differs by kind
     """Return whether the option says more of its values than their type."""
-    return any(getattr(info, name, None) is not None for name in ("parser", "min", "max")) or any(
-        getattr(info, name, False) for name in ("exists", "writable", "resolve_path", "allow_dash")
+    return getattr(info, "parser", None) is not None or any(
+        getattr(info, name, False)
+        for name in ("exists", "writable", "resolve_path", "allow_dash", "clamp")
     )

@@ -12,7 +12,24 @@ from typer.main import get_command
 
 from liqctl.cli.coercion import use_plain_values
 
-VALUES = ("", "0", "1", "1.5", "-1", "+1", "1e3", "1_000", " 1", "nan", "inf", "x", "9" * 30, "0x1")
+VALUES = (
+    "",
+    "0",
+    "1",
+    "15",
+    "16",
+    "1.5",
+    "-1",
+    "+1",
+    "1e3",
+    "1_000",
+    " 1",
+    "nan",
+    "inf",
+    "x",
+    "9" * 30,
+    "0x1",
+)
 
 
 def _echo(
@@ -23,8 +40,9 @@ def _echo(
     texts: Annotated[list[str] | None, typer.Option()] = None,
     flag: bool = False,
     path: Path | None = None,
+    few: Annotated[int, typer.Option(min=0, max=15)] = 3,
 ) -> None:
-    raise typer.Exit(code=repr((text, whole, number, texts, flag, path)))  # type: ignore[arg-type]
+    raise typer.Exit(code=repr((text, whole, number, texts, flag, path, few)))  # type: ignore[arg-type]
 
 
 def _outcome(arguments: list[str], *, quick: bool) -> Any:
@@ -39,7 +57,7 @@ def _outcome(arguments: list[str], *, quick: bool) -> Any:
         return error.format_message(), error.exit_code
 
 
-@pytest.mark.parametrize("option", ["--text", "--whole", "--number", "--texts"])
+@pytest.mark.parametrize("option", ["--text", "--whole", "--number", "--texts", "--few"])
 @pytest.mark.parametrize("value", VALUES)
 def test_the_quick_way_and_typer_agree_on_every_value(option: str, value: str) -> None:
     """A value read differently in a hurry would be a different order in an emergency."""
