@@ -112,7 +112,7 @@ def measure(tool: str, venues: Venues, setting: Setting) -> Measured:
     )
     with tempfile.TemporaryDirectory(dir=venues.folder) as home:
         output = Path(home, "output")
-        environ = _environ(tool, place, venues, setting, home)
+        environ = environ_of(tool, place, venues, setting, home)
         with output.open("wb") as stream:
             ended = spawn(_command(tool), environ, home, stream)
         said = output.read_text(errors="replace")[-4000:]
@@ -184,7 +184,7 @@ def _command(tool: str) -> list[str]:
     return [str(RIVAL_PYTHON), str(Path(__file__).with_name(script[0])), *script[1:]]
 
 
-def _environ(
+def environ_of(
     tool: str, place: dict[str, Any], venues: Venues, setting: Setting, home: str
 ) -> dict[str, str]:
     """Return a clean environment: no switch of the caller's makes one of them slower."""
