@@ -112,7 +112,13 @@ def main() -> int:
     if options.markdown:
         options.markdown.write_text("\n".join(text) + "\n", encoding="utf-8")
     if options.json:
-        options.json.write_text(json.dumps(as_json([*tables, *wrong]), indent=1) + "\n")
+        results = {
+            "python": platform.python_version(),
+            "processors": os.cpu_count(),
+            "load_at_end": round(os.getloadavg()[0], 2),
+            "tables": as_json([*tables, *wrong]),
+        }
+        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     five = [t for t in tables if t.setting == Setting(symbols=5, latency_ms=60)]
     if options.svg and five:
         options.svg.parent.mkdir(parents=True, exist_ok=True)

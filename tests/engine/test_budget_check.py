@@ -31,8 +31,17 @@ LATENCY_S: Final = 0.1
 SLACK_TRIPS: Final = 0.1
 """Syncs of the trail are not free in virtual time either."""
 
-FORBIDDEN: Final = ("pydantic", "rich", "httpx", "yaml", "requests", "urllib3", "cryptography")
-MODULES_MAX: Final = 480
+FORBIDDEN: Final = (
+    "typer",
+    "pydantic",
+    "rich",
+    "httpx",
+    "yaml",
+    "requests",
+    "urllib3",
+    "cryptography",
+)
+MODULES_MAX: Final = 420
 CCXT_MODULES_MAX: Final = 25
 
 
