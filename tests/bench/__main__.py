@@ -98,6 +98,10 @@ def main() -> int:
         tables = [interleave(venues, setting, tools, options.runs) for setting, tools in rows]
         wrong = residue(venues)
     text = [
+        "# The whole matrix",
+        "",
+        "Written by `make bench`; what it means is in [speed](speed.md).",
+        "",
         (
             f"Python {platform.python_version()}, {os.cpu_count()} processors, load at the end "
             f"{os.getloadavg()[0]:.1f}. Medians; in brackets the middle half."

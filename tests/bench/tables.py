@@ -126,10 +126,19 @@ def targets(tables: Sequence[Table]) -> list[Target]:
     }
     rows: list[tuple[str, int, str, str, float]] = [
         ("first request / ccxt tuned, 5 symbols", 5, "first request", "ccxt tuned", 0.45),
+        ("positions closed / ccxt tuned, 5 symbols", 5, "positions closed", "ccxt tuned", 0.55),
         ("flat / ccxt tuned, 5 symbols", 5, "flat", "ccxt tuned", 0.55),
         ("flat / bare aiohttp, 5 symbols", 5, "flat", "bare aiohttp", 1.2),
         ("positions closed / bare aiohttp, 5 symbols", 5, "positions closed", "bare aiohttp", 1.2),
+        ("positions closed / ccxt tuned, 60 symbols", 60, "positions closed", "ccxt tuned", 0.6),
         ("flat / ccxt tuned, 60 symbols", 60, "flat", "ccxt tuned", 0.6),
+        (
+            "positions closed / bare aiohttp, 60 symbols",
+            60,
+            "positions closed",
+            "bare aiohttp",
+            1.25,
+        ),
         ("flat / bare aiohttp, 60 symbols", 60, "flat", "bare aiohttp", 1.25),
         ("already flat, process gone / ccxt tuned", 0, "process gone", "ccxt tuned", 0.6),
         ("peak memory / ccxt tuned, 5 symbols", 5, "memory MB", "ccxt tuned", 0.6),

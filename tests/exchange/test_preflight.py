@@ -16,7 +16,6 @@ from liqctl.exchange.client import CcxtTransport
 from liqctl.exchange.preflight import (
     PINGS,
     Fill,
-    KeyRights,
     fetch_fills,
     fetch_key_rights,
     fetch_limits,
@@ -24,6 +23,7 @@ from liqctl.exchange.preflight import (
     rehearse_order,
 )
 from liqctl.planning.budget import Limits
+from liqctl.planning.readiness import KeyRights
 from liqctl.ports import Usage
 from tests.exchange.venue import Handler, Seen, says, serving, transport_to
 
