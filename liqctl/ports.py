@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from liqctl.domain.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode
 from liqctl.domain.commands import CloseOrder, OrderAnswer
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
 from liqctl.domain.events import AuditEventType
+
+if TYPE_CHECKING:
+    from liqctl.planning.budget import Limits
+    from liqctl.planning.readiness import KeyRights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,26 @@ class Exchange(Protocol):
 
     async def close(self) -> None:
         """Close connections at once; never raises."""
+
+
+class Probe(Protocol):
+    """What is asked of the venue before the emergency only. Raises VenueError like the exchange."""
+
+    @property
+    def pings(self) -> int:
+        """How many requests, of one weight each, a measurement takes."""
+
+    async def measure_ping_s(self, *, timeout_s: float) -> float:
+        """Return the median round trip of five pings, in seconds."""
+
+    async def fetch_key_rights(self, *, timeout_s: float) -> "KeyRights":
+        """Return what the key may do; refused with kind REJECTED where nobody can tell."""
+
+    async def fetch_limits(self, *, timeout_s: float) -> "Limits":
+        """Return the account's limits."""
+
+    async def rehearse_order(self, order: CloseOrder, *, timeout_s: float) -> None:
+        """Let the venue check a close without placing it; returns when it would be taken."""
 
 
 class EventSink(Protocol):

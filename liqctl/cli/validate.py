@@ -4,7 +4,6 @@ One document an environment; without one, every environment whose file is found 
 the worst result is the exit code.
 """
 
-import importlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -247,11 +246,9 @@ def _unreadable(key: str, message: str) -> "Issue":
 
 def _ask_venue(settings: "Settings") -> "Iterable[Issue]":
     """Return what the venue itself says; the module is heavy and only loaded here."""
-    if find_spec("liqctl.cli.online") is None:
-        raise UsageError("--online is not part of this installation")
-    online = importlib.import_module("liqctl.cli.online")
-    issues: list[Issue] = online.check(settings)
-    return issues
+    from liqctl.cli import online
+
+    return online.check(settings)
 
 
 def _print(documents: list[dict[str, Any]], options: Options) -> None:

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from liqctl.domain.errors import CredentialsError
 from liqctl.domain.secrets import Secret
 from liqctl.domain.venue import Environment
 
 if TYPE_CHECKING:
     from liqctl.config.settings import Settings
-    from liqctl.ports import Exchange
+    from liqctl.ports import Exchange, Transport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +24,11 @@ class Account:
     """
 
     exchange: "Exchange"
+    transport: "Transport"
     environment: Environment
     base_url: str
     key_fingerprint: str
+    has_key: bool = True
     embedded: bool = False
 
     @property
@@ -47,25 +50,26 @@ def is_embedded(settings: "Settings") -> bool:
 
 @contextmanager
 def open_account(
-    settings: "Settings", environ: Mapping[str, str] | None = None
+    settings: "Settings", environ: Mapping[str, str] | None = None, *, needs_key: bool = True
 ) -> Iterator[Account]:
     """Yield the account the settings name; an embedded venue lives as long as the block.
 
     Raises:
-        CredentialsError: no usable key is set for the environment.
+        CredentialsError: no usable key is set for the environment, and it `needs_key`.
     """
     if is_embedded(settings):
         yield from _open_embedded(settings)
         return
     from liqctl.config.secrets import load_credentials
 
-    credentials = load_credentials(settings.environment, environ or os.environ)
-    yield _connect(
-        settings,
-        key=credentials.api_key,
-        secret=credentials.api_secret,
-        base_url=settings.exchange.base_url,
-    )
+    key = secret = Secret("")
+    try:
+        credentials = load_credentials(settings.environment, environ or os.environ)
+        key, secret = credentials.api_key, credentials.api_secret
+    except CredentialsError:
+        if needs_key:
+            raise
+    yield _connect(settings, key=key, secret=secret, base_url=settings.exchange.base_url)
 
 
 def _open_embedded(settings: "Settings") -> Iterator[Account]:
@@ -105,8 +109,10 @@ def _connect(
     )
     return Account(
         exchange=BinanceExchange(transport),
+        transport=transport,
         environment=settings.environment,
         base_url=transport.base_url,
         key_fingerprint=key.fingerprint(),
+        has_key=bool(key),
         embedded=embedded,
     )

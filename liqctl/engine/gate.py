@@ -77,6 +77,11 @@ class Gate:
         self.is_closed = True
 
     @property
+    def was_refused(self) -> bool:
+        """Whether a reading met the rate limit: from then on only what is needed is asked."""
+        return self._reads_refused > 0
+
+    @property
     def may_write(self) -> bool:
         """Whether a write could still pass."""
         now = asyncio.get_running_loop().time()
@@ -164,7 +169,8 @@ class Gate:
 
     def _note(self, answer: VenueAnswer, now: float) -> None:
         if answer.is_rate_limit and answer.code != _TOO_MANY_ORDERS:
-            self._reads_refused += 1
+            # Readings that left together and were refused together are one refusal.
+            self._reads_refused += int(now >= self._reads_not_before)
             wait_s = _READ_BACKOFF_S * 3**self._reads_refused
             if answer.retry_after_s is not None:
                 wait_s = answer.retry_after_s

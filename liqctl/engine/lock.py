@@ -144,6 +144,15 @@ def read_lock(identity: str, *, fallback_dir: Path) -> LockState:
     return LockState(is_held=False, holder=None)
 
 
+def lock_problem(*, fallback_dir: Path) -> str | None:
+    """Return why no lock could be taken here, None when one could; makes nothing."""
+    for directory in _directories(fallback_dir):
+        nearest = next((p for p in (directory, *directory.absolute().parents) if p.exists()), None)
+        if nearest is not None and os.access(nearest, os.W_OK | os.X_OK):
+            return None
+    return "no folder for it can be written"
+
+
 def is_running(pid: int) -> bool:
     """Return whether a process of that number lives on this machine."""
     if pid <= 0:

@@ -46,7 +46,7 @@ class Lookout:
     def close_sent(self, symbol: str) -> None:
         """Note that a close is leaving now; the look that begins next is the one to ask."""
         if self._due is None:
-            if not self._left:
+            if not self._left or self._gate.was_refused:
                 self._looks.pop(symbol, None)
                 return
             self._left -= 1

@@ -53,7 +53,7 @@ class SideReadings:
 
     def want_prices(self, legs: Mapping[Leg, LegRecord]) -> None:
         """Start asking what our orders were executed at: acknowledgements carry no price."""
-        wanted = self._unpriced(legs)
+        wanted = [] if self._gate.was_refused else self._unpriced(legs)
         if wanted:
             self._start(_PRICES, self._fetch_prices(wanted))
 

@@ -33,7 +33,8 @@ BASE_URLS: Final = {
     Environment.TESTNET: "https://demo-fapi.binance.com",
 }
 KEY_INFORMATION_URL: Final = "https://api.binance.com"
-"""Binance tells the rights of a key on its spot host only; never asked while liquidating."""
+"""Binance tells the rights of a key on its spot host only; never asked while liquidating. Another
+host that stands in for the futures endpoints is asked itself."""
 
 METHODS: Final[Mapping[Endpoint, str]] = {
     Endpoint.PING: "fapiPublicGetPing",
@@ -146,7 +147,7 @@ class CcxtTransport:
         )
         if environment is Environment.TESTNET:
             self._client.enable_demo_trading(True)  # noqa: FBT003 - ccxt's own
-        self._direct_urls(keep_spot_host=asks_spot_host)
+        self._direct_urls(keep_spot_host=asks_spot_host, own_host=base_url is not None)
 
     @property
     def base_url(self) -> str:
@@ -232,7 +233,7 @@ class CcxtTransport:
                 raise
         return await method(params)
 
-    def _direct_urls(self, *, keep_spot_host: bool) -> None:
+    def _direct_urls(self, *, keep_spot_host: bool, own_host: bool) -> None:
         """Point every futures URL of ccxt at our host, drop all others, and check the result."""
         prefixes = ("fapiPublic", "fapiPrivate")
         urls = {
@@ -244,6 +245,8 @@ class CcxtTransport:
             invariant(url.startswith(f"{self._base_url}/fapi/v"), f"ccxt's {name} leads elsewhere")
         if keep_spot_host:
             urls["sapi"] = self._client.urls["api"]["sapi"]
+        elif own_host:
+            urls["sapi"] = f"{self._base_url}/sapi/v1"
         self._client.urls["api"] = urls
 
     def _note_answer(self, headers: Mapping[str, str], body: str) -> str:

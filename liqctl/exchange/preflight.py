@@ -19,20 +19,11 @@ from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
 from liqctl.exchange import wire
 from liqctl.planning.budget import Limits
+from liqctl.planning.readiness import KeyRights
 from liqctl.ports import Transport
 
 PINGS: Final = 5
 _INTERVAL_S: Final = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRights:
-    """What a key may do; a switch that sits unused wants futures, a bound IP and no withdrawals."""
-
-    futures: bool
-    withdrawals: bool
-    ip_restricted: bool
-    portfolio_margin: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +32,32 @@ class Fill:
 
     price: Decimal
     quantity: Decimal
+
+
+class TransportProbe:
+    """Implements `liqctl.ports.Probe` over a transport."""
+
+    pings = PINGS + 1
+
+    def __init__(self, transport: Transport) -> None:
+        """Ask through this transport."""
+        self._transport = transport
+
+    async def measure_ping_s(self, *, timeout_s: float) -> float:
+        """Return the median round trip of five pings, in seconds."""
+        return await measure_ping_s(self._transport, timeout_s=timeout_s)
+
+    async def fetch_key_rights(self, *, timeout_s: float) -> KeyRights:
+        """Return what the key may do."""
+        return await fetch_key_rights(self._transport, timeout_s=timeout_s)
+
+    async def fetch_limits(self, *, timeout_s: float) -> Limits:
+        """Return the account's limits."""
+        return await fetch_limits(self._transport, timeout_s=timeout_s)
+
+    async def rehearse_order(self, order: CloseOrder, *, timeout_s: float) -> None:
+        """Let the venue check a close without placing it."""
+        await rehearse_order(self._transport, order, timeout_s=timeout_s)
 
 
 async def measure_ping_s(transport: Transport, *, timeout_s: float) -> float:

@@ -137,8 +137,13 @@ class _Counter:
             self._since_heard += cost
 
     def hear(self, used: int, now: float) -> None:
-        """Take over the venue's count, valid until its interval ends."""
-        if used < 0:
+        """Take over the venue's count, valid until its interval ends.
+
+        Answers overtake one another: a smaller count is an older one, unless it is so much smaller
+        that a new interval has begun.
+        """
+        is_older = now < self._heard_until and self._heard / 2 < used < self._heard
+        if used < 0 or is_older:
             return
         self._heard, self._heard_at = used, now
         self._heard_until = self._interval_end(now)

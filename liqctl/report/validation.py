@@ -11,6 +11,8 @@ _TONES: Final = {
     "WARNING": Tone.DOUBT,
     "INFO": Tone.QUIET,
 }
+_BLOCKING: Final = frozenset({"CRITICAL", "ERROR"})
+_NO_ADVICE: Final = "nothing to do"
 _VALUE_MAX: Final = 100
 
 
@@ -38,17 +40,23 @@ def _head(document: Mapping[str, Any], *, colour: bool) -> str:
         word, tone = "VALID, NOT READY", Tone.DOUBT
     else:
         word, tone = "VALID", Tone.GOOD
-    issues = count(len(document["issues"]), "issue")
+    levels = [issue["level"] for issue in document["issues"]]
+    blockers = sum(level in _BLOCKING for level in levels)
+    counted = (
+        count(blockers, "blocker"),
+        count(levels.count("WARNING"), "warning"),
+        count(levels.count("INFO"), "note"),
+    )
     name = clean(str(document["environment"]))
-    return f"{paint(word, tone, colour=colour)}: {name}, {issues}"
+    return f"{paint(word, tone, colour=colour)}: {name}, {', '.join(counted)}"
 
 
 def _issue(issue: Mapping[str, Any], tone: Tone, *, width: int | None, colour: bool) -> list[str]:
     level = issue["level"]
-    text = (
-        f"{level:<8}  {clean(issue['field'])}: {clean(issue['message'])} "
-        f"({clean(issue['recommendation'])})"
-    )
+    advice = clean(issue["recommendation"])
+    text = f"{level:<8}  {clean(issue['field'])}: {clean(issue['message'])}"
+    if advice != _NO_ADVICE:
+        text += f" ({advice})"
     first, *rest = wrap(text, indent=" " * 10, width=width)
     return [paint(level, tone, colour=colour) + first[len(level) :], *rest]
 

@@ -295,10 +295,10 @@ def _portfolio_margin(venue: "Venue", params: Params) -> Json:
 
 def _key_rights(venue: "Venue", _: Params) -> Json:
     return {
-        "ipRestrict": True,
+        "ipRestrict": venue.ip_restricted,
         "createTime": 1698645219000,
         "enableReading": True,
-        "enableWithdrawals": False,
+        "enableWithdrawals": venue.can_withdraw,
         "enableInternalTransfer": False,
         "enableMargin": False,
         "enableFutures": venue.can_trade,

@@ -99,6 +99,8 @@ class Venue:
     events: list[Event] = field(default_factory=list)
     clock_skew_ms: int = 0
     can_trade: bool = True
+    can_withdraw: bool = False
+    ip_restricted: bool = True
     portfolio_margin: bool = False
     other_weight: int = 0
     weight_limit: int = WEIGHT_LIMIT_1M

@@ -183,3 +183,15 @@ def test_who_waits_as_told_never_exceeds_a_limit_in_any_interval(
         assert sum(spec.weight_all for spec in minute) <= limits.weight_1m
         assert sum(1 for spec in minute if spec.orders) <= limits.orders_1m
         assert sum(spec.orders for spec in burst) <= limits.orders_10s
+
+
+def test_an_answer_that_was_overtaken_does_not_make_room() -> None:
+    """Three readings leave together; the last to arrive may bear the oldest count."""
+    budget = RequestBudget()
+
+    heard(budget, 0.0, weight=2390)
+    heard(budget, 0.0, weight=2300)
+    assert budget.delay_s(CANCEL, 0.0) > 0
+
+    heard(budget, 0.1, weight=5)
+    assert budget.delay_s(CANCEL, 0.1) == 0

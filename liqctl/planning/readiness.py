@@ -1,0 +1,60 @@
+"""What the venue told of itself, the key and the account, before the emergency."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from liqctl.domain.account import PositionMode, Snapshot
+from liqctl.domain.answers import VenueAnswer
+from liqctl.planning.budget import Limits
+
+
+class Question(StrEnum):
+    """What is asked of the venue."""
+
+    REACHABLE = "reachable"
+    CLOCK = "clock"
+    SYMBOLS = "symbols"
+    ACCOUNT = "account"
+    MODE = "position mode"
+    RIGHTS = "key rights"
+    LIMITS = "limits"
+    ORDER = "test order"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRights:
+    """What a key may do; a switch that sits unused wants futures, a bound IP and no withdrawals."""
+
+    futures: bool
+    withdrawals: bool
+    ip_restricted: bool
+    portfolio_margin: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueFacts:
+    """Answers to the questions of a preflight; None where there was none.
+
+    Attributes:
+        refusals: why a question stayed open.
+        round_trip_s: median of five pings.
+        clock_ahead_s: our clock less the venue's, in seconds.
+        rehearsed: the symbol on which the venue accepted a test of a reducing order.
+        not_trading: symbols with a position or order that the venue does not trade now.
+        weight_used_by_others: request weight of this address in the minute, before ours; -1 when
+            the venue did not say.
+    """
+
+    refusals: Mapping[Question, VenueAnswer] = field(default_factory=dict)
+    round_trip_s: float | None = None
+    clock_ahead_s: float | None = None
+    has_key: bool = True
+    snapshot: Snapshot | None = None
+    mode: PositionMode | None = None
+    is_portfolio_margin: bool = False
+    rights: KeyRights | None = None
+    rehearsed: str | None = None
+    not_trading: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    weight_used_by_others: int = -1

@@ -1,0 +1,182 @@
+"""`liqctl validate --online` against the simulated venue: what would fail in the emergency."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liqctl.cli.online import DRILLS_NAME
+from liqctl.sim.scenario import Scenario, load_scenario
+from liqctl.sim.server import EmbeddedServer
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 60
+
+
+def validate(
+    cwd: Path, *arguments: str, url: str | None = None, keys: bool = True, env: str = "production"
+) -> subprocess.CompletedProcess[str]:
+    """Run `validate --online --json`; the venue is at `url`, with its own keys."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("LIQCTL_")}
+    if url is not None:
+        environ["LIQCTL_EXCHANGE__BASE_URL"] = url
+    if keys and url is not None:
+        from liqctl.sim.server import API_KEY, API_SECRET
+
+        environ |= {"LIQCTL_API_KEY": API_KEY, "LIQCTL_API_SECRET": API_SECRET}
+    return subprocess.run(
+        [sys.executable, "-m", "liqctl", "validate", "--env", env, "--online", *arguments],
+        cwd=cwd,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env={**environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(cwd / "state")},
+    )
+
+
+def findings(ended: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    """Return the issues by field, of the one document on stdout."""
+    document = json.loads(ended.stdout)
+    assert document["schema"] == "liqctl.validation/1"
+    return {issue["field"]: issue for issue in document["issues"]}
+
+
+def level_of(found: dict[str, dict[str, Any]], field: str) -> str:
+    """Return the level of the issue about a field."""
+    level: str = found[field]["level"]
+    return level
+
+
+def test_the_embedded_venue_passes_strictly(tmp_path: Path) -> None:
+    """The first try of a stranger, without key and network, must be green."""
+    ended = validate(tmp_path, "--json", "--strict", env="simulator")
+
+    assert ended.returncode == 0, ended.stdout
+    found = findings(ended)
+    assert level_of(found, "online.latency") == "INFO"
+    assert "4 positions" in found["online.exposure"]["message"]
+    assert "round trips" in found["online.forecast"]["message"]
+
+
+def test_nothing_is_placed_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    """Looking must not touch: no order reaches the book, no file appears."""
+    with EmbeddedServer() as server:
+        before = len(server.venue.account.open_orders())
+        ended = validate(tmp_path, "--json", url=server.url)
+        orders = server.venue.account.journal.fills
+
+    assert ended.returncode == 0, ended.stdout
+    assert not orders
+    assert len(server.venue.account.open_orders()) == before
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("venue", "field", "level"),
+    [
+        ({"clock_skew_ms": 900}, "online.clock", "WARNING"),
+        ({"clock_skew_ms": 6000}, "online.clock", "ERROR"),
+        ({"can_withdraw": True}, "online.key.withdrawals", "WARNING"),
+        ({"ip_restricted": False}, "online.key.addresses", "WARNING"),
+        ({"can_trade": False}, "online.key.futures", "ERROR"),
+        ({"portfolio_margin": True}, "online.account", "ERROR"),
+    ],
+)
+def test_what_would_fail_in_the_emergency_is_said_before(
+    tmp_path: Path, venue: dict[str, object], field: str, level: str
+) -> None:
+    """Each of these closes nothing, or too late, at three in the morning."""
+    with EmbeddedServer(Scenario(name="", venue=venue)) as server:
+        ended = validate(tmp_path, "--json", url=server.url)
+
+    assert level_of(findings(ended), field) == level
+    assert ended.returncode == (4 if level == "ERROR" else 0)
+
+
+def test_a_slow_way_is_a_warning(tmp_path: Path) -> None:
+    """Over 100 ms a request, five seconds are soon over."""
+    with EmbeddedServer(latency_ms=150) as server:
+        ended = validate(tmp_path, "--json", url=server.url)
+
+    assert level_of(findings(ended), "online.latency") == "WARNING"
+
+
+def test_a_symbol_that_does_not_trade_is_named(tmp_path: Path) -> None:
+    """Nobody can close it: better known today."""
+    with EmbeddedServer(load_scenario("halted_symbol")) as server:
+        found = findings(validate(tmp_path, "--json", url=server.url))
+
+    assert level_of(found, "online.symbols") == "WARNING"
+    assert "BTCUSDT" in found["online.symbols"]["message"]
+
+
+def test_a_refused_key_names_every_likely_cause(tmp_path: Path) -> None:
+    """Binance's one code stands for a wrong key, a wrong address and a missing right."""
+    with EmbeddedServer(load_scenario("key_refused")) as server:
+        ended = validate(tmp_path, "--json", url=server.url)
+
+    found = findings(ended)
+    assert ended.returncode == 4
+    assert level_of(found, "online.key") == "ERROR"
+    assert "IP address" in found["online.key"]["message"]
+
+
+def test_without_a_key_the_public_part_is_checked(tmp_path: Path) -> None:
+    """The key may come last; way, clock and weight need none."""
+    with EmbeddedServer() as server:
+        found = findings(validate(tmp_path, "--json", url=server.url, keys=False))
+
+    assert level_of(found, "online.clock") == "INFO"
+    assert level_of(found, "online.key") == "WARNING"
+    assert "online.exposure" not in found
+
+
+@pytest.mark.parametrize("trouble", ["dead", "reads_hang", "all_reads_down"])
+def test_a_venue_that_does_not_answer_gives_findings(tmp_path: Path, trouble: str) -> None:
+    """A hang in a check of readiness would itself be the outage."""
+    if trouble == "dead":
+        ended = validate(tmp_path, "--json", url="http://127.0.0.1:9")
+    else:
+        with EmbeddedServer(load_scenario(trouble)) as server:
+            ended = validate(tmp_path, "--json", url=server.url)
+
+    assert ended.returncode == 4
+    assert any(issue["level"] == "ERROR" for issue in findings(ended).values())
+
+
+@pytest.mark.parametrize(
+    ("days", "passed", "level"), [(1, True, "INFO"), (40, True, "WARNING"), (1, False, "WARNING")]
+)
+def test_the_last_drill_is_remembered(
+    tmp_path: Path, days: int, *, passed: bool, level: str
+) -> None:
+    """A switch nobody tried for a month is a hope, not a plan."""
+    row = {
+        "schema": "liqctl.drill/1",
+        "finished_at": (datetime.now(UTC) - timedelta(days=days)).isoformat(),
+        "environment": "production",
+        "passed": passed,
+    }
+    (tmp_path / "logs").mkdir(mode=0o700)
+    (tmp_path / "logs" / DRILLS_NAME).write_text(f"not json\n{json.dumps(row)}\n")
+    with EmbeddedServer() as server:
+        found = findings(validate(tmp_path, "--json", url=server.url))
+
+    assert level_of(found, "drills") == level
+
+
+def test_people_read_the_verdict_first(tmp_path: Path) -> None:
+    """Ready or not, and how many things stand in the way, in one line."""
+    with EmbeddedServer(Scenario(name="", venue={"can_withdraw": True})) as server:
+        ended = validate(tmp_path, url=server.url)
+
+    first = ended.stdout.splitlines()[0]
+    assert first.startswith("VALID, NOT READY: production, 0 blockers, ")
+    assert "warning" in first
+    assert "the key may withdraw money" in ended.stdout
