@@ -110,7 +110,7 @@ def test_a_signal_during_imports_ends_with_its_code(
         original = builtins.__import__
         def noticed(name, *rest, **named):
             started = globals().get("started", False)
-            if name == "liqctl.cli.root" or (name == "liqctl.cli" and rest[2:] == (("root",), 0)):
+            if name == "liqctl.cli" and rest[2:] == (("quick",), 0):
                 globals()["started"] = True
             if started and name.split(".")[0] == "{name}":
                 builtins.__import__ = original
@@ -143,10 +143,9 @@ def test_a_dropped_session_a_closed_pipe_and_the_stop_key_change_nothing(
 
     assert ended.code == 0, ended.stderr
     assert running.is_flat
-    assert running.sent() == {
-        ("POST", "/fapi/v1/order"): 3,
-        ("DELETE", "/fapi/v1/allOpenOrders"): 1,
-    }
+    sent = running.sent()
+    assert sent.pop(("DELETE", "/fapi/v1/algoOrder"), 0) <= 1, "the stop may expire by itself"
+    assert sent == {("POST", "/fapi/v1/order"): 3, ("DELETE", "/fapi/v1/allOpenOrders"): 1}
     ended.assert_clean()
     running.assert_trail_closed()
 
