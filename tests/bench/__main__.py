@@ -26,7 +26,11 @@ FAST: Final = ("ccxt tuned", "bare aiohttp", OURS)
 SLOW: Final = ("ccxt naive", "python-binance")
 SLOW_SECONDS_MAX: Final = 20.0
 LOST_REPLY: Final = ({"kind": "drop_after", "method": "POST", "path": "/order", "times": 1},)
-SPOT_DOWN: Final = ({"kind": "bad_gateway_not_executed", "path": "/sapi/", "times": 0},)
+SPOT_DOWN: Final = tuple(
+    {"kind": "bad_gateway_not_executed", "path": path, "times": 0}
+    for path in ("/capital/config/getall", "/margin/allPairs", "/api/v3/ping")
+)
+"""What ccxt and python-binance ask of the spot host unless told not to."""
 
 
 def interleave(venues: Venues, setting: Setting, tools: Sequence[str], runs: int) -> Table:
@@ -60,10 +64,11 @@ def matrix(*, quick: bool) -> list[tuple[Setting, tuple[str, ...]]]:
 def residue(venues: Venues) -> list[Table]:
     """Return one run of everybody with a lost reply, and with the spot host down."""
     tools = (*SCRIPTS, OURS)
-    return [
-        interleave(venues, Setting(symbols=5, latency_ms=60, faults=faults), tools, 1)
-        for faults in (LOST_REPLY, SPOT_DOWN)
-    ]
+    settings = (
+        Setting(symbols=5, latency_ms=60, faults=LOST_REPLY),
+        Setting(symbols=5, latency_ms=60, faults=SPOT_DOWN, spot=True),
+    )
+    return [interleave(venues, setting, tools, 1) for setting in settings]
 
 
 def residue_lines(tables: Sequence[Table]) -> list[str]:

@@ -1,7 +1,8 @@
 """ccxt async: as people write it (`naive`), and tuned as a good engineer would (`tuned`).
 
 The tuned one turns the throttle off, skips spot calls and the bracket call, and works on all
-symbols at once; markets stay loaded because the high-level methods need them.
+symbols at once; markets stay loaded because the high-level methods need them. The naive one's spot
+calls, ccxt's default, are made where `BENCH_SPOT` is set; elsewhere it is spared them.
 """
 
 import asyncio
@@ -14,12 +15,13 @@ import ccxt.async_support as ccxt
 
 BASE, KEY, SECRET = (os.environ[name] for name in ("BENCH_URL", "BENCH_KEY", "BENCH_SECRET"))
 TUNED = sys.argv[1] == "tuned"
+SPOT = "BENCH_SPOT" in os.environ and not TUNED
 
 
 def make() -> ccxt.binanceusdm:
     """Return an exchange object that speaks to the bench's venue."""
     options: dict[str, Any] = {
-        "fetchCurrencies": False,
+        "fetchCurrencies": SPOT,
         "warnOnFetchOpenOrdersWithoutSymbol": False,
     }
     if TUNED:

@@ -39,6 +39,8 @@ class Setting:
     latency_ms: int
     tls: bool = False
     faults: tuple[dict[str, Any], ...] = ()
+    spot: bool = False
+    """Whether rivals make the spot calls of their libraries' defaults."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +199,8 @@ def environ_of(
         }
         if setting.tls:
             environ["BENCH_AUTHORITY"] = str(venues.authority)
+        if setting.spot:
+            environ["BENCH_SPOT"] = "1"
         return environ
     environ |= {
         "LIQCTL_EXCHANGE__BASE_URL": place["url"],
