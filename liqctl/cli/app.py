@@ -5,9 +5,12 @@ The only blind `except` of the program is here. Nothing heavy is imported before
 
 import os
 import sys
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from liqctl.cli import process
+
+if TYPE_CHECKING:
+    from liqctl.domain.states import ExitCode
 
 _COMPLETION: Final = "_LIQCTL_COMPLETE"
 """Set by a shell that asks Typer how a word goes on."""
@@ -42,24 +45,25 @@ def run(arguments: list[str]) -> int:
 
         return root.run(arguments)
     except UsageError as error:
-        return _fail(ExitCode.USAGE, str(error))
+        code, message = ExitCode.USAGE, str(error)
     except ConfigurationError as error:
-        return _fail(ExitCode.CONFIGURATION, f"the configuration is invalid\n{error}")
+        code, message = ExitCode.CONFIGURATION, f"the configuration is invalid\n{error}"
     except (CredentialsError, VenueError) as error:
-        return _fail(_exit_code(error), str(error))
+        code, message = _exit_code(error), str(error)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place that catches everything
-        return _fail(
-            ExitCode.FAILED,
+        code = ExitCode.FAILED
+        message = (
             f"unexpected error, a bug in liqctl: {process.describe_unexpected(error)}\n"
             "It is not known what was sent before it: positions and orders may still be open.\n"
             "Next: `liqctl status` shows what is open; then run the command again, or close by "
-            "hand on the Binance website or app.",
+            "hand on the Binance website or app."
         )
+    return _fail(code, message, arguments)
 
 
-def _exit_code(error: Exception) -> int:
+def _exit_code(error: Exception) -> "ExitCode":
     from liqctl.domain.answers import AnswerKind
     from liqctl.domain.errors import VenueError
     from liqctl.domain.states import ExitCode
@@ -69,6 +73,22 @@ def _exit_code(error: Exception) -> int:
     return ExitCode.CREDENTIALS
 
 
-def _fail(code: int, message: str) -> int:
+def _fail(code: "ExitCode", message: str, arguments: list[str]) -> int:
+    """Say why on stderr and, where JSON was asked for, in the one document on stdout."""
     process.print_error(f"liqctl: {message}")
+    if "--json" in arguments and not process.Answer.given:
+        process.print_answer(_document(code, message, arguments))
     return code
+
+
+def _document(code: "ExitCode", message: str, arguments: list[str]) -> str:
+    """Return a failed result for `liquidate`, an error for every other command."""
+    from liqctl.report.json import dump
+
+    if arguments[:1] != ["liquidate"]:
+        return dump({"schema": "liqctl.error/1", "exit_code": int(code), "error_message": message})
+    from liqctl.cli.options import Options
+    from liqctl.cli.telling import Teller
+    from liqctl.domain.states import FailureCause
+
+    return dump(Teller(Options()).refusal(FailureCause.NONE, message).as_json())

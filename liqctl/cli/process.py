@@ -244,8 +244,15 @@ def width_of(fd: int) -> int | None:
         return _COLUMNS
 
 
+class Answer:
+    """Whether the answer was given: there is one only."""
+
+    given: ClassVar[bool] = False
+
+
 def print_answer(text: str) -> None:
     """Write the answer to stdout; a closed pipe or full disk loses it silently."""
+    Answer.given = True
     _write(1, _lines(text), _ANSWER_STALL_S)
 
 

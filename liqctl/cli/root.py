@@ -17,6 +17,7 @@ from typer.main import get_command
 import liqctl
 from liqctl.cli import process
 from liqctl.cli.coercion import use_plain_values
+from liqctl.domain.errors import UsageError
 from liqctl.domain.secrets import MASK
 from liqctl.domain.states import ExitCode
 
@@ -134,14 +135,20 @@ def make_app() -> typer.Typer:
 
 
 def run(arguments: "Sequence[str]") -> int:
-    """Return the exit code of a command line; usage errors are said on stderr and are 2."""
+    """Return the exit code of a command line.
+
+    Raises:
+        UsageError: the line cannot be understood.
+    """
     command = get_command(make_app())
     use_plain_values(command)
     try:
         code = command.main(args=list(arguments), prog_name="liqctl", standalone_mode=False)
     except TyperException as error:
-        process.print_error(_explain(error))
-        return error.exit_code
+        if type(error).__name__ == "NoArgsIsHelpError":
+            process.print_error(error.format_message())
+            return ExitCode.USAGE
+        raise UsageError(_explain(error)) from error
     except typer.Abort:
         process.print_error("liqctl: not confirmed; nothing was sent")
         return ExitCode.NOT_CONFIRMED
@@ -175,6 +182,6 @@ def _explain(error: TyperException) -> str:
     """Return a usage error as text, without anything in it that could be a key."""
     context = getattr(error, "ctx", None)
     message = _LOOKS_SECRET.sub(MASK, error.format_message())
-    if type(error).__name__ == "NoArgsIsHelpError" or context is None:
+    if context is None:
         return message
-    return f"liqctl: {message}\nTry `{context.command_path} --help`."
+    return f"{message}\nTry `{context.command_path} --help`."

@@ -80,11 +80,17 @@ class Teller:
 
     def end_without_run(self, cause: FailureCause, message: str) -> ExitCode:
         """Print the result of a run that never started, if JSON was asked for."""
+        result = self.refusal(cause, message)
+        if self._options.as_json:
+            return self.end(result)
+        return process.signals.received or result.exit_code()
+
+    def refusal(self, cause: FailureCause, message: str) -> "LiquidationResult":
+        """Return the result of a run that never started."""
         from liqctl.domain.result import LiquidationResult
 
         now = SystemClock().now()
-        timeout_s = self.settings.liquidation.timeout_seconds if self.settings else 0.0
-        result = LiquidationResult(
+        return LiquidationResult(
             correlation_id=self.correlation_id,
             environment=self._environment(),
             state=LiquidationState.FAILED,
@@ -92,12 +98,9 @@ class Teller:
             started_at=self._started_at,
             finished_at=now,
             duration_seconds=(now - self._started_at).total_seconds(),
-            timeout_seconds=timeout_s,
+            timeout_seconds=self.settings.liquidation.timeout_seconds if self.settings else 0.0,
             cause=cause,
         )
-        if self._options.as_json:
-            return self.end(result)
-        return process.signals.received or result.exit_code()
 
     def _environment(self) -> str:
         if self.settings is not None:

@@ -258,3 +258,24 @@ def test_status_exit_code_is_7_without_a_key_and_the_trail_is_still_told(
     check(ended.result, STATUS)
     assert ended.result["last_run"]["correlation_id"] == "earlier"
     assert ended.result["metrics"]["completed"] == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "validate", "audit verify", "audit show", "simulator"]
+)
+def test_2_tells_why_in_json_too(served: Program, command: str) -> None:
+    """A program that reads stdout must not find it empty, whatever was mistyped."""
+    ended = served.run(*command.split(), "--jsn", "--json")
+
+    assert (ended.code, ended.result["schema"]) == (ExitCode.USAGE, "liqctl.error/1")
+    assert ended.result["exit_code"] == ExitCode.USAGE
+    assert "--jsn" in ended.result["error_message"]
+
+
+def test_2_for_an_unknown_option_of_liquidate_is_a_result(served: Program) -> None:
+    """What reads results needs no second reader for mistakes."""
+    ended = served.run("--bogus")
+
+    assert_result(ended, ExitCode.USAGE, "FAILED")
+    assert "--bogus" in ended.result["error_message"]
+    assert not served.sent()
