@@ -5,7 +5,6 @@ function or a Typer application; it returns an exit code, None for 0, or raises 
 """
 
 import importlib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -18,7 +17,7 @@ import liqctl
 from liqctl.cli import process
 from liqctl.cli.coercion import use_plain_values
 from liqctl.domain.errors import UsageError
-from liqctl.domain.secrets import MASK
+from liqctl.domain.secrets import hide_secrets
 from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
@@ -75,8 +74,6 @@ Examples:
 Exit codes: 0 flat or nothing to do, 1 failed, 2 usage, 3 partly done,
 4 configuration, 5 already running, 6 not confirmed, 7 key refused,
 8 flat but audit incomplete, 130/143 interrupted. Anything else: failed."""
-
-_LOOKS_SECRET: Final = re.compile(r"[A-Za-z0-9+/=]{20,}")
 
 
 class LazyGroup(TyperGroup):
@@ -181,7 +178,7 @@ def _root(
 def _explain(error: TyperException) -> str:
     """Return a usage error as text, without anything in it that could be a key."""
     context = getattr(error, "ctx", None)
-    message = _LOOKS_SECRET.sub(MASK, error.format_message())
+    message = hide_secrets(error.format_message())
     if context is None:
         return message
     return f"{message}\nTry `{context.command_path} --help`."

@@ -8,6 +8,7 @@ import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
+from liqctl.domain.secrets import hide_secrets
 from liqctl.domain.venue import Environment
 
 PRODUCTION_HOSTS: Final = frozenset({"fapi.binance.com"})
@@ -78,20 +79,21 @@ def base_url_problem(url: str, environment: Environment, allowed_host: str) -> s
     if problem:
         return problem
     host = host_of(url)
+    shown = hide_secrets(str(host))
     if is_loopback_host(host):
         return None
     if environment is Environment.SIMULATOR:
-        return f"base_url of the simulator must be a loopback address, got host {host}"
+        return f"base_url of the simulator must be a loopback address, got host {shown}"
     if not url.lower().startswith("https://"):
-        return f"base_url must be https, but for loopback addresses, got host {host}"
+        return f"base_url must be https, but for loopback addresses, got host {shown}"
     if environment is Environment.TESTNET and _is_production_host(host):
-        return f"base_url sends the testnet key to {host}, which is production"
+        return f"base_url sends the testnet key to {shown}, which is production"
     if environment is Environment.PRODUCTION:
         if host in DEMO_HOSTS or str(host).endswith(".binancefuture.com"):
-            return f"base_url sends the production key to {host}, which is the testnet"
+            return f"base_url sends the production key to {shown}, which is the testnet"
         if host not in PRODUCTION_HOSTS and host != allowed_host.strip().lower():
             return (
-                f"base_url names {host}, which is not Binance's: set LIQCTL_ALLOW_HOST={host} to "
+                f"base_url names {shown}, which is not Binance's: set LIQCTL_ALLOW_HOST={shown} to "
                 "confirm that it may receive the production key"
             )
     return None

@@ -15,6 +15,7 @@ from liqctl.config.hosts import base_url_problem, url_problem
 from liqctl.config.rules import BY_KEY, RULES, Kind, Rule
 from liqctl.config.settings import AuditSettings, ExchangeSettings, Settings, Source, SourceKind
 from liqctl.domain.errors import UsageError
+from liqctl.domain.secrets import hide_secrets
 from liqctl.domain.venue import Environment
 from liqctl.planning.policy import FLAGS, LIMITS, LiquidationConfig, found_value, problems
 
@@ -314,7 +315,8 @@ def _check_text(draft: Draft, rule: Rule, value: object) -> None:
         draft.complain(rule.key, f"{rule.name} must be {rule.kind}, got {found_value(value)}")
     elif rule.allowed and value not in rule.allowed:
         allowed = ", ".join(rule.allowed)
-        draft.complain(rule.key, f"{rule.name} must be one of {allowed}, got {value[:40]!r}")
+        got = hide_secrets(value)[:40]
+        draft.complain(rule.key, f"{rule.name} must be one of {allowed}, got {got!r}")
 
 
 def _check_whole(draft: Draft, rule: Rule, value: object) -> None:

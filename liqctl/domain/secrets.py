@@ -1,9 +1,20 @@
 """A value that is never shown: keys and secrets travel through the program in this."""
 
 import hashlib
+import re
 from typing import Final, NoReturn
 
 MASK: Final = "********"
+_LOOKS_SECRET: Final = re.compile(r"[A-Za-z0-9+/=]{20,}")
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text of others with everything masked that could be a key in the wrong place.
+
+    >>> hide_secrets("No such option: --secret 3f1cA8c0vjN1bq0y7Zf3")
+    'No such option: --secret ********'
+    """
+    return _LOOKS_SECRET.sub(MASK, text)
 
 
 class Secret:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from liqctl.domain.errors import ConfigurationError
+from liqctl.domain.secrets import hide_secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +101,11 @@ def problems(values: Mapping[str, object]) -> list[tuple[str, str]]:
 def found_value(value: object) -> str:
     """Return the value and its type as the error texts show them: `'5' (str)`.
 
-    What a container holds is not shown: it may be a key that slipped under the wrong name.
+    What a container holds is not shown, nor what looks like a key: it may have slipped there.
     """
     if isinstance(value, Mapping | list | tuple | set):
         return f"a {type(value).__name__}"
-    return f"{value!r} ({type(value).__name__})"
+    return f"{hide_secrets(repr(value))} ({type(value).__name__})"
 
 
 def _flag_problem(name: str, value: object) -> str | None:

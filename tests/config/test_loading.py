@@ -387,3 +387,28 @@ def test_a_folder_with_an_impossible_name_is_passed_over() -> None:
     settings = load_settings(environment="testnet", config_file=None, flags={}, environ=environ)
 
     assert settings.environment == "testnet"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "exchange: {{product: {key}}}",
+        "exchange: {{base_url: {key}}}",
+        'exchange: {{base_url: "http://{key}.example"}}',
+        'exchange: {{base_url: "https://{key}@fapi.binance.com"}}',
+        "exchange: {{proxy: {key}}}",
+        "exchange: {{recv_window_ms: {key}}}",
+        "liquidation: {{timeout_seconds: {key}}}",
+        "liquidation: {{emergency_liquidation: {key}}}",
+        "liquidation: {{symbols: {key}}}",
+        "environment: {key}",
+        "audit: {{log_dir: [{key}]}}",
+    ],
+)
+def test_a_key_pasted_into_the_wrong_place_is_not_echoed(tmp_path: Path, text: str) -> None:
+    """The error that refuses a value goes to a terminal, into a mail, into a ticket."""
+    key = "3f1cA8c0vjN1bq0y7Zf3mW9eT5kL2xQ8aS6dH4gJ7nR1uP0oI"
+
+    shown = refusal(tmp_path, text.format(key=key))
+
+    assert key[:20].lower() not in shown.lower()
