@@ -72,11 +72,35 @@ VIRTUAL_TIME_ONLY = {"weight_exhausted"}
 """Its end depends on when the venue's minute ends, which real time does not let a test choose."""
 
 
+PLAIN_TOO = (
+    "clock_behind",
+    "cut_json_write",
+    "gateway_timeout",
+    "hedge_mode",
+    "key_refused",
+    "lost_reply_after",
+    "rate_limited_orders",
+    "unknown_executed",
+)
+"""A case of every way to hear of a fault; `LIQCTL_PLAIN_IMPORT=1` runs the rest that way too."""
+
+
 @pytest.mark.parametrize("name", sorted(set(list_scenarios()) - VIRTUAL_TIME_ONLY))
 def test_the_program_ends_a_scenario_as_its_file_promises(name: str, tmp_path: Path) -> None:
     """What holds in virtual time holds over HTTP, with ccxt, in a process of its own."""
+    run_and_judge(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", PLAIN_TOO)
+def test_ccxt_imported_plainly_ends_it_alike(name: str, tmp_path: Path) -> None:
+    """The lean import falls back to the plain one by itself: nothing may hang on which it was."""
+    run_and_judge(name, tmp_path, LIQCTL_PLAIN_IMPORT="1")
+
+
+def run_and_judge(name: str, tmp_path: Path, **variables: str) -> None:
+    """Run the program against a scenario; what differs from its file's promise fails the test."""
     scenario = load_scenario(name)
-    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), **variables}
     with served(name, environ) as venue:
         settings = tmp_path / "simulator.yaml"
         settings.write_text(
