@@ -22,6 +22,7 @@ from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import InvariantError, VenueError, invariant
 from liqctl.domain.secrets import MASK, Secret
 from liqctl.domain.venue import Environment
+from liqctl.exchange.early import EarlyConnections
 from liqctl.exchange.failures import is_certificate_failure, translate_failure
 from liqctl.exchange.lean_import import load_exchange_class
 from liqctl.exchange.session import Flight, GuardedSession, current_flight, origin_of
@@ -90,7 +91,8 @@ class CcxtTransport:
         proxy: URL of an HTTP proxy. The environment's proxy variables are never read.
         user_agent: what the venue is told of the program.
         owns_process: nothing else in this process uses aiohttp, so its own TLS contexts may stay
-            empty: that saves parsing the trusted authorities twice.
+            empty: that saves parsing the trusted authorities twice. With a key and without a proxy
+            connections are begun at once.
 
     Raises:
         CredentialsError: the secret is a private key that cannot be read.
@@ -113,6 +115,8 @@ class CcxtTransport:
         self._base_url = str(base).rstrip("/")
         self._counts: dict[str, int] = {}
         self._secrets = (key, secret)
+        origin = origin_of(self._base_url)
+        early = EarlyConnections(*origin[1:]) if owns_process and key and not proxy else None
         sign = make_signer(secret)
         logging.getLogger("ccxt").setLevel(logging.WARNING)  # its DEBUG lines hold the key
         loaded = load_exchange_class(
@@ -121,9 +125,10 @@ class CcxtTransport:
         self.import_mode, self.import_error = loaded.mode, loaded.error
         asks_spot_host = environment is Environment.PRODUCTION and base_url is None
         self._session = GuardedSession(
-            origin=origin_of(self._base_url),
+            origin=origin,
             read_origin=origin_of(KEY_INFORMATION_URL) if asks_spot_host else None,
             proxy=proxy,
+            early=early,
         )
         self._client: Any = _harden(loaded.cls, sign, self._note_answer)(
             {

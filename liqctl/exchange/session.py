@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from liqctl.domain.errors import invariant
+from liqctl.exchange.early import make_resolver
 from liqctl.exchange.tls import add_bundled_authorities, make_tls_context, trust_is_pinned
 
 if TYPE_CHECKING:
     import ssl
+
+    from liqctl.exchange.early import EarlyConnections
 
 KEEPALIVE_S: Final = 60.0
 DNS_CACHE_S: Final = 60
@@ -73,15 +76,24 @@ class GuardedSession:
         origin: where requests may go.
         read_origin: one other place where GET requests may go (Binance's key information).
         proxy: URL of the proxy, None for a direct connection; the environment's is ignored.
+        early: connections to the origin that were begun before, None where none were.
     """
 
-    def __init__(self, *, origin: Origin, read_origin: Origin | None, proxy: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        origin: Origin,
+        read_origin: Origin | None,
+        proxy: str | None,
+        early: "EarlyConnections | None" = None,
+    ) -> None:
         self.headers: dict[str, str] = {}
         self.requests = 0
         self._origin = origin
         self._homes = _beginnings(origin)
         self._read_origin = read_origin
         self._proxy = proxy
+        self._early = early
         self._session: Any = None
         self._tls: ssl.SSLContext | None = None
         self._bundled = False
@@ -119,6 +131,8 @@ class GuardedSession:
     async def close(self) -> None:
         """Drop every connection without a farewell."""
         self._closed = True
+        if self._early is not None:
+            self._early.close()
         session, self._session = self._session, None
         if session is not None:
             await session.connector.close(abort_ssl=True)
@@ -152,6 +166,9 @@ class GuardedSession:
         }
         if self._origin[0] == "https" or (self._proxy or "").startswith("https"):
             self._tls = connection["ssl"] = make_tls_context()
+        if self._early is not None:
+            connection["socket_factory"] = self._early.make_socket
+            connection["resolver"] = make_resolver(self._early)
         tracing = aiohttp.TraceConfig()
         tracing.on_request_headers_sent.append(_note_sent)
         self._session = aiohttp.ClientSession(
