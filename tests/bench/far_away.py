@@ -1,4 +1,4 @@
-"""What early and spare connections are worth, over TLS, on a line that delays everything.
+"""liqctl, its early and spare connections, and rivals, over TLS on a line that delays everything.
 
     sudo .venv/bin/python -m tests.bench.far_away
 
@@ -26,7 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from tests.bench.runs import ROOT, spawn
+from tests.bench.runs import ROOT, command_of, our_environ, rival_environ, spawn
 
 RUNS: Final = 15
 DELAY_S: Final = 0.03
@@ -35,10 +35,13 @@ DELAY_S: Final = 0.03
 NEAR: Final = "liqctl-near"
 FAR: Final = "liqctl-far"
 _ADDRESSES: Final = {NEAR: "10.9.0.1", FAR: "10.9.0.2"}
+_RIVALS: Final = ("ccxt tuned", "bare aiohttp")
 _WAYS: Final = {
-    "as installed": "",
-    "none begun early": "import liqctl.exchange.client as c; c.EarlyConnections = lambda *_: None",
-    "no spare ones": "from liqctl.engine import opening; opening.WARM_CONNECTIONS = 0",
+    "liqctl": "",
+    "liqctl, none begun early": (
+        "from liqctl.exchange import client; client.EarlyConnections = lambda *_: None"
+    ),
+    "liqctl, no spare ones": "from liqctl.engine import opening; opening.WARM_CONNECTIONS = 0",
 }
 _VENUE: Final = (
     "import asyncio, tests.bench.venue as venue; "
@@ -139,23 +142,19 @@ class Venue:
         self._process.wait(10)
 
 
-def run_once(venue: Venue, symbols: int, way: str) -> tuple[float, float]:
+def run_once(venue: Venue, symbols: int, tool: str) -> tuple[float, float]:
     """Return seconds from the spawn to the first signed request and to flat."""
     place = venue.ask(act="open", symbols=symbols, latency_ms=0, tls=True, faults=())
-    code = f"{_WAYS[way]}\nfrom liqctl.cli.app import main\nmain()"
-    command = ["ip", "netns", "exec", NEAR, sys.executable, "-c", code]
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryFile() as stream:
-        environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": home,
-            "PYTHONPATH": str(ROOT),
-            "SSL_CERT_FILE": str(venue.authority),
-            "LIQCTL_EXCHANGE__BASE_URL": place["url"],
-            "LIQCTL_API_KEY": place["key"],
-            "LIQCTL_API_SECRET": place["secret"],
-        }
-        command += ["liquidate", "--env", "testnet", "--yes"]
-        ended = spawn(command, environ, home, stream)
+        environ = {"PATH": os.environ["PATH"], "HOME": home, "PYTHONPATH": str(ROOT)}
+        if tool in _RIVALS:
+            command = command_of(tool)
+            environ |= rival_environ(place, authority=venue.authority)
+        else:
+            code = f"{_WAYS[tool]}\nfrom liqctl.cli.app import main\nmain()"
+            command = [sys.executable, "-c", code, "liquidate", "--env", "testnet", "--yes"]
+            environ |= our_environ(place, authority=venue.authority)
+        ended = spawn(["ip", "netns", "exec", NEAR, *command], environ, home, stream)
     seen = venue.ask(act="close")
     assert ended.code == 0, ended
     return seen["first_signed_at"] - ended.began_at, seen["flat_at"] - ended.began_at
@@ -165,17 +164,17 @@ def main() -> None:
     """Measure all ways, interleaved, and print a table."""
     if os.geteuid() != 0 or shutil.which("ip") is None or not Path("/dev/net/tun").exists():
         sys.exit("needs root, iproute2 and /dev/net/tun, to make networks of its own")
-    print("| symbols | connections | first request | flat |\n| --- | --- | --- | --- |")
+    print("| symbols | tool | first request | flat |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder, far_away():
         venue = Venue(Path(folder))
         for symbols in (1, 5, 60):
-            seconds: dict[str, list[tuple[float, float]]] = {way: [] for way in _WAYS}
+            seconds: dict[str, list[tuple[float, float]]] = {t: [] for t in (*_WAYS, *_RIVALS)}
             for _ in range(RUNS):
-                for way, measured in seconds.items():
-                    measured.append(run_once(venue, symbols, way))
-            for way, measured in seconds.items():
+                for tool, measured in seconds.items():
+                    measured.append(run_once(venue, symbols, tool))
+            for tool, measured in seconds.items():
                 first, flat = (median(each) for each in zip(*measured, strict=True))
-                print(f"| {symbols} | {way} | {first:.3f} s | {flat:.3f} s |")
+                print(f"| {symbols} | {tool} | {first:.3f} s | {flat:.3f} s |")
         venue.end()
 
 

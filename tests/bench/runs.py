@@ -116,7 +116,7 @@ def measure(tool: str, venues: Venues, setting: Setting) -> Measured:
         output = Path(home, "output")
         environ = environ_of(tool, place, venues, setting, home)
         with output.open("wb") as stream:
-            ended = spawn(_command(tool), environ, home, stream)
+            ended = spawn(command_of(tool), environ, home, stream)
         said = output.read_text(errors="replace")[-4000:]
     seen = venues.ask(act="close")
 
@@ -179,7 +179,8 @@ def spawn(command: list[str], environ: dict[str, str], folder: str, stream: Any)
     )
 
 
-def _command(tool: str) -> list[str]:
+def command_of(tool: str) -> list[str]:
+    """Return the command line of a tool."""
     script = SCRIPTS.get(tool)
     if script is None:
         return [str(LIQCTL), "liquidate", "--env", "simulator"]
@@ -191,22 +192,31 @@ def environ_of(
 ) -> dict[str, str]:
     """Return a clean environment: no switch of the caller's makes one of them slower."""
     environ = {"PATH": os.environ.get("PATH", ""), "HOME": home, "LANG": "C.UTF-8"}
-    if tool in SCRIPTS:
-        environ |= {
-            "BENCH_URL": place["url"],
-            "BENCH_KEY": place["key"],
-            "BENCH_SECRET": place["secret"],
-        }
-        if setting.tls:
-            environ["BENCH_AUTHORITY"] = str(venues.authority)
-        if setting.spot:
-            environ["BENCH_SPOT"] = "1"
-        return environ
-    environ |= {
+    authority = venues.authority if setting.tls else None
+    if tool not in SCRIPTS:
+        return environ | our_environ(place, authority=authority)
+    return environ | rival_environ(place, authority=authority, spot=setting.spot)
+
+
+def our_environ(place: dict[str, Any], *, authority: Path | None) -> dict[str, str]:
+    """Return the variables that lead liqctl to a venue."""
+    environ = {
         "LIQCTL_EXCHANGE__BASE_URL": place["url"],
         "LIQCTL_API_KEY": place["key"],
         "LIQCTL_API_SECRET": place["secret"],
     }
-    if setting.tls:
-        environ["SSL_CERT_FILE"] = str(venues.authority)
-    return environ
+    return environ | ({"SSL_CERT_FILE": str(authority)} if authority else {})
+
+
+def rival_environ(
+    place: dict[str, Any], *, authority: Path | None, spot: bool = False
+) -> dict[str, str]:
+    """Return the variables that lead a rival to a venue."""
+    environ = {
+        "BENCH_URL": place["url"],
+        "BENCH_KEY": place["key"],
+        "BENCH_SECRET": place["secret"],
+    }
+    if spot:
+        environ["BENCH_SPOT"] = "1"
+    return environ | ({"BENCH_AUTHORITY": str(authority)} if authority else {})
