@@ -12,7 +12,7 @@ from liqctl.cli import process
 if TYPE_CHECKING:
     from liqctl.domain.states import ExitCode
 
-_COMPLETION: Final = "_LIQCTL_COMPLETE"
+COMPLETION: Final = "_LIQCTL_COMPLETE"
 """Set by a shell that asks Typer how a word goes on."""
 
 
@@ -33,7 +33,7 @@ def run(arguments: list[str]) -> int:
     from liqctl.domain.states import ExitCode
 
     try:
-        if arguments[:1] == ["liquidate"] and _COMPLETION not in os.environ:
+        if arguments[:1] == ["liquidate"] and COMPLETION not in os.environ:
             from liqctl.cli import quick
 
             options = quick.read(arguments[1:], os.environ)

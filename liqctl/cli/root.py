@@ -5,6 +5,7 @@ function or a Typer application; it returns an exit code, None for 0, or raises 
 """
 
 import importlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,6 +16,7 @@ from typer.main import get_command
 
 import liqctl
 from liqctl.cli import process
+from liqctl.cli.app import COMPLETION
 from liqctl.cli.coercion import use_plain_values
 from liqctl.domain.errors import UsageError
 from liqctl.domain.secrets import hide_secrets
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from typer._click import Command, Context, HelpFormatter
+    from typer._click.shell_completion import CompletionItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,14 @@ class LazyGroup(TyperGroup):
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
+    def shell_complete(self, ctx: "Context", incomplete: str) -> "list[CompletionItem]":
+        """Return the commands, or options, that go on from what is typed; imports none of them."""
+        from liqctl.cli import completion
+
+        named = [(name, entry.summary) for name, entry in COMMANDS.items()]
+        options = super(TyperGroup, self).shell_complete(ctx, incomplete)
+        return [*completion.words(named, incomplete), *options]
+
 
 def load(name: str, entry: Entry) -> "Command":
     """Import a command's module and return the command under its name."""
@@ -113,6 +124,10 @@ def load(name: str, entry: Entry) -> "Command":
     command = get_command(target)
     command.name = name
     use_plain_values(command)
+    if COMPLETION in os.environ:
+        from liqctl.cli import completion
+
+        completion.offer_values(command)
     return command
 
 
@@ -139,6 +154,10 @@ def run(arguments: "Sequence[str]") -> int:
     """
     command = get_command(make_app())
     use_plain_values(command)
+    if COMPLETION in os.environ:
+        from liqctl.cli import completion
+
+        completion.join_equals(os.environ)
     try:
         code = command.main(args=list(arguments), prog_name="liqctl", standalone_mode=False)
     except TyperException as error:
