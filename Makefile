@@ -28,6 +28,7 @@ lint: .venv/.tools ## check style, imports between floors, and generated pages
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/cog --check -r -P $(COGGED)
+	$(BIN)/python docs/make_man.py --check
 
 types: .venv/.tools ## check types
 	$(BIN)/mypy
@@ -36,8 +37,9 @@ format: .venv/.tools ## put the code into its one format
 	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
 
-docs: .venv/.tools ## renew the generated parts of the README and the pages
+docs: .venv/.tools ## renew the man page and the generated parts of README and pages
 	$(BIN)/cog -r -P $(COGGED)
+	$(BIN)/python docs/make_man.py
 
 bench: .venv/.tools .venv-bench/.installed ## measure speed against other closers: half an hour
 	$(BIN)/python -m compileall -q liqctl tests

@@ -1,0 +1,172 @@
+# ruff: noqa: INP001 - a script, not a module
+"""Writes docs/man/liqctl.1 from the help, the settings' table and the README's exit codes.
+
+Run it with `make docs`; `make_man.py --check` only says whether the page is stale. click-man reads
+click's commands, which Typer's are no longer, and help2man would need Perl; hence these few lines.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import typer
+from typer.main import get_command
+
+import liqctl
+from liqctl.cli.root import COMMANDS, load, make_app
+from liqctl.config.rules import RULES
+from liqctl.config.table import markdown_table
+
+if TYPE_CHECKING:
+    from typer._click import Command
+
+REPOSITORY: Final = Path(__file__).parents[1]
+PAGE: Final = REPOSITORY / "docs" / "man" / "liqctl.1"
+README: Final = REPOSITORY / "README.md"
+
+_EXIT_CODE: Final = re.compile(r"^\| (\d[\d, ]*) \| (.+) \|$", re.MULTILINE)
+_SETTING: Final = re.compile(r"^\| `([a-z_.]+)` \| `(.+?)` \| (.+) \| (.+) \|$", re.MULTILINE)
+_EXAMPLE: Final = re.compile(r"(?P<command>liqctl .*?)(?:   +(?P<meaning>.+))?")
+
+ENVIRONMENT: Final = {
+    "LIQCTL_ENV": "The environment, where --env does not name one.",
+    "LIQCTL_CONFIG": "The settings file, where --config does not name one.",
+    "LIQCTL_CONFIG_DIR": "Where NAME.yaml of the environment is looked for first.",
+    "LIQCTL_API_KEY, LIQCTL_API_SECRET": "The key; the secret may be an HMAC secret, or an Ed25519 "
+    "or RSA private key in PEM.",
+    "LIQCTL_API_KEY_FILE, LIQCTL_API_SECRET_FILE": "Files that hold them.",
+    "LIQCTL_PRODUCTION_API_KEY, LIQCTL_TESTNET_API_KEY_FILE, ...": "The same for one environment "
+    "only; these come first.",
+    "LIQCTL_ALLOW_HOST": "Names, a second time, a host in production that is not Binance's.",
+    "LIQCTL_...": "Any setting: LIQCTL_ and its path joined by __, as in "
+    "LIQCTL_LIQUIDATION__TIMEOUT_SECONDS=10.",
+    "NO_COLOR": "No colours, whatever it holds.",
+    "XDG_CONFIG_HOME, XDG_STATE_HOME": "Where settings and the lock are looked for.",
+}
+FILES: Final = {
+    "./configs/NAME.yaml, $XDG_CONFIG_HOME/liqctl/NAME.yaml, /etc/liqctl/NAME.yaml": "Settings of "
+    "the environment NAME; the first that is there counts.",
+    "LOG_DIR/audit.jsonl": "The audit trail: one JSON object a line, appended, never rewritten.",
+    "LOG_DIR/liqctl.log": "What was tried, for people.",
+    "$XDG_STATE_HOME/liqctl, ~/.local/state/liqctl": "The lock that keeps a second run away.",
+}
+
+
+def page() -> str:
+    """Return the whole page."""
+    context = typer.Context(get_command(make_app()), info_name="liqctl")
+    about, _, where = (context.command.help or "").partition("\n\n")
+    lines = [
+        '.\\" Made by docs/make_man.py from the help; edit that.',
+        f'.TH LIQCTL 1 "" "liqctl {liqctl.__version__}" "User Commands"',
+        ".SH NAME",
+        "liqctl \\- kill switch for Binance USDS\\-M futures",
+        ".SH SYNOPSIS",
+        ".B liqctl",
+        ".I COMMAND",
+        ".RI [ OPTION \\&.\\|.\\|.\\&]",
+        ".SH DESCRIPTION",
+        *_paragraphs(f"{about}\n\n{where}"),
+        ".SH OPTIONS",
+        *_options(context),
+        ".SH COMMANDS",
+    ]
+    for name, entry in COMMANDS.items():
+        lines += _command(load(name, entry), f"liqctl {name}")
+    lines += [".SH EXIT STATUS", *_list(_exit_codes()), ".PP"]
+    lines += ["Read any other code as failure."]
+    lines += [".SH CONFIGURATION", *_list(_settings())]
+    lines += [".SH ENVIRONMENT", *_list(ENVIRONMENT.items())]
+    lines += [".SH FILES", *_list(FILES.items())]
+    lines += [".SH EXAMPLES", *_examples(context.command)]
+    lines += [".SH SEE ALSO", *_paragraphs("The pages in docs/, operations.md first.")]
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    r"""Return the text as roff shows it unchanged.
+
+    >>> escape(r".x --env \\n ±20")
+    '\\&.x \\-\\-env \\e\\en \\[u00B1]20'
+    """
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    text = "".join(c if c.isascii() else f"\\[u{ord(c):04X}]" for c in text)
+    return f"\\&{text}" if text[:1] in {".", "'"} else text
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    for number, block in enumerate(re.split(r"\n\s*\n", text.strip())):
+        if number:
+            yield ".PP"
+        words = " ".join(block.split())
+        if words.startswith("Example: "):
+            yield "Example:"
+            yield from _literal([words.removeprefix("Example: ")])
+        else:
+            yield escape(words)
+
+
+def _literal(lines: list[str]) -> Iterator[str]:
+    yield from (".RS 4", ".nf", *map(escape, lines), ".fi", ".RE")
+
+
+def _list(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    for term, meaning in rows:
+        yield from (".TP", f".B {escape(term)}", escape(" ".join(meaning.split())))
+
+
+def _command(command: "Command", path: str) -> Iterator[str]:
+    """Yield a command's section, then those of its subcommands."""
+    context = typer.Context(command, info_name=path)
+    yield f".SS {escape(' '.join([path, *command.collect_usage_pieces(context)]))}"
+    yield from _paragraphs((command.help or "").replace("\b", ""))
+    yield from _options(context)
+    for name, subcommand in getattr(command, "commands", {}).items():
+        yield from _command(subcommand, f"{path} {name}")
+
+
+def _options(context: typer.Context) -> Iterator[str]:
+    parameters = context.command.get_params(context)
+    records = [parameter.get_help_record(context) for parameter in parameters]
+    return _list(record for record in records if record and "--help" not in record[0])
+
+
+def _exit_codes() -> Iterator[tuple[str, str]]:
+    for match in _EXIT_CODE.finditer(README.read_text(encoding="utf-8")):
+        yield match[1], match[2].replace("`", "")
+
+
+def _settings() -> Iterator[tuple[str, str]]:
+    rows = list(_SETTING.finditer(markdown_table()))
+    if len(rows) != len(RULES):
+        raise ValueError("the table of settings has lines of another form")
+    for match in rows:
+        allowed = match[3].replace("`", "")
+        yield match[1], f"{match[4]}. Default {match[2]}; {allowed}."
+
+
+def _examples(command: "Command") -> Iterator[str]:
+    """Yield the examples that stand under the help."""
+    for line in (command.epilog or "").splitlines():
+        match = _EXAMPLE.fullmatch(line.strip())
+        if match is not None:
+            yield from (".TP", f".B {escape(match['command'])}", escape(match["meaning"] or ""))
+
+
+def main() -> int:
+    """Write the page, or with --check return 1 when it is stale."""
+    new = page()
+    if sys.argv[1:] == ["--check"]:
+        is_stale = not PAGE.exists() or PAGE.read_text(encoding="utf-8") != new
+        if is_stale:
+            sys.stderr.write("docs/man/liqctl.1 is stale: run `make docs`\n")
+        return int(is_stale)
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
