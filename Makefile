@@ -9,7 +9,8 @@ UV_COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint types format docs bench bench-quick soak lock clean
+.PHONY: help demo install test lint types format docs bench bench-quick soak audit wheel \
+	wheel-check lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +61,9 @@ audit: .venv/.installed ## list what liqctl is made of, with licences, and look 
 wheel: .venv/.installed ## build the wheel and its CycloneDX bill of materials into dist/
 	$(BIN)/python -m hatchling build -t wheel
 	$(BIN)/python .ci/supply_chain.py sbom
+
+wheel-check: .venv/.tools ## install with pipx and uv, go through the container's steps: 3 minutes
+	$(BIN)/python -m tests.deploy.wheel_check
 
 lock: ## renew requirements/ from pyproject.toml (needs uv)
 	$(UV_COMPILE) pyproject.toml --output-file requirements/runtime.txt

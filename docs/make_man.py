@@ -1,8 +1,9 @@
 # ruff: noqa: INP001 - a script, not a module
-"""Writes docs/man/liqctl.1 from the help, the settings' table and the README's exit codes.
+"""Writes the man page, and the completion scripts of the shells, from what the program says.
 
-Run it with `make docs`; `make_man.py --check` only says whether the page is stale. click-man reads
-click's commands, which Typer's are no longer, and help2man would need Perl; hence these few lines.
+The page is made of the help, the settings' table and the README's exit codes. Run this with
+`make docs`; `make_man.py --check` only says what is stale. click-man reads click's commands, which
+Typer's are no longer, and help2man would need Perl; hence these few lines.
 """
 
 import re
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import typer
+from typer._completion_shared import get_completion_script
 from typer.main import get_command
 
 import liqctl
+from liqctl.cli.app import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
 from liqctl.config.rules import RULES
 from liqctl.config.table import markdown_table
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     from typer._click import Command
 
 REPOSITORY: Final = Path(__file__).parents[1]
-PAGE: Final = REPOSITORY / "docs" / "man" / "liqctl.1"
+DOCS: Final = REPOSITORY / "docs"
+SHELLS: Final = ("bash", "zsh", "fish")
 README: Final = REPOSITORY / "README.md"
 
 _EXIT_CODE: Final = re.compile(r"^\| (\d[\d, ]*) \| (.+) \|$", re.MULTILINE)
@@ -155,17 +159,28 @@ def _examples(command: "Command") -> Iterator[str]:
             yield from (".TP", f".B {escape(match['command'])}", escape(match["meaning"] or ""))
 
 
+def script(shell: str) -> str:
+    """Return Typer's completion script for a shell."""
+    text = get_completion_script(prog_name="liqctl", complete_var=COMPLETION, shell=shell)
+    return f"{text}\n"
+
+
 def main() -> int:
-    """Write the page, or with --check return 1 when it is stale."""
-    new = page()
-    if sys.argv[1:] == ["--check"]:
-        is_stale = not PAGE.exists() or PAGE.read_text(encoding="utf-8") != new
-        if is_stale:
-            sys.stderr.write("docs/man/liqctl.1 is stale: run `make docs`\n")
-        return int(is_stale)
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
+    """Write the files, or with --check return 1 when one is stale."""
+    made = {DOCS / "man" / "liqctl.1": page()}
+    made |= {DOCS / "completion" / f"liqctl.{shell}": script(shell) for shell in SHELLS}
+    stale = [
+        file
+        for file, text in made.items()
+        if not file.exists() or file.read_text(encoding="utf-8") != text
+    ]
+    for file in stale:
+        if sys.argv[1:] == ["--check"]:
+            sys.stderr.write(f"{file.relative_to(REPOSITORY)} is stale: run `make docs`\n")
+        else:
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(made[file], encoding="utf-8")
+    return int(bool(stale) and sys.argv[1:] == ["--check"])
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def options(command: "Command") -> "Iterator[str]":
     yield from (name for each in command.params for name in each.opts if name.startswith("--"))
 
 
-def test_the_page_is_what_the_help_says_now() -> None:
+def test_page_and_completion_scripts_are_what_the_program_says_now() -> None:
     """A page that lags behind the program is wrong in an emergency; `make docs` renews it."""
     ended = subprocess.run(
         [sys.executable, "docs/make_man.py", "--check"],

@@ -51,7 +51,13 @@ def test_the_wheel_holds_everything_that_is_no_code(wheel: Path) -> None:
     assert "liqctl/py.typed" in carried
     assert carried | scenarios | settings <= names
     assert f"{info}.dist-info/licenses/LICENSE" in names
-    assert f"{info}.data/data/share/man/man1/liqctl.1" in names
+    shared = {name.partition(".data/data/share/")[2] for name in names}
+    assert {
+        "man/man1/liqctl.1",
+        "bash-completion/completions/liqctl",
+        "zsh/site-functions/_liqctl",
+        "fish/vendor_completions.d/liqctl.fish",
+    } <= shared, "where man and the shells look, and pipx takes them from"
     tops = {name.split("/")[0] for name in names}
     assert tops == {"liqctl", f"{info}.dist-info", f"{info}.data"}, "nothing but the package"
 

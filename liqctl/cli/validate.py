@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 VALIDATION_SCHEMA: Final = "liqctl.validation/1"
 
 _INVALIDATING: Final = frozenset({"ERROR", "CRITICAL"})
-_COMPILED: Final = {"ccxt": "async_support/binance.py", "aiohttp": "client.py"}
+_COMPILED: Final = {
+    "asyncio": "base_events.py",  # container images come without Python's own
+    "ccxt": "async_support/binance.py",
+    "aiohttp": "client.py",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,8 +136,10 @@ def issues_of_facts(environment: Environment, facts: Facts) -> list[Issue]:
                 level=mild,
                 type=IssueType.PERFORMANCE,
                 field="installation",
-                message="ccxt or aiohttp is not compiled to bytecode: every start takes seconds",
-                recommendation="run `python -m compileall` on the installation once",
+                message="Python's library, ccxt or aiohttp is not compiled to bytecode: every "
+                "start takes longer, up to seconds",
+                recommendation="run `python -m compileall` on the installation once; with uv: "
+                "`uv tool install --compile-bytecode`",
             )
         )
     return found

@@ -1,0 +1,1 @@
+complete --command liqctl --no-files --arguments "(env _LIQCTL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) liqctl)" --condition "env _LIQCTL_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) liqctl"
