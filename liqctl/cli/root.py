@@ -47,6 +47,10 @@ COMMANDS: Final = {
         home="liqctl.cli.validate:validate",
         summary="Check configuration, key and venue before the emergency.",
     ),
+    "drill": Entry(
+        home="liqctl.cli.drill:drill",
+        summary="Run every scenario of trouble with your settings: is the deadline enough?",
+    ),
     "audit": Entry(
         home="liqctl.cli.audit:audit_app",
         summary="Read the audit trail; prove it complete and unaltered.",

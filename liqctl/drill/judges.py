@@ -186,7 +186,7 @@ def trail(events: Events) -> list[str]:
     starts = names.count(AuditEventType.LIQUIDATION_START)
     ends = sum(names.count(end) for end in RUN_ENDS)
     found = [] if starts == ends else [f"{starts} starts, {ends} ends"]
-    sent: set[str] = set()
+    sent: set[str | None] = set()
     for name, details in events:
         client_order_id = details.get("client_order_id")
         if name == AuditEventType.ORDER_SENT:

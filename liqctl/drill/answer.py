@@ -1,0 +1,94 @@
+"""Would the deadline have been enough? One sentence, with the numbers that it rests on."""
+
+from collections.abc import Sequence
+
+from liqctl.drill.catalogue import DEADLINE_MAX_S, Course, Score
+from liqctl.planning.policy import LiquidationConfig
+
+_NAMED_MAX = 3
+
+
+def sort_scores(scores: Sequence[Score]) -> list[Score]:
+    """Return the scores worst first: broken rules, other failures, then the least time left."""
+    return sorted(
+        scores,
+        key=lambda score: (
+            not score.broken,
+            score.passed,
+            -(score.needs_s or DEADLINE_MAX_S) if not score.passed else 0.0,
+            not score.flat,
+            -score.seconds[1],
+            score.name,
+        ),
+    )
+
+
+def answer(course: Course, scores: Sequence[Score], policy: LiquidationConfig) -> str:
+    """Return the sentence; every number in it stands in the scores."""
+    question = f"Would {policy.timeout_seconds:g} s have been enough?"
+    if not policy.emergency_liquidation:
+        return (
+            f"{question} No: the switch is disarmed (emergency_liquidation: false); a real run "
+            "would have read, cancelled and closed nothing."
+        )
+    missing = len(course.chosen) - len(scores)
+    failed = [score for score in scores if not score.passed]
+    if failed:
+        return f"{question} No: {_failures(failed, len(scores), policy)} {_slowest(scores)}".strip()
+    if missing:
+        return f"{question} Not known: stopped after {len(scores)} of {len(course.chosen)}."
+    others = sum(not score.flat for score in scores)
+    rest = f" {_others(others)}" if others else ""
+    return f"{question} Yes: {_slowest(scores)}{rest}"
+
+
+def _slowest(scores: Sequence[Score]) -> str:
+    """Return how long the slowest scenario took that ended flat, and what was left of the time."""
+    flat = [score for score in scores if score.flat]
+    if not flat:
+        return "no scenario ended flat."
+    slowest = max(flat, key=lambda score: score.seconds[1])
+    seconds = slowest.seconds[1]
+    margin_s = slowest.exercise.policy.timeout_seconds - seconds
+    return (
+        f"{len(flat)} of {len(scores)} ended proven flat, the slowest ({slowest.name}) after "
+        f"{seconds:.2f} s, {margin_s:.2f} s before the deadline."
+    )
+
+
+def _others(number: int) -> str:
+    return (
+        f"The other {number} ended as their promises say."
+        if number > 1
+        else "The other one ended as its promise says."
+    )
+
+
+def _failures(failed: Sequence[Score], total: int, policy: LiquidationConfig) -> str:
+    parts = [f"{len(failed)} of {total} ended worse than they should;"]
+    broken = [score for score in failed if score.broken]
+    if broken:
+        parts.append(f"{_named(broken)} broke a rule that no run may break: do not rely on liqctl;")
+    late = sorted(
+        (score for score in failed if score.needs_s is not None),
+        key=lambda score: -(score.needs_s or 0.0),
+    )
+    if late:
+        needs_s = late[0].needs_s
+        which = "all" if len(late) == len(failed) else str(len(late))
+        parts.append(
+            f"with {needs_s:g} s {which} would have been well ({late[0].name} needs most);"
+        )
+    here = [score for score in failed if score.only_here]
+    if here:
+        parts.append(f"{_named(here)} only on this machine, not in virtual time;")
+    lost = [s for s in failed if not s.broken and not s.only_here and s.needs_s is None]
+    if lost and policy.timeout_seconds < DEADLINE_MAX_S:
+        parts.append(f"{_named(lost)} with no deadline up to {DEADLINE_MAX_S:g} s;")
+    return " ".join(parts).removesuffix(";") + "."
+
+
+def _named(scores: Sequence[Score]) -> str:
+    names = ", ".join(score.name for score in scores[:_NAMED_MAX])
+    more = len(scores) - _NAMED_MAX
+    return f"{len(scores)} ({names}{f' and {more} more' if more > 0 else ''})"
