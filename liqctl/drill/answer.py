@@ -1,11 +1,12 @@
 """Would the deadline have been enough? One sentence, with the numbers that it rests on."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from liqctl.drill.catalogue import DEADLINE_MAX_S, Course, Score
 from liqctl.planning.policy import LiquidationConfig
 
-_NAMED_MAX = 3
+_NAMED_MAX: Final = 3
 
 
 def sort_scores(scores: Sequence[Score]) -> list[Score]:
@@ -16,7 +17,7 @@ def sort_scores(scores: Sequence[Score]) -> list[Score]:
             not score.broken,
             score.passed,
             -(score.needs_s or DEADLINE_MAX_S) if not score.passed else 0.0,
-            not score.flat,
+            not score.completed,
             -score.seconds[1],
             score.name,
         ),
@@ -34,25 +35,27 @@ def answer(course: Course, scores: Sequence[Score], policy: LiquidationConfig) -
     missing = len(course.chosen) - len(scores)
     failed = [score for score in scores if not score.passed]
     if failed:
-        return f"{question} No: {_failures(failed, len(scores), policy)} {_slowest(scores)}".strip()
+        failures = _failures(failed, len(scores), policy)
+        return f"{question} No: {failures} {_slowest(scores, policy)}"
     if missing:
         return f"{question} Not known: stopped after {len(scores)} of {len(course.chosen)}."
-    others = sum(not score.flat for score in scores)
+    others = sum(not score.completed for score in scores)
     rest = f" {_others(others)}" if others else ""
-    return f"{question} Yes: {_slowest(scores)}{rest}"
+    return f"{question} Yes: {_slowest(scores, policy)}{rest}"
 
 
-def _slowest(scores: Sequence[Score]) -> str:
-    """Return how long the slowest scenario took that ended flat, and what was left of the time."""
-    flat = [score for score in scores if score.flat]
-    if not flat:
-        return "no scenario ended flat."
-    slowest = max(flat, key=lambda score: score.seconds[1])
+def _slowest(scores: Sequence[Score], policy: LiquidationConfig) -> str:
+    """Return how long the slowest scenario took that ended well, and what was left of the time."""
+    completed = [score for score in scores if score.completed]
+    if not completed:
+        return "None ended COMPLETED."
+    slowest = max(completed, key=lambda score: score.seconds[1])
     seconds = slowest.seconds[1]
     margin_s = slowest.exercise.policy.timeout_seconds - seconds
+    whole = policy.close_positions and policy.cancel_orders
     return (
-        f"{len(flat)} of {len(scores)} ended proven flat, the slowest ({slowest.name}) after "
-        f"{seconds:.2f} s, {margin_s:.2f} s before the deadline."
+        f"{len(completed)} of {len(scores)} ended {'proven flat' if whole else 'COMPLETED'}, the "
+        f"slowest ({slowest.name}) after {seconds:.2f} s, {margin_s:.2f} s before the deadline."
     )
 
 
@@ -69,22 +72,17 @@ def _failures(failed: Sequence[Score], total: int, policy: LiquidationConfig) ->
     broken = [score for score in failed if score.broken]
     if broken:
         parts.append(f"{_named(broken)} broke a rule that no run may break: do not rely on liqctl;")
-    late = sorted(
-        (score for score in failed if score.needs_s is not None),
-        key=lambda score: -(score.needs_s or 0.0),
-    )
+    late = [score for score in failed if score.needs_s is not None]
     if late:
-        needs_s = late[0].needs_s
+        most = max(late, key=lambda score: score.needs_s or 0.0)
         which = "all" if len(late) == len(failed) else str(len(late))
-        parts.append(
-            f"with {needs_s:g} s {which} would have been well ({late[0].name} needs most);"
-        )
+        parts.append(f"{which} for want of time: the most, {most.needs_s:g} s, needs {most.name};")
     here = [score for score in failed if score.only_here]
     if here:
-        parts.append(f"{_named(here)} only on this machine, not in virtual time;")
+        parts.append(f"{_named(here)} on this machine only, not in virtual time;")
     lost = [s for s in failed if not s.broken and not s.only_here and s.needs_s is None]
     if lost and policy.timeout_seconds < DEADLINE_MAX_S:
-        parts.append(f"{_named(lost)} with no deadline up to {DEADLINE_MAX_S:g} s;")
+        parts.append(f"{_named(lost)} with every deadline up to {DEADLINE_MAX_S:g} s;")
     return " ".join(parts).removesuffix(";") + "."
 
 

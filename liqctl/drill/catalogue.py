@@ -75,7 +75,7 @@ class Score:
         return any(run.broken for run in self.runs)
 
     @property
-    def flat(self) -> bool:
+    def completed(self) -> bool:
         """Whether every run ended with the account proven flat in scope."""
         return all(run.result.state is LiquidationState.COMPLETED for run in self.runs)
 

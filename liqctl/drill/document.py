@@ -71,6 +71,11 @@ class Report:
             **self._head(),
             "answer": self._answer(),
             "notes": list(self.notes()),
+            "not_run": [
+                each.scenario.name
+                for each in self.course.exercises
+                if each not in self.course.chosen
+            ],
             "trail": {"problem": self.trail_problem, "events": self.events},
             "recorded": record_problem is None,
             "record_problem": record_problem,
@@ -97,12 +102,14 @@ class Report:
         elif not policy.close_positions:
             found.append(
                 "NARROWED: close_positions is false. Positions and the stops that protect them "
-                "stay open in a real run; judged is what became of the other orders"
+                "stay open in a real run. Judged is the rest: COMPLETED where promised, and no "
+                "other order left that should be gone"
             )
         elif not policy.cancel_orders:
             found.append(
                 "NARROWED: cancel_orders is false. Orders stay in a real run, and some of them "
-                "keep positions from closing; judged is what became of the positions"
+                "keep positions from closing. Judged are the positions: COMPLETED where promised, "
+                "and none left that should be closed"
             )
         if self.symbols:
             found.append(
@@ -119,8 +126,8 @@ class Report:
 
     def _head(self) -> dict[str, object]:
         conditions, policy = self.course.conditions, self.policy
-        flat = [score for score in self.scores if score.flat]
-        slowest = max(flat, key=lambda score: score.seconds[1], default=None)
+        completed = [score for score in self.scores if score.completed]
+        slowest = max(completed, key=lambda score: score.seconds[1], default=None)
         return {
             "schema": DRILL_SCHEMA,
             "environment": self.environment,
@@ -149,7 +156,7 @@ class Report:
             "total": len(self.course.chosen),
             "ran": len(self.scores),
             "failed": self.failed,
-            "flat": len(flat),
+            "completed": len(completed),
             "slowest": slowest.name if slowest else None,
             "slowest_seconds": _rounded(slowest.seconds[1]) if slowest else None,
             "margin_seconds": _rounded(slowest.exercise.policy.timeout_seconds - slowest.seconds[1])
@@ -181,7 +188,7 @@ def _describe(score: Score) -> Mapping[str, object]:
         "seed": run.seed,
         "seconds_min": _rounded(score.seconds[0]),
         "timeout_seconds": score.exercise.policy.timeout_seconds,
-        "flat": score.flat,
+        "completed": score.completed,
         "left": list(run.left),
         "wrong": list(run.wrong),
         "broken": list(run.broken),

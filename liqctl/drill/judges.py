@@ -86,7 +86,7 @@ def truth(
         found.append("COMPLETED without a proof")
     if others_trade:
         return found
-    left = what_is_left(venue, result, policy)
+    left = what_is_left(venue, policy)
     if result.state is LiquidationState.COMPLETED and left:
         found.append("COMPLETED while the venue is not flat")
     if result.residual is not None and left and not result.error_message:
@@ -100,27 +100,26 @@ def truth(
     return found
 
 
-def what_is_left(
-    venue: Venue, result: LiquidationResult, policy: LiquidationConfig = WHOLE_ACCOUNT
-) -> list[str]:
+def what_is_left(venue: Venue, policy: LiquidationConfig = WHOLE_ACCOUNT) -> list[str]:
     """Return what is really open in scope: legs by symbol and side, orders by client order id.
 
-    With `close_positions` false, stops that are reported KEPT are as they should be.
+    With `close_positions` false, stops that protect an open leg are as they should be. A switch
+    that is disarmed leaves everything open.
     """
     account, names = venue.account, []
-    if policy.close_positions:
+    if policy.close_positions or not policy.emergency_liquidation:
         names += [
             held.symbol if held.position_side == "BOTH" else f"{held.symbol} {held.position_side}"
             for held in account.holdings.values()
             if held.amount
         ]
-    if policy.cancel_orders:
-        kept = set() if policy.close_positions else kept_orders(result)
+    if policy.cancel_orders or not policy.emergency_liquidation:
+        may_stay = policy.emergency_liquidation and not policy.close_positions
         names += [order.client_order_id for order in account.open_orders()]
         names += [
             algo.client_algo_id
             for algo in account.open_algo_orders()
-            if str(algo.algo_id) not in kept
+            if not (may_stay and account.is_needed(algo))
         ]
     return names
 

@@ -42,11 +42,16 @@ def compare(
 ) -> tuple[Difference, ...]:
     """Return every difference between a run's end and the promise.
 
-    A state better than every one promised takes exit code, words and duration with it; something
-    left open that should not be is always for the worse.
+    A state better than every one promised takes exit code, words and duration with it. So does a
+    scope of positions or orders only, where the promise is not COMPLETED: what can be closed and
+    what is said of it depends on the scope. Something left open in scope that should not be is
+    always for the worse.
     """
     state, code = result.state.value, int(result.exit_code())
     worse = _ORDER_OF_ENDS.index(state) <= max(map(_ORDER_OF_ENDS.index, expect.states))
+    if policy.emergency_liquidation and not (policy.close_positions and policy.cancel_orders):
+        completed = LiquidationState.COMPLETED.value
+        worse = expect.states == (completed,) and state != completed
     found = []
     if state not in expect.states:
         found.append(f"state is {state}, expected {' or '.join(expect.states)}")
@@ -56,7 +61,7 @@ def compare(
         found.append(f"took {result.duration_seconds:.3f} s, expected {expect.within_s:g} s")
     told = "; ".join([result.error_message or "", *result.notes])
     found += [f"does not say {words!r}: {told}" for words in expect.says if words not in told]
-    left = what_is_left(venue, result, policy)
+    left = what_is_left(venue, policy)
     return (
         *(Difference(text=text, worse=worse) for text in found),
         *_compare_left(left, expect.left),

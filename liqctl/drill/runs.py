@@ -7,9 +7,10 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from liqctl.audit.trail import AuditLogger
+from liqctl.domain.errors import invariant
 from liqctl.domain.result import LiquidationResult
 from liqctl.domain.secrets import Secret
 from liqctl.domain.venue import Environment
@@ -170,6 +171,11 @@ def run_in_real_time(
         try:
             result = await asyncio.wait_for(task, policy.timeout_seconds + _OVERDUE_S)
             return result, loop.time() - began_at
+        except TimeoutError:
+            duration_s = loop.time() - began_at
+            overdue = manager.expire(duration_s)
+            invariant(overdue is not None, "a run that was under way has a result")
+            return cast("LiquidationResult", overdue), duration_s
         finally:
             stop.ends(None)
             await exchange.close()
@@ -208,7 +214,7 @@ def judge(
     return Run(
         seed=seed,
         result=result,
-        left=tuple(judges.what_is_left(venue, result, policy)),
+        left=tuple(judges.what_is_left(venue, policy)),
         broken=tuple(broken),
         differences=compare(venue, result, scenario.expect, policy=policy),
     )

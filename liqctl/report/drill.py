@@ -11,7 +11,11 @@ from liqctl.report.text import Tone, clean, count, labelled, paint, table, wrap
 ROWS: Final = 10
 """How many scenarios are shown where nobody's terminal decides; failed ones always all are."""
 
+FAILED_MAX: Final = 40
+"""How many failed scenarios are shown at most without `--verbose`."""
+
 _NAMED_MAX: Final = 3
+_WHY_MAX: Final = 60
 _TONES: Final = {"ok": Tone.GOOD, "WORSE": Tone.BAD, "BROKEN": Tone.BAD}
 _COLUMNS: Final = ("verdict", "scenario", "end", "time", "left open")
 
@@ -37,12 +41,25 @@ def render_drill(
     for note in document["notes"]:
         lines += wrap(clean(note), indent="  ", width=width)
     scores = document["scenarios"]
-    shown = scores if rows is None else scores[: max(rows, document["failed"])]
+    shown = scores[: _count_shown(document, rows)]
     if shown:
         lines += ["", *_table(shown, document, width, colour=colour, verbose=rows is None)]
     if len(shown) < len(scores):
-        lines.append(f"and {len(scores) - len(shown)} more that are ok; --verbose shows all")
+        hidden = len(scores) - len(shown)
+        failed = max(document["failed"] - len(shown), 0)
+        which = "all failed" if failed == hidden else f"{failed} of them failed"
+        which = which if failed else "all ok"
+        lines.append(f"and {hidden} more, {which}; --verbose shows them")
     return "\n".join([*lines, "", *_foot(document, width, record)]) + "\n"
+
+
+def _count_shown(document: Mapping[str, Any], rows: int | None) -> int:
+    """Return how many scenarios to show; with a disarmed switch all fail for the same reason."""
+    if rows is None:
+        return len(document["scenarios"])
+    if not document["settings"]["emergency_liquidation"]:
+        return rows
+    return max(rows, min(int(document["failed"]), FAILED_MAX))
 
 
 def _head(document: Mapping[str, Any], *, colour: bool) -> str:
@@ -55,6 +72,7 @@ def _head(document: Mapping[str, Any], *, colour: bool) -> str:
     ran, total = document["ran"], document["total"]
     well = f"{ran - document['failed']} of {count(total, 'scenario')} ended as they should"
     rest = f", {total - ran} were not run" if ran < total else ""
+    rest += ", but the trail cannot be kept" if document["trail"]["problem"] else ""
     environment = clean(str(document["environment"]))
     return f"{paint(word, tone, colour=colour)}: settings of {environment}, {well}{rest}"
 
@@ -108,14 +126,28 @@ def _left(score: Mapping[str, Any], *, verbose: bool) -> str:
         left += f" and {len(names) - _NAMED_MAX} more"
     if score["passed"]:
         return f"{left}, as promised" if names else left
-    wrong = score["broken"] or score["wrong"]
-    told = "; ".join(wrong) if verbose or not score["left"] else wrong[0] if score["broken"] else ""
-    parts = [left, told]
+    if not names and score["state"] != "COMPLETED":
+        left += ", but not proven"
+    parts = [left, _why(score, verbose=verbose)]
     if score["needs_seconds"] is not None:
         parts.append(f"needs {score['needs_seconds']:g} s")
     if score["only_here"]:
         parts.append("on this machine only")
     return "; ".join(part for part in parts if part)
+
+
+def _why(score: Mapping[str, Any], *, verbose: bool) -> str:
+    """Return what is wrong besides what is left; nothing where a longer deadline is the remedy."""
+    if verbose:
+        return "; ".join(score["wrong"])
+    if score["needs_seconds"] is not None:
+        return ""
+    wrong = score["broken"] or [
+        text for text in score["wrong"] if not text.endswith("is left open")
+    ]
+    if not wrong:
+        return ""
+    return wrong[0] if len(wrong[0]) <= _WHY_MAX else f"{wrong[0][:_WHY_MAX]}…"
 
 
 def _foot(document: Mapping[str, Any], width: int | None, record: str) -> list[str]:
@@ -128,6 +160,8 @@ def _foot(document: Mapping[str, Any], width: int | None, record: str) -> list[s
     if settings["overridden"]:
         said += f"; {', '.join(map(clean, settings['overridden']))} from the command line"
     time = "virtual time" if document["mode"] == "virtual" else "real time, HTTP on loopback"
+    if document["not_run"]:
+        time += f", without {', '.join(map(clean, document['not_run']))}"
     venue = f"simulated in this process, {document['latency_ms']} ms a round trip, {time}"
     if repeat > 1:
         venue += f", {repeat} seeds each"
