@@ -124,14 +124,33 @@ def hold(course: Course, stop: Stop, tell: Callable[[str], None]) -> Iterator[Sc
 
 
 def _run(course: Course, exercise: Exercise, stop: Stop, number: int, seed: int) -> Run | None:
+    """Run once; None when stopped.
+
+    A trail that fails is one finding about the disk, and not one about every scenario after it:
+    what it spoilt is run again without it.
+    """
+    trail, conditions = course.conditions.trail, course.conditions
+    if trail is not None and not trail.complete:
+        conditions = replace(conditions, trail=None)
+    run = _run_once(course, exercise, conditions, stop, number, seed)
+    if conditions.trail is None or conditions.trail.complete or run is None:
+        return run
+    return _run_once(course, exercise, replace(conditions, trail=None), stop, number, seed)
+
+
+def _run_once(
+    course: Course,
+    exercise: Exercise,
+    conditions: Conditions,
+    stop: Stop,
+    number: int,
+    seed: int,
+) -> Run | None:
     name = f"drill_{number}_{seed}"
+    scenario, policy = exercise.scenario, exercise.policy
     if course.mode is Mode.REAL:
-        return run_in_real_time(
-            exercise.scenario, exercise.policy, course.conditions, stop, seed=seed, name=name
-        )
-    run, _, _ = run_in_virtual_time(
-        exercise.scenario, exercise.policy, course.conditions, seed=seed, name=name
-    )
+        return run_in_real_time(scenario, policy, conditions, stop, seed=seed, name=name)
+    run, _, _ = run_in_virtual_time(scenario, policy, conditions, seed=seed, name=name)
     return run
 
 
