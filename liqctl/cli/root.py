@@ -70,6 +70,7 @@ _EXAMPLES: Final = """\b
 Examples:
   liqctl liquidate --env simulator               try it: no key, no network
   liqctl validate --env production --online      check key and venue beforehand
+  liqctl drill --env production                  would my seconds be enough?
   liqctl liquidate --env production --dry-run    show what would be sent
   liqctl liquidate --env production              the emergency; asks once
   liqctl status --env production                 what is open now

@@ -4,7 +4,7 @@ They look at the venue's own journal and truth, never at what the run says of it
 the two against one another.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from liqctl.domain.events import RUN_ENDS, AuditEventType
@@ -86,7 +86,7 @@ def truth(
         found.append("COMPLETED without a proof")
     if others_trade:
         return found
-    left = what_is_left(venue, policy)
+    left = [name for name, symbol in _open(venue, policy) if policy.covers(symbol)]
     if result.state is LiquidationState.COMPLETED and left:
         found.append("COMPLETED while the venue is not flat")
     if result.residual is not None and left and not result.error_message:
@@ -94,34 +94,37 @@ def truth(
     unread = "could not read" in (result.error_message or "")
     if result.residual is not None and policy.close_positions and not unread:
         listed = {position.symbol for position in result.residual.positions}
-        held = {h.symbol for h in venue.account.holdings.values() if h.amount}
+        open_now = {h.symbol for h in venue.account.holdings.values() if h.amount}
+        held = {symbol for symbol in open_now if policy.covers(symbol)}
         if held - listed:
             found.append(f"still open and not listed: {sorted(held - listed)}")
     return found
 
 
 def what_is_left(venue: Venue, policy: LiquidationConfig = WHOLE_ACCOUNT) -> list[str]:
-    """Return what is really open in scope: legs by symbol and side, orders by client order id.
+    """Return what is really open: legs by symbol and side, orders by client order id.
 
-    With `close_positions` false, stops that protect an open leg are as they should be. A switch
-    that is disarmed leaves everything open.
+    What the policy leaves alone by kind is not counted: positions with `close_positions` false,
+    and then the stops that protect them; orders with `cancel_orders` false. A switch that is
+    disarmed leaves everything open.
     """
-    account, names = venue.account, []
-    if policy.close_positions or not policy.emergency_liquidation:
-        names += [
-            held.symbol if held.position_side == "BOTH" else f"{held.symbol} {held.position_side}"
-            for held in account.holdings.values()
-            if held.amount
-        ]
-    if policy.cancel_orders or not policy.emergency_liquidation:
-        may_stay = policy.emergency_liquidation and not policy.close_positions
-        names += [order.client_order_id for order in account.open_orders()]
-        names += [
-            algo.client_algo_id
-            for algo in account.open_algo_orders()
-            if not (may_stay and account.is_needed(algo))
-        ]
-    return names
+    return [name for name, _ in _open(venue, policy)]
+
+
+def _open(venue: Venue, policy: LiquidationConfig) -> Iterator[tuple[str, str]]:
+    """Yield name and symbol of what is open."""
+    account, armed = venue.account, policy.emergency_liquidation
+    if policy.close_positions or not armed:
+        for held in account.holdings.values():
+            if held.amount:
+                side = "" if held.position_side == "BOTH" else f" {held.position_side}"
+                yield f"{held.symbol}{side}", held.symbol
+    if policy.cancel_orders or not armed:
+        for order in account.open_orders():
+            yield order.client_order_id, order.symbol
+        for algo in account.open_algo_orders():
+            if policy.close_positions or not armed or not account.is_needed(algo):
+                yield algo.client_algo_id, algo.symbol
 
 
 def kept_orders(result: LiquidationResult) -> set[str]:
