@@ -39,6 +39,7 @@ _NEAREST_MAX: Final = 3
 _CARD_LINES: Final = 15
 """Lines of the card that are no scenario, and the prompt under it."""
 
+_NOTE_LINES: Final = 3
 _ROWS_MIN: Final = 5
 
 
@@ -301,19 +302,19 @@ def _print(wanted: Wanted, report: "Report", record: Path, problem: str | None) 
             document,
             width=process.width_of(1),
             colour=wanted.options.colour and process.is_terminal(1),
-            rows=None if wanted.options.verbose else _rows(),
+            rows=None if wanted.options.verbose else _rows(len(report.notes())),
             record=str(record),
         )
     )
 
 
-def _rows() -> int:
+def _rows(notes: int) -> int:
     """Return how many scenarios fit a terminal's height together with the rest of the card."""
     from liqctl.report.drill import ROWS
 
     if not process.is_terminal(1):
         return ROWS
     try:
-        return max(os.get_terminal_size(1).lines - _CARD_LINES, _ROWS_MIN)
+        return max(os.get_terminal_size(1).lines - _CARD_LINES - notes * _NOTE_LINES, _ROWS_MIN)
     except OSError:
         return ROWS

@@ -49,7 +49,7 @@ COMMANDS: Final = {
     ),
     "drill": Entry(
         home="liqctl.cli.drill:drill",
-        summary="Run every scenario of trouble with your settings: is the deadline enough?",
+        summary="Rehearse every trouble with your settings: is the deadline enough?",
     ),
     "audit": Entry(
         home="liqctl.cli.audit:audit_app",

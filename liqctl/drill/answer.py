@@ -50,7 +50,7 @@ def _slowest(scores: Sequence[Score], policy: LiquidationConfig) -> str:
     if not completed:
         return "None ended COMPLETED."
     slowest = max(completed, key=lambda score: score.seconds[1])
-    seconds = slowest.seconds[1]
+    seconds = round(slowest.seconds[1], 3)  # As the document has it: two roundings must agree.
     margin_s = slowest.exercise.policy.timeout_seconds - seconds
     whole = policy.close_positions and policy.cancel_orders
     return (
