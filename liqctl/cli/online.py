@@ -18,6 +18,7 @@ from liqctl.config.venue_findings import (
     issues_of_venue,
 )
 from liqctl.domain.events import TRAIL_NAME
+from liqctl.drill.record import DRILLS_NAME
 from liqctl.engine.clock import SystemClock
 from liqctl.engine.lock import lock_problem, read_lock
 from liqctl.engine.preflight import Preflight
@@ -27,7 +28,6 @@ from liqctl.planning.readiness import VenueFacts
 if TYPE_CHECKING:
     from liqctl.config.settings import Settings
 
-DRILLS_NAME: Final = "drills.jsonl"
 _DRILLS_BYTES_MAX: Final = 1_000_000
 
 
@@ -88,7 +88,11 @@ def _trail_problem(log_dir: Path) -> str | None:
 
 
 def last_drill(path: Path, environment: str) -> Drill | None:
-    """Return the last drill of an environment on record; unreadable lines do not count."""
+    """Return the last drill of an environment on record; unreadable lines do not count.
+
+    A drill of a part of the catalogue, with other settings, or one that was stopped, can fail but
+    not pass: where nothing failed in it, the one before counts.
+    """
     try:
         with path.open("rb") as stream:
             stream.seek(max(path.stat().st_size - _DRILLS_BYTES_MAX, 0))
@@ -106,6 +110,8 @@ def _drill(line: bytes, environment: str) -> Drill | None:
     try:
         row: Any = json.loads(line)
         if row["environment"] != environment:
+            return None
+        if row.get("complete") is False and not row.get("failed"):
             return None
         finished_at = datetime.fromisoformat(row["finished_at"])
         return Drill(finished_at=finished_at, passed=row["passed"] is True)

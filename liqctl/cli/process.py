@@ -130,6 +130,9 @@ def _quiet(stream: TextIO, fd: int) -> TextIO:
     )
 
 
+_STOPPING: Final = "stopping: nothing new is sent, reading once more; again to leave at once"
+
+
 class Signals:
     """SIGINT and SIGTERM from the first line on.
 
@@ -141,6 +144,7 @@ class Signals:
         """Nothing is caught before `install`."""
         self._received: int | None = None
         self._on_first: Callable[[], None] | None = None
+        self._said = _STOPPING
 
     @property
     def received(self) -> "ExitCode | None":
@@ -159,11 +163,14 @@ class Signals:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             faulthandler.register(signal.SIGQUIT, file=2, all_threads=True)
 
-    def shield(self, on_first: Callable[[], None]) -> None:
-        """Let the first signal call `on_first`; ignore hang-ups, pipes and the stop key."""
+    def shield(self, on_first: Callable[[], None], *, said: str = _STOPPING) -> None:
+        """Let the first signal call `on_first`; ignore hang-ups, pipes and the stop key.
+
+        `said` is what the operator reads then.
+        """
         for number in _IGNORED_WHILE_WORKING:
             signal.signal(number, signal.SIG_IGN)
-        self._on_first = on_first
+        self._on_first, self._said = on_first, said
 
     def unshield(self) -> None:
         """Let the next signal end the process again."""
@@ -179,7 +186,7 @@ class Signals:
             self._received = self._received or code
             leave(self._received)
         self._received = code
-        print_error("stopping: nothing new is sent, reading once more; again to leave at once")
+        print_error(self._said)
         self._on_first()
 
 

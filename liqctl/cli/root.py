@@ -50,6 +50,10 @@ COMMANDS: Final = {
         home="liqctl.cli.validate:validate",
         summary="Check configuration, key and venue before the emergency.",
     ),
+    "drill": Entry(
+        home="liqctl.cli.drill:drill",
+        summary="Rehearse every trouble with your settings: is the deadline enough?",
+    ),
     "audit": Entry(
         home="liqctl.cli.audit:audit_app",
         summary="Read the audit trail; prove it complete and unaltered.",
@@ -69,6 +73,7 @@ _EXAMPLES: Final = """\b
 Examples:
   liqctl liquidate --env simulator               try it: no key, no network
   liqctl validate --env production --online      check key and venue beforehand
+  liqctl drill --env production                  would my seconds be enough?
   liqctl liquidate --env production --dry-run    show what would be sent
   liqctl liquidate --env production              the emergency; asks once
   liqctl status --env production                 what is open now
