@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from liqctl.report.text import Tone, clean, count, paint, table
+from liqctl.report.text import Tone, clean, count, paint, table, wrap
 
 
 def render_deliveries(document: Mapping[str, Any], *, width: int | None, colour: bool) -> str:
@@ -30,6 +30,10 @@ def render_deliveries(document: Mapping[str, Any], *, width: int | None, colour:
     steps = [
         "",
         paint("Next", Tone.STRONG, colour=colour),
-        f"  - correct the variable, file or address, then again: {again}",
+        *wrap(
+            f"  - correct the variable, file or address, then again: {again}",
+            indent="    ",
+            width=width,
+        ),
     ]
     return "\n".join([head, "", listed, *(steps if missed else [])]) + "\n"
