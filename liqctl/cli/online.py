@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -93,17 +94,26 @@ def last_drill(path: Path, environment: str) -> Drill | None:
     A drill of a part of the catalogue, with other settings, or one that was stopped, can fail but
     not pass: where nothing failed in it, the one before counts.
     """
+    return next(_drills(path, environment), None)
+
+
+def last_passed_drill(path: Path, environment: str) -> Drill | None:
+    """Return the last drill of an environment that passed."""
+    return next((drill for drill in _drills(path, environment) if drill.passed), None)
+
+
+def _drills(path: Path, environment: str) -> Iterator[Drill]:
+    """Yield the drills of an environment, the latest first."""
     try:
         with path.open("rb") as stream:
             stream.seek(max(path.stat().st_size - _DRILLS_BYTES_MAX, 0))
             lines = stream.read(_DRILLS_BYTES_MAX).splitlines()
     except OSError:
-        return None
+        return
     for line in reversed(lines):
         drill = _drill(line, environment)
         if drill is not None:
-            return drill
-    return None
+            yield drill
 
 
 def _drill(line: bytes, environment: str) -> Drill | None:

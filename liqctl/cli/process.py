@@ -38,6 +38,9 @@ _WATCHDOG_S: Final = 0.08
 _DROP_OUTPUT_S: Final = 0.15
 """How long after the deadline nobody's reading the answer is waited for."""
 
+_SWITCH_S: Final = 0.0001
+"""How long a busy loop may keep the watchdog waiting, at each of its hundred reads and writes."""
+
 _PR_SET_DUMPABLE: Final = 4
 _EXIT_BY_SIGNAL: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _IGNORED_WHILE_WORKING: Final = (signal.SIGHUP, signal.SIGPIPE, signal.SIGTSTP)
@@ -227,6 +230,7 @@ class Deadline:
             return
         if not self._last_word.acquire(blocking=False):
             return
+        sys.setswitchinterval(_SWITCH_S)
         code = 1
         with contextlib.suppress(Exception):  # nothing may keep the process from ending
             code = int(self._on_expiry())

@@ -58,6 +58,10 @@ COMMANDS: Final = {
         home="liqctl.cli.audit:audit_app",
         summary="Read the audit trail; prove it complete and unaltered.",
     ),
+    "notify": Entry(
+        home="liqctl.cli.notify:notify",
+        summary="Send a test message to every notification target.",
+    ),
     "simulator": Entry(
         home="liqctl.cli.simulator:simulator_app",
         summary="Keep a simulated Binance Futures venue running for other shells.",

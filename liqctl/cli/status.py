@@ -43,6 +43,7 @@ class Options:
     watch: bool
     exit_code: bool
     verbose: bool
+    prometheus: Path | None = None
     flags: "Mapping[str, object]" = field(default_factory=dict)
 
 
@@ -67,6 +68,9 @@ def status(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit 3 when anything is open, 0 when flat.")
     ] = False,
+    prometheus: Annotated[
+        Path | None, typer.Option(help="Also write figures for Prometheus to this file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show prices too.")] = False,
@@ -85,6 +89,7 @@ def status(
         watch=watch,
         exit_code=exit_code,
         verbose=verbose,
+        prometheus=prometheus,
     )
     try:
         settings = load(options)
@@ -103,10 +108,27 @@ def _show(options: Options, settings: "Settings") -> ExitCode:
     while True:
         view = _look(settings)
         _print(options, view.document)
+        is_written = _write_figures(options, settings, view.document)
         if not options.watch:
             break
         time.sleep(_WATCH_EVERY_S)  # noqa: TID251 - nothing else runs here
+    if not is_written:
+        return ExitCode.FAILED
     return view.exit_code if options.exit_code else ExitCode.DONE
+
+
+def _write_figures(options: Options, settings: "Settings", document: dict[str, Any]) -> bool:
+    """Write the file for Prometheus, if one was asked for; return whether all is well."""
+    if options.prometheus is None:
+        return True
+    from liqctl.cli.figures import write_figures
+
+    try:
+        write_figures(options.prometheus, document, log_dir=settings.audit.log_dir)
+    except OSError as error:
+        process.print_error(f"{options.prometheus} cannot be written: {error.strerror}")
+        return False
+    return True
 
 
 def _look(settings: "Settings") -> View:
