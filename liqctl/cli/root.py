@@ -52,7 +52,7 @@ COMMANDS: Final = {
     ),
     "drill": Entry(
         home="liqctl.cli.drill:drill",
-        summary="Rehearse every trouble with your settings: is the deadline enough?",
+        summary="Try every trouble on your settings: is the deadline enough?",
     ),
     "audit": Entry(
         home="liqctl.cli.audit:audit_app",
