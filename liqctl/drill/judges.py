@@ -183,11 +183,13 @@ def deadline(result: LiquidationResult, duration_s: float) -> list[str]:
 
 
 def trail(events: Events) -> list[str]:
-    """Each start has exactly one end, and every order was recorded before its answer."""
+    """Each start has one end and nothing after it; an order is recorded before its answer."""
     names = [name for name, _ in events]
     starts = names.count(AuditEventType.LIQUIDATION_START)
     ends = sum(names.count(end) for end in RUN_ENDS)
     found = [] if starts == ends else [f"{starts} starts, {ends} ends"]
+    if ends and names[-1] not in RUN_ENDS:
+        found.append(f"{names[-1]} was recorded after the end")
     sent: set[str | None] = set()
     for name, details in events:
         client_order_id = details.get("client_order_id")

@@ -39,6 +39,7 @@ class Lookout:
         self._gate = gate
         self._tell = tell
         self._looks: dict[str, asyncio.Task[Reading[Position]]] = {}
+        self._all: list[asyncio.Task[Reading[Position]]] = []
         self._due: asyncio.Task[Reading[Position]] | None = None
         self._left = LOOKS_MAX
         self._next_at = 0.0
@@ -51,6 +52,7 @@ class Lookout:
                 return
             self._left -= 1
             self._due = asyncio.create_task(self._look())
+            self._all.append(self._due)
         self._looks[symbol] = self._due
 
     async def sees_flat(self, symbol: str) -> bool:
@@ -66,8 +68,8 @@ class Lookout:
         return positions.complete and all(p.symbol != symbol for p in positions.items)
 
     def cancel(self) -> None:
-        """Stop looking."""
-        for look in self._looks.values():
+        """Stop looking; what a look under way would have shown is not told any more."""
+        for look in self._all:
             look.cancel()
 
     async def _look(self) -> "Reading[Position]":

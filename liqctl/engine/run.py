@@ -117,6 +117,7 @@ class Run:
         except TimeoutError:
             ending = Ending.DEADLINE
         self._opening.end_warm_up()
+        self._lookout.cancel()
         if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL} or self.is_portfolio_margin:
             # In portfolio margin every further reading would look flat, and prove nothing.
             return ending
@@ -331,7 +332,6 @@ class Run:
     async def _cut_off(self) -> None:
         """Stop what is still under way; an order without an answer is unknown from here on."""
         self._gate.close()
-        self._lookout.cancel()
         if self._interrupted.is_set() and self._tasks:
             await asyncio.wait(self._tasks, timeout=self._gate.call_max_s)
         for task in self._tasks:

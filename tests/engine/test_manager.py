@@ -282,3 +282,23 @@ def test_a_wrong_configuration_is_refused_in_the_contracts_words(
         LiquidationConfig(**changes)
 
     assert str(caught.value) == text
+
+
+def test_nothing_is_recorded_after_the_end() -> None:
+    """A look at the positions that nobody needs any more must not follow the proof's last line."""
+    venue = load_scenario("default").make_venue()
+    venue.faults.append(
+        Fault(name="slow", effect=KINDS["slow"], path="/positionRisk", skip=1, times=1)
+    )
+    sink = ListSink()
+
+    async def main() -> LiquidationResult:
+        result = await make_manager(venue, sink).execute_liquidation()
+        await asyncio.sleep(1.0)
+        return result
+
+    result = run_virtual(main)
+
+    assert result.state is LiquidationState.COMPLETED
+    assert result.duration_seconds < 0.4, "the look outlived the run"
+    assert types(sink)[-1] == "LIQUIDATION_COMPLETE"

@@ -110,7 +110,7 @@ def test_a_quota_in_the_middle_of_a_record_leaves_a_stump_and_the_rest_on_stderr
     names = [r["event_type"] for r in written] + [r["event_type"] for r in spilled]
     assert running.trail.stat().st_size <= size
     assert names[0] == "LIQUIDATION_START"
-    assert names[-1] == "LIQUIDATION_COMPLETE"
+    assert names[-1] == "LIQUIDATION_COMPLETE", names
     checked = running.run("audit", "verify", "--log", str(running.trail), "--json")
     assert checked.code == 0, checked.stdout
 
