@@ -165,7 +165,7 @@ def _tail(
 
 
 def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> int:
-    from liqctl.report.audit import render_run
+    from liqctl.report.run_story import render_run
 
     records = _records_of(path, correlation_id)
     if not records:
