@@ -53,7 +53,7 @@ CODE_WORDS: Final[dict[int, str]] = {
     -2015: "the key is wrong, or this address is not on its list, or it may not trade futures",
     -2017: "the key is locked",
     -2018: "the balance is not sufficient",
-    -2019: "the margin is not sufficient: not for a close, so the order would have opened",
+    -2019: "the margin is not sufficient; a close that only reduces needs none",
     -2020: "the book is too thin to fill the order",
     -2021: "the order would trigger at once",
     -2022: "nothing to reduce: the position is closed, or resting orders already claim it",

@@ -13,14 +13,13 @@ from decimal import Context, Decimal
 from typing import Final
 
 from liqctl.domain.account import Side
-from liqctl.domain.amounts import parse_decimal
+from liqctl.domain.amounts import parse_amount
 from liqctl.domain.trades import Trade
 from liqctl.report.story import Outcome, Request, RunStory, moment, words
 
 _EXACT: Final = Context(prec=100)
 """Sums of amounts within the bounds below are exact."""
 
-_MAGNITUDE_MAX: Final = 40
 _BPS: Final = Decimal(10_000)
 
 
@@ -87,16 +86,6 @@ class Costs:
     def is_complete(self) -> bool:
         """Whether every order of the run was read."""
         return self.orders_read == self.orders
-
-
-def amount(value: object) -> Decimal | None:
-    """Return a number of ordinary size, None for anything else: a trail may hold `1E+999999`."""
-    found = parse_decimal(value)
-    if found is None or not found:
-        return found
-    exponent = found.as_tuple().exponent
-    is_sane = isinstance(exponent, int) and abs(exponent) <= _MAGNITUDE_MAX
-    return found if is_sane and abs(found.adjusted()) <= _MAGNITUDE_MAX else None
 
 
 def sent_orders(story: RunStory) -> tuple[SentOrder, ...]:
@@ -189,7 +178,7 @@ def _sent_order(symbol: str, position_side: str, request: Request) -> SentOrder:
         side=words(details.get("side")) or "",
         client_order_id=words(details.get("client_order_id")) or "",
         order_id=_order_id(request),
-        mark_price=amount(details.get("mark_price")),
+        mark_price=parse_amount(details.get("mark_price")),
         sent_at_ms=0 if sent_at is None else int(sent_at * 1000),
     )
 

@@ -7,8 +7,8 @@ told as they are. Nothing here is safe to show yet: callers pass it through `cle
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from liqctl.domain.amounts import parse_amount
 from liqctl.domain.events import AuditEventType
-from liqctl.report.money import amount
 from liqctl.report.story import Event, number, words
 from liqctl.report.text import money
 
@@ -121,7 +121,7 @@ def _read(event: Event) -> str:
 def _positions(details: Details) -> str:
     count = details["positions"]
     held = plural(count, "position")
-    notional = amount(details["notional"])
+    notional = parse_amount(details["notional"])
     return f"{held} of {money(notional)}" if count and notional is not None else held
 
 
