@@ -89,7 +89,7 @@ def proof_of(incident: Incident) -> tuple[Fact, ...]:
             ours="the head must be the result's audit_head; the whole file is checked by "
             "`liqctl audit verify --head HEAD`",
         ),
-        Fact(name="Program", ours="liqctl", theirs=_known(incident.version)),
+        Fact(name="Version of liqctl", theirs=_known(incident.version)),
         Fact(name="Venue", theirs=_known(incident.base_url)),
     )
 
