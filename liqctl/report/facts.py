@@ -87,7 +87,7 @@ def proof_of(incident: Incident) -> tuple[Fact, ...]:
         Fact(
             name="Check it",
             ours="the head must be the result's audit_head; the whole file is checked by "
-            "`liqctl audit verify --head HEAD`",
+            "liqctl audit verify --head HEAD",
         ),
         Fact(name="Version of liqctl", theirs=_known(incident.version)),
         Fact(name="Venue", theirs=_known(incident.base_url)),
@@ -115,7 +115,7 @@ def money_of(incident: Incident) -> Iterator[Fact]:
     yield Fact(name="Read", ours=count)
     for order_id, why in list(reading.unread.items())[:_SYMBOLS_MAX]:
         yield Fact(name="Not read", ours="", theirs=(order_id, why))
-    yield Fact(name="Realised PnL", ours=_sums(costs.realized_pnl), theirs=())
+    yield Fact(name="Realised PnL, fees not included", ours=_sums(costs.realized_pnl))
     yield Fact(name="Fees paid", ours=_sums(costs.fees))
     unmarked = (
         f"; {plural(costs.unmarked, 'leg')} without a mark price on record"
@@ -126,12 +126,17 @@ def money_of(incident: Incident) -> Iterator[Fact]:
 
 
 def signed(value: Decimal, asset: str) -> str:
-    """Return an amount with its sign and asset, to the cent or, when smaller, to eight digits.
+    """Return an amount with its sign and asset, to the cent; when smaller, to eight digits.
 
-    >>> signed(Decimal("-3"), "USDT"), signed(Decimal("0.0299970"), "BNB")
-    ('-3.00 USDT', '+0.02999700 BNB')
+    >>> signed(Decimal("-3"), "USDT"), signed(Decimal("-0.6000"), "USDT")
+    ('-3.00 USDT', '-0.60 USDT')
+    >>> signed(Decimal("0.0299970"), "BNB")
+    '+0.029997 BNB'
     """
-    return f"{value:+,.2f} {asset}" if abs(value) >= 1 or not value else f"{value:+.8f} {asset}"
+    if abs(value) >= 1:
+        return f"{value:+,.2f} {asset}"
+    whole, _, decimals = f"{value:+.8f}".partition(".")
+    return f"{whole}.{decimals.rstrip('0'):0<2} {asset}"
 
 
 def price(value: Decimal | None) -> str:

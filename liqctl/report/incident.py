@@ -47,6 +47,7 @@ class FailedPosition:
 
     symbol: str
     position_side: str
+    direction: str | None
     quantity: str | None
     remaining: str | None
     outcome: Outcome
@@ -253,6 +254,7 @@ def _failed(leg: LegStory, story: RunStory) -> FailedPosition:
     return FailedPosition(
         symbol=leg.symbol,
         position_side=leg.position_side,
+        direction=leg.direction,
         quantity=leg.quantity,
         remaining=words(details.get("remaining")),
         outcome=leg.outcome,

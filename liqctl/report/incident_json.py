@@ -90,6 +90,7 @@ def _leg(leg: LegStory) -> dict[str, object]:
     return {
         "symbol": leg.symbol,
         "position_side": leg.position_side,
+        "direction": leg.direction,
         "quantity": leg.quantity,
         "outcome": leg.outcome.value,
         "began_seconds": leg.began_s,

@@ -105,7 +105,7 @@ def _failed(incident: Incident) -> Iterator[str]:
         [
             (
                 cell(leg.symbol),
-                cell(leg.position_side),
+                cell(leg.direction or leg.position_side),
                 cell(leg.quantity or "?"),
                 cell(leg.remaining or "?"),
                 OUTCOME_WORDS[leg.outcome],
@@ -115,7 +115,7 @@ def _failed(incident: Incident) -> Iterator[str]:
         ],
         "positions",
     )
-    yield from _table(("symbol", "leg", "quantity", "left", "state", "reason"), rows)
+    yield from _table(("symbol", "side", "quantity", "left", "state", "reason"), rows)
     yield from rest
 
 

@@ -100,7 +100,7 @@ def _failed(incident: Incident) -> Table:
     rows = [
         (
             leg.symbol,
-            leg.position_side,
+            leg.direction or leg.position_side,
             leg.quantity or "?",
             leg.remaining or "?",
             OUTCOME_WORDS[leg.outcome],
@@ -108,7 +108,7 @@ def _failed(incident: Incident) -> Table:
         )
         for leg in incident.failed
     ]
-    return _cut(rows, ("symbol", "leg", "quantity", "left", "state", "reason"))
+    return _cut(rows, ("symbol", "side", "quantity", "left", "state", "reason"))
 
 
 def _errors(incident: Incident) -> Table:

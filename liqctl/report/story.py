@@ -26,6 +26,7 @@ _ANSWERS: Final = frozenset(
         AuditEventType.ORDER_CANCEL_REJECTED,
     }
 )
+_CLOSED_BY: Final = {"SELL": "LONG", "BUY": "SHORT"}
 LegKey = tuple[str, str]
 
 
@@ -67,11 +68,15 @@ class Request:
 
 @dataclass(slots=True, kw_only=True)
 class LegStory:
-    """One leg: what the records say of it. `last_word` closed it or gave it up."""
+    """One leg: what the records say of it. `last_word` closed it or gave it up.
+
+    `quantity` is absolute and `direction` LONG or SHORT, as the first record that tells has them.
+    """
 
     symbol: str
     position_side: str
     quantity: str | None = None
+    direction: str | None = None
     began_s: float | None = None
     ended_s: float | None = None
     outcome: Outcome = Outcome.OPEN
@@ -119,6 +124,8 @@ def tell(records: Sequence[TrailRecord]) -> RunStory:
     clock = _Clock(records[0], start, end)
     teller = _Teller(clock)
     events = tuple(teller.take(record) for record in records)
+    if end is not None and end.event_type != AuditEventType.LIQUIDATION_ABANDONED:
+        teller.settle()
     return RunStory(
         correlation_id=records[0].correlation_id,
         environment=next((r.environment for r in records if r.environment), ""),
@@ -221,6 +228,13 @@ class _Teller:
                 pass
         return Event(record=record, at_s=at_s, took_s=took_s)
 
+    def settle(self) -> None:
+        """Say of each leg that has no last word how it stood when the run ended."""
+        for leg in self.legs.values():
+            if leg.last_word is None:
+                refused = not leg.orders or leg.orders[-1].outcome is Outcome.REFUSED
+                leg.outcome = Outcome.REFUSED if refused else Outcome.UNKNOWN
+
     def _take_reading(self, record: TrailRecord, at_s: float | None) -> None:
         took_s = number(record.details.get("reading_s"))
         began_s = at_s if at_s is None or took_s is None else max(at_s - took_s, 0.0)
@@ -238,7 +252,8 @@ class _Teller:
             leg = self.legs.setdefault(
                 (symbol, position_side), LegStory(symbol=symbol, position_side=position_side)
             )
-            leg.quantity = leg.quantity or quantity
+            leg.quantity = leg.quantity or quantity.removeprefix("-")
+            leg.direction = leg.direction or ("SHORT" if quantity.startswith("-") else "LONG")
 
     def _take_sent(self, record: TrailRecord, at_s: float | None) -> None:
         is_close = record.event_type == AuditEventType.ORDER_SENT
@@ -252,6 +267,7 @@ class _Teller:
             leg.orders.append(request)
             leg.began_s = at_s if leg.began_s is None else leg.began_s
             leg.quantity = leg.quantity or words(record.details.get("quantity"))
+            leg.direction = leg.direction or _CLOSED_BY.get(str(record.details.get("side")))
 
     def _take_answer(self, record: TrailRecord, at_s: float | None) -> float | None:
         request = self._waiting.get(_thread(record))

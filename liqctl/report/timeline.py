@@ -22,6 +22,10 @@ _FAR: Final = 93.0
 """A sign that would stand beyond this per cent stands before the end of its bar instead."""
 
 _SPARE: Final = 1.06
+_LABEL: Final = 0.3
+_MARGIN: Final = 0.05
+"""Parts of the width that the deadline's label and a tick's label take on a phone."""
+
 _DEADLINE_NEAR: Final = 0.4
 _READINGS_MAX: Final = 60
 SIGNS: Final = {
@@ -97,7 +101,7 @@ def draw(incident: Incident) -> Timeline:
         used = f"{min(100.0 * ended_s / deadline_s, 100.0):.2f}%"
     return Timeline(
         rows=tuple(_rows(story, scale)),
-        ticks=tuple(_ticks(span_s)),
+        ticks=tuple(_ticks(span_s, deadline_s if is_on else None)),
         deadline_x=scale.at(deadline_s) if is_on and deadline_s is not None else None,
         deadline_words="no deadline" if deadline_s is None else f"deadline {deadline_s:g} s",
         used=used,
@@ -157,9 +161,7 @@ def _rows(story: RunStory, scale: _Scale) -> Iterator[Row]:
         yield Row(
             label="Readings",
             outcome="done",
-            verdicts=(
-                plural(len(story.readings), "reading") + (f", {more} not drawn" * (more > 0)),
-            ),
+            verdicts=(plural(len(story.readings), "reading") + left_out,),
             height=_LEG_HEIGHT,
             bars=tuple(_lane(reading, scale, y=0, height=_LEG_HEIGHT) for reading in readings),
             captions=(),
@@ -236,8 +238,8 @@ def _worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 def _verdict(leg: LegStory) -> str:
     """Return what became of a leg, its sign first."""
-    side = "" if leg.position_side == "BOTH" else f"{leg.position_side} "
-    text = f"{SIGNS[leg.outcome]} {side}{leg.quantity or ''} {OUTCOME_WORDS[leg.outcome]}"
+    side = leg.direction or leg.position_side
+    text = f"{SIGNS[leg.outcome]} {side} {leg.quantity or ''} {OUTCOME_WORDS[leg.outcome]}"
     if leg.retries:
         text += f", {plural(leg.retries, 'repeat')}"
     reason = reason_of(leg.last_word.details) if leg.last_word else None
@@ -258,8 +260,11 @@ def _caption(request: Request) -> str:
     return clean(f"{text}: {reason}" if reason else text)
 
 
-def _ticks(span_s: float) -> Iterator[tuple[str, str]]:
-    """Yield place and label of at most six ticks, at 1, 2 or 5 times a power of ten."""
+def _ticks(span_s: float, deadline_s: float | None) -> Iterator[tuple[str, str]]:
+    """Yield place and label of at most six ticks, at 1, 2 or 5 times a power of ten.
+
+    Those that would stand under the deadline's label, which ends at its line, are left out.
+    """
     step = 10.0**-4
     factors = (2.0, 2.5, 2.0)
     count = 0
@@ -268,7 +273,8 @@ def _ticks(span_s: float) -> Iterator[tuple[str, str]]:
         count += 1
     for number in range(int(span_s / step) + 1):
         seconds = number * step
-        if seconds <= span_s * 0.97:
+        is_free = deadline_s is None or deadline_s - seconds > span_s * _LABEL
+        if seconds <= span_s * (1 - _MARGIN) and is_free:
             yield f"{100 * seconds / span_s:.3f}%", _tick(seconds, step)
 
 
