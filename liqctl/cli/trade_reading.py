@@ -138,7 +138,9 @@ class _Asking:
         """Ask for one order's trades."""
         async with self._room:
             if self.account.exchange.usage.weight_1m > _WEIGHT_MAX:
-                self.stopped = "half of the minute's request weight is used up"
+                self.stopped = (
+                    "half of the minute's request weight is used up, try again in a minute"
+                )
             if self.stopped is not None:
                 return
             try:

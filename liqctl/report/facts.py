@@ -113,8 +113,13 @@ def money_of(incident: Incident) -> Iterator[Fact]:
     part = "" if costs.is_complete else "INCOMPLETE, "
     count = f"{part}from the trades of {costs.orders_read} of {plural(costs.orders, 'order')}"
     yield Fact(name="Read", ours=count)
-    for order_id, why in list(reading.unread.items())[:_SYMBOLS_MAX]:
-        yield Fact(name="Not read", ours="", theirs=(order_id, why))
+    by_reason: dict[str, list[str]] = {}
+    for order_id, why in reading.unread.items():
+        by_reason.setdefault(why, []).append(order_id)
+    for why, ids in by_reason.items():
+        yield Fact(
+            name="Not read", ours=f"first of {plural(len(ids), 'order')}", theirs=(why, ids[0])
+        )
     yield Fact(name="Realised PnL, fees not included", ours=_sums(costs.realized_pnl))
     yield Fact(name="Fees paid", ours=_sums(costs.fees))
     unmarked = (

@@ -304,7 +304,7 @@ def _notes(details: Mapping[str, object], story: RunStory, chain: RunChain) -> t
     notes = details.get("notes")
     found = [text for text in notes if isinstance(text, str)] if isinstance(notes, list) else []
     if details.get("deadline_exceeded") is True:
-        found.append("the deadline was exceeded")
+        found.append("it ended for want of time: part of the deadline is kept for the last reading")
     if story.end is not None and story.end.event_type == AuditEventType.LIQUIDATION_ABANDONED:
         told = phrase(Event(record=story.end, at_s=None))
         found += [told] if told else []
