@@ -1,7 +1,7 @@
 """The fields of an incident report in words, the same for the Markdown text and the page.
 
 Texts are as they are: who shows them makes them safe. Each `Fact` says which part of it is ours and
-which is a text of others.
+which is a text of others, to be marked as such.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,9 +26,10 @@ OUTCOME_WORDS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One field: `ours` is our own text, `theirs` are texts of others, shown after it."""
+    """One field: texts of others (`theirs`) stand between two parts of our own."""
 
     name: str
+    before: str = ""
     ours: str = ""
     theirs: tuple[str, ...] = ()
 
@@ -106,7 +107,11 @@ def money_of(incident: Incident) -> Iterator[Fact]:
     """Yield profit, fees and slippage by asset, or why they were not read and how to read them."""
     reading, costs = incident.reading, incident.costs
     if reading.why_not is not None:
-        yield Fact(name="Realised PnL, fees, slippage", ours=f"not read, because {reading.why_not}")
+        yield Fact(
+            name="Realised PnL, fees, slippage",
+            before="not read, because",
+            theirs=(reading.why_not,),
+        )
         if reading.how:
             yield Fact(name="How to get them", ours=reading.how)
         return

@@ -80,7 +80,7 @@ def _section(name: str, lines: Iterable[str]) -> list[str]:
 
 def _list(facts: Iterable[Fact]) -> Iterator[str]:
     for fact in facts:
-        parts = [", ".join(code(text) for text in fact.theirs), fact.ours]
+        parts = [fact.before, ", ".join(code(text) for text in fact.theirs), fact.ours]
         told = " ".join(part for part in parts if part)
         yield f"- **{clean(fact.name)}**: {told}" if fact.name else f"- {told}"
 

@@ -187,7 +187,7 @@ def test_without_the_venues_word_no_number_is_made_up(
     assert started.returncode == ExitCode.DONE, stderr
     text = stdout.decode()
     line = next(line for line in text.splitlines() if "Realised PnL" in line)
-    assert "not read, because" in line
+    assert "not read, because `" in line
     assert words in line
     assert "USDT**" not in text
     assert "- **How to get them**: " in text
