@@ -17,6 +17,7 @@ from liqctl.domain.errors import VenueError
 from liqctl.domain.events import AuditEventType
 
 if TYPE_CHECKING:
+    from liqctl.domain.trades import Trade
     from liqctl.planning.budget import Limits
     from liqctl.planning.readiness import KeyRights
 
@@ -121,6 +122,18 @@ class Probe(Protocol):
 
     async def rehearse_order(self, order: CloseOrder, *, timeout_s: float) -> None:
         """Let the venue check a close without placing it; returns when it would be taken."""
+
+
+class TradeHistory(Protocol):
+    """What is asked of the venue long after the end. Raises VenueError like the exchange."""
+
+    async def fetch_trades(
+        self, symbol: str, order_id: str, *, sent_at_ms: int, timeout_s: float
+    ) -> "tuple[Trade, ...]":
+        """Return the trades of one order, oldest first; empty when it traded nothing.
+
+        `sent_at_ms` is about when it was sent: the venue lists a few days at a time.
+        """
 
 
 class EventSink(Protocol):

@@ -5,6 +5,7 @@ What a reader would get wrong: a quoted word found in a line may stand in its de
 found is still parsed before it counts.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -23,6 +24,10 @@ from liqctl.domain.trail import LINE_MAX_BYTES, parse_line
 BLOCK_BYTES: Final = 1024 * 1024
 _FIRST_BLOCK_BYTES: Final = 64 * 1024
 _POLL_MAX_BYTES: Final = 16 * 1024 * 1024
+_OLDER_MAX: Final = 4
+_OLD_POLLS: Final = 300
+"""How often a renamed file is looked at: a minute at five times a second, twice a run's longest."""
+
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _AGO = re.compile(r"(\d{1,9})([smhd])")
 _HEAD = re.compile(
@@ -177,60 +182,81 @@ def blocks_backwards(fd: int, end: int) -> Iterator[bytes]:
 class Follower:
     """Reads what is appended, over rotation by rename and over truncation.
 
-    Ask `poll` again and again; it never waits.
+    A run that is under way goes on in the file that it began, whatever that is called by now: a
+    renamed file is read for a while beside the new one. Ask `poll` again and again; it never waits.
     """
 
     def __init__(self, path: Path, fd: int, position: int) -> None:
         """Follow the open file from a position at the start of a line."""
         self._path = path
-        self._fd = fd
-        self._position = position
-        self._rest = b""
+        self._current = _Tail(fd, position)
+        self._older: list[_Tail] = []
 
     def poll(self) -> list[bytes]:
         """Return the whole lines that came since the last call; OSErrors wait for the next one."""
-        try:
-            return self._poll()
-        except OSError:
-            return []
+        lines: list[bytes] = []
+        for tail in (*self._older, self._current):
+            with contextlib.suppress(OSError):
+                lines += tail.read()
+        with contextlib.suppress(OSError):
+            if not self._is_current() and not self._current.is_behind():
+                new = _Tail(open_for_reading(self._path), 0)
+                self._older.append(self._current)
+                self._current = new
+                lines += new.read()
+        return lines + self._forget_old()
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
+        """Close the files."""
+        for tail in (*self._older, self._current):
+            os.close(tail.fd)
 
-    def _poll(self) -> list[bytes]:
-        # Looked at before reading: what was appended until the rename is then read all the same.
-        is_rotated = not self._is_current()
-        size = os.fstat(self._fd).st_size
-        if size < self._position:
-            self._position, self._rest = 0, b""
-        lines = self._read(size)
-        if is_rotated and self._position >= size:
-            fd = open_for_reading(self._path)
-            os.close(self._fd)
-            last, self._rest = self._rest, b""
-            self._fd, self._position = fd, 0
-            lines += [last] if last else []
-            lines += self._read(os.fstat(fd).st_size)
+    def _forget_old(self) -> list[bytes]:
+        """Let go of files renamed long ago; return the unfinished line that one may end with."""
+        lines: list[bytes] = []
+        for tail in self._older:
+            tail.polls_left -= 1
+        while self._older and (self._older[0].polls_left <= 0 or len(self._older) > _OLDER_MAX):
+            tail = self._older.pop(0)
+            os.close(tail.fd)
+            lines += [tail.rest] if tail.rest.strip() else []
         return lines
-
-    def _read(self, size: int) -> list[bytes]:
-        length = min(size - self._position, _POLL_MAX_BYTES)
-        if length <= 0:
-            return []
-        block = os.pread(self._fd, length, self._position)
-        self._position += len(block)
-        lines = (self._rest + block).split(b"\n")
-        self._rest = lines.pop()
-        if len(self._rest) > LINE_MAX_BYTES:
-            self._rest = self._rest[:LINE_MAX_BYTES]
-        return [line for line in lines if line.strip()]
 
     def _is_current(self) -> bool:
         try:
-            return os.path.samestat(self._path.lstat(), os.fstat(self._fd))
+            return os.path.samestat(self._path.stat(), os.fstat(self._current.fd))
         except FileNotFoundError:  # Between the rename and the next writer.
             return True
+
+
+class _Tail:
+    """One open file and how far it was read."""
+
+    def __init__(self, fd: int, position: int) -> None:
+        self.fd = fd
+        self.polls_left = _OLD_POLLS
+        self._position = position
+        self.rest = b""
+
+    def is_behind(self) -> bool:
+        """Return whether there is more to read now."""
+        return self._position < os.fstat(self.fd).st_size
+
+    def read(self) -> list[bytes]:
+        """Return the whole lines that came since the last call."""
+        size = os.fstat(self.fd).st_size
+        if size < self._position:
+            self._position, self.rest = 0, b""
+        length = min(size - self._position, _POLL_MAX_BYTES)
+        if length <= 0:
+            return []
+        block = os.pread(self.fd, length, self._position)
+        self._position += len(block)
+        lines = (self.rest + block).split(b"\n")
+        self.rest = lines.pop()
+        if len(self.rest) > LINE_MAX_BYTES:
+            self.rest = self.rest[:LINE_MAX_BYTES]
+        return [line for line in lines if line.strip()]
 
 
 def parse_since(text: str, now: datetime) -> str:

@@ -135,7 +135,7 @@ class _Check:
 
     def _take_record(self, record: TrailRecord, digest: str) -> None:
         chain = self.chains.get(record.correlation_id)
-        reason = self._first(record) if chain is None else _later(record, *chain)
+        reason = self._first(record) if chain is None else why_not_next(record, *chain)
         if record.torn_hash is not None and not self._stands_before(record.torn_hash):
             reason = reason or "the unfinished line that it steps over is missing or altered"
         if reason is not None:
@@ -187,8 +187,8 @@ class _Check:
             )
 
 
-def _later(record: TrailRecord, seq: int, digest: str) -> str | None:
-    """Return why the record cannot follow the line with that number and hash."""
+def why_not_next(record: TrailRecord, seq: int, digest: str) -> str | None:
+    """Return why the record cannot follow its run's line with that number and hash."""
     if record.seq != seq + 1:
         return f"seq is {record.seq}, {seq + 1} was due: a line is missing, doubled or moved"
     if record.prev_hash != digest:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from liqctl.cli import process
-from liqctl.domain.errors import ConfigurationError, UsageError
-from liqctl.domain.events import FAILURES, TRAIL_NAME
+from liqctl.cli import process, trails
+from liqctl.domain.errors import UsageError
+from liqctl.domain.events import FAILURES
 from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
@@ -88,9 +88,9 @@ def tail(  # noqa: PLR0913 - one argument an option
         event_types=types | (frozenset(map(str, FAILURES)) if failed else frozenset()),
         since=parse_since(since, now) if since else None,
     )
-    path = _trail(log, env, config)
+    path = trails.find_trail(log, env, config)
     show = _print_bytes if as_json else _printer(_style(no_color=no_color))
-    raise typer.Exit(_reading(path, lambda: _tail(path, lines, wanted, show, follow=follow)))
+    raise typer.Exit(trails.reading(path, lambda: _tail(path, lines, wanted, show, follow=follow)))
 
 
 @audit_app.command("show")
@@ -107,9 +107,9 @@ def show(
 
     Example: liqctl audit show liq_20260102_103000_abc123
     """
-    path = _trail(log, env, config)
+    path = trails.find_trail(log, env, config)
     raise typer.Exit(
-        _reading(
+        trails.reading(
             path,
             lambda: _show(path, correlation_id, _style(no_color=no_color), as_json=as_json),
             as_json=as_json,
@@ -136,9 +136,9 @@ def verify(
     """
     if head is not None and not _HASH.fullmatch(head):
         raise UsageError("--head takes the 64 hex digits of a result's audit_head")
-    path = _trail(log, env, config)
+    path = trails.find_trail(log, env, config)
     raise typer.Exit(
-        _reading(
+        trails.reading(
             path,
             lambda: _verify(path, head, _style(no_color=no_color), as_json=as_json),
             as_json=as_json,
@@ -165,12 +165,12 @@ def _tail(
 
 
 def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> int:
-    from liqctl.report.audit import render_run
+    from liqctl.cli.trails import explain_unknown_run
+    from liqctl.report.run_story import render_run
 
     records = _records_of(path, correlation_id)
     if not records:
-        message = f"no run {correlation_id!r} in {path}; `liqctl audit tail` shows which there are"
-        return _fail(message, as_json=as_json)
+        return trails.fail(explain_unknown_run([path], correlation_id), as_json=as_json)
     if as_json:
         document = {
             "schema": RUN_SCHEMA,
@@ -181,9 +181,9 @@ def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> 
             "last_at": records[-1].timestamp,
             "records": [asdict(record) for record in records],
         }
-        _answer(json.dumps(document))
+        trails.answer(json.dumps(document))
     else:
-        _answer(render_run(records, style))
+        trails.answer(render_run(records, style))
     return ExitCode.DONE
 
 
@@ -193,9 +193,9 @@ def _verify(path: Path, head: str | None, style: "Style", *, as_json: bool) -> i
 
     found = verify_trail(path, head)
     if as_json:
-        _answer(json.dumps(found.as_json()))
+        trails.answer(json.dumps(found.as_json()))
     else:
-        _answer(render_verification(found, style))
+        trails.answer(render_verification(found, style))
     return ExitCode.DONE if found.is_intact else ExitCode.AUDIT_INCOMPLETE
 
 
@@ -216,45 +216,6 @@ def _records_of(path: Path, correlation_id: str) -> "Sequence[TrailRecord]":
         os.close(fd)
 
 
-def _reading(path: Path, read: "Callable[[], int]", *, as_json: bool = False) -> int:
-    """Return what reading returns; a trail that cannot be read is explained, exit 1."""
-    try:
-        return read()
-    except FileNotFoundError:
-        message = (
-            f"no audit trail at {path}: nothing was logged there yet, or runs log elsewhere. "
-            "Name the file with --log FILE, or the settings with --env or --config."
-        )
-        return _fail(message, as_json=as_json)
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        return _fail(f"the audit trail {path} cannot be read: {why}", as_json=as_json)
-
-
-def _fail(message: str, *, as_json: bool) -> int:
-    process.print_error(f"liqctl: {message}")
-    if as_json:
-        _answer(json.dumps({"schema": "liqctl.error/1", "error_message": message}))
-    return ExitCode.FAILED
-
-
-def _trail(log: Path | None, env: str | None, config: Path | None) -> Path:
-    """Return the trail to read: the one named, the configured one, or that of ./logs."""
-    if log is not None:
-        return log / TRAIL_NAME if log.is_dir() else log
-    if env or config:
-        from liqctl.config import load_settings
-
-        try:
-            settings = load_settings(
-                environment=env, config_file=config, flags={}, environ=os.environ
-            )
-            return Path(settings.audit.log_dir) / TRAIL_NAME
-        except (ConfigurationError, UsageError) as error:
-            process.print_error(f"liqctl: reading ./logs, for the settings cannot be used: {error}")
-    return Path("logs") / TRAIL_NAME
-
-
 def _style(*, no_color: bool) -> "Style":
     from liqctl.report.audit import Style
 
@@ -271,7 +232,7 @@ def _printer(style: "Style") -> "Callable[[bytes], bool]":
     def show_line(line: bytes) -> bool:
         record = parse_line(line)
         text = render_record(record, style) if record else render_unreadable(line, style)
-        return _write(text.encode("utf-8", "replace") + b"\n")
+        return trails.write(text.encode("utf-8", "replace") + b"\n")
 
     return show_line
 
@@ -283,22 +244,7 @@ def _print_bytes(line: bytes) -> bool:
     if parse_line(line) is None:
         process.print_error(f"liqctl: an unreadable line of {len(line)} bytes is left out")
         return True
-    return _write(line + b"\n")
-
-
-def _answer(text: str) -> None:
-    """Print the answer; a pager may keep us waiting, a reader that is gone changes nothing."""
-    _write(text.encode("utf-8", "replace") + b"\n")
-
-
-def _write(block: bytes) -> bool:
-    """Write to stdout, waiting like `cat` for a slow reader; return whether one is there."""
-    try:
-        while block:
-            block = block[os.write(_STDOUT, block) :]
-    except OSError:
-        return False
-    return True
+    return trails.write(line + b"\n")
 
 
 def _wait() -> bool:

@@ -62,6 +62,10 @@ COMMANDS: Final = {
         home="liqctl.cli.notify:notify",
         summary="Send a test message to every notification target.",
     ),
+    "report": Entry(
+        home="liqctl.cli.report:report",
+        summary="Write the incident report of a run, as Markdown or a page.",
+    ),
     "simulator": Entry(
         home="liqctl.cli.simulator:simulator_app",
         summary="Keep a simulated Binance Futures venue running for other shells.",

@@ -9,6 +9,9 @@
 """
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
+from typing import Final
+
+_MAGNITUDE_MAX: Final = 40
 
 
 def parse_decimal(value: object) -> Decimal | None:
@@ -26,6 +29,20 @@ def parse_decimal(value: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
+
+
+def parse_amount(value: object) -> Decimal | None:
+    """Return a number of ordinary size; None for `1E+999999`, which takes a megabyte to write.
+
+    >>> parse_amount("0.5"), parse_amount("1E+41"), parse_amount("1E-41")
+    (Decimal('0.5'), None, None)
+    """
+    found = parse_decimal(value)
+    if found is None or not found:
+        return found
+    exponent = found.as_tuple().exponent
+    is_sane = isinstance(exponent, int) and abs(exponent) <= _MAGNITUDE_MAX
+    return found if is_sane and abs(found.adjusted()) <= _MAGNITUDE_MAX else None
 
 
 def plain(value: Decimal) -> str:

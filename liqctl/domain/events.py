@@ -56,6 +56,10 @@ FAILURES = frozenset(
 """What `audit tail --failed` shows."""
 
 
+INTERRUPTED: Final = "interrupted before it was done"
+"""What the end record's `error_message` holds when a signal stopped the run."""
+
+
 def is_run_start(details: Mapping[str, object]) -> bool:
     """Return whether a LIQUIDATION_START with these details began a run.
 

@@ -91,6 +91,34 @@ class Verification:
         return {"schema": VERIFICATION_SCHEMA, "intact": self.is_intact, **asdict(self)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunChain:
+    """Whether the records of one run follow one another, whatever stands between them.
+
+    `head` is the SHA-256 of the last one. The line before the first is left to `audit verify`.
+    """
+
+    records: int
+    head: str | None
+    problems: tuple[str, ...] = ()
+    torn: int = 0
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether no record is missing, doubled, moved or altered; a cut end does not show."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHeadline:
+    """The first and the last word of a run, where the trail holds them."""
+
+    correlation_id: str
+    environment: str
+    start: TrailRecord | None = None
+    end: TrailRecord | None = None
+
+
 def parse_line(line: bytes) -> TrailRecord | None:
     """Return the record that the bytes of a line hold, None when they hold none."""
     found = parse_or_reason(line)

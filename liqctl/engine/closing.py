@@ -14,7 +14,7 @@ from typing import Final
 from liqctl.domain.account import Leg, PositionSide
 from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind, VenueAnswer, no_answer
-from liqctl.domain.commands import CloseOrder, OrderAnswer, OrderType
+from liqctl.domain.commands import CloseOrder, OrderAnswer
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import InvariantError, VenueError
 from liqctl.domain.events import AuditEventType
@@ -24,6 +24,7 @@ from liqctl.engine.gate import Gate, Halted
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
+from liqctl.planning.explain import describe_intent
 from liqctl.planning.ledger import after_answer, after_refusal, after_sent
 from liqctl.planning.plan import LegClose
 from liqctl.planning.policy import LiquidationConfig
@@ -108,19 +109,9 @@ class Closer:
         """Record that the orders are about to be sent."""
         record = after_sent(self._state.legs[leg], tuple(orders))
         self._state.legs[leg] = record
+        mark = (record.current or record.first).mark_price
         for order in orders:
-            details: dict[str, object] = {
-                "symbol": order.leg.symbol,
-                "position_side": order.leg.position_side.value,
-                "side": order.side.value,
-                "type": order.type.value,
-                "quantity": plain(order.quantity),
-                "reduce_only": order.reduce_only,
-                "client_order_id": order.client_order_id,
-                "attempt": record.attempts,
-            }
-            if order.type is OrderType.LIMIT and order.price is not None:
-                details["price"] = plain(order.price)
+            details = describe_intent(order, attempt=record.attempts, mark=mark)
             self._recorder.event(AuditEventType.ORDER_SENT, details)
 
     async def _place(self, leg: Leg, order: CloseOrder) -> None:

@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 
 from liqctl.domain.account import Leg
 from liqctl.domain.answers import AnswerKind
+from liqctl.domain.events import INTERRUPTED
 from liqctl.domain.result import LiquidationResult, OrderReport, PositionReport
 from liqctl.domain.states import FailureCause
 from liqctl.engine.run import Ending, Run
@@ -104,7 +105,7 @@ def _reasons(
         f"the deadline of {config.timeout_seconds:g} s was reached"
         if ending is Ending.DEADLINE
         else None,
-        "interrupted before it was done" if ending is Ending.INTERRUPTED else None,
+        INTERRUPTED if ending is Ending.INTERRUPTED else None,
         None if is_refused or run.unknown_symbols else run.unread,
         open_positions,
         explain_orders(orders),

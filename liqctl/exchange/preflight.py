@@ -8,11 +8,8 @@ and exist for production only; elsewhere that question is refused before anythin
 import asyncio
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final
 
-from liqctl.domain.amounts import parse_decimal
 from liqctl.domain.answers import unreadable
 from liqctl.domain.commands import CloseOrder
 from liqctl.domain.endpoints import Endpoint
@@ -24,14 +21,6 @@ from liqctl.ports import Transport
 
 PINGS: Final = 5
 _INTERVAL_S: Final = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fill:
-    """One trade of an order of ours: what the order's own answer no longer tells."""
-
-    price: Decimal
-    quantity: Decimal
 
 
 class TransportProbe:
@@ -112,25 +101,6 @@ async def rehearse_order(transport: Transport, order: CloseOrder, *, timeout_s: 
     params = wire.close_order_params(order)
     wire.check_reducing(params)
     await transport.request(Endpoint.TEST_ORDER, params, timeout_s=timeout_s)
-
-
-async def fetch_fills(
-    transport: Transport, symbol: str, order_id: str, *, timeout_s: float
-) -> tuple[Fill, ...]:
-    """Return the trades of one order, oldest first; empty when it traded nothing."""
-    params = {"symbol": symbol, "orderId": order_id}
-    rows = await transport.request(Endpoint.USER_TRADES, params, timeout_s=timeout_s)
-    if not isinstance(rows, list):
-        raise VenueError(unreadable(200, "trades are not a list"))
-    return tuple(_parse_fill(row) for row in rows)
-
-
-def _parse_fill(row: Any) -> Fill:
-    if isinstance(row, dict):
-        price, quantity = parse_decimal(row.get("price")), parse_decimal(row.get("qty"))
-        if price is not None and quantity is not None:
-            return Fill(price=price, quantity=quantity)
-    raise VenueError(unreadable(200, "a trade has no price or no quantity"))
 
 
 def _is_limit(row: Any) -> bool:

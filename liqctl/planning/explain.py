@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from liqctl.domain.account import Position, Reading, Snapshot
 from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.commands import CloseOrder, OrderType
 from liqctl.domain.result import OrderReport, PositionReport
 from liqctl.domain.states import OrderState, PositionState
 
@@ -84,6 +85,25 @@ def describe_look(positions: Reading[Position]) -> dict[str, object]:
     }
     if positions.error is not None:
         details["unread"] = {"positions": positions.error.describe()}
+    return details
+
+
+def describe_intent(order: CloseOrder, *, attempt: int, mark: Decimal | None) -> dict[str, object]:
+    """Return what an event keeps of an order about to leave; `mark` is what fills are held to."""
+    details: dict[str, object] = {
+        "symbol": order.leg.symbol,
+        "position_side": order.leg.position_side.value,
+        "side": order.side.value,
+        "type": order.type.value,
+        "quantity": plain(order.quantity),
+        "reduce_only": order.reduce_only,
+        "client_order_id": order.client_order_id,
+        "attempt": attempt,
+    }
+    if order.type is OrderType.LIMIT and order.price is not None:
+        details["price"] = plain(order.price)
+    if mark is not None:
+        details["mark_price"] = plain(mark)
     return details
 
 

@@ -23,6 +23,7 @@ from liqctl.sim.orders import AlgoOrder, Holding, Journal, LegKey, Order, Trade,
 from liqctl.sim.refusal import Refused, malformed, neither
 
 _ALGO_EXPIRY_MS: Final = 300
+_TAKER_FEE: Final = Decimal("0.0005")
 _ZERO: Final = Decimal(0)
 
 
@@ -32,6 +33,7 @@ class Account:
 
     `conflict_code` is what a reduce-only order meets when resting reduce-only orders already claim
     the position (-4118 or -2022). `position_lag_ms` and `order_lag_ms` delay what readings show.
+    `fee_asset` BNB pays fees in BNB; empty pays them in what the market settles in.
     """
 
     markets: dict[str, Market]
@@ -41,6 +43,7 @@ class Account:
     conflict_code: int = -4118
     position_lag_ms: int = 0
     order_lag_ms: int = 0
+    fee_asset: str = ""
     holdings: dict[LegKey, Holding] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     algo_orders: dict[int, AlgoOrder] = field(default_factory=dict)
@@ -200,6 +203,16 @@ class Account:
         order.status = "FILLED" if order.executed >= order.quantity else "PARTIALLY_FILLED"
         order.update_ms = self.now_ms
         self.balance += pnl
+        self._note_trade(order, quantity, price, pnl)
+        self.journal.fills.append((order.client_order_id, order.owner, *key, before, after))
+        if not after:
+            self._went_flat(key)
+
+    def _note_trade(self, order: Order, quantity: Decimal, price: Decimal, pnl: Decimal) -> None:
+        asset = self.market(order.symbol).quote_asset
+        fee = quantity * price * _TAKER_FEE
+        if self.fee_asset:
+            fee /= self.market(f"{self.fee_asset}{asset}").mark_price
         self.trades.append(
             Trade(
                 trade_id=self.next_id(),
@@ -207,12 +220,12 @@ class Account:
                 quantity=quantity,
                 price=price,
                 realized_pnl=pnl,
+                fee=fee,
+                fee_asset=self.fee_asset or asset,
+                asset=asset,
                 time_ms=self.now_ms,
             )
         )
-        self.journal.fills.append((order.client_order_id, order.owner, *key, before, after))
-        if not after:
-            self._went_flat(key)
 
     def _went_flat(self, key: LegKey) -> None:
         """Expire resting reduce-only orders now and conditional ones a moment later."""

@@ -51,16 +51,6 @@ def _all_orders(venue: "Venue", params: Params) -> Json:
     ]
 
 
-def _user_trades(venue: "Venue", params: Params) -> Json:
-    symbol = venue.account.market(params.get("symbol")).symbol
-    wanted = params.get("orderId")
-    return [
-        trade.describe()
-        for trade in venue.account.trades
-        if trade.order.symbol == symbol and wanted in {None, str(trade.order.order_id)}
-    ]
-
-
 def _income(_: "Venue", __: Params) -> Json:
     return []
 
@@ -153,7 +143,6 @@ ORDER_ROUTES: Final[Routes] = {
     ("GET", "/fapi/v1/openOrder"): Route(serve=_open_order),
     ("GET", "/fapi/v1/order"): Route(serve=_order),
     ("GET", "/fapi/v1/allOrders"): Route(serve=_all_orders, weight=5),
-    ("GET", "/fapi/v1/userTrades"): Route(serve=_user_trades, weight=5),
     ("GET", "/fapi/v1/income"): Route(serve=_income, weight=30),
     ("POST", "/fapi/v1/order"): Route(serve=_place, weight=0, orders=True),
     ("POST", "/fapi/v1/order/test"): Route(serve=_test),

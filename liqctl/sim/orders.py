@@ -178,21 +178,24 @@ class Holding:
 
 @dataclass(slots=True, kw_only=True)
 class Trade:
-    """One execution."""
+    """One execution. `asset` is what profit is paid in, `fee` is in `fee_asset`."""
 
     trade_id: int
     order: Order
     quantity: Decimal
     price: Decimal
     realized_pnl: Decimal
+    fee: Decimal
+    fee_asset: str
+    asset: str
     time_ms: int
 
     def describe(self) -> dict[str, Any]:
         """Return the row of userTrades."""
         return {
             "buyer": self.order.side == "BUY",
-            "commission": plain((self.quantity * self.price * Decimal("0.0005")).normalize()),
-            "commissionAsset": "USDT",
+            "commission": f"{self.fee:.8f}",
+            "commissionAsset": self.fee_asset,
             "id": self.trade_id,
             "maker": False,
             "orderId": self.order.order_id,
@@ -200,7 +203,7 @@ class Trade:
             "qty": plain(self.quantity),
             "quoteQty": plain(self.quantity * self.price),
             "baseQty": plain(self.quantity),
-            "marginAsset": "USDT",
+            "marginAsset": self.asset,
             "realizedPnl": plain(self.realized_pnl),
             "side": self.order.side,
             "positionSide": self.order.position_side,

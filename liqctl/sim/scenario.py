@@ -49,7 +49,14 @@ PRICES: Final[Mapping[str, str]] = {
 }
 """Mark prices of the symbols that exist without being declared."""
 
-_ACCOUNT_KEYS: Final = {"lag", "position_lag_ms", "order_lag_ms", "conflict_code", "balance"}
+_ACCOUNT_KEYS: Final = {
+    "lag",
+    "position_lag_ms",
+    "order_lag_ms",
+    "conflict_code",
+    "balance",
+    "fee_asset",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

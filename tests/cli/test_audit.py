@@ -150,6 +150,45 @@ def test_follow_shows_what_comes_and_ends_with_its_reader(trail: AuditLogger) ->
         assert program.wait(timeout=30) == 0
 
 
+def test_follow_goes_on_through_every_kind_of_rotation(tmp_path: Path, trail: AuditLogger) -> None:
+    """Renamed while a run still writes into it, cut, replaced, and reached through a link."""
+    link = tmp_path / "current"
+    link.symlink_to(trail.path)
+    with subprocess.Popen(
+        _command("tail", "-f", "-n", 1, "--json", "--log", link),
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+
+        def next_id() -> object:
+            assert program.stdout is not None
+            return json.loads(program.stdout.readline())["correlation_id"]
+
+        def write(path: Path, mode: str, run: str) -> None:
+            line = trail.path.with_name("audit.1").read_text().splitlines()[0]
+            with path.open(mode) as file:
+                file.write(line.replace(_RUN, run) + "\n")
+
+        assert next_id() == _RUN
+        trail.path.rename(trail.path.with_name("audit.1"))
+        write(trail.path, "a", "in the new file")
+        assert next_id() == "in the new file"
+        write(trail.path.with_name("audit.1"), "a", "late in the old file")
+        assert next_id() == "late in the old file"
+        trail.path.write_bytes(b"")
+        write(trail.path.with_name("audit.1"), "a", "after the cut")
+        assert next_id() == "after the cut"
+        write(trail.path, "a", "in the cut file")
+        assert next_id() == "in the cut file"
+        write(tmp_path / "next", "w", "in the replacement")
+        (tmp_path / "next").rename(trail.path)
+        assert next_id() == "in the replacement"
+        program.stdout.close()
+        assert program.wait(timeout=30) == 0
+
+
 def test_show_tells_a_run_by_symbol(trail: AuditLogger) -> None:
     """Who, why, what happened to each symbol, how it ended."""
     ended = _run("show", _RUN, "--log", trail.path)

@@ -302,3 +302,20 @@ def test_nothing_is_recorded_after_the_end() -> None:
     assert result.state is LiquidationState.COMPLETED
     assert result.duration_seconds < 0.4, "the look outlived the run"
     assert types(sink)[-1] == "LIQUIDATION_COMPLETE"
+
+
+def test_an_order_is_recorded_with_the_mark_price_it_was_decided_at() -> None:
+    """What it cost to leave is measured against it, also when the run dies right after."""
+    _, _, _, sink = use(lambda manager: manager.execute_liquidation())
+
+    marks = {
+        details["symbol"]: details["mark_price"]
+        for event_type, details in sink.events
+        if event_type == "ORDER_SENT"
+    }
+    assert marks == {
+        "BTCUSDT": "60000.00000000",
+        "ETHUSDT": "3000.00000000",
+        "SOLUSDT": "150.00000000",
+        "XRPUSDT": "0.50000000",
+    }

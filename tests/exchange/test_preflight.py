@@ -15,8 +15,6 @@ from liqctl.domain.errors import InvariantError, VenueError
 from liqctl.exchange.client import CcxtTransport
 from liqctl.exchange.preflight import (
     PINGS,
-    Fill,
-    fetch_fills,
     fetch_key_rights,
     fetch_limits,
     measure_ping_s,
@@ -117,21 +115,3 @@ def test_a_rehearsal_goes_to_the_test_endpoint_and_can_only_reduce() -> None:
     assert [(request.method, request.path) for request in seen] == [("POST", "/fapi/v1/order/test")]
     with pytest.raises(InvariantError):
         asyncio.run(rehearse_order(Canned({}), opening, timeout_s=1))
-
-
-def test_fills_give_the_price_that_order_answers_lack() -> None:
-    """Order answers carry no average price since 2026-06-30."""
-    rows = [{"price": "10.5", "qty": "2", "side": "SELL"}, {"price": "10.4", "qty": "1"}]
-
-    fills, seen = on_venue(
-        says(rows), lambda it: fetch_fills(it, "BTCUSDT", "7", timeout_s=TIMEOUT_S)
-    )
-    assert fills == (
-        Fill(price=Decimal("10.5"), quantity=Decimal(2)),
-        Fill(price=Decimal("10.4"), quantity=Decimal(1)),
-    )
-    assert seen[0].params["orderId"] == "7"
-    bad_answers: tuple[Any, ...] = ({}, [{}], [None], ["x"], [{"price": "x", "qty": "1"}])
-    for bad in bad_answers:
-        with pytest.raises(VenueError):
-            asyncio.run(fetch_fills(Canned(bad), "BTCUSDT", "7", timeout_s=1))

@@ -52,7 +52,8 @@ async def _client(server: EmbeddedServer) -> AsyncIterator[Any]:
         await client.close()
 
 
-def _with_client(check: Check, text: str = SCENARIO) -> None:
+def with_client(check: Check, text: str = SCENARIO) -> None:
+    """Let the check use ccxt against a served scenario."""
     scenario = parse_scenario(text, name="ccxt")
 
     async def run() -> None:
@@ -83,7 +84,7 @@ def test_markets_load_with_their_limits_and_precision() -> None:
         assert bitcoin["limits"]["market"]["max"] == 120
         assert bitcoin["limits"]["cost"]["min"] == 5
 
-    _with_client(check)
+    with_client(check)
 
 
 def test_a_dated_and_a_non_ascii_market_load() -> None:
@@ -99,7 +100,7 @@ def test_a_dated_and_a_non_ascii_market_load() -> None:
         )
         assert client.venue.account.holding(("币安人生USDT", "BOTH")) is None
 
-    _with_client(
+    with_client(
         check,
         'account: {positions: {BTCUSDT_260925: "1", 币安人生USDT: "10"}}\n'
         "markets: {BTCUSDT_260925: {contract_type: CURRENT_QUARTER, delivery_ms: 1790323200000}}",
@@ -117,7 +118,7 @@ def test_positions_show_side_and_contracts() -> None:
             ("ETH/USDT:USDT", "short", 2.0),
         }
 
-    _with_client(check)
+    with_client(check)
 
 
 def test_the_two_order_books_are_disjoint() -> None:
@@ -132,7 +133,7 @@ def test_the_two_order_books_are_disjoint() -> None:
         assert len(await client.fetch_open_orders("BTC/USDT:USDT")) == 1
         assert len(await client.fetch_open_orders("BTC/USDT:USDT", params={"trigger": True})) == 1
 
-    _with_client(check)
+    with_client(check)
 
 
 def test_a_market_close_fills_and_can_be_looked_up() -> None:
@@ -153,7 +154,7 @@ def test_a_market_close_fills_and_can_be_looked_up() -> None:
         ]
         assert await client.fetch_positions(["BTC/USDT:USDT"]) == []
 
-    _with_client(check)
+    with_client(check)
 
 
 def test_a_limit_order_rests_and_is_cancelled() -> None:
@@ -170,7 +171,7 @@ def test_a_limit_order_rests_and_is_cancelled() -> None:
         with pytest.raises(OrderNotFound):
             await client.cancel_order(order["id"], "SOL/USDT:USDT")
 
-    _with_client(check)
+    with_client(check)
 
 
 def test_a_stop_goes_to_the_conditional_book_and_is_cancelled_there() -> None:
@@ -189,7 +190,7 @@ def test_a_stop_goes_to_the_conditional_book_and_is_cancelled_there() -> None:
         left = await client.fetch_open_orders("SOL/USDT:USDT", params={"trigger": True})
         assert left == []
 
-    _with_client(check)
+    with_client(check)
 
 
 def test_cancel_all_works_one_book_at_a_time() -> None:
@@ -203,7 +204,7 @@ def test_cancel_all_works_one_book_at_a_time() -> None:
         await client.cancel_all_orders(symbol, {"trigger": True})
         assert await client.fetch_open_orders(symbol, params={"trigger": True}) == []
 
-    _with_client(check)
+    with_client(check)
 
 
 def test_orders_are_sent_and_cancelled_in_batches() -> None:
@@ -221,7 +222,7 @@ def test_orders_are_sent_and_cancelled_in_batches() -> None:
         assert [order["price"] for order in placed] == [146.0, 147.0]
         assert [order["status"] for order in cancelled] == ["canceled", "canceled"]
 
-    _with_client(check)
+    with_client(check)
 
 
 def test_the_balance_is_read() -> None:
@@ -231,7 +232,7 @@ def test_the_balance_is_read() -> None:
         balance = await client.fetch_balance()
         assert balance["USDT"]["total"] == 1_000_000
 
-    _with_client(check)
+    with_client(check)
 
 
 def test_a_reduce_only_flag_is_refused_in_hedge_mode() -> None:
@@ -248,7 +249,7 @@ def test_a_reduce_only_flag_is_refused_in_hedge_mode() -> None:
         await client.create_order(symbol, "market", "sell", 1, None, close)
         assert client.venue.account.is_flat
 
-    _with_client(check, 'account: {mode: hedge, positions: {BTCUSDT LONG: "1"}}')
+    with_client(check, 'account: {mode: hedge, positions: {BTCUSDT LONG: "1"}}')
 
 
 def test_a_wrong_secret_is_an_authentication_error() -> None:
@@ -261,4 +262,4 @@ def test_a_wrong_secret_is_an_authentication_error() -> None:
         with pytest.raises(AuthenticationError, match="-1022"):
             await client.fetch_balance()
 
-    _with_client(check)
+    with_client(check)

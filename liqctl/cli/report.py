@@ -1,0 +1,115 @@
+"""`liqctl report`: the incident report of a run, from the trail, to be finished by hand."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from liqctl.cli import process, trails
+from liqctl.domain.states import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from liqctl.report.incident import Incident
+
+
+def report(
+    correlation_id: Annotated[str, typer.Argument(help="The run.", metavar="ID")],
+    *,
+    html: Annotated[
+        bool, typer.Option("--html", help="One page with a timeline, for browsers and paper.")
+    ] = False,
+    log: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--log", help="The trail itself; repeatable, for rotated files.", metavar="FILE"
+        ),
+    ] = None,
+    env: Annotated[
+        str | None, typer.Option("--env", help="Whose log_dir to read.", envvar="LIQCTL_ENV")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings file.", envvar="LIQCTL_CONFIG")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Do not ask the venue for profit and fees.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
+) -> None:
+    """Write the incident report of a run as Markdown: what happened, to what, what it cost.
+
+    The trail tells most of it and needs no key. Profit and fees are asked of the venue where the
+    run's own key is set; else the report says why they are missing.
+
+    Example: liqctl report liq_20260102_103000_abc123 --html > incident.html
+    """
+    paths = [trails.find_trail(one, env, config) for one in (log or (None,))]
+    raise typer.Exit(
+        trails.reading(
+            paths[0],
+            lambda: _report(
+                paths, correlation_id, config=config, offline=offline, html=html, as_json=as_json
+            ),
+            as_json=as_json,
+        )
+    )
+
+
+def _report(
+    paths: "Sequence[Path]",
+    correlation_id: str,
+    *,
+    config: Path | None,
+    offline: bool,
+    html: bool,
+    as_json: bool,
+) -> int:
+    incident = _gather(paths, correlation_id, config=config, is_offline=offline)
+    if incident is None:
+        message = trails.explain_unknown_run(paths, correlation_id)
+        return trails.fail(message, as_json=as_json)
+    if not incident.chain.is_intact:
+        process.print_error(
+            "liqctl: the record of this run is not whole, see the report's proof: "
+            + "; ".join(incident.chain.problems)
+        )
+    trails.answer(_text(incident, html=html, as_json=as_json))
+    return ExitCode.DONE
+
+
+def _gather(
+    paths: "Sequence[Path]", correlation_id: str, *, config: Path | None, is_offline: bool
+) -> "Incident | None":
+    from liqctl.audit.runs import read_later_runs, read_run
+    from liqctl.cli.trade_reading import read_trades
+    from liqctl.report.incident import make_incident
+    from liqctl.report.money import sent_orders
+    from liqctl.report.story import tell
+
+    run = read_run(paths, correlation_id)
+    if not run.records:
+        return None
+    first = run.records[0]
+    orders = sent_orders(tell(run.records))
+    return make_incident(
+        run.records,
+        chain=run.chain,
+        later=read_later_runs(paths, after=first, correlation_id=correlation_id),
+        reading=read_trades(run.records, orders, config=config, is_offline=is_offline),
+    )
+
+
+def _text(incident: "Incident", *, html: bool, as_json: bool) -> str:
+    if as_json:
+        from liqctl.report.incident_json import report_document
+        from liqctl.report.json import dump
+
+        return dump(report_document(incident))
+    if html:
+        from liqctl.report.page import render_page
+
+        return render_page(incident)
+    from liqctl.report.markdown import render_markdown
+
+    return render_markdown(incident)

@@ -1,0 +1,178 @@
+"""Asks the venue what a run's orders traded at, for its report: bounded in time, weight and number.
+
+Only with the key that the run used, on the venue that it used: order ids mean nothing elsewhere.
+The settings and the key come from where they always do, never from the trail.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError, VenueError
+from liqctl.domain.events import AuditEventType, is_run_start
+from liqctl.domain.trail import TrailRecord
+from liqctl.domain.venue import Environment
+from liqctl.report.money import SentOrder, TradeReading
+
+if TYPE_CHECKING:
+    from liqctl.cli.wiring import Account
+    from liqctl.config.settings import Settings
+    from liqctl.domain.trades import Trade
+    from liqctl.ports import TradeHistory
+
+READING_MAX_S: Final = 15.0
+_CALL_MAX_S: Final = 5.0
+_AT_A_TIME: Final = 4
+_ORDERS_MAX: Final = 400
+_WEIGHT_MAX: Final = 1200
+"""Half of what an address has a minute: a liquidation may need the other half at any moment."""
+
+_AGAIN: Final = (
+    "run the same command where the run's key is set (LIQCTL_API_KEY and LIQCTL_API_SECRET), "
+    "within the three months that the venue keeps trades; or look at the website's trade history"
+)
+
+
+def read_trades(
+    records: Sequence[TrailRecord],
+    orders: Sequence[SentOrder],
+    *,
+    config: Path | None,
+    is_offline: bool,
+) -> TradeReading:
+    """Return what the venue told, or why it was not asked; never raises for what the venue does."""
+    start = next((r for r in records if _is_start(r)), None)
+    if start is None:
+        return TradeReading(why_not="no run began in these records")
+    if not orders:
+        return TradeReading(why_not="the run sent no closing order")
+    if is_offline:
+        return TradeReading(why_not="--offline was given", how="run the command without --offline")
+    try:
+        settings = _settings_of(start.environment, config)
+    except (ConfigurationError, UsageError, ValueError) as error:
+        why = str(error).replace("\n", "; ")
+        return TradeReading(why_not=f"there are no usable settings for it: {why}", how=_AGAIN)
+    return _ask(settings, start, orders)
+
+
+def _is_start(record: TrailRecord) -> bool:
+    return record.event_type == AuditEventType.LIQUIDATION_START and is_run_start(record.details)
+
+
+def _settings_of(environment: str, config: Path | None) -> "Settings":
+    from liqctl.config import load_settings
+
+    if environment not in set(Environment):
+        message = "the trail names no environment that liqctl knows"
+        raise ValueError(message)
+    return load_settings(environment=environment, config_file=config, flags={}, environ=os.environ)
+
+
+def _ask(settings: "Settings", start: TrailRecord, orders: Sequence[SentOrder]) -> TradeReading:
+    from liqctl.cli.wiring import is_embedded, open_account
+
+    if is_embedded(settings):
+        return TradeReading(
+            why_not="the simulated venue ended with its run",
+            how="serve one that stays with `liqctl simulator serve` and name its base_url",
+        )
+    try:
+        with open_account(settings) as account:
+            why_not = _why_another(account, start)
+            if why_not is not None:
+                return TradeReading(why_not=why_not, how=_AGAIN)
+            return asyncio.run(_read(account, orders))
+    except CredentialsError as error:
+        why = str(error).replace("\n", "; ")
+        return TradeReading(why_not=f"no key is at hand: {why}", how=_AGAIN)
+
+
+def _why_another(account: "Account", start: TrailRecord) -> str | None:
+    """Return why this is not the account of the run, None when nothing says so."""
+    base_url, fingerprint = start.details.get("base_url"), start.details.get("key_fingerprint")
+    if isinstance(base_url, str) and base_url != account.base_url:
+        return f"the settings lead to {account.base_url}, which is not where the run was"
+    if isinstance(fingerprint, str) and fingerprint != account.key_fingerprint:
+        return f"the key that is set ({account.key_fingerprint}) is not the run's"
+    return None
+
+
+async def _read(account: "Account", orders: Sequence[SentOrder]) -> TradeReading:
+    from liqctl.exchange.trades import TransportTradeHistory
+
+    asking = _Asking(account=account, history=TransportTradeHistory(account.transport))
+    try:
+        async with asyncio.timeout(READING_MAX_S):
+            await asyncio.gather(*(asking.one(order) for order in orders[:_ORDERS_MAX]))
+    except TimeoutError:
+        asking.stopped = asking.stopped or f"{READING_MAX_S:.0f} s were over"
+    finally:
+        await account.exchange.close()
+    for order in orders:
+        if order.client_order_id not in asking.trades:
+            why = asking.stopped or f"more than {_ORDERS_MAX} orders"
+            asking.unread.setdefault(order.client_order_id, f"not asked: {why}")
+    if not asking.trades and asking.refusal is not None:
+        return TradeReading(why_not=f"the venue said: {asking.refusal.describe()}", how=_AGAIN)
+    return TradeReading(trades=asking.trades, unread=asking.unread)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Asking:
+    """The questions of one report, a few at a time, until the venue or a limit says stop."""
+
+    account: "Account"
+    history: "TradeHistory"
+    trades: "dict[str, tuple[Trade, ...]]" = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    stopped: str | None = None
+    refusal: VenueAnswer | None = None
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
+
+    async def one(self, order: SentOrder) -> None:
+        """Ask for one order's trades."""
+        async with self._room:
+            if self.account.exchange.usage.weight_1m > _WEIGHT_MAX:
+                self.stopped = (
+                    "half of the minute's request weight is used up, try again in a minute"
+                )
+            if self.stopped is not None:
+                return
+            try:
+                self.trades[order.client_order_id] = await self._trades_of(order)
+            except VenueError as error:
+                self._note(order, error.answer)
+
+    async def _trades_of(self, order: SentOrder) -> "tuple[Trade, ...]":
+        order_id = order.order_id
+        if order_id is None:
+            order_id = await self._order_id_of(order)
+        if order_id is None:
+            return ()
+        return await self.history.fetch_trades(
+            order.symbol, order_id, sent_at_ms=order.sent_at_ms, timeout_s=_CALL_MAX_S
+        )
+
+    async def _order_id_of(self, order: SentOrder) -> str | None:
+        """Return the venue's id of an order whose answer was lost; None if it never arrived."""
+        try:
+            found = await self.account.exchange.fetch_order(
+                order.symbol, order.client_order_id, timeout_s=_CALL_MAX_S
+            )
+        except VenueError as error:
+            if error.answer.kind is AnswerKind.DONE:
+                return None
+            raise
+        return found.order_id
+
+    def _note(self, order: SentOrder, answer: VenueAnswer) -> None:
+        self.unread[order.client_order_id] = answer.describe()
+        self.refusal = self.refusal or answer
+        ends_all = {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}
+        if answer.kind in ends_all or answer.is_rate_limit:
+            self.stopped = f"the venue said: {answer.describe()}"

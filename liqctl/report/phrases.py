@@ -1,0 +1,261 @@
+"""What an event says, as people would put it: what was sent, what was answered, how long it took.
+
+Where a record does not hold what its type promises (logged by hand, cut, altered), its details are
+told as they are. Nothing here is safe to show yet: callers pass it through `clean`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from liqctl.domain.amounts import parse_amount
+from liqctl.domain.events import AuditEventType
+from liqctl.report.story import Event, number, words
+from liqctl.report.text import money
+
+_LISTED_MAX: Final = 3
+_SIGNIFICANT_MS: Final = 10
+
+Details = Mapping[str, Any]
+
+
+def phrase(event: Event) -> str | None:
+    """Return the event in words; None where only its details can be told."""
+    make = _PHRASES.get(event.record.event_type)
+    if make is None:
+        return None
+    try:
+        return make(event)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+        return None
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span for people.
+
+    >>> duration(0.00412), duration(0.3), duration(2.5), duration(None)
+    ('4.1 ms', '300 ms', '2.500 s', '? s')
+    """
+    if seconds is None:
+        return "? s"
+    ms = seconds * 1000
+    if ms >= 1000:  # noqa: PLR2004 - a second
+        return f"{seconds:.3f} s"
+    return f"{ms:.1f} ms" if ms < _SIGNIFICANT_MS else f"{ms:.0f} ms"
+
+
+def reason_of(details: Details) -> str | None:
+    """Return why something failed: the message with its code, of either form that events have."""
+    error = details.get("error")
+    source = error if isinstance(error, dict) else details
+    message = words(source.get("message"))
+    code = number(source.get("code"))
+    status = number(source.get("http_status"))
+    if message is None:
+        return None if code is None else f"code {code:.0f}"
+    if code is not None:
+        return f"{message} (code {code:.0f})"
+    return message if status is None else f"{message} (HTTP {status:.0f})"
+
+
+def scope_of(details: Details) -> str:
+    """Return what a START record says the run was for."""
+    config = details["config"]
+    symbols = config["symbols"]
+    where = ", ".join(map(str, symbols)) if symbols else "the whole account"
+    if not config["close_positions"]:
+        return f"orders of {where}"
+    return where if config["cancel_orders"] else f"positions of {where}"
+
+
+def who_of(details: Details) -> str:
+    """Return who started a run and from where, as its first record has it."""
+    user = words(details.get("user")) or "somebody unnamed"
+    sudo_user = words(details.get("sudo_user"))
+    text = f"{sudo_user} (as {user})" if sudo_user and sudo_user != user else user
+    text += f" on {words(details.get('host')) or 'an unnamed host'}"
+    client = words(details.get("ssh_client"))
+    if client:
+        text += f", by ssh from {client.split(' ')[0]}"
+    match details.get("terminal"):
+        case True:
+            return f"{text}, at a terminal"
+        case False:
+            return f"{text}, without a terminal"
+        case _:
+            return text
+
+
+def plural(count: float, noun: str) -> str:
+    """Return a count and its noun.
+
+    >>> plural(1, "order"), plural(2, "order")
+    ('1 order', '2 orders')
+    """
+    return f"{count:.0f} {noun}{'' if count == 1 else 's'}"
+
+
+def _of(event: Event) -> Details:
+    return event.record.details
+
+
+def _started(event: Event) -> str:
+    details = _of(event)
+    retries = details["config"]["max_retries"]
+    return f"{scope_of(details)}, within {details['timeout_seconds']:g} s, retries {retries}"
+
+
+def _read(event: Event) -> str:
+    details = _of(event)
+    unread = details.get("unread")
+    if details.get("only") == "positions":
+        found = "no answer" if details["positions"] is None else _positions(details)
+        return f"a look: {found}{_unread(unread)}"
+    counts = [
+        _positions(details) if details["positions"] is not None else "positions not read",
+        _count(details["regular_orders"], "order"),
+        _count(details["algo_orders"], "conditional order"),
+    ]
+    return f"{', '.join(counts)}, in {duration(number(details.get('reading_s')))}{_unread(unread)}"
+
+
+def _positions(details: Details) -> str:
+    count = details["positions"]
+    held = plural(count, "position")
+    notional = parse_amount(details["notional"])
+    return f"{held} of {money(notional)}" if count and notional is not None else held
+
+
+def _count(count: float | None, noun: str) -> str:
+    return f"{noun}s not read" if count is None else plural(count, noun)
+
+
+def _unread(unread: object) -> str:
+    if not isinstance(unread, dict) or not unread:
+        return ""
+    return "; unread: " + "; ".join(f"{source}: {why}" for source, why in unread.items())
+
+
+def _cancel_sent(event: Event) -> str:
+    details = _of(event)
+    ids = details["order_ids"]
+    noun = "conditional order" if "algo" in details["endpoint"].lower() else "order"
+    listed = ", ".join(map(str, ids[:_LISTED_MAX]))
+    more = ", …" if len(ids) > _LISTED_MAX else ""
+    return f"{plural(len(ids), noun)}: {listed}{more}" if ids else f"every {noun}"
+
+
+def _cancelled(event: Event) -> str:
+    return f"{_cancel_sent(event)}, after {duration(event.took_s)}"
+
+
+def _sent(event: Event) -> str:
+    details = _of(event)
+    parts = [f"{details['side']} {details['quantity']} {details['type']}"]
+    if details.get("price"):
+        parts[0] += f" at {details['price']}"
+    parts += ["reduce only"] if details.get("reduce_only") else []
+    parts += [f"{details['position_side']} leg"] if details["position_side"] != "BOTH" else []
+    parts += [f"attempt {details['attempt']}"] if details["attempt"] != 1 else []
+    return ", ".join(parts)
+
+
+def _placed(event: Event) -> str:
+    details = _of(event)
+    price = f" at {details['price']}" if details.get("price") else ""
+    took = f", after {duration(event.took_s)}" if event.took_s is not None else ", looked up"
+    return f"{details['status']}, {details['executed']} of {details['quantity']}{price}{took}"
+
+
+def _refused(event: Event) -> str:
+    reason = reason_of(event.record.details)
+    if reason is None:
+        raise LookupError
+    return reason if event.took_s is None else f"{reason}, after {duration(event.took_s)}"
+
+
+def _retry(event: Event) -> str:
+    details = _of(event)
+    how = details.get("adaptation") or details["reaction"]
+    return f"{_HOW.get(how, how)} in {duration(details['backoff_s'])}: {details['reason']}"
+
+
+def _closed(event: Event) -> str:
+    details = _of(event)
+    return f"{details['quantity']}, {plural(details['attempts'], 'order')} sent"
+
+
+def _gave_up(event: Event) -> str:
+    details = _of(event)
+    remaining = words(details.get("remaining"))
+    left = f"{remaining} of {details['quantity']} left, " if remaining else ""
+    return f"{left}{plural(details['attempts'], 'order')} sent: {reason_of(details) or 'no reason'}"
+
+
+def _verified(event: Event) -> str:
+    details = _of(event)
+    readings = plural(details["readings_in_a_row"], "reading")
+    kept = f", {plural(details['kept'], 'stop')} kept" if details.get("kept") else ""
+    return f"{'flat' if details['flat'] else 'not flat'}, by {readings}{kept}"
+
+
+def _ended(event: Event) -> str:
+    details = _of(event)
+    text = (
+        f"{details['positions_closed']} of {plural(details['positions_found'], 'position')} "
+        f"closed, {details['orders_cancelled']} of {plural(details['orders_found'], 'order')} "
+        f"cancelled, exit {details['exit_code']}"
+    )
+    return f"{text}: {details['error_message']}" if details.get("error_message") else text
+
+
+def _abandoned(event: Event) -> str:
+    details = _of(event)
+    fates = "; ".join(
+        f"{order['symbol']} {order['client_order_id']}: {order['fate']}"
+        for order in details["orders"]
+    )
+    unanswered = plural(details["unanswered"], "order")
+    text = f"process {details['pid']} is gone; {unanswered} unanswered"
+    return f"{text}; {fates}" if fates else text
+
+
+def _blocked(event: Event) -> str:
+    return f"nothing was sent: {_of(event)['holder']} has the account"
+
+
+def _skipped(event: Event) -> str:
+    return f"nothing was sent: {_of(event)['reason']}"
+
+
+_HOW: Final = {
+    "SEND_AGAIN": "again",
+    "SYNC_CLOCK": "again with the clock set",
+    "PLAN_AGAIN": "planned again",
+    "AGAIN": "planned again",
+    "CANCEL_FIRST": "again after cancelling",
+    "SPLIT": "again in smaller parts",
+    "ROUND": "again, rounded",
+    "MODE": "again for the account's position mode",
+    "LIMIT_IOC": "again as a limit order at the edge of the band",
+}
+_PHRASES: Final[Mapping[str, Callable[[Event], str]]] = {
+    AuditEventType.LIQUIDATION_START: _started,
+    AuditEventType.SNAPSHOT_TAKEN: _read,
+    AuditEventType.ORDER_CANCEL_SENT: _cancel_sent,
+    AuditEventType.ORDER_CANCELLED: _cancelled,
+    AuditEventType.ORDER_CANCEL_REJECTED: _refused,
+    AuditEventType.ORDER_SENT: _sent,
+    AuditEventType.ORDER_PLACED: _placed,
+    AuditEventType.ORDER_REJECTED: _refused,
+    AuditEventType.ORDER_UNKNOWN: _refused,
+    AuditEventType.RETRY_SCHEDULED: _retry,
+    AuditEventType.POSITION_CLOSED: _closed,
+    AuditEventType.POSITION_FAILED: _gave_up,
+    AuditEventType.VERIFIED: _verified,
+    AuditEventType.LIQUIDATION_COMPLETE: _ended,
+    AuditEventType.LIQUIDATION_PARTIAL: _ended,
+    AuditEventType.LIQUIDATION_FAILED: _ended,
+    AuditEventType.LIQUIDATION_ABANDONED: _abandoned,
+    AuditEventType.LIQUIDATION_BLOCKED: _blocked,
+    AuditEventType.LIQUIDATION_SKIPPED: _skipped,
+}

@@ -1,0 +1,339 @@
+"""`liqctl report` as an operator uses it after the fact: the real program, a venue that answers."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liqctl.audit.trail import AuditLogger
+from liqctl.domain.states import ExitCode
+from liqctl.sim.scenario import Scenario, load_scenario, parse_scenario
+from tests.process.program import Ended, Program, program
+
+RUN = "liq_20260102_103000_abc123"
+HOSTILE = "<script>alert(1)</script> `x` | \x1b[2J\u202eevil [a](http://evil)"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Program]:
+    """The program and an account on an ordinary trading day."""
+    with program(tmp_path, load_scenario("default")) as running:
+        yield running
+
+
+def liquidate(running: Program, run: str = RUN, *arguments: str) -> Ended:
+    """Liquidate the account under a known id."""
+    return running.run("liquidate", "--json", "--correlation-id", run, *arguments)
+
+
+def facts(running: Program, run: str = RUN, *arguments: str) -> dict[str, Any]:
+    """Return the report's facts."""
+    ended = running.run("report", run, "--json", *arguments)
+    assert ended.code == ExitCode.DONE, ended.stderr
+    return ended.result
+
+
+def log(folder: Path, *events: tuple[str, dict[str, object]], run: str = RUN) -> AuditLogger:
+    """Write a trail in `./logs` by hand."""
+    trail = AuditLogger(folder / "logs", environment="testnet")
+    for event_type, details in events:
+        trail.log_event(event_type=event_type, correlation_id=run, details=details)
+    return trail
+
+
+START: tuple[str, dict[str, object]] = (
+    "LIQUIDATION_START",
+    {"pid": 7, "timeout_seconds": 5.0, "user": "ops", "host": "desk", "reason": HOSTILE},
+)
+
+
+def test_a_run_is_told_with_what_it_cost(served: Program) -> None:
+    """Numbers worked by hand: best price 1 bp from mark, entry 2 % below it, fee 5 bp.
+
+    BTC: sold 0.5 at 59,994: pnl 597, fee 14.9985; ETH: bought 2 at 3,000.3: pnl -120.6, fee 3.0003;
+    SOL: sold 40 at 149.985: pnl 119.4, fee 2.9997; XRP: bought 3000 at 0.50005, on the tick 0.5.
+    """
+    result = liquidate(served, RUN, "--reason", "runaway bot").result
+    ended = served.run("report", RUN)
+    document = facts(served)
+    by_symbol = {leg["symbol"]: leg for leg in document["money"]["legs"]}
+    bitcoin = by_symbol["BTCUSDT"]
+
+    assert ended.code == ExitCode.DONE, ended.stderr
+    assert not ended.stderr
+    for line in (
+        "# Incident: completed liquidation",
+        "- **Environment**: `simulator`",
+        f"- **Run**: `{RUN}`",
+        "- **State**: COMPLETED, exit 0, flat, proven by a reading",
+        "- **Reason**: `runaway bot`",
+        "- **Positions closed**: 4 of 4",
+        "- **Orders cancelled**: 8 of 8",
+        f"- **Head**: `{result['audit_head']}`",
+        "- **Read**: from the trades of 4 of 4 orders",
+        "## Root cause",
+        "## Prevention",
+    ):
+        assert line in ended.stdout.splitlines()
+    assert (bitcoin["side"], bitcoin["quantity"]) == ("SELL", "0.500")
+    assert [float(bitcoin[name]) for name in ("average_price", "mark_price")] == [59994, 60000]
+    assert [float(bitcoin[name]) for name in ("slippage", "slippage_bps")] == [-3, -1]
+    assert float(bitcoin["realized_pnl"]) == 597
+    assert float(bitcoin["fees"]["USDT"]) == 14.9985
+    assert float(by_symbol["ETHUSDT"]["slippage"]) == -0.6
+    assert float(by_symbol["ETHUSDT"]["realized_pnl"]) == -120.6
+    assert float(document["money"]["realized_pnl"]["USDT"]) == sum(
+        float(leg["realized_pnl"]) for leg in by_symbol.values()
+    )
+    assert document["money"]["complete"] is True
+    assert document["audit"]["intact"] is True
+
+
+def test_a_partial_run_names_what_is_open_why_and_what_came_after(tmp_path: Path) -> None:
+    """The fields of the incident template."""
+    with program(tmp_path, load_scenario("closed_symbol"), timeout_s=2.0) as running:
+        liquidate(running)
+        liquidate(running, "second", "--reason", "once more")
+        document = facts(running)
+        text = running.run("report", RUN).stdout
+
+    assert document["type"] == "PARTIAL"
+    (failed,) = document["positions_failed"]
+    assert (failed["direction"], failed["outcome"]) == ("LONG", "REFUSED")
+    assert "-4141" in failed["reason"]
+    assert "| -4141 | " in text
+    assert "the symbol is closed for trading" in text
+    assert [later["correlation_id"] for later in document["later_runs"]] == ["second"]
+    assert document["later_runs"][0]["reason"] == "once more"
+    assert document["later_runs"][0]["who"]
+
+
+def test_fees_in_another_asset_are_summed_apart(tmp_path: Path) -> None:
+    """BNB added to USDT would be a number that means nothing."""
+    scenario = parse_scenario(
+        'account: {positions: {BTCUSDT: "0.5", BTCUSDC: "0.5"}}\n'
+        "markets: {BTCUSDC: {quote_asset: USDC, mark_price: 60000}, BNBUSDC: {quote_asset: USDC,"
+        " mark_price: 500}}\nvenue: {fee_asset: BNB}\n",
+        name="assets",
+    )
+    with program(tmp_path, scenario) as running:
+        liquidate(running)
+        money = facts(running)["money"]
+
+    assert money["fees"] == {"BNB": "0.05999400"}
+    assert {asset: float(pnl) for asset, pnl in money["realized_pnl"].items()} == {
+        "USDC": 597,
+        "USDT": 597,
+    }
+
+
+def test_an_order_whose_answer_was_lost_is_found_by_its_client_order_id(tmp_path: Path) -> None:
+    """It traded all the same, and the trail has no id of the venue's for it."""
+    with program(tmp_path, load_scenario("default")) as running:
+        liquidate(running)
+        trail = running.trail
+        lines = trail.read_text().splitlines(keepends=True)
+        trail.write_text("".join(line for line in lines if '"ORDER_PLACED"' not in line))
+        ended = running.run("report", RUN, "--json")
+
+    assert ended.result["money"]["orders_read"] == 4
+    assert ended.result["audit"]["intact"] is False
+    assert "not whole" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("offline", "--offline was given"),
+        ("no key", "no key is at hand"),
+        ("another key", "is not the run's"),
+        ("another venue", "which is not where the run was"),
+        ("embedded", "the simulated venue ended with its run"),
+        ("refused", "the venue said: "),
+        ("down", "the venue said: "),
+    ],
+)
+def test_without_the_venues_word_no_number_is_made_up(
+    served: Program, case: str, words: str
+) -> None:
+    """It says why, and how to get them; the rest of the report stands."""
+    liquidate(served)
+    environ = served.environ()
+    match case:
+        case "no key":
+            del environ["LIQCTL_API_KEY"], environ["LIQCTL_API_SECRET"]
+        case "another key":
+            environ["LIQCTL_API_KEY"] = "k" * 64
+        case "another venue":
+            environ["LIQCTL_EXCHANGE__BASE_URL"] = "http://127.0.0.1:9"
+        case "embedded":
+            settings = served.folder / "other.yaml"
+            settings.write_text(f"audit: {{log_dir: '{served.folder / 'logs'}'}}\n")
+            environ["LIQCTL_CONFIG"] = str(settings)
+        case "refused":
+            served.hang(method="GET", kind="key_refused")
+        case "down":
+            served.hang(method="GET", kind="service_unavailable")
+        case _:
+            pass
+    with served.start(
+        "report", RUN, *(["--offline"] if case == "offline" else []), env=environ
+    ) as started:
+        stdout, stderr = started.communicate(timeout=40)
+
+    assert started.returncode == ExitCode.DONE, stderr
+    text = stdout.decode()
+    line = next(line for line in text.splitlines() if "Realised PnL" in line)
+    assert "not read, because `" in line
+    assert words in line
+    assert "USDT**" not in text
+    assert "- **How to get them**: " in text
+    assert "- **Positions closed**: 4 of 4" in text
+
+
+def test_an_unknown_id_is_answered_with_near_ones(served: Program) -> None:
+    """Ids are typed from a phone; older files are not searched unless they are named."""
+    liquidate(served)
+    served.trail.with_name("audit.jsonl.1").write_text("")
+    ended = served.run("report", RUN[:-1] + "4", "--json")
+
+    assert ended.code == ExitCode.FAILED
+    assert RUN in ended.stderr
+    assert "audit.jsonl.1" in ended.stderr
+    assert RUN in ended.result["error_message"]
+
+
+def test_a_run_is_put_together_from_rotated_files_in_any_order(served: Program) -> None:
+    """What was done afterwards often stands in the next file."""
+    liquidate(served)
+    old = served.trail.with_name("audit.jsonl.1")
+    older = served.trail.with_name("audit.jsonl.2")
+    served.trail.rename(old)
+    lines = old.read_bytes().splitlines(keepends=True)
+    older.write_bytes(b"".join(lines[:9]))
+    old.write_bytes(b"".join(lines[9:]))
+    liquidate(served, "next")
+    document = facts(
+        served, RUN, *(f"--log={path}" for path in (served.trail, old, older)), "--offline"
+    )
+
+    assert document["audit"]["intact"] is True
+    assert document["audit"]["records"] == len(lines)
+    assert [later["correlation_id"] for later in document["later_runs"]] == ["next"]
+
+
+def test_a_run_that_died_is_told_as_far_as_it_goes(served: Program, tmp_path: Path) -> None:
+    """Before and after the next run ended its record."""
+    served.hang(method="POST")
+    with served.start("liquidate", "--json", "--correlation-id", RUN) as running:
+        served.wait_for("ORDER_SENT", count=2)
+        running.kill()
+        running.communicate(timeout=40)
+    with served.trail.open("ab") as trail:
+        trail.write(b'{"timestamp": "2026-')
+    unfinished = facts(served, RUN, "--offline")
+    served.server.venue.faults.clear()
+    liquidate(served, "next")
+    abandoned = facts(served)
+
+    assert unfinished["type"] == "UNFINISHED"
+    assert unfinished["spent_seconds"] is None
+    assert unfinished["positions_found"] == 4
+    assert unfinished["positions_closed"] == 0
+    assert {failed["outcome"] for failed in unfinished["positions_failed"]} == {"OPEN"}
+    assert abandoned["type"] == "ABANDONED"
+    assert any("is gone" in note for note in abandoned["notes"])
+    assert abandoned["audit"]["intact"] is True
+
+
+def test_an_interrupted_run_is_called_so(served: Program) -> None:
+    """A person stopped it: that is the first question after the fact."""
+    served.hang(method="POST")
+    with served.start("liquidate", "--json", "--correlation-id", RUN) as running:
+        served.wait_for("ORDER_SENT", count=2)
+        running.terminate()
+        running.communicate(timeout=40)
+
+    assert facts(served, RUN, "--offline")["type"] == "INTERRUPTED"
+
+
+def test_events_logged_by_hand_make_a_report_too(tmp_path: Path) -> None:
+    """`AuditLogger` takes anything: numbers that are none, absurd sizes, no symbol."""
+    with program(tmp_path, Scenario(name="flat")) as running:
+        log(
+            tmp_path,
+            ("LIQUIDATION_START", {"test": True}),
+            ("SNAPSHOT_TAKEN", {"positions": "many", "open": ["x", 1], "reading_s": 1e300}),
+            ("ORDER_SENT", {"symbol": "BTCUSDT", "quantity": "1E+999999", "side": 1}),
+            ("ORDER_PLACED", {"client_order_id": 5}),
+            ("POSITION_FAILED", {"symbol": "BTCUSDT", "error": {"code": 1e308}}),
+            ("SOMETHING_ELSE", {"note": HOSTILE}),
+            ("LIQUIDATION_FAILED", {"exit_code": "x", "duration_seconds": -1}),
+        )
+        for option in ("--json", "--html", "--offline"):
+            ended = running.run("report", RUN, option)
+            ended.assert_clean()
+            assert ended.code == ExitCode.DONE
+        assert facts(running)["type"] == "BY_HAND"
+
+
+def test_an_altered_record_is_said_on_stderr_and_in_the_report(served: Program) -> None:
+    """A report from a forged trail must not look like one from an honest one."""
+    liquidate(served)
+    served.trail.write_text(served.trail.read_text().replace('"0.500"', '"0.005"', 1))
+    ended = served.run("report", RUN, "--offline")
+
+    assert ended.code == ExitCode.DONE
+    assert "BROKEN: prev_hash does not fit" in ended.stdout
+    assert "not whole" in ended.stderr
+
+
+def test_hostile_words_stay_words(tmp_path: Path) -> None:
+    """Venue messages, symbols and reasons may hold markup, escapes and right-to-left marks."""
+    with program(tmp_path, Scenario(name="flat")) as running:
+        log(
+            tmp_path,
+            START,
+            ("ORDER_SENT", {"symbol": HOSTILE, "client_order_id": "a", "side": "SELL"}),
+            (
+                "ORDER_REJECTED",
+                {"symbol": HOSTILE, "client_order_id": "a", "code": -4131, "message": HOSTILE},
+            ),
+        )
+        text = running.run("report", RUN, "--offline").stdout
+        page = running.run("report", RUN, "--offline", "--html").stdout
+
+    outside = re.sub(r"(`+) ?.*? ?\1(?!`)", "", text)
+    assert "script" in text
+    assert "script" not in outside
+    assert "http" not in outside
+    assert text.replace("\n", "").isprintable()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert page.replace("\n", "").isprintable()
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "-4131" in line]
+    assert rows
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5, 7}
+
+
+def test_the_report_asks_the_venue_nothing_but_trades(served: Program) -> None:
+    """It is run with the production key: it must change nothing and cost little."""
+    liquidate(served)
+    before = len(served.server.venue.account.journal.requests)
+    served.run("report", RUN)
+
+    asked = served.server.venue.account.journal.requests[before:]
+    assert {(method, path) for _, method, path, _ in asked} == {("GET", "/fapi/v1/userTrades")}
+    assert len(asked) == 4
+
+
+def test_json_is_one_document_whatever_happens(tmp_path: Path) -> None:
+    """A missing trail too."""
+    with program(tmp_path, Scenario(name="flat")) as running:
+        ended = running.run("report", RUN, "--json")
+
+    assert ended.code == ExitCode.FAILED
+    assert json.loads(ended.stdout)["error_message"].startswith("no audit trail at ")
