@@ -6,7 +6,7 @@ what the trail and the lock files tell is told all the same.
 
 import contextlib
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -104,6 +104,12 @@ class Looker:
             account_error=why,
         )
         return View(document=document, exit_code=exit_code)
+
+    def look_aside_again(self, view: View) -> View:
+        """Return a look with what the lock and the trail tell now, and the account as it was."""
+        aside = self.look_aside("").document
+        kept = {name: view.document[name] for name in ("looked_at", "account", "account_error")}
+        return replace(view, document=aside | kept)
 
     def _open(self) -> "Account":
         from liqctl.cli.wiring import open_account

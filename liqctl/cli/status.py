@@ -40,7 +40,7 @@ class Options:
     flags: Mapping[str, object] = field(default_factory=dict)
 
 
-def status(  # noqa: PLR0913 - one argument an option
+def status(
     *,
     env: Annotated[
         str | None,
@@ -58,7 +58,7 @@ def status(  # noqa: PLR0913 - one argument an option
     every: Annotated[
         float,
         typer.Option(
-            help="Seconds between two looks of --watch.",
+            help="Seconds between two looks of --watch, where the limits allow it.",
             min=_EVERY_MIN_S,
             max=_EVERY_MAX_S,
             metavar="S",

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
 from liqctl.engine.clock import SystemClock
-from liqctl.planning.pace import Pace, asked_to_wait_s
+from liqctl.engine.reading import NARROW_SYMBOLS_MAX
+from liqctl.planning.pace import Pace, asked_to_wait_s, look_weight
 
 if TYPE_CHECKING:
     from liqctl.cli.looking import Looker, View
@@ -52,10 +53,11 @@ class Watch:
         self._options = options
         self._looker = looker
         self._every_s = every_s
-        self._pace = Pace(wished_s=every_s)
+        symbols = len(looker.settings.liquidation.symbols)
+        narrow = symbols if symbols <= NARROW_SYMBOLS_MAX else 0
+        self._pace = Pace(wished_s=every_s, weight=look_weight(narrow))
         self._known: _Known | None = None
         self._due_at = 0.0
-        self._wait_s = every_s
         self._view: View | None = None
         self._screen = None if options.as_json or not process.is_terminal(1) else _Screen(self)
         self._wake = asyncio.Event()
@@ -104,22 +106,20 @@ class Watch:
     async def _look(self, now: float) -> "View":
         """Ask the venue if it is its turn; else tell what the lock and the trail say."""
         clock = SystemClock()
-        if now >= self._due_at:
+        if self._view is not None and now < self._due_at:
+            view = self._looker.look_aside_again(self._view)
+        else:
             view = await self._looker.look()
             moment = clock.now()
             self._pace.note(now=moment.timestamp(), weight_1m=view.weight_1m)
-            self._wait_s = max(
+            wait_s = max(
                 self._pace.wait_s(now=moment.timestamp()),
                 asked_to_wait_s(view.refusal, now=moment.timestamp()),
             )
-            self._due_at = asyncio.get_running_loop().time() + self._wait_s
+            self._due_at = asyncio.get_running_loop().time() + wait_s
             account = view.document["account"]
             if account is not None and view.document["account_error"] is None:
                 self._known = _Known(account=account, at=moment)
-        else:
-            before = self._view
-            why = before.document["account_error"] if before else None
-            view = self._looker.look_aside(why or "waiting for the venue's limits")
         self._view = view
         view.document["last_known"] = self._last_known(view, clock.now())
         view.document["watch"] = {

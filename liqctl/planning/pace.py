@@ -11,19 +11,17 @@ The venue counts request weight for the whole IP address, by calendar minutes; b
 >>> pace.wait_s(now=60.0)
 5.0
 >>> pace.note(now=65.0, weight_1m=1700 + 170)
->>> pace.others, pace.wait_s(now=65.0)
-(1700, 20.0)
+>>> pace.others, pace.wait_s(now=65.0), pace.is_slowed
+(1700, 20.0, True)
 """
 
 from typing import Final
 
 from liqctl.domain.answers import AnswerKind, VenueAnswer
-from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.endpoints import Endpoint, EndpointSpec
 from liqctl.planning.budget import MINUTE_S, Limits
 
-LOOK: Final = (Endpoint.POSITIONS, Endpoint.OPEN_ORDERS, Endpoint.OPEN_ALGO_ORDERS)
-LOOK_WEIGHT: Final[int] = sum(endpoint.value.weight_all for endpoint in LOOK)
-"""What one reading of the whole account costs."""
+_LOOK: Final = (Endpoint.POSITIONS, Endpoint.OPEN_ORDERS, Endpoint.OPEN_ALGO_ORDERS)
 
 KEPT_FREE: Final = 400
 """Weight left for others: a liquidation needs about 200, and may be started by two people."""
@@ -36,14 +34,27 @@ _FIREWALL_S: Final = 30.0
 _LIMIT_S: Final = 30.0
 
 
+def look_weight(symbols: int) -> int:
+    """Return what one reading costs: of so many symbols one by one, of the whole account for 0.
+
+    >>> look_weight(0), look_weight(3)
+    (85, 21)
+    """
+    specs: list[EndpointSpec] = [endpoint.value for endpoint in _LOOK]
+    if symbols:
+        return symbols * sum(spec.weight for spec in specs)
+    return sum(spec.weight_all for spec in specs)
+
+
 class Pace:
     """Counts looks and says when the next one may be taken; `now` is in epoch seconds."""
 
-    def __init__(self, *, wished_s: float, limits: Limits | None = None) -> None:
-        """Start with nothing counted."""
+    def __init__(self, *, wished_s: float, weight: int = look_weight(0)) -> None:
+        """Start with nothing counted; a look costs `weight`."""
         self.others = 0
         self.used = -1
-        self.limit = (limits or Limits()).weight_1m
+        self.limit = Limits().weight_1m
+        self._weight = weight
         self._wished_s = wished_s
         self._minute = -1
         self._own = 0
@@ -57,7 +68,7 @@ class Pace:
             is_next = minute == self._minute + 1
             self._others_before = self._others_now if is_next else 0
             self._minute, self._own, self._others_now = minute, 0, 0
-        self._own += LOOK_WEIGHT
+        self._own += self._weight
         if weight_1m >= 0:
             self.used = weight_1m
             self._others_now = max(weight_1m - self._own, 0)
@@ -65,17 +76,20 @@ class Pace:
 
     def wait_s(self, *, now: float) -> float:
         """Return how long to wait for the next look: up to what is left of a minute and a bit."""
-        free = min(self.limit - KEPT_FREE - self.others, int(self.limit * _OWN_SHARE))
-        looks = free // LOOK_WEIGHT
+        looks = self._looks_a_minute(self.others)
         if looks < 1:
             return MINUTE_S - now % MINUTE_S + 1.0
         return max(self._wished_s, MINUTE_S / looks)
 
     @property
     def is_slowed(self) -> bool:
-        """Whether looks are rarer than wished, for others use the weight up."""
-        free = min(self.limit - KEPT_FREE - self.others, int(self.limit * _OWN_SHARE))
-        return free // LOOK_WEIGHT < MINUTE_S / self._wished_s
+        """Whether looks are rarer than they would be, for others use the weight up."""
+        alone = min(self._looks_a_minute(0), MINUTE_S / self._wished_s)
+        return self._looks_a_minute(self.others) < alone
+
+    def _looks_a_minute(self, others: int) -> int:
+        free = min(self.limit - KEPT_FREE - others, int(self.limit * _OWN_SHARE))
+        return max(free, 0) // self._weight
 
 
 def asked_to_wait_s(refusal: VenueAnswer | None, *, now: float) -> float:
