@@ -142,7 +142,7 @@ def _positions(positions: Sequence[Mapping[str, Any]], look: _Look) -> list[str]
         head = ["symbol", "side", "quantity", "notional", "PnL"]
         head += ["entry", "mark"] if look.verbose else []
         lines += table(head, rows, right=range(2, len(head)), width=look.width).split("\n")
-    if rest:
+    if rest and shown:
         amounts = [parse_decimal(row.get("notional")) or Decimal(0) for row in rest]
         total = money(sum(map(abs, amounts), start=Decimal(0)))
         lines += [f"and {count(len(rest), 'smaller position')} of {total} notional"]
