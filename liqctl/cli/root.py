@@ -54,6 +54,10 @@ COMMANDS: Final = {
         home="liqctl.cli.audit:audit_app",
         summary="Read the audit trail; prove it complete and unaltered.",
     ),
+    "bundle": Entry(
+        home="liqctl.cli.bundle:bundle",
+        summary="Put together what support needs, without a secret.",
+    ),
     "simulator": Entry(
         home="liqctl.cli.simulator:simulator_app",
         summary="Keep a simulated Binance Futures venue running for other shells.",

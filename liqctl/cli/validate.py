@@ -87,7 +87,7 @@ def validate(
     if env and env not in set(Environment):
         raise UsageError(f"--env must be one of {', '.join(Environment)}")
     try:
-        environments = [Environment(env)] if env else _environments(options)
+        environments = [Environment(env)] if env else find_environments(options)
         documents = [check_environment(environment, options) for environment in environments]
     except ConfigurationError as error:
         documents = [_document(None, [_unreadable("file", str(error))], {})]
@@ -95,7 +95,7 @@ def validate(
     raise typer.Exit(max(exit_code(document, options) for document in documents))
 
 
-def _environments(options: Options) -> list[Environment]:
+def find_environments(options: Options) -> list[Environment]:
     """Return what to check when none was named: the file's own, or all that have a file."""
     from liqctl.config.loading import choose_environment, collect, find_file
 
