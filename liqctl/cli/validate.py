@@ -135,8 +135,8 @@ def check_environment(environment: Environment, options: Options) -> dict[str, A
             comparison["changes"] = _changes(settings, environment, options)
         except ConfigurationError as error:
             issues.append(_unreadable("against", str(error)))
-    if options.online and settings is not None:
-        issues += _ask_venue(settings)
+    if options.online:
+        issues += [_not_asked()] if settings is None else _ask_venue(settings)
     config = _config(settings, options) if settings else {}
     return _document(environment, issues, config) | comparison
 
@@ -245,6 +245,18 @@ def _unreadable(key: str, message: str) -> "Issue":
         field=key,
         message=message,
         recommendation="correct the file",
+    )
+
+
+def _not_asked() -> "Issue":
+    from liqctl.config.findings import Issue, IssueType, Level
+
+    return Issue(
+        level=Level.INFO,
+        type=IssueType.DEPLOYMENT,
+        field="online",
+        message="the venue was not asked, for the settings cannot be used",
+        recommendation="correct the settings, then validate again",
     )
 
 

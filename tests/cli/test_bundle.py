@@ -119,6 +119,7 @@ def test_no_byte_of_it_is_a_secret(tmp_path: Path) -> None:
                 "pasted": f"GET /fapi/v1/order?signature=canary0123456789 X-MBX-APIKEY: {KEY}",
                 "hook": hook,
                 "secret_note": f"secret is {SECRET}",
+                "known_by_its_value_only": "it was canaryToken123, I think",
             },
         )
         running.variables |= {
