@@ -164,14 +164,18 @@ class Preflight:
 def _rehearsal(
     snapshot: Snapshot | None, mode: PositionMode | None, rules: Mapping[str, MarketRules]
 ) -> CloseOrder | None:
-    """Return the order to test: the worst trading position's own close, else a small one.
+    """Return the order to test: a position's own close, else a small one.
 
-    None where nothing is open and the position mode is unknown: the order would be a guess.
+    A resting order or a halted symbol gets a close refused that a run would send later: the worst
+    position without them is taken. None where nothing is open and the position mode is unknown: the
+    order would be a guess.
     """
     positions = snapshot.positions.items if snapshot else ()
-    trading = [p for p in positions if p.symbol not in rules or _trades(rules[p.symbol])]
-    if positions:
-        worst = max(trading or positions, key=lambda position: position.notional)
+    if snapshot is not None and positions:
+        busy = {order.symbol for order in snapshot.regular_orders.items}
+        trading = [p for p in positions if p.symbol not in rules or _trades(rules[p.symbol])]
+        free = [position for position in trading if position.symbol not in busy]
+        worst = max(free or trading or positions, key=lambda position: position.notional)
         leg, side = worst.leg, worst.closing_side
         most = rules[worst.symbol].market_quantity_max if worst.symbol in rules else None
         quantity = worst.size if most is None else min(worst.size, most)
