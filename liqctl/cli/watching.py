@@ -59,7 +59,7 @@ class Watch:
         self._known: _Known | None = None
         self._due_at = 0.0
         self._view: View | None = None
-        self._screen = None if options.as_json or not process.is_terminal(1) else _Screen(self)
+        self._screen = _Screen(self) if _can_redraw() and not options.as_json else None
         self._wake = asyncio.Event()
 
     async def run(self) -> "View":
@@ -72,8 +72,9 @@ class Watch:
                 return await self._look_on(loop)
             finally:
                 self._screen.close()
-        with contextlib.suppress(OSError):  # a regular file cannot lose its reader
-            loop.add_reader(_STDOUT, self._wake.set)
+        if not process.is_terminal(_STDOUT):
+            with contextlib.suppress(OSError):  # a regular file cannot lose its reader
+                loop.add_reader(_STDOUT, self._notice, loop)
         return await self._look_on(loop)
 
     async def _look_on(self, loop: asyncio.AbstractEventLoop) -> "View":
@@ -88,6 +89,12 @@ class Watch:
             await self._rest(loop)
             if _is_unread():
                 return view
+
+    def _notice(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake up if stdout has lost its reader; a socket may only have something to say."""
+        loop.remove_reader(_STDOUT)
+        if _is_unread():
+            self._wake.set()
 
     def draw(self) -> None:
         """Show the last look again, at the terminal's present size."""
@@ -220,6 +227,11 @@ class _Screen:
         os.kill(os.getpid(), signal.SIGSTOP)
         process.print_answer_as_it_is(_OPEN)
         self._watch.draw()
+
+
+def _can_redraw() -> bool:
+    """Return whether stdout is a terminal that can move its cursor."""
+    return process.is_terminal(_STDOUT) and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _is_unread() -> bool:

@@ -2,12 +2,15 @@
 
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
+import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -196,6 +199,31 @@ def test_a_run_past_its_deadline_is_said_to_hang_and_what_to_do(tmp_path: Path) 
     assert shown.stdout.splitlines()[0].endswith("a liquidation HANGS")
     assert f"kill -9 {frozen.pid}" in shown.stdout
     assert "past its deadline" in shown.stdout
+
+
+@pytest.mark.parametrize("words", [["--json"], []])
+def test_keys_typed_into_a_terminal_that_is_not_redrawn_change_nothing(
+    tmp_path: Path, words: list[str]
+) -> None:
+    """With JSON, or on a dumb terminal, a look is printed when it was taken, and only then."""
+    ours, theirs = pty.openpty()
+    tty.setraw(theirs)
+    with program(tmp_path, variables={**NARROW, "TERM": "dumb"}) as running:
+        started = running.start(*WATCH, *words, stdin=theirs, stdout=theirs)
+        os.close(theirs)
+        with started, os.fdopen(ours, "r+b", buffering=0) as terminal:
+            seen = b""
+            while seen.count(b"weight_used_by_others" if words else b"watching") < 3:
+                seen += os.read(terminal.fileno(), 65536)
+                terminal.write(b"x")
+            started.terminate()
+            code = started.wait(20)
+            started.kill()
+
+    marks = re.findall(rb'"looked_at":"([^"]+)"' if words else rb", (\d\d:\d\d:\d\d) UTC", seen)
+    assert code == 143
+    assert len(set(marks)) == len(marks) >= 3
+    assert b"\x1b" not in seen
 
 
 class Terminal:
