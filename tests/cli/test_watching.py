@@ -89,7 +89,7 @@ def test_piped_every_look_is_a_document_over_the_same_connections(tmp_path: Path
             looks = [next_look(started), next_look(started)]
 
     assert [look["account"]["flat"] for look in (first, *looks)] == [False, False, False]
-    assert first["watch"]["weight_used"] == 21
+    assert 0 < first["watch"]["weight_used"] <= 21
     assert looks[1]["watch"]["weight_used_by_others"] == 0
     assert counter.connections == connections == 9
 
@@ -121,7 +121,7 @@ def test_others_at_the_address_slow_the_watch_down(tmp_path: Path) -> None:
         look = next_look(started)
 
     assert look["watch"]["slowed"] is True
-    assert look["watch"]["weight_used_by_others"] == 1900
+    assert 1900 - 85 <= look["watch"]["weight_used_by_others"] <= 1900  # answers may overtake
     assert look["watch"]["next_look_seconds"] > 20
 
 
