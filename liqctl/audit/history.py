@@ -167,5 +167,8 @@ class _Tally:
             started_at=start.timestamp,
             finished_at=record.timestamp,
             reason=reason if isinstance(reason, str) else None,
-            counts={key: record.details.get(key) for key in _SUMMARY_KEYS},
+            counts={
+                **{key: record.details.get(key) for key in _SUMMARY_KEYS},
+                "timeout_seconds": start.details.get("timeout_seconds"),
+            },
         )

@@ -6,6 +6,7 @@ decide and to record is imported then, a module at a time, so that the connectio
 
 import asyncio
 import importlib
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -135,12 +136,13 @@ class Execution:
         result = self._manager.expire(duration_s) if self._manager else None
         if result is None:
             return process.signals.received or ExitCode.FAILED
-        return self._end(result)
+        return self._end(result, patience_s=0.0)
 
-    def _end(self, result: "LiquidationResult") -> ExitCode:
+    def _end(self, result: "LiquidationResult", *, patience_s: float = math.inf) -> ExitCode:
         code = self._teller.end(result)
         if self._trail is not None:
             self._trail.flush()
+        self._teller.follow_up(result, code, patience_s=patience_s)
         return code
 
 

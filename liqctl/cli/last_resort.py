@@ -41,10 +41,14 @@ class _Times(ctypes.Structure):
 
 
 class LastResort:
-    """Ends the process with code 1 after some seconds, unless cancelled."""
+    """Ends the process after some seconds, unless cancelled.
 
-    def __init__(self, seconds: float) -> None:
+    The code is kept where the C library has such timers; `faulthandler` always leaves with 1.
+    """
+
+    def __init__(self, seconds: float, code: int = _FAILED) -> None:
         """Start counting."""
+        self._code = code
         self._timer = ctypes.c_void_p()
         self._nowhere: int | None = None
         if not self._start_timer(seconds):
@@ -67,7 +71,7 @@ class LastResort:
             create, settime = library.timer_create, library.timer_settime
         except AttributeError:
             return False
-        event = _Event(value=_FAILED, notify=_SIGEV_THREAD, function=leave.value)
+        event = _Event(value=self._code, notify=_SIGEV_THREAD, function=leave.value)
         if create(_CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)):
             return False
         whole, rest = divmod(seconds, 1.0)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -22,6 +23,7 @@ from liqctl.config.machine_findings import (
 from liqctl.config.venue_findings import issues_of_forecast, issues_of_venue
 from liqctl.domain.errors import CredentialsError
 from liqctl.domain.events import TRAIL_NAME
+from liqctl.drill.record import DRILLS_NAME
 from liqctl.engine.clock import SystemClock
 from liqctl.engine.lock import lock_problem, read_lock
 from liqctl.engine.preflight import ASK_MAX_S, Preflight
@@ -31,7 +33,6 @@ from liqctl.planning.readiness import VenueFacts
 if TYPE_CHECKING:
     from liqctl.config.settings import Settings
 
-DRILLS_NAME: Final = "drills.jsonl"
 _DRILLS_BYTES_MAX: Final = 1_000_000
 _ROOM_MIN_BYTES: Final = 20_000_000
 _NO_KEY: Final = {"LIQCTL_ENV": ""}
@@ -130,24 +131,39 @@ def _nearest(folder: Path) -> Path:
 
 
 def last_drill(path: Path, environment: str) -> Drill | None:
-    """Return the last drill of an environment on record; unreadable lines do not count."""
+    """Return the last drill of an environment on record; unreadable lines do not count.
+
+    A drill of a part of the catalogue, with other settings, or one that was stopped, can fail but
+    not pass: where nothing failed in it, the one before counts.
+    """
+    return next(_drills(path, environment), None)
+
+
+def last_passed_drill(path: Path, environment: str) -> Drill | None:
+    """Return the last drill of an environment that passed."""
+    return next((drill for drill in _drills(path, environment) if drill.passed), None)
+
+
+def _drills(path: Path, environment: str) -> Iterator[Drill]:
+    """Yield the drills of an environment, the latest first."""
     try:
         with path.open("rb") as stream:
             stream.seek(max(path.stat().st_size - _DRILLS_BYTES_MAX, 0))
             lines = stream.read(_DRILLS_BYTES_MAX).splitlines()
     except OSError:
-        return None
+        return
     for line in reversed(lines):
         drill = _drill(line, environment)
         if drill is not None:
-            return drill
-    return None
+            yield drill
 
 
 def _drill(line: bytes, environment: str) -> Drill | None:
     try:
         row: Any = json.loads(line)
         if row["environment"] != environment:
+            return None
+        if row.get("complete") is False and not row.get("failed"):
             return None
         finished_at = datetime.fromisoformat(row["finished_at"])
         return Drill(finished_at=finished_at, passed=row["passed"] is True)

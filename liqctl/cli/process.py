@@ -38,6 +38,9 @@ _WATCHDOG_S: Final = 0.08
 _DROP_OUTPUT_S: Final = 0.15
 """How long after the deadline nobody's reading the answer is waited for."""
 
+_SWITCH_S: Final = 0.0001
+"""How long a busy loop may keep the watchdog waiting, at each of its hundred reads and writes."""
+
 _PR_SET_DUMPABLE: Final = 4
 _EXIT_BY_SIGNAL: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _IGNORED_WHILE_WORKING: Final = (signal.SIGHUP, signal.SIGPIPE, signal.SIGTSTP)
@@ -130,6 +133,9 @@ def _quiet(stream: TextIO, fd: int) -> TextIO:
     )
 
 
+_STOPPING: Final = "stopping: nothing new is sent, reading once more; again to leave at once"
+
+
 class Signals:
     """SIGINT and SIGTERM from the first line on.
 
@@ -142,6 +148,7 @@ class Signals:
         self._received: int | None = None
         self._on_first: Callable[[], None] | None = None
         self._before_leaving: Callable[[], None] | None = None
+        self._said = _STOPPING
 
     @property
     def received(self) -> "ExitCode | None":
@@ -160,11 +167,14 @@ class Signals:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             faulthandler.register(signal.SIGQUIT, file=2, all_threads=True)
 
-    def shield(self, on_first: Callable[[], None]) -> None:
-        """Let the first signal call `on_first`; ignore hang-ups, pipes and the stop key."""
+    def shield(self, on_first: Callable[[], None], *, said: str = _STOPPING) -> None:
+        """Let the first signal call `on_first`; ignore hang-ups, pipes and the stop key.
+
+        `said` is what the operator reads then.
+        """
         for number in _IGNORED_WHILE_WORKING:
             signal.signal(number, signal.SIG_IGN)
-        self._on_first = on_first
+        self._on_first, self._said = on_first, said
 
     def unshield(self) -> None:
         """Let the next signal end the process again."""
@@ -189,7 +199,7 @@ class Signals:
             finally:
                 leave(self._received)
         self._received = code
-        print_error("stopping: nothing new is sent, reading once more; again to leave at once")
+        print_error(self._said)
         self._on_first()
 
 
@@ -230,6 +240,7 @@ class Deadline:
             return
         if not self._last_word.acquire(blocking=False):
             return
+        sys.setswitchinterval(_SWITCH_S)
         code = 1
         with contextlib.suppress(Exception):  # nothing may keep the process from ending
             code = int(self._on_expiry())

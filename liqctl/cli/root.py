@@ -50,9 +50,17 @@ COMMANDS: Final = {
         home="liqctl.cli.validate:validate",
         summary="Check configuration, key and venue before the emergency.",
     ),
+    "drill": Entry(
+        home="liqctl.cli.drill:drill",
+        summary="Try every trouble on your settings: is the deadline enough?",
+    ),
     "audit": Entry(
         home="liqctl.cli.audit:audit_app",
         summary="Read the audit trail; prove it complete and unaltered.",
+    ),
+    "notify": Entry(
+        home="liqctl.cli.notify:notify",
+        summary="Send a test message to every notification target.",
     ),
     "bundle": Entry(
         home="liqctl.cli.bundle:bundle",
@@ -73,6 +81,7 @@ _EXAMPLES: Final = """\b
 Examples:
   liqctl liquidate --env simulator               try it: no key, no network
   liqctl validate --env production --online      check key and venue beforehand
+  liqctl drill --env production                  would my seconds be enough?
   liqctl liquidate --env production --dry-run    show what would be sent
   liqctl liquidate --env production              the emergency; asks once
   liqctl status --env production                 what is open now

@@ -37,10 +37,11 @@ class Options:
     every_s: float
     exit_code: bool
     verbose: bool
+    prometheus: Path | None = None
     flags: Mapping[str, object] = field(default_factory=dict)
 
 
-def status(
+def status(  # noqa: PLR0913 - one argument an option
     *,
     env: Annotated[
         str | None,
@@ -67,6 +68,9 @@ def status(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit 3 when anything is open, 0 when flat.")
     ] = False,
+    prometheus: Annotated[
+        Path | None, typer.Option(help="Also write figures for Prometheus to this file.")
+    ] = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON document; with --watch one a line, a look."),
@@ -89,6 +93,7 @@ def status(
         every_s=every,
         exit_code=exit_code,
         verbose=verbose,
+        prometheus=prometheus,
     )
     try:
         settings = load(options)
@@ -102,22 +107,45 @@ def status(
         process.leave(ExitCode.CONFIGURATION)
     # No asyncio.run: it would wait for a thread that hangs in a name look-up.
     loop = asyncio.new_event_loop()
-    view = loop.run_until_complete(_watch(options, settings) if watch else _once(options, settings))
+    showing = _watch(options, settings) if watch else _once(options, settings)
+    view, is_well = loop.run_until_complete(showing)
+    if not is_well:
+        process.leave(ExitCode.FAILED)
     process.leave(view.exit_code if options.exit_code else ExitCode.DONE)
 
 
-async def _once(options: Options, settings: "Settings") -> View:
+async def _once(options: Options, settings: "Settings") -> tuple[View, bool]:
     async with Looker(settings) as looker:
         view = await looker.look()
     _print(options, view.document)
-    return view
+    return view, write_figures(options, settings, view.document)
 
 
-async def _watch(options: Options, settings: "Settings") -> View:
+def write_figures(options: Options, settings: "Settings", document: dict[str, Any]) -> bool:
+    """Write the file for Prometheus, if one was asked for; return whether all is well."""
+    if options.prometheus is None:
+        return True
+    from liqctl.cli import figures
+
+    try:
+        figures.write_figures(options.prometheus, document, log_dir=settings.audit.log_dir)
+    except OSError as error:
+        process.print_error(f"{options.prometheus} cannot be written: {error.strerror}")
+        return False
+    return True
+
+
+async def _watch(options: Options, settings: "Settings") -> tuple[View, bool]:
     from liqctl.cli.watching import Watch
 
     async with Looker(settings) as looker:
-        return await Watch(options, looker, every_s=options.every_s).run()
+        watch = Watch(
+            options,
+            looker,
+            every_s=options.every_s,
+            also=lambda document: write_figures(options, settings, document),
+        )
+        return await watch.run(), watch.is_well
 
 
 def _print_refusal(options: Options, why: str) -> None:

@@ -1,5 +1,6 @@
 """How the end of `liqctl liquidate` is told: once, as text or as JSON."""
 
+import math
 import os
 from typing import TYPE_CHECKING
 
@@ -82,8 +83,30 @@ class Teller:
         """Print the result of a run that never started, if JSON was asked for."""
         result = self.refusal(cause, message)
         if self._options.as_json:
-            return self.end(result)
-        return process.signals.received or result.exit_code()
+            code = self.end(result)
+        else:
+            code = process.signals.received or result.exit_code()
+        is_answered_in_person = process.is_terminal(0) and process.is_terminal(2)
+        if cause is FailureCause.CREDENTIALS or (
+            cause is FailureCause.NOT_CONFIRMED and not is_answered_in_person
+        ):
+            self.follow_up(result, code)
+        return code
+
+    def follow_up(
+        self, result: "LiquidationResult", code: ExitCode, *, patience_s: float = math.inf
+    ) -> None:
+        """Let figures be written and people be told of the end, where the settings ask for it.
+
+        To be called when all that this process has to say and to record is out.
+        """
+        settings = self.settings
+        if settings is None or self._options.dry_run:
+            return
+        if settings.notifications or settings.metrics.textfile:
+            from liqctl.cli.afterwards import follow_up
+
+            follow_up(settings, result, code, reason=self._options.reason, patience_s=patience_s)
 
     def refusal(self, cause: FailureCause, message: str) -> "LiquidationResult":
         """Return the result of a run that never started."""

@@ -123,6 +123,7 @@ def check_environment(environment: Environment, options: Options) -> dict[str, A
     try:
         settings = _load(environment, options.config_file, options)
         issues += issues_of_settings(settings)
+        issues += _issues_of_telling(settings, options)
     except SettingsError as error:
         issues += [issue_of_problem(problem) for problem in error.problems]
     except ConfigurationError as error:
@@ -206,6 +207,12 @@ def _issues_of_machine(
         has_bytecode=has_bytecode(),
     )
     return issues_of_facts(environment, facts)
+
+
+def _issues_of_telling(settings: "Settings", options: Options) -> "list[Issue]":
+    from liqctl.config.target_findings import issues_of_metrics, issues_of_targets
+
+    return [*issues_of_targets(settings, options.environ), *issues_of_metrics(settings)]
 
 
 def _config(settings: "Settings", options: Options) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import select
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from types import FrameType
@@ -48,8 +49,24 @@ class _Known:
 class Watch:
     """Looks until a signal ends the process, or nobody reads any more."""
 
-    def __init__(self, options: "Options", looker: "Looker", *, every_s: float) -> None:
-        """Look every so many seconds where the limits allow it."""
+    def __init__(
+        self,
+        options: "Options",
+        looker: "Looker",
+        *,
+        every_s: float,
+        also: Callable[[dict[str, Any]], bool],
+    ) -> None:
+        """Look every so many seconds where the limits allow it.
+
+        Args:
+            options: what the command line asked for.
+            looker: looks at the account.
+            every_s: how often, at most.
+            also: is given each document once it is shown, and returns whether all is well.
+        """
+        self.is_well = True
+        self._also = also
         self._options = options
         self._looker = looker
         self._every_s = every_s
@@ -86,6 +103,7 @@ class Watch:
                 self._print(view.document)
             else:
                 self.draw()
+            self.is_well = self._also(view.document)
             await self._rest(loop)
             if _is_unread():
                 return view

@@ -1,5 +1,6 @@
 """Values on their way from the sources to settings, and what is wrong with them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,10 @@ from liqctl.domain.errors import ConfigurationError
 
 _TEXT_MAX: Final = 400
 _KEY_MAX: Final = 80
+_SECRET_LIKE: Final = re.compile(
+    r"secret|api[_-]?key|token|passw|private|credential|authori[sz]ation", re.IGNORECASE
+)
+_REFERRING: Final = ("_file", "_env")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,8 @@ class Draft:
     sources: dict[str, Source] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     file: Path | None = None
+    places: dict[str, str] = field(default_factory=dict)
+    """Where each key of the file stands, also inside lists."""
 
     def put(self, key: str, value: object, source: Source) -> None:
         """Take a value over whatever weaker source gave before."""
@@ -55,9 +62,25 @@ class Draft:
         place = source.where if source and source.where else "defaults"
         self.note(place, key, _shortened(text))
 
+    def place_of(self, key: str) -> str:
+        """Return where a key stands, or the nearest section around it that has a place."""
+        while key and key not in self.places:
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        return self.places.get(key, str(self.file))
+
     def note(self, place: str, key: str, text: str) -> None:
         """Note a problem at a place; the key is others' words and is shown on one line."""
         self.problems.append(Problem(place=place, key=shown_key(key), text=text))
+
+
+def sounds_secret(name: str) -> bool:
+    """Return whether the name is one of a secret or of something that leads to one."""
+    return bool(_SECRET_LIKE.search(name))
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a value under this name would be a secret, rather than lead to one."""
+    return sounds_secret(name) and not name.endswith(_REFERRING)
 
 
 def shown_key(key: str) -> str:

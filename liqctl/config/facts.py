@@ -12,7 +12,7 @@ from liqctl.domain.venue import Environment
 
 _NAMES: Final = ("API_KEY", "API_SECRET")
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
-_OTHERS_READ: Final = stat.S_IRGRP | stat.S_IROTH
+OTHERS_READ: Final = stat.S_IRGRP | stat.S_IROTH
 
 
 def read_facts(
@@ -47,7 +47,7 @@ def read_facts(
             (key, str(path)) for key, path in paths.items() if path and is_open_to_others(path)
         ),
         readable_secrets=tuple(
-            source for source in files if _mode_of(Path(environ[source])) & _OTHERS_READ
+            source for source in files if mode_of(Path(environ[source])) & OTHERS_READ
         ),
         has_bytecode=has_bytecode,
     )
@@ -56,14 +56,14 @@ def read_facts(
 def is_open_to_others(path: Path) -> bool:
     """Return whether others may write the path, or its nearest parent that exists."""
     for each in (path, *path.absolute().parents):
-        mode = _mode_of(each)
+        mode = mode_of(each)
         if mode:
             is_sticky = bool(mode & stat.S_ISVTX) and each != path
             return bool(mode & _OTHERS_WRITE) and not is_sticky
     return False
 
 
-def _mode_of(path: Path) -> int:
+def mode_of(path: Path) -> int:
     """Return the mode of what is there, 0 when nothing is or nobody may look."""
     try:
         return path.stat().st_mode

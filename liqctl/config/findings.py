@@ -88,7 +88,7 @@ def issues_of_settings(settings: Settings) -> list[Issue]:
 
 def issues_of_facts(environment: Environment, facts: Facts) -> list[Issue]:
     """Return what is to be said about the machine; known even where the settings are invalid."""
-    mild = _mild(environment)
+    mild = mild_level(environment)
     prefix = f"LIQCTL_{environment.upper()}_"
     found = [
         Issue(
@@ -178,7 +178,12 @@ def values_of(settings: Settings) -> dict[str, Any]:
     Of notifications only the number is told: the address of a web hook is a secret.
     """
     liquidation, exchange = settings.liquidation, settings.exchange
-    sections = {"liquidation": liquidation, "exchange": exchange, "audit": settings.audit}
+    sections = {
+        "liquidation": liquidation,
+        "exchange": exchange,
+        "audit": settings.audit,
+        "metrics": settings.metrics,
+    }
     found: dict[str, Any] = {}
     for rule in RULES:
         section, _, name = rule.key.rpartition(".")
@@ -195,7 +200,8 @@ def values_of(settings: Settings) -> dict[str, Any]:
     return found
 
 
-def _mild(environment: Environment) -> Level:
+def mild_level(environment: Environment) -> Level:
+    """Return the level of what is a risk with real money and a detail elsewhere."""
     return Level.WARNING if environment is Environment.PRODUCTION else Level.INFO
 
 
@@ -226,7 +232,7 @@ def _scope(settings: Settings) -> Iterator[Issue]:
         return
     if not policy.close_positions:
         yield _issue(
-            _mild(settings.environment),
+            mild_level(settings.environment),
             "liquidation.close_positions",
             "positions stay open in an emergency",
             "set close_positions to true; --orders-only serves the single case",
@@ -250,7 +256,7 @@ def _scope(settings: Settings) -> Iterator[Issue]:
 def _address(settings: Settings) -> Iterator[Issue]:
     if settings.exchange.base_url is not None:
         yield Issue(
-            level=_mild(settings.environment),
+            level=mild_level(settings.environment),
             type=IssueType.SECURITY,
             field="exchange.base_url",
             message=f"requests and the key go to {settings.exchange.base_url}",
@@ -305,7 +311,7 @@ def _backoff(settings: Settings) -> Iterator[Issue]:
     waits_s = policy.retry_delay_seconds * (2**policy.max_retries - 1) * _JITTER_MAX
     if waits_s > policy.timeout_seconds:
         yield Issue(
-            level=_mild(settings.environment),
+            level=mild_level(settings.environment),
             type=IssueType.PERFORMANCE,
             field="liquidation.retry_delay_seconds",
             message=f"{policy.max_retries} repeats may wait {waits_s:.1f} s, more than "
@@ -327,5 +333,6 @@ _IMPACTS: Final = {
     "retry_delay_seconds": "how long a refused order waits before it is sent again",
     "symbols": "what is closed and what stays open",
     "log_dir": "where the audit trail is; earlier runs stay in the old place",
+    "textfile": "where Prometheus finds how the last run ended",
     "notifications": "who hears of a run",
 }

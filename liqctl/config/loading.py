@@ -8,22 +8,26 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from liqctl.config.draft import Draft, SettingsError, shown_key
+from liqctl.config.draft import Draft, SettingsError, is_secret_name, shown_key, sounds_secret
 from liqctl.config.hosts import base_url_problem, url_problem
 from liqctl.config.rules import BY_KEY, RULES, Kind, Rule
-from liqctl.config.settings import AuditSettings, ExchangeSettings, Settings, Source, SourceKind
+from liqctl.config.settings import (
+    AuditSettings,
+    ExchangeSettings,
+    MetricsSettings,
+    Settings,
+    Source,
+    SourceKind,
+)
 from liqctl.domain.errors import UsageError
 from liqctl.domain.secrets import hide_secrets
 from liqctl.domain.venue import Environment
 from liqctl.planning.policy import FLAGS, LIMITS, LiquidationConfig, found_value, problems
 
 _PREFIX: Final = "LIQCTL_"
-_SECTIONS: Final = frozenset({"exchange", "liquidation", "audit"})
-_SECRET_LIKE: Final = re.compile(
-    r"secret|api[_-]?key|token|passw|private|credential|authori[sz]ation", re.IGNORECASE
-)
+_SECTIONS: Final = frozenset({"exchange", "liquidation", "audit", "metrics"})
 _NOT_SETTINGS: Final = frozenset(
     {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_ALLOW_HOST", "LIQCTL_PLAIN_IMPORT"}
 )
@@ -178,6 +182,7 @@ def build(draft: Draft, environment: Environment, environ: Mapping[str, str]) ->
             symbols=symbols,
         ),
         audit=AuditSettings(log_dir=Path(values["audit.log_dir"])),
+        metrics=MetricsSettings(textfile=_path(values["metrics.textfile"])),
         notifications=tuple(values["notifications"]),
         sources=dict(draft.sources),
         file=draft.file,
@@ -204,16 +209,21 @@ def _stripped(url: str | None) -> str | None:
     return url.rstrip("/").lower() if url else None
 
 
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
 def _take_file(draft: Draft, path: Path) -> None:
     from liqctl.config.yaml_file import flatten, read_file
 
     nested, lines = read_file(path)
+    draft.places = {key: f"{path}:{line}" for key, line in lines.items()}
     for key, value in flatten(nested, _SECTIONS).items():
-        where = f"{path}:{lines[key]}" if key in lines else str(path)
+        where = draft.places.get(key, str(path))
         if key in BY_KEY:
             draft.put(key, value, Source(kind=SourceKind.FILE, where=where))
-            _refuse_secrets_below(draft, key, value, where)
-        elif _SECRET_LIKE.search(key):
+            _refuse_secrets_below(draft, key, value)
+        elif sounds_secret(key):
             draft.note(
                 where,
                 key,
@@ -227,23 +237,23 @@ def _take_file(draft: Draft, path: Path) -> None:
             draft.note(where, key, f"unknown key{_nearest(key)}")
 
 
-def _refuse_secrets_below(draft: Draft, key: str, value: object, where: str) -> None:
+def _refuse_secrets_below(draft: Draft, key: str, value: object) -> None:
     """Refuse secret-like names inside a value, such as a notification's token."""
     if isinstance(value, list):
-        for each in value:
-            _refuse_secrets_below(draft, key, each, where)
+        for number, each in enumerate(value):
+            _refuse_secrets_below(draft, f"{key}[{number}]", each)
     if not isinstance(value, Mapping):
         return
     for name, inner in value.items():
-        if _SECRET_LIKE.search(name) and not name.endswith(("_file", "_env")):
+        if is_secret_name(name):
             draft.note(
-                where,
+                draft.place_of(f"{key}.{name}"),
                 f"{key}.{name}",
                 "secrets never stand in the file; give "
                 "a file's path or a variable's name, under a name that ends in _file or _env",
             )
         else:
-            _refuse_secrets_below(draft, f"{key}.{name}", inner, where)
+            _refuse_secrets_below(draft, f"{key}.{name}", inner)
 
 
 def _take_variables(draft: Draft, environ: Mapping[str, str]) -> None:
@@ -299,9 +309,8 @@ def _check_types(draft: Draft) -> None:
         match rule.kind:
             case Kind.TEXT | Kind.OPTIONAL_TEXT:
                 _check_text(draft, rule, value)
-            case Kind.LIST if not _is_list_of_mappings(value):
-                found = type(value).__name__  # the value may hold the address of a web hook
-                draft.complain(rule.key, f"{rule.name} must be a list of sections, got {found}")
+            case Kind.LIST:
+                _check_targets(draft, rule, value)
             case Kind.WHOLE if rule.name not in LIMITS:
                 _check_whole(draft, rule, value)
             case _:
@@ -327,6 +336,17 @@ def _check_whole(draft: Draft, rule: Rule, value: object) -> None:
         draft.complain(
             rule.key, f"{rule.name} must be between {rule.low} and {rule.high}, got {value}"
         )
+
+
+def _check_targets(draft: Draft, rule: Rule, value: Any) -> None:  # noqa: ANN401 - as it was found
+    if not _is_list_of_mappings(value):
+        found = type(value).__name__  # the value may hold the address of a web hook
+        draft.complain(rule.key, f"{rule.name} must be a list of sections, got {found}")
+    elif value:
+        from liqctl.config.targets import item_problems
+
+        for key, text in item_problems(value):
+            draft.note(draft.place_of(key), key, text)
 
 
 def _is_list_of_mappings(value: object) -> bool:

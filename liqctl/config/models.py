@@ -25,6 +25,7 @@ from pydantic_settings import (  # noqa: TID253
 )
 
 from liqctl.config.rules import RULES, Kind, Rule
+from liqctl.config.target_models import targets_type
 from liqctl.planning.policy import problems
 
 _STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -98,7 +99,7 @@ def _type(rule: Rule) -> Any:  # noqa: ANN401 - a type made at run time has no t
         case Kind.SYMBOLS:
             return list[_SYMBOL] | tuple[_SYMBOL, ...]
         case Kind.LIST:
-            return list[dict[str, Any]] | tuple[dict[str, Any], ...]
+            return targets_type()
 
 
 def _check_text(text: str) -> str:

@@ -135,6 +135,12 @@ RULES: Final[tuple[Rule, ...]] = (
         help="folder of audit.jsonl and liqctl.log; created when missing",
     ),
     Rule(
+        key="metrics.textfile",
+        kind=Kind.OPTIONAL_TEXT,
+        default=None,
+        help="file for Prometheus' node_exporter, written after each run; ends in .prom",
+    ),
+    Rule(
         key="notifications",
         kind=Kind.LIST,
         default=(),

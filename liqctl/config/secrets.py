@@ -91,11 +91,15 @@ def _load(name: str, environment: Environment, environ: Mapping[str, str]) -> tu
         if environ.get(f"{source}_FILE"):
             raise CredentialsError(f"{source} and {source}_FILE are both set; unset one")
         return Secret(environ[source].strip()), source
-    return Secret(_read(Path(environ[source]), source)), source
+    return Secret(read_secret_file(Path(environ[source]), source)), source
 
 
-def _read(path: Path, source: str) -> str:
-    """Return the text of a secret file; a FIFO or device must not hang the switch."""
+def read_secret_file(path: Path, source: str) -> str:
+    """Return the text of a secret file; a FIFO or device must not hang the switch.
+
+    Raises:
+        CredentialsError: it cannot be read or holds no text; `source` says who named it.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

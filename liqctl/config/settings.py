@@ -45,13 +45,25 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """Where figures for Prometheus are written after a run; None writes none."""
+
+    textfile: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The configuration of one environment; `sources` is keyed by dotted key."""
+    """The configuration of one environment; `sources` is keyed by dotted key.
+
+    `notifications` are the items as they stand in the file, checked; `liqctl.config.targets` reads
+    them where somebody is told.
+    """
 
     environment: Environment
     exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
     liquidation: LiquidationConfig = field(default_factory=LiquidationConfig)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     notifications: tuple[Mapping[str, Any], ...] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)
     file: Path | None = None

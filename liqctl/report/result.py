@@ -55,7 +55,7 @@ def render_result(
     `forecast` are the lines of a dry run's plan.
     """
     word = "DRY RUN" if result.dry_run and not result.error_message else result.state.value
-    first, *rest = wrap(f"{word}: {_meaning(result, asked)}", indent="  ", width=width)
+    first, *rest = wrap(f"{word}: {meaning(result, asked)}", indent="  ", width=width)
     head = paint(word, _TONES.get(result.state, Tone.BAD), colour=colour)
     lines = [first.replace(word, head, 1), *rest, ""]
     if result.cause not in _NOTHING_SENT:
@@ -115,7 +115,8 @@ def _without_limits(result: LiquidationResult, environment: str) -> list[str]:
     return [f"with orders too, which may be what keeps positions from closing: {whole}"]
 
 
-def _meaning(result: LiquidationResult, asked: Asked) -> str:
+def meaning(result: LiquidationResult, asked: Asked = Asked()) -> str:
+    """Return in a few words what the end means for the account."""
     if result.dry_run:
         if result.error_message:
             return "nothing was sent; the account could not be read in full"

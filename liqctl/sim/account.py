@@ -233,10 +233,10 @@ class Account:
     def cancel_algo(self, algo: AlgoOrder) -> None:
         """Take a conditional order off the book."""
         self._note_orders()
-        self.journal.cancelled_algo.append((algo, self._is_needed(algo)))
+        self.journal.cancelled_algo.append((algo, self.is_needed(algo)))
         algo.status, algo.update_ms = "CANCELED", self.now_ms
 
-    def _is_needed(self, algo: AlgoOrder) -> bool:
+    def is_needed(self, algo: AlgoOrder) -> bool:
         """Return whether the order is a protective stop of a leg that was never flat."""
         key = (algo.symbol, algo.position_side)
         held = self.holding(key)

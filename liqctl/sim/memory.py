@@ -31,10 +31,13 @@ EPOCH_MS: Final = 1_767_225_600_000
 class MemoryTransport:
     """Implements `liqctl.ports.Transport` on a venue in this process."""
 
-    def __init__(self, venue: Venue, *, latency_s: float = 0.05) -> None:
+    def __init__(
+        self, venue: Venue, *, latency_s: float = 0.05, recv_window_ms: int = 5000
+    ) -> None:
         """Speak to the venue; it should have no key, since nothing is signed here."""
         self._venue = venue
         self._latency_s = latency_s
+        self._recv_window_ms = recv_window_ms
         self._offset_ms = 0
         self._requests = 0
         self._headers: dict[str, str] = {}
@@ -90,7 +93,10 @@ class MemoryTransport:
         spec = endpoint.value
         texts = {name: _text(value) for name, value in params.items()}
         if spec.signed:
-            texts |= {"timestamp": str(_local_ms() + self._offset_ms), "recvWindow": "5000"}
+            texts |= {
+                "timestamp": str(_local_ms() + self._offset_ms),
+                "recvWindow": str(self._recv_window_ms),
+            }
         await asyncio.sleep(self._latency_s / 2)
         query = urlencode(texts)
         reply = self._venue.handle(

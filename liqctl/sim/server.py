@@ -5,6 +5,8 @@ make things go wrong. They answer loopback only, like everything here.
 """
 
 import asyncio
+import contextlib
+import socket
 import ssl
 import threading
 import time
@@ -25,6 +27,8 @@ API_SECRET: Final = "simulatorSecret00000000000000000000000000000000000000000000
 LOOPBACK: Final = "127.0.0.1"
 _START_S: Final = 10.0
 _DRIP_S: Final = 1.0
+_CLOSING_TURNS: Final = 5
+_BACKLOG: Final = 1024
 
 
 @dataclass(slots=True)
@@ -34,10 +38,19 @@ class RunningServer:
     url: str
     venue: Venue
     runner: "web.AppRunner"
+    listener: socket.socket
 
     async def close(self) -> None:
-        """Stop listening and cut what is open."""
+        """Stop listening and cut what is open.
+
+        A connection that was just accepted takes a few turns of the loop until aiohttp knows it:
+        asyncio would lose it, socket and all, if it stopped listening meanwhile. A cut one takes a
+        turn until its socket is closed.
+        """
+        asyncio.get_running_loop().remove_reader(self.listener)
+        await _turns()
         await self.runner.cleanup()
+        await _turns()
 
 
 async def start_server(
@@ -58,11 +71,20 @@ async def start_server(
     app.router.add_route("*", "/{path:.*}", door.serve)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, keepalive_timeout=75)
     await runner.setup()
-    site = web.TCPSite(runner, host, port, ssl_context=ssl_context, backlog=1024)
-    await site.start()
-    address = runner.addresses[0]
+    listener = socket.create_server((host, port))
+    await web.SockSite(runner, listener, ssl_context=ssl_context, backlog=_BACKLOG).start()
     scheme = "https" if ssl_context else "http"
-    return RunningServer(url=f"{scheme}://{host}:{address[1]}", venue=venue, runner=runner)
+    return RunningServer(
+        url=f"{scheme}://{host}:{listener.getsockname()[1]}",
+        venue=venue,
+        runner=runner,
+        listener=listener,
+    )
+
+
+async def _turns() -> None:
+    for _ in range(_CLOSING_TURNS):
+        await asyncio.sleep(0)
 
 
 class _Door:
@@ -110,9 +132,10 @@ class _Door:
             if request.transport is not None:
                 request.transport.abort()
             return response
-        for byte in body:
-            await response.write(bytes([byte]))
-            await asyncio.sleep(_DRIP_S)
+        with contextlib.suppress(ConnectionError):  # Whoever asked has lost patience.
+            for byte in body:
+                await response.write(bytes([byte]))
+                await asyncio.sleep(_DRIP_S)
         return response
 
     async def state(self, _: "web.Request") -> "web.Response":

@@ -147,6 +147,30 @@ VALIDATION: Final = _object(
     ),
 )
 
+DRILL: Final = _object(
+    schema={"const": "liqctl.drill/1"},
+    environment=_TEXT_OR_NULL,
+    passed=_FLAG,
+    complete=_FLAG,
+    recorded=_FLAG,
+    error_message=_TEXT_OR_NULL,
+    scenarios=_list(
+        _object(
+            scenario=_TEXT,
+            description=_TEXT,
+            passed=_FLAG,
+            state={"enum": ["COMPLETED", "PARTIAL", "FAILED", "SKIPPED"]},
+            exit_code=_COUNT,
+            seconds={"type": "number", "minimum": 0},
+            seconds_min={"type": "number", "minimum": 0},
+            needs_seconds={"type": ["number", "null"]},
+            left=_list(_TEXT),
+            wrong=_list(_TEXT),
+            broken=_list(_TEXT),
+        )
+    ),
+)
+
 
 def check(document: Any, schema: dict[str, Any]) -> None:
     """Raise unless the document is what the contract says.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.cli.online import DRILLS_NAME
+from liqctl.drill.record import DRILLS_NAME
 from liqctl.sim.scenario import Scenario, load_scenario
 from liqctl.sim.server import EmbeddedServer
 

@@ -105,3 +105,58 @@ def test_an_invalid_setting_is_4_with_a_document(served: Program) -> None:
     assert ended.code == ExitCode.CONFIGURATION
     check(ended.result, STATUS)
     assert "timeout_seconds" in ended.result["account_error"]
+
+
+def test_figures_for_prometheus_are_written_beside_the_answer(served: Program) -> None:
+    """A cron job each minute keeps the alerts seeing."""
+    path = served.folder / "liqctl.prom"
+
+    ended = served.run("status", "--json", "--prometheus", str(path))
+
+    assert ended.code == ExitCode.DONE
+    text = path.read_text()
+    assert 'liqctl_account_flat{environment="simulator"} 0.0' in text
+    assert 'liqctl_account_exposure{environment="simulator"} 43500.0' in text
+    assert 'liqctl_account_open_orders{environment="simulator"} 8.0' in text
+    assert not served.trail.exists()
+
+
+def test_figures_without_a_key_tell_what_the_trail_knows(served: Program) -> None:
+    """An account that nobody could read is absent, not empty."""
+    path = served.folder / "liqctl.prom"
+    assert served.run().code == ExitCode.DONE
+    served.variables["LIQCTL_API_KEY"] = ""
+
+    ended = served.run("status", "--prometheus", str(path))
+
+    assert ended.code == ExitCode.DONE
+    text = path.read_text()
+    assert 'liqctl_runs_total{environment="simulator",state="COMPLETED"} 1.0' in text
+    assert 'liqctl_audit_complete{environment="simulator"} 1.0' in text
+    assert "liqctl_account" not in text
+
+
+def test_figures_that_cannot_be_written_are_said_and_are_no_success(served: Program) -> None:
+    """A cron job that fails in silence is found after the emergency."""
+    ended = served.run("status", "--prometheus", "/nowhere/liqctl.prom")
+
+    assert ended.code == ExitCode.FAILED
+    assert "/nowhere/liqctl.prom cannot be written: No such file or directory" in ended.stderr
+
+
+def test_a_broken_trail_and_the_last_passed_drill_are_figures_too(served: Program) -> None:
+    """Both are alerts that nobody would look for by hand."""
+    path = served.folder / "liqctl.prom"
+    assert served.run().code == ExitCode.DONE
+    served.trail.write_text(served.trail.read_text().replace("BTCUSDT", "BTCUSDC"))
+    (served.trail.parent / "drills.jsonl").write_text(
+        '{"environment": "simulator", "finished_at": "2026-01-02T10:30:00Z", "passed": true}\n'
+        '{"environment": "simulator", "finished_at": "2026-01-03T10:30:00Z", "passed": false}\n'
+    )
+
+    served.run("status", "--prometheus", str(path))
+
+    text = path.read_text()
+    assert 'liqctl_audit_complete{environment="simulator"} 0.0' in text
+    drilled = 'liqctl_drill_last_passed_timestamp_seconds{environment="simulator"} 1.7673498e+09'
+    assert drilled in text

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from liqctl.domain.result import LiquidationResult
 from liqctl.domain.states import LiquidationState, PositionState
+from liqctl.drill.witness import LoopClock
 from liqctl.engine.manager import LiquidationManager
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.planning.policy import LiquidationConfig
@@ -12,7 +13,7 @@ from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.scenario import make_large_account
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
-from tests.simulation import ListSink, LoopClock
+from tests.simulation import ListSink
 
 
 def liquidate(venue: Venue, sink: ListSink) -> LiquidationResult:

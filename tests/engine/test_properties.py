@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from liqctl import LiquidationConfig, LiquidationManager, LiquidationResult, LiquidationState
 from liqctl.domain.states import OrderState, PositionState
+from liqctl.drill.judges import judge
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.scenario import PRICES, Scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
-from tests.judges import judge
 from tests.simulation import ListSink
 
 SYMBOLS = sorted(PRICES)

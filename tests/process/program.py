@@ -69,6 +69,8 @@ class Program:
     timeout_s: float = 5.0
     variables: dict[str, str] = field(default_factory=dict)
     url: str = ""
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further sections of the settings file."""
 
     @property
     def trail(self) -> Path:
@@ -83,6 +85,7 @@ class Program:
             f"exchange: {{base_url: '{self.url or self.server.url}'}}\n"
             f"liquidation: {{timeout_seconds: {self.timeout_s}}}\n"
             f"audit: {{log_dir: '{self.folder / 'logs'}'}}\n"
+            + "".join(f"{name}: {json.dumps(value)}\n" for name, value in self.more.items())
         )
         return {
             "PATH": os.environ.get("PATH", ""),

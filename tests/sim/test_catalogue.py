@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from liqctl.drill.catalogue import VIRTUAL_TIME_ONLY
 from liqctl.sim.scenario import Scenario, list_scenarios, load_scenario
 
 PATIENCE_S = 60.0
@@ -66,10 +67,6 @@ def check_left(scenario: Scenario, left: list[str]) -> None:
     surprising = [n for n in left if not any(fnmatchcase(n, pattern) for pattern in patterns)]
     missing = [p for p in patterns if not any(fnmatchcase(name, p) for name in left)]
     assert (surprising, missing) == ([], [])
-
-
-VIRTUAL_TIME_ONLY = {"weight_exhausted"}
-"""Its end depends on when the venue's minute ends, which real time does not let a test choose."""
 
 
 PLAIN_TOO = (

@@ -1,7 +1,9 @@
 """The door on loopback breaks connections for real, and lets the truth be looked at."""
 
+import gc
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Iterator
 
@@ -170,3 +172,25 @@ def test_a_large_account_is_served_whole() -> None:
     with EmbeddedServer(make_large_account(symbols=200)) as server:
         truth = _get(server, "/sim/state").json()
     assert (len(truth["positions"]), len(truth["orders"])) == (200, 600)
+
+
+def test_connections_that_just_came_are_closed_with_the_venue() -> None:
+    """Left to the garbage collector they would be reported in some other test, once in a while."""
+    lost: list[str] = []
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda seen: lost.append(repr(seen.exc_value))
+    try:
+        for _ in range(10):
+            with EmbeddedServer() as server:
+                port = int(server.url.rpartition(":")[2])
+                callers = [socket.socket() for _ in range(30)]
+                for caller in callers:
+                    caller.setblocking(False)
+                    caller.connect_ex(("127.0.0.1", port))
+            for caller in callers:
+                caller.close()
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
+
+    assert lost == []

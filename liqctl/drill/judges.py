@@ -4,23 +4,32 @@ They look at the venue's own journal and truth, never at what the run says of it
 the two against one another.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from liqctl.domain.events import RUN_ENDS, AuditEventType
+from liqctl.domain.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.domain.result import LiquidationResult
-from liqctl.domain.states import LiquidationState
+from liqctl.domain.states import LiquidationState, OrderState
+from liqctl.planning.policy import LiquidationConfig
 from liqctl.sim.venue import Venue
 
-OWN_PREFIX = "liq-"
-OVERSHOOT_MAX_S = 0.25
+OVERSHOOT_MAX_S: Final = 0.25
+"""How long after its deadline a run may end."""
+
+READS: Final = ("/fapi/v3/positionRisk", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders")
+
+Events = Sequence[tuple[str, Mapping[str, Any]]]
+"""What a run recorded: names of events and their details, in order."""
+
+WHOLE_ACCOUNT: Final = LiquidationConfig()
 
 
 def judge(
     venue: Venue,
     result: LiquidationResult,
     *,
-    events: Sequence[tuple[str, Any]],
+    events: Events,
     duration_s: float,
     others_trade: bool = False,
 ) -> list[str]:
@@ -44,7 +53,7 @@ def exposure(venue: Venue) -> list[str]:
         f"{client_order_id} took {symbol} {side} from {before} to {after}"
         for client_order_id, owner, symbol, side, before, after in venue.account.journal.fills
         if owner == "key"
-        and client_order_id.startswith(OWN_PREFIX)
+        and client_order_id.startswith(CLIENT_ORDER_ID_PREFIX)
         and (abs(after) > abs(before) or after * before < 0)
     ]
 
@@ -64,29 +73,66 @@ def stops(venue: Venue) -> list[str]:
     ]
 
 
-def truth(venue: Venue, result: LiquidationResult, *, others_trade: bool) -> list[str]:
-    """COMPLETED means flat; not flat is listed, or said to be unread."""
+def truth(
+    venue: Venue,
+    result: LiquidationResult,
+    *,
+    others_trade: bool,
+    policy: LiquidationConfig = WHOLE_ACCOUNT,
+) -> list[str]:
+    """COMPLETED means flat in scope; not flat is listed, or said to be unread."""
     found = []
     if result.state is LiquidationState.COMPLETED and not result.verified_flat:
         found.append("COMPLETED without a proof")
     if others_trade:
         return found
-    if result.state is LiquidationState.COMPLETED and not venue.account.is_flat:
+    left = [name for name, symbol in _open(venue, policy) if policy.covers(symbol)]
+    if result.state is LiquidationState.COMPLETED and left:
         found.append("COMPLETED while the venue is not flat")
-    if result.residual is not None and not venue.account.is_flat and not result.error_message:
+    if result.residual is not None and left and not result.error_message:
         found.append("not flat, and nothing says so")
-    if result.residual is not None and "could not read" not in (result.error_message or ""):
+    unread = "could not read" in (result.error_message or "")
+    if result.residual is not None and policy.close_positions and not unread:
         listed = {position.symbol for position in result.residual.positions}
-        held = {h.symbol for h in venue.account.holdings.values() if h.amount}
+        open_now = {h.symbol for h in venue.account.holdings.values() if h.amount}
+        held = {symbol for symbol in open_now if policy.covers(symbol)}
         if held - listed:
             found.append(f"still open and not listed: {sorted(held - listed)}")
     return found
 
 
-READS = ("/fapi/v3/positionRisk", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders")
+def what_is_left(venue: Venue, policy: LiquidationConfig = WHOLE_ACCOUNT) -> list[str]:
+    """Return what is really open: legs by symbol and side, orders by client order id.
+
+    What the policy leaves alone by kind is not counted: positions with `close_positions` false,
+    and then the stops that protect them; orders with `cancel_orders` false. A switch that is
+    disarmed leaves everything open.
+    """
+    return [name for name, _ in _open(venue, policy)]
 
 
-def proof(venue: Venue, result: LiquidationResult, events: Sequence[tuple[str, Any]]) -> list[str]:
+def _open(venue: Venue, policy: LiquidationConfig) -> Iterator[tuple[str, str]]:
+    """Yield name and symbol of what is open."""
+    account, armed = venue.account, policy.emergency_liquidation
+    if policy.close_positions or not armed:
+        for held in account.holdings.values():
+            if held.amount:
+                side = "" if held.position_side == "BOTH" else f" {held.position_side}"
+                yield f"{held.symbol}{side}", held.symbol
+    if policy.cancel_orders or not armed:
+        for order in account.open_orders():
+            yield order.client_order_id, order.symbol
+        for algo in account.open_algo_orders():
+            if policy.close_positions or not armed or not account.is_needed(algo):
+                yield algo.client_algo_id, algo.symbol
+
+
+def kept_orders(result: LiquidationResult) -> set[str]:
+    """Return the ids of the orders that a result reports KEPT."""
+    return {order.order_id for order in result.orders if order.state is OrderState.KEPT}
+
+
+def proof(venue: Venue, result: LiquidationResult, events: Events) -> list[str]:
     """COMPLETED rests on all three lists read after the last write; twice where there was doubt."""
     if result.state is not LiquidationState.COMPLETED:
         return []
@@ -108,9 +154,7 @@ def _reads(paths: Sequence[str], path: str) -> int:
     return sum(each in {path, second} for each in paths)
 
 
-def look_ups(
-    venue: Venue, result: LiquidationResult, events: Sequence[tuple[str, Any]]
-) -> list[str]:
+def look_ups(venue: Venue, result: LiquidationResult, events: Events) -> list[str]:
     """An order that was not answered is looked up, while there is time to."""
     if result.deadline_exceeded or result.state is not LiquidationState.COMPLETED:
         return []
@@ -138,13 +182,13 @@ def deadline(result: LiquidationResult, duration_s: float) -> list[str]:
     return [f"took {duration_s:.3f} s of {result.timeout_seconds}"]
 
 
-def trail(events: Sequence[tuple[str, Any]]) -> list[str]:
+def trail(events: Events) -> list[str]:
     """Each start has exactly one end, and every order was recorded before its answer."""
     names = [name for name, _ in events]
     starts = names.count(AuditEventType.LIQUIDATION_START)
     ends = sum(names.count(end) for end in RUN_ENDS)
     found = [] if starts == ends else [f"{starts} starts, {ends} ends"]
-    sent: set[str] = set()
+    sent: set[str | None] = set()
     for name, details in events:
         client_order_id = details.get("client_order_id")
         if name == AuditEventType.ORDER_SENT:

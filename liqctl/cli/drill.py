@@ -1,0 +1,320 @@
+"""`liqctl drill`: the catalogue of trouble against the operator's own settings, in good time.
+
+Speaks to the simulated venue in this process only, whatever the environment: its settings are used,
+its host and its keys are not.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from liqctl.cli import process
+from liqctl.cli.options import make_options
+from liqctl.domain.errors import ConfigurationError, UsageError
+from liqctl.domain.states import ExitCode
+
+if TYPE_CHECKING:
+    from liqctl.audit.trail import AuditLogger
+    from liqctl.cli.options import Options
+    from liqctl.config.settings import Settings
+    from liqctl.drill.catalogue import Course, Exercise, Score
+    from liqctl.drill.document import Report
+    from liqctl.drill.runs import Stop
+    from liqctl.planning.policy import LiquidationConfig
+
+LATENCY_MS: Final = 60
+"""A round trip from Europe to the venue and back through its gateway takes about so long."""
+
+_LATENCY_MAX_MS: Final = 2000
+_REPEAT_MAX: Final = 1000
+_TELL_EVERY_S: Final = 1.0
+_NEAREST_MAX: Final = 3
+_CARD_LINES: Final = 15
+"""Lines of the card that are no scenario, and the prompt under it."""
+
+_NOTE_LINES: Final = 3
+_ROWS_MIN: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the command line asked for, besides the settings."""
+
+    options: "Options"
+    scenarios: Sequence[str] = ()
+    repeat: int = 1
+    latency_ms: int = LATENCY_MS
+    real: bool = False
+
+
+def drill(  # noqa: PLR0913 - each option of the command is an argument
+    *,
+    env: Annotated[
+        str | None,
+        typer.Option(
+            "--env", help="Whose settings: production, testnet or simulator.", envvar="LIQCTL_ENV"
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file.", envvar="LIQCTL_CONFIG")
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this one of `liqctl simulator list`, or a YAML file; repeatable."),
+    ] = None,
+    real: Annotated[
+        bool, typer.Option("--real", help="Real time, HTTP on loopback, real disk: minutes.")
+    ] = False,
+    repeat: Annotated[
+        int, typer.Option(help="Runs of each scenario, each with a seed.", min=1, max=_REPEAT_MAX)
+    ] = 1,
+    latency: Annotated[
+        int,
+        typer.Option(help="Round trip to simulate.", metavar="MS", min=0, max=_LATENCY_MAX_MS),
+    ] = LATENCY_MS,
+    timeout: Annotated[
+        float | None, typer.Option(help="Deadline to try instead, 1 to 30.", metavar="S")
+    ] = None,
+    max_retries: Annotated[
+        int | None, typer.Option(help="Repeats to try instead, 0 to 10.")
+    ] = None,
+    retry_delay: Annotated[
+        float | None, typer.Option(help="Backoff to try instead, 0.1 to 5.", metavar="S")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every scenario, and all that is wrong.")
+    ] = False,
+) -> ExitCode:
+    """Run every scenario of trouble with your settings; tells whether your deadline is enough.
+
+    Speaks to a simulated venue in this process only, with the settings of --env; needs no key.
+    Exit codes: 0 all ended as they should, 1 some ended worse, 2 usage, 4 configuration,
+    8 all is well but the drill could not be recorded, 130 stopped.
+
+    Example: liqctl drill --env production
+    """
+    options = make_options(
+        env=env,
+        config=config,
+        timeout=timeout,
+        max_retries=max_retries,
+        retry_delay=retry_delay,
+        as_json=as_json,
+        no_color=no_color,
+        verbose=verbose,
+    )
+    wanted = Wanted(
+        options=options,
+        scenarios=scenario or (),
+        repeat=repeat,
+        latency_ms=latency,
+        real=real,
+    )
+    try:
+        return run(wanted)
+    except (UsageError, ConfigurationError) as error:
+        if as_json:
+            from liqctl.drill.document import refusal
+            from liqctl.report.json import dump
+
+            process.print_answer(dump(refusal(str(error), environment=env)))
+        raise
+
+
+def run(wanted: Wanted) -> ExitCode:
+    """Hold the drill, print the card, record it; return the exit code.
+
+    Raises:
+        UsageError: no environment was chosen, or there is no such scenario.
+        ConfigurationError: every problem found.
+    """
+    from liqctl.cli.settings import load
+    from liqctl.drill.record import DRILLS_NAME, append_row
+
+    settings = load(wanted.options)
+    exercises = _exercises(wanted, replace(settings.liquidation, symbols=()))
+    report = _Holding(wanted, settings).hold(exercises)
+    record = settings.audit.log_dir / DRILLS_NAME
+    problem = append_row(record, report.row())
+    _print(wanted, report, record, problem)
+    if not report.passed:
+        return ExitCode.FAILED
+    return ExitCode.DONE if problem is None else ExitCode.AUDIT_INCOMPLETE
+
+
+def _exercises(wanted: Wanted, policy: "LiquidationConfig") -> "list[Exercise]":
+    """Return what to run.
+
+    Raises:
+        UsageError: a scenario is not known, cannot be read, or asks for what a drill cannot do.
+    """
+    from liqctl.drill.catalogue import Exercise
+    from liqctl.sim.scenario import list_scenarios, load_scenario
+
+    known = list_scenarios()
+    exercises = []
+    for name in dict.fromkeys(wanted.scenarios or known):
+        if name not in known and not Path(name).is_file():
+            near = get_close_matches(name, known, n=_NEAREST_MAX, cutoff=0.4)
+            nearest = f"; nearest: {', '.join(near)}" if near else ""
+            raise UsageError(
+                f"there is no scenario {name!r}{nearest}; `liqctl simulator list` shows all"
+            )
+        try:
+            scenario = load_scenario(name)
+        except ConfigurationError as error:
+            raise UsageError(str(error)) from error
+        own = _narrowed(policy, scenario.expect.arguments, name)
+        exercises.append(Exercise(scenario=scenario, policy=own))
+    return exercises
+
+
+def _narrowed(
+    policy: "LiquidationConfig", arguments: Sequence[str], name: str
+) -> "LiquidationConfig":
+    """Return the policy with what a scenario gives `liqctl liquidate` besides."""
+    from liqctl.cli import quick
+
+    if not arguments:
+        return policy
+    options = quick.read(arguments, {})
+    if options is None or options.dry_run:
+        raise UsageError(f"scenario {name} has arguments that a drill cannot follow: {arguments}")
+    if not policy.emergency_liquidation:
+        return policy
+    changes: dict[str, Any] = {
+        key.rpartition(".")[2]: value for key, value in options.flags.items()
+    }
+    return replace(policy, **changes)
+
+
+@dataclass(slots=True)
+class _Holding:
+    """A drill while it is held."""
+
+    _wanted: Wanted
+    _settings: "Settings"
+    _told_at: float = field(default=0.0)
+
+    def hold(self, exercises: "Sequence[Exercise]") -> "Report":
+        """Run the exercises beside a scratch trail and return what came of it."""
+        from liqctl import __version__
+        from liqctl.audit.trail import AuditLogger
+        from liqctl.drill.document import Report
+        from liqctl.drill.runs import Stop
+        from liqctl.drill.scratch import find_fault, scratch_folder
+        from liqctl.engine.clock import SystemClock
+
+        settings, clock, stop = self._settings, SystemClock(), Stop()
+        started_at = clock.now()
+        # Until the very end: a signal that comes while the drill is recorded changes the code only.
+        process.signals.shield(stop.request, said="stopping the drill; again to leave at once")
+        problem, events = None, 0
+        with ExitStack() as stack:
+            trail = None
+            try:
+                folder = stack.enter_context(scratch_folder(settings.audit.log_dir))
+                trail = AuditLogger(folder, environment=settings.environment.value)
+            except OSError as error:
+                problem = error.strerror or type(error).__name__
+            course = self._course(exercises, trail)
+            scores = self._run(course, stop)
+            if trail is not None:
+                problem = find_fault(trail, stopped=stop.requested)
+                events = _lines_in(trail.path)
+                trail.close()
+        return Report(
+            course=course,
+            scores=scores,
+            policy=replace(settings.liquidation, symbols=()),
+            environment=settings.environment.value,
+            version=__version__,
+            started_at=started_at,
+            finished_at=clock.now(),
+            log_dir=settings.audit.log_dir,
+            config_file=settings.file,
+            overridden=tuple(key.rpartition(".")[2] for key in self._wanted.options.flags),
+            whole_catalogue=not self._wanted.scenarios,
+            interrupted=stop.requested,
+            trail_problem=problem,
+            events=events,
+            symbols=settings.liquidation.symbols,
+        )
+
+    def _course(self, exercises: "Sequence[Exercise]", trail: "AuditLogger | None") -> "Course":
+        from liqctl.drill.catalogue import Course, Mode
+        from liqctl.drill.runs import Conditions
+
+        return Course(
+            exercises=exercises,
+            conditions=Conditions(
+                latency_s=self._wanted.latency_ms / 1000,
+                recv_window_ms=self._settings.exchange.recv_window_ms,
+                environment=self._settings.environment,
+                trail=trail,
+            ),
+            mode=Mode.REAL if self._wanted.real else Mode.VIRTUAL,
+            repeat=self._wanted.repeat,
+        )
+
+    def _run(self, course: "Course", stop: "Stop") -> "list[Score]":
+        from liqctl.drill.catalogue import hold
+
+        return list(hold(course, stop, self._tell))
+
+    def _tell(self, text: str) -> None:
+        """Say on stderr what is under way, once in a while."""
+        now = time.monotonic()
+        if now - self._told_at >= _TELL_EVERY_S:
+            self._told_at = now
+            process.print_progress(f"drill {text}")
+
+
+def _lines_in(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+def _print(wanted: Wanted, report: "Report", record: Path, problem: str | None) -> None:
+    document = report.as_json(record_problem=problem)
+    if problem is not None:
+        process.print_error(f"the drill could not be recorded in {record}: {problem}")
+    if wanted.options.as_json:
+        from liqctl.report.json import dump
+
+        process.print_answer(dump(document))
+        return
+    from liqctl.report.drill import render_drill
+
+    process.print_answer(
+        render_drill(
+            document,
+            width=process.width_of(1),
+            colour=wanted.options.colour and process.is_terminal(1),
+            rows=None if wanted.options.verbose else _rows(len(report.notes())),
+            record=str(record),
+        )
+    )
+
+
+def _rows(notes: int) -> int:
+    """Return how many scenarios fit a terminal's height together with the rest of the card."""
+    from liqctl.report.drill import ROWS
+
+    if not process.is_terminal(1):
+        return ROWS
+    try:
+        return max(os.get_terminal_size(1).lines - _CARD_LINES - notes * _NOTE_LINES, _ROWS_MIN)
+    except OSError:
+        return ROWS

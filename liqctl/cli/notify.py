@@ -1,0 +1,152 @@
+"""`liqctl notify`: tries every notification target before the emergency."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from liqctl.cli import process
+from liqctl.cli.settings import load
+from liqctl.domain.errors import ConfigurationError, UsageError
+from liqctl.domain.states import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from liqctl.config.settings import Settings
+    from liqctl.domain.notices import Delivery, Notice
+
+NOTIFY_SCHEMA: Final = "liqctl.notify/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line asked for."""
+
+    environment: str | None
+    config_file: Path | None
+    as_json: bool
+    colour: bool
+    flags: "Mapping[str, object]" = field(default_factory=dict)
+
+
+def notify(
+    *,
+    env: Annotated[
+        str | None,
+        typer.Option("--env", help="production, testnet or simulator.", envvar="LIQCTL_ENV"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file.", envvar="LIQCTL_CONFIG")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+) -> None:
+    """Send a test message to every notification target; touches no account.
+
+    Exit codes: 0 all delivered, 1 one was not, or none is configured, 2 usage, 4 configuration.
+
+    Example: liqctl notify --env production
+    """
+    options = Options(
+        environment=env,
+        config_file=config,
+        as_json=as_json,
+        colour=not no_color and not os.environ.get("NO_COLOR"),
+    )
+    try:
+        settings = load(options)
+    except UsageError as error:
+        process.print_error(f"liqctl: {error}")
+        _print(options, _document(env, [], error=str(error)))
+        raise typer.Exit(ExitCode.USAGE) from None
+    except ConfigurationError as error:
+        process.print_error(f"the configuration is invalid\n{error}")
+        _print(options, _document(env, [], error=str(error)))
+        raise typer.Exit(ExitCode.CONFIGURATION) from None
+    deliveries = _send(settings)
+    _print(options, _document(settings.environment.value, deliveries))
+    if not deliveries:
+        process.print_error(
+            "nobody is told when a run ends: `notifications` is empty. Next: add a target, see "
+            "the notifications section of the README"
+        )
+    is_done = deliveries and all(delivery.problem is None for delivery in deliveries)
+    # Not by an ordinary exit: a thread that hangs in a name look-up would be waited for.
+    process.leave(ExitCode.DONE if is_done else ExitCode.FAILED)
+
+
+def _send(settings: "Settings") -> "list[Delivery]":
+    """Send the test, in no more time than an end of a run is given."""
+    if not settings.notifications:
+        return []
+    from liqctl.cli.afterwards import COURIER_S, plain_environment
+    from liqctl.cli.delivery import deliver
+
+    variables = plain_environment(os.environ)
+    for name in set(os.environ) - set(variables):
+        del os.environ[name]  # what follows a run has neither keys nor proxies
+    return deliver(settings.notifications, [_test(settings)], ends_at=time.monotonic() + COURIER_S)
+
+
+def _test(settings: "Settings") -> "Notice":
+    import socket
+
+    from liqctl.domain.ids import make_correlation_id
+    from liqctl.domain.notices import Notice, NoticeKind, Severity
+    from liqctl.domain.times import rfc3339
+    from liqctl.engine.clock import SystemClock
+    from liqctl.report.text import clean
+
+    now = SystemClock().now()
+    name = make_correlation_id(now, os.urandom(3).hex())
+    environment = settings.environment.value
+    return Notice(
+        kind=NoticeKind.TEST,
+        severity=Severity.INFO,
+        text=f"liqctl {environment} TEST: sent by hand on {clean(socket.gethostname())} to see "
+        f"that it arrives; no account was touched; {name}",
+        at=rfc3339(now),
+        environment=environment,
+        correlation_id=name,
+    )
+
+
+def _document(
+    environment: str | None, deliveries: "Sequence[Delivery]", *, error: str | None = None
+) -> dict[str, Any]:
+    return {
+        "schema": NOTIFY_SCHEMA,
+        "environment": environment,
+        "error": error,
+        "targets": [
+            {
+                "name": delivery.target.name,
+                "type": delivery.target.type.value,
+                "delivered": delivery.problem is None,
+                "problem": delivery.problem,
+                "seconds": round(delivery.seconds, 3),
+            }
+            for delivery in deliveries
+        ],
+    }
+
+
+def _print(options: Options, document: "Mapping[str, Any]") -> None:
+    if options.as_json:
+        from liqctl.report.json import dump
+
+        process.print_answer(dump(document))
+    elif document["targets"]:
+        from liqctl.report.deliveries import render_deliveries
+
+        process.print_answer(
+            render_deliveries(
+                document,
+                width=process.width_of(1),
+                colour=options.colour and process.is_terminal(1),
+            )
+        )

@@ -1,0 +1,191 @@
+"""A whole drill: every scenario, as often as asked, and what deadline the failed ones would need.
+
+Scenarios that should end better than they did are run again with longer deadlines, in virtual time,
+until the shortest is found with which every seed ends as it should.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from liqctl.domain.states import LiquidationState
+from liqctl.drill.runs import Conditions, Run, Stop, run_in_real_time, run_in_virtual_time
+from liqctl.planning.policy import LIMITS, LiquidationConfig
+from liqctl.sim.scenario import Scenario
+
+VIRTUAL_TIME_ONLY: Final = frozenset({"weight_exhausted"})
+"""Its end depends on when the venue's minute ends, which real time does not let anybody choose."""
+
+DEADLINE_MAX_S: Final = LIMITS["timeout_seconds"].high
+_STEP_S: Final = 0.1
+"""How exactly the deadline that would have been enough is looked for."""
+
+
+class Mode(StrEnum):
+    """How time passes in a drill."""
+
+    VIRTUAL = "virtual"
+    REAL = "real"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exercise:
+    """One scenario with what a run against it may do."""
+
+    scenario: Scenario
+    policy: LiquidationConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How one scenario ended in all its runs.
+
+    `needs_s` is the shortest deadline with which every run ends as it should; None where none is
+    needed or none up to `DEADLINE_MAX_S` helps. `only_here` tells that the same run ends as it
+    should in virtual time: it is this machine that was too slow.
+    """
+
+    exercise: Exercise
+    runs: tuple[Run, ...]
+    needs_s: float | None = None
+    only_here: bool = False
+
+    @property
+    def name(self) -> str:
+        """The scenario's name."""
+        return self.exercise.scenario.name
+
+    @property
+    def worst(self) -> Run:
+        """The run to show: one that broke a rule, else one that is wrong, else the slowest."""
+        return max(
+            self.runs,
+            key=lambda run: (bool(run.broken), bool(run.wrong), run.result.duration_seconds),
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether every run ended as it should."""
+        return not any(run.wrong for run in self.runs)
+
+    @property
+    def broken(self) -> bool:
+        """Whether a run broke a rule that none may break."""
+        return any(run.broken for run in self.runs)
+
+    @property
+    def completed(self) -> bool:
+        """Whether every run ended with the account proven flat in scope."""
+        return all(run.result.state is LiquidationState.COMPLETED for run in self.runs)
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """The shortest and the longest run."""
+        found = [run.result.duration_seconds for run in self.runs]
+        return min(found), max(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What a drill runs: each exercise once a seed, from 1 to `repeat`."""
+
+    exercises: Sequence[Exercise]
+    conditions: Conditions
+    mode: Mode = Mode.VIRTUAL
+    repeat: int = 1
+
+    @property
+    def chosen(self) -> tuple[Exercise, ...]:
+        """The exercises that can be run in this mode."""
+        return tuple(
+            each
+            for each in self.exercises
+            if self.mode is Mode.VIRTUAL or each.scenario.name not in VIRTUAL_TIME_ONLY
+        )
+
+
+def hold(course: Course, stop: Stop, tell: Callable[[str], None]) -> Iterator[Score]:
+    """Yield the score of each exercise as it ends; when stopped, of those that ran to their end.
+
+    `tell` is told what comes next, and how the last one ended.
+    """
+    exercises = course.chosen
+    for number, exercise in enumerate(exercises, start=1):
+        name = exercise.scenario.name
+        tell(f"{number} of {len(exercises)}: {name}")
+        runs = []
+        for seed in range(1, course.repeat + 1):
+            run = None if stop.requested else _run(course, exercise, stop, number, seed)
+            if run is None:
+                return
+            runs.append(run)
+        yield _explain(course, Score(exercise=exercise, runs=tuple(runs)), stop)
+
+
+def _run(course: Course, exercise: Exercise, stop: Stop, number: int, seed: int) -> Run | None:
+    """Run once; None when stopped.
+
+    A trail that fails is one finding about the disk, and not one about every scenario after it:
+    what it spoilt is run again without it.
+    """
+    trail, conditions = course.conditions.trail, course.conditions
+    if trail is not None and not trail.complete:
+        conditions = replace(conditions, trail=None)
+    run = _run_once(course, exercise, conditions, stop, number, seed)
+    if conditions.trail is None or conditions.trail.complete or run is None:
+        return run
+    return _run_once(course, exercise, replace(conditions, trail=None), stop, number, seed)
+
+
+def _run_once(
+    course: Course,
+    exercise: Exercise,
+    conditions: Conditions,
+    stop: Stop,
+    number: int,
+    seed: int,
+) -> Run | None:
+    name = f"drill_{number}_{seed}"
+    scenario, policy = exercise.scenario, exercise.policy
+    if course.mode is Mode.REAL:
+        return run_in_real_time(scenario, policy, conditions, stop, seed=seed, name=name)
+    run, _, _ = run_in_virtual_time(scenario, policy, conditions, seed=seed, name=name)
+    return run
+
+
+def _explain(course: Course, score: Score, stop: Stop) -> Score:
+    """Return a failed score with the shortest deadline that would have been enough."""
+    policy = score.exercise.policy
+    if score.passed or score.broken or not policy.emergency_liquidation:
+        return score
+    conditions = replace(course.conditions, trail=None)
+    seeds = [run.seed for run in score.runs if run.wrong]
+
+    def is_enough(timeout_s: float) -> bool:
+        longer = replace(policy, timeout_seconds=timeout_s)
+        return all(
+            not run_in_virtual_time(score.exercise.scenario, longer, conditions, seed=seed)[0].wrong
+            for seed in seeds
+        )
+
+    if course.mode is Mode.REAL and is_enough(policy.timeout_seconds):
+        return replace(score, only_here=True)
+    return replace(score, needs_s=_shortest(policy.timeout_seconds, is_enough, stop))
+
+
+def _shortest(timeout_s: float, is_enough: Callable[[float], bool], stop: Stop) -> float | None:
+    """Return the shortest deadline above `timeout_s` that is enough, to a step; None without one.
+
+    It was tried itself: whether a still shorter one would do is taken from every shorter one tried.
+    """
+    too_short, enough = int(timeout_s / _STEP_S), round(DEADLINE_MAX_S / _STEP_S)
+    if enough <= too_short or not is_enough(DEADLINE_MAX_S):
+        return None
+    while enough - too_short > 1 and not stop.requested:
+        middle = (enough + too_short) // 2
+        if is_enough(round(middle * _STEP_S, 1)):
+            enough = middle
+        else:
+            too_short = middle
+    return round(enough * _STEP_S, 1)

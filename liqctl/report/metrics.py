@@ -1,0 +1,216 @@
+"""The status document as figures for Prometheus, and the file that node_exporter reads them from.
+
+What is not known is absent, never zero: a gauge of 0 positions would silence every alert. Each
+figure bears the environment, so that files of several environments lie in one folder.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from liqctl.domain.amounts import parse_decimal
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+TEXTFILE_SUFFIX: Final = ".prom"
+"""node_exporter's textfile collector reads no other file."""
+
+_MODE: Final = 0o644
+"""node_exporter runs as a user of its own."""
+
+_RUN_STATES: Final = ("completed", "partial", "failed", "skipped", "abandoned")
+_LAST_STATES: Final = ("COMPLETED", "PARTIAL", "FAILED", "ABANDONED")
+
+CATALOGUE: Final[Mapping[str, str]] = {
+    "liqctl_build_info": "The version of liqctl; always 1.",
+    "liqctl_metrics_written_timestamp_seconds": "When these figures were made.",
+    "liqctl_account_flat": "1 when a reading showed nothing open, 0 when it showed something.",
+    "liqctl_account_exposure": "Sum of the open positions' notionals, in the quote asset.",
+    "liqctl_account_open_positions": "Open positions.",
+    "liqctl_account_open_orders": "Open orders, conditional ones included.",
+    "liqctl_account_read_timestamp_seconds": "When the account was read.",
+    "liqctl_run_in_progress": "1 while a liquidation of this account runs.",
+    "liqctl_runs_total": "Runs on record by how they ended; skipped ones sent nothing.",
+    "liqctl_unfinished_runs": "Runs on record that have no end: under way, or dead.",
+    "liqctl_last_run_timestamp_seconds": "When the last run ended.",
+    "liqctl_last_run_duration_seconds": "How long the last run took.",
+    "liqctl_last_run_deadline_seconds": "How long the last run was allowed to take.",
+    "liqctl_last_run_state": "1 for the state in which the last run ended, 0 for the others.",
+    "liqctl_last_run_exit_code": "Exit code of the last run's result; a signal's is not in it.",
+    "liqctl_last_run_verified_flat": "1 when the last run proved the account flat in its scope.",
+    "liqctl_last_run_positions": "Positions that the last run found, by what became of them.",
+    "liqctl_last_run_orders": "Orders that the last run found, by what became of them.",
+    "liqctl_audit_complete": "1 when the audit trail is complete and unbroken.",
+    "liqctl_drill_last_passed_timestamp_seconds": "When the last drill that passed ended.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One metric of the catalogue and its values, each with its own labels."""
+
+    name: str
+    samples: tuple[tuple[Mapping[str, str], float], ...]
+
+    @classmethod
+    def of(cls, name: str, value: float) -> "Figure":
+        """Return a metric that has one value."""
+        return cls(name, (({}, value),))
+
+
+def render_metrics(
+    document: Mapping[str, Any],
+    *,
+    version: str,
+    written_at: float,
+    audit_complete: bool | None = None,
+    drill_passed_at: float | None = None,
+) -> bytes:
+    """Return the text of a metrics file.
+
+    Args:
+        document: what `status --json` prints.
+        version: liqctl's.
+        written_at: now, in seconds since the epoch.
+        audit_complete: whether the trail is whole; None when nobody looked.
+        drill_passed_at: the last drill that passed, in seconds since the epoch.
+    """
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    figures = [
+        Figure("liqctl_build_info", (({"version": version}, 1),)),
+        Figure.of("liqctl_metrics_written_timestamp_seconds", written_at),
+        *_account(document, written_at),
+        *_runs(document),
+        *_last_run(document.get("last_run") or {}),
+    ]
+    if audit_complete is not None:
+        figures.append(Figure.of("liqctl_audit_complete", int(audit_complete)))
+    if drill_passed_at is not None:
+        figures.append(Figure.of("liqctl_drill_last_passed_timestamp_seconds", drill_passed_at))
+    registry = CollectorRegistry()
+    registry.register(_Collector(figures, environment=str(document.get("environment", ""))))
+    return generate_latest(registry)
+
+
+def markdown_table() -> str:
+    """Return the figures as a Markdown table, with the labels that tell their samples apart."""
+    labels = {
+        "liqctl_build_info": "version",
+        "liqctl_runs_total": "state",
+        "liqctl_last_run_state": "state",
+        "liqctl_last_run_positions": "outcome",
+        "liqctl_last_run_orders": "outcome",
+    }
+    rows = [f"| `{name}` | {labels.get(name, '')} | {text} |" for name, text in CATALOGUE.items()]
+    return "\n".join(["| figure | label | meaning |", "| --- | --- | --- |", *rows]) + "\n"
+
+
+def write_textfile(path: Path, content: bytes) -> None:
+    """Replace the file as a whole, so that no reader ever sees half of it.
+
+    A link in its place is replaced, not followed; the file beside it that it grows in cannot be
+    planted beforehand.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    growing = f".{path.name}.{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(growing, flags, _MODE, dir_fd=folder), "wb") as file:
+            os.fchmod(file.fileno(), _MODE)
+            file.write(content)
+        os.replace(growing, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(growing, dir_fd=folder)
+        raise
+    finally:
+        os.close(folder)
+
+
+class _Collector:
+    """Figures that are known already, as the library wants to collect them."""
+
+    def __init__(self, figures: Sequence[Figure], *, environment: str) -> None:
+        self._figures = figures
+        self._environment = environment
+
+    def collect(self) -> "Iterator[Metric]":
+        """Yield the figures, the environment first among their labels."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        for figure in self._figures:
+            labels = ("environment", *figure.samples[0][0]) if figure.samples else ("environment",)
+            is_counter = figure.name.endswith("_total")
+            family = CounterMetricFamily if is_counter else GaugeMetricFamily
+            metric = family(figure.name, CATALOGUE[figure.name], labels=labels)
+            for own, value in figure.samples:
+                metric.add_metric([self._environment, *own.values()], value)
+            yield metric
+
+
+def _account(document: Mapping[str, Any], read_at: float) -> Iterator[Figure]:
+    account, running = document.get("account"), document.get("in_progress")
+    if account is not None or running is not None:
+        yield Figure.of("liqctl_run_in_progress", int(running is not None))
+    if account is None:
+        return
+    yield Figure.of("liqctl_account_flat", int(account["flat"]))
+    exposure = parse_decimal(account.get("notional"))
+    if exposure is not None:
+        yield Figure.of("liqctl_account_exposure", float(exposure))
+    yield Figure.of("liqctl_account_open_positions", len(account["positions"]))
+    yield Figure.of("liqctl_account_open_orders", len(account["orders"]))
+    yield Figure.of("liqctl_account_read_timestamp_seconds", read_at)
+
+
+def _runs(document: Mapping[str, Any]) -> Iterator[Figure]:
+    metrics = document.get("metrics") or {}
+    samples = tuple(({"state": name.upper()}, metrics[name]) for name in _RUN_STATES)
+    yield Figure("liqctl_runs_total", samples)
+    running = (document.get("in_progress") or {}).get("correlation_id")
+    unfinished = [run["correlation_id"] for run in document.get("unfinished_runs") or []]
+    yield Figure.of("liqctl_unfinished_runs", sum(name != running for name in unfinished))
+
+
+def _last_run(run: Mapping[str, Any]) -> Iterator[Figure]:
+    moment = _seconds(run.get("finished_at"))
+    if moment is None:
+        return
+    yield Figure.of("liqctl_last_run_timestamp_seconds", moment)
+    states = tuple(({"state": state}, int(run.get("state") == state)) for state in _LAST_STATES)
+    yield Figure("liqctl_last_run_state", states)
+    for name, key in (
+        ("liqctl_last_run_duration_seconds", "duration_seconds"),
+        ("liqctl_last_run_deadline_seconds", "timeout_seconds"),
+        ("liqctl_last_run_exit_code", "exit_code"),
+        ("liqctl_last_run_verified_flat", "verified_flat"),
+    ):
+        value = run.get(key)
+        if isinstance(value, int | float):
+            yield Figure.of(name, value)
+    for noun, done in (("positions", "closed"), ("orders", "cancelled")):
+        counts = [run.get(f"{noun}_{end}") for end in ("found", done, "failed")]
+        whole = [count for count in counts if isinstance(count, int)]
+        if len(whole) == len(counts):
+            found, good, bad = whole
+            ends = {done: good, "failed": bad, "other": found - good - bad}
+            samples = tuple(({"outcome": end}, value) for end, value in ends.items())
+            yield Figure(f"liqctl_last_run_{noun}", samples)
+
+
+def _seconds(moment: object) -> float | None:
+    """Return an RFC 3339 text of the trail as seconds since the epoch, None when it is none."""
+    try:
+        return datetime.fromisoformat(str(moment)).timestamp()
+    except ValueError:
+        return None

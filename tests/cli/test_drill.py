@@ -1,0 +1,559 @@
+"""`liqctl drill` through the program: what is judged, shown, recorded, and what is never done."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+import liqctl
+from liqctl.drill.record import DRILLS_NAME
+from liqctl.sim.scenario import Scenario, list_scenarios
+from liqctl.sim.server import API_KEY, API_SECRET, EmbeddedServer
+from tests.cli.documents import DRILL, check
+
+ROOT: Final = Path(liqctl.__file__).parents[1]
+TIMEOUT_S: Final = 60
+SHORT: Final = "liquidation: {timeout_seconds: 1.0}"
+QUICK: Final = ("--scenario", "flat", "--scenario", "lost_reply_after")
+
+TROUBLE: Final = tuple(
+    word
+    for name in ("default", "all_closes_hang", "all_reads_down", "reads_hang", "ban_long")
+    for word in ("--scenario", name)
+)
+
+NO_NETWORK: Final = """
+import socket
+
+def refuse(self, address, *more):
+    if self.family == socket.AF_UNIX or address[0] == "127.0.0.1":
+        return original(self, address, *more)
+    open("reached", "a").write(f"{address}")
+    raise OSError("not from a drill")
+
+def look_up(host, *more, **options):
+    if host in ("127.0.0.1", "localhost", None):
+        return looked_up(host, *more, **options)
+    open("reached", "a").write(f"{host}")
+    raise OSError("not from a drill")
+
+original, socket.socket.connect = socket.socket.connect, refuse
+looked_up, socket.getaddrinfo = socket.getaddrinfo, look_up
+"""
+"""Run in the program before its first line: writes down every host that is not this machine."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """A folder with the settings of an operator, and no key anywhere."""
+
+    folder: Path
+    settings: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def environ(self) -> dict[str, str]:
+        """Write the settings beside the shipped ones and return the environment."""
+        configs = self.folder / "configs"
+        configs.mkdir(exist_ok=True)
+        shipped = (ROOT / "configs" / "production.yaml").read_text()
+        (configs / "production.yaml").write_text(
+            f"environment: production\n{self.settings}\n" if self.settings else shipped
+        )
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "XDG_STATE_HOME": str(self.folder / "state"),
+            "PYTHONPATH": os.pathsep.join([str(self.folder / "hook"), str(ROOT)]),
+            "TERM": "xterm-256color",
+            **self.variables,
+        }
+
+    def run(self, *arguments: str, command: str = "drill") -> "subprocess.CompletedProcess[str]":
+        """Run a command with the settings of production."""
+        return subprocess.run(
+            self.words(*arguments, command=command),
+            cwd=self.folder,
+            env=self.environ(),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+
+    def words(self, *arguments: str, command: str = "drill") -> list[str]:
+        """Return the command line."""
+        return [sys.executable, "-m", "liqctl", command, "--env", "production", *arguments]
+
+    def drill(self, *arguments: str) -> tuple[int, dict[str, Any]]:
+        """Return exit code and document of a drill."""
+        ended = self.run("--json", *arguments)
+        assert "Traceback" not in ended.stderr, ended.stderr
+        document = json.loads(ended.stdout)
+        check(document, DRILL)
+        return ended.returncode, document
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the trail would be."""
+        return self.folder / "logs"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return what is on record."""
+        return [json.loads(line) for line in (self.log_dir / DRILLS_NAME).read_text().splitlines()]
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a drill in real time and yield once it runs."""
+        with subprocess.Popen(
+            self.words("--real", *arguments),
+            cwd=self.folder,
+            env=self.environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as program:
+            assert program.stderr is not None
+            assert program.stderr.readline().startswith("drill 1 of ")
+            yield program
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """An operator's folder with the shipped settings of production."""
+    return Desk(folder=tmp_path)
+
+
+def test_the_shipped_settings_pass_the_whole_catalogue(desk: Desk) -> None:
+    """What is shipped must be enough for every trouble that is known; it is also recorded."""
+    code, document = desk.drill()
+
+    assert (code, document["passed"], document["complete"]) == (0, True, True)
+    assert {score["scenario"] for score in document["scenarios"]} == set(list_scenarios())
+    assert document["answer"].startswith("Would 5 s have been enough? Yes: ")
+    assert document["margin_seconds"] == round(5 - document["slowest_seconds"], 3)
+    (row,) = desk.rows()
+    assert (row["passed"], row["environment"], row["settings"]["timeout_seconds"]) == (
+        True,
+        "production",
+        5.0,
+    )
+    assert row["ends"].keys() == set(list_scenarios())
+    assert (desk.log_dir / DRILLS_NAME).stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in desk.log_dir.iterdir()] == [DRILLS_NAME]
+
+
+def test_one_second_is_too_short_and_the_drill_says_for_what(tmp_path: Path) -> None:
+    """Whoever shortens the deadline must learn what it costs, before it costs it."""
+    desk = Desk(folder=tmp_path, settings=SHORT)
+
+    code, document = desk.drill()
+
+    failed = {s["scenario"]: s for s in document["scenarios"] if not s["passed"]}
+    assert code == 1
+    assert {"everything_lags", "positions_lag", "slow_venue", "ban_short"} <= failed.keys()
+    assert "default" not in failed
+    assert all(1.0 < score["needs_seconds"] <= 5.0 for score in failed.values())
+    assert not any(score["broken"] for score in failed.values())
+    assert re.search(r"No: \d+ of \d+ .* needs everything_lags", document["answer"])
+    assert desk.rows()[0]["passed"] is False
+
+
+def test_what_a_scenario_is_said_to_need_is_enough(tmp_path: Path) -> None:
+    """The number is acted upon: it must have been tried."""
+    desk = Desk(folder=tmp_path, settings=SHORT)
+    _, document = desk.drill("--scenario", "everything_lags")
+    needed_s = document["scenarios"][0]["needs_seconds"]
+
+    enough, _ = desk.drill("--scenario", "everything_lags", "--timeout", str(needed_s))
+    too_short, _ = desk.drill(
+        "--scenario", "everything_lags", "--timeout", str(round(needed_s - 0.1, 1))
+    )
+
+    assert (enough, too_short) == (0, 1)
+
+
+@pytest.mark.parametrize("mode", [(), ("--real",)])
+def test_no_host_but_this_machine_is_spoken_to_and_no_key_is_needed(
+    desk: Desk, mode: tuple[str, ...]
+) -> None:
+    """A drill with the settings of production must not be able to touch production."""
+    hook = desk.folder / "hook" / "sitecustomize.py"
+    hook.parent.mkdir()
+    hook.write_text(NO_NETWORK)
+
+    code, document = desk.drill(*mode, *(QUICK if mode else ()))
+
+    assert code == 0
+    assert document["environment"] == "production"
+    assert not (desk.folder / "reached").exists()
+
+
+def test_the_hook_would_have_seen_a_host(desk: Desk) -> None:
+    """A check that cannot fail proves nothing: a liquidation does look for the venue."""
+    hook = desk.folder / "hook" / "sitecustomize.py"
+    hook.parent.mkdir()
+    hook.write_text(NO_NETWORK)
+    desk.variables = {"LIQCTL_API_KEY": API_KEY, "LIQCTL_API_SECRET": API_SECRET}
+
+    desk.run("--dry-run", "--timeout", "1", command="liquidate")
+
+    assert "fapi.binance.com" in (desk.folder / "reached").read_text()
+
+
+def test_real_time_goes_through_http_and_the_disk(desk: Desk) -> None:
+    """Processor, disk and ccxt of this machine take part; the judges are the same."""
+    code, document = desk.drill("--real", *QUICK, "--latency", "20")
+
+    assert code == 0
+    assert (document["mode"], document["latency_ms"], document["ran"]) == ("real", 20, 2)
+    assert document["trail"]["events"] > 10
+    assert document["trail"]["problem"] is None
+
+
+def test_ctrl_c_ends_with_130_and_what_was_run_is_recorded(desk: Desk) -> None:
+    """A drill of minutes gets stopped; the record must not say that it passed."""
+    with desk.started("--json") as program:
+        program.send_signal(signal.SIGINT)
+        stdout, _ = program.communicate(timeout=TIMEOUT_S)
+
+    document = json.loads(stdout)
+    assert program.returncode == 130
+    assert (document["passed"], document["interrupted"]) == (False, True)
+    assert document["ran"] < document["total"]
+    assert [(row["passed"], row["complete"]) for row in desk.rows()] == [(False, False)]
+    assert [path.name for path in desk.log_dir.iterdir()] == [DRILLS_NAME]
+
+
+def test_what_a_killed_drill_left_behind_is_removed_by_the_next(desk: Desk) -> None:
+    """A folder of logs must not fill up with old drills, nor lose that of a living one."""
+    with desk.started() as program:
+        desk.drill("--scenario", "flat")
+        while_alive = list(desk.log_dir.glob(".drill-*"))
+        program.kill()
+        program.communicate(timeout=TIMEOUT_S)
+    left_behind = list(desk.log_dir.glob(".drill-*"))
+
+    desk.drill("--scenario", "flat")
+
+    assert len(while_alive) == len(left_behind) == 1
+    assert not list(desk.log_dir.glob(".drill-*"))
+
+
+def test_an_unwritable_log_folder_is_found_out(desk: Desk) -> None:
+    """In the emergency it would be exit 8 and no record."""
+    desk.log_dir.write_text("a file where the folder should be")
+
+    code, document = desk.drill(*QUICK)
+
+    assert code == 1
+    assert document["trail"]["problem"] is not None
+    assert document["recorded"] is False
+    assert "the audit trail cannot be kept" in document["answer"]
+
+
+def test_a_planted_link_is_not_followed_and_the_exit_code_tells(desk: Desk) -> None:
+    """What looks recorded and is not would be a false proof."""
+    desk.log_dir.mkdir(mode=0o700)
+    elsewhere = desk.folder / "elsewhere"
+    (desk.log_dir / DRILLS_NAME).symlink_to(elsewhere)
+
+    ended = desk.run(*QUICK)
+
+    assert ended.returncode == 8
+    assert "NOT RECORDED" in ended.stdout
+    assert "could not be recorded" in ended.stderr
+    assert not elsewhere.exists()
+
+
+def test_a_full_disk_is_said_and_the_exit_code_tells(desk: Desk) -> None:
+    """The drill is over: losing its record must neither crash it nor pass in silence."""
+    limit_kib = 2000
+    desk.log_dir.mkdir(mode=0o700)
+    (desk.log_dir / DRILLS_NAME).write_bytes(b"\n" * (limit_kib * 1024 - 100))
+    command = " ".join(desk.words(*QUICK, "--json"))
+
+    ended = subprocess.run(
+        ["bash", "-c", f"ulimit -f {limit_kib}; {command}"],
+        cwd=desk.folder,
+        env=desk.environ() | {"PYTHONDONTWRITEBYTECODE": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+
+    document = json.loads(ended.stdout)
+    assert (ended.returncode, document["passed"], document["recorded"]) == (8, True, False)
+
+
+def test_an_unknown_scenario_exits_2_and_names_the_nearest(desk: Desk) -> None:
+    """112 names are too many to remember."""
+    ended = desk.run("--scenario", "lost_replay_after", "--json")
+
+    assert ended.returncode == 2
+    assert "lost_reply_after" in ended.stderr
+    document = json.loads(ended.stdout)
+    assert (document["passed"], document["scenarios"]) == (False, [])
+    assert "lost_reply_after" in document["error_message"]
+
+
+def test_there_is_no_default_environment(desk: Desk) -> None:
+    """Nobody should drill settings that are not the ones in use."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "liqctl", "drill"],
+        cwd=desk.folder,
+        env=desk.environ(),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+
+    assert ended.returncode == 2
+    assert "--env" in ended.stderr
+
+
+def test_invalid_settings_exit_4_with_one_document(tmp_path: Path) -> None:
+    """Scripts read the document whatever happens."""
+    desk = Desk(folder=tmp_path, settings="liquidation: {timeout_seconds: 0.5}")
+
+    code, document = desk.drill()
+
+    assert code == 4
+    assert "timeout_seconds must be between 1.0 and 30.0, got 0.5" in document["error_message"]
+
+
+def test_a_disarmed_switch_fails_the_drill_and_is_named(tmp_path: Path) -> None:
+    """A drill that passes on a switch that does nothing would be the worst of answers."""
+    desk = Desk(
+        folder=tmp_path,
+        settings="liquidation: {emergency_liquidation: false, close_positions: false, "
+        "cancel_orders: false}",
+    )
+
+    ended = desk.run()
+
+    assert ended.returncode == 1
+    assert ended.stdout.splitlines()[0].startswith("FAILED: settings of production, 0 of ")
+    assert ended.stdout.splitlines()[1].startswith("DISARMED: emergency_liquidation is false")
+    assert "BTCUSDT, ETHUSDT" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("setting", "code", "left"),
+    [("close_positions: false", 0, []), ("cancel_orders: false", 1, ["BTCUSDT", "ETHUSDT"])],
+)
+def test_a_narrowed_switch_is_named_and_judged_by_its_scope(
+    tmp_path: Path, setting: str, code: int, left: list[str]
+) -> None:
+    """Orders left alone keep positions from closing: that is found out here, not at 3 a.m."""
+    desk = Desk(folder=tmp_path, settings=f"liquidation: {{{setting}}}")
+
+    ended, document = desk.drill(*TROUBLE)
+
+    (score,) = [each for each in document["scenarios"] if each["scenario"] == "default"]
+    assert (ended, score["left"]) == (code, left)
+    assert document["notes"][0].startswith(f"NARROWED: {setting.replace(':', ' is')}")
+
+
+def test_symbols_of_the_settings_are_said_not_to_be_tried(tmp_path: Path) -> None:
+    """The simulated accounts hold other symbols: closing none of them would prove nothing."""
+    desk = Desk(folder=tmp_path, settings="liquidation: {symbols: [ADAUSDT]}")
+
+    code, document = desk.drill(*QUICK)
+
+    assert code == 0
+    assert "ADAUSDT" in document["notes"][0]
+    assert document["settings"]["symbols"] == ["ADAUSDT"]
+
+
+def test_arguments_of_a_scenario_are_followed(desk: Desk) -> None:
+    """A scenario of one's own may be about one symbol or about orders only."""
+    scenario = desk.folder / "mine.yaml"
+    scenario.write_text(
+        "description: Only one symbol.\n"
+        "account: {positions: {BTCUSDT: '1', ETHUSDT: '2'}}\n"
+        "expect: {left: [ETHUSDT], arguments: [--symbol, BTCUSDT]}\n"
+    )
+
+    code, document = desk.drill("--scenario", str(scenario))
+
+    assert code == 0, document["scenarios"]
+    assert document["scenarios"][0]["left"] == ["ETHUSDT"]
+
+
+def test_repeats_show_the_spread(desk: Desk) -> None:
+    """One seed may have been lucky."""
+    _, document = desk.drill("--scenario", "settled_by_venue", "--repeat", "5")
+
+    (score,) = document["scenarios"]
+    assert score["seconds_min"] < score["seconds"]
+    assert document["repeat"] == 5
+
+
+def test_the_same_drill_is_the_same_card(desk: Desk) -> None:
+    """Virtual time does not depend on the machine: a change on the card is a change."""
+    cards = set()
+    for number in range(2):
+        desk.variables = {"PYTHONHASHSEED": str(number)}
+        cards.add(desk.run("--verbose", "--scenario", "settled_by_venue", *TROUBLE).stdout)
+
+    assert len(cards) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "level", "words"),
+    [
+        ((), "INFO", "passed 0 days ago"),
+        (QUICK, "WARNING", "no drill is on record"),
+        (("--timeout", "6"), "WARNING", "no drill is on record"),
+        (("--scenario", "slow_venue", "--timeout", "1"), "WARNING", "failed"),
+    ],
+)
+def test_validate_online_remembers_a_whole_drill(
+    desk: Desk, arguments: tuple[str, ...], level: str, words: str
+) -> None:
+    """A part of the catalogue can fail, and cannot pass for the whole."""
+    desk.run(*arguments)
+
+    with EmbeddedServer(Scenario(name="")) as server:
+        desk.variables = {
+            "LIQCTL_EXCHANGE__BASE_URL": server.url,
+            "LIQCTL_API_KEY": server.api_key,
+            "LIQCTL_API_SECRET": server.api_secret,
+        }
+        ended = desk.run("--online", "--json", command="validate")
+
+    issues = {issue["field"]: issue for issue in json.loads(ended.stdout)["issues"]}
+    assert (issues["drills"]["level"], words in issues["drills"]["message"]) == (level, True), (
+        issues["drills"]
+    )
+
+
+def test_the_card_is_plain_where_nobody_looks(desk: Desk) -> None:
+    """Mails and tickets show escapes as dirt, and `grep` wants a row on a line."""
+    ended = desk.run()
+
+    lines = ended.stdout.splitlines()
+    assert "\x1b" not in ended.stdout
+    assert lines[0] == (
+        f"PASSED: settings of production, {len(list_scenarios())} of {len(list_scenarios())} "
+        "scenarios ended as they should"
+    )
+    assert lines[2].split() == ["verdict", "scenario", "end", "time", "left", "open"]
+    assert [line.split()[0] for line in lines[3:13]] == ["ok"] * 10
+    assert lines[-1].startswith("Would 5 s have been enough? Yes: ")
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_the_card_fits_a_small_terminal(desk: Desk, no_color: str) -> None:
+    """80 columns, 24 lines: verdict, worst scenarios and answer are seen without scrolling."""
+    desk.variables = {"NO_COLOR": no_color}
+
+    shown = on_terminal(desk, columns=80, lines=24)
+
+    plain = re.sub(r"\x1b\[\d*m", "", shown)
+    assert ("\x1b[32mok\x1b[0m" in shown) is not bool(no_color)
+    assert ("\x1b" in shown) is not bool(no_color)
+    assert max(map(len, plain.splitlines())) <= 80
+    assert len(plain.splitlines()) < 24
+    assert "before the deadline" in " ".join(plain.splitlines()[-3:])
+
+
+def on_terminal(desk: Desk, *, columns: int, lines: int) -> str:
+    """Return what a drill prints on a terminal of that size; progress goes elsewhere."""
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+    with subprocess.Popen(
+        desk.words(),
+        cwd=desk.folder,
+        env=desk.environ(),
+        stdin=side,
+        stdout=side,
+        stderr=subprocess.DEVNULL,
+    ) as program:
+        os.close(side)
+        blocks, ends_at = [], time.monotonic() + TIMEOUT_S
+        while time.monotonic() < ends_at:
+            select.select([main], [], [], TIMEOUT_S)
+            try:
+                block = os.read(main, 65536)
+            except OSError:
+                break
+            blocks.append(block)
+        program.wait(TIMEOUT_S)
+    os.close(main)
+    return b"".join(blocks).decode().replace("\r\n", "\n")
+
+
+BREAKS: Final = {
+    "the stops are cancelled first": (
+        "planning/protection.py",
+        "position = positions.get(order.leg)",
+        "position = None",
+    ),
+    "a failed reading is taken for an empty one": (
+        "engine/reading.py",
+        "return Reading(complete=False, error=error.answer)",
+        "return Reading()",
+    ),
+    "the deadline is ten times as long": (
+        "engine/gate.py",
+        "self.deadline_at = started_at + timeout_s",
+        "self.deadline_at = started_at + 10 * timeout_s",
+    ),
+    "a client order id is used again": (
+        "engine/closing.py",
+        "self._order_no += 1",
+        "self._order_no = 1",
+    ),
+}
+
+
+def break_engine(desk: Desk, file: str, line: str, broken: str) -> None:
+    """Let the program run from a copy in which one line is broken."""
+    shutil.copytree(ROOT / "liqctl", desk.folder / "hook" / "liqctl")
+    shutil.copytree(ROOT / "configs" / "scenarios", desk.folder / "hook" / "configs" / "scenarios")
+    source = desk.folder / "hook" / "liqctl" / file
+    text = source.read_text()
+    assert line in text
+    source.write_text(text.replace(line, broken))
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_broken_engine_turns_the_drill_red(name: str, desk: Desk) -> None:
+    """An operator's drill after an update is worth what it can find."""
+    break_engine(desk, *BREAKS[name])
+
+    code, document = desk.drill(*TROUBLE)
+
+    assert code == 1
+    assert any(score["broken"] for score in document["scenarios"]), document["answer"]
+    assert "do not rely on liqctl" in document["answer"]
+
+
+def test_an_engine_that_closes_nothing_turns_the_drill_red(desk: Desk) -> None:
+    """No rule is broken by doing nothing: then the promises are what is not kept."""
+    flag = "reduce_only=close.order_leg.position_side is PositionSide.BOTH"
+    break_engine(desk, "engine/closing.py", flag, "reduce_only=False")
+
+    code, document = desk.drill("--scenario", "default")
+
+    assert code == 1
+    assert "with every deadline up to 30 s" in document["answer"]

@@ -1,0 +1,35 @@
+"""The record of drills: one whole line each, beside a trail, whatever stands there already."""
+
+import json
+from pathlib import Path
+
+from liqctl.drill.record import append_row
+
+
+def test_rows_are_appended_to_a_file_of_ours(tmp_path: Path) -> None:
+    """The folder is made like the trail's, and nobody else may read what is in it."""
+    path = tmp_path / "logs" / "drills.jsonl"
+
+    problems = [append_row(path, {"n": n}) for n in range(2)]
+
+    assert problems == [None, None]
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"n": 0}, {"n": 1}]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_stump_of_an_earlier_row_is_stepped_over(tmp_path: Path) -> None:
+    """A full disk once must not make the next row unreadable."""
+    path = tmp_path / "drills.jsonl"
+    path.write_text('{"environment": "produ')
+    path.chmod(0o600)
+
+    assert append_row(path, {"n": 1}) is None
+    assert json.loads(path.read_text().splitlines()[-1]) == {"n": 1}
+
+
+def test_what_stands_in_the_way_is_returned_and_not_raised(tmp_path: Path) -> None:
+    """The drill is over when it is recorded: its result must reach the operator."""
+    path = tmp_path / "drills.jsonl"
+    path.mkdir()
+
+    assert append_row(path, {"n": 1}) == "Is a directory"
