@@ -125,6 +125,8 @@ def secrets_of(
             found.add(environ.get(value, ""))
         elif name.endswith("_file"):
             found |= set(_read(value))
+        elif name == "url":
+            found.add(value)
     return {value.strip() for value in found if value.strip()}
 
 

@@ -115,11 +115,16 @@ def test_values_come_from_variables_files_and_notifications(tmp_path: object) ->
         "LIQCTL_AUDIT__LOG_DIR": "logs",
         "LIQCTL_TESTNET_API_KEY_FILE": str(folder / "none"),
     }
-    notifications = [{"kind": "slack", "url_env": "OPS_HOOK"}, {"url_file": str(folder / "hook")}]
+    notifications = [
+        {"kind": "slack", "url_env": "OPS_HOOK"},
+        {"url_file": str(folder / "hook")},
+        {"url": "https://hook.example/ghi"},
+    ]
 
     assert secrets_of(environ, notifications) == {
         "from-the-file",
         "the-secret",
         "https://hook.example/abc",
         "https://hook.example/def",
+        "https://hook.example/ghi",
     }
