@@ -107,12 +107,8 @@ class Exchange(Protocol):
 class Probe(Protocol):
     """What is asked of the venue before the emergency only. Raises VenueError like the exchange."""
 
-    @property
-    def pings(self) -> int:
-        """How many requests, of one weight each, a measurement takes."""
-
-    async def measure_ping_s(self, *, timeout_s: float) -> float:
-        """Return the median round trip of five pings, in seconds."""
+    async def measure_pings_s(self, *, timeout_s: float) -> tuple[float, ...]:
+        """Return the round trips of up to five pings, in seconds; at least one, in time."""
 
     async def fetch_key_rights(self, *, timeout_s: float) -> "KeyRights":
         """Return what the key may do; refused with kind REJECTED where nobody can tell."""

@@ -147,6 +147,7 @@ class Signals:
         """Nothing is caught before `install`."""
         self._received: int | None = None
         self._on_first: Callable[[], None] | None = None
+        self._before_leaving: Callable[[], None] | None = None
         self._said = _STOPPING
 
     @property
@@ -179,6 +180,10 @@ class Signals:
         """Let the next signal end the process again."""
         self._on_first = None
 
+    def before_leaving(self, restore: Callable[[], None]) -> None:
+        """Let a signal that ends the process call `restore` first: the terminal is somebody's."""
+        self._before_leaving = restore
+
     def exit_code(self, code: int) -> int:
         """Return the code to leave with: a signal's wins over every other."""
         return int(code) if self._received is None else self._received
@@ -187,7 +192,12 @@ class Signals:
         code = _EXIT_BY_SIGNAL[signal.Signals(number)]
         if self._on_first is None or self._received is not None:
             self._received = self._received or code
-            leave(self._received)
+            restore, self._before_leaving = self._before_leaving, None
+            try:
+                if restore is not None:
+                    restore()
+            finally:
+                leave(self._received)
         self._received = code
         print_error(self._said)
         self._on_first()
@@ -265,6 +275,11 @@ def print_answer(text: str) -> None:
     """Write the answer to stdout; a closed pipe or full disk loses it silently."""
     Answer.given = True
     _write(1, _lines(text), _ANSWER_STALL_S)
+
+
+def print_answer_as_it_is(text: str) -> None:
+    """Write to stdout without ending the line: what moves a terminal's cursor."""
+    _write(1, text.encode(errors="backslashreplace"), _ANSWER_STALL_S)
 
 
 def print_progress(text: str) -> None:

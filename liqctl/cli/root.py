@@ -66,6 +66,10 @@ COMMANDS: Final = {
         home="liqctl.cli.report:report",
         summary="Write the incident report of a run, as Markdown or a page.",
     ),
+    "bundle": Entry(
+        home="liqctl.cli.bundle:bundle",
+        summary="Put together what support needs, without a secret.",
+    ),
     "simulator": Entry(
         home="liqctl.cli.simulator:simulator_app",
         summary="Keep a simulated Binance Futures venue running for other shells.",

@@ -87,7 +87,7 @@ def validate(
     if env and env not in set(Environment):
         raise UsageError(f"--env must be one of {', '.join(Environment)}")
     try:
-        environments = [Environment(env)] if env else _environments(options)
+        environments = [Environment(env)] if env else find_environments(options)
         documents = [check_environment(environment, options) for environment in environments]
     except ConfigurationError as error:
         documents = [_document(None, [_unreadable("file", str(error))], {})]
@@ -95,7 +95,7 @@ def validate(
     raise typer.Exit(max(exit_code(document, options) for document in documents))
 
 
-def _environments(options: Options) -> list[Environment]:
+def find_environments(options: Options) -> list[Environment]:
     """Return what to check when none was named: the file's own, or all that have a file."""
     from liqctl.config.loading import choose_environment, collect, find_file
 
@@ -136,8 +136,8 @@ def check_environment(environment: Environment, options: Options) -> dict[str, A
             comparison["changes"] = _changes(settings, environment, options)
         except ConfigurationError as error:
             issues.append(_unreadable("against", str(error)))
-    if options.online and settings is not None:
-        issues += _ask_venue(settings)
+    if options.online:
+        issues += [_not_asked()] if settings is None else _ask_venue(settings)
     config = _config(settings, options) if settings else {}
     return _document(environment, issues, config) | comparison
 
@@ -252,6 +252,18 @@ def _unreadable(key: str, message: str) -> "Issue":
         field=key,
         message=message,
         recommendation="correct the file",
+    )
+
+
+def _not_asked() -> "Issue":
+    from liqctl.config.findings import Issue, IssueType, Level
+
+    return Issue(
+        level=Level.INFO,
+        type=IssueType.DEPLOYMENT,
+        field="online",
+        message="the venue was not asked, for the settings cannot be used",
+        recommendation="correct the settings, then validate again",
     )
 
 

@@ -5,8 +5,7 @@ answer is a WARNING, for an unasked question may be the one that fails at three 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -22,7 +21,6 @@ from liqctl.planning.readiness import Question, VenueFacts
 
 ROUND_TRIP_MAX_S: Final = 0.1
 CLOCK_MAX_S: Final = 0.5
-DRILL_AGE_MAX: Final = timedelta(days=30)
 
 NOTHING_TO_DO: Final = "nothing to do"
 _JUDGED: Final = frozenset({-2022, -4118})
@@ -30,49 +28,24 @@ _JUDGED: Final = frozenset({-2022, -4118})
 
 _WEIGHT_SHARE_MAX: Final = 0.5
 _NAMED_MAX: Final = 8
+_BANNED: Final = 418
 _ZERO: Final = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drill:
-    """The last drill on record."""
-
-    finished_at: datetime
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalFacts:
-    """What a run needs of this machine; problems in words, None where there is none."""
-
-    trail_problem: str | None = None
-    lock_problem: str | None = None
-    running: str | None = None
-    drill: Drill | None = None
 
 
 def issues_of_venue(settings: Settings, facts: VenueFacts) -> list[Issue]:
     """Return what is to be said about the venue, the key and the account."""
     unreachable = facts.refusals.get(Question.REACHABLE)
-    if unreachable is not None and unreachable.kind is AnswerKind.RUN_FATAL:
-        return [_key_refused(unreachable)]
     if unreachable is not None:
-        return [
-            _issue(
-                Level.ERROR,
-                IssueType.DEPLOYMENT,
-                "online.reachable",
-                f"the venue cannot be reached: {unreachable.describe()}",
-                "check network, DNS, proxy and exchange.base_url; a liquidation from here would "
-                "close nothing",
-            )
-        ]
-    found = [*_speed(facts), *_clock(settings, facts), *_weight(facts)]
+        return [_unreachable(unreachable)]
+    found = [_reached(facts), *_speed(facts), *_clock(settings, facts), *_weight(facts)]
+    if Question.SYMBOLS in facts.refusals:
+        what = "whether every symbol trades"
+        found.append(_unasked(settings, facts, Question.SYMBOLS, what))
     if not facts.has_key:
         return [
             *found,
-            _issue(
-                _mild(settings),
+            make_issue(
+                mild(settings),
                 IssueType.DEPLOYMENT,
                 "online.key",
                 "no key: rights, account, limits and the test order were not checked",
@@ -82,7 +55,13 @@ def issues_of_venue(settings: Settings, facts: VenueFacts) -> list[Issue]:
     refused = _refused_key(facts)
     if refused is not None:
         return [*found, _key_refused(refused)]
-    return [*found, *_rights(settings, facts), *_order(facts), *_account(facts)]
+    return [
+        *found,
+        *_rights(settings, facts),
+        *_order(settings, facts),
+        *_account(settings, facts),
+        *_limits(settings, facts),
+    ]
 
 
 def issues_of_forecast(settings: Settings, forecast: Forecast) -> list[Issue]:
@@ -94,71 +73,63 @@ def issues_of_forecast(settings: Settings, forecast: Forecast) -> list[Issue]:
         f"until the last repeat; timeout_seconds is {forecast.timeout_s:g}"
     )
     if forecast.expected_s > forecast.timeout_s:
-        level, advice = _mild(settings), "raise timeout_seconds, or expect exit 3 and run it twice"
+        level, advice = mild(settings), "raise timeout_seconds, or expect exit 3 and run it twice"
     elif not forecast.fits:
         level, advice = Level.INFO, "lower max_retries or retry_delay_seconds to fit every repeat"
     else:
         level, advice = Level.INFO, NOTHING_TO_DO
-    return [_issue(level, IssueType.PERFORMANCE, "online.forecast", text, advice)]
+    return [make_issue(level, IssueType.PERFORMANCE, "online.forecast", text, advice)]
 
 
-def issues_of_drills(settings: Settings, drill: Drill | None, now: datetime) -> list[Issue]:
-    """Return how long ago a drill passed."""
-    field, advice = "drills", f"run `liqctl drill --env {settings.environment}`"
-    if drill is None:
-        text, level = "no drill is on record", _mild(settings)
-    elif not drill.passed:
-        text, level = f"the last drill, on {drill.finished_at:%Y-%m-%d}, failed", _mild(settings)
-    else:
-        days = max((now - drill.finished_at).days, 0)
-        text = f"the last drill passed {days} days ago, on {drill.finished_at:%Y-%m-%d}"
-        level = _mild(settings) if now - drill.finished_at > DRILL_AGE_MAX else Level.INFO
-    return [_issue(level, IssueType.DEPLOYMENT, field, text, advice)]
-
-
-def issues_of_machine(settings: Settings, facts: LocalFacts) -> list[Issue]:
-    """Return what a run would miss on this machine."""
-    found = []
-    if facts.trail_problem is not None:
-        found.append(
-            _issue(
-                _mild(settings),
-                IssueType.DEPLOYMENT,
-                "audit.log_dir",
-                f"the audit trail cannot be written: {facts.trail_problem}",
-                "a run would close the account and exit 8; give the folder to this user",
-            )
-        )
-    if facts.lock_problem is not None:
-        found.append(
-            _issue(
-                _mild(settings),
-                IssueType.DEPLOYMENT,
-                "lock",
-                f"nothing would keep a second run off the account: {facts.lock_problem}",
-                "set XDG_STATE_HOME to a folder of this user",
-            )
-        )
-    if facts.running is not None:
-        found.append(
-            _issue(
-                Level.INFO,
-                IssueType.DEPLOYMENT,
-                "lock",
-                f"a liquidation is in progress: {facts.running}",
-                "liqctl status",
-            )
-        )
-    return found
-
-
-def _mild(settings: Settings) -> Level:
+def mild(settings: Settings) -> Level:
+    """Return how bad a risk is: a WARNING in production, elsewhere to be known only."""
     return Level.WARNING if settings.environment is Environment.PRODUCTION else Level.INFO
 
 
-def _issue(level: Level, kind: IssueType, field: str, message: str, recommendation: str) -> Issue:
+def make_issue(
+    level: Level, kind: IssueType, field: str, message: str, recommendation: str
+) -> Issue:
+    """Return an issue; the order is that of its reading."""
     return Issue(
         level=level, type=kind, field=field, message=message, recommendation=recommendation
+    )
+
+
+def _unreachable(answer: VenueAnswer) -> Issue:
+    """Return why nothing gets through: a ban, a firewall and a full limit are no broken network."""
+    if answer.kind is AnswerKind.RUN_FATAL:
+        return _key_refused(answer)
+    text = f"the venue cannot be reached: {answer.describe()}"
+    advice = (
+        "check network, DNS, proxy and exchange.base_url; a liquidation from here would close "
+        "nothing"
+    )
+    if answer.status == _BANNED:
+        until = "the time it names"
+        if answer.banned_until_ms is not None:
+            moment = datetime.fromtimestamp(answer.banned_until_ms / 1000, tz=UTC)
+            until = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+        text = f"this IP address is banned until {until}: {answer.describe()}"
+        advice = (
+            "send nothing until then, or go to another address; find the program here that asks "
+            "too much. A liquidation from here would send nothing until then"
+        )
+    elif answer.kind is AnswerKind.PAUSE:
+        text = f"the venue's firewall lets nothing through: {answer.describe()}"
+        advice = "wait some minutes, or go to another address; a liquidation would close nothing"
+    elif answer.is_rate_limit:
+        text = f"the request limit of this IP address is used up: {answer.describe()}"
+        advice = "slow other programs at this address down; they would delay a liquidation"
+    return make_issue(Level.ERROR, IssueType.DEPLOYMENT, "online.reachable", text, advice)
+
+
+def _reached(facts: VenueFacts) -> Issue:
+    return make_issue(
+        Level.INFO,
+        IssueType.DEPLOYMENT,
+        "online.reachable",
+        f"the venue was asked {facts.requests} times in {facts.asked_s:.1f} s",
+        NOTHING_TO_DO,
     )
 
 
@@ -166,11 +137,11 @@ def _speed(facts: VenueFacts) -> Iterator[Issue]:
     if facts.round_trip_s is None:
         return
     slow = facts.round_trip_s > ROUND_TRIP_MAX_S
-    yield _issue(
+    yield make_issue(
         Level.WARNING if slow else Level.INFO,
         IssueType.PERFORMANCE,
         "online.latency",
-        f"the median of five pings is {facts.round_trip_s * 1000:.0f} ms"
+        f"the median of {facts.pings} pings is {facts.round_trip_s * 1000:.0f} ms"
         + (f", more than {ROUND_TRIP_MAX_S * 1000:.0f} ms" if slow else ""),
         "run liqctl nearer to the venue" if slow else NOTHING_TO_DO,
     )
@@ -188,7 +159,7 @@ def _clock(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
     if off_s > CLOCK_MAX_S:
         level = Level.ERROR if off_s > window_s else Level.WARNING
         advice = "let the machine's time be kept by NTP; liqctl corrects itself, at a round trip"
-    yield _issue(
+    yield make_issue(
         level,
         IssueType.DEPLOYMENT,
         "online.clock",
@@ -205,9 +176,16 @@ def _clock(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
 def _weight(facts: VenueFacts) -> Iterator[Issue]:
     used, limit = facts.weight_used_by_others, facts.limits.weight_1m
     if used < 0:
+        yield make_issue(
+            Level.INFO,
+            IssueType.PERFORMANCE,
+            "online.weight",
+            "not checked: the venue did not say how much request weight is in use",
+            "a gateway may strip the header X-MBX-USED-WEIGHT-1M; liqctl then counts its own only",
+        )
         return
     heavy = used > _WEIGHT_SHARE_MAX * limit
-    yield _issue(
+    yield make_issue(
         Level.WARNING if heavy else Level.INFO,
         IssueType.PERFORMANCE,
         "online.weight",
@@ -226,7 +204,7 @@ def _refused_key(facts: VenueFacts) -> VenueAnswer | None:
 
 
 def _key_refused(refusal: VenueAnswer) -> Issue:
-    return _issue(
+    return make_issue(
         Level.ERROR,
         IssueType.SECURITY,
         "online.key",
@@ -246,65 +224,79 @@ def _rights(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
         )
         return
     if not rights.futures:
-        yield _issue(
+        yield make_issue(
             Level.ERROR,
             IssueType.SECURITY,
             "online.key.futures",
             "the key may not trade futures",
             "enable futures for the key; liquidate would close nothing",
         )
-    yield _issue(
-        Level.WARNING if rights.withdrawals else Level.INFO,
+    yield from _withdrawals(settings, rights.withdrawals)
+    yield from _addresses(settings, rights.ip_restricted)
+
+
+def _withdrawals(settings: Settings, allowed: bool | None) -> Iterator[Issue]:  # noqa: FBT001 - the venue's answer
+    field = "online.key.withdrawals"
+    if allowed is None:
+        what = "the venue did not tell whether the key may withdraw money"
+        yield _untold(settings, field, what)
+        return
+    yield make_issue(
+        Level.WARNING if allowed else Level.INFO,
         IssueType.SECURITY,
-        "online.key.withdrawals",
-        "the key may withdraw money" if rights.withdrawals else "the key may not withdraw money",
-        "take the right away: closing needs trading only" if rights.withdrawals else NOTHING_TO_DO,
+        field,
+        "the key may withdraw money" if allowed else "the key may not withdraw money",
+        "take the right away: closing needs trading only" if allowed else NOTHING_TO_DO,
     )
-    yield _issue(
-        Level.INFO if rights.ip_restricted else Level.WARNING,
+
+
+def _addresses(settings: Settings, bound: bool | None) -> Iterator[Issue]:  # noqa: FBT001 - the venue's answer
+    field = "online.key.addresses"
+    if bound is None:
+        what = "the venue did not tell whether the key is bound to addresses"
+        yield _untold(settings, field, what)
+        return
+    yield make_issue(
+        Level.INFO if bound else Level.WARNING,
         IssueType.SECURITY,
-        "online.key.addresses",
+        field,
         "the key is bound to listed addresses"
-        if rights.ip_restricted
+        if bound
         else "the key works from every address, and such a key expires",
-        NOTHING_TO_DO if rights.ip_restricted else "bind it to the addresses of this machine",
+        NOTHING_TO_DO if bound else "bind it to the addresses of this machine",
     )
 
 
-def _order(facts: VenueFacts) -> Iterator[Issue]:
+def _order(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
     refusal = facts.refusals.get(Question.ORDER)
+    field, level, advice = "online.key.trading", Level.INFO, NOTHING_TO_DO
     if refusal is None:
-        yield _issue(
-            Level.INFO,
-            IssueType.DEPLOYMENT,
-            "online.key.trading",
+        text = (
             f"the venue accepted a test of a reducing order on {facts.rehearsed}; nothing was "
-            "placed",
-            NOTHING_TO_DO,
+            "placed"
         )
-        return
-    if refusal.code in _JUDGED:
-        yield _issue(
-            Level.INFO,
-            IssueType.DEPLOYMENT,
-            "online.key.trading",
-            f"the venue judged a test order by what is open, not by the key: {refusal.describe()}",
-            NOTHING_TO_DO,
+    elif refusal.code in _JUDGED:
+        text = (
+            "the venue judged a test order by what is open, not by the key: " + refusal.describe()
         )
-        return
-    sure = refusal.kind in {AnswerKind.RUN_FATAL, AnswerKind.LEG_FATAL, AnswerKind.REJECTED}
-    yield _issue(
-        Level.ERROR if sure else Level.WARNING,
-        IssueType.DEPLOYMENT,
-        "online.key.trading",
-        f"a test of a reducing order was not accepted: {refusal.describe()}",
-        "give the key futures trading; until then liquidate closes nothing",
-    )
+    elif refusal.kind is AnswerKind.RUN_FATAL:
+        level = Level.ERROR
+        text = f"the key may not place orders: {refusal.describe()}"
+        advice = "give the key futures trading from this address; liquidate would close nothing"
+    elif refusal.kind in {AnswerKind.LEG_FATAL, AnswerKind.REJECTED} and refusal.code is not None:
+        level = Level.ERROR
+        text = f"a test of a reducing order was refused: {refusal.describe()}"
+        advice = "a close may be refused like this; liquidate tries other ways, then says so"
+    else:
+        level = mild(settings)
+        text = f"not checked: whether the key may place orders: {refusal.describe()}"
+        advice = "validate again; where the venue has no test orders, try with a small position"
+    yield make_issue(level, IssueType.DEPLOYMENT, field, text, advice)
 
 
-def _account(facts: VenueFacts) -> Iterator[Issue]:
+def _account(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
     if facts.is_portfolio_margin:
-        yield _issue(
+        yield make_issue(
             Level.ERROR,
             IssueType.DEPLOYMENT,
             "online.account",
@@ -312,53 +304,83 @@ def _account(facts: VenueFacts) -> Iterator[Issue]:
             "liqctl cannot close it; close by hand",
         )
         return
+    if facts.is_portfolio_margin is None:
+        what = "whether this account is in portfolio margin, where liqctl sees nothing"
+        yield _unasked(settings, facts, Question.MARGIN, what)
     refusal = facts.refusals.get(Question.ACCOUNT)
     if refusal is not None:
-        yield _issue(
+        yield make_issue(
             Level.ERROR if facts.snapshot is None else Level.WARNING,
             IssueType.DEPLOYMENT,
             "online.account",
             f"the account could not be read in full: {refusal.describe()}",
             "validate again; liquidate reads what it can and never takes unread for flat",
         )
-    if facts.mode is not None:
+    if facts.mode is None:
+        yield _unasked(settings, facts, Question.MODE, "the position mode")
+    else:
         hedge = facts.mode is PositionMode.HEDGE
-        yield _issue(
+        yield make_issue(
             Level.INFO,
             IssueType.CONFIGURATION,
             "online.position_mode",
             "hedge mode: LONG and SHORT legs" if hedge else "one-way mode",
             NOTHING_TO_DO,
         )
+    yield from _exposure(facts)
+
+
+def _exposure(facts: VenueFacts) -> Iterator[Issue]:
     if facts.snapshot is not None:
         positions = facts.snapshot.positions.items
         notional = sum((position.notional for position in positions), start=_ZERO)
-        yield _issue(
+        least = "at least " if facts.snapshot.errors else ""
+        yield make_issue(
             Level.INFO,
             IssueType.DEPLOYMENT,
             "online.exposure",
-            f"open now: {len(positions)} positions of {plain(notional)} notional, "
+            f"open now: {least}{len(positions)} positions of {plain(notional)} notional, "
             f"{len(facts.snapshot.orders)} orders",
             "liqctl status shows them",
         )
     if facts.not_trading:
         named = ", ".join(facts.not_trading[:_NAMED_MAX])
-        yield _issue(
+        more = len(facts.not_trading) - _NAMED_MAX
+        yield make_issue(
             Level.WARNING,
             IssueType.DEPLOYMENT,
             "online.symbols",
-            f"not trading now, with something open: {named}",
+            f"not trading now, with something open: {named}"
+            + (f" and {more} more" if more > 0 else ""),
             "liqctl cannot close these until the venue trades them again; mind their margin",
         )
+
+
+def _limits(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
+    if Question.LIMITS in facts.refusals:
+        what = "the account's limits; the forecast takes the usual ones"
+        yield _unasked(settings, facts, Question.LIMITS, what)
+
+
+def _untold(settings: Settings, field: str, what: str) -> Issue:
+    return make_issue(
+        mild(settings),
+        IssueType.SECURITY,
+        field,
+        f"not checked: {what}",
+        "check it by hand on Binance's page of API keys",
+    )
 
 
 def _unasked(settings: Settings, facts: VenueFacts, question: Question, what: str) -> Issue:
     answer = facts.refusals.get(question)
     why = f": {answer.describe()}" if answer is not None else ""
-    return _issue(
-        _mild(settings),
+    return make_issue(
+        mild(settings),
         IssueType.DEPLOYMENT,
         f"online.{question.value.replace(' ', '_')}",
         f"not checked: {what}{why}",
-        "check it by hand on Binance's page of API keys",
+        "check it by hand on Binance's page of API keys"
+        if question is Question.RIGHTS
+        else "validate again",
     )

@@ -58,6 +58,34 @@ async def inspect_account(
     exchange: Exchange, policy: LiquidationConfig, *, wall_clock: WallClock
 ) -> Inspection:
     """Return one reading of the account, taken within the policy's timeout; sends no write."""
+    snapshot, gate = await _read(exchange, policy, wall_clock)
+    return _inspection(
+        snapshot,
+        policy,
+        unknown_symbols=await find_unknown_symbols(exchange, gate, policy, snapshot),
+        is_portfolio_margin=_is_empty(snapshot) and await find_portfolio_margin(exchange, gate),
+    )
+
+
+async def inspect_again(
+    exchange: Exchange, policy: LiquidationConfig, before: Inspection, *, wall_clock: WallClock
+) -> Inspection:
+    """Return another reading of the account; what does not change is not asked for again."""
+    snapshot, gate = await _read(exchange, policy, wall_clock)
+    is_portfolio_margin = before.is_portfolio_margin
+    if not _is_empty(before.snapshot):
+        is_portfolio_margin = _is_empty(snapshot) and await find_portfolio_margin(exchange, gate)
+    return _inspection(
+        snapshot,
+        policy,
+        unknown_symbols=before.unknown_symbols,
+        is_portfolio_margin=is_portfolio_margin and _is_empty(snapshot),
+    )
+
+
+async def _read(
+    exchange: Exchange, policy: LiquidationConfig, wall_clock: WallClock
+) -> tuple[Snapshot, Gate]:
     loop = asyncio.get_running_loop()
     gate = Gate(
         exchange,
@@ -66,21 +94,34 @@ async def inspect_account(
         wall_clock=wall_clock,
     )
     gate.close()
-    snapshot = await Reader(exchange, gate, policy).snapshot(policy.symbols)
+    return await Reader(exchange, gate, policy).snapshot(policy.symbols), gate
+
+
+def _is_empty(snapshot: Snapshot) -> bool:
+    """Return whether everything was read and nothing is open."""
+    return not (snapshot.errors or snapshot.positions.items or snapshot.orders)
+
+
+def _inspection(
+    snapshot: Snapshot,
+    policy: LiquidationConfig,
+    *,
+    unknown_symbols: tuple[str, ...],
+    is_portfolio_margin: bool,
+) -> Inspection:
     legs = {
         position.leg: first_seen(position, snapshot.started_at)
         for position in snapshot.positions.items
     }
-    memory = Memory(legs=legs, orders={}, rules={}, marks={}, now=loop.time())
+    memory = Memory(legs=legs, orders={}, rules={}, marks={}, now=snapshot.finished_at)
     errors = snapshot.errors
-    empty = not (errors or snapshot.positions.items or snapshot.orders)
     return Inspection(
         snapshot=snapshot,
         verdict=verify(snapshot, policy),
         plan=make_plan(snapshot, memory, policy),
         refusal=errors[0] if errors else None,
-        unknown_symbols=await find_unknown_symbols(exchange, gate, policy, snapshot),
-        is_portfolio_margin=empty and await find_portfolio_margin(exchange, gate),
+        unknown_symbols=unknown_symbols,
+        is_portfolio_margin=is_portfolio_margin,
         reading_s=snapshot.finished_at - snapshot.started_at,
     )
 

@@ -20,6 +20,7 @@ import pwd
 import stat
 import time
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ OVERRUN_GRACE_S: Final = 1.0
 
 _TEXT_MAX_BYTES: Final = 4096
 _FIELD_MAX: Final = 1024
+_LOCKS_MAX: Final = 1000
 _TRIES: Final = 3
 _TRY_AGAIN_S: Final = 0.001
 _PRIVATE: Final = 0o700
@@ -141,6 +143,23 @@ def read_lock(identity: str, *, fallback_dir: Path) -> LockState:
             return LockState(is_held=_is_held(fd), holder=_read(fd))
         finally:
             os.close(fd)
+    return LockState(is_held=False, holder=None)
+
+
+def find_held(environment: str, *, fallback_dir: Path) -> LockState:
+    """Return the first lock of an environment that a run holds now, of whatever key.
+
+    For who has no key and so cannot name the account; changes nothing and never raises.
+    """
+    for directory in _directories(fallback_dir):
+        for path in islice(directory.glob(_file_name(f"{environment}-*")), _LOCKS_MAX):
+            with contextlib.suppress(OSError):
+                fd = os.open(path, _READ_FLAGS)
+                try:
+                    if _is_held(fd):
+                        return LockState(is_held=True, holder=_read(fd))
+                finally:
+                    os.close(fd)
     return LockState(is_held=False, holder=None)
 
 

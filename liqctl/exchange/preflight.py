@@ -6,7 +6,6 @@ and exist for production only; elsewhere that question is refused before anythin
 """
 
 import asyncio
-import statistics
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,15 +25,13 @@ _INTERVAL_S: Final = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
 class TransportProbe:
     """Implements `liqctl.ports.Probe` over a transport."""
 
-    pings = PINGS + 1
-
     def __init__(self, transport: Transport) -> None:
         """Ask through this transport."""
         self._transport = transport
 
-    async def measure_ping_s(self, *, timeout_s: float) -> float:
-        """Return the median round trip of five pings, in seconds."""
-        return await measure_ping_s(self._transport, timeout_s=timeout_s)
+    async def measure_pings_s(self, *, timeout_s: float) -> tuple[float, ...]:
+        """Return the round trips of up to five pings, in seconds; at least one, in time."""
+        return await measure_pings_s(self._transport, timeout_s=timeout_s)
 
     async def fetch_key_rights(self, *, timeout_s: float) -> KeyRights:
         """Return what the key may do."""
@@ -49,16 +46,30 @@ class TransportProbe:
         await rehearse_order(self._transport, order, timeout_s=timeout_s)
 
 
-async def measure_ping_s(transport: Transport, *, timeout_s: float) -> float:
-    """Return the median round trip of five pings on a warm connection, in seconds."""
+async def measure_pings_s(transport: Transport, *, timeout_s: float) -> tuple[float, ...]:
+    """Return the round trips of five pings on a warm connection; fewer where time runs out.
+
+    Args:
+        transport: what the pings go through.
+        timeout_s: for all of them together.
+
+    Raises:
+        VenueError: not even one was answered.
+    """
     loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
     await transport.request(Endpoint.PING, {}, timeout_s=timeout_s)
-    round_trips = []
+    round_trips: list[float] = []
     for _ in range(PINGS):
         sent_at = loop.time()
-        await transport.request(Endpoint.PING, {}, timeout_s=timeout_s)
+        try:
+            await transport.request(Endpoint.PING, {}, timeout_s=until - sent_at)
+        except VenueError:
+            if not round_trips:
+                raise
+            break
         round_trips.append(loop.time() - sent_at)
-    return statistics.median(round_trips)
+    return tuple(round_trips)
 
 
 async def fetch_key_rights(transport: Transport, *, timeout_s: float) -> KeyRights:
@@ -72,9 +83,8 @@ async def fetch_key_rights(transport: Transport, *, timeout_s: float) -> KeyRigh
         raise VenueError(unreadable(200, "no rights of the key"))
     return KeyRights(
         futures=row["enableFutures"],
-        withdrawals=row.get("enableWithdrawals") is True,
-        ip_restricted=row.get("ipRestrict") is True,
-        portfolio_margin=row.get("enablePortfolioMarginTrading") is True,
+        withdrawals=_flag(row.get("enableWithdrawals")),
+        ip_restricted=_flag(row.get("ipRestrict")),
     )
 
 
@@ -101,6 +111,11 @@ async def rehearse_order(transport: Transport, order: CloseOrder, *, timeout_s: 
     params = wire.close_order_params(order)
     wire.check_reducing(params)
     await transport.request(Endpoint.TEST_ORDER, params, timeout_s=timeout_s)
+
+
+def _flag(value: Any) -> bool | None:
+    """Return a flag of the venue, None for whatever else stands there."""
+    return value if isinstance(value, bool) else None
 
 
 def _is_limit(row: Any) -> bool:

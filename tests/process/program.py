@@ -193,9 +193,9 @@ def end(started: "subprocess.Popen[bytes]", began_at: float) -> Ended:
 @contextmanager
 def program(folder: Path, scenario: Scenario = SMALL, **options: Any) -> Iterator[Program]:
     """Yield the program and its venue."""
-    timeout_s = options.pop("timeout_s", 5.0)
+    timeout_s, variables = options.pop("timeout_s", 5.0), options.pop("variables", {})
     with EmbeddedServer(scenario, **options) as server:
-        yield Program(folder=folder, server=server, timeout_s=timeout_s)
+        yield Program(folder=folder, server=server, timeout_s=timeout_s, variables=dict(variables))
 
 
 def read_records(trail: Path) -> list[dict[str, Any]]:

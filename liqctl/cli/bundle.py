@@ -1,0 +1,167 @@
+"""`liqctl bundle`: what somebody needs who is asked for help, in one file and without a secret.
+
+It is made on set-ups that are broken, so nothing that is missing keeps it from being made; it asks
+nothing of the venue unless told to, and writes nothing but its own file.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from liqctl.cli import process
+from liqctl.domain.errors import UsageError
+from liqctl.domain.states import ExitCode
+from liqctl.domain.venue import Environment
+from liqctl.engine.clock import SystemClock
+from liqctl.report.archive import BUNDLE_SCHEMA, make_manifest, pack
+
+_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MODE: Final = 0o600
+_NAMES_MAX: Final = 9
+_ID_MAX: Final = 64
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def bundle(
+    correlation_id: Annotated[
+        str | None, typer.Argument(help="The run; without it, the last runs.", metavar="[ID]")
+    ] = None,
+    *,
+    env: Annotated[
+        str | None,
+        typer.Option("--env", help="Whose settings; all that are found.", envvar="LIQCTL_ENV"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file.", envvar="LIQCTL_CONFIG")
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option("--log", help="The trail itself.", metavar="FILE")
+    ] = None,
+    online: Annotated[bool, typer.Option("--online", help="Also ask the venue.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+) -> None:
+    """Put trail, log, settings, versions and machine into a .tar.gz for support.
+
+    No key, secret or signature goes in, and nothing is asked of the venue without --online.
+    Exit codes: 0 a bundle was made, 1 none could be written, 2 usage.
+
+    Example: liqctl bundle liq_20260102_103000_abc123 --env production
+    """
+    del no_color  # nothing here is coloured
+    if env and env not in set(Environment):
+        raise UsageError(f"--env must be one of {', '.join(Environment)}")
+    from liqctl import __version__
+    from liqctl.cli.bundle_parts import Gathering, describe
+
+    moment = SystemClock().now()
+    gathering = Gathering(
+        correlation_id=correlation_id,
+        environment=env or None,
+        config_file=config,
+        log=log,
+        online=online,
+    )
+    gathering.gather()
+    shown_id = gathering.hide(correlation_id) if correlation_id else None
+    manifest = make_manifest(
+        gathering.parts,
+        gathering.missing,
+        moment=moment,
+        version=__version__,
+        correlation_id=shown_id,
+        online=online,
+    )
+    name = f"liqctl_bundle_{moment:%Y%m%d_%H%M%S}"
+    if shown_id:
+        name += f"_{_UNSAFE.sub('_', shown_id)[:_ID_MAX]}"
+    content = pack(name, gathering.parts, manifest, moment=moment)
+    path, problems = write(name, content)
+    for problem in problems:
+        process.print_error(f"liqctl: {problem}")
+    if path is None:
+        message = "no bundle was made: change to a folder with room that is yours, and run it again"
+        process.print_error(f"liqctl: {message}")
+        _answer(as_json=as_json, document={"path": None, "error_message": message}, text="")
+        raise typer.Exit(ExitCode.FAILED)
+    _answer(
+        as_json=as_json,
+        document={
+            "path": str(path),
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "manifest": manifest,
+        },
+        text="\n".join(_told(path, len(content), describe(gathering.parts, gathering.missing))),
+    )
+
+
+def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
+    """Write the bundle into the current folder, else into the one for temporary files.
+
+    Returns:
+        Where it is, None when it is nowhere, and what went wrong on the way. Nothing that stands
+        there is written over or followed, and no half of a bundle is left.
+    """
+    problems: list[str] = []
+    for folder in _folders():
+        for number in range(1, _NAMES_MAX + 1):
+            path = folder / (f"{name}.tar.gz" if number == 1 else f"{name}_{number}.tar.gz")
+            try:
+                _write_new(path, content)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                where = "the current folder" if folder == Path() else str(folder)
+                why = error.strerror or type(error).__name__
+                problems.append(f"the bundle cannot be written into {where}: {why}")
+                break
+            if problems:
+                problems.append(f"it was written to {path} instead")
+            return path, problems
+    return None, problems
+
+
+def _folders() -> Iterator[Path]:
+    yield Path()
+    with contextlib.suppress(OSError):  # it looks for a folder that can be written to
+        yield Path(tempfile.gettempdir())
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    fd = os.open(path, _FLAGS, _MODE)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        os.fsync(fd)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+    finally:
+        os.close(fd)
+
+
+def _told(path: Path, size: int, files: Iterator[str]) -> Iterator[str]:
+    from liqctl.report.text import clean
+
+    yield f"{path}: {size:,} bytes"
+    yield from map(clean, files)
+    yield "Look through it before you send it; it holds what is open, traded and logged."
+
+
+def _answer(*, as_json: bool, document: dict[str, Any], text: str) -> None:
+    if as_json:
+        from liqctl.report.json import dump
+
+        process.print_answer(dump({"schema": BUNDLE_SCHEMA, **document}))
+    elif text:
+        process.print_answer(text)

@@ -1,0 +1,270 @@
+"""What goes into a bundle, part by part; one that cannot be made is named with the reason.
+
+To add a part, write a method that returns its bytes and name it in `gather`: whatever it raises of
+the expected kinds becomes a line of the manifest's `missing`.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from liqctl.cli import surroundings
+from liqctl.config.redaction import Redactor, secrets_of
+from liqctl.domain.errors import ConfigurationError, LiqctlError, UsageError
+from liqctl.domain.events import TRAIL_NAME
+from liqctl.domain.venue import Environment
+from liqctl.report.archive import Missing, Part
+from liqctl.report.json import dump
+
+if TYPE_CHECKING:
+    from liqctl.audit.reading import LineFilter
+    from liqctl.cli.validate import Options as ValidateOptions
+    from liqctl.config.settings import Settings
+
+LINES_MAX: Final = 5_000
+RUN_LINES_MAX: Final = 200_000
+BYTES_MAX: Final = 16_000_000
+_DRILLS_MAX: Final = 50
+_LOG_LINES_MAX: Final = 5_000
+_LOG_NAMES: Final = ("liqctl.log.1", "liqctl.log")
+_VERIFIED_MAX_BYTES: Final = 256_000_000
+_UNLIKELY: Final = (OSError, ValueError, RecursionError, LiqctlError)
+
+
+@dataclass(slots=True, kw_only=True)
+class Gathering:
+    """Collects the parts of one bundle.
+
+    Attributes:
+        correlation_id: the run that is asked about, None for the last runs.
+        log: the trail that was named, None for the configured one.
+    """
+
+    correlation_id: str | None
+    environment: str | None
+    config_file: Path | None
+    log: Path | None
+    online: bool
+    parts: list[Part] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    _settings: "dict[Environment, Settings]" = field(default_factory=dict)
+    _redactor: Redactor = field(default_factory=lambda: Redactor([]))
+
+    def gather(self) -> None:
+        """Make every part that can be made, in a fixed order."""
+        options = self._options()
+        environments = self._environments(options)
+        notifications = [n for each in self._settings.values() for n in each.notifications]
+        self._redactor = Redactor(secrets_of(os.environ, notifications))
+        trail = self._trail()
+        self._add(f"trail/{TRAIL_NAME}", self._how_of_trail(), lambda: self._excerpt(trail))
+        self._add(
+            "trail/verification.json",
+            "liqctl audit verify --json, of the whole trail",
+            lambda: _verified(trail),
+        )
+        self._add("log/liqctl.log", self._how_of_log(), lambda: self._log(trail.parent))
+        self._add(
+            "log/drills.jsonl",
+            f"the last {_DRILLS_MAX} lines",
+            lambda: b"\n".join(_tail(trail.parent / "drills.jsonl", _DRILLS_MAX)),
+        )
+        # A report of the run (`report ID`) has its place here: report/ID.html and report/ID.txt.
+        for environment in environments:
+            self._add_environment(environment, options)
+        self._add("versions.json", "of the installed packages", _json(surroundings.versions))
+        self._add("environment.json", "read on this machine", lambda: self._facts(trail.parent))
+
+    def hide(self, text: str) -> str:
+        """Return a text without secrets, for what is told beside the parts."""
+        return self._redactor.clean(text)[0]
+
+    def _add(self, name: str, how: str, make: Callable[[], bytes]) -> None:
+        """Add a part without secrets, or say why there is none."""
+        try:
+            content = make()
+        except _UNLIKELY as error:
+            self.missing.append(Missing(name=name, why=self.hide(_reason(error))))
+            return
+        content, redacted = self._redactor.clean_lines(content[-BYTES_MAX:])
+        if content and not content.endswith(b"\n"):
+            content += b"\n"
+        part = Part(name=name, content=content, how=self.hide(how), redacted_lines=redacted)
+        self.parts.append(part)
+
+    def _options(self) -> "ValidateOptions":
+        from liqctl.cli.validate import Options
+
+        return Options(config_file=self.config_file, as_json=True, online=self.online)
+
+    def _environments(self, options: "ValidateOptions") -> list[Environment]:
+        """Return whose settings are told, and load them; broken ones are told by `validate`."""
+        from liqctl.cli.validate import find_environments
+        from liqctl.config import load_settings
+
+        try:
+            found = (
+                [Environment(self.environment)] if self.environment else find_environments(options)
+            )
+        except (ConfigurationError, UsageError, ValueError) as error:
+            self.missing.append(Missing(name="validation", why=self.hide(str(error))))
+            return []
+        for environment in found:
+            try:
+                self._settings[environment] = load_settings(
+                    environment=environment.value,
+                    config_file=self.config_file,
+                    flags={},
+                    environ=os.environ,
+                )
+            except (ConfigurationError, UsageError):
+                continue
+        return found
+
+    def _trail(self) -> Path:
+        if self.log is not None:
+            return self.log / TRAIL_NAME if self.log.is_dir() else self.log
+        configured = next((each.audit.log_dir for each in self._settings.values()), Path("logs"))
+        return configured / TRAIL_NAME
+
+    def _add_environment(self, environment: Environment, options: "ValidateOptions") -> None:
+        """Add what `validate` and `status` say of one environment."""
+        from liqctl.cli.validate import check_environment
+
+        document: dict[str, Any] = {}
+
+        def validate() -> bytes:
+            document.update(check_environment(environment, options))
+            return dump(document).encode()
+
+        name = environment.value
+        asked = " --online" if self.online else ""
+        self._add(f"validation/{name}.json", f"liqctl validate --json{asked}", validate)
+        self._add(
+            f"config/{name}.json",
+            "every setting in force with its source; keys as set or not set",
+            lambda: _config(document),
+        )
+        self._add(
+            f"status/{name}.json",
+            "liqctl status --json" + ("" if self.online else ", without asking the venue"),
+            lambda: self._status(environment),
+        )
+
+    def _status(self, environment: Environment) -> bytes:
+        import asyncio
+
+        from liqctl.cli.looking import Looker
+
+        if environment not in self._settings:
+            raise ConfigurationError("the settings cannot be used, see validation")
+        looker = Looker(self._settings[environment])
+        if not self.online:
+            why = "not asked: a bundle asks nothing of the venue without --online"
+            return dump(looker.look_aside(why).document).encode()
+
+        async def look() -> dict[str, Any]:
+            async with looker:
+                return (await looker.look()).document
+
+        return dump(asyncio.new_event_loop().run_until_complete(look())).encode()
+
+    def _excerpt(self, trail: Path) -> bytes:
+        """Return the run's lines or the last ones, byte for byte; of many the newest."""
+        from liqctl.audit.reading import LineFilter
+
+        wanted = LineFilter(correlation_id=self.correlation_id)
+        lines = _tail(trail, RUN_LINES_MAX if self.correlation_id else LINES_MAX, wanted)
+        if not lines and self.correlation_id:
+            raise UsageError(f"no run {self.correlation_id!r} in {trail}")
+        return b"\n".join(_newest(lines))
+
+    def _log(self, folder: Path) -> bytes:
+        lines: list[bytes] = []
+        for name in _LOG_NAMES:
+            if (folder / name).exists() or name == _LOG_NAMES[-1]:
+                lines += _tail(folder / name, _LOG_LINES_MAX)
+        if self.correlation_id:
+            word = f" {self.correlation_id} ".encode()
+            lines = [line for line in lines if word in line]
+        return b"\n".join(_newest(lines[-_LOG_LINES_MAX:]))
+
+    def _facts(self, log_dir: Path) -> bytes:
+        from liqctl.cli.validate import has_bytecode
+
+        found = surroundings.surroundings(os.environ, log_dir=log_dir, has_bytecode=has_bytecode())
+        return dump(found).encode()
+
+    def _how_of_trail(self) -> str:
+        if self.correlation_id:
+            return f"the lines of run {self.correlation_id}, byte for byte"
+        return f"the last {LINES_MAX} lines at most, byte for byte"
+
+    def _how_of_log(self) -> str:
+        return f"the last {_LOG_LINES_MAX} lines at most" + (
+            f" that name {self.correlation_id}" if self.correlation_id else ""
+        )
+
+
+def _tail(path: Path, count: int, wanted: "LineFilter | None" = None) -> list[bytes]:
+    from liqctl.audit.reading import LineFilter, last_lines, open_for_reading
+
+    if path.is_symlink():  # The trail's writer follows none, so this is not our file.
+        raise OSError(0, "a link, which is not followed", str(path))
+    fd = open_for_reading(path)
+    try:
+        return last_lines(fd, os.fstat(fd).st_size, count, wanted or LineFilter())
+    finally:
+        os.close(fd)
+
+
+def _reason(error: Exception) -> str:
+    """Return why a part could not be made, with the file's name where there is one."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+def _newest(lines: list[bytes]) -> list[bytes]:
+    """Return the last whole lines that fit a part."""
+    kept: deque[bytes] = deque()
+    room = BYTES_MAX
+    for line in islice(reversed(lines), len(lines)):
+        room -= len(line) + 1
+        if room < 0:
+            break
+        kept.appendleft(line)
+    return list(kept)
+
+
+def _verified(trail: Path) -> bytes:
+    from liqctl.audit.verification import verify
+
+    size = trail.stat().st_size
+    if size > _VERIFIED_MAX_BYTES:
+        raise ValueError(f"{size} bytes are too many for a bundle; run `liqctl audit verify`")
+    return dump(verify(trail).as_json()).encode()
+
+
+def _config(document: dict[str, Any]) -> bytes:
+    if not document.get("config"):
+        raise ConfigurationError("the settings cannot be used, see validation")
+    return dump(document["config"]).encode()
+
+
+def _json(make: Callable[[], dict[str, Any]]) -> Callable[[], bytes]:
+    return lambda: dump(make()).encode()
+
+
+def describe(parts: list[Part], missing: list[Missing]) -> Iterator[str]:
+    """Yield a line for each file, and for each that is not there."""
+    size = max((len(part.name) for part in parts), default=0)
+    for part in parts:
+        masked = f", {part.redacted_lines} lines masked" if part.redacted_lines else ""
+        yield f"  {part.name:<{size}}  {len(part.content):>9,} bytes{masked}"
+    for each in missing:
+        yield f"  missing: {each.name}: {each.why}"

@@ -1,0 +1,167 @@
+"""Takes secrets out of text that others will read: the second line, for the first is not to write.
+
+What is looked for, in this order: the values of every key, secret and web hook that is set on this
+machine; what stands behind `signature=`, `X-MBX-APIKEY`, `Authorization` or a name like a secret's;
+addresses of web hooks; a URL's user, password and query; private keys; 64 letters and digits of
+both cases, the shape of Binance's keys. Hashes are of one case and stay.
+
+>>> Redactor([]).clean("GET /fapi/v1/order?symbol=X&signature=abc123")
+('GET /fapi/v1/order?symbol=X&signature=********', True)
+>>> Redactor(["hunter2hunter2"]).clean("reason: hunter2hunter2")
+('reason: ********', True)
+>>> Redactor([]).clean("https://user:word@host/path?token=1")
+('https://********@host/path?********', True)
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from liqctl.domain.secrets import MASK
+
+_SECRET_MIN: Final = 6
+"""Shorter values may be part of any word or number."""
+
+_FILE_MAX_BYTES: Final = 16_384
+_SECRET_VARIABLE: Final = re.compile(
+    r"secret|api_?key|token|passw|private|credential|authori[sz]ation|webhook|hook_?url|apprise",
+    re.IGNORECASE,
+)
+_NAMES: Final = (
+    r"[\w.\- ]*(?:secret|api[_-]?key|token|passw|private|credential|authori[sz]ation)[\w.\-]*"
+)
+_PATTERNS: Final = (
+    re.compile(r"(?P<kept>signature[\"']?\s*[=:]\s*[\"']?)[^&\s\"',;\\}]+", re.IGNORECASE),
+    re.compile(
+        r"(?P<kept>x-mbx-apikey\\?[\"']?\s*[=:,]\s*\\?[\"']?)[^&\s\"',;\\})\]]+", re.IGNORECASE
+    ),
+    re.compile(r"(?P<kept>\b(?:bearer|basic)\s+)[A-Za-z0-9+/=._~\-]{8,}", re.IGNORECASE),
+    re.compile(
+        rf"(?P<kept>\\?[\"']{_NAMES}\\?[\"']\s*:\s*\\?[\"'])(?:[^\"'\\]|\\[^\"'])+", re.IGNORECASE
+    ),
+    re.compile(
+        r"(?P<kept>\b\w*(?:secret|api_?key|token|passw(?:or)?d)\w*=)[^&\s\"',;\\}]+", re.IGNORECASE
+    ),
+    re.compile(
+        r"(?P<kept>https?://(?:hooks\.slack\.com/|(?:\w+\.)?discord(?:app)?\.com/api/webhooks/"
+        r"|api\.telegram\.org/bot|[\w.\-]+\.webhook\.office\.com/|ntfy\.sh/))[^\s\"'\\]+",
+        re.IGNORECASE,
+    ),
+    re.compile(r"(?P<kept>\b[a-z][a-z0-9+.\-]*://)[^\s\"'/@\\]+(?=@)", re.IGNORECASE),
+    re.compile(r"(?P<kept>\bhttps?://[^\s\"'?\\]*\?)[^\s\"'\\]+", re.IGNORECASE),
+    re.compile(
+        r"(?P<kept>-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?=-----END [A-Z ]*PRIVATE KEY-----|$)",
+        re.DOTALL,
+    ),
+    re.compile(
+        r"(?P<kept>)(?<![A-Za-z0-9])(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])[A-Za-z0-9]{64}"
+        r"(?![A-Za-z0-9])"
+    ),
+)
+
+_KEY_LINE: Final = re.compile(r"[A-Za-z0-9+/=\s]+")
+
+
+class Redactor:
+    """Masks the given values, and whatever looks like a secret."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        """Take the values in every spelling that a text may hold them in."""
+        spelt = {spelling for secret in secrets for spelling in _spellings(secret)}
+        self._secrets = sorted(spelt, key=lambda each: (-len(each), each))
+
+    def clean(self, text: str) -> tuple[str, bool]:
+        """Return the text without secrets, and whether there was one."""
+        cleaned = text
+        for secret in self._secrets:
+            cleaned = cleaned.replace(secret, MASK)
+        for pattern in _PATTERNS:
+            cleaned = pattern.sub(lambda found: f"{found['kept']}{MASK}", cleaned)
+        return cleaned, cleaned != text
+
+    def clean_lines(self, raw: bytes) -> tuple[bytes, int]:
+        """Return the lines without secrets, and how many had one; other lines keep their bytes.
+
+        A private key may go over several lines, so those are looked for in the whole first.
+        """
+        lines = raw.split(b"\n")
+        cleaned = []
+        changed = 0
+        in_key = False
+        for line in lines:
+            text = line.decode("utf-8", "surrogateescape")
+            if in_key and _KEY_LINE.fullmatch(text):
+                cleaned.append(MASK.encode())
+                changed += 1
+                continue
+            in_key = "PRIVATE KEY-----" in text and "-----END" not in text
+            found, is_changed = self.clean(text)
+            cleaned.append(found.encode("utf-8", "surrogateescape") if is_changed else line)
+            changed += is_changed
+        return b"\n".join(cleaned), changed
+
+
+def secrets_of(
+    environ: Mapping[str, str], notifications: Iterable[Mapping[str, object]] = ()
+) -> set[str]:
+    """Return the values that must not be shown: of variables, and of files that they name.
+
+    A notification names its variable or file under a name that ends in `_env` or `_file`.
+    """
+    found: set[str] = set()
+    for name, value in environ.items():
+        if not _SECRET_VARIABLE.search(name):
+            continue
+        found.add(value)
+        if name.endswith("_FILE"):
+            found.discard(value)
+            found |= set(_read(value))
+    for name, value in _texts(notifications):
+        if name.endswith("_env"):
+            found.add(environ.get(value, ""))
+        elif name.endswith("_file"):
+            found |= set(_read(value))
+        elif name == "url":
+            found.add(value)
+    return {value.strip() for value in found if value.strip()}
+
+
+def _texts(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text in nested values with the name it stands under."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(inner, str(key))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner, name)
+
+
+def _read(path: str) -> Iterator[str]:
+    """Yield the text of a secret file; one that cannot be read hides nothing here."""
+    try:
+        fd = os.open(Path(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return
+    try:
+        yield os.read(fd, _FILE_MAX_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return
+    finally:
+        os.close(fd)
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Yield a value as it is, as JSON and a URL have it, and each line of a longer one."""
+    for part in {secret, *secret.splitlines(), *secret.split("\\n")}:
+        bare = part.strip()
+        if len(bare) >= _SECRET_MIN and not bare.startswith("-----"):
+            yield bare
+            yield json.dumps(bare)[1:-1]
+            yield quote(bare, safe="")
+            yield quote(bare)
