@@ -209,7 +209,7 @@ class CcxtTransport:
         host = origin_of(self._base_url)[1]
         if timeout_s <= 0:
             return not_sent(f"no time left to ask {host}")
-        flight = Flight()
+        flight = Flight(asyncio.get_running_loop().time() + timeout_s)
         current_flight.set(flight)
         method = getattr(self._client, METHODS[endpoint])
         try:

@@ -10,6 +10,7 @@ shares one lookup among all who wait for the same host, so it stays at one threa
 process leaves with `os._exit`, which does not wait for it.
 """
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from types import SimpleNamespace
@@ -37,12 +38,16 @@ Origin = tuple[str, str, int]
 
 
 class Flight:
-    """What is known of one request on its way: whether its first bytes may have left."""
+    """What is known of one request on its way: whether its first bytes may have left.
 
-    __slots__ = ("sent",)
+    From `until` on, in the loop's time, it must not leave any more.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("sent", "until")
+
+    def __init__(self, until: float) -> None:
         self.sent = False
+        self.until = until
 
 
 current_flight: ContextVar[Flight] = ContextVar("current_flight")
@@ -171,6 +176,7 @@ class GuardedSession:
             connection["resolver"] = make_resolver(self._early)
         tracing = aiohttp.TraceConfig()
         tracing.on_request_headers_sent.append(_note_sent)
+        tracing.on_request_chunk_sent.append(_note_sent)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(**connection),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -185,9 +191,16 @@ class GuardedSession:
 
 
 async def _note_sent(_session: object, context: SimpleNamespace, _params: object) -> None:
-    """Remember that a request is about to be written; aiohttp says so just before it is."""
-    if isinstance(context.trace_request_ctx, Flight):
-        context.trace_request_ctx.sent = True
+    """Remember that a request is about to be written; aiohttp says so before headers and body.
+
+    A process that was stopped finds its connection made and its time over in the same turn of the
+    loop: the timeout alone would come second. Headers wait for the body, so both are held back.
+    """
+    flight = context.trace_request_ctx
+    if isinstance(flight, Flight):
+        if asyncio.get_running_loop().time() >= flight.until:
+            raise TimeoutError
+        flight.sent = True
 
 
 def _bounded_response_class() -> type[Any]:

@@ -111,7 +111,7 @@ def check_program(program: Path, scratch: Path) -> str:
         text=True,
         timeout=TIMEOUT_S,
     )
-    return "" if "0 warnings, 0 notes" in ready.stdout else ready.stdout + ready.stderr
+    return "" if "0 blockers, 0 warnings" in ready.stdout else ready.stdout + ready.stderr
 
 
 def check_container(scratch: Path) -> str:
@@ -125,7 +125,7 @@ def check_container(scratch: Path) -> str:
     runs = [step for step in last if step.word == "RUN"]
     commands = ["LIQCTL_ENV=simulator liqctl validate --strict", "liqctl liquidate --env simulator"]
     ended = rehearse(place, build_script(first) + build_script(runs), commands)
-    is_fine = ended.returncode == 0 and "0 warnings, 0 notes" in ended.stdout
+    is_fine = ended.returncode == 0 and "0 blockers, 0 warnings" in ended.stdout
     return "" if is_fine else ended.stdout + ended.stderr
 
 

@@ -19,6 +19,7 @@ from liqctl.exchange.adapter import BinanceExchange
 from liqctl.exchange.client import METHODS, CcxtTransport
 from liqctl.exchange.session import GuardedSession, origin_of
 from liqctl.ports import Usage
+from liqctl.sim.server import EmbeddedServer
 from tests.exchange.venue import (
     KEY,
     SECRET,
@@ -453,3 +454,42 @@ def test_a_closed_transport_sends_nothing() -> None:
             return caught.value.answer.kind, len(venue.seen)
 
     assert asyncio.run(run()) == (AnswerKind.TRANSIENT, 1)
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_nothing_leaves_a_process_that_was_stopped_past_the_calls_time() -> None:
+    """Stopped after any turn of the loop and continued later: the order of then is not sent now."""
+    late: list[int] = []
+
+    async def try_after(turns: int, server: EmbeddedServer) -> None:
+        transport = CcxtTransport(
+            key=Secret(server.api_key),
+            secret=Secret(server.api_secret),
+            environment=Environment.SIMULATOR,
+            base_url=server.url,
+        )
+        loop, journal = asyncio.get_running_loop(), server.venue.account.journal.requests
+        clock = loop.time
+        sending = asyncio.create_task(
+            transport.request(Endpoint.TEST_ORDER, {"symbol": "BTCUSDT"}, timeout_s=2.0)
+        )
+        await _turns(turns)
+        assert server._loop is not None
+        asyncio.run_coroutine_threadsafe(_turns(20), server._loop).result(TIMEOUT_S)
+        before = len(journal)
+        loop.time = lambda: clock() + 3.0  # type: ignore[method-assign]
+        await asyncio.wait({sending})
+        if len(journal) > before:
+            late.append(turns)
+        sending.exception()
+        await transport.close()
+
+    with EmbeddedServer() as server:
+        for turns in range(1, 40):
+            asyncio.run(try_after(turns, server))
+
+    assert late == []
