@@ -58,6 +58,7 @@ _COLLECT_AFTER: Final = 50_000
 
 _STDERR: Final = 2
 _COLUMNS: Final = 80
+_LINES: Final = 24
 _FRAMES_MAX: Final = 20
 
 
@@ -263,6 +264,16 @@ def width_of(fd: int) -> int | None:
         return os.get_terminal_size(fd).columns or _COLUMNS
     except OSError:
         return _COLUMNS
+
+
+def height_of(fd: int) -> int | None:
+    """Return the terminal's lines, None where nobody looks."""
+    if not is_terminal(fd):
+        return None
+    try:
+        return os.get_terminal_size(fd).lines or _LINES
+    except OSError:
+        return _LINES
 
 
 class Answer:

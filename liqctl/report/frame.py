@@ -18,7 +18,7 @@ from rich.text import Text  # noqa: TID253
 
 from liqctl.domain.amounts import plain
 from liqctl.report.live import Frame, Row, Stage
-from liqctl.report.text import clean, money
+from liqctl.report.text import clean, labelled, money
 
 _WIDE: Final = 100
 """From so many columns on the quantity is shown as well."""
@@ -27,6 +27,7 @@ _NARROW_HEAD: Final = ("symbol", "side", "notional")
 _BAR: Final = 20
 _LABEL: Final = 10
 _VALUE: Final = 36
+_TOLD_MAX: Final = 3
 
 _STYLES: Final = {
     Stage.FAILED: "bold red",
@@ -56,7 +57,7 @@ def draw(frame: Frame, *, title: str, width: int, height: int, colour: bool) -> 
         emoji=False,
         _environ={},
     )
-    parts = [_titled(title, frame), *_head(frame)]
+    parts = [_titled(title, frame), *_head(frame, width)]
     room = height - len(parts) - 2
     if frame.rows and room > 0:
         fits = len(frame.rows) + bool(frame.unlisted) <= room
@@ -76,7 +77,7 @@ def _titled(title: str, frame: Frame) -> "Table | Text":
     return line.append(frame.phase, style="bold yellow")
 
 
-def _head(frame: Frame) -> "list[Table | Text]":
+def _head(frame: Frame, width: int) -> "list[Table | Text]":
     """Return exposure and time with their bars, then what happened."""
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     grid.add_column(min_width=_LABEL - 2, no_wrap=True)
@@ -88,16 +89,21 @@ def _head(frame: Frame) -> "list[Table | Text]":
     lines: list[Table | Text] = [grid]
     if frame.orders_found:
         done = f"{frame.orders_cancelled} of {frame.orders_found} cancelled"
-        lines.append(_labelled("orders", done))
-    if frame.unread:
-        lines.append(_labelled("unread", frame.unread, style="yellow"))
+        lines += _labelled("orders", done, width)
     if frame.retries:
-        lines.append(_labelled("retries", f"{frame.retries}, last for {frame.last_reason}"))
+        lines += _labelled("retries", str(frame.retries), width)
+    for label, told in (("unread", frame.unread), ("trouble", frame.trouble)):
+        lines += _labelled(label, told, width) if told else []
     return lines
 
 
-def _labelled(label: str, told: str, style: str = "") -> Text:
-    return Text(f"{label:<{_LABEL}}").append(clean(told), style=style)
+def _labelled(label: str, told: str, width: int) -> list[Text]:
+    """Return a label and what is told, in few lines: the rows need the room."""
+    lines = labelled(label, clean(told), width=width)
+    cut = lines[:_TOLD_MAX]
+    if len(lines) > _TOLD_MAX:
+        cut[-1] = f"{cut[-1][: width - 2]} …"
+    return [Text(line) for line in cut]
 
 
 def _exposure(frame: Frame) -> str:

@@ -104,13 +104,13 @@ class Row:
     def way(self, now: float) -> str:
         """Return the steps so far, what is waited for, and why."""
         words = [stage.word for stage in self.stages] or [Stage.OPEN.word]
-        if self.tries > 1 and self.stage is not Stage.FLAT:
+        if self.stage is Stage.REFUSED and self.again_at:
+            words[-1] = f"attempt {self.tries + 1} in {max(self.again_at - now, 0.0):.1f} s"
+        elif self.tries > 1 and self.stage is not Stage.FLAT:
             words[-1] += f", attempt {self.tries}"
         told = " → ".join(words)
         if self.stage in {Stage.CLOSING, Stage.CANCELLING} and now - self.since > ANSWER_LATE_S:
             told += f", no answer for {now - self.since:.1f} s"
-        if self.again_at > now and self.stage is Stage.REFUSED:
-            told += f", again in {self.again_at - now:.1f} s"
         return f"{told}: {self.reason}" if self.reason and self.stage not in DONE else told
 
 
@@ -129,7 +129,7 @@ class Frame:
     orders_found: int
     orders_cancelled: int
     retries: int
-    last_reason: str
+    trouble: str
     unread: str
     rows: tuple[Row, ...]
     unlisted: int
@@ -153,7 +153,7 @@ class LiveModel:
         self._orders_found = 0
         self._cancelled: set[tuple[str, str]] = set()
         self._retries = 0
-        self._last_reason = ""
+        self._trouble = ""
         self._unread = ""
         self._ended = ""
 
@@ -193,7 +193,7 @@ class LiveModel:
             orders_found=max(self._orders_found, len(self._cancelled)),
             orders_cancelled=len(self._cancelled),
             retries=self._retries,
-            last_reason=self._last_reason,
+            trouble=self._trouble,
             unread=self._unread,
             rows=rows,
             unlisted=self._unlisted,
@@ -314,17 +314,19 @@ class LiveModel:
                 self._retries += 1
                 reason = str(details.get("reason") or "")
                 row.reason = reason or row.reason
-                self._last_reason = f"{row.symbol}: {row.reason}"
+                self._trouble = f"{row.symbol}: {row.reason}"
                 row.move(Stage.REFUSED, at)
                 backoff_s = details.get("backoff_s")
                 row.again_at = at + (backoff_s if isinstance(backoff_s, int | float) else 0.0)
             case _:
                 pass
 
-    @staticmethod
-    def _refuse(row: Row, stage: Stage, details: Mapping[str, Any], at: float) -> None:
+    def _refuse(self, row: Row, stage: Stage, details: Mapping[str, Any], at: float) -> None:
         row.move(stage, at)
+        row.again_at = 0.0
         row.reason = _reason(details) or row.reason
+        if row.reason:
+            self._trouble = f"{row.symbol}: {row.reason}"
 
     def _cancel(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
         """Take in what became of a symbol's cancel; stops swept after a close move no leg."""
