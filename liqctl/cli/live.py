@@ -9,7 +9,6 @@ What a reader would get wrong:
   after a tenth of its usual 5 ms, or each answer of the venue would wait that much for its turn.
 """
 
-import os
 import sys
 import threading
 import time
@@ -34,8 +33,9 @@ _EVENTS_MAX: Final = 20_000
 
 _LAST_FRAME_S: Final = 0.1
 _STDERR: Final = 2
-_SMALLEST: Final = (40, 8)
-"""Columns and lines below which there is nothing to be seen."""
+_COLUMNS_MIN: Final = 40
+_LINES_MIN: Final = 8
+"""Below these there is nothing to be seen."""
 
 _NO_CURSOR: Final = {"", "dumb", "unknown"}
 
@@ -97,11 +97,8 @@ class LiveView:
         while self._events:
             at, event_type, details = self._events.popleft()
             model.note(event_type, details, at)
-        try:
-            width, height = os.get_terminal_size(_STDERR)
-        except OSError:
-            return
-        if (width, height) < _SMALLEST:
+        width, height = process.width_of(_STDERR) or 0, process.height_of(_STDERR) or 0
+        if width < _COLUMNS_MIN or height < _LINES_MIN:
             return
         frame = model.frame(time.monotonic(), stopping=process.signals.received is not None)
         process.canvas.draw(

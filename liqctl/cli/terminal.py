@@ -107,7 +107,8 @@ class Canvas:
         try:
             before, self._rest = self._rest, b""
             if self._height:
-                before += _to_top(self._height) + _CLEAR_BELOW
+                # Deleted, not cleared: tmux keeps what is cleared from the first line on.
+                before += _to_top(self._height) + f"\x1b[{self._height}M".encode()
                 self._height = 0
             yield before
         finally:

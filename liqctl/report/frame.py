@@ -28,6 +28,8 @@ _BAR: Final = 20
 _LABEL: Final = 10
 _VALUE: Final = 36
 _TOLD_MAX: Final = 3
+_OTHER_LINES: Final = 3
+"""The second line of the grid, the empty line, and the head of the rows."""
 
 _STYLES: Final = {
     Stage.FAILED: "bold red",
@@ -58,7 +60,7 @@ def draw(frame: Frame, *, title: str, width: int, height: int, colour: bool) -> 
         _environ={},
     )
     parts = [_titled(title, frame), *_head(frame, width)]
-    room = height - len(parts) - 2
+    room = height - len(parts) - _OTHER_LINES
     if frame.rows and room > 0:
         fits = len(frame.rows) + bool(frame.unlisted) <= room
         shown = frame.rows if fits else frame.rows[: room - 1]

@@ -234,20 +234,18 @@ class LiveModel:
             self._read_positions(details, positions, at)
 
     def _read_positions(self, details: Mapping[str, Any], positions: int, at: float) -> None:
-        listed = [str(line).rsplit(" ", 2) for line in details.get("open") or ()]
-        notionals = [_decimal(notional) for notional in details.get("notionals") or ()]
-        seen = set()
-        for (symbol, side, quantity), notional in zip(listed, notionals, strict=True):
-            if self._covers(symbol):
-                seen.add((symbol, side))
-                self._see((symbol, side), _decimal(quantity), notional, at)
+        listed = _listed(details)
+        seen = {key for key, _, _ in listed}
+        for key, quantity, notional in listed:
+            if self._covers(key[0]):
+                self._see(key, quantity, notional, at)
         if positions == len(listed):
             for key, row in self._rows.items():
                 if row.position_side and key not in seen and row.stage is not Stage.FLAT:
                     row.move(Stage.FLAT, at)
         rest = [r for r in self._rows.values() if r.is_estimated and r.stage not in _CLOSED]
         self._unlisted = 0 if self._symbols else max(positions - len(listed) - len(rest), 0)
-        beyond = _decimal(details.get("notional")) - sum(notionals, _ZERO)
+        beyond = _decimal(details.get("notional")) - sum((row[2] for row in listed), _ZERO)
         beyond -= sum((row.notional for row in rest), _ZERO)
         self._unlisted_notional = max(beyond, _ZERO) if self._unlisted else _ZERO
         if not self._has_read:
@@ -351,6 +349,17 @@ class LiveModel:
                     row.reason = f"cancel: {_reason(details)}"
                     if not row.position_side:
                         row.move(Stage.REFUSED, at)
+
+
+def _listed(details: Mapping[str, Any]) -> list[tuple[tuple[str, str], Decimal, Decimal]]:
+    """Return the legs a reading names, with signed quantity and notional."""
+    lines = [(*str(line).rsplit(" ", 2), "", "")[:3] for line in details.get("open") or ()]
+    notionals = [_decimal(notional) for notional in details.get("notionals") or ()]
+    notionals += [_ZERO] * (len(lines) - len(notionals))
+    return [
+        ((symbol, side), _decimal(quantity), notional)
+        for (symbol, side, quantity), notional in zip(lines, notionals, strict=False)
+    ]
 
 
 def _reason(details: Mapping[str, Any]) -> str:

@@ -26,10 +26,12 @@ from liqctl.report.text import Tone, clean, columns, count, labelled, money, pai
 ROWS_MAX: Final = 250
 _NAMED_MAX: Final = 10
 _ORDERS_NAMED_MAX: Final = 5
-_ORDER_ROWS: Final = 3
-_POSITION_ROWS_MIN: Final = 3
+_ORDER_ROWS: Final = 2
 _WHY_LINES: Final = 3
-"""What a screen that must be short shows: orders, positions, and lines of a reason."""
+"""What a screen that must be short shows of orders and of a reason, at most."""
+
+_TABLE_MIN: Final = 4
+"""Lines of a table with its head, a row, and the rest in one; with fewer there is none."""
 
 _TONES: Final = {
     LiquidationState.COMPLETED: Tone.GOOD,
@@ -78,9 +80,10 @@ def render_result(
     ]
     lines += ["", *_reasons(result, width), *_record(result, width), *_spaced(steps)]
     if height is not None and width is not None and len(lines) > height:
-        why = _reasons(result, width)[:_WHY_LINES]
-        tail = [*forecast, *why, *_record(result, None)[1:], *steps]
+        tail = [*forecast, *_record(result, None)[1:], *steps]
         room = height - len(head) - len(tail)
+        why = _reasons(result, width)[: _WHY_LINES if room > _TABLE_MIN + _WHY_LINES else 1]
+        room, tail = room - len(why), [*why, *tail]
         lines = [*head, *_short_tables(result, orders, width, room), *tail]
     return "\n".join(lines) + "\n"
 
@@ -247,11 +250,11 @@ def _short_tables(
 ) -> list[str]:
     """Return the tables in so many lines, one a row, cut where the terminal ends."""
     lines: list[str] = []
-    if orders:
+    if orders and room >= 2 * _TABLE_MIN:
         shown = _orders(orders, None, _ORDER_ROWS, dry_run=result.dry_run)
         lines = shown.splitlines()
-    if result.positions:
-        rows = max(room - len(lines) - 2, _POSITION_ROWS_MIN)
+    if result.positions and room >= _TABLE_MIN:
+        rows = room - len(lines) - 2
         lines = [*_positions(result, None, rows).splitlines(), *lines]
     return [_cut(line, width) for line in lines]
 
