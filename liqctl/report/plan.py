@@ -134,7 +134,7 @@ def _time(forecast: Forecast) -> str:
     if forecast.fits:
         return f"{told}fits the limit of {forecast.timeout_s:g} s"
     if forecast.expected_s <= forecast.timeout_s:
-        return f"{told}with every repeat more than the limit of {forecast.timeout_s:g} s"
+        return f"{told}not every repeat fits the limit of {forecast.timeout_s:g} s"
     return f"{told}DOES NOT FIT the limit of {forecast.timeout_s:g} s; the largest go first"
 
 
