@@ -46,8 +46,8 @@ class Terminal:
         return self._tmux("capture-pane", "-p")
 
     def history(self) -> str:
-        """Return what is shown and what has left the screen at its top."""
-        return self._tmux("capture-pane", "-p", "-S", "-")
+        """Return what is shown and what has left the screen at its top, wrapped lines joined."""
+        return self._tmux("capture-pane", "-p", "-J", "-S", "-")
 
     def cursor_is_shown(self) -> bool:
         """Whether the cursor can be seen."""

@@ -1,5 +1,6 @@
 """The live view through the real program on a real terminal, and its absence everywhere else."""
 
+import json
 import os
 import pty
 import signal
@@ -310,12 +311,48 @@ def test_which_terminals_are_drawn_on(environ: dict[str, str], redraws: bool) ->
     assert can_redraw(environ) is redraws
 
 
+@needs_tmux
 def test_a_trail_that_cannot_be_written_is_told_around_the_frame(halted: Program) -> None:
-    """Its events go to the same terminal and must stay there in full."""
+    """Its events go to the same terminal and must stay there, each of them."""
     (halted.folder / "logs").write_text("not a folder")
     halted.timeout_s = 2.0
-    _, seen = on_pty(halted)
+    with on_terminal(halted, "liquidate") as terminal:
+        terminal.wait_for("s left of 2 s")
+        terminal.wait_for_end()
+        history = terminal.history()
 
-    assert b"cannot be written" in seen
-    assert b'"event_type": "LIQUIDATION_PARTIAL"' in seen
-    assert b"s left of" in seen
+    assert "cannot be written" in history
+    events = [json.loads(line) for line in history.splitlines() if line.startswith("{")]
+    tries = [
+        event["details"]["attempt"]
+        for event in events
+        if event["event_type"] == "ORDER_SENT" and event["details"]["symbol"] == "BTCUSDT"
+    ]
+    assert tries == list(range(1, len(tries) + 1))
+    retries = [event["event_type"] for event in events].count("RETRY_SCHEDULED")
+    assert retries >= len(tries) - 1
+    assert "LIQUIDATION_PARTIAL" in history
+    assert "s left of" not in history
+
+
+@needs_tmux
+def test_nothing_is_drawn_once_the_result_is_told(halted: Program) -> None:
+    """A late frame would stand below the end screen; the process may take long to end."""
+    halted.timeout_s = 2.0
+    halted.hook(
+        """
+        import os, threading
+        leave = os._exit
+        def late(code):
+            threading.Event().wait(0.6)
+            leave(code)
+        os._exit = late
+        """
+    )
+    with on_terminal(halted, "liquidate") as terminal:
+        terminal.wait_for("s left of 2 s")
+        code, _ = terminal.wait_for_end()
+        history = terminal.history()
+
+    assert code in {1, 3}
+    assert "s left of" not in history
