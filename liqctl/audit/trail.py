@@ -63,6 +63,7 @@ class AuditLogger:
         *,
         environment: str = "",
         now: Callable[[], datetime] = utc_now,
+        spill: Callable[[bytes], None] | None = None,
     ) -> None:
         """Write to `audit.jsonl` in `log_dir`, which is created when the first event comes.
 
@@ -70,10 +71,12 @@ class AuditLogger:
             log_dir: the directory, relative to the working directory of now, not of later.
             environment: what the field of that name says in every line.
             now: the calendar clock.
+            spill: where a line goes that the file did not take; stderr by default. Must not raise.
         """
         self.path = Path(os.path.abspath(os.fspath(log_dir))) / TRAIL_NAME  # noqa: PTH100 - no links
         self._environment = environment
         self._now = now
+        self._write_aside = spill or write_stderr
         self._lock = threading.Lock()
         self._file: TrailFile | None = None
         self._openings = 0
@@ -272,8 +275,8 @@ class AuditLogger:
         line = record.line(seq=chain.seq + 1, prev_hash=chain.head)
         if first:
             words = f"liqctl: the audit trail {self.path} cannot be written: {self._failure}; "
-            write_stderr(words.encode("utf-8", "replace") + b"its events follow here\n")
-        write_stderr(line + b"\n")
+            self._write_aside(words.encode("utf-8", "replace") + b"its events follow here\n")
+        self._write_aside(line + b"\n")
 
 
 def digest(line: bytes) -> str:

@@ -7,6 +7,7 @@ decide and to record is imported then, a module at a time, so that the connectio
 import asyncio
 import importlib
 import math
+import os
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from liqctl.engine.clock import SystemClock
 from liqctl.engine.opening import Opening
 
 if TYPE_CHECKING:
+    from liqctl.cli.live import LiveView
     from liqctl.cli.narration import Narrator
     from liqctl.cli.options import Options
     from liqctl.cli.telling import Teller
@@ -41,6 +43,7 @@ LOADED_MEANWHILE: Final = (
     "liqctl.report.text",
 )
 
+_STDERR: Final = 2
 _TURNS: Final = 10
 """Turns of the loop before each module: so many a request takes until it waits for the network."""
 
@@ -59,6 +62,7 @@ class Execution:
         self._began_at = 0.0
         self._manager: LiquidationManager | None = None
         self._trail: Narrator | None = None
+        self._view: LiveView | None = None
 
     def run(self, loop: asyncio.AbstractEventLoop) -> ExitCode:
         """Liquidate and print the result; return the exit code."""
@@ -110,10 +114,19 @@ class Execution:
         from liqctl.engine.manager import LiquidationManager
 
         settings = self._settings
+        aloud = self._options.verbose
+        if not aloud and process.is_terminal(_STDERR):
+            self._view = self._open_view()
+            aloud = self._view is None
         trail = self._trail = Narrator(
-            AuditLogger(settings.audit.log_dir, environment=settings.environment.value),
+            AuditLogger(
+                settings.audit.log_dir,
+                environment=settings.environment.value,
+                spill=process.print_aside,
+            ),
             LogFile(settings.audit.log_dir),
-            aloud=self._options.verbose,
+            aloud=aloud,
+            view=self._view,
         )
         return LiquidationManager(
             config=settings.liquidation,
@@ -130,6 +143,19 @@ class Execution:
             dead_runs=trail,
         )
 
+    def _open_view(self) -> "LiveView | None":
+        """Return the view of this run; None where lines of a terminal cannot be drawn anew."""
+        from liqctl.cli.live import LiveView, can_redraw
+
+        if not can_redraw(os.environ):
+            return None
+        return LiveView(
+            title=f"{self._settings.environment.value}  {self._teller.correlation_id}",
+            timeout_s=self._settings.liquidation.timeout_seconds,
+            began_at=self._began_at,
+            colour=self._options.colour,
+        )
+
     def _expire(self) -> ExitCode:
         """End the run from the watchdog's thread, for its loop did not; print what is known."""
         duration_s = time.monotonic() - self._began_at
@@ -139,6 +165,8 @@ class Execution:
         return self._end(result, patience_s=0.0)
 
     def _end(self, result: "LiquidationResult", *, patience_s: float = math.inf) -> ExitCode:
+        if self._view is not None:
+            self._view.close()
         code = self._teller.end(result)
         if self._trail is not None:
             self._trail.flush()

@@ -5,7 +5,7 @@ Nothing is decided here but the precedence of exit codes: a signal outranks ever
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
 from liqctl.cli.options import SCOPES, Options
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
     from liqctl.config.settings import Settings
     from liqctl.engine.inspection import Inspection
+
+READING_MAX_S: Final = 3.0
+"""How long the question waits for a reading; an operator may know enough without it."""
+
+_OVERTIME_S: Final = 0.5
+_PROMPT_LINES: Final = 3
+"""The line before the screen, the question, and the answer."""
 
 
 def run(options: Options) -> ExitCode:
@@ -110,22 +117,25 @@ def _confirm(
             f"not confirmed: {account.environment} asks before it acts, and there is no terminal "
             "to ask on. Nothing was sent. Give --yes to run without asking"
         )
-    inspection = loop.run_until_complete(_inspect(settings, account))
-    if inspection.unknown_symbols:
+    word = account.environment.value
+    limit_s = min(READING_MAX_S, settings.liquidation.timeout_seconds)
+    process.print_progress(f"{word}: reading the account, {limit_s:g} s at most")
+    inspection = loop.run_until_complete(_look(settings, account, limit_s))
+    if inspection is not None and inspection.unknown_symbols:
         unknown = ", ".join(inspection.unknown_symbols)
         return FailureCause.USAGE, f"the venue does not know {unknown}. Nothing was sent"
     process.print_error(
         render_confirmation(
             inspection,
-            environment=account.environment.value,
+            environment=word,
             base_url=account.base_url,
             key_fingerprint=account.key_fingerprint,
             policy=settings.liquidation,
             width=process.width_of(2) or 80,
+            height=(process.height_of(2) or 24) - _PROMPT_LINES,
             colour=options.colour,
         )
     )
-    word = account.environment.value
     process.print_error(f"Type {word} to go on, anything else to leave:")
     if _read_line() == word:
         return None
@@ -139,10 +149,27 @@ def _read_line() -> str:
         return ""
 
 
-async def _inspect(settings: "Settings", account: "Account") -> "Inspection":
+async def _look(settings: "Settings", account: "Account", limit_s: float) -> "Inspection | None":
+    """Return what is open; None when even that did not end: the question must come all the same."""
+    try:
+        return await asyncio.wait_for(
+            _inspect(settings, account, timeout_s=limit_s), limit_s + _OVERTIME_S
+        )
+    except TimeoutError:
+        return None
+
+
+async def _inspect(
+    settings: "Settings", account: "Account", timeout_s: float | None = None
+) -> "Inspection":
     from liqctl.engine.inspection import inspect_account
 
-    return await inspect_account(account.exchange, settings.liquidation, wall_clock=SystemClock())
+    return await inspect_account(
+        account.exchange,
+        settings.liquidation,
+        wall_clock=SystemClock(),
+        timeout_s=timeout_s,
+    )
 
 
 def _rehearse(

@@ -1,22 +1,28 @@
-"""Events on their way to the trail, told to people as well: `liqctl.log`, and stderr if asked."""
+"""Events on their way to the trail, told to people as well: `liqctl.log`, and stderr's reader."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from liqctl.audit.logfile import LogFile, describe_event
 from liqctl.audit.trail import AuditLogger
 from liqctl.cli import process
 from liqctl.domain.events import AuditEventType
 
+if TYPE_CHECKING:
+    from liqctl.cli.live import LiveView
+
 
 class Narrator:
     """Implements `ports.EventSink` and `engine.abandonment.DeadRuns` on top of a trail."""
 
-    def __init__(self, trail: AuditLogger, log: LogFile, *, aloud: bool) -> None:
-        """Pass events to the trail first; `aloud` also tells them on stderr."""
+    def __init__(
+        self, trail: AuditLogger, log: LogFile, *, aloud: bool, view: "LiveView | None" = None
+    ) -> None:
+        """Pass events to the trail first; `aloud` tells them on stderr, a `view` draws them."""
         self._trail = trail
         self._log = log
         self._aloud = aloud
+        self._view = view
 
     def log_event(
         self, *, event_type: AuditEventType, correlation_id: str, details: Mapping[str, Any]
@@ -27,6 +33,8 @@ class Narrator:
         self._log.write(correlation_id, line)
         if self._aloud:
             process.print_progress(line)
+        if self._view is not None:
+            self._view.note(event_type, details)
 
     def flush(self) -> None:
         """Write what people are still to be told in the log."""

@@ -26,6 +26,8 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, TextIO
 
+from liqctl.cli.terminal import Canvas, open_unblocked, write_patiently
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -45,11 +47,9 @@ _PR_SET_DUMPABLE: Final = 4
 _EXIT_BY_SIGNAL: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _IGNORED_WHILE_WORKING: Final = (signal.SIGHUP, signal.SIGPIPE, signal.SIGTSTP)
 
-_CHUNK_BYTES: Final = 4096
-"""PIPE_BUF on Linux: so much can be written without blocking once `poll` says writable."""
-
 _ANSWER_STALL_S: Final = 10.0
 _PROGRESS_STALL_S: Final = 0.2
+_ASIDE_STALL_S: Final = 0.05
 _PAGE_STALL_S: Final = 3600.0
 """How long a pager may take nothing before its page is dropped."""
 
@@ -58,6 +58,7 @@ _COLLECT_AFTER: Final = 50_000
 
 _STDERR: Final = 2
 _COLUMNS: Final = 80
+_LINES: Final = 24
 _FRAMES_MAX: Final = 20
 
 
@@ -265,6 +266,16 @@ def width_of(fd: int) -> int | None:
         return _COLUMNS
 
 
+def height_of(fd: int) -> int | None:
+    """Return the terminal's lines, None where nobody looks."""
+    if not is_terminal(fd):
+        return None
+    try:
+        return os.get_terminal_size(fd).lines or _LINES
+    except OSError:
+        return _LINES
+
+
 class Answer:
     """Whether the answer was given: there is one only."""
 
@@ -282,6 +293,11 @@ def print_answer_as_it_is(text: str) -> None:
     _write(1, text.encode(errors="backslashreplace"), _ANSWER_STALL_S)
 
 
+def print_aside(block: bytes) -> None:
+    """Write bytes to stderr that others made; what it does not take soon is lost."""
+    _write(_STDERR, block, _ASIDE_STALL_S)
+
+
 def print_progress(text: str) -> None:
     """Write progress to stderr if it can be written at once; lose it otherwise."""
     _write(_STDERR, _lines(text), 0.0)
@@ -296,27 +312,33 @@ def _lines(text: str) -> bytes:
     return (text if text.endswith("\n") else f"{text}\n").encode(errors="backslashreplace")
 
 
-def _write(fd: int, rest: bytes, stall_s: float) -> None:
+def _write(fd: int, text: bytes, stall_s: float) -> None:
     """Write everything; give up on a reader that takes nothing for `stall_s` seconds."""
-    poll = select.poll()
-    poll.register(fd, select.POLLOUT)
-    with contextlib.suppress(OSError):
-        while rest and poll.poll(_patience_ms(stall_s)):
-            rest = rest[os.write(fd, rest[:_CHUNK_BYTES]) :]
+    if not text:
+        return
+    if not is_terminal(fd):
+        write_patiently(fd, text, lambda: _patience_s(stall_s))
+        return
+    if fd not in _unblocked:
+        _unblocked[fd] = open_unblocked(fd)
+    out = _unblocked[fd]
+    with canvas.aside() as before:
+        write_patiently(fd if out is None else out, before + text, lambda: _patience_s(stall_s))
 
 
-def _patience_ms(stall_s: float) -> float:
+def _patience_s(stall_s: float) -> float:
     """Return how long to wait for a reader now."""
-    return max(min(stall_s, Deadline.output_until - time.monotonic()), 0.0) * 1000
+    return max(min(stall_s, Deadline.output_until - time.monotonic()), 0.0)
 
 
 def leave(code: int) -> NoReturn:
     """End the process with this code, or a received signal's, whatever streams or threads do."""
+    _write(_STDERR, canvas.keep(), _PROGRESS_STALL_S)
     for fd, stream in ((1, sys.stdout), (_STDERR, sys.stderr)):
         poll = select.poll()
         poll.register(fd, select.POLLOUT)
         with contextlib.suppress(OSError, ValueError, RuntimeError):
-            if poll.poll(_patience_ms(_PROGRESS_STALL_S)):
+            if poll.poll(_patience_s(_PROGRESS_STALL_S) * 1000):
                 stream.flush()
     os._exit(signals.exit_code(code))
 
@@ -354,3 +376,9 @@ def _ignore_unraisable(_: object) -> None:
 
 signals: Final = Signals()
 """The one set of signal handlers of the process."""
+
+canvas: Final = Canvas()
+"""Where the live view is drawn; everything else on the terminal is written around it."""
+
+_unblocked: Final[dict[int, int | None]] = {}
+"""Terminals by descriptor, opened once more so that writing to them never blocks."""

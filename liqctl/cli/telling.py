@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
 from liqctl.cli.options import Options
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from liqctl.config.settings import Settings
     from liqctl.domain.result import LiquidationResult
     from liqctl.engine.inspection import Inspection
+
+
+_PROMPT_LINES: Final = 2
+"""What the shell writes below the end screen; its first line must not be pushed out for it."""
 
 
 class Teller:
@@ -61,6 +65,8 @@ class Teller:
 
         colour = self._options.colour and process.is_terminal(1)
         width = process.width_of(1)
+        lines = process.height_of(1)
+        height = None if lines is None else lines - _PROMPT_LINES
         symbols = self.settings.liquidation.symbols if self.settings else ()
         asked = Asked(symbols=symbols, options=self._options.repeated())
         if inspection is not None and self.settings is not None:
@@ -72,12 +78,15 @@ class Teller:
                     result,
                     policy=self.settings.liquidation,
                     width=width,
+                    height=height,
                     colour=colour,
                     asked=asked,
                 )
             )
             return
-        process.print_answer(render_result(result, width=width, colour=colour, asked=asked))
+        process.print_answer(
+            render_result(result, width=width, height=height, colour=colour, asked=asked)
+        )
 
     def end_without_run(self, cause: FailureCause, message: str) -> ExitCode:
         """Print the result of a run that never started, if JSON was asked for."""

@@ -55,10 +55,18 @@ class Inspection:
 
 
 async def inspect_account(
-    exchange: Exchange, policy: LiquidationConfig, *, wall_clock: WallClock
+    exchange: Exchange,
+    policy: LiquidationConfig,
+    *,
+    wall_clock: WallClock,
+    timeout_s: float | None = None,
 ) -> Inspection:
-    """Return one reading of the account, taken within the policy's timeout; sends no write."""
-    snapshot, gate = await _read(exchange, policy, wall_clock)
+    """Return one reading of the account; sends no write.
+
+    It is taken within `timeout_s`, the policy's timeout when None.
+    """
+    limit_s = timeout_s or policy.timeout_seconds
+    snapshot, gate = await _read(exchange, policy, wall_clock, limit_s)
     return _inspection(
         snapshot,
         policy,
@@ -71,7 +79,8 @@ async def inspect_again(
     exchange: Exchange, policy: LiquidationConfig, before: Inspection, *, wall_clock: WallClock
 ) -> Inspection:
     """Return another reading of the account; what does not change is not asked for again."""
-    snapshot, gate = await _read(exchange, policy, wall_clock)
+    limit_s = policy.timeout_seconds
+    snapshot, gate = await _read(exchange, policy, wall_clock, limit_s)
     is_portfolio_margin = before.is_portfolio_margin
     if not _is_empty(before.snapshot):
         is_portfolio_margin = _is_empty(snapshot) and await find_portfolio_margin(exchange, gate)
@@ -84,12 +93,12 @@ async def inspect_again(
 
 
 async def _read(
-    exchange: Exchange, policy: LiquidationConfig, wall_clock: WallClock
+    exchange: Exchange, policy: LiquidationConfig, wall_clock: WallClock, timeout_s: float
 ) -> tuple[Snapshot, Gate]:
     loop = asyncio.get_running_loop()
     gate = Gate(
         exchange,
-        timeout_s=policy.timeout_seconds,
+        timeout_s=timeout_s,
         started_at=loop.time(),
         wall_clock=wall_clock,
     )

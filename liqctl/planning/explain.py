@@ -73,6 +73,7 @@ def describe_reading(snapshot: Snapshot) -> dict[str, object]:
         details["open"] = [
             f"{p.symbol} {p.leg.position_side.value} {plain(p.quantity)}" for p in worst
         ]
+        details["notionals"] = [plain(p.notional) for p in worst]
     return details
 
 

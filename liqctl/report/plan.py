@@ -1,17 +1,26 @@
 """What a liquidation would send: shown before production is confirmed, and by a dry run."""
 
+from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, Protocol
 
-from liqctl.domain.account import Position, Snapshot
+from liqctl.domain.account import OpenOrder, Position, Snapshot
 from liqctl.domain.amounts import plain
 from liqctl.domain.result import LiquidationResult
+from liqctl.planning.budget import Limits
+from liqctl.planning.forecast import Forecast, make_forecast
 from liqctl.planning.plan import Plan
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.report.result import Asked, render_result
 from liqctl.report.text import Tone, clean, count, labelled, money, paint, table
 
-ROWS_MAX: Final = 250
+_ROWS_MIN: Final = 3
+_TABLE_LINES: Final = 2
+"""The head of the table and the empty line below it."""
+
+_SYMBOLS_MAX: Final = 5
+_NEVER_ENDED: Final = "no reading ended in time"
 
 
 class Inspected(Protocol):
@@ -30,23 +39,52 @@ class Inspected(Protocol):
 
 
 def render_confirmation(
-    inspected: Inspected,
+    inspected: Inspected | None,
     *,
     environment: str,
     base_url: str,
     key_fingerprint: str,
     policy: LiquidationConfig,
     width: int | None,
+    height: int,
     colour: bool,
 ) -> str:
-    """Return where, on whose account, what is open worst first, and what would be sent."""
+    """Return where, on whose account, what is open worst first, and what a run would take.
+
+    None stands for a reading that never ended. Positions that would push the rest out of `height`
+    lines are summed up, the smallest ones.
+    """
     banner = paint(clean(environment).upper(), Tone.BAD, colour=colour)
-    lines = [f"{banner}  {clean(base_url)}  key {key_fingerprint}", ""]
+    head = [f"{banner}  {clean(base_url)}  key {key_fingerprint}", ""]
+    if inspected is None:
+        why = labelled("unread", _NEVER_ENDED, width=width)
+        return "\n".join([*head, *_blind(why, policy, width, colour=colour)]) + "\n"
+    unread = inspected.why_unreadable()
+    if not inspected.snapshot.is_any_read:
+        why = labelled("unread", clean(unread or _NEVER_ENDED), width=width)
+        return "\n".join([*head, *_blind(why, policy, width, colour=colour)]) + "\n"
+    orders = [order for order in inspected.snapshot.orders if policy.covers(order.symbol)]
+    lines = labelled("open", _open(inspected.snapshot, policy), width=width)
+    lines += labelled("orders", _by_symbol(orders), width=width)
+    lines += _forecast(inspected, policy, width)
     closes = [close.position for symbol in inspected.plan.symbols for close in symbol.closes]
     if closes:
-        lines += [_positions(closes, width), ""]
-    lines += labelled("open", _open(inspected.snapshot), width=width)
-    return "\n".join(lines + _forecast(inspected, policy, width)) + "\n"
+        rows = max(height - len(head) - len(lines) - _TABLE_LINES, _ROWS_MIN)
+        lines = [*_positions(closes, width, rows), "", *lines]
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def _blind(
+    why: list[str], policy: LiquidationConfig, width: int | None, *, colour: bool
+) -> list[str]:
+    """Return what is said when nothing could be read; to go on is the operator's choice."""
+    head = paint("NOTHING COULD BE READ: what is open is not known", Tone.DOUBT, colour=colour)
+    scope = labelled("scope", _scope(policy), width=width)
+    go_on = (
+        f"the run reads for itself, for {policy.timeout_seconds:g} s at most, and cancels and "
+        "closes what it finds"
+    )
+    return [head, *why, *scope, *labelled("go on", go_on, width=width)]
 
 
 def render_plan(
@@ -57,29 +95,56 @@ def render_plan(
     width: int | None,
     colour: bool,
     asked: Asked = Asked(),  # noqa: B008 - a frozen value
+    height: int | None = None,
 ) -> str:
-    """Return the end screen of a dry run, with what a real run would send."""
+    """Return the end screen of a dry run, with what a real run would send and take."""
     head = paint("Plan", Tone.STRONG, colour=colour)
     forecast = [head, *_forecast(inspected, policy, width)]
-    return render_result(result, width=width, colour=colour, asked=asked, forecast=forecast)
+    return render_result(
+        result, width=width, height=height, colour=colour, asked=asked, forecast=forecast
+    )
 
 
 def _forecast(inspected: Inspected, policy: LiquidationConfig, width: int | None) -> list[str]:
     plan = inspected.plan
-    scope = ", ".join(clean(symbol) for symbol in policy.symbols) or "the whole account"
-    lines = labelled("scope", scope, width=width)
+    lines = labelled("scope", _scope(policy), width=width)
     lines += labelled("cancel", _cancels(plan), width=width)
     lines += labelled("close", _closes(plan), width=width)
     if plan.kept:
         kept = f"{count(len(plan.kept), 'protective stop')}, until the position is flat"
         lines += labelled("keep", kept, width=width)
-    lines += labelled("time", f"{policy.timeout_seconds:g} s at most", width=width)
     unread = inspected.why_unreadable()
-    return lines + (labelled("unread", clean(unread), width=width) if unread else [])
+    if unread:
+        lines += labelled("unread", clean(unread), width=width)
+        return lines + labelled("lasts", f"{policy.timeout_seconds:g} s at most", width=width)
+    snapshot, limits = inspected.snapshot, Limits()
+    trip_s = snapshot.finished_at - snapshot.started_at
+    forecast = make_forecast(snapshot, policy, round_trip_s=trip_s, limits=limits)
+    takes = (
+        f"{count(forecast.round_trips, 'round trip')} of {trip_s * 1000:.0f} ms, "
+        f"{count(forecast.requests, 'request')}, weight {forecast.weight} of {limits.weight_1m}, "
+        f"{count(forecast.closes, 'order')} of {limits.orders_10s} in 10 s"
+    )
+    lines += labelled("takes", takes, width=width)
+    return lines + labelled("lasts", _time(forecast), width=width)
 
 
-def _positions(positions: list[Position], width: int | None) -> str:
+def _time(forecast: Forecast) -> str:
+    told = f"{forecast.expected_s:.2f} s expected, {forecast.worst_s:.2f} s at worst: "
+    if forecast.fits:
+        return f"{told}fits the limit of {forecast.timeout_s:g} s"
+    if forecast.expected_s <= forecast.timeout_s:
+        return f"{told}not every repeat fits the limit of {forecast.timeout_s:g} s"
+    return f"{told}DOES NOT FIT the limit of {forecast.timeout_s:g} s; the largest go first"
+
+
+def _scope(policy: LiquidationConfig) -> str:
+    return ", ".join(clean(symbol) for symbol in policy.symbols) or "the whole account"
+
+
+def _positions(positions: list[Position], width: int | None, rows_max: int) -> list[str]:
     ranked = sorted(positions, key=lambda position: (-position.notional, position.leg))
+    shown = ranked if len(ranked) <= rows_max else ranked[: rows_max - 1]
     rows = [
         (
             clean(position.symbol),
@@ -88,22 +153,34 @@ def _positions(positions: list[Position], width: int | None) -> str:
             money(position.notional),
             "?" if position.unrealized_pnl is None else f"{position.unrealized_pnl:+,.2f}",
         )
-        for position in ranked[:ROWS_MAX]
+        for position in shown
     ]
     head = ("symbol", "side", "quantity", "notional", "PnL")
-    shown = table(head, rows, right={2, 3, 4}, width=width)
-    hidden = len(ranked) - ROWS_MAX
-    return shown + (f"\nand {count(hidden, 'position')} more" if hidden > 0 else "")
+    lines = table(head, rows, right={2, 3, 4}, width=width).splitlines()
+    rest = ranked[len(shown) :]
+    return lines + ([f"and, smaller, {_sum(rest)}"] if rest else [])
 
 
-def _open(snapshot: Snapshot) -> str:
-    positions = snapshot.positions.items
+def _sum(positions: Sequence[Position]) -> str:
     exposure = sum((position.notional for position in positions), Decimal(0))
     pnl = sum((position.unrealized_pnl or Decimal(0) for position in positions), Decimal(0))
-    return (
-        f"{count(len(positions), 'position')} of {money(exposure)} notional, PnL {pnl:+,.2f}, "
-        f"{count(len(snapshot.orders), 'order')}"
-    )
+    return f"{count(len(positions), 'position')} of {money(exposure)} notional, PnL {pnl:+,.2f}"
+
+
+def _open(snapshot: Snapshot, policy: LiquidationConfig) -> str:
+    if not snapshot.positions.complete:
+        return "not known: positions could not be read"
+    return _sum([p for p in snapshot.positions.items if policy.covers(p.symbol)])
+
+
+def _by_symbol(orders: Sequence[OpenOrder]) -> str:
+    """Return how many orders wait on which symbols, the most first."""
+    if not orders:
+        return "none"
+    symbols = Counter(order.symbol for order in orders)
+    named = ", ".join(f"{number} {clean(s)}" for s, number in symbols.most_common(_SYMBOLS_MAX))
+    more = len(symbols) - _SYMBOLS_MAX
+    return f"{len(orders)}: {named}" + (f", and {count(more, 'symbol')} more" if more > 0 else "")
 
 
 def _cancels(plan: Plan) -> str:

@@ -5,19 +5,33 @@ open comes with the exact next step.
 """
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, assert_never
 
 from liqctl.domain.amounts import plain
-from liqctl.domain.result import ErrorReport, LiquidationResult, OrderReport, PositionReport
+from liqctl.domain.result import (
+    ErrorReport,
+    LiquidationResult,
+    OrderReport,
+    PositionReport,
+    Residual,
+)
 from liqctl.domain.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.planning.explain import explain_kept
-from liqctl.report.text import Tone, clean, count, labelled, money, paint, table, wrap
+from liqctl.report.text import Tone, clean, columns, count, labelled, money, paint, table, wrap
 
 ROWS_MAX: Final = 250
 _NAMED_MAX: Final = 10
+_ORDERS_NAMED_MAX: Final = 5
+_ORDER_ROWS: Final = 2
+_WHY_LINES: Final = 3
+"""What a screen that must be short shows of orders and of a reason, at most."""
+
+_TABLE_MIN: Final = 4
+"""Lines of a table with its head, a row, and the rest in one; with fewer there is none."""
 
 _TONES: Final = {
     LiquidationState.COMPLETED: Tone.GOOD,
@@ -49,32 +63,49 @@ def render_result(
     colour: bool,
     asked: Asked = Asked(),
     forecast: Sequence[str] = (),
+    height: int | None = None,
 ) -> str:
     """Return the end screen; a width of None leaves every message on one line.
 
-    `forecast` are the lines of a dry run's plan.
+    `forecast` are the lines of a dry run's plan. A screen that is higher than `height` is made
+    short, for its first line tells most: tables show what is not closed first and sum up the rest.
     """
+    head = _head(result, asked, width, colour=colour)
+    steps = _next(next_steps(result, asked), width, colour=colour)
+    orders = [order for order in result.orders if result.dry_run or order.state not in _SETTLED]
+    lines = [
+        *head,
+        *_spaced(_tables(result, orders, width)),
+        *(["", *forecast] if forecast else []),
+    ]
+    lines += ["", *_reasons(result, width), *_record(result, width), *_spaced(steps)]
+    if height is not None and width is not None and len(lines) > height:
+        tail = [*forecast, *_record(result, None)[1:], *steps]
+        room = height - len(head) - len(tail)
+        why = _reasons(result, width)[: _WHY_LINES if room > _TABLE_MIN + _WHY_LINES else 1]
+        room, tail = room - len(why), [*why, *tail]
+        lines = [*head, *_short_tables(result, orders, width, room), *tail]
+    return "\n".join(lines) + "\n"
+
+
+def _head(result: LiquidationResult, asked: Asked, width: int | None, *, colour: bool) -> list[str]:
+    """Return the word, what it means, and the counts."""
     word = "DRY RUN" if result.dry_run and not result.error_message else result.state.value
     first, *rest = wrap(f"{word}: {meaning(result, asked)}", indent="  ", width=width)
-    head = paint(word, _TONES.get(result.state, Tone.BAD), colour=colour)
-    lines = [first.replace(word, head, 1), *rest, ""]
-    if result.cause not in _NOTHING_SENT:
-        lines += _counts(result, width)
-    if result.positions:
-        lines += ["", _positions(result, width)]
-    orders = [order for order in result.orders if result.dry_run or order.state not in _SETTLED]
-    if orders:
-        lines += ["", _orders(orders, width, dry_run=result.dry_run)]
-    lines += ["", *forecast] if forecast else []
-    lines += [""] if lines[-1] else []
-    lines += [*_reasons(result, width), *_record(result, width)]
-    steps = next_steps(result, asked)
-    if steps:
-        lines += ["", paint("Next", Tone.STRONG, colour=colour)]
-        lines += [
-            line for step in steps for line in wrap(f"  - {step}", indent="    ", width=width)
-        ]
-    return "\n".join(lines) + "\n"
+    painted = paint(word, _TONES.get(result.state, Tone.BAD), colour=colour)
+    lines = [first.replace(word, painted, 1), *rest]
+    return lines + ["", *_counts(result, width)] * (result.cause not in _NOTHING_SENT)
+
+
+def _next(steps: Sequence[str], width: int | None, *, colour: bool) -> list[str]:
+    if not steps:
+        return []
+    lines = [line for step in steps for line in wrap(f"  - {step}", indent="    ", width=width)]
+    return [paint("Next", Tone.STRONG, colour=colour), *lines]
+
+
+def _spaced(lines: list[str]) -> list[str]:
+    return ["", *lines] if lines else []
 
 
 def next_steps(
@@ -175,6 +206,8 @@ def _counts(result: LiquidationResult, width: int | None) -> list[str]:
         f"{count(len(result.positions), 'position')} of {money(exposure)} notional, "
         f"{count(len(result.orders), 'order')}"
     )
+    if result.residual is None and not result.positions and not result.orders:
+        return labelled("left", _left(result), width=width)
     lines = labelled("found", found, width=width)
     if not result.dry_run:
         done = (
@@ -201,7 +234,38 @@ def _left(result: LiquidationResult) -> str:
     )
 
 
-def _positions(result: LiquidationResult, width: int | None) -> str:
+def _tables(result: LiquidationResult, orders: list[OrderReport], width: int | None) -> list[str]:
+    """Return what was found open and how it ended, at its full length."""
+    lines = []
+    if result.positions:
+        lines += _positions(result, width, ROWS_MAX).splitlines()
+    if orders:
+        lines += [""] * bool(lines)
+        lines += _orders(orders, width, ROWS_MAX, dry_run=result.dry_run).splitlines()
+    return lines
+
+
+def _short_tables(
+    result: LiquidationResult, orders: list[OrderReport], width: int, room: int
+) -> list[str]:
+    """Return the tables in so many lines, one a row, cut where the terminal ends."""
+    lines: list[str] = []
+    if orders and room >= 2 * _TABLE_MIN:
+        shown = _orders(orders, None, _ORDER_ROWS, dry_run=result.dry_run)
+        lines = shown.splitlines()
+    if result.positions and room >= _TABLE_MIN:
+        rows = room - len(lines) - 2
+        lines = [*_positions(result, None, rows).splitlines(), *lines]
+    return [_cut(line, width) for line in lines]
+
+
+def _cut(line: str, width: int) -> str:
+    return line if columns(line) <= width else f"{line[: width - 1]}…"
+
+
+def _positions(result: LiquidationResult, width: int | None, rows_max: int) -> str:
+    """Return the positions, those not closed first."""
+    positions = sorted(result.positions, key=lambda p: p.state is PositionState.CLOSED)
     rows = [
         (
             clean(position.symbol),
@@ -210,11 +274,12 @@ def _positions(result: LiquidationResult, width: int | None) -> str:
             money(position.notional),
             "open" if result.dry_run else _position_end(position),
         )
-        for position in result.positions[:ROWS_MAX]
+        for position in positions[:rows_max]
     ]
     last = "now" if result.dry_run else "result"
     head = ("symbol", "side", "quantity", "notional", last)
-    return table(head, rows, right={2, 3}, width=width) + _more(len(result.positions), "position")
+    shown = table(head, rows, right={2, 3}, width=width)
+    return shown + _more([p.state.value for p in positions[rows_max:]], "position")
 
 
 def _position_end(position: PositionReport) -> str:
@@ -229,7 +294,7 @@ def _position_end(position: PositionReport) -> str:
     return words + _because(position.error)
 
 
-def _orders(orders: list[OrderReport], width: int | None, *, dry_run: bool) -> str:
+def _orders(orders: list[OrderReport], width: int | None, rows_max: int, *, dry_run: bool) -> str:
     rows = [
         (
             clean(order.symbol),
@@ -238,10 +303,11 @@ def _orders(orders: list[OrderReport], width: int | None, *, dry_run: bool) -> s
             clean(order.order_id),
             _order_end(order, "open" if dry_run else order.state.value),
         )
-        for order in orders[:ROWS_MAX]
+        for order in orders[:rows_max]
     ]
     head = ("symbol", "side", "order", "id", "now" if dry_run else "result")
-    return table(head, rows, width=width) + _more(len(orders), "order")
+    shown = table(head, rows, width=width)
+    return shown + _more([order.state.value for order in orders[rows_max:]], "order")
 
 
 def _order_end(order: OrderReport, word: str) -> str:
@@ -251,9 +317,12 @@ def _order_end(order: OrderReport, word: str) -> str:
     return f"{word}{kind}{_because(order.error)}"
 
 
-def _more(found: int, noun: str) -> str:
-    hidden = found - ROWS_MAX
-    return f"\nand {count(hidden, noun)} more; --json lists all" if hidden > 0 else ""
+def _more(states: list[str], noun: str) -> str:
+    """Return a line for what has no row: how many, and how they ended."""
+    if not states:
+        return ""
+    ends = ", ".join(f"{number} {state}" for state, number in Counter(states).items())
+    return f"\nand {count(len(states), f'more {noun}')}, {ends}; --json lists all"
 
 
 def _because(error: ErrorReport | None) -> str:
@@ -305,11 +374,13 @@ def _by_hand(result: LiquidationResult) -> list[str]:
         f"by hand: {website} > Futures > USDⓈ-M > Positions > Close All Positions, "
         "then Open Orders > Cancel All, Conditional too"
     )
-    if result.residual is None or not result.residual.positions:
-        return [clicks]
-    left = result.residual.positions
-    rows = ", ".join(
-        f"{clean(p.symbol)} {p.position_side.value} {plain(p.quantity)}" for p in left[:_NAMED_MAX]
-    )
-    more = f" and {len(left) - _NAMED_MAX} more" if len(left) > _NAMED_MAX else ""
-    return [clicks, f"positions to look for: {rows}{more}"]
+    left = result.residual or Residual()
+    positions = [f"{clean(p.symbol)} {p.position_side} {plain(p.quantity)}" for p in left.positions]
+    orders = [f"{clean(o.symbol)} {clean(o.type)} {clean(o.order_id)}" for o in left.orders]
+    found = {"positions": (positions, _NAMED_MAX), "orders": (orders, _ORDERS_NAMED_MAX)}
+    return [clicks, *(_look_for(noun, *rows) for noun, rows in found.items() if rows[0])]
+
+
+def _look_for(noun: str, rows: list[str], named_max: int) -> str:
+    more = f" and {len(rows) - named_max} more" if len(rows) > named_max else ""
+    return f"{noun} to look for: {', '.join(rows[:named_max])}{more}"

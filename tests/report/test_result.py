@@ -1,10 +1,12 @@
 """The end screen: the first line tells it all, every open thing has a next step, nothing breaks."""
 
 import re
+from decimal import Decimal
 
 import pytest
 
-from liqctl.domain.states import FailureCause, LiquidationState
+from liqctl.domain.result import ErrorReport, Residual, ResidualPosition
+from liqctl.domain.states import FailureCause, LiquidationState, PositionState
 from liqctl.report.result import next_steps, render_result
 from tests.report.builders import make_partial, make_position, make_result
 
@@ -119,3 +121,67 @@ def test_an_incomplete_trail_is_said_on_a_flat_account() -> None:
 
     assert "INCOMPLETE: not every event could be recorded" in screen
     assert "liqctl audit verify" in screen
+
+
+@pytest.mark.parametrize("height", [22, 48])
+@pytest.mark.parametrize("number", [1, 6, 200])
+def test_the_screen_fits_the_terminal_with_its_first_line(number: int, height: int) -> None:
+    """At 3 a.m. nobody scrolls up for the word FAILED."""
+    failed = [
+        make_position(
+            f"C{index:03}USDT",
+            state=PositionState.FAILED,
+            remaining=Decimal(1),
+            error=ErrorReport(code=-1122, message="Invalid symbol status.", retryable=True),
+        )
+        for index in range(number)
+    ]
+    left = [
+        ResidualPosition(
+            symbol=position.symbol,
+            position_side=position.position_side,
+            quantity=Decimal(1),
+            notional=Decimal(100),
+        )
+        for position in failed
+    ]
+    result = make_result(
+        LiquidationState.PARTIAL,
+        error_message="the deadline of 5 s was reached; many are or may be open: "
+        + "a reason " * 60,
+        positions=(*(make_position(f"D{index:03}USDT") for index in range(number)), *failed),
+        orders=make_partial().orders * number,
+        residual=Residual(positions=tuple(left)),
+    )
+
+    screen = render_result(result, width=80, height=height, colour=False).splitlines()
+
+    assert len(screen) <= height
+    assert max(len(line) for line in screen) <= 80
+    shown = "\n".join(screen)
+    assert screen[0].startswith("PARTIAL")
+    assert "again, at once: liqctl liquidate --env production" in shown
+    assert "C000USDT" in shown
+    assert "run       liq_" in shown
+    assert "head      aaaa" in shown
+
+
+def test_a_screen_that_is_cut_sums_up_what_it_does_not_show() -> None:
+    """What is not closed keeps its row; what is closed is a number."""
+    closed = [make_position(f"D{index:03}USDT") for index in range(60)]
+    failed = make_position("BADUSDT", state=PositionState.FAILED, remaining=Decimal(1))
+    result = make_result(LiquidationState.PARTIAL, positions=(*closed, failed))
+
+    screen = render_result(result, width=80, height=24, colour=False)
+    whole = render_result(result, width=None, colour=False)
+
+    assert screen.index("BADUSDT") < screen.index("D000USDT")
+    assert re.search(r"and \d+ more positions, \d+ CLOSED; --json lists all", screen)
+    assert all(position.symbol in whole for position in closed)
+
+
+def test_nothing_is_called_found_where_nothing_was_read() -> None:
+    """`found 0 positions` reads like a flat account."""
+    result = make_result(LiquidationState.FAILED, residual=None)
+
+    assert "found" not in render_result(result, width=80, colour=False)

@@ -1,0 +1,106 @@
+"""The live view of a run: a thread that reads the events and draws, and never holds the run up.
+
+What a reader would get wrong:
+- The loop only appends to a queue; it waits for nothing. Reading, rich and the terminal are the
+  thread's, which looks for events by itself a few times a second.
+- A run that is over within `FIRST_FRAME_S`, as most are, pays for none of it: no import of rich,
+  no frame, no flicker.
+- The thread shares the interpreter with the loop. While it draws, the interpreter changes hands
+  after a tenth of its usual 5 ms, or each answer of the venue would wait that much for its turn.
+"""
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from liqctl.cli import process
+
+if TYPE_CHECKING:
+    from liqctl.report.live import LiveModel
+
+FIRST_FRAME_S: Final = 0.4
+"""How long a run must last before it is shown while it goes on."""
+
+_INTERVAL_S: Final = 0.2
+"""Five frames a second are read easily; one costs some milliseconds of processor time."""
+
+_SWITCH_S: Final = 0.0005
+_EVENTS_MAX: Final = 20_000
+"""Ten times what 200 positions and a deadline's worth of retries make."""
+
+_LAST_FRAME_S: Final = 0.1
+_STDERR: Final = 2
+_COLUMNS_MIN: Final = 40
+_LINES_MIN: Final = 8
+"""Below these there is nothing to be seen."""
+
+_NO_CURSOR: Final = {"", "dumb", "unknown"}
+
+
+def can_redraw(environ: Mapping[str, str]) -> bool:
+    """Return whether lines on this kind of terminal can be drawn anew; a log of CI keeps them."""
+    in_ci = environ.get("CI", "").lower() not in {"", "0", "false"}
+    return not in_ci and environ.get("TERM", "") not in _NO_CURSOR
+
+
+class LiveView:
+    """Shows one run on stderr's terminal until `close`."""
+
+    def __init__(self, *, title: str, timeout_s: float, began_at: float, colour: bool) -> None:
+        """Start watching; `began_at` is a moment of `time.monotonic`."""
+        self._title = title
+        self._timeout_s = timeout_s
+        self._began_at = began_at
+        self._colour = colour
+        self._events: deque[tuple[float, str, Mapping[str, Any]]] = deque(maxlen=_EVENTS_MAX)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="live view")
+        self._thread.start()
+
+    def note(self, event_type: str, details: Mapping[str, Any]) -> None:
+        """Take one event; costs an append."""
+        self._events.append((time.monotonic(), event_type, details))
+
+    def close(self) -> None:
+        """Draw nothing more; safe to call from any thread, and twice.
+
+        The result takes the frame's place. Where it goes elsewhere, a last frame stays.
+        """
+        self._done.set()
+        if not process.is_terminal(1) and process.canvas.is_open:
+            left_s = process.Deadline.output_until - time.monotonic()
+            self._thread.join(max(min(_LAST_FRAME_S, left_s), 0.0))
+            process.print_aside(process.canvas.keep())
+            return
+        process.canvas.close()
+
+    def _watch(self) -> None:
+        waited_s = self._began_at + FIRST_FRAME_S - time.monotonic()
+        if self._done.wait(max(waited_s, 0.0)) or not process.canvas.open(_STDERR):
+            return
+        sys.setswitchinterval(_SWITCH_S)
+        from liqctl.report.live import LiveModel
+
+        model = LiveModel(began_at=self._began_at, timeout_s=self._timeout_s)
+        while not self._done.is_set():
+            self._draw(model)
+            self._done.wait(_INTERVAL_S)
+        if not process.is_terminal(1):
+            self._draw(model)
+
+    def _draw(self, model: "LiveModel") -> None:
+        from liqctl.report.frame import draw
+
+        while self._events:
+            at, event_type, details = self._events.popleft()
+            model.note(event_type, details, at)
+        width, height = process.width_of(_STDERR) or 0, process.height_of(_STDERR) or 0
+        if width < _COLUMNS_MIN or height < _LINES_MIN:
+            return
+        frame = model.frame(time.monotonic(), stopping=process.signals.received is not None)
+        process.canvas.draw(
+            draw(frame, title=self._title, width=width, height=height - 1, colour=self._colour)
+        )
