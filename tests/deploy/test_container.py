@@ -112,7 +112,7 @@ def test_the_program_works_on_a_root_that_nobody_can_write_to(tmp_path: Path) ->
         tmp_path,
         f"cd {ROOT}; {make}",
         [
-            f"LIQCTL_ENV=simulator {healthy}",
+            f"LIQCTL_ENV=simulator {healthy} > /tmp/ready; head -n 1 /tmp/ready",
             "liqctl liquidate --env simulator --json > /tmp/x; tr -d '\\n' < /tmp/x; echo",
             "id -u; stat -c '%u %a %n' logs/audit.jsonl; grep CapBnd /proc/self/status",
             "touch /opt/liqctl/x || echo /opt is read-only; touch /etc/x || echo /etc is read-only",
