@@ -17,6 +17,7 @@ from liqctl.config.redaction import Redactor, secrets_of
 from liqctl.domain.errors import ConfigurationError, LiqctlError, UsageError
 from liqctl.domain.events import TRAIL_NAME
 from liqctl.domain.venue import Environment
+from liqctl.drill.record import DRILLS_NAME
 from liqctl.report.archive import Missing, Part
 from liqctl.report.json import dump
 
@@ -71,9 +72,10 @@ class Gathering:
         self._add(
             "log/drills.jsonl",
             f"the last {_DRILLS_MAX} lines",
-            lambda: b"\n".join(_tail(trail.parent / "drills.jsonl", _DRILLS_MAX)),
+            lambda: b"\n".join(_tail(trail.parent / DRILLS_NAME, _DRILLS_MAX)),
         )
-        # A report of the run (`report ID`) has its place here: report/ID.html and report/ID.txt.
+        if self.correlation_id is not None:
+            self._add_report(trail, self.correlation_id)
         for environment in environments:
             self._add_environment(environment, options)
         self._add("versions.json", "of the installed packages", _json(surroundings.versions))
@@ -155,6 +157,25 @@ class Gathering:
             lambda: self._status(environment),
         )
 
+    def _add_report(self, trail: Path, correlation_id: str) -> None:
+        """Add the run's incident report, for readers and for browsers."""
+        from liqctl.cli.report import gather_incident, render_incident
+
+        def report(*, html: bool) -> bytes:
+            _refuse_link(trail)
+            incident = gather_incident(
+                [trail], correlation_id, config=self.config_file, is_offline=not self.online
+            )
+            if incident is None:
+                raise UsageError(f"no run {correlation_id!r} in {trail}")
+            return render_incident(incident, html=html).encode()
+
+        asked = "" if self.online else " --offline"
+        self._add("report/report.md", f"liqctl report ID{asked}", lambda: report(html=False))
+        self._add(
+            "report/report.html", f"liqctl report ID --html{asked}", lambda: report(html=True)
+        )
+
     def _status(self, environment: Environment) -> bytes:
         import asyncio
 
@@ -213,13 +234,17 @@ class Gathering:
 def _tail(path: Path, count: int, wanted: "LineFilter | None" = None) -> list[bytes]:
     from liqctl.audit.reading import LineFilter, last_lines, open_for_reading
 
-    if path.is_symlink():  # The trail's writer follows none, so this is not our file.
-        raise OSError(0, "a link, which is not followed", str(path))
+    _refuse_link(path)
     fd = open_for_reading(path)
     try:
         return last_lines(fd, os.fstat(fd).st_size, count, wanted or LineFilter())
     finally:
         os.close(fd)
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():  # The trail's writer follows none, so this is not our file.
+        raise OSError(0, "a link, which is not followed", str(path))
 
 
 def _reason(error: Exception) -> str:

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from liqctl import __version__
 from liqctl.domain.events import TRAIL_NAME
+from liqctl.drill.record import DRILLS_NAME, last_passed_drill
 from liqctl.engine.clock import SystemClock
 from liqctl.report.metrics import render_metrics, write_textfile
 
-_DRILLS_NAME: Final = "drills.jsonl"
 _CHECKED_MAX_BYTES: Final = 50_000_000
 """A longer trail is not checked each minute; `audit verify` does it."""
 
@@ -74,10 +74,5 @@ def _is_trail_whole(log_dir: Path) -> bool | None:
 
 
 def _drill_passed_at(log_dir: Path, environment: str) -> float | None:
-    path = log_dir / _DRILLS_NAME
-    if not path.exists():
-        return None
-    from liqctl.cli.online import last_passed_drill
-
-    drill = last_passed_drill(path, environment)
+    drill = last_passed_drill(log_dir / DRILLS_NAME, environment)
     return drill.finished_at.timestamp() if drill else None

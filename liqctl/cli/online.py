@@ -1,29 +1,21 @@
 """`validate --online`: wires the preflight to a venue and returns what it found."""
 
 import asyncio
-import json
 import os
 import stat
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
 from liqctl.cli.wiring import Account, open_account
 from liqctl.config.findings import Issue
-from liqctl.config.machine_findings import (
-    Drill,
-    LocalFacts,
-    issues_of_drills,
-    issues_of_machine,
-)
+from liqctl.config.machine_findings import LocalFacts, issues_of_drills, issues_of_machine
 from liqctl.config.venue_findings import issues_of_forecast, issues_of_venue
 from liqctl.domain.errors import CredentialsError
 from liqctl.domain.events import TRAIL_NAME
-from liqctl.drill.record import DRILLS_NAME
+from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.engine.clock import SystemClock
 from liqctl.engine.lock import lock_problem, read_lock
 from liqctl.engine.preflight import ASK_MAX_S, Preflight
@@ -33,7 +25,6 @@ from liqctl.planning.readiness import VenueFacts
 if TYPE_CHECKING:
     from liqctl.config.settings import Settings
 
-_DRILLS_BYTES_MAX: Final = 1_000_000
 _ROOM_MIN_BYTES: Final = 20_000_000
 _NO_KEY: Final = {"LIQCTL_ENV": ""}
 """Variables that set no key; an empty mapping would stand for the process's own."""
@@ -128,44 +119,3 @@ def _room_problem(log_dir: Path) -> str | None:
 def _nearest(folder: Path) -> Path:
     """Return the folder, or its nearest parent that exists."""
     return next((p for p in (folder, *folder.absolute().parents) if p.exists()), Path("/"))
-
-
-def last_drill(path: Path, environment: str) -> Drill | None:
-    """Return the last drill of an environment on record; unreadable lines do not count.
-
-    A drill of a part of the catalogue, with other settings, or one that was stopped, can fail but
-    not pass: where nothing failed in it, the one before counts.
-    """
-    return next(_drills(path, environment), None)
-
-
-def last_passed_drill(path: Path, environment: str) -> Drill | None:
-    """Return the last drill of an environment that passed."""
-    return next((drill for drill in _drills(path, environment) if drill.passed), None)
-
-
-def _drills(path: Path, environment: str) -> Iterator[Drill]:
-    """Yield the drills of an environment, the latest first."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(max(path.stat().st_size - _DRILLS_BYTES_MAX, 0))
-            lines = stream.read(_DRILLS_BYTES_MAX).splitlines()
-    except OSError:
-        return
-    for line in reversed(lines):
-        drill = _drill(line, environment)
-        if drill is not None:
-            yield drill
-
-
-def _drill(line: bytes, environment: str) -> Drill | None:
-    try:
-        row: Any = json.loads(line)
-        if row["environment"] != environment:
-            return None
-        if row.get("complete") is False and not row.get("failed"):
-            return None
-        finished_at = datetime.fromisoformat(row["finished_at"])
-        return Drill(finished_at=finished_at, passed=row["passed"] is True)
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None

@@ -65,7 +65,7 @@ def _report(
     html: bool,
     as_json: bool,
 ) -> int:
-    incident = _gather(paths, correlation_id, config=config, is_offline=offline)
+    incident = gather_incident(paths, correlation_id, config=config, is_offline=offline)
     if incident is None:
         message = trails.explain_unknown_run(paths, correlation_id)
         return trails.fail(message, as_json=as_json)
@@ -74,13 +74,14 @@ def _report(
             "liqctl: the record of this run is not whole, see the report's proof: "
             + "; ".join(incident.chain.problems)
         )
-    trails.answer(_text(incident, html=html, as_json=as_json))
+    trails.answer(render_incident(incident, html=html, as_json=as_json))
     return ExitCode.DONE
 
 
-def _gather(
+def gather_incident(
     paths: "Sequence[Path]", correlation_id: str, *, config: Path | None, is_offline: bool
 ) -> "Incident | None":
+    """Return what the trail, and the venue unless `is_offline`, tell of a run; None if nothing."""
     from liqctl.audit.runs import read_later_runs, read_run
     from liqctl.cli.trade_reading import read_trades
     from liqctl.report.incident import make_incident
@@ -100,7 +101,8 @@ def _gather(
     )
 
 
-def _text(incident: "Incident", *, html: bool, as_json: bool) -> str:
+def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) -> str:
+    """Return the report as Markdown, as a page or as JSON."""
     if as_json:
         from liqctl.report.incident_json import report_document
         from liqctl.report.json import dump

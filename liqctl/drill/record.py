@@ -1,14 +1,18 @@
-"""`drills.jsonl`: a line for each drill, beside the trail; `validate --online` reads it."""
+"""`drills.jsonl`: a line for each drill, beside the trail; written after it, read by `validate`."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from liqctl.audit.file import open_trail
+from liqctl.config.machine_findings import Drill
 from liqctl.report.json import dump_line
 
 DRILLS_NAME: Final = "drills.jsonl"
+_READ_MAX_BYTES: Final = 1_000_000
 
 
 def append_row(path: Path, row: Mapping[str, object]) -> str | None:
@@ -27,3 +31,44 @@ def append_row(path: Path, row: Mapping[str, object]) -> str | None:
     except OSError as error:
         return error.strerror or type(error).__name__
     return None if end is not None else "the line was written in part only"
+
+
+def last_drill(path: Path, environment: str) -> Drill | None:
+    """Return the last drill of an environment on record; unreadable lines do not count.
+
+    A drill of a part of the catalogue, with other settings, or one that was stopped, can fail but
+    not pass: where nothing failed in it, the one before counts.
+    """
+    return next(_drills(path, environment), None)
+
+
+def last_passed_drill(path: Path, environment: str) -> Drill | None:
+    """Return the last drill of an environment that passed."""
+    return next((drill for drill in _drills(path, environment) if drill.passed), None)
+
+
+def _drills(path: Path, environment: str) -> Iterator[Drill]:
+    """Yield the drills of an environment, the latest first."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(path.stat().st_size - _READ_MAX_BYTES, 0))
+            lines = stream.read(_READ_MAX_BYTES).splitlines()
+    except OSError:
+        return
+    for line in reversed(lines):
+        drill = _drill(line, environment)
+        if drill is not None:
+            yield drill
+
+
+def _drill(line: bytes, environment: str) -> Drill | None:
+    try:
+        row: Any = json.loads(line)
+        if row["environment"] != environment:
+            return None
+        if row.get("complete") is False and not row.get("failed"):
+            return None
+        finished_at = datetime.fromisoformat(row["finished_at"])
+        return Drill(finished_at=finished_at, passed=row["passed"] is True)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None

@@ -24,6 +24,8 @@ WHOLE: Final = [
     "trail/audit.jsonl",
     "trail/verification.json",
     "log/liqctl.log",
+    "report/report.md",
+    "report/report.html",
     "validation/simulator.json",
     "config/simulator.json",
     "status/simulator.json",
@@ -90,6 +92,8 @@ def test_a_run_is_told_whole_and_every_file_is_accounted_for(tmp_path: Path) -> 
     assert b" wanted " in files["log/liqctl.log"]
     assert b" other " not in files["log/liqctl.log"]
     assert json.loads(files["trail/verification.json"])["intact"] is True
+    assert b"wanted" in files["report/report.md"]
+    assert b"</html>" in files["report/report.html"]
     assert json.loads(files["status/simulator.json"])["last_run"]["correlation_id"] == "wanted"
     assert json.loads(files["config/simulator.json"])["api_key"]["value"] == "set"
     assert json.loads(files["versions.json"])["libraries"]["ccxt"]
