@@ -7,14 +7,14 @@ import asyncio
 import os
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from liqctl.domain.events import AuditEventType
 from liqctl.domain.ids import make_correlation_id
-from liqctl.domain.result import ALREADY_IN_PROGRESS, LiquidationResult
+from liqctl.domain.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
 from liqctl.domain.states import FailureCause, LiquidationState, PositionState
 from liqctl.domain.times import rfc3339
 from liqctl.engine.abandonment import DeadRuns, close_dead_run
@@ -219,7 +219,7 @@ class LiquidationManager:
         if self._current is None and self._ending is not None:
             return replace(self._ending, audit_complete=False)
         result = self._make_result(current, Ending.DEADLINE, duration_s)
-        self._record_end(current.recorder, result)
+        self._record_end(current, result)
         return replace(
             result,
             audit_complete=current.recorder.complete,
@@ -230,7 +230,7 @@ class LiquidationManager:
         result = self._ending = self._make_result(current, ending, duration_s)
         if self._ended.acquire(blocking=False):
             try:
-                self._record_end(current.recorder, result)
+                self._record_end(current, result)
             finally:
                 self._current = None
                 self._ended.release()
@@ -249,10 +249,10 @@ class LiquidationManager:
             },
         )
 
-    def _record_end(self, recorder: Recorder, result: LiquidationResult) -> None:
-        for position in result.positions:
-            if position.state in {PositionState.PARTIAL, PositionState.UNKNOWN}:
-                recorder.event(AuditEventType.POSITION_FAILED, position.as_json())
+    def _record_end(self, current: _Current, result: LiquidationResult) -> None:
+        recorder = current.recorder
+        for position in _untold(current.run, result):
+            recorder.event(AuditEventType.POSITION_FAILED, position.as_json())
         recorder.event(
             _END_EVENT[result.state],
             {
@@ -326,3 +326,17 @@ class LiquidationManager:
             audit_complete=recorder.complete,
             audit_head=recorder.head,
         )
+
+
+def _untold(run: Run, result: LiquidationResult) -> Iterator[PositionReport]:
+    """Yield the positions not closed whose failure stands in no event yet."""
+    legs = dict(run.state.legs).items()
+    told = {(leg.symbol, leg.position_side) for leg, record in legs if record.given_up}
+    for position in result.positions:
+        match position.state:
+            case PositionState.PARTIAL | PositionState.UNKNOWN:
+                yield position
+            case PositionState.FAILED if (position.symbol, position.position_side) not in told:
+                yield position
+            case _:
+                continue

@@ -319,3 +319,14 @@ def test_an_order_is_recorded_with_the_mark_price_it_was_decided_at() -> None:
         "SOLUSDT": "150.00000000",
         "XRPUSDT": "0.50000000",
     }
+
+
+@pytest.mark.parametrize("scenario", ["halted_symbol", "key_may_not_trade", "all_closes_hang"])
+def test_every_position_that_was_not_closed_has_its_own_event(scenario: str) -> None:
+    """`audit tail --failed` and the report must name each, and tell what is left of it."""
+    result, _, _, sink = use(lambda manager: manager.execute_liquidation(), scenario)
+
+    failed = [d["symbol"] for event, d in sink.events if event == "POSITION_FAILED"]
+    not_closed = [p.symbol for p in result.positions if p.state not in {"CLOSED", "SKIPPED"}]
+    assert not_closed
+    assert sorted(failed) == sorted(not_closed)

@@ -65,9 +65,8 @@ MUTATIONS = {
     ),
     "the end is recorded twice": Mutation(
         file="engine/manager.py",
-        line="self._record_end(current.recorder, result)",
-        broken="self._record_end(current.recorder, result); "
-        "self._record_end(current.recorder, result)",
+        line="self._record_end(current, result)",
+        broken="self._record_end(current, result); self._record_end(current, result)",
     ),
 }
 
