@@ -3,6 +3,7 @@
 python -m tests.bench                the whole matrix, about half an hour
 python -m tests.bench --quick        what the targets need, inside three minutes
 python -m tests.bench --json F --svg F --markdown F
+python -m tests.bench --latency 60 ...       only this; the tables of F that are not measured stay
 """
 
 import argparse
@@ -11,12 +12,13 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from tests.bench import chart, trails
 from tests.bench.runs import SCRIPTS, Measured, Setting, Venues, measure, open_venues
-from tests.bench.tables import OURS, Table, as_json, target_lines, targets
+from tests.bench.tables import OURS, Table, as_json, from_json, target_lines, targets
 
 RUNS: Final = 7
 SLOW_RUNS: Final = 3
@@ -43,7 +45,8 @@ def interleave(venues: Venues, setting: Setting, tools: Sequence[str], runs: int
             counted[tool].append(measure(tool, venues, setting))
         sys.stderr.write(".")
         sys.stderr.flush()
-    return Table(setting=setting, runs=counted)
+    today = datetime.now(UTC).date().isoformat()
+    return Table(setting=setting, runs=counted, measured_on=today)
 
 
 def matrix(*, quick: bool) -> list[tuple[Setting, tuple[str, ...]]]:
@@ -84,12 +87,23 @@ def residue_lines(tables: Sequence[Table]) -> list[str]:
     return lines
 
 
+def with_earlier(measured: Sequence[Table], results: Path | None) -> list[Table]:
+    """Return the tables in the matrix' order, those that were not measured now from the file."""
+    found = {table.setting: table for table in measured}
+    if results is not None and results.exists():
+        rows = json.loads(results.read_text(encoding="utf-8"))["tables"]
+        earlier = [from_json(row) for row in rows if not row["faults"]]
+        found = {table.setting: table for table in earlier} | found
+    return [found[setting] for setting, _ in matrix(quick=False) if setting in found]
+
+
 def main() -> int:
     """Measure, print, write; return 0 however the targets turned out."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--symbols", type=int, help="only settings with so many symbols")
+    parser.add_argument("--latency", type=int, help="only settings with this latency in ms")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--svg", type=Path)
     parser.add_argument("--markdown", type=Path)
@@ -98,10 +112,12 @@ def main() -> int:
         (setting, tools)
         for setting, tools in matrix(quick=options.quick)
         if options.symbols in {None, setting.symbols}
+        and options.latency in {None, setting.latency_ms}
     ]
     with open_venues() as venues:
-        tables = [interleave(venues, setting, tools, options.runs) for setting, tools in rows]
+        measured = [interleave(venues, setting, tools, options.runs) for setting, tools in rows]
         wrong = residue(venues)
+    tables = with_earlier(measured, options.json)
     text = [
         "# The whole matrix",
         "",

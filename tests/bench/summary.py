@@ -13,18 +13,21 @@ _ORDER: Final = ("bare aiohttp", "liqctl", "ccxt tuned", "ccxt naive", "python-b
 def readme_table(*, symbols: int = 5, latency_ms: int = 60) -> str:
     """Return medians of one setting and what a lost reply left open, as Markdown."""
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    plain = _runs(results, symbols=symbols, latency_ms=latency_ms, faults=False)
-    lost = _runs(results, symbols=5, latency_ms=60, faults=True)
+    plain = _runs(results, symbols=symbols, latency_ms=latency_ms)
+    lost = _runs(results, symbols=5, latency_ms=60, trouble="lost reply")
+    down = _runs(results, symbols=5, latency_ms=60, trouble="spot host down")
     tools = [tool for tool in _ORDER if tool in plain]
     lines = [
-        "| | " + " | ".join(_SHOWN) + " | CPU | memory | left open after one lost reply |",
-        "| --- " * (len(_SHOWN) + 4) + "|",
+        "| | " + " | ".join(_SHOWN) + " | CPU | memory | left open after one lost reply "
+        "| left open, spot host down |",
+        "| --- " * (len(_SHOWN) + 5) + "|",
     ]
     for tool in tools:
         seconds = [f"{_median(plain[tool], name):.2f} s" for name in (*_SHOWN, "CPU")]
         memory = f"{_median(plain[tool], 'memory MB'):.0f} MB"
         name = f"**{tool}**" if tool == "liqctl" else tool
-        lines.append(f"| {name} | {' | '.join(seconds)} | {memory} | {_left(lost.get(tool))} |")
+        left = f"{_left(lost.get(tool))} | {_left(down.get(tool))}"
+        lines.append(f"| {name} | {' | '.join(seconds)} | {memory} | {left} |")
     return "\n".join(lines)
 
 
@@ -35,12 +38,13 @@ def machine() -> str:
 
 
 def _runs(
-    results: dict[str, Any], *, symbols: int, latency_ms: int, faults: bool
+    results: dict[str, Any], *, symbols: int, latency_ms: int, trouble: str = ""
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the runs of a setting by tool; with faults, those of the first such table."""
+    """Return the runs of a setting by tool."""
     for table in results["tables"]:
         setting = (table["symbols"], table["latency_ms"], table["tls"])
-        if setting == (symbols, latency_ms, False) and bool(table["faults"]) == faults:
+        found = ("spot host down" if table.get("spot") else "lost reply") if table["faults"] else ""
+        if setting == (symbols, latency_ms, False) and found == trouble:
             by_tool: dict[str, list[dict[str, Any]]] = {}
             for run in table["runs"]:
                 by_tool.setdefault(run["tool"], []).append(run)

@@ -30,6 +30,7 @@ class Table:
 
     setting: Setting
     runs: Mapping[str, Sequence[Measured]]
+    measured_on: str = ""
 
     def median(self, tool: str, figure: Figure) -> float:
         """Return the median of a figure over the runs that have it; 0 when none does."""
@@ -69,6 +70,7 @@ class Table:
         lines = [
             f"### {self.title()}",
             "",
+            *([f"Measured on {self.measured_on}.", ""] if self.measured_on else []),
             (
                 "| tool | runs | first request | positions closed | flat | process gone "
                 "| round trips | requests | CPU | memory | left open |"
@@ -176,6 +178,8 @@ def as_json(tables: Sequence[Table]) -> list[dict[str, Any]]:
             "latency_ms": table.setting.latency_ms,
             "tls": table.setting.tls,
             "faults": list(table.setting.faults),
+            "spot": table.setting.spot,
+            "measured_on": table.measured_on,
             "runs": [
                 {
                     "tool": tool,
@@ -192,3 +196,35 @@ def as_json(tables: Sequence[Table]) -> list[dict[str, Any]]:
         }
         for table in tables
     ]
+
+
+def from_json(row: Mapping[str, Any]) -> Table:
+    """Return a table of an earlier run."""
+    runs: dict[str, list[Measured]] = {}
+    for run in row["runs"]:
+        runs.setdefault(run["tool"], []).append(
+            Measured(
+                tool=run["tool"],
+                code=run["code"],
+                signed_s=run["first request"],
+                closed_s=run["positions closed"],
+                flat_s=run["flat"],
+                gone_s=run["process gone"],
+                cpu_s=run["CPU"],
+                memory_mb=run["memory MB"],
+                requests=run["requests"],
+                kinds={},
+                positions_left=run["positions_left"],
+                orders_left=run["orders_left"],
+                wrong_fills=run["wrong_fills"],
+                said="",
+            )
+        )
+    setting = Setting(
+        symbols=row["symbols"],
+        latency_ms=row["latency_ms"],
+        tls=row["tls"],
+        faults=tuple(row["faults"]),
+        spot=row.get("spot", False),
+    )
+    return Table(setting=setting, runs=runs, measured_on=row.get("measured_on", ""))
