@@ -30,8 +30,14 @@ mount --rbind /dev {place}/root/dev
 _FREEZE: Final = """
 mount -t tmpfs -o mode=1777 tmpfs {place}/root/tmp
 mount -t tmpfs -o mode=0700,uid={user},gid={user} tmpfs {place}/root{volume}
+{again}
 mount -o remount,ro {place}/root
 """
+_AGAIN: Final = """
+mkdir -p {place}/root{hidden}
+mount --bind {hidden} {place}/root{hidden}
+"""
+"""A checkout in /tmp is hidden by the container's own /tmp, and its libraries are needed."""
 _DROP: Final = (
     "chroot {place}/root setpriv --reuid {user} --regid {user} --clear-groups --no-new-privs "
     "--bounding-set=-all --inh-caps=-all env -i {variables} sh -c {command}\n"
@@ -138,7 +144,9 @@ def rehearse(place: Path, make: str, commands: Sequence[str]) -> subprocess.Comp
     readable = {str(parent) for path in (sys.base_prefix, ROOT) for parent in Path(path).parents}
     prepare = f"chmod o+x {shlex.join(sorted(readable))}\n{make}"
     script = _ENTER.format(**names) + f"chroot {place}/root sh -c {shlex.quote(prepare)}\n"
-    script += _FREEZE.format(**names)
+    is_hidden = ROOT.is_relative_to("/tmp")
+    again = _AGAIN.format(**names, hidden=shlex.quote(str(ROOT))) if is_hidden else ""
+    script += _FREEZE.format(**names, again=again)
     workdir = only(last, "WORKDIR").text
     for command in commands:
         script += _DROP.format(
