@@ -41,12 +41,20 @@ audit_app = typer.Typer(
     add_completion=False,
 )
 
-Log = Annotated[Path | None, typer.Option("--log", help="The trail itself.", metavar="FILE")]
+Log = Annotated[
+    Path | None,
+    typer.Option("--log", help="Trail file; else the settings' one, or ./logs.", metavar="FILE"),
+]
 Env = Annotated[
     str | None, typer.Option("--env", help="Whose log_dir to read.", envvar="LIQCTL_ENV")
 ]
 Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings file.", envvar="LIQCTL_CONFIG")
+    Path | None,
+    typer.Option(
+        "--config",
+        help="Settings file; else the environment's, where found.",
+        envvar="LIQCTL_CONFIG",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.")]
@@ -61,11 +69,15 @@ def tail(  # noqa: PLR0913 - one argument an option
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
     correlation_id: Annotated[str | None, typer.Option(help="Only this run.", metavar="ID")] = None,
     event_type: Annotated[
-        list[str] | None, typer.Option(help="Only this event; repeatable.", metavar="TYPE")
+        list[str] | None,
+        typer.Option(help="Only this event, e.g. ORDER_REJECTED; repeatable.", metavar="TYPE"),
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only what went wrong.")] = False,
     since: Annotated[
-        str | None, typer.Option(help="10m, 2h or 2026-01-02T10:30:00Z.", metavar="WHEN")
+        str | None,
+        typer.Option(
+            help="Only what is newer than 10m, 2h or 2026-01-02T10:30:00Z.", metavar="WHEN"
+        ),
     ] = None,
     log: Log = None,
     env: Env = None,
@@ -75,7 +87,8 @@ def tail(  # noqa: PLR0913 - one argument an option
 ) -> None:
     """Show the last events, and with --follow those that come.
 
-    With --json: JSON Lines, the bytes of the trail itself.
+    With --json: JSON Lines, the bytes of the trail itself. Exit codes: 0, 1 no
+    trail can be read, 2 usage.
 
     Example: liqctl audit tail -f --failed
     """
@@ -93,7 +106,7 @@ def tail(  # noqa: PLR0913 - one argument an option
     raise typer.Exit(trails.reading(path, lambda: _tail(path, lines, wanted, show, follow=follow)))
 
 
-@audit_app.command("show")
+@audit_app.command("show", short_help="Tell one run as a story.")
 def show(
     correlation_id: Annotated[str, typer.Argument(help="The run.", metavar="ID")],
     *,
@@ -104,6 +117,8 @@ def show(
     no_color: NoColor = False,
 ) -> None:
     """Tell one run as a story: who and why, what happened to each symbol, how it ended.
+
+    Exit codes: 0, 1 there is no such run, 2 usage.
 
     Example: liqctl audit show liq_20260102_103000_abc123
     """
@@ -132,7 +147,10 @@ def verify(
 ) -> None:
     """Check the whole chain; exit 0 if it holds, 8 if it is broken.
 
-    Example: liqctl audit verify --head 3f1c…
+    Other exit codes: 1 no trail can be read, 2 usage. A run without an end is told and breaks
+    nothing.
+
+    Example: liqctl audit verify --env production
     """
     if head is not None and not _HASH.fullmatch(head):
         raise UsageError("--head takes the 64 hex digits of a result's audit_head")
@@ -156,12 +174,28 @@ def _tail(
     follower = Follower(path, fd, end)
     try:
         found = last_lines(fd, end, lines, wanted) if lines else all_lines(fd, end, wanted)
-        is_read = all(map(show, found))
+        remaining = iter(found)
+        first = next(remaining, None)
+        if first is None and not follow:
+            process.print_error(f"liqctl: {_nothing_found(path, wanted)}")
+        is_read = first is None or (show(first) and all(map(show, remaining)))
         while follow and is_read and _wait():
             is_read = all(show(line) for line in follower.poll() if wanted.wants(line))
     finally:
         follower.close()
     return ExitCode.DONE
+
+
+def _nothing_found(path: Path, wanted: "LineFilter") -> str:
+    """Return that no event matched: silence would look as if nothing had happened."""
+    from liqctl.domain.events import AuditEventType
+
+    told = f"no event in {trails.shown(path)}" + ("" if wanted.is_empty else " matches")
+    unknown = sorted(wanted.event_types - set(AuditEventType))
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        told += f"; {names} is no type of event; these are: {', '.join(AuditEventType)}"
+    return told
 
 
 def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> int:

@@ -36,13 +36,19 @@ def bundle(
     *,
     env: Annotated[
         str | None,
-        typer.Option("--env", help="Whose settings; all that are found.", envvar="LIQCTL_ENV"),
+        typer.Option("--env", help="Whose settings; else all that are found.", envvar="LIQCTL_ENV"),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file.", envvar="LIQCTL_CONFIG")
+        Path | None,
+        typer.Option(
+            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
+        ),
     ] = None,
     log: Annotated[
-        Path | None, typer.Option("--log", help="The trail itself.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            "--log", help="Trail file; else the settings' one, or ./logs.", metavar="FILE"
+        ),
     ] = None,
     online: Annotated[bool, typer.Option("--online", help="Also ask the venue.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

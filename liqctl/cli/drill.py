@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -35,7 +34,6 @@ LATENCY_MS: Final = 60
 _LATENCY_MAX_MS: Final = 2000
 _REPEAT_MAX: Final = 1000
 _TELL_EVERY_S: Final = 1.0
-_NEAREST_MAX: Final = 3
 _CARD_LINES: Final = 15
 """Lines of the card that are no scenario, and the prompt under it."""
 
@@ -63,7 +61,10 @@ def drill(  # noqa: PLR0913 - each option of the command is an argument
         ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file.", envvar="LIQCTL_CONFIG")
+        Path | None,
+        typer.Option(
+            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
+        ),
     ] = None,
     scenario: Annotated[
         list[str] | None,
@@ -77,16 +78,25 @@ def drill(  # noqa: PLR0913 - each option of the command is an argument
     ] = 1,
     latency: Annotated[
         int,
-        typer.Option(help="Round trip to simulate.", metavar="MS", min=0, max=_LATENCY_MAX_MS),
+        typer.Option(
+            help="Round trip to simulate, in milliseconds.",
+            metavar="MS",
+            min=0,
+            max=_LATENCY_MAX_MS,
+        ),
     ] = LATENCY_MS,
     timeout: Annotated[
-        float | None, typer.Option(help="Deadline to try instead, 1 to 30.", metavar="S")
+        float | None,
+        typer.Option(help="Deadline to try instead, in seconds, 1 to 30.", metavar="S"),
     ] = None,
     max_retries: Annotated[
         int | None, typer.Option(help="Repeats to try instead, 0 to 10.")
     ] = None,
     retry_delay: Annotated[
-        float | None, typer.Option(help="Backoff to try instead, 0.1 to 5.", metavar="S")
+        float | None,
+        typer.Option(
+            help="Wait before the first repeat to try instead, in seconds, 0.1 to 5.", metavar="S"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
@@ -163,12 +173,6 @@ def _exercises(wanted: Wanted, policy: "LiquidationConfig") -> "list[Exercise]":
     known = list_scenarios()
     exercises = []
     for name in dict.fromkeys(wanted.scenarios or known):
-        if name not in known and not Path(name).is_file():
-            near = get_close_matches(name, known, n=_NEAREST_MAX, cutoff=0.4)
-            nearest = f"; nearest: {', '.join(near)}" if near else ""
-            raise UsageError(
-                f"there is no scenario {name!r}{nearest}; `liqctl simulator list` shows all"
-            )
         try:
             scenario = load_scenario(name)
         except ConfigurationError as error:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 READING_MAX_S: Final = 3.0
 """How long the question waits for a reading; an operator may know enough without it."""
 
+_CORRECT: Final = (
+    "What is open stays open. Next: correct what is named, then run it again; `liqctl validate` "
+    "shows every setting"
+)
 _OVERTIME_S: Final = 0.5
 _PROMPT_LINES: Final = 3
 """The line before the screen, the question, and the answer."""
@@ -41,7 +45,7 @@ def run(options: Options) -> ExitCode:
         process.print_error(f"liqctl: {error}")
         return teller.end_without_run(FailureCause.USAGE, str(error))
     except ConfigurationError as error:
-        process.print_error(f"the configuration is invalid; nothing was sent\n{error}")
+        process.print_error(f"the configuration is invalid; nothing was sent\n{error}\n{_CORRECT}")
         return teller.end_without_run(FailureCause.CONFIGURATION, str(error))
     teller.settings = settings
     from liqctl.cli.wiring import open_account
@@ -50,7 +54,8 @@ def run(options: Options) -> ExitCode:
         with open_account(settings) as account:
             return _with_account(options, settings, account, teller)
     except CredentialsError as error:
-        process.print_error(f"{error}\nNothing was sent.")
+        process.print_error(f"{error}\nNothing was sent; what is open stays open.")
+        teller.say_next(FailureCause.CREDENTIALS, str(error))
         return teller.end_without_run(FailureCause.CREDENTIALS, str(error))
 
 
@@ -61,9 +66,11 @@ def _check(options: Options) -> None:
         UsageError: they contradict one another, or the run cannot bear that name.
     """
     if options.scopes == SCOPES:
-        raise UsageError("--orders-only and --positions-only exclude one another; give one")
+        raise UsageError(
+            "--orders-only and --positions-only exclude one another; give one. Nothing was sent"
+        )
     if options.correlation_id and not is_correlation_id(options.correlation_id):
-        raise UsageError("--correlation-id takes 1 to 64 letters, digits, _ or -")
+        raise UsageError("--correlation-id takes 1 to 64 letters, digits, _ or -. Nothing was sent")
 
 
 def _with_account(

@@ -17,7 +17,10 @@ def liquidate(  # noqa: PLR0913 - each option of the command is an argument
         typer.Option("--env", help="production, testnet or simulator.", envvar="LIQCTL_ENV"),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file.", envvar="LIQCTL_CONFIG")
+        Path | None,
+        typer.Option(
+            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[
@@ -33,27 +36,36 @@ def liquidate(  # noqa: PLR0913 - each option of the command is an argument
         bool, typer.Option("--positions-only", help="Close positions, leave orders.")
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(help="Hard deadline in seconds, 1 to 30.", metavar="S")
+        float | None,
+        typer.Option(help="Hard deadline in seconds, 1 to 30; else the settings'.", metavar="S"),
     ] = None,
     max_retries: Annotated[
-        int | None, typer.Option(help="Repeats of one refused order or cancel, 0 to 10.")
+        int | None,
+        typer.Option(help="Repeats of one refused order or cancel, 0 to 10; else the settings'."),
     ] = None,
     retry_delay: Annotated[
-        float | None, typer.Option(help="Base of the backoff in seconds, 0.1 to 5.", metavar="S")
+        float | None,
+        typer.Option(
+            help="Seconds before the first repeat, doubling, 0.1 to 5; else the settings'.",
+            metavar="S",
+        ),
     ] = None,
     reason: Annotated[str, typer.Option(help="Why; stands in the audit trail.")] = "",
     correlation_id: Annotated[
-        str, typer.Option(help="Name of this run: 1 to 64 letters, digits, _ or -.")
+        str, typer.Option(help="Name of this run: 1 to 64 letters, digits, _ or -; else made up.")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell each event on stderr as it happens.")
+    ] = False,
 ) -> None:
     """Cancel every open order, close every open position, prove the account flat.
 
     Works on the whole account unless --symbol narrows it. Asks in production only.
-    Exit codes: 0 flat, 1 failed, 3 partly, 4 configuration, 5 already running,
-    6 not confirmed, 7 key refused, 8 flat but the audit trail is incomplete.
+    Exit codes: 0 flat, 1 failed, 2 usage, 3 partly, 4 configuration, 5 already running,
+    6 not confirmed, 7 key refused, 8 flat but the audit trail is incomplete,
+    130 or 143 interrupted.
 
     Example: liqctl liquidate --env testnet --reason "bot runs wild"
     """

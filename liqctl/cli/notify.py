@@ -40,7 +40,10 @@ def notify(
         typer.Option("--env", help="production, testnet or simulator.", envvar="LIQCTL_ENV"),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file.", envvar="LIQCTL_CONFIG")
+        Path | None,
+        typer.Option(
+            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,

@@ -23,14 +23,21 @@ def report(
     log: Annotated[
         list[Path] | None,
         typer.Option(
-            "--log", help="The trail itself; repeatable, for rotated files.", metavar="FILE"
+            "--log",
+            help="Trail file, repeatable for rotated ones; else the settings'.",
+            metavar="FILE",
         ),
     ] = None,
     env: Annotated[
         str | None, typer.Option("--env", help="Whose log_dir to read.", envvar="LIQCTL_ENV")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", help="Settings file.", envvar="LIQCTL_CONFIG")
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Settings file; else the environment's, where found.",
+            envvar="LIQCTL_CONFIG",
+        ),
     ] = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask the venue for profit and fees.")
@@ -40,7 +47,8 @@ def report(
     """Write the incident report of a run as Markdown: what happened, to what, what it cost.
 
     The trail tells most of it and needs no key. Profit and fees are asked of the venue where the
-    run's own key is set; else the report says why they are missing.
+    run's own key is set; else the report says why they are missing. Exit codes: 0 written,
+    1 there is no such run, 2 usage.
 
     Example: liqctl report liq_20260102_103000_abc123 --html > incident.html
     """

@@ -21,6 +21,7 @@ from liqctl.cli.coercion import use_plain_values
 from liqctl.domain.errors import UsageError
 from liqctl.domain.secrets import hide_secrets
 from liqctl.domain.states import ExitCode
+from liqctl.domain.venue import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +77,9 @@ COMMANDS: Final = {
     ),
 }
 
+_MAY_SEND: Final = {"liqctl", "liqctl liquidate"}
+"""Where a mistaken line may have been meant to close something."""
+
 _HELP: Final = """A kill switch for Binance USDS-M futures: cancels every open order, closes every
 position, and says flat only when a fresh reading proved it.
 
@@ -83,12 +87,12 @@ There is no default environment: name it with --env or LIQCTL_ENV."""
 
 _EXAMPLES: Final = """\b
 Examples:
-  liqctl liquidate --env simulator               try it: no key, no network
-  liqctl validate --env production --online      check key and venue beforehand
-  liqctl drill --env production                  would my seconds be enough?
-  liqctl liquidate --env production --dry-run    show what would be sent
-  liqctl liquidate --env production              the emergency; asks once
-  liqctl status --env production                 what is open now
+  liqctl liquidate --env simulator             try it: no key, no network
+  liqctl validate --env production --online    check key and venue beforehand
+  liqctl drill --env production                would my seconds be enough?
+  liqctl liquidate --env production --dry-run  show what would be sent
+  liqctl liquidate --env production            the emergency; asks once
+  liqctl status --env production               what is open now
 
 \b
 Exit codes: 0 flat or nothing to do, 1 failed, 2 usage, 3 partly done,
@@ -217,4 +221,9 @@ def _explain(error: TyperException) -> str:
     message = hide_secrets(error.format_message())
     if context is None:
         return message
-    return f"{message}\nTry `{context.command_path} --help`."
+    path = context.command_path
+    for environment in Environment:
+        if f"argument(s) ({environment})" in message:
+            message += f"; did you mean --env {environment}?"
+    sent = "Nothing was sent. " if path in _MAY_SEND else ""
+    return f"{message}\n{sent}Try `{path} --help`."

@@ -21,7 +21,7 @@ simulator_app = typer.Typer(
 )
 
 
-@simulator_app.command("serve")
+@simulator_app.command("serve", short_help="Serve the venue until Ctrl-C.")
 def serve(
     *,
     port: Annotated[
@@ -31,7 +31,8 @@ def serve(
         str, typer.Option(help="A name from `liqctl simulator list`, or a YAML file.")
     ] = "default",
     latency_ms: Annotated[
-        int, typer.Option(help="Delay of every answer.", min=0, max=_LATENCY_MAX_MS)
+        int,
+        typer.Option(help="Delay of every answer, in milliseconds.", min=0, max=_LATENCY_MAX_MS),
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

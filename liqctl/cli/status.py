@@ -48,7 +48,10 @@ def status(  # noqa: PLR0913 - one argument an option
         typer.Option("--env", help="production, testnet or simulator.", envvar="LIQCTL_ENV"),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file.", envvar="LIQCTL_CONFIG")
+        Path | None,
+        typer.Option(
+            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
+        ),
     ] = None,
     watch: Annotated[
         bool,
@@ -73,14 +76,15 @@ def status(  # noqa: PLR0913 - one argument an option
     ] = None,
     as_json: Annotated[
         bool,
-        typer.Option("--json", help="Print one JSON document; with --watch one a line, a look."),
+        typer.Option("--json", help="Print one JSON document; with --watch one line a look."),
     ] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show prices too.")] = False,
 ) -> None:
     """Show open positions and orders, a running liquidation, the last run and the counts.
 
-    What only the audit trail can tell needs no key.
+    What only the audit trail can tell needs no key. Exit codes: 0, 2 usage,
+    4 configuration; with --exit-code 0 flat, 3 open, 1 or 7 not known.
 
     Example: liqctl status --env testnet --exit-code && echo flat
     """

@@ -102,6 +102,14 @@ class Teller:
             self.follow_up(result, code)
         return code
 
+    def say_next(self, cause: FailureCause, message: str) -> None:
+        """Say on stderr what to do after a refusal to start; in JSON the message must do."""
+        from liqctl.report.result import next_steps
+
+        if not self._options.as_json:
+            steps = next_steps(self.refusal(cause, message))
+            process.print_error("\n".join(["Next", *(f"  - {step}" for step in steps)]))
+
     def follow_up(
         self, result: "LiquidationResult", code: ExitCode, *, patience_s: float = math.inf
     ) -> None:

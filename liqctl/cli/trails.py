@@ -39,7 +39,7 @@ def reading(path: Path, read: Callable[[], int], *, as_json: bool = False) -> in
     try:
         return read()
     except FileNotFoundError as error:
-        missing = _shown(error.filename or path)
+        missing = shown(error.filename or path)
         message = (
             f"no audit trail at {missing}: nothing was logged there yet, or runs log elsewhere. "
             "Name the file with --log FILE, or the settings with --env or --config."
@@ -47,7 +47,7 @@ def reading(path: Path, read: Callable[[], int], *, as_json: bool = False) -> in
         return fail(message, as_json=as_json)
     except OSError as error:
         why = error.strerror or type(error).__name__
-        where = _shown(error.filename or path)
+        where = shown(error.filename or path)
         return fail(f"the audit trail {where} cannot be read: {why}", as_json=as_json)
 
 
@@ -55,7 +55,7 @@ def explain_unknown_run(paths: Sequence[Path], correlation_id: str) -> str:
     """Return where a run was looked for, which ones were likely meant, and where to look next."""
     from liqctl.audit.runs import near_ids, rotated_siblings
 
-    where = ", ".join(map(_shown, paths))
+    where = ", ".join(map(shown, paths))
     near = near_ids(paths, correlation_id)
     parts = [f"no run {correlation_id!r} in {where}"]
     if near:
@@ -63,7 +63,7 @@ def explain_unknown_run(paths: Sequence[Path], correlation_id: str) -> str:
     older = [name for name in rotated_siblings(paths[0]) if paths[0].with_name(name) not in paths]
     if older:
         parts.append(
-            f"older files beside it, to be named with --log: {', '.join(map(_shown, older))}"
+            f"older files beside it, to be named with --log: {', '.join(map(shown, older))}"
         )
     parts.append("a dry run leaves no record; `liqctl audit tail` shows what there is")
     return "; ".join(parts)
@@ -77,7 +77,8 @@ def fail(message: str, *, as_json: bool) -> int:
     return ExitCode.FAILED
 
 
-def _shown(path: object) -> str:
+def shown(path: object) -> str:
+    """Return a path as a terminal may show it."""
     from liqctl.report.text import clean
 
     return clean(str(path))

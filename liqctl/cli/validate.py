@@ -53,7 +53,10 @@ def validate(
         typer.Option("--env", help="production, testnet or simulator.", envvar="LIQCTL_ENV"),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file.", envvar="LIQCTL_CONFIG")
+        Path | None,
+        typer.Option(
+            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
+        ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors too.")] = False,
     online: Annotated[

@@ -50,6 +50,11 @@ _KNOWN_VARIABLES: Final = (
     *sorted(_NOT_SETTINGS),
     "LIQCTL_API_KEY",
     "LIQCTL_API_SECRET",
+    *(
+        f"LIQCTL_{environment.upper()}_API_{half}"
+        for environment in Environment
+        for half in ("KEY", "SECRET", "KEY_FILE", "SECRET_FILE")
+    ),
 )
 _CREDENTIAL: Final = re.compile(
     r"LIQCTL_(?:(?:PRODUCTION|TESTNET|SIMULATOR)_)?API_(?:KEY|SECRET)(?:_FILE)?"
@@ -190,16 +195,21 @@ def build(draft: Draft, environment: Environment, environ: Mapping[str, str]) ->
 
 
 def normalise_symbol(symbol: str) -> str:
-    """Return Binance's id of a symbol that may be written as ccxt does.
+    """Return Binance's id of a symbol that may be written as ccxt does, or in small letters.
 
     >>> normalise_symbol("BTC/USDT:USDT")
     'BTCUSDT'
     >>> normalise_symbol("BTC/USDT:USDT-260925")
     'BTCUSDT_260925'
+    >>> normalise_symbol("btcusdt")
+    'BTCUSDT'
     """
-    match = _CCXT_SYMBOL.fullmatch(symbol.strip())
+    symbol = symbol.strip()
+    if symbol.isascii():  # Binance has no small letters in a symbol.
+        symbol = symbol.upper()
+    match = _CCXT_SYMBOL.fullmatch(symbol)
     if match is None:
-        return symbol.strip()
+        return symbol
     base, quote, date = match.groups()
     return f"{base}{quote}_{date}" if date else f"{base}{quote}"
 

@@ -12,7 +12,6 @@ from typing import Final
 from liqctl.config.findings import Issue, IssueType, Level
 from liqctl.config.settings import Settings
 from liqctl.domain.account import PositionMode
-from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.venue import Environment
 from liqctl.planning.explain import explain_refusal
@@ -67,7 +66,8 @@ def issues_of_venue(settings: Settings, facts: VenueFacts) -> list[Issue]:
 def issues_of_forecast(settings: Settings, forecast: Forecast) -> list[Issue]:
     """Return whether a liquidation of the account as it is would fit its deadline."""
     text = (
-        f"a liquidation now: {forecast.round_trips} round trips, {forecast.requests} requests, "
+        f"a liquidation now: {_count(forecast.round_trips, 'round trip')}, "
+        f"{_count(forecast.requests, 'request')}, "
         f"{forecast.weight} weight, {forecast.closes} of {forecast.order_limit} orders in 10 s; "
         f"{forecast.expected_s:.1f} s expected, {forecast.worst_s:.1f} s if one order is refused "
         f"until the last repeat; timeout_seconds is {forecast.timeout_s:g}"
@@ -339,8 +339,8 @@ def _exposure(facts: VenueFacts) -> Iterator[Issue]:
             Level.INFO,
             IssueType.DEPLOYMENT,
             "online.exposure",
-            f"open now: {least}{len(positions)} positions of {plain(notional)} notional, "
-            f"{len(facts.snapshot.orders)} orders",
+            f"open now: {least}{_count(len(positions), 'position')} of {notional:,.2f} notional, "
+            f"{_count(len(facts.snapshot.orders), 'order')}",
             "liqctl status shows them",
         )
     if facts.not_trading:
@@ -354,6 +354,10 @@ def _exposure(facts: VenueFacts) -> Iterator[Issue]:
             + (f" and {more} more" if more > 0 else ""),
             "liqctl cannot close these until the venue trades them again; mind their margin",
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _limits(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -13,6 +14,9 @@ from liqctl.domain.result import OrderReport, PositionReport
 from liqctl.domain.states import OrderState, PositionState
 
 T = TypeVar("T")
+
+LETS_NOTHING_THROUGH: Final = "the venue lets nothing through"
+"""How a ban or a firewall is told; what follows is the venue's own word."""
 
 _NAMED_MAX: Final = 5
 _LISTED_MAX: Final = 50
@@ -27,7 +31,11 @@ _NOT_CLOSED: Final = {PositionState.PARTIAL, PositionState.FAILED, PositionState
 def explain_refusal(answer: VenueAnswer) -> str:
     """Return why the venue let nothing through, with every likely cause."""
     if answer.kind is AnswerKind.PAUSE:
-        return f"the venue lets nothing through: {answer.describe()}"
+        until = ""
+        if answer.banned_until_ms is not None:
+            moment = datetime.fromtimestamp(answer.banned_until_ms / 1000, tz=UTC)
+            until = f"; banned until {moment:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{LETS_NOTHING_THROUGH}: {answer.describe()}{until}"
     if answer.code in _KEY_REFUSED or answer.status == _UNAUTHORISED:
         return (
             f"the venue refused the key: {answer.describe()}; either the key or secret is wrong or "
@@ -51,7 +59,10 @@ def unread_sources(snapshot: Snapshot) -> dict[str, str]:
 
 def explain_unread(snapshot: Snapshot) -> str | None:
     """Return what a reading could not read and why, None when it was complete."""
-    failed = [f"{name} ({reason})" for name, reason in unread_sources(snapshot).items()]
+    names: dict[str, list[str]] = {}
+    for name, reason in unread_sources(snapshot).items():
+        names.setdefault(reason, []).append(name)
+    failed = [f"{' and '.join(those)} ({reason})" for reason, those in names.items()]
     return f"could not read: {', '.join(failed)}" if failed else None
 
 

@@ -20,7 +20,7 @@ from liqctl.domain.result import (
     Residual,
 )
 from liqctl.domain.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
-from liqctl.planning.explain import explain_kept
+from liqctl.planning.explain import LETS_NOTHING_THROUGH, explain_kept
 from liqctl.report.text import Tone, clean, columns, count, labelled, money, paint, table, wrap
 
 ROWS_MAX: Final = 250
@@ -126,16 +126,26 @@ def next_steps(
         case ExitCode.CREDENTIALS | ExitCode.CONFIGURATION:
             return [f"liqctl validate --env {environment} --online", *_by_hand(result)]
         case ExitCode.USAGE:
-            return [f"which symbols are open: {status}"]
+            return [
+                "symbols are written as Binance writes them: BTCUSDT",
+                f"which symbols are open: {status}",
+            ]
         case ExitCode.NOT_CONFIRMED:
             return [f"look first: {status}", f"then: {again}"]
         case _:
             return [
                 *_without_limits(result, environment),
-                f"again, at once: {again}",
+                f"{_when(result)}: {again}",
                 f"look: {status}",
                 *_by_hand(result),
             ]
+
+
+def _when(result: LiquidationResult) -> str:
+    """Return when to run it again; against a ban or a firewall a second run sends nothing."""
+    if LETS_NOTHING_THROUGH in (result.error_message or ""):
+        return "from another address now, from here when the venue lets requests through again"
+    return "again, at once"
 
 
 def _without_limits(result: LiquidationResult, environment: str) -> list[str]:

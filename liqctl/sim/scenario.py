@@ -38,6 +38,8 @@ _PLACES: Final = (
     Path(__file__).parent.parent.parent / "configs" / "scenarios",
 )
 _FILE_MAX_BYTES: Final = 65_536
+_NEAREST_MAX: Final = 3
+_ALIKE: Final = 0.4
 
 PRICES: Final[Mapping[str, str]] = {
     "BTCUSDT": "60000",
@@ -267,9 +269,17 @@ def load_scenario(name: str) -> Scenario:
     except OSError:
         text = None
     if text is None or len(text) > _FILE_MAX_BYTES:
-        known = ", ".join(list_scenarios()) or "none"
-        raise ConfigurationError(f"there is no scenario {name!r}; known are: {known}")
+        raise ConfigurationError(_no_scenario(name))
     return parse_scenario(text, name=path.stem)
+
+
+def _no_scenario(name: str) -> str:
+    """Return that there is none of that name, and which one may have been meant."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list_scenarios(), n=_NEAREST_MAX, cutoff=_ALIKE)
+    nearest = f"; nearest: {', '.join(near)}" if near else ""
+    return f"there is no scenario {name!r}{nearest}; `liqctl simulator list` shows all"
 
 
 def parse_scenario(text: str, *, name: str) -> Scenario:
