@@ -31,6 +31,10 @@ _BLOCK: Final = re.compile(
 _EXIT: Final = re.compile(r"# exits (\d+)")
 _LINK: Final = re.compile(r"\]\((?!https?:)([^)#]*)(#[^)]+)?\)")
 _FENCE: Final = re.compile(r"^ *```(?:bash|sh)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_PROOF: Final = re.compile(
+    r"status .*--exit-code(?!.*exits)|\.account\.flat|\.is_valid|audit verify(?!.*exits)"
+)
+"""What ends with 0 only where the account is flat, the settings valid, the trail whole."""
 _COMMAND: Final = re.compile(r"(?<!from )\bliqctl ([a-z]+)\b")
 
 
@@ -123,6 +127,21 @@ def test_a_pages_commands_end_as_the_page_says(block: Block, tmp_path: Path) -> 
     assert list(zip(block.commands, seen, strict=False)) == list(
         zip(block.commands, block.exits, strict=True)
     ), ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_symptoms_first_block_produces_it_and_then_proves_it_resolved(number: int) -> None:
+    """A page that stops at the symptom leaves its reader there."""
+    page = (REPOSITORY / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    section = page.split(f"\n## {number}. ")[1].split("\n## ")[0]
+    block = next(_BLOCK.finditer(section))
+    lines = _commands(block["text"].strip())
+    shown = [at for at, line in enumerate(lines) if _EXIT.search(line) or "--orders-only" in line]
+    proofs = [at for at, line in enumerate(lines) if _PROOF.search(line)]
+
+    assert shown
+    assert proofs
+    assert max(shown) < max(proofs)
 
 
 def test_every_link_leads_somewhere() -> None:
