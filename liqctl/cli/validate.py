@@ -285,17 +285,21 @@ def _print(documents: list[dict[str, Any]], options: Options) -> None:
         return
     from liqctl.report.validation import render_validation
 
-    process.print_answer(
-        "\n".join(
-            render_validation(
-                document,
-                width=process.width_of(1),
-                colour=options.colour and process.is_terminal(1),
-                verbose=options.verbose,
-            )
-            for document in documents
+    told = [
+        render_validation(
+            document,
+            width=process.width_of(1),
+            colour=options.colour and process.is_terminal(1),
+            verbose=options.verbose,
         )
-    )
+        for document in documents
+    ]
+    text = "\n".join(told)
+    height = process.height_of(1)
+    if height is not None and text.count("\n") >= height - 1:
+        # The verdicts have left the screen at its top: they are said again at its end.
+        text += "\n" + "".join(each.partition("\n")[0] + "\n" for each in told)
+    process.print_answer(text)
 
 
 def _together(documents: list[dict[str, Any]]) -> dict[str, Any]:

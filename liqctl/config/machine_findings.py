@@ -9,7 +9,7 @@ from typing import Final
 
 from liqctl.config.findings import Issue, IssueType, Level
 from liqctl.config.settings import Settings
-from liqctl.config.venue_findings import make_issue, mild
+from liqctl.config.venue_findings import NOTHING_TO_DO, make_issue, mild
 
 DRILL_AGE_MAX: Final = timedelta(days=30)
 
@@ -45,8 +45,11 @@ def issues_of_drills(settings: Settings, drill: Drill | None, now: datetime) -> 
         text, level = f"the last drill, on {drill.finished_at:%Y-%m-%d}, failed", mild(settings)
     else:
         days = max((now - drill.finished_at).days, 0)
-        text = f"the last drill passed {days} days ago, on {drill.finished_at:%Y-%m-%d}"
-        level = mild(settings) if now - drill.finished_at > DRILL_AGE_MAX else Level.INFO
+        ago = f"{days} day{'' if days == 1 else 's'} ago" if days else "less than a day ago"
+        text = f"the last drill passed {ago}, on {drill.finished_at:%Y-%m-%d}"
+        level = mild(settings)
+        if now - drill.finished_at <= DRILL_AGE_MAX:
+            level, advice = Level.INFO, NOTHING_TO_DO
     return [make_issue(level, IssueType.DEPLOYMENT, field, text, advice)]
 
 

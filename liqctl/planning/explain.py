@@ -131,7 +131,8 @@ def explain_positions(positions: Sequence[PositionReport]) -> str | None:
     named = "; ".join(_one_position(position) for position in left[:_NAMED_MAX])
     more = f"; and {len(left) - _NAMED_MAX} more" if len(left) > _NAMED_MAX else ""
     verb = "is or may be" if len(left) == 1 else "are or may be"
-    return f"{len(left)} of {len(positions)} positions {verb} open: {named}{more}"
+    noun = "position" if len(positions) == 1 else "positions"
+    return f"{len(left)} of {len(positions)} {noun} {verb} open: {named}{more}"
 
 
 def explain_orders(orders: Sequence[OrderReport]) -> str | None:
@@ -141,7 +142,9 @@ def explain_orders(orders: Sequence[OrderReport]) -> str | None:
         return None
     symbols = sorted({order.symbol for order in left})
     named = ", ".join(symbols[:_NAMED_MAX])
-    return f"{len(left)} of {len(orders)} orders are or may be open, on {named}"
+    verb = "is or may be" if len(left) == 1 else "are or may be"
+    noun = "order" if len(orders) == 1 else "orders"
+    return f"{len(left)} of {len(orders)} {noun} {verb} open, on {named}"
 
 
 def explain_strangers(ids: Iterable[str], reopened: Sequence[str]) -> str | None:

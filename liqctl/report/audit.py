@@ -11,6 +11,7 @@ from typing import Final
 from liqctl.domain.answers import printable
 from liqctl.domain.events import FAILURES, AuditEventType
 from liqctl.domain.trail import TrailRecord, Verification
+from liqctl.report.text import count
 
 WIDE_COLUMNS: Final = 120
 _EVENT_COLUMNS: Final = 21
@@ -18,10 +19,13 @@ _SYMBOL_COLUMNS: Final = 12
 _ID_COLUMNS: Final = 26
 _HANGING: Final = 15
 _VALUES_MAX: Final = 12
+_PARTS_MAX: Final = 2
+"""How many values of a list are shown, and how many where each is a record of its own."""
+
 _VALUE_MAX: Final = 300
 RED: Final = "31"
 GREEN: Final = "32"
-_CYAN: Final = "36"
+_BOLD: Final = "1"
 _DIM: Final = "2"
 _GOOD: Final = frozenset(
     {
@@ -76,8 +80,10 @@ def render_verification(found: Verification, style: Style) -> str:
     lines = [
         f"{printable(found.path, 1000)}: the chain is {verdict}",
         (
-            f"{found.records} records of {found.correlation_ids} correlation ids, "
-            f"{found.runs} runs, {found.lines} lines, {found.size_bytes} bytes"
+            f"{count(found.records, 'record')} of "
+            f"{count(found.correlation_ids, 'correlation id')}, "
+            f"{count(found.runs, 'run')}, {count(found.lines, 'line')}, "
+            f"{count(found.size_bytes, 'byte')}"
         ),
     ]
     lines += [
@@ -132,8 +138,10 @@ def value_of(value: object) -> str:
         case dict():
             return f"({describe_details(value)})"
         case list():
-            shown = "; ".join(value_of(item) for item in value[:_VALUES_MAX])
-            more = len(value) - _VALUES_MAX
+            is_deep = any(isinstance(item, dict) for item in value)
+            values_max = _PARTS_MAX if is_deep else _VALUES_MAX
+            shown = "; ".join(value_of(item) for item in value[:values_max])
+            more = len(value) - values_max
             return f"[{shown}{f'; {more} more' if more > 0 else ''}]"
         case _:
             return printable(str(value), _VALUE_MAX)
@@ -150,7 +158,7 @@ def colour_of(event_type: str) -> str:
         return RED
     if event_type in _GOOD:
         return GREEN
-    return _CYAN if event_type.startswith("LIQUIDATION_") else ""
+    return _BOLD if event_type.startswith("LIQUIDATION_") else ""
 
 
 def _more(count: int, what: str) -> list[str]:

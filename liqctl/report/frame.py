@@ -33,10 +33,10 @@ _OTHER_LINES: Final = 3
 
 _STYLES: Final = {
     Stage.FAILED: "bold red",
-    Stage.UNKNOWN: "bold yellow",
-    Stage.REFUSED: "yellow",
-    Stage.CLOSING: "cyan",
-    Stage.CANCELLING: "cyan",
+    Stage.UNKNOWN: "bold magenta",
+    Stage.REFUSED: "magenta",
+    Stage.CLOSING: "bold",
+    Stage.CANCELLING: "bold",
     Stage.LEFT_ALONE: "dim",
     Stage.FILLED: "green",
     Stage.CANCELLED: "dim",
@@ -76,7 +76,7 @@ def draw(frame: Frame, *, title: str, width: int, height: int, colour: bool) -> 
 
 def _titled(title: str, frame: Frame) -> "Table | Text":
     line = Text(f"{clean(title)}  ", style="bold")
-    return line.append(frame.phase, style="bold yellow")
+    return line.append(frame.phase, style="bold magenta")
 
 
 def _head(frame: Frame, width: int) -> "list[Table | Text]":
@@ -86,7 +86,7 @@ def _head(frame: Frame, width: int) -> "list[Table | Text]":
     grid.add_column(min_width=_VALUE, no_wrap=True, overflow="ellipsis")
     grid.add_column(width=_BAR)
     grid.add_row("open", _exposure(frame), _share(frame.open_notional, frame.found_notional))
-    left = ProgressBar(total=frame.timeout_s, completed=frame.left_s, width=_BAR)
+    left = _bar(frame.timeout_s, frame.left_s)
     grid.add_row("time", f"{frame.left_s:.1f} s left of {frame.timeout_s:g} s", left)
     lines: list[Table | Text] = [grid]
     if frame.orders_found:
@@ -117,7 +117,19 @@ def _exposure(frame: Frame) -> str:
 def _share(part: Decimal, whole: Decimal) -> "ProgressBar | str":
     if not whole:
         return ""
-    return ProgressBar(total=float(whole), completed=float(part), width=_BAR, style="dim")
+    return _bar(float(whole), float(part))
+
+
+def _bar(total: float, completed: float) -> ProgressBar:
+    """Return a bar in the terminal's own colour: rich's are not for every ground."""
+    return ProgressBar(
+        total=total,
+        completed=completed,
+        width=_BAR,
+        style="dim",
+        complete_style="bold",
+        finished_style="bold",
+    )
 
 
 def _rows(rows: Sequence[Row], now: float, *, width: int) -> Table:

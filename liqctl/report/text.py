@@ -26,11 +26,15 @@ _SHOWN_AS_CODE: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 class Tone(StrEnum):
-    """What a colour says; the value is the terminal's code."""
+    """What a colour says; the value is the terminal's code.
+
+    Only codes that can be read on a light and on a dark ground: doubt is magenta, for yellow
+    vanishes on white, blue on black. The words say the same without any.
+    """
 
     GOOD = "32"
     BAD = "31"
-    DOUBT = "33"
+    DOUBT = "35"
     QUIET = "2"
     STRONG = "1"
 

@@ -420,7 +420,7 @@ def test_the_same_drill_is_the_same_card(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("arguments", "level", "words"),
     [
-        ((), "INFO", "passed 0 days ago"),
+        ((), "INFO", "passed less than a day ago"),
         (QUICK, "WARNING", "no drill is on record"),
         (("--timeout", "6"), "WARNING", "no drill is on record"),
         (("--scenario", "slow_venue", "--timeout", "1"), "WARNING", "failed"),

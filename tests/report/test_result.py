@@ -96,7 +96,7 @@ def test_a_venues_words_cannot_move_the_cursor() -> None:
     screen = render_result(result, width=200, colour=True)
 
     assert r"a\x1b[2Jb\nc\u202ed" in screen
-    assert set(re.findall(r"\x1b\[[^m]*m", screen)) <= {"\x1b[33m", "\x1b[0m", "\x1b[1m"}
+    assert set(re.findall(r"\x1b\[[^m]*m", screen)) <= {"\x1b[35m", "\x1b[0m", "\x1b[1m"}
     assert screen.count("\x1b") == len(re.findall(r"\x1b\[\d+m", screen))
 
 
