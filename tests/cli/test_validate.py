@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.process.program import program
+from tests.terminal import needs_tmux, on_terminal
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 CANARY = "CANARY0secret0value"
 TIMEOUT_S = 60
@@ -144,3 +147,16 @@ def test_against_lists_what_changed(tmp_path: Path) -> None:
         "liquidation.retry_delay_seconds",
     ]
     assert "liquidation.max_retries: 2 -> 4" in told.stdout
+
+
+@needs_tmux
+def test_the_verdict_is_in_sight_where_the_findings_fill_the_screen(tmp_path: Path) -> None:
+    """Who sees only the end of a long list must not take a missing verdict for a good one."""
+    with (
+        program(tmp_path) as running,
+        on_terminal(running, "validate", "--online", "--verbose") as terminal,
+    ):
+        code, shown = terminal.wait_for_end()
+
+    assert code == 0
+    assert "VALID: simulator, 0 blockers" in shown
