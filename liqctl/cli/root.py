@@ -185,7 +185,7 @@ def run(arguments: "Sequence[str]") -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             process.print_error(error.format_message())
             return ExitCode.USAGE
-        raise UsageError(_explain(error)) from error
+        raise UsageError(_explain(error, arguments)) from error
     except typer.Abort:
         process.print_error("liqctl: not confirmed; nothing was sent")
         return ExitCode.NOT_CONFIRMED
@@ -215,13 +215,12 @@ def _root(
     del version
 
 
-def _explain(error: TyperException) -> str:
+def _explain(error: TyperException, arguments: "Sequence[str]") -> str:
     """Return a usage error as text, without anything in it that could be a key."""
     context = getattr(error, "ctx", None)
     message = hide_secrets(error.format_message())
-    if context is None:
-        return message
-    path = context.command_path
+    named = [word for word in arguments[:1] if word in COMMANDS]
+    path = " ".join(["liqctl", *named]) if context is None else context.command_path
     for environment in Environment:
         if f"argument(s) ({environment})" in message:
             message += f"; did you mean --env {environment}?"

@@ -93,8 +93,9 @@ def base_url_problem(url: str, environment: Environment, allowed_host: str) -> s
             return f"base_url sends the production key to {shown}, which is the testnet"
         if host not in PRODUCTION_HOSTS and host != allowed_host.strip().lower():
             return (
-                f"base_url names {shown}, which is not Binance's: set LIQCTL_ALLOW_HOST={shown} to "
-                "confirm that it may receive the production key"
+                f"base_url names {shown}, which is not Binance's: correct it or leave it out; only "
+                "if this host may receive the production key, set "
+                f"LIQCTL_ALLOW_HOST={shown}"
             )
     return None
 

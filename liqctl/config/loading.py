@@ -153,7 +153,7 @@ def choose_environment(environment: str | None, draft: Draft) -> Environment:
         if environment is None:
             draft.complain("environment", f"must be one of {allowed}")
             raise SettingsError(draft.problems)
-        raise UsageError(f"--env must be one of {allowed}. Nothing was sent")
+        raise UsageError(f"--env, or LIQCTL_ENV, must be one of {allowed}. Nothing was sent")
     if environment is not None and isinstance(stated, str) and stated != environment:
         shown = stated if stated in set(Environment) else "something else"
         draft.complain("environment", f"says {shown}, but --env says {environment}")

@@ -127,7 +127,7 @@ def next_steps(
             return [f"liqctl validate --env {environment} --online", *_by_hand(result)]
         case ExitCode.USAGE:
             return [
-                "symbols are written as Binance writes them: BTCUSDT",
+                "symbols are written as Binance writes them, each with its own --symbol: BTCUSDT",
                 f"which symbols are open: {status}",
             ]
         case ExitCode.NOT_CONFIRMED:

@@ -23,6 +23,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         ("liqudate", 2, ["Did you mean 'liquidate'", "Nothing was sent"]),
         ("liquidate --dryrun", 2, ["--dry-run", "Nothing was sent"]),
         ("liquidate production", 2, ["did you mean --env production?", "Nothing was sent"]),
+        ("liquidate --reason", 2, ["requires an argument", "Nothing was sent"]),
         ("liquidate --orders-only --positions-only", 2, ["give one", "Nothing was sent"]),
         ("liquidate --env prod", 2, ["production, testnet, simulator", "Nothing was sent"]),
         ("liquidate --timeout 60", 4, ["between 1.0 and 30.0", "stays open", "liqctl validate"]),
