@@ -38,6 +38,9 @@ _LOOKUP_FIRST_S: Final = 0.05
 _LOOKUP_DELAY_MAX_S: Final = 0.4
 _SENDS_PER_LEG_MAX: Final = 60
 _NO_ROOM_PAUSE_S: Final = 1.0
+_ANSWER_TRIPS: Final = 1.0
+"""Round trips before the end of the work in which no new attempt is worth while."""
+
 _NO_ROOM: Final = VenueAnswer(
     kind=AnswerKind.TRANSIENT,
     message="not sent: the venue's order limit left no room for it before the deadline",
@@ -201,9 +204,13 @@ class Closer:
             self._state.legs[leg] = record._replace(repeats=record.repeats + 1)
         if decision.reaction is Reaction.SYNC_CLOCK:
             await self._gate.sync_clock()
-        self._schedule(leg, answer, decision)
-        if asyncio.get_running_loop().time() + decision.backoff_s >= self._gate.work_until:
+        now = asyncio.get_running_loop().time()
+        room_s = self._gate.work_until - now - _ANSWER_TRIPS * self._gate.rtt_s
+        if room_s <= 0:
             return None
+        if decision.backoff_s > room_s:
+            decision = replace(decision, backoff_s=room_s / 2)
+        self._schedule(leg, answer, decision)
         await asyncio.sleep(decision.backoff_s)
         if not self._gate.may_write or self._state.legs[leg].attempts >= _SENDS_PER_LEG_MAX:
             return None

@@ -400,7 +400,7 @@ def test_arguments_of_a_scenario_are_followed(desk: Desk) -> None:
 
 def test_repeats_show_the_spread(desk: Desk) -> None:
     """One seed may have been lucky."""
-    _, document = desk.drill("--scenario", "settled_by_venue", "--repeat", "5")
+    _, document = desk.drill("--scenario", "halted_for_a_while", "--repeat", "5")
 
     (score,) = document["scenarios"]
     assert score["seconds_min"] < score["seconds"]

@@ -66,7 +66,7 @@ def test_the_worst_seed_counts() -> None:
     """One lucky run does not make a deadline long enough."""
     policy = LiquidationConfig(timeout_seconds=4.2)
 
-    (score,) = scores(course("settled_by_venue", policy=policy, repeat=8))
+    (score,) = scores(course("halted_for_a_while", policy=policy, repeat=8))
 
     assert len(score.runs) == 8
     assert score.worst.result.duration_seconds == score.seconds[1]

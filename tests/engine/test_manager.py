@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import pytest
@@ -330,3 +330,37 @@ def test_every_position_that_was_not_closed_has_its_own_event(scenario: str) -> 
     not_closed = [p.symbol for p in result.positions if p.state not in {"CLOSED", "SKIPPED"}]
     assert not_closed
     assert sorted(failed) == sorted(not_closed)
+
+
+class TimedSink(ListSink):
+    """Notes when each event came, too."""
+
+    def log_event(
+        self, *, event_type: AuditEventType, correlation_id: str, details: Mapping[str, Any]
+    ) -> None:
+        """Keep the event with its time."""
+        timed = {**details, "at": asyncio.get_running_loop().time()}
+        super().log_event(event_type=event_type, correlation_id=correlation_id, details=timed)
+
+
+@pytest.mark.parametrize("timeout_seconds", [1.0, 2.0, 5.0])
+@pytest.mark.parametrize("scenario", ["halted_symbol", "rate_limited_orders", "overloaded"])
+def test_no_order_leaves_before_the_moment_that_was_recorded(
+    scenario: str, timeout_seconds: float
+) -> None:
+    """A wait that did not fit the deadline was recorded, and the order sent at once instead."""
+    venue = load_scenario(scenario).make_venue()
+    sink = TimedSink()
+
+    async def main() -> None:
+        await make_manager(venue, sink, timeout_seconds=timeout_seconds).execute_liquidation()
+
+    run_virtual(main)
+
+    due: dict[str, float] = {}
+    for event_type, details in sink.events:
+        if event_type == "RETRY_SCHEDULED":
+            due[details["symbol"]] = details["at"] + details["backoff_s"]
+        elif event_type == "ORDER_SENT":
+            assert details["at"] >= due.get(details["symbol"], 0.0) - 0.001
+    assert due
