@@ -149,12 +149,15 @@ class Execution:
 
         if not can_redraw(os.environ):
             return None
-        return LiveView(
-            title=f"{self._settings.environment.value}  {self._teller.correlation_id}",
-            timeout_s=self._settings.liquidation.timeout_seconds,
-            began_at=self._began_at,
-            colour=self._options.colour,
-        )
+        try:
+            return LiveView(
+                title=f"{self._settings.environment.value}  {self._teller.correlation_id}",
+                timeout_s=self._settings.liquidation.timeout_seconds,
+                began_at=self._began_at,
+                colour=self._options.colour,
+            )
+        except RuntimeError:  # no thread can be had
+            return None
 
     def _expire(self) -> ExitCode:
         """End the run from the watchdog's thread, for its loop did not; print what is known."""

@@ -67,6 +67,7 @@ def prepare() -> None:
     gc.set_threshold(_COLLECT_AFTER)
     signals.install()
     fill_descriptors()
+    allow_descriptors()
     sys.stdout = _quiet(sys.stdout, 1)
     sys.stderr = _quiet(sys.stderr, 2)
     hide_memory()
@@ -85,6 +86,15 @@ def fill_descriptors() -> None:
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def allow_descriptors() -> None:
+    """Open as many files as we may, not as few as a login shell thinks proper."""
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def hide_memory() -> None:
@@ -222,7 +232,8 @@ class Deadline:
         self._done = threading.Event()
         self._last_word = threading.Lock()
         self._last_resort = LastResort(seconds + LAST_RESORT_S)
-        threading.Thread(target=self._watch, daemon=True, name="deadline").start()
+        with contextlib.suppress(RuntimeError):  # no thread can be had; the others keep the time
+            threading.Thread(target=self._watch, daemon=True, name="deadline").start()
 
     def cancel(self) -> None:
         """The run has ended by itself; safe to call twice.
