@@ -43,6 +43,9 @@ LOADED_MEANWHILE: Final = (
     "liqctl.report.text",
 )
 
+_OVER_BEFORE_IT_BEGAN: Final = (
+    "the deadline was reached before the program was loaded; no order and no cancel was sent"
+)
 _STDERR: Final = 2
 _TURNS: Final = 10
 """Turns of the loop before each module: so many a request takes until it waits for the network."""
@@ -67,9 +70,10 @@ class Execution:
     def run(self, loop: asyncio.AbstractEventLoop) -> ExitCode:
         """Liquidate and print the result; return the exit code."""
         self._began_at = time.monotonic()
+        process.signals.ignore_hangups()
         deadline = process.Deadline(self._settings.liquidation.timeout_seconds, self._expire)
         result = loop.run_until_complete(self._liquidate(loop))
-        deadline.cancel()
+        deadline.keep(process.signals.exit_code(result.exit_code()))
         return self._end(result)
 
     async def _liquidate(self, loop: asyncio.AbstractEventLoop) -> "LiquidationResult":
@@ -164,7 +168,9 @@ class Execution:
         duration_s = time.monotonic() - self._began_at
         result = self._manager.expire(duration_s) if self._manager else None
         if result is None:
-            return process.signals.received or ExitCode.FAILED
+            from liqctl.domain.states import FailureCause
+
+            result = self._teller.refusal(FailureCause.NONE, _OVER_BEFORE_IT_BEGAN)
         return self._end(result, patience_s=0.0)
 
     def _end(self, result: "LiquidationResult", *, patience_s: float = math.inf) -> ExitCode:

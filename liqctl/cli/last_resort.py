@@ -3,8 +3,8 @@
 A C call that holds the interpreter lock stops every Python thread and signal handler. A timer of
 the kernel then calls `_exit` in a thread of the C library's own. `faulthandler` does nearly the
 same, and serves where there is no such timer; but it walks the frames of running threads first,
-which once in a dozen resumed processes ended in a segmentation fault. Both need a thread; where none
-can be had, an alarm ends the process as the kernel does it, by a signal nobody handles.
+which once in a dozen resumed processes ended in a segmentation fault. Both need a thread; where
+none can be had, an alarm ends the process as the kernel does it, by a signal nobody handles.
 """
 
 import contextlib

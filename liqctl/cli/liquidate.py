@@ -38,6 +38,8 @@ def run(options: Options) -> ExitCode:
     from liqctl.cli.settings import load
 
     teller = Teller(options)
+    if options.yes and not options.dry_run:
+        process.signals.ignore_hangups()  # Nobody has to be there any more.
     try:
         _check(options)
         settings = load(options)

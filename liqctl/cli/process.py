@@ -179,13 +179,15 @@ class Signals:
             faulthandler.register(signal.SIGQUIT, file=2, all_threads=True)
 
     def shield(self, on_first: Callable[[], None], *, said: str = _STOPPING) -> None:
-        """Let the first signal call `on_first`; ignore hang-ups, pipes and the stop key.
+        """Let the first signal call `on_first`; `said` is what the operator reads then."""
+        self.ignore_hangups()
+        self._on_first, self._said = on_first, said
 
-        `said` is what the operator reads then.
-        """
+    @staticmethod
+    def ignore_hangups() -> None:
+        """Ignore hang-ups, pipes and the stop key from now on."""
         for number in _IGNORED_WHILE_WORKING:
             signal.signal(number, signal.SIG_IGN)
-        self._on_first, self._said = on_first, said
 
     def unshield(self) -> None:
         """Let the next signal end the process again."""
@@ -235,17 +237,19 @@ class Deadline:
         with contextlib.suppress(RuntimeError):  # no thread can be had; the others keep the time
             threading.Thread(target=self._watch, daemon=True, name="deadline").start()
 
-    def cancel(self) -> None:
-        """The run has ended by itself; safe to call twice.
+    def keep(self, code: int) -> None:
+        """The run has ended by itself; end the process with this code if the rest takes too long.
 
         Does not return when the watchdog has begun to print: there is one answer only.
         """
-        if self._done.is_set():
-            return
+        from liqctl.cli.last_resort import LastResort
+
         if not self._last_word.acquire(blocking=False):
             threading.Event().wait()
-        self._last_resort.cancel()
         self._done.set()
+        left_s = self._ends_at + LAST_RESORT_S - time.monotonic()
+        before, self._last_resort = self._last_resort, LastResort(max(left_s, _WATCHDOG_S), code)
+        before.cancel()
 
     def _watch(self) -> None:
         if self._done.wait(max(self._ends_at + _WATCHDOG_S - time.monotonic(), 0.0)):

@@ -150,6 +150,31 @@ def test_a_dropped_session_a_closed_pipe_and_the_stop_key_change_nothing(
     running.assert_trail_closed()
 
 
+@pytest.mark.parametrize(
+    ("module", "arguments"), [("liqctl.engine.run", ()), ("liqctl.config.loading", ("--yes",))]
+)
+def test_a_session_dropped_while_the_program_loads_changes_nothing(
+    running: Program, module: str, arguments: tuple[str, ...]
+) -> None:
+    """Enter was pressed, then the line went dead: the account must be closed all the same."""
+    running.hook(
+        f"""
+        import os, sys
+        class Noticed:
+            def find_spec(self, name, *_):
+                if name == "{module}":
+                    sys.meta_path.remove(self)
+                    os.kill(os.getpid(), {int(signal.SIGHUP)})
+        sys.meta_path.insert(0, Noticed())
+        """
+    )
+
+    ended = running.run(*arguments)
+
+    assert ended.code == 0, ended.stderr
+    assert running.is_flat
+
+
 def test_a_run_that_was_stopped_and_continued_ends_as_it_would_have(running: Program) -> None:
     """A suspended laptop or debugger must not lead to doubled orders."""
     running.hang(kind="slow", writes=True)
