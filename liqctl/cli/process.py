@@ -232,7 +232,7 @@ class Deadline:
         self._ends_at = time.monotonic() + seconds
         Deadline.output_until = self._ends_at + _DROP_OUTPUT_S
         self._done = threading.Event()
-        self._last_word = threading.Lock()
+        self.last_word = threading.Lock()
         self._last_resort = LastResort(seconds + LAST_RESORT_S)
         with contextlib.suppress(RuntimeError):  # no thread can be had; the others keep the time
             threading.Thread(target=self._watch, daemon=True, name="deadline").start()
@@ -244,7 +244,7 @@ class Deadline:
         """
         from liqctl.cli.last_resort import LastResort
 
-        if not self._last_word.acquire(blocking=False):
+        if not self.last_word.acquire(blocking=False):
             threading.Event().wait()
         self._done.set()
         left_s = self._ends_at + LAST_RESORT_S - time.monotonic()
@@ -254,7 +254,7 @@ class Deadline:
     def _watch(self) -> None:
         if self._done.wait(max(self._ends_at + _WATCHDOG_S - time.monotonic(), 0.0)):
             return
-        if not self._last_word.acquire(blocking=False):
+        if not self.last_word.acquire(blocking=False):
             return
         sys.setswitchinterval(_SWITCH_S)
         code = 1
