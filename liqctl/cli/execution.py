@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
+from liqctl.cli.last_resort import LastResort
 from liqctl.domain.states import ExitCode
 from liqctl.engine.clock import SystemClock
 from liqctl.engine.opening import Opening
@@ -43,6 +44,13 @@ LOADED_MEANWHILE: Final = (
     "liqctl.report.text",
 )
 
+_INTERRUPTED: Final = "interrupted: nothing was sent"
+_OVER_BEFORE_IT_BEGAN: Final = (
+    "the deadline was reached before the program was loaded; no order and no cancel was sent"
+)
+_LAST_WORD_S: Final = 0.3
+"""How long a second signal may take to record and print what is known."""
+
 _STDERR: Final = 2
 _TURNS: Final = 10
 """Turns of the loop before each module: so many a request takes until it waits for the network."""
@@ -67,9 +75,17 @@ class Execution:
     def run(self, loop: asyncio.AbstractEventLoop) -> ExitCode:
         """Liquidate and print the result; return the exit code."""
         self._began_at = time.monotonic()
+        process.signals.ignore_hangups()
         deadline = process.Deadline(self._settings.liquidation.timeout_seconds, self._expire)
+
+        def leave_a_word() -> None:
+            LastResort(_LAST_WORD_S, process.signals.exit_code(ExitCode.FAILED))
+            if deadline.last_word.acquire(blocking=False):
+                self._expire()
+
+        process.signals.before_leaving(leave_a_word)
         result = loop.run_until_complete(self._liquidate(loop))
-        deadline.cancel()
+        deadline.keep(process.signals.exit_code(result.exit_code()))
         return self._end(result)
 
     async def _liquidate(self, loop: asyncio.AbstractEventLoop) -> "LiquidationResult":
@@ -149,19 +165,25 @@ class Execution:
 
         if not can_redraw(os.environ):
             return None
-        return LiveView(
-            title=f"{self._settings.environment.value}  {self._teller.correlation_id}",
-            timeout_s=self._settings.liquidation.timeout_seconds,
-            began_at=self._began_at,
-            colour=self._options.colour,
-        )
+        try:
+            return LiveView(
+                title=f"{self._settings.environment.value}  {self._teller.correlation_id}",
+                timeout_s=self._settings.liquidation.timeout_seconds,
+                began_at=self._began_at,
+                colour=self._options.colour,
+            )
+        except RuntimeError:  # no thread can be had
+            return None
 
     def _expire(self) -> ExitCode:
-        """End the run from the watchdog's thread, for its loop did not; print what is known."""
+        """End the run from outside its loop, which did not or may not; print what is known."""
         duration_s = time.monotonic() - self._began_at
         result = self._manager.expire(duration_s) if self._manager else None
         if result is None:
-            return process.signals.received or ExitCode.FAILED
+            from liqctl.domain.states import FailureCause
+
+            why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
+            result = self._teller.refusal(FailureCause.NONE, why)
         return self._end(result, patience_s=0.0)
 
     def _end(self, result: "LiquidationResult", *, patience_s: float = math.inf) -> ExitCode:

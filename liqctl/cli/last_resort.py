@@ -3,12 +3,15 @@
 A C call that holds the interpreter lock stops every Python thread and signal handler. A timer of
 the kernel then calls `_exit` in a thread of the C library's own. `faulthandler` does nearly the
 same, and serves where there is no such timer; but it walks the frames of running threads first,
-which once in a dozen resumed processes ended in a segmentation fault.
+which once in a dozen resumed processes ended in a segmentation fault. Both need a thread; where
+none can be had, an alarm ends the process as the kernel does it, by a signal nobody handles.
 """
 
+import contextlib
 import ctypes
 import faulthandler
 import os
+import signal
 from typing import Final
 
 _CLOCK_MONOTONIC: Final = 1
@@ -43,7 +46,8 @@ class _Times(ctypes.Structure):
 class LastResort:
     """Ends the process after some seconds, unless cancelled.
 
-    The code is kept where the C library has such timers; `faulthandler` always leaves with 1.
+    The code is kept where the C library has such timers; `faulthandler` always leaves with 1, the
+    alarm with what a shell shows as 142.
     """
 
     def __init__(self, seconds: float, code: int = _FAILED) -> None:
@@ -53,7 +57,12 @@ class LastResort:
         self._nowhere: int | None = None
         if not self._start_timer(seconds):
             self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            faulthandler.dump_traceback_later(seconds, exit=True, file=self._nowhere)
+            try:
+                faulthandler.dump_traceback_later(seconds, exit=True, file=self._nowhere)
+            except RuntimeError:
+                with contextlib.suppress(ValueError):  # not in the main thread
+                    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def cancel(self) -> None:
         """Let the process live; to be called once."""
@@ -61,6 +70,7 @@ class LastResort:
             ctypes.CDLL(None).timer_delete(self._timer)
             return
         faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         os.close(self._nowhere)
 
     def _start_timer(self, seconds: float) -> bool:

@@ -38,6 +38,7 @@ def run(options: Options) -> ExitCode:
     from liqctl.cli.settings import load
 
     teller = Teller(options)
+    process.signals.before_leaving(teller.interrupted)
     try:
         _check(options)
         settings = load(options)
@@ -48,6 +49,8 @@ def run(options: Options) -> ExitCode:
         process.print_error(f"the configuration is invalid; nothing was sent\n{error}\n{_CORRECT}")
         return teller.end_without_run(FailureCause.CONFIGURATION, str(error))
     teller.settings = settings
+    if options.yes or settings.environment is not Environment.PRODUCTION:
+        process.signals.ignore_hangups()  # Nobody has to be there any more.
     from liqctl.cli.wiring import open_account
 
     try:

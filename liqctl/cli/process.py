@@ -67,6 +67,7 @@ def prepare() -> None:
     gc.set_threshold(_COLLECT_AFTER)
     signals.install()
     fill_descriptors()
+    allow_descriptors()
     sys.stdout = _quiet(sys.stdout, 1)
     sys.stderr = _quiet(sys.stderr, 2)
     hide_memory()
@@ -85,6 +86,15 @@ def fill_descriptors() -> None:
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def allow_descriptors() -> None:
+    """Open as many files as we may, not as few as a login shell thinks proper."""
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def hide_memory() -> None:
@@ -169,13 +179,15 @@ class Signals:
             faulthandler.register(signal.SIGQUIT, file=2, all_threads=True)
 
     def shield(self, on_first: Callable[[], None], *, said: str = _STOPPING) -> None:
-        """Let the first signal call `on_first`; ignore hang-ups, pipes and the stop key.
+        """Let the first signal call `on_first`; `said` is what the operator reads then."""
+        self.ignore_hangups()
+        self._on_first, self._said = on_first, said
 
-        `said` is what the operator reads then.
-        """
+    @staticmethod
+    def ignore_hangups() -> None:
+        """Ignore hang-ups, pipes and the stop key from now on."""
         for number in _IGNORED_WHILE_WORKING:
             signal.signal(number, signal.SIG_IGN)
-        self._on_first, self._said = on_first, said
 
     def unshield(self) -> None:
         """Let the next signal end the process again."""
@@ -220,26 +232,29 @@ class Deadline:
         self._ends_at = time.monotonic() + seconds
         Deadline.output_until = self._ends_at + _DROP_OUTPUT_S
         self._done = threading.Event()
-        self._last_word = threading.Lock()
+        self.last_word = threading.Lock()
         self._last_resort = LastResort(seconds + LAST_RESORT_S)
-        threading.Thread(target=self._watch, daemon=True, name="deadline").start()
+        with contextlib.suppress(RuntimeError):  # no thread can be had; the others keep the time
+            threading.Thread(target=self._watch, daemon=True, name="deadline").start()
 
-    def cancel(self) -> None:
-        """The run has ended by itself; safe to call twice.
+    def keep(self, code: int) -> None:
+        """The run has ended by itself; end the process with this code if the rest takes too long.
 
         Does not return when the watchdog has begun to print: there is one answer only.
         """
-        if self._done.is_set():
-            return
-        if not self._last_word.acquire(blocking=False):
+        from liqctl.cli.last_resort import LastResort
+
+        if not self.last_word.acquire(blocking=False):
             threading.Event().wait()
-        self._last_resort.cancel()
         self._done.set()
+        left_s = self._ends_at + LAST_RESORT_S - time.monotonic()
+        before, self._last_resort = self._last_resort, LastResort(max(left_s, _WATCHDOG_S), code)
+        before.cancel()
 
     def _watch(self) -> None:
         if self._done.wait(max(self._ends_at + _WATCHDOG_S - time.monotonic(), 0.0)):
             return
-        if not self._last_word.acquire(blocking=False):
+        if not self.last_word.acquire(blocking=False):
             return
         sys.setswitchinterval(_SWITCH_S)
         code = 1

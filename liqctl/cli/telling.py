@@ -110,6 +110,11 @@ class Teller:
             steps = next_steps(self.refusal(cause, message))
             process.print_error("\n".join(["Next", *(f"  - {step}" for step in steps)]))
 
+    def interrupted(self) -> None:
+        """Print the one document if a signal ends the command before there was a run."""
+        if self._options.as_json and not process.Answer.given:
+            self.end(self.refusal(FailureCause.NONE, "interrupted: nothing was sent"))
+
     def follow_up(
         self, result: "LiquidationResult", code: ExitCode, *, patience_s: float = math.inf
     ) -> None:

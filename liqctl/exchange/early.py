@@ -53,7 +53,10 @@ class EarlyConnections:
         self._lock = threading.Lock()
         self._begun: dict[Any, list[BegunSocket]] = {}
         self._began_at = time.monotonic()
-        threading.Thread(target=self._begin, daemon=True, name="early connections").start()
+        try:
+            threading.Thread(target=self._begin, daemon=True, name="early connections").start()
+        except RuntimeError:
+            self._begin()  # No thread can be had: waiting here beats never knowing the address.
 
     @property
     def is_looked_up(self) -> bool:
@@ -83,8 +86,14 @@ class EarlyConnections:
             each.close()
 
     def _begin(self) -> None:
+        try:
+            self._look_up_and_connect()
+        finally:
+            self._looked_up.set()
+
+    def _look_up_and_connect(self) -> None:
         host, port = self.home
-        with contextlib.suppress(OSError, UnicodeError):
+        with contextlib.suppress(OSError, ValueError):
             found = socket.getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
             )
@@ -93,7 +102,6 @@ class EarlyConnections:
                 # aiohttp goes round the addresses too, one further for each connection.
                 for info in itertools.islice(itertools.cycle(found), EARLY_CONNECTIONS):
                     self._begin_connecting(info)
-        self._looked_up.set()
 
     def _begin_connecting(self, info: AddressInfo) -> None:
         family, kind, protocol, _, address = info

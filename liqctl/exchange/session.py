@@ -31,6 +31,10 @@ DNS_CACHE_S: Final = 60
 HAPPY_EYEBALLS_DELAY_S: Final = 0.1
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 """An order of magnitude more than the largest answer (exchangeInfo, several MB)."""
+_OTHER_FILES: Final = 16
+"""Descriptors that the rest of a program needs: standard streams, event loop, trail, log, lock."""
+
+_CONNECTIONS_MIN: Final = 4
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 Origin = tuple[str, str, int]
@@ -164,7 +168,7 @@ class GuardedSession:
         import aiohttp
 
         connection: dict[str, Any] = {
-            "limit": 0,
+            "limit": _connections_max(),
             "keepalive_timeout": KEEPALIVE_S,
             "ttl_dns_cache": DNS_CACHE_S,
             "happy_eyeballs_delay": HAPPY_EYEBALLS_DELAY_S,
@@ -188,6 +192,19 @@ class GuardedSession:
         # public switch (aiohttp/client.py, 3.14). Only planning decides to repeat.
         self._session._retry_connection = False  # noqa: SLF001
         return self._session
+
+
+def _connections_max() -> int:
+    """Return how many connections may stand at once; 0 for no limit.
+
+    One more would take the descriptor that the trail needs, and fail; in the queue it only waits.
+    """
+    import resource
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return 0
+    return max(files - _OTHER_FILES, _CONNECTIONS_MIN)
 
 
 async def _note_sent(_session: object, context: SimpleNamespace, _params: object) -> None:

@@ -191,3 +191,18 @@ def test_the_program_shakes_hands_while_it_imports(running: Program) -> None:
 
     assert ended.code == 0, ended.stderr
     assert running.is_flat
+
+
+def test_a_look_up_that_fails_in_an_unknown_way_is_over_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever waits for it would wait until the deadline."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("embedded null character")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+    early = EarlyConnections("venue.example", 443)
+
+    assert early.addresses() == ()

@@ -23,6 +23,19 @@ SLOW_DISK = """
     import os, threading
     os.fdatasync = os.fsync = lambda fd: threading.Event().wait()
 """
+SLOW_LOG = """
+    import logging.handlers, threading
+    logging.handlers.RotatingFileHandler.emit = lambda *_: threading.Event().wait()
+"""
+SLOW_MODULES = """
+    import importlib, threading
+    original = importlib.import_module
+    def import_module(name, *rest):
+        if name == "liqctl.engine.run":
+            threading.Event().wait()
+        return original(name, *rest)
+    importlib.import_module = import_module
+"""
 BUSY_LOOP = """
     import asyncio, itertools
     make = asyncio.new_event_loop
@@ -166,6 +179,48 @@ def test_a_disk_that_hangs_and_a_venue_that_hangs_end_in_time(
     assert ended.code == FAILED
     assert ended.result["audit_complete"] is False
     running.assert_trail_closed()
+
+
+@pytest.mark.parametrize(("fault", "code"), [({"method": "POST"}, PARTIAL), ({}, FAILED)])
+def test_a_log_that_hangs_after_the_end_ends_in_time(
+    running: Program,
+    fault: dict[str, Any],
+    code: int,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """The disk may die after the answer was printed: the process must be gone in time."""
+    running.hook(SLOW_LOG)
+    running.hang(**fault)
+
+    ended = run_in_time(running, record_property)
+
+    assert ended.code == code
+    assert ended.result["deadline_exceeded"] is True
+    running.assert_trail_closed()
+
+
+def test_a_log_that_hangs_after_a_flat_end_keeps_the_exit_code(running: Program) -> None:
+    """Monitoring must not read a failure from an account that is proven flat."""
+    running.hook(SLOW_LOG)
+
+    ended = running.run()
+
+    assert ended.code == 0
+    assert ended.result["verified_flat"] is True
+    assert ended.seconds < TIMEOUT_S + OVERSHOOT_S + START_S
+
+
+def test_a_program_that_cannot_be_loaded_in_time_says_so(running: Program) -> None:
+    """A file system that hangs: the caller's parser must still find its one document."""
+    running.hook(SLOW_MODULES)
+
+    ended = running.run()
+
+    assert ended.code == FAILED
+    assert ended.result["state"] == "FAILED"
+    assert "no order and no cancel was sent" in ended.result["error_message"]
+    assert ended.seconds < TIMEOUT_S + OVERSHOOT_S + START_S
+    assert not running.sent()
 
 
 def test_a_busy_event_loop_is_ended_from_outside(

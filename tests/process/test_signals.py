@@ -25,6 +25,17 @@ from tests.process.program import (
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 READ_LAST_S = 4.0  # what is under way may end (1.7 s), then doubt is read away (2 s)
 
+KILLED_AT = """
+    import os, sys
+    class Noticed:
+        def find_spec(self, name, *_):
+            if name == "{module}":
+                sys.meta_path.remove(self)
+                os.kill(os.getpid(), {number})
+    sys.meta_path.insert(0, Noticed())
+"""
+"""Sends the program a signal when it begins to load a module."""
+
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Program]:
@@ -80,6 +91,20 @@ def test_the_second_signal_leaves_at_once(
 
     assert ended.code == code
     assert time.monotonic() - signalled_at < OVERSHOOT_S
+    assert ended.result["state"] == "FAILED"
+    ended.assert_clean()
+    running.assert_trail_closed()
+
+
+def test_a_signal_while_the_program_loads_still_leaves_one_document(running: Program) -> None:
+    """Whoever parses the output must not have to guess what an empty one means."""
+    running.hook(KILLED_AT.format(module="liqctl.engine.run", number=int(signal.SIGINT)))
+
+    ended = running.run()
+
+    assert ended.code == 130
+    assert "nothing was sent" in ended.result["error_message"]
+    assert not running.sent()
     ended.assert_clean()
 
 
@@ -148,6 +173,19 @@ def test_a_dropped_session_a_closed_pipe_and_the_stop_key_change_nothing(
     assert sent == {("POST", "/fapi/v1/order"): 3, ("DELETE", "/fapi/v1/allOpenOrders"): 1}
     ended.assert_clean()
     running.assert_trail_closed()
+
+
+@pytest.mark.parametrize("module", ["liqctl.cli.wiring", "aiohttp", "liqctl.engine.run"])
+def test_a_session_dropped_while_the_program_loads_changes_nothing(
+    running: Program, module: str
+) -> None:
+    """Enter was pressed, then the line went dead: the account must be closed all the same."""
+    running.hook(KILLED_AT.format(module=module, number=int(signal.SIGHUP)))
+
+    ended = running.run()
+
+    assert ended.code == 0, ended.stderr
+    assert running.is_flat
 
 
 def test_a_run_that_was_stopped_and_continued_ends_as_it_would_have(running: Program) -> None:
@@ -232,6 +270,7 @@ def test_a_signal_at_the_prompt_ends_with_its_code_and_sends_nothing(
     os.close(ours)
 
     assert ended.code == code
+    assert ended.result["error_message"] == "interrupted: nothing was sent"
     assert not running.sent()
     assert not running.records()
 
