@@ -94,8 +94,12 @@ def account_after(settings: "Settings", result: "LiquidationResult") -> dict[str
         return None  # nothing was seen, but not all could be read
     exposure = sum((abs(position.notional) for position in residual.positions), Decimal(0))
     # Where flat was not proven, an empty list may be one that nobody could read.
-    lists = {"positions": residual.positions, "orders": residual.orders}
-    unread = [name for name, items in lists.items() if not (items or result.verified_flat)]
+    closed = result.positions_closed
+    is_seen = {
+        "positions": residual.positions or (closed and closed == len(result.positions)),
+        "orders": residual.orders,
+    }
+    unread = [name for name, seen in is_seen.items() if not (seen or result.verified_flat)]
     known = {"flat": result.verified_flat, "notional": plain(exposure), "unread": unread}
     return known | residual.as_json()
 

@@ -349,11 +349,14 @@ def test_positions_that_were_never_read_are_no_zero_among_the_figures(running: P
     """Orders were read and stand; `open_positions 0` beside them would say that no money is in."""
     textfile = running.folder / "liqctl.prom"
     running.more = {"metrics": {"textfile": str(textfile)}}
-    running.hang(path="positionRisk", kind="service_unavailable")
+    running.hang(path="/v3/positionRisk", kind="service_unavailable")
+    running.hang(path="/v3/account", kind="service_unavailable")
     running.hang(method="DELETE", kind="service_unavailable")
+    running.timeout_s = 2.0
 
     ended = running.run("--json")
 
+    assert not ended.result["positions"]
     assert ended.result["residual"]["orders"]
     assert not ended.result["residual"]["positions"]
     text = textfile.read_text()
