@@ -130,6 +130,17 @@ def test_fees_in_another_asset_are_summed_apart(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["clock_ahead", "clock_behind"])
+def test_a_machine_whose_clock_is_off_gets_its_sums_too(tmp_path: Path, name: str) -> None:
+    """The run corrected itself; its report must not say that the key is missing."""
+    with program(tmp_path, load_scenario(name)) as running:
+        liquidate(running)
+        money = facts(running)["money"]
+
+    assert money["complete"], money
+    assert money["orders_read"] == money["orders"] > 0
+
+
 def test_an_order_whose_answer_was_lost_is_found_by_its_client_order_id(tmp_path: Path) -> None:
     """It traded all the same, and the trail has no id of the venue's for it."""
     with program(tmp_path, load_scenario("default")) as running:
