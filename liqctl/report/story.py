@@ -119,7 +119,7 @@ class RunStory:
 def tell(records: Sequence[TrailRecord]) -> RunStory:
     """Return the story of one run's records, which are in order and at least one."""
     start = next((r for r in records if _is_start(r)), None)
-    ends = [r for r in records if r.event_type in RUN_ENDS]
+    ends = ends_of(records)
     end = ends[-1] if ends else None
     clock = _Clock(records[0], start, end)
     teller = _Teller(clock)
@@ -139,6 +139,17 @@ def tell(records: Sequence[TrailRecord]) -> RunStory:
         cancels=tuple(teller.cancels),
         readings=tuple(teller.readings),
     )
+
+
+def ends_of(records: Sequence[TrailRecord]) -> list[TrailRecord]:
+    """Return the end records that hold: a run that began anew under the same id takes them back."""
+    found: list[TrailRecord] = []
+    for record in records:
+        if _is_start(record):
+            found.clear()
+        elif record.event_type in RUN_ENDS:
+            found.append(record)
+    return found
 
 
 def number(value: object) -> float | None:

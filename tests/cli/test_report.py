@@ -394,6 +394,18 @@ def test_a_leg_that_is_open_again_is_not_told_as_closed(
     assert ("Positions not proven closed\n\nnone" in text) == (outcome == "DONE")
 
 
+def test_a_second_run_of_the_same_id_takes_the_first_ones_end_back(tmp_path: Path) -> None:
+    """A runbook with a fixed --correlation-id: the run that died must not bear the other's flat."""
+    flat = {"state": "COMPLETED", "exit_code": 0, "verified_flat": True, "positions_found": 1}
+    end = ("LIQUIDATION_COMPLETE", flat | {"positions_closed": 1})
+    with program(tmp_path, Scenario(name="flat")) as running:
+        log(tmp_path, START, reading(BTC), SENT, CLOSED, end, START, reading(BTC))
+        told = facts(running, RUN, "--offline")
+
+    assert (told["type"], told["state"], told["verified_flat"]) == ("UNFINISHED", None, None)
+    assert (told["positions_closed"], told["positions_found"]) == (0, 1)
+
+
 def test_the_report_asks_the_venue_nothing_but_trades(served: Program) -> None:
     """It is run with the production key: it must change nothing and cost little."""
     liquidate(served)
