@@ -10,6 +10,7 @@ import json
 import logging
 import logging.handlers
 import os
+import stat
 import time
 from collections.abc import Mapping
 from io import TextIOWrapper
@@ -90,13 +91,17 @@ def _second(at: int) -> str:
 
 
 class _Handler(logging.handlers.RotatingFileHandler):
-    """A rotating file of ours alone; a link or pipe planted in its place is not followed."""
+    """A rotating file of ours alone; a link or pipe planted in its place is not written to."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=_BYTES_MAX, backupCount=_FILES_MAX, delay=True)
 
     def _open(self) -> TextIOWrapper:
         fd = os.open(self.baseFilename, _FLAGS, 0o600)
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_uid != os.geteuid():
+            os.close(fd)
+            raise OSError(0, "not a file of ours alone")
         return os.fdopen(fd, "a", encoding="ascii", errors="backslashreplace")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name

@@ -93,7 +93,15 @@ def account_after(settings: "Settings", result: "LiquidationResult") -> dict[str
     if not result.verified_flat and not residual.positions and not residual.orders:
         return None  # nothing was seen, but not all could be read
     exposure = sum((abs(position.notional) for position in residual.positions), Decimal(0))
-    return {"flat": result.verified_flat, "notional": plain(exposure), **residual.as_json()}
+    # Where flat was not proven, an empty list may be one that nobody could read.
+    closed = result.positions_closed
+    is_seen = {
+        "positions": residual.positions or (closed and closed == len(result.positions)),
+        "orders": residual.orders,
+    }
+    unread = [name for name, seen in is_seen.items() if not (seen or result.verified_flat)]
+    known = {"flat": result.verified_flat, "notional": plain(exposure), "unread": unread}
+    return known | residual.as_json()
 
 
 def _order(

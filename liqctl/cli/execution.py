@@ -107,7 +107,7 @@ class Execution:
 
         process.signals.shield(interrupt)
         return await manager.execute_liquidation(
-            reason=self._options.reason,
+            reason=self._teller.reason,
             correlation_id=self._teller.correlation_id,
             opening=opening,
         )

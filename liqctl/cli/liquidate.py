@@ -82,6 +82,12 @@ def _with_account(
     # One loop for the question and the run: connections belong to the loop that made them. It is
     # never closed, for that would wait for a thread that hangs in a name look-up.
     loop = asyncio.new_event_loop()
+    teller.reason = account.hide(options.reason)
+    if teller.reason != options.reason:
+        process.print_error(
+            "the reason holds the key or the secret: it is recorded without; replace that key, for "
+            "the shell's history and the list of processes have it"
+        )
     try:
         if options.dry_run:
             return _rehearse(settings, account, teller, loop)

@@ -54,6 +54,7 @@ class Looker:
     _account: "Account | None" = None
     _before: "Inspection | None" = None
     _history: "tuple[object, History] | None" = None
+    _trail_error: str | None = None
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     async def __aenter__(self) -> Self:
@@ -79,14 +80,16 @@ class Looker:
             return self.look_aside(str(error), exit_code=ExitCode.CREDENTIALS)
         in_progress = _in_progress(self._lock_of(account))
         inspection = await self._inspect(account)
+        history = self._read_history()
         self._before = inspection
         is_shown = inspection.snapshot.is_any_read and not inspection.is_portfolio_margin
         document = make_document(
             self.settings.environment.value,
-            self._read_history(),
+            history,
             in_progress=in_progress,
             account=describe_account(inspection, self.settings) if is_shown else None,
             account_error=inspection.why_unreadable(),
+            trail_error=self._trail_error,
         )
         return View(
             document=document,
@@ -97,11 +100,13 @@ class Looker:
 
     def look_aside(self, why: str, *, exit_code: ExitCode = ExitCode.FAILED) -> View:
         """Return what the lock and the trail tell; the venue is not asked, `why` says why."""
+        history = self._read_history()
         document = make_document(
             self.settings.environment.value,
-            self._read_history(),
+            history,
             in_progress=_in_progress(self._lock_of(self._account)),
             account_error=why,
+            trail_error=self._trail_error,
         )
         return View(document=document, exit_code=exit_code)
 
@@ -142,7 +147,7 @@ class Looker:
     def _read_history(self) -> "History":
         """Return what the trail tells, read again only when it changed.
 
-        A trail that cannot be read is said on stderr and tells nothing.
+        A trail that cannot be read is said on stderr and in the document, and tells nothing.
         """
         from liqctl.audit.history import History, read_history
         from liqctl.domain.events import TRAIL_NAME
@@ -154,8 +159,10 @@ class Looker:
                 history = read_history(trail, environment=self.settings.environment.value)
                 self._history = (mark, history)
         except OSError as error:
-            process.print_error(f"the audit trail {trail} cannot be read: {error.strerror}")
+            self._trail_error = f"the audit trail {trail} cannot be read: {error.strerror}"
+            process.print_error(self._trail_error)
             return History()
+        self._trail_error = None
         return self._history[1]
 
 
@@ -166,8 +173,9 @@ def make_document(
     in_progress: dict[str, Any] | None = None,
     account: dict[str, Any] | None = None,
     account_error: str | None = None,
+    trail_error: str | None = None,
 ) -> dict[str, Any]:
-    """Return the status document of the contract."""
+    """Return the status document of the contract; with a `trail_error` its counts mean nothing."""
     return {
         "schema": STATUS_SCHEMA,
         "environment": environment,
@@ -176,6 +184,7 @@ def make_document(
         "in_progress": in_progress,
         "account": account,
         "account_error": account_error,
+        "trail_error": trail_error,
         "last_run": history.last_run.as_json() if history.last_run else None,
         "unfinished_runs": [asdict(run) for run in history.unfinished],
         "metrics": history.metrics(),

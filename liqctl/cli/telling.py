@@ -26,6 +26,7 @@ class Teller:
     def __init__(self, options: Options) -> None:
         """Name the run from its first moment, so that even a refusal to start can be found."""
         self._options = options
+        self.reason = options.reason
         self._started_at = SystemClock().now()
         self.settings: Settings | None = None
         self.correlation_id = options.correlation_id or make_correlation_id(
@@ -128,7 +129,7 @@ class Teller:
         if settings.notifications or settings.metrics.textfile:
             from liqctl.cli.afterwards import follow_up
 
-            follow_up(settings, result, code, reason=self._options.reason, patience_s=patience_s)
+            follow_up(settings, result, code, reason=self.reason, patience_s=patience_s)
 
     def refusal(self, cause: FailureCause, message: str) -> "LiquidationResult":
         """Return the result of a run that never started."""

@@ -31,6 +31,8 @@ _ORDERS_MAX: Final = 400
 _WEIGHT_MAX: Final = 1200
 """Half of what an address has a minute: a liquidation may need the other half at any moment."""
 
+_CLOCK_OFF: Final = -1021
+
 _AGAIN: Final = (
     "run the same command where the run's key is set (LIQCTL_API_KEY and LIQCTL_API_SECRET), "
     "within the three months that the venue keeps trades; or look at the website's trade history"
@@ -108,7 +110,12 @@ async def _read(account: "Account", orders: Sequence[SentOrder]) -> TradeReading
     asking = _Asking(account=account, history=TransportTradeHistory(account.transport))
     try:
         async with asyncio.timeout(READING_MAX_S):
-            await asyncio.gather(*(asking.one(order) for order in orders[:_ORDERS_MAX]))
+            await asking.all(orders[:_ORDERS_MAX])
+            if asking.refusal is not None and asking.refusal.code == _CLOCK_OFF:
+                await account.exchange.sync_clock(timeout_s=_CALL_MAX_S)
+                await asking.all_again()
+    except VenueError as error:  # of the clock
+        asking.refusal = error.answer
     except TimeoutError:
         asking.stopped = asking.stopped or f"{READING_MAX_S:.0f} s were over"
     finally:
@@ -132,7 +139,20 @@ class _Asking:
     unread: dict[str, str] = field(default_factory=dict)
     stopped: str | None = None
     refusal: VenueAnswer | None = None
+    orders: Sequence[SentOrder] = ()
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
+
+    async def all(self, orders: Sequence[SentOrder]) -> None:
+        """Ask for the trades of every order that has not been told of."""
+        self.orders = orders
+        left = [order for order in orders if order.client_order_id not in self.trades]
+        await asyncio.gather(*(self.one(order) for order in left))
+
+    async def all_again(self) -> None:
+        """Ask once more for what was refused."""
+        self.unread.clear()
+        self.refusal = None
+        await self.all(self.orders)
 
     async def one(self, order: SentOrder) -> None:
         """Ask for one order's trades."""

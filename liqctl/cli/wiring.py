@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from liqctl.domain.errors import CredentialsError
-from liqctl.domain.secrets import Secret
+from liqctl.domain.secrets import MASK, Secret
 from liqctl.domain.venue import Environment
 
 if TYPE_CHECKING:
@@ -30,6 +30,13 @@ class Account:
     key_fingerprint: str
     has_key: bool = True
     embedded: bool = False
+    secrets: tuple[Secret, ...] = ()
+
+    def hide(self, text: str) -> str:
+        """Return the operator's words without the account's key and secret."""
+        for secret in filter(None, self.secrets):
+            text = text.replace(secret.reveal().strip(), MASK)
+        return text
 
     @property
     def identity(self) -> str:
@@ -115,4 +122,5 @@ def _connect(
         key_fingerprint=key.fingerprint(),
         has_key=bool(key),
         embedded=embedded,
+        secrets=(key, secret),
     )

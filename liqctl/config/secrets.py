@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Final
 
 from liqctl.domain.errors import CredentialsError
-from liqctl.domain.secrets import Secret
+from liqctl.domain.secrets import MASK, Secret
 from liqctl.domain.venue import Environment
 
 _FILE_MAX_BYTES: Final = 16_384
 _PEM: Final = re.compile(
     r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL
 )
+_LOOKS_SECRET: Final = re.compile(
+    r"[0-9a-f]{32,}|(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])(?=\D*\d)[A-Za-z0-9+=_-]{20,}"
+)
+"""A part of a path that is rather a key of Binance's or a token in its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,22 +104,31 @@ def read_secret_file(path: Path, source: str) -> str:
     Raises:
         CredentialsError: it cannot be read or holds no text; `source` says who named it.
     """
+    shown = _shown(path)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise CredentialsError(f"{source}: {path}: {error.strerror}") from None
+        raise CredentialsError(f"{source}: {shown}: {error.strerror}") from None
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise CredentialsError(f"{source}: {path} is not a regular file")
+            raise CredentialsError(f"{source}: {shown} is not a regular file")
         raw = os.read(fd, _FILE_MAX_BYTES + 1)
     finally:
         os.close(fd)
     if len(raw) > _FILE_MAX_BYTES:
-        raise CredentialsError(f"{source}: {path} is too large for a secret")
+        raise CredentialsError(f"{source}: {shown} is too large for a secret")
     try:
         text = raw.decode("utf-8").strip()
     except UnicodeDecodeError:
-        raise CredentialsError(f"{source}: {path} is not text") from None
+        raise CredentialsError(f"{source}: {shown} is not text") from None
     if not text:
-        raise CredentialsError(f"{source}: {path} is empty")
+        raise CredentialsError(f"{source}: {shown} is empty")
     return text
+
+
+def _shown(path: Path) -> str:
+    """Return the path, without what looks like the secret itself in its place."""
+    text = str(path)
+    if "PRIVATE KEY" in text:
+        return MASK
+    return "/".join(MASK if _LOOKS_SECRET.fullmatch(part) else part for part in text.split("/"))

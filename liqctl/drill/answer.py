@@ -39,7 +39,11 @@ def answer(course: Course, scores: Sequence[Score], policy: LiquidationConfig) -
         return f"{question} No: {failures} {_slowest(scores, policy)}"
     if missing:
         return f"{question} Not known: stopped after {len(scores)} of {len(course.chosen)}."
+    if not scores:
+        return f"{question} Not known: no scenario was run."
     others = sum(not score.completed for score in scores)
+    if others == len(scores):
+        return f"{question} Not known: none of {others} was to end COMPLETED."
     rest = f" {_others(others)}" if others else ""
     return f"{question} Yes: {_slowest(scores, policy)}{rest}"
 

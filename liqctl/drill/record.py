@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.audit.file import open_trail
+from liqctl.audit.reading import open_for_reading
 from liqctl.config.machine_findings import Drill
 from liqctl.report.json import dump_line
 
@@ -50,8 +51,8 @@ def last_passed_drill(path: Path, environment: str) -> Drill | None:
 def _drills(path: Path, environment: str) -> Iterator[Drill]:
     """Yield the drills of an environment, the latest first."""
     try:
-        with path.open("rb") as stream:
-            stream.seek(max(path.stat().st_size - _READ_MAX_BYTES, 0))
+        with os.fdopen(open_for_reading(path), "rb") as stream:  # No pipe keeps us waiting.
+            stream.seek(max(os.fstat(stream.fileno()).st_size - _READ_MAX_BYTES, 0))
             lines = stream.read(_READ_MAX_BYTES).splitlines()
     except OSError:
         return
@@ -69,6 +70,8 @@ def _drill(line: bytes, environment: str) -> Drill | None:
         if row.get("complete") is False and not row.get("failed"):
             return None
         finished_at = datetime.fromisoformat(row["finished_at"])
+        if finished_at.tzinfo is None:  # Not ours, and not to be compared with the time of day.
+            return None
         return Drill(finished_at=finished_at, passed=row["passed"] is True)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -4,11 +4,13 @@ Texts are as they are: who shows them makes them safe. Each `Fact` says which pa
 which is a text of others, to be marked as such.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from liqctl.domain.states import LiquidationState
 from liqctl.report.incident import Incident, LaterRun
 from liqctl.report.phrases import duration, plural
 from liqctl.report.story import Outcome
@@ -16,6 +18,7 @@ from liqctl.report.story import Outcome
 NOT_TOLD: Final = "not told by the trail"
 TO_FILL_IN: Final = ("Root cause", "Prevention", "Incident ticket")
 _SYMBOLS_MAX: Final = 40
+_OURS: Final = re.compile(r"[0-9T:.-]{10,40}Z")
 OUTCOME_WORDS: Final = {
     Outcome.DONE: "closed",
     Outcome.REFUSED: "not closed",
@@ -34,17 +37,24 @@ class Fact:
     theirs: tuple[str, ...] = ()
 
 
+_NOT_WHOLE: Final = Fact(
+    name="Take care",
+    ours="the record of this run is NOT WHOLE, see the proof: what it says below is not proven",
+)
+
+
 def facts_of(incident: Incident) -> tuple[Fact, ...]:
     """Return the fields at the head of the report, in the order operators read them."""
     story = incident.story
     symbols = incident.symbols[:_SYMBOLS_MAX]
     more = len(incident.symbols) - len(symbols)
     return (
+        *([] if incident.chain.is_intact else [_NOT_WHOLE]),
         Fact(name="Date (UTC)", theirs=(_day(story.began_at),)),
         Fact(name="Environment", theirs=_known(story.environment)),
         Fact(name="Type", ours=incident.kind.value),
         Fact(name="Run", theirs=(story.correlation_id,)),
-        Fact(name="State", ours=_state(incident)),
+        _state(incident),
         Fact(
             name="What was asked", ours="" if incident.scope else NOT_TOLD, theirs=_scope(incident)
         ),
@@ -170,17 +180,18 @@ def _known(text: str | None) -> tuple[str, ...]:
 
 def _day(timestamp: str) -> str:
     """Return `2026-01-02 10:30:00` of a time stamp of ours, any other text as it is."""
-    return timestamp[:19].replace("T", " ") if timestamp.endswith("Z") else timestamp
+    return timestamp[:19].replace("T", " ") if _OURS.fullmatch(timestamp) else timestamp
 
 
 def _scope(incident: Incident) -> tuple[str, ...]:
     return (f"liqctl liquidate: {incident.scope}",) if incident.scope else ()
 
 
-def _state(incident: Incident) -> str:
-    if incident.state is None:
-        return NOT_TOLD
-    parts = [incident.state]
+def _state(incident: Incident) -> Fact:
+    """Return the state; a word that is none of ours is a text of others."""
+    is_ours = incident.state in set(LiquidationState)
+    parts = [incident.state] if incident.state and is_ours else []
+    parts += [NOT_TOLD] if incident.state is None else []
     parts += [f"exit {incident.exit_code}"] if incident.exit_code is not None else []
     match incident.verified_flat:
         case True:
@@ -189,7 +200,8 @@ def _state(incident: Incident) -> str:
             parts.append("not proven flat")
         case None:
             pass
-    return ", ".join(parts)
+    theirs = () if is_ours else _known(incident.state)
+    return Fact(name="State", theirs=theirs, ours=", ".join(parts))
 
 
 def _of(done: int, found: int | None) -> str:
@@ -214,4 +226,5 @@ def _later(run: LaterRun) -> Fact:
         run.who,
         run.reason,
     )
-    return Fact(name=_day(run.at), theirs=tuple(part for part in parts if part))
+    at = _day(run.at) if _OURS.fullmatch(run.at) else "at an unreadable time"
+    return Fact(name=at, theirs=tuple(part for part in parts if part))

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from liqctl.domain.events import INTERRUPTED, RUN_ENDS, AuditEventType
+from liqctl.domain.events import INTERRUPTED, AuditEventType
 from liqctl.domain.trail import RunChain, RunHeadline, TrailRecord
 from liqctl.report.codes import explain_code
 from liqctl.report.money import Costs, SentOrder, TradeReading, add_up, sent_orders
 from liqctl.report.phrases import phrase, reason_of, scope_of, who_of
-from liqctl.report.story import Event, LegStory, Outcome, RunStory, number, tell, words
+from liqctl.report.story import Event, LegStory, Outcome, RunStory, ends_of, number, tell, words
 
 _CODED: Final = frozenset(
     {
@@ -179,7 +179,7 @@ _BY_END: Final = {
 def _details_of_end(story: RunStory, records: Sequence[TrailRecord]) -> Mapping[str, object]:
     """Return the details of the run's own end; a run that others declared dead has none."""
     if story.end is None or story.end.event_type == AuditEventType.LIQUIDATION_ABANDONED:
-        own = [r for r in records if r.event_type in RUN_ENDS and r is not story.end]
+        own = [end for end in ends_of(records) if end is not story.end]
         return own[-1].details if own else {}
     return story.end.details
 

@@ -24,13 +24,16 @@ TEXTFILE_SUFFIX: Final = ".prom"
 _MODE: Final = 0o644
 """node_exporter runs as a user of its own."""
 
+_NUMBER_MAX: Final = 1e15
+"""No run has more of anything; a trail that was tampered with may say so."""
+
 _RUN_STATES: Final = ("completed", "partial", "failed", "skipped", "abandoned")
 _LAST_STATES: Final = ("COMPLETED", "PARTIAL", "FAILED", "ABANDONED")
 
 CATALOGUE: Final[Mapping[str, str]] = {
     "liqctl_build_info": "The version of liqctl; always 1.",
     "liqctl_metrics_written_timestamp_seconds": "When these figures were made.",
-    "liqctl_account_flat": "1 when a reading showed nothing open, 0 when it showed something.",
+    "liqctl_account_flat": "1 when a reading showed nothing open in scope, 0 if something.",
     "liqctl_account_exposure": "Sum of the open positions' notionals, in the quote asset.",
     "liqctl_account_open_positions": "Open positions.",
     "liqctl_account_open_orders": "Open orders, conditional ones included.",
@@ -164,16 +167,24 @@ def _account(document: Mapping[str, Any], read_at: float) -> Iterator[Figure]:
         yield Figure.of("liqctl_run_in_progress", int(running is not None))
     if account is None:
         return
-    yield Figure.of("liqctl_account_flat", int(account["flat"]))
-    exposure = parse_decimal(account.get("notional"))
-    if exposure is not None:
-        yield Figure.of("liqctl_account_exposure", float(exposure))
-    yield Figure.of("liqctl_account_open_positions", len(account["positions"]))
-    yield Figure.of("liqctl_account_open_orders", len(account["orders"]))
-    yield Figure.of("liqctl_account_read_timestamp_seconds", read_at)
+    unread = account.get("unread") or ()
+    positions, orders = account["positions"], account["orders"]
+    if positions or orders or not unread:
+        yield Figure.of("liqctl_account_flat", int(account["flat"]))
+    if "positions" not in unread:
+        exposure = parse_decimal(account.get("notional"))
+        if exposure is not None:
+            yield Figure.of("liqctl_account_exposure", float(exposure))
+        yield Figure.of("liqctl_account_open_positions", len(positions))
+    if not set(unread) - {"positions"}:
+        yield Figure.of("liqctl_account_open_orders", len(orders))
+    if not unread:
+        yield Figure.of("liqctl_account_read_timestamp_seconds", read_at)
 
 
 def _runs(document: Mapping[str, Any]) -> Iterator[Figure]:
+    if document.get("trail_error"):
+        return  # Nobody knows; a zero would look like a counter that began anew.
     metrics = document.get("metrics") or {}
     samples = tuple(({"state": name.upper()}, metrics[name]) for name in _RUN_STATES)
     yield Figure("liqctl_runs_total", samples)
@@ -196,11 +207,11 @@ def _last_run(run: Mapping[str, Any]) -> Iterator[Figure]:
         ("liqctl_last_run_verified_flat", "verified_flat"),
     ):
         value = run.get(key)
-        if isinstance(value, int | float):
+        if isinstance(value, int | float) and abs(value) < _NUMBER_MAX:
             yield Figure.of(name, value)
     for noun, done in (("positions", "closed"), ("orders", "cancelled")):
         counts = [run.get(f"{noun}_{end}") for end in ("found", done, "failed")]
-        whole = [count for count in counts if isinstance(count, int)]
+        whole = [n for n in counts if isinstance(n, int) and abs(n) < _NUMBER_MAX]
         if len(whole) == len(counts):
             found, good, bad = whole
             ends = {done: good, "failed": bad, "other": found - good - bad}
@@ -211,6 +222,7 @@ def _last_run(run: Mapping[str, Any]) -> Iterator[Figure]:
 def _seconds(moment: object) -> float | None:
     """Return an RFC 3339 text of the trail as seconds since the epoch, None when it is none."""
     try:
-        return datetime.fromisoformat(str(moment)).timestamp()
-    except ValueError:
+        found = datetime.fromisoformat(str(moment))
+        return found.timestamp() if found.tzinfo else None
+    except (ValueError, OverflowError):
         return None

@@ -61,7 +61,7 @@ def render_page(incident: Incident) -> str:
         style=Markup(style),  # noqa: S704 - our own file, and no value stands in it
         incident=incident,
         story=incident.story,
-        tone=_TONES.get(incident.kind, "doubt"),
+        tone=_tone(incident),
         verdict=_verdict(incident),
         facts=facts_of(incident),
         timeline=draw(incident),
@@ -83,11 +83,19 @@ def _policy(style: str) -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
+def _tone(incident: Incident) -> str:
+    """Return what the head looks like: good only where the record proves it."""
+    tone = _TONES.get(incident.kind, "doubt")
+    is_proven = incident.verified_flat and incident.chain.is_intact and not incident.failed
+    return "doubt" if tone == "good" and not is_proven else tone
+
+
 def _verdict(incident: Incident) -> str:
     found = incident.positions_found
     if found is None:
         return incident.kind.value
-    return f"{incident.positions_closed} of {found} positions proven closed"
+    proven = "proven closed" if incident.chain.is_intact else "said to be closed"
+    return f"{incident.positions_closed} of {found} positions {proven}"
 
 
 def _cut(

@@ -77,8 +77,11 @@ def _lines(document: Mapping[str, Any], look: _Look) -> list[str]:
         lines += _last_known(known, look)
     lines += _running(document.get("in_progress"), width)
     lines += _dead(document, width)
-    lines += labelled("last run", _last_run(document.get("last_run")), width=width)
-    lines += labelled("runs", _metrics(document.get("metrics") or {}), width=width)
+    if document.get("trail_error"):
+        lines += labelled("last run", f"unknown, {clean(document['trail_error'])}", width=width)
+    else:
+        lines += labelled("last run", _last_run(document.get("last_run")), width=width)
+        lines += labelled("runs", _metrics(document.get("metrics") or {}), width=width)
     if document.get("watch"):
         lines += labelled("watching", _pace(document["watch"]), width=width)
     return lines

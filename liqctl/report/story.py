@@ -119,7 +119,7 @@ class RunStory:
 def tell(records: Sequence[TrailRecord]) -> RunStory:
     """Return the story of one run's records, which are in order and at least one."""
     start = next((r for r in records if _is_start(r)), None)
-    ends = [r for r in records if r.event_type in RUN_ENDS]
+    ends = ends_of(records)
     end = ends[-1] if ends else None
     clock = _Clock(records[0], start, end)
     teller = _Teller(clock)
@@ -139,6 +139,17 @@ def tell(records: Sequence[TrailRecord]) -> RunStory:
         cancels=tuple(teller.cancels),
         readings=tuple(teller.readings),
     )
+
+
+def ends_of(records: Sequence[TrailRecord]) -> list[TrailRecord]:
+    """Return the end records that hold: a run that began anew under the same id takes them back."""
+    found: list[TrailRecord] = []
+    for record in records:
+        if _is_start(record):
+            found.clear()
+        elif record.event_type in RUN_ENDS:
+            found.append(record)
+    return found
 
 
 def number(value: object) -> float | None:
@@ -207,6 +218,7 @@ class _Teller:
         self.readings: list[Request] = []
         self._clock = clock
         self._waiting: dict[str, Request] = {}
+        self._reopened: dict[LegKey, tuple[TrailRecord | None, float | None]] = {}
 
     def take(self, record: TrailRecord) -> Event:
         at_s = self._clock.at_s(record)
@@ -248,12 +260,30 @@ class _Teller:
                 outcome=Outcome.UNKNOWN if unread else Outcome.DONE,
             )
         )
+        listed = set()
         for symbol, position_side, quantity in listed_legs(record):
-            leg = self.legs.setdefault(
-                (symbol, position_side), LegStory(symbol=symbol, position_side=position_side)
-            )
+            key = (symbol, position_side)
+            listed.add(key)
+            leg = self.legs.setdefault(key, LegStory(symbol=symbol, position_side=position_side))
+            if leg.outcome is Outcome.DONE and _is_before(leg.ended_s, began_s):
+                self._open_again(leg)
             leg.quantity = leg.quantity or quantity.removeprefix("-")
             leg.direction = leg.direction or ("SHORT" if quantity.startswith("-") else "LONG")
+
+        if number(record.details.get("positions")) == len(listed):
+            self._close_again(listed)
+
+    def _open_again(self, leg: LegStory) -> None:
+        """Take back that a leg is closed: something shows it open, or sends to close it."""
+        self._reopened[leg.symbol, leg.position_side] = (leg.last_word, leg.ended_s)
+        leg.last_word, leg.outcome, leg.ended_s = None, Outcome.OPEN, None
+
+    def _close_again(self, listed: set[LegKey]) -> None:
+        """Close the legs that a whole reading shows gone: what showed them open was late."""
+        for key in self._reopened.keys() - listed:
+            leg, (word, ended_s) = self.legs[key], self._reopened.pop(key)
+            if leg.last_word is None:
+                leg.last_word, leg.outcome, leg.ended_s = word, Outcome.DONE, ended_s
 
     def _take_sent(self, record: TrailRecord, at_s: float | None) -> None:
         is_close = record.event_type == AuditEventType.ORDER_SENT
@@ -264,6 +294,8 @@ class _Teller:
         if not is_close:
             self.cancels.append(request)
         elif leg := self._leg(record):
+            if leg.outcome is Outcome.DONE:
+                self._open_again(leg)
             leg.orders.append(request)
             leg.began_s = at_s if leg.began_s is None else leg.began_s
             leg.quantity = leg.quantity or words(record.details.get("quantity"))
@@ -300,6 +332,11 @@ def listed_legs(record: TrailRecord) -> Iterable[tuple[str, str, str]]:
         parts = text.split(" ") if isinstance(text, str) else []
         if len(parts) == 3:  # noqa: PLR2004 - symbol, side, quantity
             yield parts[0], parts[1], parts[2]
+
+
+def _is_before(moment_s: float | None, later_s: float | None) -> bool:
+    """Return whether a moment lies before another; where that is unknown, the records' order is."""
+    return moment_s is None or later_s is None or moment_s <= later_s
 
 
 def _thread(record: TrailRecord) -> str:

@@ -47,6 +47,19 @@ def test_a_link_or_a_missing_folder_costs_the_log_and_nothing_else(tmp_path: Pat
     assert target.read_text() == ""
 
 
+def test_a_second_name_of_anothers_file_is_not_written_to(tmp_path: Path) -> None:
+    """Who may write into the folder could let root append to any file of the same disk."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / LOG_NAME).hardlink_to(victim)
+    log = LogFile(tmp_path)
+
+    log.write("liq_1", "lost")
+    log.flush()
+
+    assert victim.read_text() == "precious"
+
+
 def test_an_event_is_one_line_of_plain_text() -> None:
     """Words of the venue cannot start a line of their own."""
     line = describe_event(

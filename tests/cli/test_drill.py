@@ -398,6 +398,19 @@ def test_arguments_of_a_scenario_are_followed(desk: Desk) -> None:
     assert document["scenarios"][0]["left"] == ["ETHUSDT"]
 
 
+@pytest.mark.parametrize(
+    "arguments", [("--real", "--scenario", "weight_exhausted"), ("--scenario", "key_refused")]
+)
+def test_no_deadline_is_called_enough_where_nothing_was_closed(
+    desk: Desk, arguments: tuple[str, ...]
+) -> None:
+    """`Yes` is read, and the rest of the line is not."""
+    _, document = desk.drill(*arguments)
+
+    assert document["completed"] == 0
+    assert "have been enough? Not known: no" in document["answer"]
+
+
 def test_repeats_show_the_spread(desk: Desk) -> None:
     """One seed may have been lucky."""
     _, document = desk.drill("--scenario", "halted_for_a_while", "--repeat", "5")

@@ -130,6 +130,17 @@ def test_fees_in_another_asset_are_summed_apart(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["clock_ahead", "clock_behind"])
+def test_a_machine_whose_clock_is_off_gets_its_sums_too(tmp_path: Path, name: str) -> None:
+    """The run corrected itself; its report must not say that the key is missing."""
+    with program(tmp_path, load_scenario(name)) as running:
+        liquidate(running)
+        money = facts(running)["money"]
+
+    assert money["complete"], money
+    assert money["orders_read"] == money["orders"] > 0
+
+
 def test_an_order_whose_answer_was_lost_is_found_by_its_client_order_id(tmp_path: Path) -> None:
     """It traded all the same, and the trail has no id of the venue's for it."""
     with program(tmp_path, load_scenario("default")) as running:
@@ -287,8 +298,12 @@ def test_an_altered_record_is_said_on_stderr_and_in_the_report(served: Program) 
     ended = served.run("report", RUN, "--offline")
 
     assert ended.code == ExitCode.DONE
+    page = served.run("report", RUN, "--offline", "--html").stdout
+
     assert "BROKEN: prev_hash does not fit" in ended.stdout
+    assert "NOT WHOLE" in "".join(ended.stdout.splitlines()[:4])
     assert "not whole" in ended.stderr
+    assert 'class="verdict doubt"><strong>4 of 4 positions said to be closed' in page
 
 
 def test_hostile_words_stay_words(tmp_path: Path) -> None:
@@ -317,6 +332,78 @@ def test_hostile_words_stay_words(tmp_path: Path) -> None:
     rows = [line for line in text.splitlines() if line.startswith("| ") and "-4131" in line]
     assert rows
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5, 7}
+
+
+def test_a_state_and_a_time_that_are_none_stay_words(tmp_path: Path) -> None:
+    """Both stood in the text as they were: a heading, a picture and an escape of their own."""
+    evil = "X\n\n# owned <img src=x> [a](http://evil) \x1b[2J"
+    with program(tmp_path, Scenario(name="flat")) as running:
+        trail = log(tmp_path, START, ("LIQUIDATION_FAILED", {"state": evil, "exit_code": 1}))
+        log(tmp_path, START, run="liq_later")
+        lines = trail.path.read_text().splitlines()
+        later = json.loads(lines[-1]) | {"timestamp": "9 [a](http://evil) \x1b[2J"}
+        trail.path.write_text("\n".join([*lines[:-1], json.dumps(later), ""]))
+        text = running.run("report", RUN, "--offline").stdout
+
+    outside = re.sub(r"(`+) ?.*? ?\1(?!`)", "", text)
+    assert "owned" in text
+    assert "liq_later" in text
+    assert "http" not in outside
+    assert "<img" not in outside
+    assert text.replace("\n", "").isprintable()
+
+
+def reading(*legs: str, reading_s: float = 0.0) -> tuple[str, dict[str, object]]:
+    """Return a whole reading that lists these legs."""
+    details: dict[str, object] = {"positions": len(legs), "open": list(legs), "notional": "5"}
+    orders = {"regular_orders": 0, "algo_orders": 0, "reading_s": reading_s}
+    return "SNAPSHOT_TAKEN", details | orders
+
+
+BTC = "BTCUSDT BOTH 0.5"
+SENT: tuple[str, dict[str, object]] = (
+    "ORDER_SENT",
+    {"symbol": "BTCUSDT", "side": "SELL", "quantity": "0.5", "client_order_id": "a"},
+)
+CLOSED: tuple[str, dict[str, object]] = ("POSITION_CLOSED", {"symbol": "BTCUSDT", "attempts": 1})
+
+
+@pytest.mark.parametrize(
+    ("after", "outcome"),
+    [
+        ((), "DONE"),
+        ((reading(BTC),), "OPEN"),
+        ((SENT,), "OPEN"),
+        ((reading(BTC, reading_s=3.0),), "DONE"),  # it began before the close
+        ((reading(BTC), reading()), "DONE"),
+        ((reading(BTC), SENT, CLOSED), "DONE"),
+        ((reading(BTC), ("LIQUIDATION_PARTIAL", {"state": "PARTIAL"})), "UNKNOWN"),
+    ],
+)
+def test_a_leg_that_is_open_again_is_not_told_as_closed(
+    tmp_path: Path, after: tuple[tuple[str, dict[str, object]], ...], outcome: str
+) -> None:
+    """A bot that buys back what was closed, and a run that dies then: money is in, not out."""
+    with program(tmp_path, Scenario(name="flat")) as running:
+        log(tmp_path, START, reading(BTC), SENT, CLOSED, *after)
+        told = facts(running, RUN, "--offline")
+        text = running.run("report", RUN, "--offline").stdout
+
+    assert [leg["outcome"] for leg in told["legs"]] == [outcome]
+    assert told["positions_closed"] == (outcome == "DONE")
+    assert ("Positions not proven closed\n\nnone" in text) == (outcome == "DONE")
+
+
+def test_a_second_run_of_the_same_id_takes_the_first_ones_end_back(tmp_path: Path) -> None:
+    """A runbook with a fixed --correlation-id: the run that died must not bear the other's flat."""
+    flat = {"state": "COMPLETED", "exit_code": 0, "verified_flat": True, "positions_found": 1}
+    end = ("LIQUIDATION_COMPLETE", flat | {"positions_closed": 1})
+    with program(tmp_path, Scenario(name="flat")) as running:
+        log(tmp_path, START, reading(BTC), SENT, CLOSED, end, START, reading(BTC))
+        told = facts(running, RUN, "--offline")
+
+    assert (told["type"], told["state"], told["verified_flat"]) == ("UNFINISHED", None, None)
+    assert (told["positions_closed"], told["positions_found"]) == (0, 1)
 
 
 def test_the_report_asks_the_venue_nothing_but_trades(served: Program) -> None:

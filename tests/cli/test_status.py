@@ -160,3 +160,19 @@ def test_a_broken_trail_and_the_last_passed_drill_are_figures_too(served: Progra
     assert 'liqctl_audit_complete{environment="simulator"} 0.0' in text
     drilled = 'liqctl_drill_last_passed_timestamp_seconds{environment="simulator"} 1.7673498e+09'
     assert drilled in text
+
+
+def test_a_trail_that_cannot_be_read_is_unknown_and_not_empty(served: Program) -> None:
+    """`runs 0` beside a trail of another user says that nothing ever happened."""
+    served.trail.mkdir(parents=True)
+    path = served.folder / "liqctl.prom"
+
+    shown = served.run("status", "--prometheus", str(path))
+    told = served.run("status", "--json").result
+
+    check(told, STATUS)
+    assert "cannot be read: not a regular file" in told["trail_error"]
+    assert "last run  unknown, the audit trail" in shown.stdout
+    assert "runs      0" not in shown.stdout
+    assert "liqctl_runs_total" not in path.read_text()
+    assert "liqctl_account_flat" in path.read_text()

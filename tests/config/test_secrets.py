@@ -1,6 +1,7 @@
 """Keys and secrets: the most specific name first, files bounded, values never shown."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,30 @@ def test_credentials_never_show_themselves() -> None:
     environ = {"LIQCTL_API_KEY": "CANARYKEY", "LIQCTL_API_SECRET": "CANARYSECRET"}
 
     assert "CANARY" not in repr(load_credentials(Environment.PRODUCTION, environ))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "canaryKey0123456789canaryKey0123456789canaryKey0123456789canary",
+        "/run/canaryKey0123456789canaryKey0123456789canaryKey0123456789canary",
+        "0123456789abcdef0123456789abcdef",
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw/canary\n-----END PRIVATE KEY-----",
+    ],
+)
+def test_a_secret_in_place_of_its_path_is_not_shown(value: str) -> None:
+    """`_FILE` set to the value is an easy mistake, and its text goes to web hooks and reports."""
+    with pytest.raises(CredentialsError) as caught:
+        load_credentials(Environment.TESTNET, {"LIQCTL_API_KEY_FILE": value})
+
+    assert value.rpartition("/")[2] not in str(caught.value)
+    assert "MC4CAQ" not in str(caught.value)
+    assert str(caught.value).startswith("LIQCTL_API_KEY_FILE: ")
+
+
+def test_an_ordinary_path_is_shown_whole() -> None:
+    """It is what the operator must correct."""
+    path = "/nowhere/..2026_11_26_10_30_00.123456789/binance_production_api_key.txt"
+
+    with pytest.raises(CredentialsError, match=re.escape(path)):
+        load_credentials(Environment.TESTNET, {"LIQCTL_API_KEY_FILE": path})

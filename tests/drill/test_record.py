@@ -1,9 +1,12 @@
 """The record of drills: one whole line each, beside a trail, whatever stands there already."""
 
 import json
+import os
 from pathlib import Path
 
-from liqctl.drill.record import append_row
+import pytest
+
+from liqctl.drill.record import append_row, last_drill, last_passed_drill
 
 
 def test_rows_are_appended_to_a_file_of_ours(tmp_path: Path) -> None:
@@ -33,3 +36,25 @@ def test_what_stands_in_the_way_is_returned_and_not_raised(tmp_path: Path) -> No
     path.mkdir()
 
     assert append_row(path, {"n": 1}) == "Is a directory"
+
+
+def test_a_pipe_in_its_place_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """`validate --online` and `status --prometheus` read it; a planted pipe hung both for ever."""
+    path = tmp_path / "drills.jsonl"
+    os.mkfifo(path)
+
+    assert last_drill(path, "production") is None
+
+
+@pytest.mark.parametrize("moment", ["2026-01-01T00:00:00", "0001-01-01T00:00:00", "soon", 7, None])
+def test_a_row_whose_time_cannot_be_compared_does_not_count(tmp_path: Path, moment: object) -> None:
+    """One such line must not keep every later check of the machine from being made."""
+    path = tmp_path / "drills.jsonl"
+    row = {"environment": "production", "passed": True}
+    whole = json.dumps(row | {"finished_at": "2026-01-01T00:00:00Z"})
+    path.write_text(whole + "\n" + json.dumps(row | {"finished_at": moment}) + "\n")
+
+    found = last_passed_drill(path, "production")
+
+    assert found is not None
+    assert found.finished_at.isoformat() == "2026-01-01T00:00:00+00:00"

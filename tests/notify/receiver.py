@@ -29,13 +29,14 @@ class Received:
 
 @dataclass(slots=True)
 class Receiver:
-    """What came, and how it answers: a status, or never while `silent` is set."""
+    """What came, and how it answers: a status, or never while `silent`, or to the first ones."""
 
     url: str = ""
     status: int = 200
     body: bytes = b"OK"
     location: str = ""
     silent: bool = False
+    silent_first: int = 0
     released: threading.Event = field(default_factory=threading.Event)
     received: list[Received] = field(default_factory=list)
 
@@ -63,7 +64,7 @@ def receiver(**options: Any) -> Iterator[Receiver]:
             made.received.append(
                 Received(path=self.path, headers=dict(self.headers.items()), body=body)
             )
-            if made.silent:
+            if made.silent or len(made.received) <= made.silent_first:
                 made.released.wait()
                 return
             self.send_response(made.status)

@@ -101,6 +101,19 @@ def test_a_target_gets_the_start_before_the_end() -> None:
     assert [delivery.problem for delivery in deliveries] == [None, None]
 
 
+def test_a_start_without_an_answer_does_not_keep_the_end_from_being_told() -> None:
+    """A web hook that takes a second for each would hear that it began, and never how it ended."""
+    notices = [
+        make_notice(NoticeKind.START, severity=Severity.INFO),
+        make_notice(NoticeKind.UNKNOWN),
+    ]
+    with receiver(silent_first=1) as own:
+        deliveries = send([make_target(Kind.WEBHOOK)], notices, seconds=2.0, SECRET=f"{own.url}/a")
+
+        assert own.events == ["start", "unknown"]
+    assert [delivery.problem for delivery in deliveries] == ["timed out", None]
+
+
 def test_a_target_that_never_answers_ends_in_time_and_delays_nobody() -> None:
     """A dead web hook takes the connection and says nothing."""
     by_name = {"SILENT": Reference(holder=Holder.VARIABLE, where="SILENT")}

@@ -345,6 +345,26 @@ def test_figures_of_a_narrow_run_say_nothing_of_the_account(running: Program) ->
     assert 'liqctl_last_run_verified_flat{environment="simulator"} 1.0' in text
 
 
+def test_positions_that_were_never_read_are_no_zero_among_the_figures(running: Program) -> None:
+    """Orders were read and stand; `open_positions 0` beside them would say that no money is in."""
+    textfile = running.folder / "liqctl.prom"
+    running.more = {"metrics": {"textfile": str(textfile)}}
+    running.hang(path="/v3/positionRisk", kind="service_unavailable")
+    running.hang(path="/v3/account", kind="service_unavailable")
+    running.hang(method="DELETE", kind="service_unavailable")
+    running.timeout_s = 2.0
+
+    ended = running.run("--json")
+
+    assert not ended.result["positions"]
+    assert ended.result["residual"]["orders"]
+    assert not ended.result["residual"]["positions"]
+    text = textfile.read_text()
+    assert 'liqctl_account_flat{environment="simulator"} 0.0' in text
+    assert "liqctl_account_open_positions" not in text
+    assert "liqctl_account_exposure" not in text
+
+
 def test_a_folder_that_is_missing_is_said_and_changes_no_exit_code(running: Program) -> None:
     """The account is flat; the rest is a detail."""
     running.more = {"metrics": {"textfile": "/nowhere/liqctl.prom"}}

@@ -92,3 +92,14 @@ def test_hostile_words_of_the_venue_reach_no_terminal(tmp_path: Path) -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
     assert not any(line.startswith("COMPLETED") for line in shown.splitlines())
     assert len(started.trail.read_text().splitlines()) == len(started.records())
+
+
+def test_a_key_in_the_reason_is_masked_before_it_is_recorded(tmp_path: Path) -> None:
+    """Pasted at three in the morning; the trail is never rewritten, and the report is passed on."""
+    with program(tmp_path, api_key=KEY, api_secret=SECRET) as started:
+        ended = started.run("liquidate", "--json", "--reason", f"bot of {KEY} {SECRET} is wild")
+
+    assert ended.code == 0
+    assert "the reason holds the key or the secret" in ended.stderr
+    assert started.records()[0]["details"]["reason"] == "bot of ******** ******** is wild"
+    search(started, ended)

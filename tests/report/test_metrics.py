@@ -95,6 +95,63 @@ def test_what_is_not_known_is_absent_and_never_zero() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("account", "told"),
+    [
+        ({"positions": [], "orders": [], "unread": ["positions"]}, {"open_orders": 0}),
+        (
+            {"positions": [], "orders": [{}], "unread": ["positions"]},
+            {"flat": 0, "open_orders": 1},
+        ),
+        (
+            {"positions": [{}], "orders": [], "unread": ["conditional orders"]},
+            {"flat": 0, "exposure": 7, "open_positions": 1},
+        ),
+        (
+            {"positions": [], "orders": [], "unread": ["regular orders"]},
+            {"exposure": 7, "open_positions": 0},
+        ),
+    ],
+)
+def test_half_a_reading_tells_half_the_account(
+    account: dict[str, Any], told: dict[str, float]
+) -> None:
+    """A venue that lists orders and no positions must not be told as 0 positions, nor as open."""
+    found = read(DOCUMENT | {"account": account | {"flat": False, "notional": "7"}})
+
+    assert {
+        name.removeprefix("liqctl_account_"): values[""]
+        for name, values in found.items()
+        if name.startswith("liqctl_account_")
+    } == told
+
+
+def test_a_trail_that_cannot_be_read_counts_nothing() -> None:
+    """Runs that fall to zero look like a reset, and no dead run like all is well."""
+    found = read(DOCUMENT | {"trail_error": "no", "metrics": NO_RUNS, "last_run": None})
+
+    assert not [name for name in found if "run" in name and name != "liqctl_run_in_progress"]
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), float("inf"), "3", None], ids=range(5))
+def test_a_number_that_no_run_has_is_left_out(number: object) -> None:
+    """One altered line of the trail must not end the figures that alerts are built on."""
+    keys = ("duration_seconds", "exit_code", "verified_flat", "positions_found", "orders_failed")
+
+    found = read(DOCUMENT | {"last_run": RUN | dict.fromkeys(keys, number)})
+
+    assert not {f"liqctl_last_run_{key}" for key in keys} & set(found)
+    assert found["liqctl_last_run_deadline_seconds"] == {"": 5}
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59", "soon"])
+def test_a_moment_that_cannot_be_told_is_no_figure(moment: str) -> None:
+    """A time without a zone is not ours: it may be hours away."""
+    assert "liqctl_last_run_timestamp_seconds" not in read(
+        DOCUMENT | {"last_run": RUN | {"finished_at": moment}}
+    )
+
+
 def test_the_run_under_way_is_not_counted_as_unfinished() -> None:
     """An alert on a dead run must not fire while one works."""
     running = DOCUMENT | {"in_progress": {"correlation_id": "dead"}}
