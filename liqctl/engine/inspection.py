@@ -178,6 +178,7 @@ def dry_run_result(
     orders = tuple(o for o in snapshot.orders if policy.covers(o.symbol))
     by_leg = {position.leg: position for position in positions}
     state, cause, message = LiquidationState.SKIPPED, FailureCause.NONE, inspection.why_unreadable()
+    is_seen_flat = inspection.verdict.is_flat and not inspection.is_portfolio_margin
     if inspection.unknown_symbols:
         state, cause = LiquidationState.FAILED, FailureCause.USAGE
         message = f"the venue does not know {', '.join(inspection.unknown_symbols)}"
@@ -191,7 +192,7 @@ def dry_run_result(
         state=state,
         error_message=message,
         dry_run=True,
-        verified_flat=inspection.verdict.is_flat and not inspection.is_portfolio_margin,
+        verified_flat=is_seen_flat and policy.emergency_liquidation,
         started_at=started_at,
         finished_at=finished_at,
         duration_seconds=(finished_at - started_at).total_seconds(),

@@ -68,6 +68,17 @@ def test_0_for_a_dry_run_that_sent_nothing(served: Program) -> None:
     assert "LIQUIDATION_START" not in {r["event_type"] for r in served.records()}
 
 
+def test_a_rehearsal_of_a_disarmed_switch_proves_nothing(served: Program) -> None:
+    """Its scope is empty: nothing open in it is no proof that nothing is open."""
+    for name in ("EMERGENCY_LIQUIDATION", "CLOSE_POSITIONS", "CANCEL_ORDERS"):
+        served.variables[f"LIQCTL_LIQUIDATION__{name}"] = "false"
+
+    ended = served.run("liquidate", "--dry-run", "--json")
+
+    assert_result(ended, ExitCode.DONE, "SKIPPED")
+    assert ended.result["verified_flat"] is False
+
+
 def test_0_and_loud_when_the_switch_is_disarmed(served: Program) -> None:
     """A disarmed switch that says nothing is found out too late."""
     for name in ("EMERGENCY_LIQUIDATION", "CLOSE_POSITIONS", "CANCEL_ORDERS"):
