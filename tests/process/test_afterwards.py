@@ -359,6 +359,7 @@ def test_positions_that_were_never_read_are_no_zero_among_the_figures(running: P
     assert not ended.result["positions"]
     assert ended.result["residual"]["orders"]
     assert not ended.result["residual"]["positions"]
+    wait_until(textfile.exists, "no figures came")  # after a run that used its deadline up
     text = textfile.read_text()
     assert 'liqctl_account_flat{environment="simulator"} 0.0' in text
     assert "liqctl_account_open_positions" not in text
