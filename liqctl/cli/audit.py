@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from liqctl.cli import process, trails
+from liqctl.cli.flags import Config, NoColor, TrailEnv
 from liqctl.domain.errors import UsageError
 from liqctl.domain.events import FAILURES
 from liqctl.domain.states import ExitCode
@@ -45,19 +46,7 @@ Log = Annotated[
     Path | None,
     typer.Option("--log", help="Trail file; else the settings' one, or ./logs.", metavar="FILE"),
 ]
-Env = Annotated[
-    str | None, typer.Option("--env", help="Whose log_dir to read.", envvar="LIQCTL_ENV")
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        help="Settings file; else the environment's, where found.",
-        envvar="LIQCTL_CONFIG",
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.")]
 
 
 @audit_app.command("tail")
@@ -80,7 +69,7 @@ def tail(  # noqa: PLR0913 - one argument an option
         ),
     ] = None,
     log: Log = None,
-    env: Env = None,
+    env: TrailEnv = None,
     config: Config = None,
     as_json: AsJson = False,
     no_color: NoColor = False,
@@ -111,7 +100,7 @@ def show(
     correlation_id: Annotated[str, typer.Argument(help="The run.", metavar="ID")],
     *,
     log: Log = None,
-    env: Env = None,
+    env: TrailEnv = None,
     config: Config = None,
     as_json: AsJson = False,
     no_color: NoColor = False,
@@ -140,7 +129,7 @@ def verify(
         typer.Option(help="A result's audit_head: also finds a cut or rewritten file."),
     ] = None,
     log: Log = None,
-    env: Env = None,
+    env: TrailEnv = None,
     config: Config = None,
     as_json: AsJson = False,
     no_color: NoColor = False,

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from liqctl.cli import process
+from liqctl.cli.flags import AsJson, Config, NoColor
 from liqctl.domain.errors import UsageError
 from liqctl.domain.states import ExitCode
 from liqctl.domain.venue import Environment
@@ -38,12 +39,7 @@ def bundle(
         str | None,
         typer.Option("--env", help="Whose settings; else all that are found.", envvar="LIQCTL_ENV"),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
-        ),
-    ] = None,
+    config: Config = None,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -51,8 +47,8 @@ def bundle(
         ),
     ] = None,
     online: Annotated[bool, typer.Option("--online", help="Also ask the venue.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+    as_json: AsJson = False,
+    no_color: NoColor = False,
 ) -> None:
     """Put trail, log, settings, versions and machine into a .tar.gz for support.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from liqctl.cli import process
+from liqctl.cli.flags import AsJson, Config, NoColor
 from liqctl.cli.options import make_options
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
@@ -60,12 +61,7 @@ def drill(  # noqa: PLR0913 - each option of the command is an argument
             "--env", help="Whose settings: production, testnet or simulator.", envvar="LIQCTL_ENV"
         ),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
-        ),
-    ] = None,
+    config: Config = None,
     scenario: Annotated[
         list[str] | None,
         typer.Option(help="Only this one of `liqctl simulator list`, or a YAML file; repeatable."),
@@ -98,8 +94,8 @@ def drill(  # noqa: PLR0913 - each option of the command is an argument
             help="Wait before the first repeat to try instead, in seconds, 0.1 to 5.", metavar="S"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+    as_json: AsJson = False,
+    no_color: NoColor = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every scenario, and all that is wrong.")
     ] = False,

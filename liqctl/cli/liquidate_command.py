@@ -1,27 +1,19 @@
 """The options of `liqctl liquidate` as Typer reads them; `cli.quick` reads plain ones faster."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from liqctl.cli import process
+from liqctl.cli.flags import AsJson, Config, Env, NoColor
 from liqctl.cli.liquidate import run
 from liqctl.cli.options import make_options
 
 
 def liquidate(  # noqa: PLR0913 - each option of the command is an argument
     *,
-    env: Annotated[
-        str | None,
-        typer.Option("--env", help="production, testnet or simulator.", envvar="LIQCTL_ENV"),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
-        ),
-    ] = None,
+    env: Env = None,
+    config: Config = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Read and show the plan; send nothing.")
@@ -54,8 +46,8 @@ def liquidate(  # noqa: PLR0913 - each option of the command is an argument
     correlation_id: Annotated[
         str, typer.Option(help="Name of this run: 1 to 64 letters, digits, _ or -; else made up.")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+    as_json: AsJson = False,
+    no_color: NoColor = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Tell each event on stderr as it happens.")
     ] = False,

@@ -4,11 +4,12 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from liqctl.cli import process
+from liqctl.cli.flags import AsJson, Config, Env, NoColor
 from liqctl.cli.settings import load
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
@@ -35,18 +36,10 @@ class Options:
 
 def notify(
     *,
-    env: Annotated[
-        str | None,
-        typer.Option("--env", help="production, testnet or simulator.", envvar="LIQCTL_ENV"),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+    env: Env = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    no_color: NoColor = False,
 ) -> None:
     """Send a test message to every notification target; touches no account.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from liqctl.cli import process, trails
+from liqctl.cli.flags import Config, TrailEnv
 from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
@@ -28,17 +29,8 @@ def report(
             metavar="FILE",
         ),
     ] = None,
-    env: Annotated[
-        str | None, typer.Option("--env", help="Whose log_dir to read.", envvar="LIQCTL_ENV")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            help="Settings file; else the environment's, where found.",
-            envvar="LIQCTL_CONFIG",
-        ),
-    ] = None,
+    env: TrailEnv = None,
+    config: Config = None,
     offline: Annotated[
         bool, typer.Option("--offline", help="Do not ask the venue for profit and fees.")
     ] = False,

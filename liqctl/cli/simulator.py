@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from liqctl.cli import process
+from liqctl.cli.flags import AsJson
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
 
@@ -34,7 +35,7 @@ def serve(
         int,
         typer.Option(help="Delay of every answer, in milliseconds.", min=0, max=_LATENCY_MAX_MS),
     ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Serve the venue until Ctrl-C; prints its address, its keys and what to paste where.
 
@@ -61,7 +62,7 @@ def serve(
 @simulator_app.command("list")
 def list_scenarios(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the accounts and troubles that can be served.
 

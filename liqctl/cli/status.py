@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from liqctl.cli import process
+from liqctl.cli.flags import Config, Env, NoColor
 from liqctl.cli.looking import Looker, View, make_document
 from liqctl.cli.settings import load
 from liqctl.domain.errors import ConfigurationError, UsageError
@@ -43,16 +44,8 @@ class Options:
 
 def status(  # noqa: PLR0913 - one argument an option
     *,
-    env: Annotated[
-        str | None,
-        typer.Option("--env", help="production, testnet or simulator.", envvar="LIQCTL_ENV"),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
-        ),
-    ] = None,
+    env: Env = None,
+    config: Config = None,
     watch: Annotated[
         bool,
         typer.Option(
@@ -78,7 +71,7 @@ def status(  # noqa: PLR0913 - one argument an option
         bool,
         typer.Option("--json", help="Print one JSON document; with --watch one line a look."),
     ] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+    no_color: NoColor = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show prices too.")] = False,
 ) -> None:
     """Show open positions and orders, a running liquidation, the last run and the counts.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from liqctl.cli import process
+from liqctl.cli.flags import AsJson, Config, Env, NoColor
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
 from liqctl.domain.venue import Environment
@@ -48,16 +49,8 @@ class Options:
 
 def validate(
     *,
-    env: Annotated[
-        str | None,
-        typer.Option("--env", help="production, testnet or simulator.", envvar="LIQCTL_ENV"),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Settings file; else the environment's, where found.", envvar="LIQCTL_CONFIG"
-        ),
-    ] = None,
+    env: Env = None,
+    config: Config = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors too.")] = False,
     online: Annotated[
         bool, typer.Option("--online", help="Also ask the venue: key, rights, clock, exposure.")
@@ -65,8 +58,8 @@ def validate(
     against: Annotated[
         Path | None, typer.Option(help="Also list what changed from this settings file.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+    as_json: AsJson = False,
+    no_color: NoColor = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Show every setting and its source.")
     ] = False,
