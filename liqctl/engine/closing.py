@@ -39,7 +39,7 @@ _LOOKUP_DELAY_MAX_S: Final = 0.4
 _SENDS_PER_LEG_MAX: Final = 60
 _NO_ROOM_PAUSE_S: Final = 1.0
 _ANSWER_TRIPS: Final = 1.0
-"""Round trips before the end of the work in which no new attempt is worth while."""
+"""Round trips before the end of the work in which nothing is waited for any more."""
 
 _NO_ROOM: Final = VenueAnswer(
     kind=AnswerKind.TRANSIENT,
@@ -198,7 +198,7 @@ class Closer:
     async def _send_again(
         self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
     ) -> CloseOrder | None:
-        """Wait, and return the same order under a new id; None when there is no time for it."""
+        """Wait, cut to fit, and return the order anew; None where the next round decides."""
         record = self._state.legs[leg]
         if decision.counts:
             self._state.legs[leg] = record._replace(repeats=record.repeats + 1)
