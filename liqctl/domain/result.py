@@ -186,7 +186,8 @@ class LiquidationResult:
 
     `residual` is None when no reading succeeded. `time_spent_s` splits the duration by what the
     run waited for (`reading`, `cancelling`, `closing`, `waiting`). `notes` are sentences for the
-    operator, worst first.
+    operator, worst first. `settled_seconds` is how long flat was watched up to the last reading, 0
+    where flat was not seen. `unread` names the sources in scope that never answered.
     """
 
     correlation_id: str
@@ -200,6 +201,8 @@ class LiquidationResult:
     dry_run: bool = False
     verified_flat: bool = False
     deadline_exceeded: bool = False
+    settled_seconds: float = 0.0
+    unread: tuple[str, ...] = ()
     positions: tuple[PositionReport, ...] = ()
     orders: tuple[OrderReport, ...] = ()
     residual: Residual | None = None
@@ -275,6 +278,8 @@ class LiquidationResult:
             "dry_run": self.dry_run,
             "verified_flat": self.verified_flat,
             "deadline_exceeded": self.deadline_exceeded,
+            "settled_seconds": round(self.settled_seconds, 6),
+            "unread": list(self.unread),
             "started_at": rfc3339(self.started_at),
             "finished_at": rfc3339(self.finished_at),
             "duration_seconds": round(self.duration_seconds, 6),

@@ -31,6 +31,7 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "timeout_seconds": Limit(low=1.0, high=30.0),
     "max_retries": Limit(low=0, high=10, whole=True),
     "retry_delay_seconds": Limit(low=0.1, high=5.0),
+    "settle_seconds": Limit(low=0.0, high=30.0),
 }
 
 FLAGS: Final = ("emergency_liquidation", "close_positions", "cancel_orders")
@@ -48,6 +49,8 @@ class LiquidationConfig:
         max_retries: repeats of one refused order or cancel, 0 to 10.
         retry_delay_seconds: base of the exponential backoff, 0.1 to 5.0.
         symbols: Binance symbols in scope; empty means the whole account.
+        settle_seconds: how long flat is watched before it is called proven, 0.0 to 30.0; lists
+            lag what came to be by up to about 2 s. 0 trusts one reading.
 
     Raises:
         ConfigurationError: a value has the wrong type or lies outside its range, or the three
@@ -61,6 +64,7 @@ class LiquidationConfig:
     max_retries: int = 3
     retry_delay_seconds: float = 0.5
     symbols: tuple[str, ...] = ()
+    settle_seconds: float = 2.0
 
     def __post_init__(self) -> None:
         """Refuse values that a liquidation could not be trusted with."""
