@@ -139,7 +139,13 @@ def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> 
         for leg, record in memory.legs.items()
         if record.current is not None and policy.covers(leg.symbol)
     }
-    orders = [order for order in snapshot.orders if policy.covers(order.symbol)]
+    # Our own orders are not in anybody's way: what became of them is looked up.
+    ours = {id_ for record in memory.legs.values() for id_ in record.unresolved}
+    orders = [
+        order
+        for order in snapshot.orders
+        if policy.covers(order.symbol) and order.client_order_id not in ours
+    ]
     kept = tuple(order for order in orders if is_protective(order, positions))
     unseen = set() if snapshot.algo_orders.complete else _settled_symbols(memory)
     by_symbol: dict[str, _Open] = {symbol: ([], []) for symbol in unseen}
@@ -235,6 +241,8 @@ def _is_due(
     if is_protective(order, open_legs):
         return False
     known, leg = memory.orders.get(order.key), memory.legs.get(order.leg)
+    if leg is not None and leg.doubtful and may_protect(order):
+        return False  # What the leg holds is not known now, nor what this order would do.
     # Without a flag it would be an order that opens, had it not been a stop of this leg before.
     was_stop = known is not None and known.protective and leg is not None and leg.vanished
     if order.leg not in open_legs and (reduces_only(order) or was_stop):
