@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Final
 
 from liqctl.domain.account import Leg, PositionSide
@@ -25,10 +24,10 @@ from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
 from liqctl.planning.explain import describe_intent
-from liqctl.planning.ledger import after_answer, after_refusal, after_sent
-from liqctl.planning.plan import LegClose
+from liqctl.planning.ledger import after_adaptation, after_answer, after_refusal, after_sent
+from liqctl.planning.plan import ClosePart, LegClose
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.planning.retry import Adaptation, Decision, Reaction, decide, decide_expired
+from liqctl.planning.retry import Decision, Reaction, decide, decide_expired
 from liqctl.ports import Exchange
 
 _LOOKUP_PATIENCE_S: Final = 1.0
@@ -95,16 +94,18 @@ class Closer:
             self._state.wrote()
             self._state.legs[leg] = self._state.legs[leg]._replace(in_flight=False)
 
-    def _make_order(self, close: LegClose, part: Decimal, number: int, part_no: int) -> CloseOrder:
+    def _make_order(
+        self, close: LegClose, part: ClosePart, number: int, part_no: int
+    ) -> CloseOrder:
         return CloseOrder(
             leg=close.order_leg,
             side=close.side,
-            quantity=part,
+            quantity=part.quantity,
             client_order_id=make_client_order_id(
                 self._recorder.correlation_id, number, part_no=part_no
             ),
-            type=close.type,
-            price=close.price,
+            type=part.type,
+            price=part.price,
             reduce_only=close.order_leg.position_side is PositionSide.BOTH,
         )
 
@@ -227,16 +228,8 @@ class Closer:
 
     def _adapt(self, leg: Leg, order: CloseOrder, decision: Decision, now: float) -> None:
         """Note how the leg's next order will differ, and when it may be sent."""
-        record = self._state.legs[leg]
-        adapted = record.adapted
-        part_max = record.part_max
-        if decision.adaptation is not None:
-            adapted |= {decision.adaptation}
-        if decision.adaptation is Adaptation.SPLIT:
-            part_max = order.quantity / 2
+        record = after_adaptation(self._state.legs[leg], order, decision.adaptation)
         self._state.legs[leg] = record._replace(
-            adapted=adapted,
-            part_max=part_max,
             repeats=record.repeats + int(decision.counts),
             not_before=now + decision.backoff_s,
         )
@@ -336,9 +329,6 @@ class Closer:
         self._state.doubt = True
         record = self._state.legs[leg]
         decision = decide_expired(
-            executed=answer.executed > 0,
-            repeats=record.repeats,
-            repeats_max=self._policy.max_retries,
             adapted=record.adapted,
             base_s=self._policy.retry_delay_seconds,
             jitter=self._rng.uniform(-1, 1),
@@ -349,9 +339,6 @@ class Closer:
             f"{plain(order.quantity)} executed",
         )
         self._state.legs[leg] = record._replace(error=reason)
-        if decision.reaction is Reaction.GIVE_UP:
-            self._give_up(leg, reason)
-            return
         self._adapt(leg, order, decision, now)
         self._schedule(leg, reason, decision)
 

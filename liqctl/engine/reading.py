@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
-from liqctl.domain.account import OpenOrder, OrderKind, Position, Reading, Snapshot
-from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.account import OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
+from liqctl.domain.answers import AnswerKind, VenueAnswer, unreadable_rows
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
 from liqctl.engine.gate import Gate
@@ -82,7 +82,8 @@ class Reader:
         whole = await self._try(
             _LIST[kind], lambda s: self._exchange.fetch_open_orders(kind, timeout_s=s)
         )
-        if whole.complete or not symbols or _is_useless_to_ask_on(whole.error):
+        # Rows that were read come with every symbol: what is odd in one is odd in its own list too.
+        if whole.complete or whole.items or not symbols or _is_useless_to_ask_on(whole.error):
             return whole
         parts = await self._each(symbols, of, complete=False)
         return Reading(items=parts.items, complete=False, error=whole.error)
@@ -112,15 +113,17 @@ class Reader:
     async def _try(
         self,
         endpoint: Endpoint,
-        call: Callable[[float], Awaitable[tuple[T, ...]]],
+        call: Callable[[float], Awaitable[Rows[T]]],
         *,
         narrow: bool = False,
     ) -> Reading[T]:
         try:
-            items = await self._gate.read(endpoint, call, narrow=narrow)
+            rows = await self._gate.read(endpoint, call, narrow=narrow)
         except VenueError as error:
             return Reading(complete=False, error=error.answer)
-        return Reading(items=items)
+        if rows.unreadable:
+            return Reading(items=rows.items, complete=False, error=unreadable_rows(rows.unreadable))
+        return Reading(items=rows.items)
 
 
 def _is_useless_to_ask_on(error: VenueAnswer | None) -> bool:

@@ -10,10 +10,11 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from liqctl.domain.account import Leg, OpenOrder, Position
+from liqctl.domain.amounts import halve
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.commands import CloseOrder, OrderAnswer, OrderStatus
 from liqctl.domain.result import SentOrder
-from liqctl.planning.retry import Adaptation
+from liqctl.planning.retry import Adaptation, adapted_by
 
 LAG_GRACE_S: Final = 2.2
 """Position reads were reported to lag a fill by up to 2 s; a tenth more for our own clock."""
@@ -134,6 +135,19 @@ def after_refusal(
         unresolved_at=at if unknown else record.unresolved_at,
         doubtful=record.doubtful or unknown,
     )
+
+
+def after_adaptation(
+    record: LegRecord, order: CloseOrder, adaptation: Adaptation | None
+) -> LegRecord:
+    """Return the record once it is decided how the next order differs from a refused one."""
+    part_max = record.part_max
+    if adaptation is Adaptation.SPLIT:
+        half = halve(order.quantity)
+        # Siblings of one wave are refused together; the smallest of them says most.
+        part_max = half if part_max is None else min(part_max, half)
+    adapted = adapted_by(record.adapted, adaptation, order.type)
+    return record._replace(adapted=adapted, part_max=part_max)
 
 
 def after_reading(
