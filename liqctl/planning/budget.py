@@ -31,6 +31,16 @@ from typing import Final
 
 from liqctl.domain.answers import VenueAnswer
 from liqctl.domain.endpoints import EndpointSpec
+from liqctl.planning.pacing import (
+    CANCEL_PROBE_GAP_S,
+    LIMIT_RAISED,
+    PROBE_GAP_S,
+    PROBE_POLL_S,
+    PROBE_WAIT_S,
+    PROBES_MAX,
+    REFUSED_FACTOR_MAX,
+    REFUSED_WAIT_S,
+)
 
 MINUTE_S: Final = 60.0
 ORDER_BURST_S: Final = 10.0
@@ -49,26 +59,14 @@ WEIGHT_KEPT_FREE: Final = {Priority.CLOSE: 0, Priority.CANCEL: 40, Priority.READ
 """Weight that a request leaves to those before it, once the limit is certain: closes cost none, a
 cancel leaves one reading of a symbol-less list, a reading also 80 cancels."""
 
-_PROBE_GAPS_S: Final = {Priority.CLOSE: 0.0, Priority.CANCEL: 1.0, Priority.READ: None}
-"""Between requests of one priority beyond our number of weight; None keeps to the number. Over its
-weight limit the venue refuses closes too, though they cost none, so cancels let them go first. A
-reading that decides comes when there is nothing to close: before the first or after the last."""
+_PROBE_GAPS_S: Final = {
+    Priority.CLOSE: 0.0,
+    Priority.CANCEL: CANCEL_PROBE_GAP_S,
+    Priority.READ: None,
+}
+"""Between requests of one priority beyond our number of weight; None keeps to the number. A reading
+that decides comes when there is nothing to close: before the first order or after the last."""
 
-PROBES_MAX: Final = 5
-"""Requests beyond our number that leave together: about what one wrong guess may cost."""
-
-PROBE_GAP_S: Final = 0.1
-"""Between probes once an answer came: about a round trip, in which a refusal would have come."""
-
-PROBE_WAIT_S: Final = 0.25
-"""Between probes without any answer: a venue that is silent refuses nothing."""
-
-REFUSED_WAIT_S: Final = 0.3
-_REFUSED_FACTOR_MAX: Final = 16
-"""0.3 s, 0.6 s and so on to 4.8 s: five probes in a run of 5 s where nothing is let through."""
-
-_POLL_S: Final = 0.02
-_RAISED: Final = 2
 _NAMED_LIMIT: Final = re.compile(
     r"current limit is ([0-9]{1,6}) [a-z ]{1,20} per [0-9 ]{0,4}(SECOND|MINUTE)",
     re.IGNORECASE,
@@ -209,7 +207,7 @@ class _Counter:
         # A refused answer counts itself, and its headers may be read again after the interval.
         is_news = used not in {-1, self._heard} and now >= self._refused_until
         if is_news and used > self._limit:
-            self._limit = used * _RAISED
+            self._limit = used * LIMIT_RAISED
             self._is_certain = False
         if is_news and self._sent_at >= self._refused_until:
             self._suspect_until, self._refusals = now, 0
@@ -225,7 +223,7 @@ class _Counter:
         if now >= self._refused_until:
             # Requests that left together and were refused together are one refusal.
             self._refusals += 1
-        wait_s = REFUSED_WAIT_S * min(1 << (self._refusals - 1), _REFUSED_FACTOR_MAX)
+        wait_s = REFUSED_WAIT_S * min(1 << (self._refusals - 1), REFUSED_FACTOR_MAX)
         self._refused_until = max(self._refused_until, now + (retry_after_s or wait_s))
         self._suspect_until = max(self._interval_end(now), self._refused_until)
         if limit:
@@ -251,7 +249,7 @@ class _Counter:
             is_free = self._probes < (1 if is_suspect or gap_s > PROBE_GAP_S else PROBES_MAX)
             if gap_s and not self._is_answered:
                 gap_s = max(gap_s, PROBE_WAIT_S)
-            return 0.0 if is_free or now - self._sent_at >= gap_s else _POLL_S
+            return 0.0 if is_free or now - self._sent_at >= gap_s else PROBE_POLL_S
         moments = [now, self._heard_until, *(sent + self._interval_s for sent, _ in self._own)]
         for moment in sorted(moments):
             if moment >= now and self._used(moment) + cost <= room:

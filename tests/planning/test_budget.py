@@ -9,15 +9,13 @@ from hypothesis import strategies as st
 from liqctl.domain.answers import refused
 from liqctl.domain.endpoints import Endpoint, EndpointSpec
 from liqctl.planning.budget import (
-    PROBE_WAIT_S,
-    PROBES_MAX,
-    REFUSED_WAIT_S,
     WEIGHT_KEPT_FREE,
     Limits,
     Priority,
     RequestBudget,
     priority_of,
 )
+from liqctl.planning.pacing import PROBE_WAIT_S, PROBES_MAX, REFUSED_WAIT_S
 
 READ_ALL = Endpoint.OPEN_ORDERS.value
 CANCEL = Endpoint.CANCEL_ORDERS.value
