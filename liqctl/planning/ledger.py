@@ -11,11 +11,12 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from liqctl.domain.account import Leg, OpenOrder, Position
+from liqctl.domain.amounts import halve
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.commands import CloseOrder, OrderAnswer, OrderStatus
 from liqctl.domain.result import SentOrder
 from liqctl.planning.pacing import LAG_GRACE_S
-from liqctl.planning.retry import Adaptation
+from liqctl.planning.retry import Adaptation, adapted_by
 
 
 class LegRecord(NamedTuple):
@@ -167,6 +168,19 @@ def after_refusal(
         unresolved_at=at if unknown else record.unresolved_at,
         doubtful=record.doubtful or unknown,
     )
+
+
+def after_adaptation(
+    record: LegRecord, order: CloseOrder, adaptation: Adaptation | None
+) -> LegRecord:
+    """Return the record once it is decided how the next order differs from a refused one."""
+    part_max = record.part_max
+    if adaptation is Adaptation.SPLIT:
+        half = halve(order.quantity)
+        # Siblings of one wave are refused together; the smallest of them says most.
+        part_max = half if part_max is None else min(part_max, half)
+    adapted = adapted_by(record.adapted, adaptation, order.type)
+    return record._replace(adapted=adapted, part_max=part_max)
 
 
 def after_reading(
