@@ -154,6 +154,9 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
         by_ms = stop.at_ms - case.latency_ms
         if not algo.only_reduces and case.reads_open(_leg(algo), by_ms) is False:
             continue  # On a leg that reads flat a plain stop opens: nobody can know better.
+        latest = next(case.listings("algo", by_ms=by_ms), None)
+        if latest is not None and not latest.readable and algo.algo_id not in latest.shown:
+            continue  # What cannot be read may open something.
         text = (
             f"the stop {algo.client_algo_id} on {algo.symbol} was cancelled while its leg is open"
         )
