@@ -116,7 +116,6 @@ def judge(case: Case, *, every_rule: bool = True) -> Verdict:
     venue, excused = case.venue, list[str]()
     venue.tick(case.ended_ms)
     broken = [
-        *exposure(venue),
         *client_order_ids(venue),
         *stops(case, excused),
         *truth(case, excused),
@@ -126,7 +125,7 @@ def judge(case: Case, *, every_rule: bool = True) -> Verdict:
     ]
     if every_rule:
         broken += [*look_ups(case), *duty(case)]
-    broken += holds(case)
+    broken += [*holds(case), *exposure(venue)]
     return Verdict(broken=broken, excused=excused, false_alarm=is_false_alarm(case))
 
 
