@@ -77,7 +77,7 @@ def draw(venue: Venue, seed: int) -> Drawn:
         if rng.random() < share:
             thing(venue, rng)
             drawn.troubled |= thing in HARD
-    _drop_what_nobody_could_see(venue)
+    _drop_what_nobody_could_see(venue, settle_s)
     return drawn
 
 
@@ -343,9 +343,12 @@ def _sides(key: LegKey) -> int:
     return 3 if key[1] == "BOTH" else 2
 
 
-def _drop_what_nobody_could_see(venue: Venue) -> None:
+def _drop_what_nobody_could_see(venue: Venue, settle_s: float) -> None:
     """Drop the faults that make a venue impossible together with the rest of what was drawn."""
-    orders = venue.account.orders.values()
-    if any(order.hidden for order in orders):
+    orders = venue.account.orders
+    if not settle_s:  # One reading is trusted then, and no book is swept.
+        for order_id in [order_id for order_id, order in orders.items() if order.hidden]:
+            del orders[order_id]
+    if any(order.hidden for order in orders.values()):
         seems_done = {"cancel_not_done", "unknown_order"}
         venue.faults = [fault for fault in venue.faults if fault.name not in seems_done]

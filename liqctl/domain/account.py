@@ -113,6 +113,7 @@ class OpenOrder:
     trigger_price: Decimal | None = None
     reduce_only: bool = False
     close_position: bool = False
+    created_ms: int = 0
 
     @property
     def leg(self) -> Leg:
@@ -151,12 +152,15 @@ class Reading(Generic[T]):
     """What one source of readings gave.
 
     `complete` is False when the source failed or covered only part of the scope: then `items` are
-    known to exist and others may exist too. An incomplete reading never proves absence.
+    known to exist and others may exist too. An incomplete reading never proves absence. `sources`
+    names the sources that answered in full, `silent` those that were asked and did not.
     """
 
     items: tuple[T, ...] = ()
     complete: bool = True
     error: VenueAnswer | None = None
+    sources: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,3 +188,8 @@ class Snapshot:
         """Why sources could not be read, positions first."""
         sources = (self.positions.error, self.regular_orders.error, self.algo_orders.error)
         return tuple(error for error in sources if error is not None)
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """The sources that were asked and did not answer in full."""
+        return self.positions.silent | self.regular_orders.silent | self.algo_orders.silent

@@ -40,7 +40,8 @@ class VenueAnswer:
 
     `status` is None when no HTTP answer came; `code` is Binance's (negative) code when it sent
     one. `message` is cut and stripped of control characters. `retry_after_s` is how long the venue
-    asked us to wait; `banned_until_ms` a moment on the venue's clock (epoch milliseconds).
+    asked us to wait; `banned_until_ms` and `answered_at_ms` are moments on the venue's clock (epoch
+    milliseconds), the second one from the answer's `Date` header, to a second.
     """
 
     kind: AnswerKind
@@ -49,6 +50,7 @@ class VenueAnswer:
     code: int | None = None
     retry_after_s: float | None = None
     banned_until_ms: int | None = None
+    answered_at_ms: int | None = None
 
     @property
     def is_rate_limit(self) -> bool:
@@ -277,6 +279,7 @@ def refused(status: int, headers: Mapping[str, str], body: str) -> VenueAnswer:
     """
     code, message = _code_and_message(body)
     kind = classify(status, code, message)
+    banned_until_ms = _banned_until_ms(message)
     if kind is AnswerKind.PAUSE and code is None:
         message = _status_words(status)  # A firewall's page says nothing an operator can use.
     return VenueAnswer(
@@ -285,7 +288,8 @@ def refused(status: int, headers: Mapping[str, str], body: str) -> VenueAnswer:
         status=status,
         code=code,
         retry_after_s=_retry_after_s(headers),
-        banned_until_ms=_banned_until_ms(message),
+        banned_until_ms=banned_until_ms,
+        answered_at_ms=_answered_at_ms(headers) if banned_until_ms else None,
     )
 
 
@@ -367,6 +371,18 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     for name, value in headers.items():
         if name.lower() == "retry-after" and _SECONDS.fullmatch(value.strip()):
             return float(value)
+    return None
+
+
+def _answered_at_ms(headers: Mapping[str, str]) -> int | None:
+    from email.utils import parsedate_to_datetime  # 12 ms that only a banned run pays
+
+    for name, value in headers.items():
+        if name.lower() == "date":
+            try:
+                return int(parsedate_to_datetime(value).timestamp() * 1000)
+            except (ValueError, OverflowError):
+                return None
     return None
 
 

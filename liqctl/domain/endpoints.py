@@ -24,6 +24,11 @@ class EndpointSpec:
         """Whether the request changes the account."""
         return self.method != "GET"
 
+    @property
+    def source(self) -> str:
+        """What a reading by this endpoint is called in results: the last part of its path."""
+        return self.path.rpartition("/")[2]
+
 
 class Endpoint(Enum):
     """Every endpoint that liqctl calls."""

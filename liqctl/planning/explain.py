@@ -168,6 +168,12 @@ def explain_strangers(ids: Iterable[str], reopened: Sequence[str]) -> str | None
     )
 
 
+def explain_watch(watched_s: float, missing: Sequence[str]) -> str:
+    """Return why an account that reads flat was not proven flat."""
+    why = "; ".join(missing) or "it was not watched for long enough"
+    return f"nothing was listed for {watched_s:.1f} s, but that proves nothing: {why}"
+
+
 def explain_kept(orders: Sequence[OrderReport]) -> list[str]:
     """Return one sentence for each protective stop that was kept."""
     sentences = []

@@ -1,8 +1,9 @@
-"""What follows an answer to one of our orders: the only place that decides to repeat.
+"""What follows an answer to an order or a cancel of ours: the only place that decides to repeat.
 
-A repeat is counted when the same order is sent again after a refusal. What makes the order a
-different one (split, other mode, price limit, cancelled obstacles) is an adaptation: the first of
-its kind for a leg is free, so `max_retries: 0` still closes an oversized position.
+What was proven not executed (overload, a refused connection, a rate limit) is sent again until the
+deadline. A repeat is counted when the venue refused the order for a reason of its own. What makes
+the order a different one (split, other mode, price limit, cancelled obstacles) is an adaptation:
+the first of its kind for a leg is free, so `max_retries: 0` still closes an oversized position.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.planning.pacing import BACKOFF_FACTOR_MAX, SAFE_BACKOFF_MAX_S
 
 
 class Adaptation(StrEnum):
@@ -32,12 +34,11 @@ class Reaction(StrEnum):
     GIVE_UP = "GIVE_UP"
     SYNC_CLOCK = "SYNC_CLOCK"
     PAUSE = "PAUSE"
-    STOP_RUN = "STOP_RUN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A reaction with its wait; `counts` says that it uses up one of the leg's repeats."""
+    """A reaction with its wait; `counts` says that it uses up one of the repeats."""
 
     reaction: Reaction
     backoff_s: float = 0.0
@@ -68,17 +69,16 @@ ADAPTATIONS: Final[dict[int, tuple[Adaptation, ...]]] = {
 }
 """The changes tried for a code, in order, before the leg's repeats are used up."""
 
-_PATIENT: Final = frozenset({-1016, -1109, -1122, -2023, -4140, -4531})
-"""Conditions of the symbol or the venue that pass by themselves: tried until the deadline."""
+_SAFE_REFUSALS: Final = frozenset({-2022, -4118})
+"""A reduce-only order refused although the leg is open: reported for hours on end (2025-10-11), and
+asking again cannot harm. Tried until the deadline."""
 
 _TIMESTAMP: Final = -1021
-_TOO_MANY_ORDERS: Final = -1015
-_BACKOFF_FACTOR_MAX: Final = 8
+_TRIGGERING: Final = -4117
 
 _BY_KIND: Final = {
     AnswerKind.UNKNOWN: Reaction.LOOK_UP,
     AnswerKind.PAUSE: Reaction.PAUSE,
-    AnswerKind.RUN_FATAL: Reaction.STOP_RUN,
     AnswerKind.LEG_FATAL: Reaction.GIVE_UP,
     AnswerKind.DONE: Reaction.PLAN_AGAIN,
 }
@@ -93,13 +93,26 @@ def backoff_s(base_s: float, repeat_no: int, jitter: float) -> float:
         repeat_no: which repeat this precedes, from 1.
         jitter: a random number from -1 to 1.
     """
-    factor = min(1 << max(repeat_no - 1, 0), _BACKOFF_FACTOR_MAX)
+    factor = min(1 << max(repeat_no - 1, 0), BACKOFF_FACTOR_MAX)
     return base_s * factor * (1 + 0.2 * jitter)
+
+
+def safe_backoff_s(answer: VenueAnswer, base_s: float, repeat_no: int, jitter: float) -> float:
+    """Return how long to wait before what was proven not executed is sent again.
+
+    As short late in a run as early in it, but for rate limits: asking on there is what gets an
+    address banned, and the venue's own word on the wait counts.
+    """
+    wait_s = backoff_s(base_s, repeat_no, jitter)
+    if answer.is_rate_limit:
+        return max(answer.retry_after_s or 0.0, wait_s)
+    return max(answer.retry_after_s or 0.0, min(wait_s, max(base_s, SAFE_BACKOFF_MAX_S)))
 
 
 def decide(
     answer: VenueAnswer,
     *,
+    tries: int,
     repeats: int,
     repeats_max: int,
     adapted: frozenset[Adaptation],
@@ -110,7 +123,8 @@ def decide(
 
     Args:
         answer: what the venue said.
-        repeats: how often this leg's order was repeated already.
+        tries: how often this order was sent, its predecessors and this time included.
+        repeats: how many waves of this leg's orders were refused for a reason of the venue's own.
         repeats_max: `max_retries`.
         adapted: the adaptations already made for this leg.
         base_s: base of the backoff.
@@ -122,17 +136,47 @@ def decide(
     for adaptation in ADAPTATIONS.get(answer.code or 0, ()):
         if adaptation not in adapted:
             return Decision(reaction=Reaction.PLAN_AGAIN, adaptation=adaptation)
-    wait_s = backoff_s(base_s, repeats + 1, jitter)
-    is_transient = answer.kind is AnswerKind.TRANSIENT
-    if is_transient and _is_patient(answer):
-        wait_s = max(answer.retry_after_s or 0.0, wait_s)
-        return Decision(reaction=Reaction.SEND_AGAIN, backoff_s=wait_s)
+    if answer.kind is not AnswerKind.REJECTED:
+        # A refused key too: one that passed before, or nothing would be open to be closed.
+        if answer.code == _TIMESTAMP and tries == 1:
+            return Decision(reaction=Reaction.SYNC_CLOCK)
+        wait_s = safe_backoff_s(answer, base_s, tries, jitter)
+        reaction = Reaction.SYNC_CLOCK if answer.code == _TIMESTAMP else Reaction.SEND_AGAIN
+        return Decision(reaction=reaction, backoff_s=wait_s)
+    if answer.code in _SAFE_REFUSALS:
+        wait_s = safe_backoff_s(answer, base_s, repeats + 1, jitter)
+        return Decision(reaction=Reaction.PLAN_AGAIN, backoff_s=wait_s)
     if repeats >= repeats_max:
         return Decision(reaction=Reaction.GIVE_UP)
-    if answer.code == _TIMESTAMP:
-        return Decision(reaction=Reaction.SYNC_CLOCK, counts=True)
-    again = Reaction.SEND_AGAIN if is_transient else Reaction.PLAN_AGAIN
-    return Decision(reaction=again, backoff_s=wait_s, counts=True)
+    wait_s = backoff_s(base_s, repeats + 1, jitter)
+    return Decision(reaction=Reaction.PLAN_AGAIN, backoff_s=wait_s, counts=True)
+
+
+def decide_cancel(
+    answer: VenueAnswer, *, tries: int, repeats: int, repeats_max: int, base_s: float, jitter: float
+) -> Decision:
+    """Return what to do after a cancel was refused or not answered: as for a close, told by lists.
+
+    Args:
+        answer: what the venue said.
+        tries: how often the cancel was sent, this time included.
+        repeats: how many of them were refused for a reason of the venue's own before.
+        repeats_max: `max_retries`.
+        base_s: base of the backoff.
+        jitter: a random number from -1 to 1.
+    """
+    if answer.kind in {AnswerKind.DONE, AnswerKind.UNKNOWN} or answer.code == _TRIGGERING:
+        # Not open any more, it says, or nothing: the list decides, and lists can be late.
+        return Decision(reaction=Reaction.LOOK_UP)
+    return decide(
+        answer,
+        tries=tries,
+        repeats=repeats,
+        repeats_max=repeats_max,
+        adapted=frozenset(Adaptation),
+        base_s=base_s,
+        jitter=jitter,
+    )
 
 
 def decide_expired(
@@ -158,10 +202,3 @@ def decide_expired(
     if repeats >= repeats_max:
         return Decision(reaction=Reaction.GIVE_UP)
     return Decision(reaction=Reaction.PLAN_AGAIN, backoff_s=wait_s, counts=True)
-
-
-def _is_patient(answer: VenueAnswer) -> bool:
-    """Whether repeats are bounded by the deadline alone: never sent, throttled, or passing."""
-    if answer.is_rate_limit:
-        return answer.code == _TOO_MANY_ORDERS or answer.retry_after_s is not None
-    return answer.status is None or answer.code in _PATIENT

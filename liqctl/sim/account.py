@@ -253,7 +253,12 @@ class Account:
         if not order.is_open:
             return
         left = min(left, order.remaining)
-        self.fill(order, min(share, left), self.market(order.symbol).best(order.side))
+        if order.reduces:
+            held = self.holding((order.symbol, order.position_side))
+            is_against = held is not None and (held.amount > 0) is (order.side == "SELL")
+            left = min(left, abs(held.amount)) if held is not None and is_against else _ZERO
+        if left > 0:
+            self.fill(order, min(share, left), self.market(order.symbol).best(order.side))
         left -= share
         if left > 0 and order.is_open:
             self.schedule(

@@ -6,7 +6,6 @@ from liqctl.domain.account import Side
 from liqctl.domain.answers import no_answer
 from liqctl.domain.commands import CloseOrder, OrderAnswer, OrderStatus
 from liqctl.planning.ledger import (
-    LAG_GRACE_S,
     LegRecord,
     after_answer,
     after_reading,
@@ -14,6 +13,7 @@ from liqctl.planning.ledger import (
     after_sent,
     first_seen,
 )
+from liqctl.planning.pacing import LAG_GRACE_S
 from tests.planning.builders import leg, position
 
 ORDER = CloseOrder(

@@ -83,16 +83,19 @@ def test_protective_stops_are_kept_and_dangerous_ones_go() -> None:
     plan = plan_of(reading)
 
     assert plan.kept == (protective,)
-    assert plan.symbols[0].cancel_algo == (dangerous,)
+    assert plan.symbols[0].alone == (dangerous,)
     assert plan.symbols[0].cancel_regular
     assert not plan.symbols[0].cancel_all_algo
 
 
-def test_once_the_leg_is_flat_its_stops_are_swept() -> None:
-    """A stop left behind opens a new position later."""
-    plan = plan_of(snapshot(algo=(stop("1", reduce_only=True), stop("2"))))
+def test_a_stop_on_a_leg_that_reads_flat_stays_and_what_could_open_goes() -> None:
+    """A stop that can only reduce is evidence of a position that the list does not show yet."""
+    evidence, entry = stop("1", reduce_only=True), stop("2")
 
-    assert plan.symbols[0].cancel_all_algo
+    plan = plan_of(snapshot(algo=(evidence, entry)))
+
+    assert plan.symbols[0].alone == (entry,)
+    assert not plan.symbols[0].cancel_all_algo
 
 
 def test_stops_wait_while_the_positions_could_not_be_read() -> None:
@@ -177,7 +180,7 @@ def test_orders_only_leaves_positions_and_their_stops_alone() -> None:
     plan = plan_of(reading, LiquidationConfig(close_positions=False))
 
     assert plan.symbols[0].closes == ()
-    assert plan.symbols[0].cancel_algo == ()
+    assert plan.symbols[0].alone == ()
     assert plan.symbols[0].cancel_regular
 
 
@@ -248,7 +251,7 @@ def test_no_plan_cancels_a_protective_stop_of_an_open_leg(account: Snapshot) -> 
     """Stops last, whatever else is on the account."""
     held = {p.leg: p for p in account.positions.items}
     for symbol_plan in plan_of(account).symbols:
-        for order in (*symbol_plan.cancel_algo, *symbol_plan.swept):
+        for order in (*symbol_plan.alone, *symbol_plan.swept):
             assert not is_protective(order, held)
         if symbol_plan.cancel_all_algo:
             assert not any(leg.symbol == symbol_plan.symbol for leg in held)

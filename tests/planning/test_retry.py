@@ -19,9 +19,23 @@ def refusal(code: int, status: int = 400) -> VenueAnswer:
     return VenueAnswer(kind=classify(status, code, ""), message="refused", status=status, code=code)
 
 
-def react(answer: VenueAnswer, *, repeats: int = 0, adapted: frozenset[Adaptation]) -> Decision:
+def react(
+    answer: VenueAnswer,
+    *,
+    tries: int = 1,
+    repeats: int = 0,
+    adapted: frozenset[Adaptation] = frozenset(Adaptation),
+) -> Decision:
     """Return the decision with three repeats allowed and no jitter."""
-    return decide(answer, repeats=repeats, repeats_max=3, adapted=adapted, base_s=0.5, jitter=0.0)
+    return decide(
+        answer,
+        tries=tries,
+        repeats=repeats,
+        repeats_max=3,
+        adapted=adapted,
+        base_s=0.5,
+        jitter=0.0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,10 +66,23 @@ def test_the_first_adaptation_is_free_and_each_is_tried_once(code: int) -> None:
 
 def test_a_refused_order_is_given_up_when_its_repeats_are_used_up() -> None:
     """max_retries bounds the repeats of one refused order."""
-    adapted = frozenset({Adaptation.CANCEL_FIRST})
+    assert react(refusal(-2019), repeats=2).counts
+    assert react(refusal(-2019), repeats=3).reaction is Reaction.GIVE_UP
 
-    assert react(refusal(-2022), repeats=2, adapted=adapted).counts
-    assert react(refusal(-2022), repeats=3, adapted=adapted).reaction is Reaction.GIVE_UP
+
+@pytest.mark.parametrize("code", [-2022, -4118])
+def test_a_refusal_that_cannot_harm_is_tried_until_the_deadline(code: int) -> None:
+    """Reduce-only orders were refused for 106 minutes on 2025-10-11: asking again costs nothing."""
+    decision = react(refusal(code), repeats=99)
+
+    assert decision == Decision(reaction=Reaction.PLAN_AGAIN, backoff_s=1.0)
+
+
+def test_what_was_not_executed_is_sent_again_as_soon_late_in_a_run_as_early_in_it() -> None:
+    """A longer deadline must not close later."""
+    waits = [react(not_sent("no connection"), tries=tries).backoff_s for tries in (1, 2, 3, 9)]
+
+    assert waits == [0.5, 1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("code", [-1122, -4140, -2023, -1016])
@@ -92,7 +119,7 @@ def test_an_order_limit_waits_as_long_as_the_venue_says() -> None:
         (-4116, 400, Reaction.LOOK_UP),
         (-99999, 400, Reaction.LOOK_UP),
         (-1003, 418, Reaction.PAUSE),
-        (-2015, 401, Reaction.STOP_RUN),
+        (-2015, 401, Reaction.SEND_AGAIN),
         (-4141, 400, Reaction.GIVE_UP),
         (-4192, 400, Reaction.GIVE_UP),
         (-1021, 400, Reaction.SYNC_CLOCK),
