@@ -7,7 +7,7 @@ import pytest
 from liqctl.domain.events import AuditEventType
 from liqctl.domain.result import Residual
 from liqctl.domain.states import LiquidationState
-from liqctl.drill.judges import Case, Verdict, judge
+from liqctl.drill.judges import Case, Events, Verdict, judge
 from liqctl.sim.venue import Venue
 from tests.report.builders import make_result
 from tests.sim.asking import NOW_MS, SELL, ask, make_venue
@@ -172,7 +172,7 @@ def test_an_alarm_is_false_only_where_nobody_traded() -> None:
     """In words or as an event."""
     quiet, busy = make_venue(), entered(100)
     words = {"state": LiquidationState.PARTIAL, "error_message": "something is still trading"}
-    event = ((AuditEventType.REENTRY_SEEN, {}),)
+    event: Events = ((AuditEventType.REENTRY_SEEN, {}),)
 
     follow(quiet, *read(0))
     follow(busy, *read(200))

@@ -128,7 +128,8 @@ def test_a_list_goes_wrong_once(kind: str, path: str, first: tuple[str, str] | N
 
     def rows() -> list[dict[str, Any]]:
         answer = ask(venue, "GET", url)[1]
-        return answer["positions"] if isinstance(answer, dict) else answer
+        found: list[dict[str, Any]] = answer["positions"] if isinstance(answer, dict) else answer
+        return found
 
     wrong, right = rows(), rows()
 
