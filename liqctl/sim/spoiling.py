@@ -42,14 +42,14 @@ SPOILT: Final[Mapping[str, Callable[[list[Row]], object]]] = {
 }
 """What is done to the rows; `stranger` adds one that nobody can place, with nothing on it."""
 
-SEEMS_WELL: Final = frozenset({"", "empty", "zero_amounts"})
+_SEEMS_WELL: Final = frozenset({"", "empty", "zero_amounts"})
 """After these every row can be read, and what is missing seems not to be there."""
 
 
 def readable_rows(answer: Any, how: str) -> list[Row]:
     """Return the rows of an answer that can be read after it was spoilt."""
     rows = rows_of(answer) or []
-    if how in SEEMS_WELL:
+    if how in _SEEMS_WELL:
         return rows
     return rows[:-1] if how == "stranger" else rows[1:]
 

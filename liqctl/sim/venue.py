@@ -18,7 +18,7 @@ from liqctl.sim.faults import Effect, Fault
 from liqctl.sim.orders import Listing
 from liqctl.sim.refusal import Refused
 from liqctl.sim.routes import Route
-from liqctl.sim.spoiling import SEEMS_WELL, readable_rows, spoil
+from liqctl.sim.spoiling import readable_rows, rows_of, spoil
 
 WEIGHT_LIMIT_1M: Final = 2400
 ORDERS_LIMIT_10S: Final = 300
@@ -273,7 +273,7 @@ class Venue:
                 moment_ms=self.listed_ms,
                 symbol=params.get("symbol", ""),
                 shown=shown,
-                readable=effect.spoil in SEEMS_WELL,
+                readable=len(rows) == len(rows_of(result) or []),
             )
         )
 
