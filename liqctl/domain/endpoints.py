@@ -58,9 +58,6 @@ class Endpoint(Enum):
         method="POST", path="/fapi/v1/order", weight=0, weight_all=0, orders=1
     )
     TEST_ORDER = EndpointSpec(method="POST", path="/fapi/v1/order/test")
-    SUBMIT_ORDERS = EndpointSpec(
-        method="POST", path="/fapi/v1/batchOrders", weight=5, weight_all=5, orders=5
-    )
     CANCEL_ORDER = EndpointSpec(method="DELETE", path="/fapi/v1/order")
     CANCEL_ORDERS = EndpointSpec(method="DELETE", path="/fapi/v1/allOpenOrders")
     CANCEL_ALGO_ORDER = EndpointSpec(method="DELETE", path="/fapi/v1/algoOrder")

@@ -8,7 +8,6 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Final, NamedTuple
 
 from liqctl.domain.account import Leg, PositionSide
@@ -25,7 +24,7 @@ from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
 from liqctl.planning.explain import describe_intent
-from liqctl.planning.ledger import after_answer, after_refusal, after_sent
+from liqctl.planning.ledger import after_adaptation, after_answer, after_refusal, after_sent
 from liqctl.planning.pacing import (
     ANSWER_TRIPS,
     LOOKUP_DELAY_MAX_S,
@@ -34,9 +33,9 @@ from liqctl.planning.pacing import (
     NO_ROOM_PAUSE_S,
     SENDS_PER_LEG_MAX,
 )
-from liqctl.planning.plan import LegClose
+from liqctl.planning.plan import ClosePart, LegClose
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.planning.retry import Adaptation, Decision, Reaction, decide, decide_expired
+from liqctl.planning.retry import Decision, Reaction, decide, decide_expired
 from liqctl.ports import Exchange
 
 _NO_ROOM: Final = VenueAnswer(
@@ -101,16 +100,18 @@ class Closer:
             self._state.wrote()
             self._state.legs[leg] = self._state.legs[leg]._replace(in_flight=False)
 
-    def _make_order(self, close: LegClose, part: Decimal, number: int, part_no: int) -> CloseOrder:
+    def _make_order(
+        self, close: LegClose, part: ClosePart, number: int, part_no: int
+    ) -> CloseOrder:
         return CloseOrder(
             leg=close.order_leg,
             side=close.side,
-            quantity=part,
+            quantity=part.quantity,
             client_order_id=make_client_order_id(
                 self._recorder.correlation_id, number, part_no=part_no
             ),
-            type=close.type,
-            price=close.price,
+            type=part.type,
+            price=part.price,
             reduce_only=close.order_leg.position_side is PositionSide.BOTH,
         )
 
@@ -232,17 +233,10 @@ class Closer:
 
         Parts of one wave that were refused together are one refusal.
         """
-        record, wave = self._state.legs[leg], self._sent[order.client_order_id].wave
+        record = after_adaptation(self._state.legs[leg], order, decision.adaptation)
+        wave = self._sent[order.client_order_id].wave
         counts = decision.counts and record.refused_wave != wave
-        adapted = record.adapted
-        part_max = record.part_max
-        if decision.adaptation is not None:
-            adapted |= {decision.adaptation}
-        if decision.adaptation is Adaptation.SPLIT:
-            part_max = order.quantity / 2
         self._state.legs[leg] = record._replace(
-            adapted=adapted,
-            part_max=part_max,
             repeats=record.repeats + int(counts),
             refused_wave=wave if decision.counts else record.refused_wave,
             not_before=max(record.not_before, now + decision.backoff_s),
@@ -351,9 +345,6 @@ class Closer:
         """Plan the rest of an order that the book could not fill."""
         record = self._state.legs[leg]
         decision = decide_expired(
-            executed=answer.executed > 0,
-            repeats=record.repeats,
-            repeats_max=self._policy.max_retries,
             adapted=record.adapted,
             base_s=self._policy.retry_delay_seconds,
             jitter=self._rng.uniform(-1, 1),
@@ -364,9 +355,6 @@ class Closer:
             f"{plain(order.quantity)} executed",
         )
         self._state.legs[leg] = record._replace(error=reason)
-        if decision.reaction is Reaction.GIVE_UP:
-            self._give_up(leg, reason)
-            return
         self._adapt(leg, order, decision, now)
         self._schedule(leg, reason, decision)
 

@@ -193,6 +193,7 @@ class Gate:
         return result
 
     def _note(self, answer: VenueAnswer, now: float) -> None:
+        self._budget.note_refusal(answer, now)
         if answer.is_rate_limit and answer.code != _TOO_MANY_ORDERS:
             # Readings that left together and were refused together are one refusal.
             self._reads_refused += int(now >= self._reads_not_before)

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from liqctl.domain.account import OpenOrder, OrderKind, Position, Reading, Snapshot
-from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.account import OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
+from liqctl.domain.answers import AnswerKind, VenueAnswer, unreadable_rows
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
 from liqctl.engine.gate import Gate
@@ -134,16 +134,19 @@ class Reader:
     async def _try(
         self,
         endpoint: Endpoint,
-        call: Callable[[float], Awaitable[tuple[T, ...]]],
+        call: Callable[[float], Awaitable[Rows[T]]],
         *,
         narrow: bool = False,
     ) -> Reading[T]:
         source = frozenset({endpoint.value.source})
         try:
-            items = await self._gate.read(endpoint, call, narrow=narrow)
+            rows = await self._gate.read(endpoint, call, narrow=narrow)
         except VenueError as error:
             return Reading(complete=False, error=error.answer, silent=source)
-        return Reading(items=items, sources=source)
+        if rows.unreadable:
+            trouble = unreadable_rows(rows.unreadable)
+            return Reading(items=rows.items, complete=False, error=trouble, sources=source)
+        return Reading(items=rows.items, sources=source)
 
     def _is_useless_to_ask_on(self, error: VenueAnswer | None) -> bool:
         """Whether the venue would refuse the second way too, and count it against us."""

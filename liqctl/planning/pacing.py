@@ -4,6 +4,7 @@ Measured, documented or a guess: each says which. Nothing here grows with the de
 30 seconds must close as soon as one with 5.
 """
 
+from decimal import Decimal
 from typing import Final
 
 ROUNDS_MAX: Final = 400
@@ -36,6 +37,10 @@ LARGE_ANSWER_MAX_S: Final = 3.0
 RESERVE_SHARE: Final = 0.15
 RESERVE_MAX_S: Final = 1.0
 """Time kept at the end for the last reading: two tries of a slow venue. (guess)"""
+
+LAST_TRIPS: Final = 1.3
+LAST_TRIP_MIN_S: Final = 0.05
+"""What must be left for one more reading to begin: a round trip and its spread. (guess)"""
 
 GRACE_S: Final = 2.0
 """How long an interrupted run may still read before it says what it knows. (guess)"""
@@ -95,3 +100,37 @@ BACKOFF_FACTOR_MAX: Final = 8
 QUESTION_GAP_S: Final = 0.3
 """How long a question beside the run rests that was not answered: what kind of account this is,
 whether the venue knows a symbol. (guess)"""
+
+PROBES_MAX: Final = 5
+"""Orders beyond our number that leave together: what a wrong guess of the limit costs. (guess)"""
+
+PROBE_GAP_S: Final = 0.1
+"""Between such orders once an answer came: a round trip, in which a refusal would have come."""
+
+PROBE_WAIT_S: Final = 0.25
+"""The same without any answer: a venue that is silent refuses nothing. (guess)"""
+
+CANCEL_PROBE_GAP_S: Final = 1.0
+"""Between cancels beyond our number of weight: over the limit of weight the venue refuses closes
+too, though they cost none, so the closes of a run go first. (guess)"""
+
+PROBE_POLL_S: Final = 0.02
+"""How often what waits for an answer of others looks whether one came."""
+
+LIMIT_RAISED: Final = 2
+"""A count above the number that we took for the limit doubles it: tiers are 4 to 40 times apart."""
+
+REFUSED_WAIT_S: Final = 0.3
+REFUSED_FACTOR_MAX: Final = 16
+"""After a "too many" that names no wait: 0.3 s, 0.6 s and so on to 4.8 s, which makes five tries in
+a run of 5 s where nothing is let through; the venue bans for going on. (guess)"""
+
+BAND_INSIDE: Final = Decimal("0.003")
+"""How far inside the allowed band a limit order is priced: a mark price moves about a tenth of that
+in a second, and it gives away a fraction of a band of 5 per cent. (guess)"""
+
+BAND_ASSUMED: Final = Decimal("0.01")
+"""The band of a symbol without PERCENT_PRICE: narrower than any that was seen."""
+
+MARK_AGE_MAX_S: Final = 1.0
+"""The venue makes its mark prices anew each second (documented for the mark price stream)."""

@@ -8,6 +8,7 @@ one on a leg that reads flat stays until that is settled: the position may not s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from liqctl.domain.account import (
     Leg,
@@ -20,31 +21,49 @@ from liqctl.domain.account import (
     Side,
     Snapshot,
 )
-from liqctl.domain.amounts import ceil_to_tick, floor_to_step, floor_to_tick, split
+from liqctl.domain.amounts import ceil_to_step, coarser_step, floor_to_step, less, split
 from liqctl.domain.commands import OrderType
 from liqctl.planning.ledger import LegRecord, OrderRecord
-from liqctl.planning.pacing import SINGLE_CANCELS_MAX
+from liqctl.planning.pacing import (
+    BAND_ASSUMED,
+    BAND_INSIDE,
+    MARK_AGE_MAX_S,
+    SINGLE_CANCELS_MAX,
+)
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.proof import Look, is_leg_settled
 from liqctl.planning.protection import is_protective, may_protect, reduces_only
-from liqctl.planning.retry import Adaptation
+from liqctl.planning.retry import ROUND_CODES, Adaptation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosePart:
+    """One order of a close. `quantity` is positive; a LIMIT is sent immediate-or-cancel."""
+
+    quantity: Decimal
+    type: OrderType = OrderType.MARKET
+    price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegClose:
-    """One leg to close now: `parts` are positive quantities, sent in parallel.
+    """One leg to close now: its parts are sent in parallel.
 
     `order_leg` names the leg in the account's present position mode; it differs from the
-    position's own leg only when the mode was flipped since the reading. A LIMIT is sent
-    immediate-or-cancel at `price`.
+    position's own leg only when the mode was flipped since the reading.
     """
 
     position: Position
     order_leg: Leg
     side: Side
-    parts: tuple[Decimal, ...]
-    type: OrderType = OrderType.MARKET
-    price: Decimal | None = None
+    parts: tuple[ClosePart, ...]
+
+
+class Mark(NamedTuple):
+    """A mark price and when it was asked for (loop time)."""
+
+    price: Decimal
+    read_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +132,7 @@ class Memory:
     legs: Mapping[Leg, LegRecord]
     orders: Mapping[tuple[str, OrderKind, str], OrderRecord]
     rules: Mapping[str, MarketRules]
-    marks: Mapping[str, Decimal]
+    marks: Mapping[str, Mark]
     mode: PositionMode | None = None
     looks: Sequence[Look] = ()
     began_at: float = 0.0
@@ -313,8 +332,9 @@ def plan_sweep(symbol: str, memory: Memory) -> SymbolPlan:
 def _plan_leg(record: LegRecord, memory: Memory) -> tuple[LegClose | None, bool]:
     """Return how to close the leg now, and whether its market rules are wanted first.
 
-    Without rules the order goes out as it would without the adaptation that asked for them, but
-    for an oversize one, which is halved: waiting would help nobody.
+    Without rules or a price the order goes out as it would without the adaptation that asked for
+    them, but for an oversize one, which is halved, and an odd one, which loses a digit at a time:
+    waiting would help nobody.
     """
     position = record.current
     if position is None:
@@ -323,47 +343,110 @@ def _plan_leg(record: LegRecord, memory: Memory) -> tuple[LegClose | None, bool]
     wants_rules = rules is None and bool(
         record.adapted & {Adaptation.SPLIT, Adaptation.ROUND, Adaptation.LIMIT_IOC}
     )
-    as_limit = _limit_price(position, record, rules, memory)
-    quantity = position.size
-    if Adaptation.ROUND in record.adapted and rules and rules.step_size:
-        quantity = floor_to_step(quantity, rules.step_size) or quantity
-    part_max = _part_max(record, rules, limit=as_limit is not None)
-    order_leg = _order_leg(position, memory.mode)
+    price = None if rules is None else _limit_price(position, record, rules, memory)
     close = LegClose(
         position=position,
-        order_leg=order_leg,
+        order_leg=_order_leg(position, memory.mode),
         side=position.closing_side,
-        parts=split(quantity, part_max) if part_max else (quantity,),
-        type=OrderType.LIMIT if as_limit is not None else OrderType.MARKET,
-        price=as_limit,
+        parts=_parts(record, position.size, rules, price),
     )
     return close, wants_rules
 
 
-def _part_max(record: LegRecord, rules: MarketRules | None, *, limit: bool) -> Decimal | None:
-    if rules is None:
-        return record.part_max
-    known = rules.limit_quantity_max if limit else rules.market_quantity_max
-    if known is None:
-        return record.part_max
-    return known if record.part_max is None else min(known, record.part_max)
+def _parts(
+    record: LegRecord, size: Decimal, rules: MarketRules | None, price: Decimal | None
+) -> tuple[ClosePart, ...]:
+    """Return the orders that together close the size, or as much of it as fits the steps."""
+    step, market_step = _steps(record, rules)
+    limit = Decimal(0)
+    if price is None:
+        market = floor_to_step(size, market_step)
+    elif Adaptation.LIMIT_IOC in record.adapted:
+        market, limit = Decimal(0), floor_to_step(size, step)
+    else:
+        market = floor_to_step(size, market_step)
+        limit = floor_to_step(less(size, market), step)
+    if not (market or limit):
+        # Less than one step: only the venue can say what becomes of it.
+        return (ClosePart(quantity=size),)
+    known = (rules.market_quantity_max, rules.limit_quantity_max) if rules else (None, None)
+    return tuple(
+        ClosePart(quantity=quantity) for quantity in _split(market, known[0], record.part_max)
+    ) + tuple(
+        ClosePart(quantity=quantity, type=OrderType.LIMIT, price=price)
+        for quantity in _split(limit, known[1], record.part_max)
+    )
+
+
+def _steps(record: LegRecord, rules: MarketRules | None) -> tuple[Decimal, Decimal]:
+    """Return the steps of limit and of market orders; 0 for none that has to be kept to."""
+    step = market_step = Decimal(0)
+    if rules is not None:
+        # The coarser of the two steps decides for MARKET: a first order that would be refused
+        # with -4023 is cut before that where the rules are known.
+        coarse = rules.market_step_size or Decimal(0)
+        if Adaptation.ROUND in record.adapted or coarse > (rules.step_size or Decimal(0)):
+            step = rules.step_size or Decimal(0)
+            market_step = max(step, coarse)
+    elif record.error is not None and record.error.code in ROUND_CODES and record.sent:
+        market_step = coarser_step(record.sent[-1].quantity)
+    return step, market_step
+
+
+def _split(
+    quantity: Decimal, known_max: Decimal | None, halved: Decimal | None
+) -> tuple[Decimal, ...]:
+    """Return the parts of a quantity, by the rule unless the venue refused even what it allows."""
+    if not quantity:
+        return ()
+    part_max = halved
+    if known_max is not None and (halved is None or halved * 2 > known_max):
+        part_max = known_max
+    return (quantity,) if part_max is None else split(quantity, part_max)
 
 
 def _limit_price(
-    position: Position, record: LegRecord, rules: MarketRules | None, memory: Memory
+    position: Position, record: LegRecord, rules: MarketRules, memory: Memory
 ) -> Decimal | None:
-    """Return the edge of the allowed price band, None when a MARKET order is to be sent.
+    """Return a price a little inside the allowed band, None when nothing fresh tells the band.
 
     SELL >= mark x multiplierDown, BUY <= mark x multiplierUp (PERCENT_PRICE, Binance "Common
-    Definition", read 2026-11-23), rounded into the band.
+    Definition", read 2026-11-23). The mark moves between reading and order, so an order at the
+    exact edge is refused (-4016, -4024); such a refusal names the bound of its moment, which is
+    newer than any mark price of ours.
     """
-    mark = memory.marks.get(position.symbol)
-    if Adaptation.LIMIT_IOC not in record.adapted or rules is None or mark is None:
-        return None
+    sells = position.closing_side is Side.SELL
+    bound = None if record.error is None else record.error.price_bound
+    if bound is None:
+        mark = _fresh_mark(position, record, memory)
+        if mark is None:
+            return None
+        multiplier = rules.price_multiplier_down if sells else rules.price_multiplier_up
+        bound = mark * (multiplier or (1 - BAND_ASSUMED if sells else 1 + BAND_ASSUMED))
     tick = rules.tick_size or Decimal(0)
-    if position.closing_side is Side.SELL:
-        return ceil_to_tick(mark * (rules.price_multiplier_down or Decimal(1)), tick)
-    return floor_to_tick(mark * (rules.price_multiplier_up or Decimal(1)), tick)
+    # Normalised, because a price that is on the tick already keeps the digits of the product.
+    if sells:
+        return ceil_to_step((bound * (1 + BAND_INSIDE)).normalize(), tick)
+    return floor_to_step((bound * (1 - BAND_INSIDE)).normalize(), tick) or None
+
+
+def wants_mark(record: LegRecord, rules: MarketRules | None) -> bool:
+    """Return whether the leg needs a mark price that its position did not come with."""
+    if record.current is None or record.current.mark_price is not None:
+        return False
+    steps = _steps(record, rules)
+    return Adaptation.LIMIT_IOC in record.adapted or (rules is not None and steps[0] < steps[1])
+
+
+def _fresh_mark(position: Position, record: LegRecord, memory: Memory) -> Decimal | None:
+    """Return the newest mark price if it was read after the last answer or a moment ago."""
+    known = memory.marks.get(position.symbol)
+    if position.mark_price is not None and (known is None or known.read_at < record.seen_at):
+        known = Mark(position.mark_price, record.seen_at)
+    if known is None:
+        return None
+    is_fresh = known.read_at >= record.settled_at or memory.now - known.read_at <= MARK_AGE_MAX_S
+    return known.price if is_fresh else None
 
 
 def _order_leg(position: Position, mode: PositionMode | None) -> Leg:

@@ -2,8 +2,10 @@
 
 What was proven not executed (overload, a refused connection, a rate limit) is sent again until the
 deadline. A repeat is counted when the venue refused the order for a reason of its own. What makes
-the order a different one (split, other mode, price limit, cancelled obstacles) is an adaptation:
-the first of its kind for a leg is free, so `max_retries: 0` still closes an oversized position.
+the order a different one (split, other mode, price limit, cancelled obstacles) is an adaptation and
+is free, so `max_retries: 0` still closes an oversized position. Most are made once for a leg;
+halves are halved again as often as needed, and a thin book is met with limit and market orders in
+turn until the deadline, because it is the market's state and passes.
 """
 
 from dataclasses import dataclass
@@ -11,11 +13,16 @@ from enum import StrEnum
 from typing import Final
 
 from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.commands import OrderType
 from liqctl.planning.pacing import BACKOFF_FACTOR_MAX, SAFE_BACKOFF_MAX_S
 
 
 class Adaptation(StrEnum):
-    """How the next order for a leg differs from the refused one."""
+    """How the next order for a leg differs from the refused one.
+
+    LIMIT_IOC takes turns with MARKET: among a leg's adaptations it says that the next order is a
+    limit order, and AGAIN that the turns have begun.
+    """
 
     CANCEL_FIRST = "CANCEL_FIRST"
     SPLIT = "SPLIT"
@@ -23,6 +30,7 @@ class Adaptation(StrEnum):
     MODE = "MODE"
     AGAIN = "AGAIN"
     LIMIT_IOC = "LIMIT_IOC"
+    REPRICE = "REPRICE"
 
 
 class Reaction(StrEnum):
@@ -62,12 +70,24 @@ ADAPTATIONS: Final[dict[int, tuple[Adaptation, ...]]] = {
     -4060: (Adaptation.MODE,),
     -4061: (Adaptation.MODE,),
     -4062: (Adaptation.MODE,),
-    -4131: (Adaptation.AGAIN, Adaptation.LIMIT_IOC),
-    -2020: (Adaptation.AGAIN, Adaptation.LIMIT_IOC),
-    -5041: (Adaptation.AGAIN, Adaptation.LIMIT_IOC),
-    -1112: (Adaptation.AGAIN, Adaptation.LIMIT_IOC),
+    -4131: (Adaptation.LIMIT_IOC,),
+    -2020: (Adaptation.LIMIT_IOC,),
+    -5041: (Adaptation.LIMIT_IOC,),
+    -1112: (Adaptation.LIMIT_IOC,),
+    -4139: (Adaptation.LIMIT_IOC,),
+    -4016: (Adaptation.REPRICE,),
+    -4024: (Adaptation.REPRICE,),
+    -4183: (Adaptation.REPRICE,),
+    -4184: (Adaptation.REPRICE,),
 }
 """The changes tried for a code, in order, before the leg's repeats are used up."""
+
+_REPEATABLE: Final = frozenset({Adaptation.SPLIT, Adaptation.LIMIT_IOC})
+"""Made as often as they are asked for: halves are other orders, and a book has to move."""
+
+ROUND_CODES: Final = frozenset(
+    code for code, changes in ADAPTATIONS.items() if Adaptation.ROUND in changes
+)
 
 _SAFE_REFUSALS: Final = frozenset({-2022, -4118})
 """A reduce-only order refused although the leg is open: reported for hours on end (2025-10-11), and
@@ -133,9 +153,11 @@ def decide(
     simple = _BY_KIND.get(answer.kind)
     if simple is not None:
         return Decision(reaction=simple)
-    for adaptation in ADAPTATIONS.get(answer.code or 0, ()):
-        if adaptation not in adapted:
-            return Decision(reaction=Reaction.PLAN_AGAIN, adaptation=adaptation)
+    adaptation = next_adaptation(answer, adapted)
+    if adaptation is Adaptation.LIMIT_IOC:
+        return decide_expired(adapted=adapted, base_s=base_s, jitter=jitter)
+    if adaptation is not None:
+        return Decision(reaction=Reaction.PLAN_AGAIN, adaptation=adaptation)
     if answer.kind is not AnswerKind.REJECTED:
         # A refused key too: one that passed before, or nothing would be open to be closed.
         if answer.code == _TIMESTAMP and tries == 1:
@@ -179,26 +201,36 @@ def decide_cancel(
     )
 
 
-def decide_expired(
-    *,
-    executed: bool,
-    repeats: int,
-    repeats_max: int,
-    adapted: frozenset[Adaptation],
-    base_s: float,
-    jitter: float,
-) -> Decision:
-    """Return what to do after an order ended short of its quantity in a thin book.
+def next_adaptation(answer: VenueAnswer, adapted: frozenset[Adaptation]) -> Adaptation | None:
+    """Return how the next order has to differ after a refusal, None when nothing new is left.
 
-    The rest goes to market once more, then to the edge of the allowed price band. An order that
-    executed something has made progress and uses up no repeat.
+    A price is taken from the bound that the refusal names, once; then it is MARKET's turn.
     """
-    for adaptation in (Adaptation.AGAIN, Adaptation.LIMIT_IOC):
-        if adaptation not in adapted:
-            return Decision(reaction=Reaction.PLAN_AGAIN, adaptation=adaptation)
-    wait_s = backoff_s(base_s, repeats + 1, jitter)
-    if executed:
-        return Decision(reaction=Reaction.PLAN_AGAIN, backoff_s=min(wait_s, base_s))
-    if repeats >= repeats_max:
-        return Decision(reaction=Reaction.GIVE_UP)
-    return Decision(reaction=Reaction.PLAN_AGAIN, backoff_s=wait_s, counts=True)
+    for adaptation in ADAPTATIONS.get(answer.code or 0, ()):
+        if adaptation is Adaptation.REPRICE:
+            is_named = answer.price_bound is not None and adaptation not in adapted
+            return adaptation if is_named else Adaptation.LIMIT_IOC
+        if adaptation in _REPEATABLE or adaptation not in adapted:
+            return adaptation
+    return None
+
+
+def adapted_by(
+    adapted: frozenset[Adaptation], adaptation: Adaptation | None, refused: OrderType
+) -> frozenset[Adaptation]:
+    """Return a leg's adaptations after one more; `refused` is the kind of order that did not do."""
+    if adaptation is None:
+        return adapted
+    if adaptation is Adaptation.LIMIT_IOC and refused is OrderType.LIMIT:
+        return adapted - {Adaptation.LIMIT_IOC, Adaptation.REPRICE} | {Adaptation.AGAIN}
+    return adapted | {adaptation}
+
+
+def decide_expired(*, adapted: frozenset[Adaptation], base_s: float, jitter: float) -> Decision:
+    """Return what to do after the book was too thin: for a market order, or for all of an order.
+
+    Limit and market order take turns, both at once first, then `base_s` apart. No repeat is used
+    up: the book is what has to change, and it may do so at any moment.
+    """
+    wait_s = backoff_s(base_s, 1, jitter) if Adaptation.AGAIN in adapted else 0.0
+    return Decision(reaction=Reaction.PLAN_AGAIN, backoff_s=wait_s, adaptation=Adaptation.LIMIT_IOC)
