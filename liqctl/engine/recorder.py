@@ -46,6 +46,10 @@ class Recorder:
         self._running, self._next = self._next, None
         await self._sink.sync()
 
+    async def drain(self) -> None:
+        """Return once everything is on disk, or on stderr: the run ends here."""
+        await self._sink.drain()
+
     @property
     def complete(self) -> bool:
         """Whether every event so far reached the trail."""
