@@ -86,7 +86,7 @@ class Execution:
             if deadline.last_word.acquire(blocking=False):
                 self._expire()
 
-        process.signals.before_leaving(leave_a_word)
+        process.signals.last_word(leave_a_word)
         result = loop.run_until_complete(self._liquidate(loop))
         deadline.keep(process.signals.exit_code(result.exit_code()))
         return self._end(result)
