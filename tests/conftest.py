@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import QUICK_SETTLE
+
 settings.register_profile(
     "liqctl", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
@@ -18,6 +20,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith("LIQCTL_") or name == "NO_COLOR":
             monkeypatch.delenv(name)
+    for name, value in QUICK_SETTLE.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

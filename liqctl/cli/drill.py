@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from liqctl.cli import process
-from liqctl.cli.flags import AsJson, Config, NoColor
+from liqctl.cli.flags import AsJson, Config, NoColor, Settle
 from liqctl.cli.options import make_options
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
@@ -94,6 +94,7 @@ def drill(  # noqa: PLR0913 - each option of the command is an argument
             help="Wait before the first repeat to try instead, in seconds, 0.1 to 5.", metavar="S"
         ),
     ] = None,
+    settle: Settle = None,
     as_json: AsJson = False,
     no_color: NoColor = False,
     verbose: Annotated[
@@ -114,6 +115,7 @@ def drill(  # noqa: PLR0913 - each option of the command is an argument
         timeout=timeout,
         max_retries=max_retries,
         retry_delay=retry_delay,
+        settle=settle,
         as_json=as_json,
         no_color=no_color,
         verbose=verbose,
@@ -173,12 +175,12 @@ def _exercises(wanted: Wanted, policy: "LiquidationConfig") -> "list[Exercise]":
             scenario = load_scenario(name)
         except ConfigurationError as error:
             raise UsageError(str(error)) from error
-        own = _narrowed(policy, scenario.expect.arguments, name)
+        own = narrowed(policy, scenario.expect.arguments, name)
         exercises.append(Exercise(scenario=scenario, policy=own))
     return exercises
 
 
-def _narrowed(
+def narrowed(
     policy: "LiquidationConfig", arguments: Sequence[str], name: str
 ) -> "LiquidationConfig":
     """Return the policy with what a scenario gives `liqctl liquidate` besides."""

@@ -20,5 +20,9 @@ Config = Annotated[
         envvar="LIQCTL_CONFIG",
     ),
 ]
+Settle = Annotated[
+    float | None,
+    typer.Option(help="Watch flat for S seconds before it is called proven, 0 to 30.", metavar="S"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.")]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from liqctl.cli import process
-from liqctl.cli.flags import AsJson, Config, Env, NoColor
+from liqctl.cli.flags import AsJson, Config, Env, NoColor, Settle
 from liqctl.cli.liquidate import run
 from liqctl.cli.options import make_options
 
@@ -42,6 +42,7 @@ def liquidate(  # noqa: PLR0913 - each option of the command is an argument
             metavar="S",
         ),
     ] = None,
+    settle: Settle = None,
     reason: Annotated[str, typer.Option(help="Why; stands in the audit trail.")] = "",
     correlation_id: Annotated[
         str, typer.Option(help="Name of this run: 1 to 64 letters, digits, _ or -; else made up.")
@@ -74,6 +75,7 @@ def liquidate(  # noqa: PLR0913 - each option of the command is an argument
                 timeout=timeout,
                 max_retries=max_retries,
                 retry_delay=retry_delay,
+                settle=settle,
                 reason=reason,
                 correlation_id=correlation_id,
                 as_json=as_json,

@@ -16,6 +16,7 @@ _NUMBERS: Final = {
     "liquidation.timeout_seconds": "--timeout",
     "liquidation.max_retries": "--max-retries",
     "liquidation.retry_delay_seconds": "--retry-delay",
+    "liquidation.settle_seconds": "--settle",
 }
 
 
@@ -64,6 +65,7 @@ def make_options(  # noqa: PLR0913 - each option of the command is an argument
     timeout: float | None = None,
     max_retries: int | None = None,
     retry_delay: float | None = None,
+    settle: float | None = None,
     reason: str = "",
     correlation_id: str = "",
     as_json: bool = False,
@@ -75,6 +77,7 @@ def make_options(  # noqa: PLR0913 - each option of the command is an argument
         "liquidation.timeout_seconds": timeout,
         "liquidation.max_retries": max_retries,
         "liquidation.retry_delay_seconds": retry_delay,
+        "liquidation.settle_seconds": settle,
         "liquidation.symbols": list(symbol) if symbol else None,
     }
     chosen = {"orders_only": orders_only, "positions_only": positions_only}

@@ -29,6 +29,7 @@ _VALUES: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "--timeout": ("timeout", PLAIN[float]),
     "--max-retries": ("max_retries", PLAIN[int]),
     "--retry-delay": ("retry_delay", PLAIN[float]),
+    "--settle": ("settle", PLAIN[float]),
     "--reason": ("reason", PLAIN[str]),
     "--correlation-id": ("correlation_id", PLAIN[str]),
 }

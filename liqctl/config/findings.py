@@ -20,6 +20,16 @@ _RETRIES_MAX: Final = 5
 _RETRIES_USUAL: Final = 3
 _DELAY_MAX_S: Final = 2.0
 _JITTER_MAX: Final = 1.2
+_LAG_S: Final = 2.0
+"""How long the venue's lists were seen to lag behind what came to be."""
+
+_WORK_S: Final = 1.0
+"""What cancelling and closing take before flat can be seen: a few round trips and one repeat of a
+refused order. A guess; `validate --online` measures the round trip."""
+
+_RESERVE_SHARE: Final = 0.15
+_RESERVE_MAX_S: Final = 1.0
+"""The part of the deadline that a run keeps for its last reading; `engine.gate` has the same."""
 
 
 class Level(StrEnum):
@@ -83,6 +93,7 @@ def issues_of_settings(settings: Settings) -> list[Issue]:
     if settings.environment is Environment.PRODUCTION:
         found += _production_numbers(settings)
     found += _backoff(settings)
+    found += _settling(settings)
     return found
 
 
@@ -320,6 +331,44 @@ def _backoff(settings: Settings) -> Iterator[Issue]:
         )
 
 
+def _settling(settings: Settings) -> Iterator[Issue]:
+    """Yield what is wrong with the time that flat is watched."""
+    policy = settings.liquidation
+    if not policy.emergency_liquidation:
+        return
+    key, settle_s = "liquidation.settle_seconds", policy.settle_seconds
+    if settle_s == 0:
+        yield _issue(
+            mild_level(settings.environment),
+            key,
+            "settle_seconds is 0: one reading is trusted, and what appeared less than about "
+            f"{_LAG_S:g} s before it can be missing from the venue's lists",
+            f"set settle_seconds to {_LAG_S}; --settle 0 serves the single case",
+        )
+    elif settle_s < _LAG_S and settings.environment is Environment.PRODUCTION:
+        yield _issue(
+            Level.INFO,
+            key,
+            f"settle_seconds is {settle_s}; the venue's lists lag by up to about {_LAG_S:g} s",
+            f"set settle_seconds to {_LAG_S}",
+        )
+    timeout_s = policy.timeout_seconds
+    room_s = timeout_s - min(timeout_s * _RESERVE_SHARE, _RESERVE_MAX_S) - _WORK_S
+    # Outside production a short deadline alone is nobody's mistake, and the window is what it
+    # leaves. A window made longer than usual was meant to be kept.
+    is_meant = settings.environment is Environment.PRODUCTION or settle_s > _LAG_S
+    if settle_s <= room_s or not is_meant:
+        return
+    yield Issue(
+        level=Level.WARNING,
+        type=IssueType.PERFORMANCE,
+        field=key,
+        message=f"timeout_seconds {timeout_s} leaves about {max(room_s, 0.0):.1f} s to watch flat "
+        f"after the work, less than settle_seconds {settle_s}: the proof will be that short",
+        recommendation="raise timeout_seconds, or lower settle_seconds",
+    )
+
+
 _IMPACTS: Final = {
     "environment": "another account",
     "base_url": "the key and every order go to another host",
@@ -331,6 +380,7 @@ _IMPACTS: Final = {
     "timeout_seconds": "when a run ends, finished or not",
     "max_retries": "how often a refused order is sent again",
     "retry_delay_seconds": "how long a refused order waits before it is sent again",
+    "settle_seconds": "how long flat is watched before it is called proven, and a run takes longer",
     "symbols": "what is closed and what stays open",
     "log_dir": "where the audit trail is; earlier runs stay in the old place",
     "textfile": "where Prometheus finds how the last run ended",

@@ -35,6 +35,7 @@ _FLAG_NAMES: Final = {
     "liquidation.timeout_seconds": "--timeout",
     "liquidation.max_retries": "--max-retries",
     "liquidation.retry_delay_seconds": "--retry-delay",
+    "liquidation.settle_seconds": "--settle",
     "liquidation.symbols": "--symbol",
 }
 _NO_FLAG_NAME: Final = "--orders-only or --positions-only"

@@ -129,6 +129,14 @@ RULES: Final[tuple[Rule, ...]] = (
         help="symbols in scope; empty is the whole account",
     ),
     Rule(
+        key="liquidation.settle_seconds",
+        kind=Kind.NUMBER,
+        default=2.0,
+        low=0.0,
+        high=30.0,
+        help="seconds that flat is watched before it is called proven; 0 trusts one reading",
+    ),
+    Rule(
         key="audit.log_dir",
         kind=Kind.TEXT,
         default="logs",

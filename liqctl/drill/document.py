@@ -144,6 +144,7 @@ class Report:
                 "timeout_seconds": policy.timeout_seconds,
                 "max_retries": policy.max_retries,
                 "retry_delay_seconds": policy.retry_delay_seconds,
+                "settle_seconds": policy.settle_seconds,
                 "emergency_liquidation": policy.emergency_liquidation,
                 "close_positions": policy.close_positions,
                 "cancel_orders": policy.cancel_orders,

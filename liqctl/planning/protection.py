@@ -43,3 +43,20 @@ def may_protect(order: OpenOrder) -> bool:
             return False
         case _:
             return True
+
+
+def reduces_only(order: OpenOrder) -> bool:
+    """Return whether the order can do nothing but shrink its leg, whatever the leg holds.
+
+    Such an order on a leg that reads flat is evidence of a position that the list does not show
+    yet. An order whose side could not be read may do anything.
+    """
+    match order.position_side, order.side:
+        case (_, None):
+            return False
+        case (PositionSide.BOTH, _):
+            return order.reduce_only or order.close_position
+        case (PositionSide.LONG, side):
+            return side is Side.SELL
+        case (PositionSide.SHORT, side):
+            return side is Side.BUY

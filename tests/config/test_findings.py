@@ -72,6 +72,42 @@ def test_testnet_is_judged_mildly() -> None:
 
 
 @pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ({"settle_seconds": 0.0}, ("WARNING", "CONFIGURATION")),
+        ({"settle_seconds": 0.5}, ("INFO", "CONFIGURATION")),
+        ({"settle_seconds": 4.5}, ("WARNING", "PERFORMANCE")),
+        # 5 s less the reserve of 0.75 s and 1 s of work leave 3.25 s.
+        ({"settle_seconds": 3.25}, None),
+        ({"settle_seconds": 3.26}, ("WARNING", "PERFORMANCE")),
+        ({"settle_seconds": 30.0, "timeout_seconds": 30.0}, ("WARNING", "PERFORMANCE")),
+        ({"settle_seconds": 20.0, "timeout_seconds": 30.0}, None),
+        ({"timeout_seconds": 3.0}, ("WARNING", "PERFORMANCE")),
+    ],
+)
+def test_the_time_that_flat_is_watched_is_judged_with_the_deadline(
+    policy: dict[str, Any], expected: tuple[str, str] | None
+) -> None:
+    """A window that the deadline cuts off proves less than was asked for."""
+    settings = Settings(environment=Environment.PRODUCTION, liquidation=LiquidationConfig(**policy))
+
+    found = [
+        (issue.level.value, issue.type.value)
+        for issue in issues_of_settings(settings)
+        if issue.field == "liquidation.settle_seconds"
+    ]
+
+    assert found == ([expected] if expected else [])
+
+
+def test_outside_production_only_a_window_that_was_asked_for_must_fit() -> None:
+    """The shortest deadline passes on the testnet; a long window is a mistake anywhere."""
+    assert levels(Environment.TESTNET, timeout_seconds=1.0, max_retries=0) == []
+    assert levels(Environment.TESTNET, settle_seconds=4.5) == [("WARNING", "settle_seconds")]
+    assert levels(Environment.TESTNET, settle_seconds=0.0) == [("INFO", "settle_seconds")]
+
+
+@pytest.mark.parametrize(
     ("environment", "level"),
     [
         (Environment.PRODUCTION, Level.WARNING),

@@ -51,6 +51,9 @@ def refusal(tmp_path: Path, text: str = "", **others: object) -> str:
     [
         ("timeout_seconds: 0.5", "timeout_seconds must be between 1.0 and 30.0, got 0.5"),
         ("max_retries: -1", "max_retries must be between 0 and 10, got -1"),
+        ("settle_seconds: -0.1", "settle_seconds must be between 0.0 and 30.0, got -0.1"),
+        ("settle_seconds: 30.5", "settle_seconds must be between 0.0 and 30.0, got 30.5"),
+        ("settle_seconds: yes", "settle_seconds must be a number, got True (bool)"),
         ("retry_delay_seconds: 0.01", "retry_delay_seconds must be between 0.1 and 5.0, got 0.01"),
         ('timeout_seconds: "5"', "timeout_seconds must be a number, got '5' (str)"),
         ("timeout_seconds: .nan", "timeout_seconds must be a number, got nan (float)"),

@@ -19,6 +19,7 @@ from liqctl.domain.events import RUN_ENDS
 from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.scenario import Scenario
 from liqctl.sim.server import EmbeddedServer
+from tests import QUICK_SETTLE
 
 PATIENCE_S: Final = 40.0
 """How long a test waits for anything at most; far beyond what it expects."""
@@ -98,6 +99,7 @@ class Program:
             "LIQCTL_CONFIG": str(settings),
             "LIQCTL_API_KEY": self.server.api_key,
             "LIQCTL_API_SECRET": self.server.api_secret,
+            **QUICK_SETTLE,
             **self.variables,
         }
 
