@@ -29,6 +29,8 @@ from liqctl.planning.pacing import (
     CANCEL_PATIENCE_MIN_S,
     EARLY_READINGS,
     GRACE_S,
+    LAST_TRIP_MIN_S,
+    LAST_TRIPS,
     LATE_READING_GAP_S,
     PATIENCE_MAX_S,
     PATIENCE_MIN_S,
@@ -380,10 +382,15 @@ class Run:
         return filled and await self._lookout.sees_flat(plan.symbol)
 
     def _follow_up(self) -> None:
-        """Ask again about orders that were still filling, beside everything else."""
+        """Ask again about orders whose fate is open, beside everything else.
+
+        Those that were still filling keep a second close back; those of a leg that reads flat tell
+        whether it was us who closed it.
+        """
         for leg, record in self.state.legs.items():
             running = self._follow_ups.get(leg)
-            if record.live and not record.in_flight and (running is None or running.done()):
+            is_asked = record.live or (record.unresolved and record.current is None)
+            if is_asked and not record.in_flight and (running is None or running.done()):
                 self._follow_ups[leg] = asyncio.create_task(self._closer.follow_up(leg))
 
     def _note_look(self, positions: Reading[Position], began_at: float) -> None:
@@ -486,7 +493,9 @@ class Run:
                     if verdict.is_readable and (ending is Ending.INTERRUPTED or not is_hopeful):
                         await asyncio.wait({look_ups}, timeout=_LAST_LOOK_UPS_S)
                         return ending
-                    if self._is_fatal():
+                    # A reading that is cut by the deadline would only hide what this one showed.
+                    trip_s = max(LAST_TRIPS * self._gate.rtt_s, LAST_TRIP_MIN_S)
+                    if self._is_fatal() or loop.time() + delay_s + trip_s > until:
                         return ending
                     await asyncio.sleep(delay_s)
                     delay_s = min(delay_s * 2, REREAD_MAX_S)

@@ -132,10 +132,12 @@ def after_answer(record: LegRecord, answer: OrderAnswer, at: float) -> LegRecord
     part of the same fill. An order that a reading has settled changes nothing but its own record.
     """
     grown = answer.executed - _executed_of(record, answer.client_order_id)
-    expected = record.expected
-    if grown > 0 and record.current and answer.client_order_id in record.unresolved:
+    expected, closed_at = record.expected, record.closed_at
+    if grown > 0 and answer.client_order_id in record.unresolved:
         filled = record.executed + grown - record.executed_before
-        expected = _shrunk(record.before_unresolved, filled)
+        left = _shrunk(record.before_unresolved, filled)
+        closed_at = closed_at if left else at
+        expected = left if record.current else None
     unresolved = record.unresolved
     if answer.status.is_final:
         unresolved = _without(unresolved, answer.client_order_id)
@@ -143,7 +145,7 @@ def after_answer(record: LegRecord, answer: OrderAnswer, at: float) -> LegRecord
         sent=_with_answer(record.sent, answer),
         unresolved=unresolved,
         expected=expected,
-        closed_at=at if grown > 0 and expected == 0 else record.closed_at,
+        closed_at=closed_at,
         filled_at=at if grown > 0 else record.filled_at,
         filled_ms=max(record.filled_ms, answer.update_time_ms) if grown > 0 else record.filled_ms,
         settled_at=at,
@@ -198,20 +200,22 @@ def after_reading(
         return record._replace(
             doubtful=True, lag_s=max(record.lag_s, started_at - record.filled_at)
         )
-    if record.unresolved and not _settles(record, quantity, started_at):
+    before = record.current
+    if record.unresolved and before is not None and not _settles(record, quantity, started_at):
         return record._replace(current=position, seen_at=started_at, doubtful=True)
     settled = record._replace(
         current=position,
         seen_at=started_at,
-        unresolved=(),
+        # On a flat leg they are still looked up: whether it was us who closed it matters.
+        unresolved=record.unresolved if position is None else (),
         expected=None,
         doubtful=False,
         closed_before=record.closed_before or position is None,
     )
     if position is None:
-        if record.current is None:
+        if before is None:
             return settled
-        return settled._replace(gone_at=started_at, held=record.current.quantity)
+        return settled._replace(gone_at=started_at, held=before.quantity)
     if _is_new_exposure(record, position):
         return settled._replace(
             closed_at=None,
@@ -222,7 +226,7 @@ def after_reading(
             not_before=0.0,
             reopened=record.reopened + 1,
         )
-    if record.current is None:
+    if before is None:
         return settled._replace(lag_s=max(record.lag_s, started_at - record.gone_at))
     return settled._replace(closed_at=None)
 

@@ -38,6 +38,10 @@ RESERVE_SHARE: Final = 0.15
 RESERVE_MAX_S: Final = 1.0
 """Time kept at the end for the last reading: two tries of a slow venue. (guess)"""
 
+LAST_TRIPS: Final = 1.3
+LAST_TRIP_MIN_S: Final = 0.05
+"""What must be left for one more reading to begin: a round trip and its spread. (guess)"""
+
 GRACE_S: Final = 2.0
 """How long an interrupted run may still read before it says what it knows. (guess)"""
 

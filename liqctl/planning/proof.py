@@ -38,14 +38,20 @@ def is_confirmed(looks: Sequence[Look]) -> bool:
 
 
 def is_leg_settled(looks: Sequence[Look], leg: Leg, *, since: float, window_s: float) -> bool:
-    """Return whether the leg was read flat at `since + window_s` or later, and always from `since`.
+    """Return whether the leg was read flat for the whole window, counted from `since` at least.
 
-    Looks that began before `since` say nothing: they may be older than what is asked about.
+    A look that shows the leg open begins the window anew: what was open then was there then. Looks
+    that began before `since` say nothing: they may be older than what is asked about.
     """
-    later = [look for look in looks if look.began_at >= since]
-    if not later or later[-1].began_at < since + window_s:
-        return False
-    return is_confirmed(later) and all(leg not in look.open_legs for look in later)
+    flat: list[Look] = []
+    for look in reversed(looks):
+        if look.began_at < since:
+            break
+        if leg in look.open_legs:
+            since = look.began_at
+            break
+        flat.append(look)
+    return bool(flat) and flat[0].began_at >= since + window_s and is_confirmed(flat[::-1])
 
 
 class Streak(NamedTuple):
