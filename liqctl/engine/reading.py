@@ -145,7 +145,7 @@ class Reader:
             return Reading(complete=False, error=error.answer, silent=source)
         if rows.unreadable:
             trouble = unreadable_rows(rows.unreadable)
-            return Reading(items=rows.items, complete=False, error=trouble, sources=source)
+            return Reading(items=rows.items, complete=False, error=trouble, silent=source)
         return Reading(items=rows.items, sources=source)
 
     def _is_useless_to_ask_on(self, error: VenueAnswer | None) -> bool:

@@ -89,7 +89,7 @@ class RunState:
         """Take in a reading and return its verdict."""
         now = asyncio.get_running_loop().time()
         verdict = verify(snapshot, self._policy)
-        if snapshot.positions.complete:
+        if snapshot.positions.complete or snapshot.positions.items:
             self._absorb_positions(verdict_positions(snapshot, self._policy), snapshot, now)
         positions = open_legs(self.legs)
         for kind, reading in (
@@ -132,6 +132,8 @@ class RunState:
                 if self._is_new(position.update_time_ms, snapshot):
                     self._entered(position, snapshot)
         for leg, before in list(self.legs.items()):
+            if leg not in by_leg and not snapshot.positions.complete:
+                continue  # Beside a row that could not be read, what is not listed may be open.
             after = after_reading(before, by_leg.get(leg), started_at=snapshot.started_at, now=now)
             self.legs[leg] = after
             reopened = after.current if after.reopened > before.reopened else None

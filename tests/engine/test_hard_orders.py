@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from liqctl.domain.result import LiquidationResult
-from liqctl.domain.states import LiquidationState, PositionState
+from liqctl.domain.states import LiquidationState
 from liqctl.drill.witness import LoopClock
 from liqctl.engine.manager import LiquidationManager
 from liqctl.exchange.adapter import BinanceExchange
@@ -196,20 +196,35 @@ def test_a_limit_that_a_refusal_proved_is_kept_and_the_address_is_not_banned() -
     assert venue.banned_until_ms == 0
 
 
+ODD = ["empty_amount", "huge_number", "unknown_side", "stranger"]
+
+
 @pytest.mark.parametrize("path", ["positionRisk", "openOrders", "openAlgoOrders"])
-@pytest.mark.parametrize("kind", ["empty_amount", "huge_number", "unknown_side", "stranger"])
-def test_one_odd_row_keeps_nothing_else_open(kind: str, path: str) -> None:
+@pytest.mark.parametrize("kind", ODD)
+def test_one_odd_row_keeps_nothing_open(kind: str, path: str) -> None:
     """A row that could not be read made its whole list unreadable, and nothing was closed."""
     venue, sink = venue_of(ACCOUNT), ListSink()
     venue.faults.append(Fault(effect=KINDS[kind], path=path, times=0))
 
+    liquidate(venue, sink)
+
+    assert held(venue) == {}
+
+
+@pytest.mark.parametrize("kind", ["unknown_side", "stranger"])
+def test_an_odd_row_in_both_sources_is_named_and_the_account_never_called_flat(kind: str) -> None:
+    """What can be read is closed; what cannot may be open, and the operator must be told which."""
+    venue, sink = venue_of(ACCOUNT), ListSink()
+    for path in ("positionRisk", "v3/account"):
+        venue.faults.append(Fault(effect=KINDS[kind], path=path, times=0))
+
     result = liquidate(venue, sink)
 
+    assert result.state is LiquidationState.PARTIAL
+    assert "1 row could not be read: BTCUSDT: positionSide 'NEITHER'" in (
+        result.error_message or ""
+    )
     assert "ETHUSDT" not in held(venue)
-    assert any(p.state is PositionState.CLOSED for p in result.positions)
-    if path == "positionRisk":
-        assert result.state is LiquidationState.PARTIAL
-        assert "could not be read: BTCUSDT" in (result.error_message or "")
 
 
 ACCOUNT = """
