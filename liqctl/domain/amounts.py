@@ -92,6 +92,11 @@ def coarser_step(quantity: Decimal) -> Decimal:
     return Decimal(1).scaleb(exponent + 1) if isinstance(exponent, int) else Decimal(0)
 
 
+def rounded(value: Decimal, unit: Decimal) -> Decimal:
+    """Return the value rounded to the unit; of a long one `Decimal.quantize` would raise."""
+    return _EXACT.quantize(value, unit)
+
+
 def less(quantity: Decimal, part: Decimal) -> Decimal:
     """Return exactly what is left of a quantity without a part of it."""
     return _EXACT.subtract(quantity, part)
