@@ -61,14 +61,14 @@ class Reader:
     async def positions(self, *, both_sources: bool = False) -> Reading[Position]:
         """Return the positions alone.
 
-        The second source is asked where the first one fails, or at the same time: then what either
-        shows is open.
+        The second source is asked where the first one fails or has a row that cannot be read, or at
+        the same time: then what either shows is open.
         """
         if both_sources:
             first, second = await asyncio.gather(self._by_risk(), self._by_account())
             return _merged(first, second)
         first = await self._by_risk()
-        if first.complete or first.items or self._is_useless_to_ask_on(first.error):
+        if first.complete or self._is_useless_to_ask_on(first.error):
             return first
         return _merged(first, await self._by_account())
 
@@ -99,7 +99,7 @@ class Reader:
 
         if self._narrow:
             parts = await self._each(self._narrow, of)
-            if parts.complete or parts.items or self._is_useless_to_ask_on(parts.error):
+            if parts.complete or parts.sources or self._is_useless_to_ask_on(parts.error):
                 return parts
             everything = await whole()
             return everything if everything.complete else parts
@@ -145,7 +145,7 @@ class Reader:
             return Reading(complete=False, error=error.answer, silent=source)
         if rows.unreadable:
             trouble = unreadable_rows(rows.unreadable)
-            return Reading(items=rows.items, complete=False, error=trouble, silent=source)
+            return Reading(items=rows.items, complete=False, error=trouble, sources=source)
         return Reading(items=rows.items, sources=source)
 
     def _is_useless_to_ask_on(self, error: VenueAnswer | None) -> bool:
@@ -159,11 +159,11 @@ class Reader:
 def _merged(first: Reading[Position], second: Reading[Position]) -> Reading[Position]:
     """Return what two sources of one list show together.
 
-    Either alone completes the list, unless the other one answered and had a row that could not be
+    Either alone completes the list, unless the other one answered with a row that could not be
     read. Where both show a leg, the first one's row counts.
     """
     legs = {position.leg for position in first.items}
-    one_is_torn = any(r.items and not r.complete for r in (first, second))
+    one_is_torn = any(r.sources and not r.complete for r in (first, second))
     complete = (first.complete or second.complete) and not one_is_torn
     return Reading(
         items=first.items + tuple(p for p in second.items if p.leg not in legs),

@@ -1,6 +1,7 @@
 """Quantities, books, limits and rows out of the ordinary: what can be closed is closed."""
 
 import random
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -220,10 +221,9 @@ def test_an_odd_row_in_both_sources_is_named_and_the_account_never_called_flat(k
 
     result = liquidate(venue, sink)
 
+    message = result.error_message or ""
     assert result.state is LiquidationState.PARTIAL
-    assert "1 row could not be read: BTCUSDT: positionSide 'NEITHER'" in (
-        result.error_message or ""
-    )
+    assert re.search(r"1 row could not be read: \w+: positionSide 'NEITHER'", message)
     assert "ETHUSDT" not in held(venue)
 
 
