@@ -36,6 +36,8 @@ class Reader:
         self._exchange = exchange
         self._gate = gate
         self._narrow = policy.symbols if len(policy.symbols) <= NARROW_SYMBOLS_MAX else ()
+        self.first_error: VenueAnswer | None = None
+        """Why `v3/positionRisk` did not answer in the last reading of positions."""
 
     async def snapshot(self, known_symbols: Iterable[str]) -> Snapshot:
         """Return one reading; `known_symbols` are listed one by one if the whole list fails."""
@@ -62,12 +64,17 @@ class Reader:
         first = await self._try(
             Endpoint.POSITIONS, lambda s: self._exchange.fetch_positions(timeout_s=s)
         )
+        self.first_error = first.error
         if first.complete or _is_useless_to_ask_on(first.error):
             return first
-        second = await self._try(
+        second = await self.second_source()
+        return second if second.complete else first
+
+    async def second_source(self) -> Reading[Position]:
+        """Return the positions by `v3/account` alone, of the whole account."""
+        return await self._try(
             Endpoint.ACCOUNT, lambda s: self._exchange.fetch_account_positions(timeout_s=s)
         )
-        return second if second.complete else first
 
     async def _orders(self, kind: OrderKind, symbols: tuple[str, ...]) -> Reading[OpenOrder]:
         async def of(symbol: str) -> Reading[OpenOrder]:

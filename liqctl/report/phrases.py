@@ -205,7 +205,7 @@ def _verified(event: Event) -> str:
 def _flat_seen(event: Event) -> str:
     details = _of(event)
     settle_s, watch_s = details["settle_seconds"], details["watch_seconds"]
-    text = f"nothing is listed; flat is watched for {watch_s:.1f} s at most"
+    text = f"nothing is listed; watched for {watch_s:.1f} s at most"
     # A tenth of a second is what the engine's own readings take.
     is_short = watch_s < settle_s - 0.1
     return f"{text}: the deadline leaves no more of {settle_s:g} s" if is_short else text

@@ -78,11 +78,11 @@ def incident() -> Incident:
 @pytest.mark.parametrize(
     ("event_type", "details", "told"),
     [
-        ("FLAT_SEEN", WATCH, "nothing is listed; flat is watched for 2.0 s at most"),
+        ("FLAT_SEEN", WATCH, "nothing is listed; watched for 2.0 s at most"),
         (
             "FLAT_SEEN",
             WATCH | {"watch_seconds": 0.75},
-            "nothing is listed; flat is watched for 0.8 s at most: the deadline leaves no more of 2 s",
+            "nothing is listed; watched for 0.8 s at most: the deadline leaves no more of 2 s",
         ),
         (
             "REENTRY_SEEN",
