@@ -51,9 +51,10 @@ bench-quick: .venv/.tools .venv-bench/.installed ## measure what the targets nee
 	$(BIN)/python -m tests.bench --quick
 
 SEEDS ?= 20000
-soak: .venv/.tools ## run many seeded fault runs in virtual time: make soak SEEDS=20000
+FIRST ?= 0
+soak: .venv/.tools ## run many seeded fault runs in virtual time: make soak SEEDS=20000 FIRST=0
 	$(BIN)/python -m compileall -q liqctl tests
-	$(BIN)/python -m tests.soak $(SEEDS)
+	$(BIN)/python -m tests.soak $(SEEDS) $(FIRST)
 
 audit: .venv/.installed ## list what liqctl is made of, with licences, and look for known faults
 	$(BIN)/python .ci/supply_chain.py audit

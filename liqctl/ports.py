@@ -4,16 +4,15 @@ Every method of `Exchange` raises `VenueError` (see `liqctl.domain.answers` for 
 means) and nothing else but `asyncio.CancelledError`. No method repeats a request by itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
-from liqctl.domain.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode
+from liqctl.domain.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode, Rows
 from liqctl.domain.commands import CloseOrder, OrderAnswer
 from liqctl.domain.endpoints import Endpoint
-from liqctl.domain.errors import VenueError
 from liqctl.domain.events import AuditEventType
 
 if TYPE_CHECKING:
@@ -49,15 +48,15 @@ class Exchange(Protocol):
 
     async def fetch_positions(
         self, symbol: str | None = None, *, timeout_s: float
-    ) -> tuple[Position, ...]:
+    ) -> Rows[Position]:
         """Return the open positions (quantity not zero); never empty for want of an answer."""
 
-    async def fetch_account_positions(self, *, timeout_s: float) -> tuple[Position, ...]:
+    async def fetch_account_positions(self, *, timeout_s: float) -> Rows[Position]:
         """Return the open positions by the second, independent source (`v3/account`)."""
 
     async def fetch_open_orders(
         self, kind: OrderKind, symbol: str | None = None, *, timeout_s: float
-    ) -> tuple[OpenOrder, ...]:
+    ) -> Rows[OpenOrder]:
         """Return the open orders of one book; without a symbol, of the whole account."""
 
     async def fetch_order(
@@ -82,11 +81,6 @@ class Exchange(Protocol):
 
     async def submit_order(self, order: CloseOrder, *, timeout_s: float) -> OrderAnswer:
         """Send one closing order. Refuses, before sending, an order that could open."""
-
-    async def submit_orders(
-        self, orders: Sequence[CloseOrder], *, timeout_s: float
-    ) -> tuple[OrderAnswer | VenueError, ...]:
-        """Send at most five closing orders in one request; one answer each, in request order."""
 
     async def cancel_orders(self, symbol: str, *, timeout_s: float) -> None:
         """Cancel every regular order of a symbol; the answer does not prove them gone."""

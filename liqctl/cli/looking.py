@@ -242,7 +242,7 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
         ],
         "notional": plain(sum((p.notional for p in verdict.positions), start=Decimal(0))),
         "scope": list(settings.liquidation.symbols),
-        "unknown_symbols": list(inspection.unknown_symbols),
+        "unknown_symbols": list(inspection.unknown_symbols or ()),
         "unread": list(unread),
         "silent": list(inspection.silent),
         "contradictions": [explain_contradiction(o) for o in inspection.contradictions],

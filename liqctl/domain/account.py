@@ -76,7 +76,7 @@ class Position:
     @property
     def size(self) -> Decimal:
         """The absolute quantity: what an order must trade to close the leg."""
-        return abs(self.quantity)
+        return self.quantity.copy_abs()  # `abs` would round to 28 digits.
 
     @property
     def direction(self) -> PositionSide:
@@ -97,7 +97,8 @@ class OpenOrder:
 
     `side` and `quantity` are None when the venue's row could not be read: such an order is
     treated as able to open a position, never skipped. `quantity` is also None for
-    `close_position` orders, which close whatever the leg holds.
+    `close_position` orders, which close whatever the leg holds. `created_ms` is the venue's stamp
+    (epoch milliseconds), 0 when it sent none that can be read.
     """
 
     symbol: str
@@ -113,6 +114,7 @@ class OpenOrder:
     trigger_price: Decimal | None = None
     reduce_only: bool = False
     close_position: bool = False
+    created_ms: int = 0
 
     @property
     def leg(self) -> Leg:
@@ -129,8 +131,9 @@ class OpenOrder:
 class MarketRules:
     """Step, tick and limits of one symbol, from exchangeInfo.
 
-    None stands for "the venue sets no such limit". `price_multiplier_*` bound limit prices to
-    mark x multiplier (PERCENT_PRICE).
+    None stands for "the venue sets no such limit". `market_step_size` can be coarser than
+    `step_size`: what is left under it goes as a limit order. `price_multiplier_*` bound limit
+    prices to mark x multiplier (PERCENT_PRICE).
     """
 
     symbol: str
@@ -138,12 +141,23 @@ class MarketRules:
     contract_type: str = "PERPETUAL"
     tick_size: Decimal | None = None
     step_size: Decimal | None = None
+    market_step_size: Decimal | None = None
     market_quantity_max: Decimal | None = None
     limit_quantity_max: Decimal | None = None
     quantity_min: Decimal | None = None
-    notional_min: Decimal | None = None
     price_multiplier_up: Decimal | None = None
     price_multiplier_down: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows(Generic[T]):
+    """A list as the venue sent it: what could be read, and short names of the rows that could not.
+
+    With a row that could not be read the list proves nothing absent.
+    """
+
+    items: tuple[T, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +165,15 @@ class Reading(Generic[T]):
     """What one source of readings gave.
 
     `complete` is False when the source failed or covered only part of the scope: then `items` are
-    known to exist and others may exist too. An incomplete reading never proves absence.
+    known to exist and others may exist too. An incomplete reading never proves absence. `sources`
+    names the sources that answered in full, `silent` those that were asked and did not.
     """
 
     items: tuple[T, ...] = ()
     complete: bool = True
     error: VenueAnswer | None = None
+    sources: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,3 +201,8 @@ class Snapshot:
         """Why sources could not be read, positions first."""
         sources = (self.positions.error, self.regular_orders.error, self.algo_orders.error)
         return tuple(error for error in sources if error is not None)
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """The sources that were asked and did not answer in full."""
+        return self.positions.silent | self.regular_orders.silent | self.algo_orders.silent

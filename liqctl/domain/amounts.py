@@ -1,5 +1,9 @@
 """Decimal amounts: parsing what a venue sent, splitting and rounding without a float.
 
+Easy to get wrong: Python's own arithmetic (`-`, `*`, even `abs`) rounds to 28 digits without a
+word. What passed `parse_decimal` has at most 60, so sums and splits here are made with enough
+digits to stay exact, and none of them can raise.
+
 >>> plain(Decimal("1E-8"))
 '0.00000001'
 >>> [plain(part) for part in split(Decimal("300.5"), Decimal("120"))]
@@ -8,41 +12,45 @@
 '0.015'
 """
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Final
 
 _MAGNITUDE_MAX: Final = 40
+"""1E+40 is beyond anything traded; `1E+999999` takes a megabyte to write."""
+
+_DIGITS_MAX: Final = 60
+_EXACT: Final = Context(prec=4 * _DIGITS_MAX)
+"""Holds the quotient and the product of any two numbers that passed."""
+
+PARTS_MAX: Final = 50
+"""Parts of one quantity at a time; what is more waits for the next reading."""
 
 
 def parse_decimal(value: object) -> Decimal | None:
-    """Return the finite number a venue wrote, or None when it wrote none.
+    """Return the number of ordinary size that a venue wrote, or None when it wrote none.
 
-    Strings and ints are read exactly. Floats and booleans are refused (None): a float has already
-    lost digits.
+    Strings, ints and Decimals are read exactly, with the digits they were written with. Floats and
+    booleans are refused: a float has already lost digits.
+
+    >>> parse_decimal("0.50"), parse_decimal("1E+41"), parse_decimal("1E-41"), parse_decimal("NaN")
+    (Decimal('0.50'), None, None, None)
     """
-    if isinstance(value, Decimal):
-        return value if value.is_finite() else None
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
         return None
     try:
         number = Decimal(value)
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):
         return None
-    return number if number.is_finite() else None
-
-
-def parse_amount(value: object) -> Decimal | None:
-    """Return a number of ordinary size; None for `1E+999999`, which takes a megabyte to write.
-
-    >>> parse_amount("0.5"), parse_amount("1E+41"), parse_amount("1E-41")
-    (Decimal('0.5'), None, None)
-    """
-    found = parse_decimal(value)
-    if found is None or not found:
-        return found
-    exponent = found.as_tuple().exponent
-    is_sane = isinstance(exponent, int) and abs(exponent) <= _MAGNITUDE_MAX
-    return found if is_sane and abs(found.adjusted()) <= _MAGNITUDE_MAX else None
+    if not number.is_finite():
+        return None
+    _, digits, exponent = number.as_tuple()
+    is_ordinary = (
+        len(digits) <= _DIGITS_MAX
+        and isinstance(exponent, int)
+        and abs(exponent) <= _MAGNITUDE_MAX
+        and (not number or abs(number.adjusted()) <= _MAGNITUDE_MAX)
+    )
+    return number if is_ordinary else None
 
 
 def plain(value: Decimal) -> str:
@@ -51,28 +59,57 @@ def plain(value: Decimal) -> str:
 
 
 def split(quantity: Decimal, part_max: Decimal) -> tuple[Decimal, ...]:
-    """Return parts of at most `part_max` that sum exactly to `quantity`, all but the last full."""
+    """Return parts of at most `part_max` that sum exactly to `quantity`, all but the last full.
+
+    At most `PARTS_MAX` parts are returned: of a quantity that needs more, the first ones.
+    """
     if part_max <= 0 or quantity <= part_max:
         return (quantity,)
-    full = int(quantity // part_max)
-    rest = quantity - part_max * full
-    return (part_max,) * full + ((rest,) if rest else ())
+    full = min(int(_EXACT.divide_int(quantity, part_max)), PARTS_MAX)
+    rest = _EXACT.subtract(quantity, _EXACT.multiply(part_max, Decimal(full)))
+    return (part_max,) * full + ((rest,) if rest and full < PARTS_MAX else ())
+
+
+def halve(quantity: Decimal) -> Decimal:
+    """Return half of the quantity with no more decimals than it was written with.
+
+    >>> plain(halve(Decimal("300.005"))), plain(halve(Decimal("0.001")))
+    ('150.002', '0.0005')
+    """
+    half = _EXACT.divide(quantity, Decimal(2))
+    exponent = quantity.as_tuple().exponent
+    written = Decimal(1).scaleb(min(exponent, 0)) if isinstance(exponent, int) else Decimal(0)
+    return floor_to_step(half, written) or half
+
+
+def coarser_step(quantity: Decimal) -> Decimal:
+    """Return the step that takes one digit from the quantity.
+
+    >>> plain(coarser_step(Decimal("12.340"))), plain(coarser_step(Decimal("120")))
+    ('0.1', '100')
+    """
+    exponent = quantity.normalize(_EXACT).as_tuple().exponent
+    return Decimal(1).scaleb(exponent + 1) if isinstance(exponent, int) else Decimal(0)
+
+
+def less(quantity: Decimal, part: Decimal) -> Decimal:
+    """Return exactly what is left of a quantity without a part of it."""
+    return _EXACT.subtract(quantity, part)
 
 
 def floor_to_step(quantity: Decimal, step: Decimal) -> Decimal:
-    """Return the largest multiple of `step` not above `quantity`; `step` 0 leaves it as it is."""
+    """Return the largest multiple of `step` not above `quantity`; `step` 0 leaves it as it is.
+
+    A quantity that is a multiple already stays as it was written.
+    """
     if step <= 0:
         return quantity
-    return (quantity / step).to_integral_value(ROUND_FLOOR) * step
+    # Steps come with trailing zeros, which would give the quantity more decimals than allowed.
+    floor = _EXACT.multiply(_EXACT.divide_int(quantity, step), step.normalize())
+    return quantity if floor == quantity else floor
 
 
-def floor_to_tick(price: Decimal, tick: Decimal) -> Decimal:
-    """Return the highest price on the tick grid not above `price`."""
-    return floor_to_step(price, tick)
-
-
-def ceil_to_tick(price: Decimal, tick: Decimal) -> Decimal:
-    """Return the lowest price on the tick grid not below `price`."""
-    if tick <= 0:
-        return price
-    return (price / tick).to_integral_value(ROUND_CEILING) * tick
+def ceil_to_step(quantity: Decimal, step: Decimal) -> Decimal:
+    """Return the smallest multiple of `step` not below `quantity`."""
+    floor = floor_to_step(quantity, step)
+    return quantity if floor == quantity else _EXACT.add(floor, step.normalize())

@@ -24,6 +24,11 @@ class EndpointSpec:
         """Whether the request changes the account."""
         return self.method != "GET"
 
+    @property
+    def source(self) -> str:
+        """What a reading by this endpoint is called in results: the last part of its path."""
+        return self.path.rpartition("/")[2]
+
 
 class Endpoint(Enum):
     """Every endpoint that liqctl calls."""
@@ -53,9 +58,6 @@ class Endpoint(Enum):
         method="POST", path="/fapi/v1/order", weight=0, weight_all=0, orders=1
     )
     TEST_ORDER = EndpointSpec(method="POST", path="/fapi/v1/order/test")
-    SUBMIT_ORDERS = EndpointSpec(
-        method="POST", path="/fapi/v1/batchOrders", weight=5, weight_all=5, orders=5
-    )
     CANCEL_ORDER = EndpointSpec(method="DELETE", path="/fapi/v1/order")
     CANCEL_ORDERS = EndpointSpec(method="DELETE", path="/fapi/v1/allOpenOrders")
     CANCEL_ALGO_ORDER = EndpointSpec(method="DELETE", path="/fapi/v1/algoOrder")

@@ -1,10 +1,12 @@
 """Judges outside the code: what no run may do, whatever goes wrong.
 
-They look at the venue's own journal and truth, never at what the run says of itself, except to hold
-the two against one another.
+They look at the venue's own journal and truth, which is more than any list showed, never at what
+the run says of itself, except to hold the two against one another. What others opened so late that
+no list could show it is excused, and counted apart.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from liqctl.domain.events import RUN_ENDS, AuditEventType
@@ -12,12 +14,20 @@ from liqctl.domain.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.domain.result import LiquidationResult
 from liqctl.domain.states import LiquidationState, OrderState
 from liqctl.planning.policy import LiquidationConfig
+from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order
 from liqctl.sim.venue import Venue
 
 OVERSHOOT_MAX_S: Final = 0.25
 """How long after its deadline a run may end."""
 
+HOLDS_MS: Final = 3000
+"""How long flat must hold without anybody's new activity: no order of ours lands later."""
+
+_SLACK_MS: Final = 1000
+"""Between the last reading and the end lie its way back, slow answers and the disk."""
+
 READS: Final = ("/fapi/v3/positionRisk", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders")
+_POSITIONS: Final = ("positions", "account")
 
 Events = Sequence[tuple[str, Mapping[str, Any]]]
 """What a run recorded: names of events and their details, in order."""
@@ -25,26 +35,99 @@ Events = Sequence[tuple[str, Mapping[str, Any]]]
 WHOLE_ACCOUNT: Final = LiquidationConfig()
 
 
-def judge(
-    venue: Venue,
-    result: LiquidationResult,
-    *,
-    events: Events,
-    duration_s: float,
-    others_trade: bool = False,
-) -> list[str]:
-    """Return every rule that the run broke, in words; `others_trade` excuses what they opened."""
-    return [
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One run to be judged, right after its end.
+
+    `ended_ms` is when it ended, by the caller's clock. `troubled` excuses it from ending flat.
+    """
+
+    venue: Venue
+    result: LiquidationResult
+    duration_s: float
+    ended_ms: int
+    events: Events = ()
+    latency_s: float = 0.05
+    policy: LiquidationConfig = WHOLE_ACCOUNT
+    troubled: bool = False
+
+    @property
+    def end_ms(self) -> int:
+        """When the run ended, by the venue's clock."""
+        return self.ended_ms + self.venue.clock_skew_ms
+
+    @property
+    def latency_ms(self) -> float:
+        """The round trip of a request."""
+        return self.latency_s * 1000
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run says that the account is flat."""
+        return self.result.state is LiquidationState.COMPLETED
+
+    def is_late(self, at_ms: int) -> bool:
+        """Return whether a moment lies within the last lag before the end."""
+        lag_ms = max((max(lags) for lags in self.venue.account.lags.values()), default=0)
+        return at_ms >= self.end_ms - lag_ms - 2 * self.latency_ms - _SLACK_MS
+
+    def listings(self, *sources: str, by_ms: float = float("inf")) -> Iterator[Listing]:
+        """Yield what lists showed and the run knew by a moment of the venue, the latest first."""
+        for listing in reversed(self.venue.account.journal.listings):
+            if listing.source in sources and listing.known_ms <= by_ms:
+                yield listing
+
+    def was_shown(self, thing: object, since_ms: int, *sources: str, by_ms: float) -> bool:
+        """Return whether a list showed something after it came to be."""
+        return any(
+            listing.moment_ms >= since_ms and thing in listing.shown
+            for listing in self.listings(*sources, by_ms=by_ms)
+        )
+
+    def reads_open(self, key: LegKey, by_ms: float = float("inf")) -> bool | None:
+        """Return whether the latest list of positions showed the leg, None without one."""
+        for listing in self.listings(*_POSITIONS, by_ms=by_ms):
+            if listing.readable and listing.symbol in {"", key[0]}:
+                return key in listing.shown
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the judges say of a run.
+
+    Attributes:
+        broken: every rule that it broke, in words.
+        excused: what is open, or lost its stop, because others came too late to be seen.
+        false_alarm: it says that somebody trades, and nobody did.
+    """
+
+    broken: list[str] = field(default_factory=list)
+    excused: list[str] = field(default_factory=list)
+    false_alarm: bool = False
+
+
+def judge(case: Case, *, every_rule: bool = True) -> Verdict:
+    """Return the verdict; time passes at the venue, and nobody does anything new there.
+
+    Without `every_rule` it is not judged whether the run did all that it could: a scenario's
+    promise says that better.
+    """
+    venue, excused = case.venue, list[str]()
+    venue.tick(case.ended_ms)
+    broken = [
         *exposure(venue),
         *client_order_ids(venue),
-        *stops(venue),
-        *truth(venue, result, others_trade=others_trade),
-        *proof(venue, result, events),
-        *look_ups(venue, result, events),
-        *duty(venue, result, others_trade=others_trade),
-        *deadline(result, duration_s),
-        *trail(events),
+        *stops(case, excused),
+        *truth(case, excused),
+        *proof(case),
+        *deadline(case),
+        *trail(case.events),
     ]
+    if every_rule:
+        broken += [*look_ups(case), *duty(case)]
+    broken += holds(case)
+    return Verdict(broken=broken, excused=excused, false_alarm=is_false_alarm(case))
 
 
 def exposure(venue: Venue) -> list[str]:
@@ -64,41 +147,109 @@ def client_order_ids(venue: Venue) -> list[str]:
     return [f"{each} was sent twice" for each in sorted({x for x in sent if sent.count(x) > 1})]
 
 
-def stops(venue: Venue) -> list[str]:
-    """No protective stop is cancelled before its leg has been flat."""
-    return [
-        f"the stop {algo.algo_id} on {algo.symbol} was cancelled while its leg was open"
-        for algo, needed in venue.account.journal.cancelled_algo
-        if needed
+def stops(case: Case, excused: list[str]) -> Iterator[str]:
+    """No protective stop is cancelled while its leg is open."""
+    for stop in case.venue.account.journal.cancelled_stops:
+        algo = stop.algo
+        by_ms = stop.at_ms - case.latency_ms
+        if not algo.only_reduces and case.reads_open(_leg(algo), by_ms) is False:
+            continue  # On a leg that reads flat a plain stop opens: nobody can know better.
+        text = (
+            f"the stop {algo.client_algo_id} on {algo.symbol} was cancelled while its leg is open"
+        )
+        if _could_not_know(case, stop, by_ms):
+            excused.append(text)
+        else:
+            yield text
+
+
+def _could_not_know(case: Case, stop: CancelledStop, by_ms: float) -> bool:
+    """Return whether others entered the leg so late that no list showed it before the cancel.
+
+    A stop that a list showed is a sign of its own: it is given the time that lists may lag. One
+    that no list showed may go with its symbol's whole book, at the end of the window.
+    """
+    algo, life = stop.algo, stop.life
+    if not life.flat_ms or life.opened_by == "key":
+        return False
+    if case.was_shown(_leg(algo), life.opened_ms, *_POSITIONS, by_ms=by_ms):
+        return False
+    settle_ms = case.policy.settle_seconds * 1000
+    seen_ms = [
+        listing.at_ms
+        for listing in case.listings("algo", by_ms=by_ms)
+        if algo.algo_id in listing.shown
     ]
+    if seen_ms:
+        return stop.at_ms - seen_ms[-1] >= settle_ms
+    since_ms = stop.at_ms - (case.venue.started_ms or 0)
+    return case.is_late(life.opened_ms) or since_ms >= settle_ms - _SLACK_MS
 
 
-def truth(
-    venue: Venue,
-    result: LiquidationResult,
-    *,
-    others_trade: bool,
-    policy: LiquidationConfig = WHOLE_ACCOUNT,
-) -> list[str]:
+def truth(case: Case, excused: list[str]) -> Iterator[str]:
     """COMPLETED means flat in scope; not flat is listed, or said to be unread."""
-    found = []
-    if result.state is LiquidationState.COMPLETED and not result.verified_flat:
-        found.append("COMPLETED without a proof")
-    if others_trade:
-        return found
-    left = [name for name, symbol in _open(venue, policy) if policy.covers(symbol)]
-    if result.state is LiquidationState.COMPLETED and left:
-        found.append("COMPLETED while the venue is not flat")
-    if result.residual is not None and left and not result.error_message:
-        found.append("not flat, and nothing says so")
-    unread = "could not read" in (result.error_message or "")
-    if result.residual is not None and policy.close_positions and not unread:
+    result, policy = case.result, case.policy
+    if case.completed and not result.verified_flat:
+        yield "COMPLETED without a proof"
+    left, account = [], case.venue.account
+    for name, thing in _open(case.venue, policy):
+        if not policy.covers(thing[0] if isinstance(thing, tuple) else thing.symbol):
+            continue
+        if _came_too_late(case, thing):
+            excused.append(f"{name} is open")
+        else:
+            left.append(name)
+    if case.completed and left:
+        yield f"COMPLETED while the venue is not flat: {', '.join(left)}"
+    if result.residual is None:
+        return
+    if left and not result.error_message:
+        yield "not flat, and nothing says so"
+    if policy.close_positions and "could not read" not in (result.error_message or ""):
         listed = {position.symbol for position in result.residual.positions}
-        open_now = {h.symbol for h in venue.account.holdings.values() if h.amount}
-        held = {symbol for symbol in open_now if policy.covers(symbol)}
+        held = {
+            key[0]
+            for key, holding in account.holdings.items()
+            if holding.amount and policy.covers(key[0]) and case.reads_open(key)
+        }
         if held - listed:
-            found.append(f"still open and not listed: {sorted(held - listed)}")
-    return found
+            yield f"still open and not listed: {sorted(held - listed)}"
+
+
+def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
+    """Return whether others opened it during the run, after all that the lists showed."""
+    if isinstance(thing, tuple):
+        life = case.venue.account.life(thing)
+        by_others, since_ms = bool(life.flat_ms) and life.opened_by != "key", life.opened_ms
+    else:
+        since_ms = thing.time_ms
+        by_others = thing.owner != "key" and since_ms > (case.venue.started_ms or 0)
+    if not (by_others and case.is_late(since_ms)):
+        return False
+    by_ms = case.end_ms - case.latency_ms / 2
+    if isinstance(thing, Order):
+        return not case.was_shown(thing.order_id, since_ms, "orders", by_ms=by_ms)
+    if isinstance(thing, AlgoOrder):
+        return not case.was_shown(thing.algo_id, since_ms, "algo", by_ms=by_ms)
+    return not case.was_shown(thing, since_ms, *_POSITIONS, by_ms=by_ms)
+
+
+def holds(case: Case) -> list[str]:
+    """What COMPLETED calls flat is flat a while later, without anybody's new activity."""
+    before = set(what_is_left(case.venue, case.policy))
+    case.venue.calm()
+    case.venue.tick(case.ended_ms + HOLDS_MS)
+    new = sorted(set(what_is_left(case.venue, case.policy)) - before)
+    return [f"{name} came to be open after COMPLETED" for name in new if case.completed]
+
+
+def is_false_alarm(case: Case) -> bool:
+    """Return whether the run says that somebody trades, while nobody did."""
+    told = [case.result.error_message or "", *case.result.notes]
+    alarmed = any("still trading" in text for text in told) or any(
+        name == AuditEventType.REENTRY_SEEN for name, _ in case.events
+    )
+    return alarmed and not case.venue.account.journal.activity
 
 
 def what_is_left(venue: Venue, policy: LiquidationConfig = WHOLE_ACCOUNT) -> list[str]:
@@ -111,20 +262,25 @@ def what_is_left(venue: Venue, policy: LiquidationConfig = WHOLE_ACCOUNT) -> lis
     return [name for name, _ in _open(venue, policy)]
 
 
-def _open(venue: Venue, policy: LiquidationConfig) -> Iterator[tuple[str, str]]:
-    """Yield name and symbol of what is open."""
+def _open(
+    venue: Venue, policy: LiquidationConfig
+) -> Iterator[tuple[str, LegKey | Order | AlgoOrder]]:
+    """Yield what is open, and its name."""
     account, armed = venue.account, policy.emergency_liquidation
     if policy.close_positions or not armed:
-        for held in account.holdings.values():
+        for key, held in account.holdings.items():
             if held.amount:
-                side = "" if held.position_side == "BOTH" else f" {held.position_side}"
-                yield f"{held.symbol}{side}", held.symbol
+                yield key[0] if key[1] == "BOTH" else " ".join(key), key
     if policy.cancel_orders or not armed:
         for order in account.open_orders():
-            yield order.client_order_id, order.symbol
+            yield order.client_order_id, order
         for algo in account.open_algo_orders():
             if policy.close_positions or not armed or not account.is_needed(algo):
-                yield algo.client_algo_id, algo.symbol
+                yield algo.client_algo_id, algo
+
+
+def _leg(algo: AlgoOrder) -> LegKey:
+    return algo.symbol, algo.position_side
 
 
 def kept_orders(result: LiquidationResult) -> set[str]:
@@ -132,20 +288,15 @@ def kept_orders(result: LiquidationResult) -> set[str]:
     return {order.order_id for order in result.orders if order.state is OrderState.KEPT}
 
 
-def proof(venue: Venue, result: LiquidationResult, events: Events) -> list[str]:
-    """COMPLETED rests on all three lists read after the last write; twice where there was doubt."""
-    if result.state is not LiquidationState.COMPLETED:
+def proof(case: Case) -> list[str]:
+    """COMPLETED rests on all three lists read after the last write."""
+    if not case.completed:
         return []
-    requests = venue.account.journal.requests
+    requests = case.venue.account.journal.requests
     writes = [number for number, row in enumerate(requests) if row[1] in {"POST", "DELETE"}]
     after = [row[2] for row in requests[writes[-1] + 1 :]] if writes else [r[2] for r in requests]
-    doubt = any(
-        name == AuditEventType.ORDER_UNKNOWN or details.get("kind") == "UNKNOWN"
-        for name, details in events
-    )
     least = min(_reads(after, path) for path in READS)
-    wanted = 2 if doubt else 1
-    return [] if least >= wanted else [f"COMPLETED on {least} readings of {wanted}"]
+    return [] if least else ["COMPLETED without a reading after the last write"]
 
 
 def _reads(paths: Sequence[str], path: str) -> int:
@@ -154,32 +305,34 @@ def _reads(paths: Sequence[str], path: str) -> int:
     return sum(each in {path, second} for each in paths)
 
 
-def look_ups(venue: Venue, result: LiquidationResult, events: Events) -> list[str]:
+def look_ups(case: Case) -> list[str]:
     """An order that was not answered is looked up, while there is time to."""
-    if result.deadline_exceeded or result.state is not LiquidationState.COMPLETED:
+    if case.result.deadline_exceeded or not case.completed:
         return []
-    asked = {row[3] for row in venue.account.journal.requests if row[1] == "GET"}
+    asked = {row[3] for row in case.venue.account.journal.requests if row[1] == "GET"}
     return [
         f"{details['client_order_id']} was never looked up"
-        for name, details in events
+        for name, details in case.events
         if name == AuditEventType.ORDER_UNKNOWN and details["client_order_id"] not in asked
     ]
 
 
-def duty(venue: Venue, result: LiquidationResult, *, others_trade: bool) -> list[str]:
+def duty(case: Case) -> list[str]:
     """With nothing going wrong, the account is flat at the end."""
-    account = venue.account
-    troubled = account.journal.faults or account.position_lag_ms or account.order_lag_ms
-    if others_trade or troubled or result.state is LiquidationState.COMPLETED:
+    account = case.venue.account
+    journal = account.journal
+    troubled = case.troubled or journal.faults or journal.activity or account.lags
+    if troubled or case.completed:
         return []
-    return [f"nothing went wrong, and it ended {result.state}"]
+    return [f"nothing went wrong, and it ended {case.result.state}"]
 
 
-def deadline(result: LiquidationResult, duration_s: float) -> list[str]:
+def deadline(case: Case) -> list[str]:
     """The run ends by its deadline."""
-    if duration_s <= result.timeout_seconds + OVERSHOOT_MAX_S:
+    timeout_s = case.result.timeout_seconds
+    if case.duration_s <= timeout_s + OVERSHOOT_MAX_S:
         return []
-    return [f"took {duration_s:.3f} s of {result.timeout_seconds}"]
+    return [f"took {case.duration_s:.3f} s of {timeout_s}"]
 
 
 def trail(events: Events) -> list[str]:

@@ -5,6 +5,7 @@ No run speaks to anything but the venue in this process, and none needs a key.
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
@@ -21,7 +22,7 @@ from liqctl.engine.clock import SystemClock
 from liqctl.engine.manager import LiquidationManager
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.sim.memory import MemoryTransport
+from liqctl.sim.memory import EPOCH_MS, MemoryTransport
 from liqctl.sim.scenario import Scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
@@ -123,8 +124,16 @@ def run_in_virtual_time(
         return result, asyncio.get_running_loop().time()
 
     result, duration_s = run_virtual(main)
-    run = judge(scenario, policy, venue, result, witness, duration_s=duration_s, seed=seed)
-    return run, venue, witness
+    case = judges.Case(
+        venue=venue,
+        result=result,
+        events=witness.events,
+        duration_s=duration_s,
+        ended_ms=EPOCH_MS + round(duration_s * 1000),
+        latency_s=conditions.latency_for(scenario),
+        policy=policy,
+    )
+    return judge(scenario, case, seed=seed), venue, witness
 
 
 def run_in_real_time(
@@ -185,36 +194,28 @@ def run_in_real_time(
             result, duration_s = asyncio.run(main(server))
         except asyncio.CancelledError:
             return None
-        return judge(
-            scenario, policy, server.venue, result, witness, duration_s=duration_s, seed=seed
+        case = judges.Case(
+            venue=server.venue,
+            result=result,
+            events=witness.events,
+            duration_s=duration_s,
+            ended_ms=time.time_ns() // 1_000_000,
+            latency_s=conditions.latency_for(scenario),
+            policy=policy,
         )
+        return judge(scenario, case, seed=seed)
 
 
-def judge(
-    scenario: Scenario,
-    policy: LiquidationConfig,
-    venue: Venue,
-    result: LiquidationResult,
-    witness: Witness,
-    *,
-    duration_s: float,
-    seed: int = 1,
-) -> Run:
+def judge(scenario: Scenario, case: judges.Case, *, seed: int = 1) -> Run:
     """Return a run with everything that can be held against it."""
-    others_trade = any(event.get("every_ms") for event in scenario.events)
-    broken = [
-        *judges.exposure(venue),
-        *judges.client_order_ids(venue),
-        *judges.stops(venue),
-        *judges.truth(venue, result, others_trade=others_trade, policy=policy),
-        *judges.proof(venue, result, witness.events),
-        *judges.deadline(result, duration_s),
-        *judges.trail(witness.events),
-    ]
+    case.venue.tick(case.ended_ms)
+    differences = compare(case.venue, case.result, scenario.expect, policy=case.policy)
+    left = judges.what_is_left(case.venue, case.policy)
+    verdict = judges.judge(case, every_rule=False)
     return Run(
         seed=seed,
-        result=result,
-        left=tuple(judges.what_is_left(venue, policy)),
-        broken=tuple(broken),
-        differences=compare(venue, result, scenario.expect, policy=policy),
+        result=case.result,
+        left=tuple(left),
+        broken=tuple(verdict.broken),
+        differences=differences,
     )

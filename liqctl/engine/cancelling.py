@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from liqctl.domain.account import OpenOrder
+from liqctl.domain.account import OpenOrder, OrderKind
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
@@ -14,17 +14,26 @@ from liqctl.engine.gate import Gate, Halted
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
+from liqctl.planning.ledger import OrderRecord
+from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S
 from liqctl.planning.plan import SymbolPlan
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.planning.retry import backoff_s
+from liqctl.planning.retry import Reaction, decide_cancel
 from liqctl.ports import Exchange
 
-_RELIST_S: Final = 0.25
-_RELIST_MAX_S: Final = 1.0
-_TRIGGERING: Final = -4117
-_INVALID_SYMBOL: Final = -1121
-
 _IDS_PER_EVENT_MAX: Final = 200
+
+
+_ONE: Final = {
+    OrderKind.REGULAR: Endpoint.CANCEL_ORDER,
+    OrderKind.ALGO: Endpoint.CANCEL_ALGO_ORDER,
+}
+_BOOK: Final = {
+    Endpoint.CANCEL_ORDERS: OrderKind.REGULAR,
+    Endpoint.CANCEL_ALGO_ORDERS: OrderKind.ALGO,
+}
+_DEFINITE: Final = frozenset({AnswerKind.DONE, AnswerKind.REJECTED, AnswerKind.LEG_FATAL})
+"""What the venue refuses like this it has understood: asking again would change nothing."""
 
 
 class Canceller:
@@ -54,7 +63,7 @@ class Canceller:
         if plan.cancel_regular:
             jobs.append(
                 self._send(
-                    symbol,
+                    plan,
                     plan.regular,
                     Endpoint.CANCEL_ORDERS,
                     lambda s: self._exchange.cancel_orders(symbol, timeout_s=s),
@@ -63,107 +72,139 @@ class Canceller:
         if plan.cancel_all_algo:
             jobs.append(
                 self._send(
-                    symbol,
+                    plan,
                     plan.swept,
                     Endpoint.CANCEL_ALGO_ORDERS,
                     lambda s: self._exchange.cancel_algo_orders(symbol, timeout_s=s),
                 )
             )
-        jobs.extend(self._cancel_one(order) for order in plan.cancel_algo)
+        jobs.extend(self._cancel_one(plan, order) for order in plan.alone)
         await together(jobs)
 
-    def _cancel_one(self, order: OpenOrder) -> Awaitable[None]:
+    def _cancel_one(self, plan: SymbolPlan, order: OpenOrder) -> Awaitable[None]:
         return self._send(
-            order.symbol,
+            plan,
             (order,),
-            Endpoint.CANCEL_ALGO_ORDER,
+            _ONE[order.kind],
             lambda s: self._exchange.cancel_order(order, timeout_s=s),
         )
 
     async def _send(
         self,
-        symbol: str,
+        plan: SymbolPlan,
         orders: tuple[OpenOrder, ...],
         endpoint: Endpoint,
         call: Callable[[float], Awaitable[None]],
     ) -> None:
-        if not self._gate.may_write:
+        if not (self._gate.may_write or plan.is_sweep):
             return
         details: dict[str, object] = {
-            "symbol": symbol,
+            "symbol": plan.symbol,
             "endpoint": f"{endpoint.value.method} {endpoint.value.path}",
             "order_ids": [order.order_id for order in orders[:_IDS_PER_EVENT_MAX]],
         }
+        if plan.is_sweep:
+            details["sweep"] = True
         self._recorder.event(AuditEventType.ORDER_CANCEL_SENT, details)
-        self._update(orders, cancel_sent=True)
+        for order in orders:
+            self._update(order, lambda r: r._replace(cancel_sent=True, tries=r.tries + 1))
         await self._recorder.durable()
         try:
-            await self._gate.write(endpoint, call, resync=True)
+            await self._gate.write(endpoint, call, resync=True, is_last=plan.is_sweep)
         except Halted:
             self._recorder.event(
                 AuditEventType.ORDER_CANCEL_REJECTED,
                 {**details, "message": "not sent: the run may send nothing more"},
             )
-            self._update(orders, cancel_sent=False)
-        except VenueError as error:
-            self._state.wrote()
-            self._refused(orders, error.answer, details)
-        else:
-            self._state.wrote()
-            now = asyncio.get_running_loop().time()
-            self._recorder.event(AuditEventType.ORDER_CANCELLED, details)
             for order in orders:
-                record = self._state.orders.get(order.key)
-                if record is not None:
-                    relists = record.relists + 1
-                    self._state.orders[order.key] = record._replace(
-                        cancelled_at=now,
-                        error=None,
-                        relists=relists,
-                        not_before=now + relist_s(relists),
-                    )
+                self._update(order, lambda r: r._replace(cancel_sent=False))
+            return
+        except VenueError as error:
+            answer = error.answer
+            self._recorder.event(
+                AuditEventType.ORDER_CANCEL_REJECTED, {**details, **describe(answer)}
+            )
+            self._state.wrote()
+            self._refused(orders, answer, is_whole_book=endpoint in _BOOK)
+            is_swept = answer.kind in _DEFINITE
+        else:
+            self._recorder.event(AuditEventType.ORDER_CANCELLED, details)
+            self._state.wrote()
+            self._cancelled(orders)
+            is_swept = True
+        if plan.is_sweep and is_swept:
+            self._state.swept[plan.symbol, _BOOK[endpoint]] = asyncio.get_running_loop().time()
+
+    def _cancelled(self, orders: tuple[OpenOrder, ...]) -> None:
+        """Note the venue's word; an order that is listed later all the same is cancelled singly."""
+        now = asyncio.get_running_loop().time()
+        for order in orders:
+            self._update(
+                order,
+                lambda r: r._replace(
+                    cancelled_at=now,
+                    error=None,
+                    repeats=0,
+                    tries=0,
+                    relists=r.relists + 1,
+                    singly=True,
+                    not_before=now + relist_s(r.relists + 1),
+                ),
+            )
 
     def _refused(
-        self, orders: tuple[OpenOrder, ...], answer: VenueAnswer, details: dict[str, object]
+        self, orders: tuple[OpenOrder, ...], answer: VenueAnswer, *, is_whole_book: bool
     ) -> None:
         """Note the refusal; the next reading shows whether the orders are gone all the same."""
         now = asyncio.get_running_loop().time()
-        self._recorder.event(
-            AuditEventType.ORDER_CANCEL_REJECTED,
-            {**details, **describe(answer)},
-        )
-        if answer.kind is AnswerKind.RUN_FATAL:
-            self._gate.fatal = answer
-        if answer.kind is AnswerKind.UNKNOWN:
-            self._state.doubt = True
         for order in orders:
             record = self._state.orders.get(order.key)
             if record is None:
                 continue
-            if answer.kind is AnswerKind.DONE or answer.code == _TRIGGERING:
-                # Not open any more, it says: the list decides, and lists can be late.
-                relists = record.relists + 1
-                self._state.orders[order.key] = record._replace(
-                    relists=relists, not_before=now + relist_s(relists)
-                )
+            if is_whole_book and answer.kind in _DEFINITE and not record.singly:
+                # By its own id, and at once: the whole book's cancel can be out of order alone.
+                self._state.orders[order.key] = record._replace(error=answer, singly=True)
                 continue
-            repeats = record.repeats + 1
-            wait_s = backoff_s(self._policy.retry_delay_seconds, repeats, self._rng.uniform(-1, 1))
-            given_up = repeats > self._policy.max_retries or answer.code == _INVALID_SYMBOL
-            if not given_up:
-                self._state.retries += 1
+            decision = decide_cancel(
+                answer,
+                tries=record.tries,
+                repeats=record.repeats,
+                repeats_max=self._policy.max_retries,
+                base_s=self._policy.retry_delay_seconds,
+                jitter=self._rng.uniform(-1, 1),
+            )
+            match decision.reaction:
+                case Reaction.LOOK_UP:
+                    self._state.orders[order.key] = record._replace(
+                        relists=record.relists + 1,
+                        not_before=now + relist_s(record.relists + 1),
+                    )
+                    continue
+                case Reaction.GIVE_UP:
+                    not_before = now
+                case Reaction.PAUSE:
+                    not_before = self._gate.paused_until
+                case _:
+                    not_before = now + decision.backoff_s
+                    self._state.retries += 1
             self._state.orders[order.key] = record._replace(
                 error=answer,
-                repeats=repeats,
-                not_before=now + wait_s,
-                given_up=given_up,
+                repeats=record.repeats + int(decision.counts),
+                not_before=not_before,
+                given_up=decision.reaction is Reaction.GIVE_UP,
             )
 
-    def _update(self, orders: tuple[OpenOrder, ...], **changes: object) -> None:
-        for order in orders:
-            record = self._state.orders.get(order.key)
-            if record is not None:
-                self._state.orders[order.key] = record._replace(**changes)  # type: ignore[arg-type]
+    def give_up(self, symbol: str, why: str) -> None:
+        """End one symbol's cancels for a fault of our own; the others go on."""
+        answer = VenueAnswer(kind=AnswerKind.LEG_FATAL, message=why)
+        for key, record in self._state.orders.items():
+            if key[0] == symbol and record.present:
+                self._state.orders[key] = record._replace(error=answer, given_up=True)
+
+    def _update(self, order: OpenOrder, change: Callable[[OrderRecord], OrderRecord]) -> None:
+        record = self._state.orders.get(order.key)
+        if record is not None:
+            self._state.orders[order.key] = change(record)
 
 
 def relist_s(relists: int) -> float:
@@ -171,7 +212,7 @@ def relist_s(relists: int) -> float:
 
     A cancel is answered before it is finished, and lists show closed orders for up to 2 s.
     """
-    return min(_RELIST_S * relists, _RELIST_MAX_S)
+    return min(RELIST_S * relists, RELIST_MAX_S)
 
 
 def describe(answer: VenueAnswer) -> dict[str, object]:

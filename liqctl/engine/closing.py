@@ -8,8 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from liqctl.domain.account import Leg, PositionSide
 from liqctl.domain.amounts import plain
@@ -25,27 +24,32 @@ from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
 from liqctl.planning.explain import describe_intent
-from liqctl.planning.ledger import after_answer, after_refusal, after_sent
-from liqctl.planning.plan import LegClose
+from liqctl.planning.ledger import after_adaptation, after_answer, after_refusal, after_sent
+from liqctl.planning.pacing import (
+    ANSWER_TRIPS,
+    LOOKUP_DELAY_MAX_S,
+    LOOKUP_FIRST_S,
+    LOOKUP_PATIENCE_S,
+    NO_ROOM_PAUSE_S,
+    SENDS_PER_LEG_MAX,
+)
+from liqctl.planning.plan import ClosePart, LegClose
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.planning.retry import Adaptation, Decision, Reaction, decide, decide_expired
+from liqctl.planning.retry import Decision, Reaction, decide, decide_expired
 from liqctl.ports import Exchange
-
-_LOOKUP_PATIENCE_S: Final = 1.0
-"""An order that arrived can be unknown to a query for 1 to 2 s; the position decides after."""
-
-_LOOKUP_FIRST_S: Final = 0.05
-_LOOKUP_DELAY_MAX_S: Final = 0.4
-_SENDS_PER_LEG_MAX: Final = 60
-_NO_ROOM_PAUSE_S: Final = 1.0
-_ANSWER_TRIPS: Final = 1.0
-"""Round trips before the end of the work in which nothing is waited for any more."""
 
 _NO_ROOM: Final = VenueAnswer(
     kind=AnswerKind.TRANSIENT,
     message="not sent: the venue's order limit left no room for it before the deadline",
 )
 _OVERLOADED: Final = -1008
+
+
+class _Sent(NamedTuple):
+    """An order of ours, and the number of the wave in which its first predecessor left."""
+
+    order: CloseOrder
+    wave: int
 
 
 class Closer:
@@ -70,13 +74,14 @@ class Closer:
         self._rng = rng
         self._on_sent = on_sent
         self._order_no = 0
+        self._sent: dict[str, _Sent] = {}
 
     async def close_leg(self, close: LegClose) -> None:
         """Send the parts of one leg in parallel; return when each fate is as known as it gets."""
         leg = close.position.leg
         if not self._gate.may_write:
             return
-        if self._state.legs[leg].attempts >= _SENDS_PER_LEG_MAX:
+        if self._state.legs[leg].attempts >= SENDS_PER_LEG_MAX:
             self._give_up(leg, None)
             return
         self._order_no += 1
@@ -85,31 +90,34 @@ class Closer:
             self._make_order(close, part, number, part_no)
             for part_no, part in enumerate(close.parts, start=1)
         )
-        self._intend(leg, orders)
+        self._intend(leg, orders, wave=number)
         try:
             await self._recorder.durable()
             await together([self._place(leg, order) for order in orders])
         except InvariantError as error:
-            self._give_up(leg, VenueAnswer(kind=AnswerKind.LEG_FATAL, message=str(error)))
+            self.give_up(leg, str(error))
         finally:
             self._state.wrote()
             self._state.legs[leg] = self._state.legs[leg]._replace(in_flight=False)
 
-    def _make_order(self, close: LegClose, part: Decimal, number: int, part_no: int) -> CloseOrder:
+    def _make_order(
+        self, close: LegClose, part: ClosePart, number: int, part_no: int
+    ) -> CloseOrder:
         return CloseOrder(
             leg=close.order_leg,
             side=close.side,
-            quantity=part,
+            quantity=part.quantity,
             client_order_id=make_client_order_id(
                 self._recorder.correlation_id, number, part_no=part_no
             ),
-            type=close.type,
-            price=close.price,
+            type=part.type,
+            price=part.price,
             reduce_only=close.order_leg.position_side is PositionSide.BOTH,
         )
 
-    def _intend(self, leg: Leg, orders: Sequence[CloseOrder]) -> None:
+    def _intend(self, leg: Leg, orders: Sequence[CloseOrder], *, wave: int) -> None:
         """Record that the orders are about to be sent."""
+        self._sent |= {order.client_order_id: _Sent(order, wave) for order in orders}
         record = after_sent(self._state.legs[leg], tuple(orders))
         self._state.legs[leg] = record
         mark = (record.current or record.first).mark_price
@@ -120,11 +128,13 @@ class Closer:
     async def _place(self, leg: Leg, order: CloseOrder) -> None:
         """Send the order, again under new ids while it is proven not executed."""
         current: CloseOrder | None = order
+        tries = 0
         while current is not None:
             answer = await self._send(leg, current)
             if answer is None:
                 return
-            current = await self._react(leg, current, answer)
+            tries += 1
+            current = await self._react(leg, current, answer, tries=tries)
 
     async def _send(self, leg: Leg, order: CloseOrder) -> VenueAnswer | None:
         """Send once; return the refusal, None when there is nothing to react to."""
@@ -150,43 +160,39 @@ class Closer:
             await self._look_up(leg, order, once=False)
         return None
 
-    async def _react(self, leg: Leg, order: CloseOrder, answer: VenueAnswer) -> CloseOrder | None:
+    async def _react(
+        self, leg: Leg, order: CloseOrder, answer: VenueAnswer, *, tries: int
+    ) -> CloseOrder | None:
         """Act on a refusal; return the order to send next in its place, None for none."""
         if answer.kind is AnswerKind.UNKNOWN:
             self._record_unknown(leg, order, answer)
             once = answer.code == _OVERLOADED
             found = await self._look_up(leg, order, once=once)
-            if found or not once:
+            # Documented as not executed, so that the venue's own "no such order" is enough here.
+            if found is not False or not once:
                 return None
             answer = replace(answer, kind=AnswerKind.TRANSIENT)
         self._record_refusal(leg, order, answer)
         record = self._state.legs[leg]
         decision = decide(
             answer,
+            tries=tries,
             repeats=record.repeats,
             repeats_max=self._policy.max_retries,
             adapted=record.adapted,
             base_s=self._policy.retry_delay_seconds,
             jitter=self._rng.uniform(-1, 1),
         )
-        return await self._carry_out(leg, order, answer, decision)
-
-    async def _carry_out(
-        self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
-    ) -> CloseOrder | None:
-        """Do what was decided; return the order to send next in its place, None for none."""
         match decision.reaction:
             case Reaction.GIVE_UP:
-                self._give_up(leg, answer)
-            case Reaction.STOP_RUN:
-                self._gate.fatal = answer
                 self._give_up(leg, answer)
             case Reaction.PAUSE:
                 self._put_off(leg, self._gate.paused_until)
             case Reaction.LOOK_UP:
                 pass
             case Reaction.PLAN_AGAIN:
-                self._adapt(leg, order, decision, asyncio.get_running_loop().time())
+                now = asyncio.get_running_loop().time()
+                self._adapt(leg, order, decision, now)
                 self._schedule(leg, answer, decision)
             case Reaction.SYNC_CLOCK | Reaction.SEND_AGAIN:
                 return await self._send_again(leg, order, answer, decision)
@@ -199,20 +205,17 @@ class Closer:
         self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
     ) -> CloseOrder | None:
         """Wait, cut to fit, and return the order anew; None where the next round decides."""
-        record = self._state.legs[leg]
-        if decision.counts:
-            self._state.legs[leg] = record._replace(repeats=record.repeats + 1)
         if decision.reaction is Reaction.SYNC_CLOCK:
             await self._gate.sync_clock()
         now = asyncio.get_running_loop().time()
-        room_s = self._gate.work_until - now - _ANSWER_TRIPS * self._gate.rtt_s
+        room_s = self._gate.work_until - now - ANSWER_TRIPS * self._gate.rtt_s
         if room_s <= 0:
             return None
         if decision.backoff_s > room_s:
             decision = replace(decision, backoff_s=room_s / 2)
         self._schedule(leg, answer, decision)
         await asyncio.sleep(decision.backoff_s)
-        if not self._gate.may_write or self._state.legs[leg].attempts >= _SENDS_PER_LEG_MAX:
+        if not self._gate.may_write or self._state.legs[leg].attempts >= SENDS_PER_LEG_MAX:
             return None
         self._order_no += 1
         again = replace(
@@ -221,24 +224,22 @@ class Closer:
                 self._recorder.correlation_id, self._order_no, part_no=1
             ),
         )
-        self._intend(leg, (again,))
+        self._intend(leg, (again,), wave=self._sent[order.client_order_id].wave)
         await self._recorder.durable()
         return again
 
     def _adapt(self, leg: Leg, order: CloseOrder, decision: Decision, now: float) -> None:
-        """Note how the leg's next order will differ, and when it may be sent."""
-        record = self._state.legs[leg]
-        adapted = record.adapted
-        part_max = record.part_max
-        if decision.adaptation is not None:
-            adapted |= {decision.adaptation}
-        if decision.adaptation is Adaptation.SPLIT:
-            part_max = order.quantity / 2
+        """Note how the leg's next order will differ, and when it may be sent.
+
+        Parts of one wave that were refused together are one refusal.
+        """
+        record = after_adaptation(self._state.legs[leg], order, decision.adaptation)
+        wave = self._sent[order.client_order_id].wave
+        counts = decision.counts and record.refused_wave != wave
         self._state.legs[leg] = record._replace(
-            adapted=adapted,
-            part_max=part_max,
-            repeats=record.repeats + int(decision.counts),
-            not_before=now + decision.backoff_s,
+            repeats=record.repeats + int(counts),
+            refused_wave=wave if decision.counts else record.refused_wave,
+            not_before=max(record.not_before, now + decision.backoff_s),
         )
 
     def _schedule(self, leg: Leg, answer: VenueAnswer, decision: Decision) -> None:
@@ -256,6 +257,10 @@ class Closer:
             },
         )
 
+    def give_up(self, leg: Leg, why: str) -> None:
+        """End one leg for a fault of our own; the others go on."""
+        self._give_up(leg, VenueAnswer(kind=AnswerKind.LEG_FATAL, message=why))
+
     def _give_up(self, leg: Leg, answer: VenueAnswer | None) -> None:
         record = self._state.legs[leg]
         self._state.legs[leg] = record._replace(given_up=True, error=answer or record.error)
@@ -268,17 +273,22 @@ class Closer:
             details |= describe(answer)
         self._recorder.event(AuditEventType.POSITION_FAILED, details)
 
-    async def _look_up(self, leg: Leg, order: CloseOrder, *, once: bool) -> bool:
-        """Ask what became of the order; return whether the venue knows it.
+    async def follow_up(self, leg: Leg) -> None:
+        """Look up, once, the orders of a leg whose fate is open."""
+        ids = self._state.legs[leg].unresolved
+        await asyncio.gather(*(self._look_up(leg, self._sent[i].order, once=True) for i in ids))
+
+    async def _look_up(self, leg: Leg, order: CloseOrder, *, once: bool) -> bool | None:
+        """Ask what became of the order; return whether the venue knows it, None for no answer.
 
         The venue may take a second or two to know an order that did arrive, so "no such order" is
         asked again until the patience ends. What stays unknown is left to the position reading.
         """
         loop = asyncio.get_running_loop()
-        until = loop.time() + _LOOKUP_PATIENCE_S
-        delay_s = _LOOKUP_FIRST_S
+        until = loop.time() + LOOKUP_PATIENCE_S
+        delay_s = LOOKUP_FIRST_S
         while True:
-            known = False
+            known: bool | None = None
             try:
                 found = await self._gate.read(
                     Endpoint.ORDER,
@@ -288,23 +298,23 @@ class Closer:
                     narrow=True,
                 )
             except VenueError as error:
-                denied = error.answer.kind is AnswerKind.DONE
+                if error.answer.kind is AnswerKind.DONE:
+                    known = False
             else:
-                denied = False
                 known = True
                 self._placed(leg, order, found)
                 if found.status.is_final:
                     return True
-            if denied and once:
-                return False
+            if known is not None and once:
+                return known
             if loop.time() + delay_s >= min(until, self._gate.deadline_at):
                 record = self._state.legs[leg]
                 self._state.legs[leg] = record._replace(
-                    lookup_failed=denied, unresolved_at=loop.time()
+                    lookup_failed=known is False, unresolved_at=loop.time()
                 )
                 return known
             await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, _LOOKUP_DELAY_MAX_S)
+            delay_s = min(delay_s * 2, LOOKUP_DELAY_MAX_S)
 
     def _placed(self, leg: Leg, order: CloseOrder, answer: OrderAnswer) -> None:
         """Note the venue's word on an order of ours, once for each thing it said."""
@@ -333,12 +343,8 @@ class Closer:
 
     def _expired(self, leg: Leg, order: CloseOrder, answer: OrderAnswer, now: float) -> None:
         """Plan the rest of an order that the book could not fill."""
-        self._state.doubt = True
         record = self._state.legs[leg]
         decision = decide_expired(
-            executed=answer.executed > 0,
-            repeats=record.repeats,
-            repeats_max=self._policy.max_retries,
             adapted=record.adapted,
             base_s=self._policy.retry_delay_seconds,
             jitter=self._rng.uniform(-1, 1),
@@ -349,9 +355,6 @@ class Closer:
             f"{plain(order.quantity)} executed",
         )
         self._state.legs[leg] = record._replace(error=reason)
-        if decision.reaction is Reaction.GIVE_UP:
-            self._give_up(leg, reason)
-            return
         self._adapt(leg, order, decision, now)
         self._schedule(leg, reason, decision)
 
@@ -368,7 +371,6 @@ class Closer:
     def _record_unknown(self, leg: Leg, order: CloseOrder, answer: VenueAnswer) -> None:
         now = asyncio.get_running_loop().time()
         self._state.wrote()
-        self._state.doubt = True
         self._state.legs[leg] = after_refusal(
             self._state.legs[leg], order.client_order_id, answer, now
         )
@@ -382,7 +384,7 @@ class Closer:
             unresolved=tuple(i for i in record.unresolved if i != order.client_order_id),
             attempts=record.attempts - 1,
             error=record.error or _NO_ROOM,
-            not_before=asyncio.get_running_loop().time() + _NO_ROOM_PAUSE_S,
+            not_before=asyncio.get_running_loop().time() + NO_ROOM_PAUSE_S,
         )
         self._recorder.event(
             AuditEventType.ORDER_REJECTED,

@@ -12,20 +12,23 @@ from liqctl.domain.answers import AnswerKind, VenueAnswer, not_sent
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
 from liqctl.planning.budget import MINUTE_S, Priority, RequestBudget
+from liqctl.planning.pacing import (
+    CALL_MAX_S,
+    CALL_MIN_S,
+    CALL_SHARE,
+    LARGE_ANSWER_MAX_S,
+    RESERVE_MAX_S,
+    RESERVE_SHARE,
+)
 from liqctl.ports import Exchange, WallClock
 
 T = TypeVar("T")
 Call = Callable[[float], Awaitable[T]]
 
-_CALL_SHARE: Final = 0.25
-_CALL_MIN_S: Final = 0.3
-_CALL_MAX_S: Final = 3.0
 _FIREWALL_PAUSE_S: Final = 1.0
 _BAN_PAUSE_S: Final = 60.0
 _READ_BACKOFF_S: Final = 0.15
 """Tripled with each refusal: asking on after a 429 is what gets an address banned."""
-_RESERVE_SHARE: Final = 0.15
-_RESERVE_MAX_S: Final = 1.0
 _TIMESTAMP: Final = -1021
 _TOO_MANY_ORDERS: Final = -1015
 _FORBIDDEN: Final = 403
@@ -46,12 +49,14 @@ class Gate:
         """Open the gate for a run that began at `started_at` and may take `timeout_s`."""
         self.started_at = started_at
         self.deadline_at = started_at + timeout_s
-        self.reserve_s = min(timeout_s * _RESERVE_SHARE, _RESERVE_MAX_S)
-        self.call_max_s = min(max(timeout_s * _CALL_SHARE, _CALL_MIN_S), _CALL_MAX_S)
+        self.reserve_s = min(timeout_s * RESERVE_SHARE, RESERVE_MAX_S)
+        self.call_max_s = min(max(timeout_s * CALL_SHARE, CALL_MIN_S), CALL_MAX_S)
         self.fatal: VenueAnswer | None = None
         self.pause: VenueAnswer | None = None
         self.paused_until = 0.0
         self.is_closed = False
+        self.is_stopped = False
+        self.is_key_accepted = False
         self.has_read = False
         self.rtt_s = 0.1
         self._exchange = exchange
@@ -62,6 +67,7 @@ class Gate:
         self._reads_refused = 0
         self._sync: asyncio.Task[float] | None = None
         self._syncs = 0
+        self._ahead_s = 0.0
 
     @property
     def work_until(self) -> float:
@@ -73,8 +79,12 @@ class Gate:
         return max(self.deadline_at - asyncio.get_running_loop().time(), 0.0)
 
     def close(self) -> None:
-        """Let no further write pass; readings still do."""
+        """Let no further close or cancel pass; readings, and the last sweep, still do."""
         self.is_closed = True
+
+    def stop(self) -> None:
+        """Let no write pass at all: somebody asked the run to end."""
+        self.is_closed = self.is_stopped = True
 
     @property
     def was_refused(self) -> bool:
@@ -91,8 +101,19 @@ class Gate:
         """Pass a reading, waiting for a pause or the weight limit to end."""
         return await self._pass(endpoint, call, until=self.deadline_at, narrow=narrow, resync=True)
 
-    async def write(self, endpoint: Endpoint, call: Call[T], *, resync: bool) -> T:
-        """Pass a write. Raises Halted when none may leave any more."""
+    async def write(
+        self, endpoint: Endpoint, call: Call[T], *, resync: bool, is_last: bool = False
+    ) -> T:
+        """Pass a write. Raises Halted when none may leave any more.
+
+        `is_last` marks the sweep, which may leave in the time kept for the last reading.
+        """
+        if is_last:
+            if self.is_stopped or self.fatal is not None:
+                raise Halted
+            return await self._pass(
+                endpoint, call, until=self.deadline_at, narrow=True, resync=resync
+            )
         if not self.may_write:
             raise Halted
         return await self._pass(endpoint, call, until=self.work_until, narrow=True, resync=resync)
@@ -102,13 +123,13 @@ class Gate:
     ) -> T:
         await self._wait_turn(endpoint, until=until, narrow=narrow)
         try:
-            return await self._call(call)
+            return await self._call(endpoint, call)
         except VenueError as error:
             if error.answer.code != _TIMESTAMP or not resync:
                 raise
             await self.sync_clock()
         await self._wait_turn(endpoint, until=until, narrow=narrow)
-        return await self._call(call)
+        return await self._call(endpoint, call)
 
     async def _wait_turn(self, endpoint: Endpoint, *, until: float, narrow: bool) -> None:
         """Wait out a pause and the venue's limits; raise when that would outlast `until`."""
@@ -135,7 +156,7 @@ class Gate:
                 self._budget.note_sent(spec, now, whole_account=not narrow)
                 return
             await asyncio.sleep(ready_at - now)
-            if spec.is_write and not self.may_write:
+            if spec.is_write and not self.may_write and until < self.deadline_at:
                 raise Halted
 
     def _why_unready(self, delay_s: float) -> str:
@@ -145,10 +166,13 @@ class Gate:
             return "the venue's request limits are used up, by this or by other programs"
         return "the venue asked to wait until after the deadline"
 
-    async def _call(self, call: Call[T]) -> T:
+    async def _call(self, endpoint: Endpoint, call: Call[T]) -> T:
         loop = asyncio.get_running_loop()
         began_at = loop.time()
-        timeout_s = min(self.call_max_s, self.remaining_s() - _CALL_MARGIN_S)
+        most_s = self.call_max_s
+        if endpoint is Endpoint.EXCHANGE_INFO:
+            most_s = max(most_s, LARGE_ANSWER_MAX_S)
+        timeout_s = min(most_s, self.remaining_s() - _CALL_MARGIN_S)
         if timeout_s <= 0:
             raise VenueError(not_sent("the deadline left no time for a request"))
         try:
@@ -164,10 +188,12 @@ class Gate:
                 orders_10s=usage.orders_10s,
                 orders_1m=usage.orders_1m,
             )
+        self.is_key_accepted = self.is_key_accepted or endpoint.value.signed
         self.rtt_s = 0.7 * self.rtt_s + 0.3 * (loop.time() - began_at)
         return result
 
     def _note(self, answer: VenueAnswer, now: float) -> None:
+        self._budget.note_refusal(answer, now)
         if answer.is_rate_limit and answer.code != _TOO_MANY_ORDERS:
             # Readings that left together and were refused together are one refusal.
             self._reads_refused += int(now >= self._reads_not_before)
@@ -182,7 +208,11 @@ class Gate:
         if answer.retry_after_s is not None:
             wait_s = answer.retry_after_s
         if answer.banned_until_ms is not None:
-            wait_s = answer.banned_until_ms / 1000 - self._wall_clock.now().timestamp()
+            # The moment is of the venue's clock, which the answer's own date tells to a second.
+            venue_s = self._wall_clock.now().timestamp() - self._ahead_s
+            if answer.answered_at_ms is not None:
+                venue_s = answer.answered_at_ms / 1000
+            wait_s = answer.banned_until_ms / 1000 - venue_s
         self.paused_until = max(self.paused_until, now + max(wait_s, 0.0))
 
     @property
@@ -198,6 +228,6 @@ class Gate:
             self._syncs += 1
             self._sync = asyncio.create_task(self._exchange.sync_clock(timeout_s=self.call_max_s))
         try:
-            await asyncio.shield(self._sync)
+            self._ahead_s = await asyncio.shield(self._sync)
         except VenueError as error:
             self._note(error.answer, asyncio.get_running_loop().time())

@@ -1,7 +1,6 @@
 """Looking without touching: what is open now, and what a liquidation would do about it."""
 
 import asyncio
-import contextlib
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,23 +8,19 @@ from typing import Final
 
 from liqctl.domain.account import OpenOrder, OrderKind, Snapshot
 from liqctl.domain.answers import AnswerKind, VenueAnswer
-from liqctl.domain.endpoints import Endpoint
-from liqctl.domain.errors import VenueError
 from liqctl.domain.result import LiquidationResult, OrderReport, PositionReport
 from liqctl.domain.states import FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.engine.gate import Gate
+from liqctl.engine.questions import ask_portfolio_margin, ask_unknown_symbols
 from liqctl.engine.reading import Reader
 from liqctl.planning.explain import explain_contradiction, explain_refusal
 from liqctl.planning.ledger import first_seen
 from liqctl.planning.outcome import residual_of
 from liqctl.planning.plan import Memory, Plan, make_plan
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.planning.protection import is_protective, reduces_only
+from liqctl.planning.protection import is_protective
 from liqctl.planning.verify import Verdict, verify
 from liqctl.ports import Exchange, WallClock
-
-POSITION_SOURCES: Final = ("positionRisk", "account")
-"""The two lists that show positions, as `unread` names them."""
 
 _READINGS_MIN: Final = 3
 _READINGS_MAX: Final = 12
@@ -45,10 +40,9 @@ class Inspection:
     """One reading and what follows from it.
 
     Positions are those of both sources. `refusal` is why nothing, or not everything, could be read;
-    `silent` names the sources of positions that did not answer, `silence` tells why. `plan` is what
-    a liquidation would send first. `unknown_symbols` are symbols in scope that the venue does not
-    list. `contradictions` are orders that can only reduce, on legs that read flat.
-    `is_portfolio_margin` is None where nothing is listed and the question was not answered.
+    `silent` names the sources of positions that did not answer. `plan` is what a liquidation would
+    send first. `unknown_symbols` are symbols in scope that the venue does not list, None where it
+    did not say; so is `is_portfolio_margin` where nothing is listed.
     `settled_s` is how long flat was watched when it is proven, else 0.
     """
 
@@ -57,18 +51,21 @@ class Inspection:
     plan: Plan
     refusal: VenueAnswer | None
     silent: tuple[str, ...] = ()
-    silence: VenueAnswer | None = None
-    unknown_symbols: tuple[str, ...] = ()
-    contradictions: tuple[OpenOrder, ...] = ()
+    unknown_symbols: tuple[str, ...] | None = ()
     is_portfolio_margin: bool | None = False
     is_proven: bool = False
     settled_s: float = 0.0
 
     @property
+    def contradictions(self) -> tuple[OpenOrder, ...]:
+        """Orders that can only reduce, on legs that read flat."""
+        return self.verdict.evidence if self.snapshot.positions.complete else ()
+
+    @property
     def shows_nothing(self) -> bool:
         """Whether nothing in scope is listed and everything was read, positions by one source."""
-        is_standard = self.is_portfolio_margin is False
-        return is_standard and self.verdict.is_flat and not self.contradictions
+        is_answered = self.is_portfolio_margin is False and self.unknown_symbols is not None
+        return is_answered and self.verdict.is_flat
 
     @property
     def is_flat(self) -> bool:
@@ -91,15 +88,16 @@ class Inspection:
             return self.refusal.describe()
         if not self.is_doubtful:
             return None
-        why = f" ({self.silence.describe()})" if self.silence else ""
         if self.is_portfolio_margin is None:
             return (
                 "nothing is listed, and whether this account is in portfolio margin, where "
-                f"positions do not show here, was not answered{why}"
+                "positions do not show here, was not answered"
             )
+        if self.unknown_symbols is None:
+            return "nothing is listed, and the venue did not say whether it knows every symbol"
         if self.silent:
             return (
-                f"nothing is listed, but {' and '.join(self.silent)} did not answer{why}: one "
+                f"nothing is listed, but {' and '.join(self.silent)} did not answer: one "
                 "source alone does not show that the account is flat"
             )
         return None
@@ -116,22 +114,22 @@ async def inspect_account(
 
     It is taken within `timeout_s`, the policy's timeout when None.
     """
-    looked = await _look(exchange, policy, wall_clock, timeout_s or policy.timeout_seconds)
-    unknown = await find_unknown_symbols(exchange, looked.gate, policy, looked.snapshot)
-    return await _inspection(exchange, policy, looked, known_margin=None, unknown_symbols=unknown)
+    snapshot, gate = await _look(exchange, policy, wall_clock, timeout_s or policy.timeout_seconds)
+    return await _inspection(exchange, policy, snapshot, gate, known_margin=None)
 
 
 async def inspect_again(
     exchange: Exchange, policy: LiquidationConfig, before: Inspection, *, wall_clock: WallClock
 ) -> Inspection:
     """Return another reading of the account; what does not change is not asked for again."""
-    looked = await _look(exchange, policy, wall_clock, policy.timeout_seconds)
+    snapshot, gate = await _look(exchange, policy, wall_clock, policy.timeout_seconds)
     # While something is listed the question is not asked, and False only means that.
     was_asked = _is_empty(before.snapshot)
     return await _inspection(
         exchange,
         policy,
-        looked,
+        snapshot,
+        gate,
         known_margin=before.is_portfolio_margin if was_asked else None,
         unknown_symbols=before.unknown_symbols,
     )
@@ -172,19 +170,9 @@ async def inspect_settled(
         now = await inspect_again(exchange, policy, now, wall_clock=wall_clock)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Looked:
-    """What one look gave: both sources of positions, both books, and the gate it went through."""
-
-    snapshot: Snapshot
-    gate: Gate
-    silent: tuple[str, ...]
-    silence: VenueAnswer | None
-
-
 async def _look(
     exchange: Exchange, policy: LiquidationConfig, wall_clock: WallClock, timeout_s: float
-) -> _Looked:
+) -> tuple[Snapshot, Gate]:
     loop = asyncio.get_running_loop()
     gate = Gate(
         exchange,
@@ -194,17 +182,7 @@ async def _look(
     )
     gate.close()
     reader = Reader(exchange, gate, policy)
-    snapshot, second = await asyncio.gather(reader.snapshot(policy.symbols), reader.second_source())
-    errors = dict(zip(POSITION_SOURCES, (reader.first_error, second.error), strict=True))
-    if second.complete:
-        # A leg that only one of the two lists is open: lists lag in both directions.
-        listed = {position.leg for position in snapshot.positions.items}
-        more = tuple(p for p in second.items if p.leg not in listed and policy.covers(p.symbol))
-        positions = replace(snapshot.positions, items=snapshot.positions.items + more)
-        snapshot = replace(snapshot, positions=positions)
-    silent = tuple(name for name, error in errors.items() if error is not None)
-    silence = next((error for error in errors.values() if error is not None), None)
-    return _Looked(snapshot=snapshot, gate=gate, silent=silent, silence=silence)
+    return await reader.snapshot(policy.symbols, both_sources=True), gate
 
 
 def _is_empty(snapshot: Snapshot) -> bool:
@@ -215,76 +193,38 @@ def _is_empty(snapshot: Snapshot) -> bool:
 async def _inspection(
     exchange: Exchange,
     policy: LiquidationConfig,
-    looked: _Looked,
+    snapshot: Snapshot,
+    gate: Gate,
     *,
     known_margin: bool | None,
-    unknown_symbols: tuple[str, ...],
+    unknown_symbols: tuple[str, ...] | None = None,
 ) -> Inspection:
-    """Return what follows from a look; `known_margin` is an answer that was given before."""
-    snapshot = looked.snapshot
+    """Return what follows from a look; what was answered before is not asked again."""
+    if unknown_symbols is None:
+        seen = {p.symbol for p in snapshot.positions.items} | {o.symbol for o in snapshot.orders}
+        unseen = [symbol for symbol in policy.symbols if symbol not in seen]
+        unknown_symbols = await ask_unknown_symbols(exchange, gate, unseen) if unseen else ()
     margin: bool | None = False
     if _is_empty(snapshot):
         margin = known_margin
-        if margin is None:
-            margin = await ask_portfolio_margin(exchange, looked.gate)
+        for _ in range(_MARGIN_ASKED_MAX):
+            if margin is None:
+                margin = await ask_portfolio_margin(exchange, gate)
     legs = {
         position.leg: first_seen(position, snapshot.started_at)
         for position in snapshot.positions.items
     }
     memory = Memory(legs=legs, orders={}, rules={}, marks={}, now=snapshot.finished_at)
     errors = snapshot.errors
-    verdict = verify(snapshot, policy)
-    is_read = snapshot.positions.complete
     return Inspection(
         snapshot=snapshot,
-        verdict=verdict,
+        verdict=verify(snapshot, policy),
         plan=make_plan(snapshot, memory, policy),
         refusal=errors[0] if errors else None,
-        silent=looked.silent,
-        silence=looked.silence,
+        silent=tuple(sorted(snapshot.positions.silent)),
         unknown_symbols=unknown_symbols,
-        contradictions=tuple(
-            order
-            for order in snapshot.orders
-            if is_read
-            and policy.covers(order.symbol)
-            and order.leg not in legs
-            and reduces_only(order)
-        ),
         is_portfolio_margin=margin,
     )
-
-
-async def find_unknown_symbols(
-    exchange: Exchange, gate: Gate, policy: LiquidationConfig, snapshot: Snapshot
-) -> tuple[str, ...]:
-    """Return the symbols in scope that the venue does not list; one with something open it does."""
-    seen = {p.symbol for p in snapshot.positions.items} | {o.symbol for o in snapshot.orders}
-    unseen = [symbol for symbol in policy.symbols if symbol not in seen]
-    if not unseen:
-        return ()
-    try:
-        rules = await gate.read(
-            Endpoint.EXCHANGE_INFO, lambda s: exchange.fetch_market_rules(timeout_s=s)
-        )
-    except VenueError:
-        return ()
-    return tuple(symbol for symbol in unseen if symbol not in rules)
-
-
-async def ask_portfolio_margin(exchange: Exchange, gate: Gate) -> bool | None:
-    """Return whether an account that looks empty is in portfolio margin; None without an answer."""
-    for _ in range(_MARGIN_ASKED_MAX):
-        with contextlib.suppress(VenueError):
-            return await gate.read(
-                Endpoint.PORTFOLIO_MARGIN, lambda s: exchange.is_portfolio_margin(timeout_s=s)
-            )
-    return None
-
-
-async def find_portfolio_margin(exchange: Exchange, gate: Gate) -> bool:
-    """Return whether an account that looks empty is surely in portfolio margin."""
-    return await ask_portfolio_margin(exchange, gate) is True
 
 
 def dry_run_result(

@@ -32,9 +32,9 @@ class Lookout:
     """Shares looks among the symbols whose closes were sent before they began."""
 
     def __init__(
-        self, reader: Reader, gate: Gate, tell: Callable[["Reading[Position]"], None]
+        self, reader: Reader, gate: Gate, tell: Callable[["Reading[Position]", float], None]
     ) -> None:
-        """Look through the reader; `tell` is called with what each look showed."""
+        """Look through the reader; `tell` gets what each look showed, and when it began."""
         self._reader = reader
         self._gate = gate
         self._tell = tell
@@ -77,6 +77,7 @@ class Lookout:
         await asyncio.sleep(max(_HEAD_START_S, self._next_at - now))
         self._due = None
         self._next_at = asyncio.get_running_loop().time() + _TRIPS_APART * self._gate.rtt_s
+        began_at = asyncio.get_running_loop().time()
         positions = await self._reader.positions()
-        self._tell(positions)
+        self._tell(positions, began_at)
         return positions

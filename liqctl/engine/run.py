@@ -1,8 +1,8 @@
 """One liquidation: rounds of reading, planning, sending and reading again, until proven flat.
 
 A round never waits for a straggler: what is still under way when the patience ends keeps its leg
-out of the next plan, and nothing else. Flat is believed only from a reading that began after the
-last answer, and from two in a row once anything was unknown, partial or contradictory.
+out of the next plan, and nothing else. Flat is *seen* in one reading and *proven* by a window of
+them (`liqctl.planning.proof`); nothing that is open waits for the window.
 """
 
 import asyncio
@@ -11,40 +11,51 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from liqctl.domain.account import Position, Reading, Snapshot
+from liqctl.domain.account import Leg, OrderKind, Position, Reading, Snapshot
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.events import AuditEventType
 from liqctl.engine.cancelling import Canceller
 from liqctl.engine.closing import Closer
-from liqctl.engine.inspection import find_portfolio_margin, find_unknown_symbols
 from liqctl.engine.lookout import Lookout
 from liqctl.engine.opening import Opening
+from liqctl.engine.questions import Questions
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.side_readings import SideReadings
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
 from liqctl.planning.explain import describe_look, describe_reading, explain_unread
-from liqctl.planning.plan import Memory, Plan, SymbolPlan, make_plan
+from liqctl.planning.outcome import open_legs
+from liqctl.planning.pacing import (
+    CANCEL_PATIENCE_MIN_S,
+    EARLY_READINGS,
+    GRACE_S,
+    LAST_TRIP_MIN_S,
+    LAST_TRIPS,
+    LATE_READING_GAP_S,
+    PATIENCE_MAX_S,
+    PATIENCE_MIN_S,
+    PATIENCE_ROUND_TRIPS,
+    QUICK_READINGS,
+    READING_GAP_S,
+    REREAD_MAX_S,
+    REREAD_MIN_S,
+    ROUNDS_MAX,
+    SWEEP_MIN_S,
+    SWEEP_TRIPS,
+    WATCH_GAP_MIN_S,
+    WATCH_READINGS,
+)
+from liqctl.planning.plan import Memory, Plan, SymbolPlan, make_plan, plan_sweep
 from liqctl.planning.policy import LiquidationConfig
+from liqctl.planning.proof import is_confirmed
 from liqctl.planning.verify import Verdict
 from liqctl.ports import Exchange
 
-ROUNDS_MAX: Final = 400
-_PATIENCE_MIN_S: Final = 0.4
-_CANCEL_PATIENCE_MIN_S: Final = 0.3
-_PATIENCE_SHARE: Final = 0.25
-_ROUND_TRIPS: Final = 4
-_GRACE_S: Final = 2.0
-"""How long an interrupted run may still read before it says what it knows."""
+_LAST_LOOK_UPS_MAX: Final = 20
+"""Orders cut off at the end are looked up beside the last reading, the worst legs' first."""
 
-_QUIET_S: Final = 0.6
-"""How long the account must read flat once others were seen trading: bots act every few 100 ms."""
-
-_REREAD_MIN_S: Final = 0.05
-_REREAD_MAX_S: Final = 0.8
-_QUICK_READINGS: Final = 6
-_SPACED_READINGS: Final = 16
-"""A whole reading costs 85 weight of 2400 a minute: 6 quick ones, then 16 at most."""
+_LAST_LOOK_UPS_S: Final = 0.2
+"""How long they are waited for once the reading is there. (guess)"""
 
 
 class Ending(StrEnum):
@@ -82,12 +93,10 @@ class Run:
     ) -> None:
         """Take over what was opened; nothing more is sent before `converge`."""
         gate = opening.gate
-        self.state = RunState(policy, recorder)
+        self.state = RunState(policy, recorder, opening.began_at)
         self.spent = TimeSpent()
         self.side = SideReadings(exchange, gate)
-        self.unknown_symbols: tuple[str, ...] = ()
-        self.is_portfolio_margin = False
-        self._exchange = exchange
+        self.questions = Questions(exchange, gate, policy)
         self._gate = gate
         self._recorder = recorder
         self._policy = policy
@@ -98,15 +107,17 @@ class Run:
             exchange, gate, self.state, recorder, policy, rng, self._lookout.close_sent
         )
         self._tasks: dict[asyncio.Task[None], str] = {}
-        self._swept: set[str] = set()
+        self._follow_ups: dict[Leg, asyncio.Task[None]] = {}
+        self._swept_unseen: set[str] = set()
         self._interrupted = asyncio.Event()
         self._rounds = 0
-        self._flat_since: float | None = None
+        self._reread_s = REREAD_MIN_S
         self._snapshot: Snapshot | None = None
+        self._verdict: Verdict | None = None
 
     def interrupt(self) -> None:
         """Send nothing new; take one last reading and end."""
-        self._gate.close()
+        self._gate.stop()
         self._interrupted.set()
 
     async def converge(self) -> Ending:
@@ -118,45 +129,61 @@ class Run:
             ending = Ending.DEADLINE
         self._opening.end_warm_up()
         self._lookout.cancel()
-        if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL} or self.is_portfolio_margin:
+        if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL} or self.questions.is_portfolio_margin:
             # In portfolio margin every further reading would look flat, and prove nothing.
+            self.questions.cancel()
             return ending
         await self._cut_off()
-        return await self._last_reading(ending)
+        try:
+            return await self._last_reading(ending)
+        finally:
+            self.questions.cancel()
 
     async def _rounds_until_done(self) -> Ending:
-        clean = 0
-        reread_s = _REREAD_MIN_S
         while self._rounds < ROUNDS_MAX:
             if self._interrupted.is_set():
                 return Ending.INTERRUPTED
-            snapshot = await self._read()
-            verdict = self.state.absorb(snapshot)
-            if self._rounds == 1 and await self._is_misdirected(snapshot):
-                return Ending.UNKNOWN_SYMBOL if self.unknown_symbols else Ending.STOPPED
-            if self._is_fatal(snapshot):
+            verdict = await self._read()
+            if self.questions.is_portfolio_margin or self._is_fatal():
                 return Ending.STOPPED
-            if verdict.is_flat and self.state.is_settled(snapshot) and not self._tasks:
-                clean += 1
-                if self._is_proven(clean, verdict):
+            if verdict.is_flat and self._is_settled() and not self.questions.unknown_symbols:
+                if not self.state.window_s:
+                    await self.questions.answered(timeout_s=self._gate.call_max_s)
+                if self._is_proven():
                     return Ending.FLAT
-                await self._watch()
+                await self._watch_on()
                 continue
-            clean = 0
-            self._flat_since = None
-            plan = make_plan(snapshot, self._memory(), self._policy)
-            self.side.want(self.state.legs, rules=bool(plan.needs_rules))
-            launched = self._launch(plan)
-            if launched:
-                reread_s = _REREAD_MIN_S
-            if self._is_hopeless(plan, verdict):
-                return Ending.NOTHING_LEFT_TO_TRY
-            await self._wait(plan, reread_s, launched=launched)
-            if not launched:
-                reread_s = min(reread_s * 2, _REREAD_MAX_S)
+            ending = await self._pursue(verdict)
+            if ending is not None:
+                return ending
         return Ending.NOTHING_LEFT_TO_TRY
 
-    async def _read(self) -> Snapshot:
+    async def _pursue(self, verdict: Verdict) -> Ending | None:
+        """Do what the last reading asks for; return why nothing more is to be tried, if so."""
+        plan = make_plan(self._last_snapshot, self._memory(), self._policy)
+        self.side.want(self.state.legs, rules=bool(plan.needs_rules))
+        launched = self._launch(plan)
+        self._follow_up()
+        if self.questions.unknown_symbols and not self._tasks:
+            return Ending.UNKNOWN_SYMBOL
+        if self._is_hopeless(plan, verdict):
+            return Ending.NOTHING_LEFT_TO_TRY
+        if launched:
+            self._reread_s = REREAD_MIN_S
+        await self._wait(plan, self._reread_s, launched=launched)
+        if not launched:
+            self._reread_s = min(self._reread_s * 2, REREAD_MAX_S)
+        return None
+
+    @property
+    def _last_snapshot(self) -> Snapshot:
+        if self._snapshot is None:
+            message = "nothing was read yet"
+            raise RuntimeError(message)
+        return self._snapshot
+
+    async def _read(self) -> Verdict:
+        """Take one reading in and return what it shows."""
         loop = asyncio.get_running_loop()
         await self._space_out()
         began_at = loop.time()
@@ -166,65 +193,135 @@ class Run:
         self.side.want_prices(self.state.legs)
         if self._snapshot is None:
             snapshot = await self._opening.first_reading()
+            self.questions.begin(snapshot)
         else:
-            snapshot = await self._opening.reader.snapshot(known)
+            # While something is open the first source is enough: only flat has to be doubted.
+            is_evidence = self._verdict is not None and bool(self._verdict.evidence)
+            is_doubted = is_evidence or not open_legs(self.state.legs)
+            both_sources = is_doubted and self._policy.settle_seconds > 0
+            snapshot = await self._opening.reader.snapshot(known, both_sources=both_sources)
         self._snapshot = snapshot
         self._gate.has_read = self._gate.has_read or snapshot.is_any_read
         self.spent.reading += loop.time() - began_at
         details = {"round": self._rounds, **describe_reading(snapshot)}
         self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, details)
-        return snapshot
+        was_seen = self.state.streak.seen_flat
+        verdict = self._verdict = self.state.absorb(snapshot)
+        if self.state.streak.seen_flat and not was_seen:
+            self._recorder.event(
+                AuditEventType.FLAT_SEEN,
+                {
+                    "round": self._rounds,
+                    "settle_seconds": self._policy.settle_seconds,
+                    "watch_seconds": round(max(self._proven_from() - loop.time(), 0.0), 3),
+                },
+            )
+        return verdict
 
     async def _space_out(self) -> None:
         """Keep readings apart once there were many: the weight of a minute is about 28 of them."""
-        if self._snapshot is None or self._rounds < _QUICK_READINGS or self._gate.is_closed:
+        if self._snapshot is None or self._rounds < QUICK_READINGS or self._gate.is_closed:
             return
-        gap_s = (self._gate.deadline_at - self._gate.started_at) / _SPACED_READINGS
-        now = asyncio.get_running_loop().time()
-        wait_s = self._snapshot.started_at + gap_s - now
-        if wait_s > 0:
-            self.spent.waiting += wait_s
-            await asyncio.sleep(wait_s)
+        gap_s = READING_GAP_S if self._rounds < EARLY_READINGS else LATE_READING_GAP_S
+        await self._rest(self._snapshot.started_at + gap_s)
 
-    async def _is_misdirected(self, snapshot: Snapshot) -> bool:
-        """Whether the first reading shows that this is not the account or symbol that was meant."""
-        empty = not (snapshot.positions.items or snapshot.orders)
-        readable = snapshot.positions.complete and snapshot.regular_orders.complete
-        if self._policy.symbols:
-            self.unknown_symbols = await find_unknown_symbols(
-                self._exchange, self._gate, self._policy, snapshot
-            )
-            return bool(self.unknown_symbols)
-        if empty and readable:
-            self.is_portfolio_margin = await find_portfolio_margin(self._exchange, self._gate)
-        return self.is_portfolio_margin
+    async def _rest(self, until: float) -> None:
+        """Wait until a moment of the loop's clock, or until somebody interrupts."""
+        began_at = asyncio.get_running_loop().time()
+        if until <= began_at:
+            return
+        try:
+            async with asyncio.timeout_at(until):
+                await self._interrupted.wait()
+        except TimeoutError:
+            pass
+        self.spent.waiting += asyncio.get_running_loop().time() - began_at
 
-    def _is_fatal(self, snapshot: Snapshot) -> bool:
-        """Whether the key is refused, by a write or by every reading, or a ban outlasts the run."""
-        errors = snapshot.errors
+    def _is_fatal(self) -> bool:
+        """Whether the key is refused for everything signed, or a ban outlasts the run."""
+        errors = self._last_snapshot.errors
         refused = [error for error in errors if error.kind is AnswerKind.RUN_FATAL]
-        if refused and len(refused) == len(errors) and not self.state.has_read:
+        if refused and len(refused) == len(errors) and not self._gate.is_key_accepted:
             self._gate.fatal = refused[0]
         return self._gate.fatal is not None or self._gate.outlasts_deadline
 
-    def _is_proven(self, clean: int, verdict: Verdict) -> bool:
-        began_at = self._snapshot.started_at if self._snapshot else 0.0
-        self._flat_since = began_at if self._flat_since is None else self._flat_since
-        if clean < (2 if self.state.doubt else 1):
+    def _is_settled(self) -> bool:
+        """Whether nothing is under way and the last reading began after the last answer."""
+        return self.state.is_settled(self._last_snapshot) and not self._tasks
+
+    def _proven_from(self) -> float:
+        """Return when the last reading may begin, from which on flat is proven."""
+        since = self.state.streak.since
+        since = asyncio.get_running_loop().time() if since is None else since
+        return min(since + self.state.window_s, self._gate.work_until)
+
+    def _is_proven(self, *, late: bool = False) -> bool:
+        """Record and return that flat is proven by the readings so far, the last one included.
+
+        `late` says that no time is left to watch any longer: then a shorter watch counts, unless
+        something was open a moment ago that nobody can account for.
+        """
+        streak, window_s = self.state.streak, self.state.window_s
+        if self.questions.unanswered or self.questions.unknown_symbols or not streak.looks:
             return False
-        if self.state.others_trade and began_at - self._flat_since < _QUIET_S:
-            return False
+        if window_s:
+            is_watched = streak.watched_s >= window_s or (
+                late and not self.state.contradictions(streak.looks[-1].began_at)
+            )
+            if not (is_watched and is_confirmed(streak.looks)) or self._unswept():
+                return False
         self._recorder.event(
             AuditEventType.VERIFIED,
-            {"flat": True, "readings_in_a_row": clean, "kept": len(verdict.kept)},
+            {
+                "flat": True,
+                "readings_in_a_row": len(streak.looks),
+                "kept": len(self._verdict.kept) if self._verdict else 0,
+                "settled_seconds": round(streak.watched_s, 3),
+                "sources": sorted(streak.looks[-1].sources),
+            },
         )
         return True
 
-    async def _watch(self) -> None:
-        """Let a bot that was seen trading show itself again before the account is called flat."""
-        if self.state.others_trade:
-            self.spent.waiting += _QUIET_S / 3
-            await asyncio.sleep(_QUIET_S / 3)
+    async def _watch_on(self) -> None:
+        """Wait for the next reading of a flat account; sweep the books shortly before the last.
+
+        Whatever appears meanwhile ends the watch with the next reading.
+        """
+        loop = asyncio.get_running_loop()
+        due_at = self._proven_from()
+        sweep_at = due_at - max(SWEEP_TRIPS * self._gate.rtt_s, SWEEP_MIN_S)
+        gap_s = max(self.state.window_s / WATCH_READINGS, WATCH_GAP_MIN_S)
+        if loop.time() < sweep_at:
+            await self._rest(min(self._last_snapshot.started_at + gap_s, sweep_at))
+            return
+        if plans := self._unswept():
+            await self._sweep(plans)
+        elif loop.time() >= due_at:
+            # Proven but for an answer that is missing: asked again at the pace of the watch.
+            await self._rest(loop.time() + gap_s)
+        await self._rest(due_at)
+
+    def _unswept(self) -> list[SymbolPlan]:
+        """Return the sweeps that are missing: both books of each symbol that held something."""
+        since = self.state.streak.since
+        if not self._policy.cancel_orders or since is None:
+            return []
+        memory = self._memory()
+        symbols = {leg.symbol for leg in self.state.legs} | {key[0] for key in self.state.orders}
+        plans = []
+        for symbol in sorted(symbols):
+            plan = plan_sweep(symbol, memory)
+            books = [OrderKind.REGULAR, *([OrderKind.ALGO] if plan.cancel_all_algo else [])]
+            swept_at = [self.state.swept.get((symbol, book), float("-inf")) for book in books]
+            if min(swept_at) < since:
+                plans.append(plan)
+        return plans
+
+    async def _sweep(self, plans: list[SymbolPlan]) -> None:
+        for plan in plans:
+            self._tasks[asyncio.create_task(self._canceller.cancel(plan))] = plan.symbol
+        await asyncio.wait(self._tasks, timeout=self._patience(PATIENCE_MIN_S))
+        self._reap()
 
     def _memory(self) -> Memory:
         return Memory(
@@ -233,7 +330,15 @@ class Run:
             rules=self.side.rules,
             marks=self.side.marks,
             mode=self.side.mode,
-            swept=frozenset(self._swept),
+            looks=self.state.looks,
+            began_at=self.state.began_at,
+            window_s=self.state.window_s,
+            entered=frozenset(self.state.entered),
+            swept=frozenset(self._swept_unseen),
+            conditionals=sum(
+                record.present and key[1] is OrderKind.ALGO
+                for key, record in self.state.orders.items()
+            ),
             now=asyncio.get_running_loop().time(),
         )
 
@@ -255,10 +360,10 @@ class Run:
         began_at = loop.time()
         cancels = asyncio.create_task(self._canceller.cancel(plan))
         if plan.cancel_all_algo:
-            self._swept.add(plan.symbol)
+            self._swept_unseen.add(plan.symbol)
         try:
-            patience_s = self._patience(_CANCEL_PATIENCE_MIN_S)
-            if plan.cancel_regular or plan.cancel_algo:
+            patience_s = self._patience(CANCEL_PATIENCE_MIN_S)
+            if plan.cancel_regular or plan.alone:
                 await asyncio.wait({cancels}, timeout=patience_s if plan.closes else None)
             self.spent.cancelling = max(self.spent.cancelling, loop.time() - began_at)
             closing_at = loop.time()
@@ -276,7 +381,20 @@ class Run:
         filled = all(self.state.legs[close.position.leg].is_filled for close in plan.closes)
         return filled and await self._lookout.sees_flat(plan.symbol)
 
-    def _note_look(self, positions: Reading[Position]) -> None:
+    def _follow_up(self) -> None:
+        """Ask again about orders whose fate is open, beside everything else.
+
+        Those that were still filling keep a second close back; those of a leg that reads flat tell
+        whether it was us who closed it.
+        """
+        for leg, record in self.state.legs.items():
+            running = self._follow_ups.get(leg)
+            is_asked = record.live or (record.unresolved and record.current is None)
+            if is_asked and not record.in_flight and (running is None or running.done()):
+                self._follow_ups[leg] = asyncio.create_task(self._closer.follow_up(leg))
+
+    def _note_look(self, positions: Reading[Position], began_at: float) -> None:
+        self.state.note_look(positions, began_at)
         details = {"round": self._rounds, **describe_look(positions)}
         self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, details)
 
@@ -285,11 +403,11 @@ class Run:
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         if self._tasks and launched:
-            await asyncio.wait(self._tasks, timeout=self._patience(_PATIENCE_MIN_S))
+            await asyncio.wait(self._tasks, timeout=self._patience(PATIENCE_MIN_S))
         else:
             wait_s = reread_s
             if plan.wake_at is not None and not self._tasks:
-                wait_s = max(min(plan.wake_at - began_at, _REREAD_MAX_S), 0.0)
+                wait_s = max(min(plan.wake_at - began_at, REREAD_MAX_S), 0.0)
             waiting = asyncio.create_task(self._interrupted.wait())
             await asyncio.wait(
                 {*self._tasks, waiting, *self.side.awaited},
@@ -301,14 +419,21 @@ class Run:
         self._reap()
 
     def _reap(self) -> None:
-        """Forget finished work; what failed for our own fault is raised."""
+        """Forget finished work; what failed for our own fault ends its symbol, not the run."""
         for task in [task for task in self._tasks if task.done()]:
-            del self._tasks[task]
-            task.result()
+            symbol = self._tasks.pop(task)
+            fault = None if task.cancelled() else task.exception()
+            if fault is None:
+                continue
+            # The fault's own words may hold anything, a key too: its name has to do.
+            why = f"a fault of liqctl itself: {type(fault).__name__}"
+            self.state.faults[symbol] = why
+            for leg in [leg for leg in self.state.legs if leg.symbol == symbol]:
+                self._closer.give_up(leg, why)
+            self._canceller.give_up(symbol, why)
 
     def _patience(self, least_s: float) -> float:
-        most_s = _PATIENCE_SHARE * (self._gate.deadline_at - self._gate.started_at)
-        return min(max(least_s, _ROUND_TRIPS * self._gate.rtt_s), most_s)
+        return min(max(least_s, PATIENCE_ROUND_TRIPS * self._gate.rtt_s), PATIENCE_MAX_S)
 
     def _is_hopeless(self, plan: Plan, verdict: Verdict) -> bool:
         """Whether nothing is under way, nothing waits, and nothing unread could still be read."""
@@ -334,42 +459,72 @@ class Run:
         self._gate.close()
         if self._interrupted.is_set() and self._tasks:
             await asyncio.wait(self._tasks, timeout=self._gate.call_max_s)
-        for task in self._tasks:
+        under_way = [*self._tasks, *self._follow_ups.values()]
+        for task in under_way:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
         self._tasks.clear()
         self.state.wrote()
 
     async def _last_reading(self, ending: Ending) -> Ending:
-        """Read once more, twice where there was doubt, in the time kept for it."""
-        if self._gate.fatal is not None and not self.state.has_read:
+        """Read once more in the time kept for it, and again while that could prove something."""
+        if self._gate.fatal is not None or self._gate.outlasts_deadline:
             return ending
-        if self._gate.outlasts_deadline:
-            return ending
+        loop = asyncio.get_running_loop()
         until = self._gate.deadline_at
-        interrupted = ending is Ending.INTERRUPTED
-        if interrupted:
-            until = min(until, asyncio.get_running_loop().time() + _GRACE_S)
-        clean = 0
-        delay_s = _REREAD_MIN_S
+        if ending is Ending.INTERRUPTED:
+            until = min(until, loop.time() + GRACE_S)
+        unresolved = [leg for leg, record in self.state.legs.items() if record.unresolved]
+        look_ups = asyncio.create_task(
+            together([self._closer.follow_up(leg) for leg in unresolved[:_LAST_LOOK_UPS_MAX]])
+        )
+        delay_s = REREAD_MIN_S
         try:
             async with asyncio.timeout_at(until):
                 while True:
-                    snapshot = await self._read()
-                    verdict = self.state.absorb(snapshot)
-                    clean = clean + 1 if verdict.is_flat else 0
-                    if clean and self._is_proven(clean, verdict):
-                        return Ending.FLAT
-                    is_enough = interrupted or not self.state.is_doubtful
-                    if verdict.is_readable and not clean and is_enough:
+                    verdict = await self._read()
+                    if verdict.is_flat and self._is_settled():
+                        if self._is_proven(late=True):
+                            return Ending.FLAT
+                        if (plans := self._unswept()) and not self._gate.is_stopped:
+                            await self._sweep(plans)
+                            continue
+                    is_hopeful = verdict.is_quiet or self.state.is_doubtful
+                    if verdict.is_readable and (ending is Ending.INTERRUPTED or not is_hopeful):
+                        await asyncio.wait({look_ups}, timeout=_LAST_LOOK_UPS_S)
                         return ending
-                    if self._is_fatal(snapshot) or _is_key_refused(snapshot):
+                    # A reading that is cut by the deadline would only hide what this one showed.
+                    trip_s = max(LAST_TRIPS * self._gate.rtt_s, LAST_TRIP_MIN_S)
+                    if self._is_fatal() or loop.time() + delay_s + trip_s > until:
                         return ending
                     await asyncio.sleep(delay_s)
-                    await self._watch()
-                    delay_s = _REREAD_MIN_S if clean else min(delay_s * 2, _REREAD_MAX_S)
+                    delay_s = min(delay_s * 2, REREAD_MAX_S)
         except TimeoutError:
             return ending
+        finally:
+            look_ups.cancel()
+
+    def why_unproven(self) -> list[str]:
+        """Return what is missing from the proof of an account that read flat at the end."""
+        streak = self.state.streak
+        missing = [self.questions.unanswered] if self.questions.unanswered else []
+        if streak.looks:
+            missing += self.state.contradictions(streak.looks[-1].began_at)
+        if self._verdict is not None and self._verdict.evidence:
+            symbols = sorted({order.symbol for order in self._verdict.evidence})
+            missing.append(
+                f"a stop on {', '.join(symbols)} may belong to a position that no list shows yet"
+            )
+        if not is_confirmed(streak.looks) and self._snapshot is not None:
+            missing.append(f"{' and '.join(sorted(self._snapshot.silent))} did not answer")
+        if unswept := sorted({plan.symbol for plan in self._unswept()}):
+            missing.append(f"no last cancel of all orders was answered on {', '.join(unswept[:5])}")
+        return missing
+
+    @property
+    def unread_sources(self) -> tuple[str, ...]:
+        """The sources in scope that did not answer the last reading."""
+        return tuple(sorted(self._snapshot.silent)) if self._snapshot else ()
 
     @property
     def unread(self) -> str | None:
@@ -381,7 +536,3 @@ class Run:
     def refusal(self) -> VenueAnswer | None:
         """Return the refusal that stopped the run, or the ban that outlasts it."""
         return self._gate.fatal or (self._gate.pause if self._gate.outlasts_deadline else None)
-
-
-def _is_key_refused(snapshot: Snapshot) -> bool:
-    return any(error.kind is AnswerKind.RUN_FATAL for error in snapshot.errors)

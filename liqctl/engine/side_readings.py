@@ -13,6 +13,7 @@ from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
 from liqctl.engine.gate import Gate
 from liqctl.planning.ledger import LegRecord
+from liqctl.planning.plan import Mark, wants_mark
 from liqctl.planning.retry import Adaptation
 from liqctl.ports import Exchange
 
@@ -31,7 +32,7 @@ class SideReadings:
     def __init__(self, exchange: Exchange, gate: Gate) -> None:
         """Know nothing yet."""
         self.rules: dict[str, MarketRules] = {}
-        self.marks: dict[str, Decimal] = {}
+        self.marks: dict[str, Mark] = {}
         self.mode: PositionMode | None = None
         self.prices: dict[str, Decimal] = {}
         self._exchange = exchange
@@ -46,7 +47,7 @@ class SideReadings:
         for leg, record in legs.items():
             if record.current is None:
                 continue
-            if Adaptation.LIMIT_IOC in record.adapted:
+            if wants_mark(record, self.rules.get(leg.symbol)):
                 self._start(f"mark {leg.symbol}", self._fetch_mark(leg.symbol))
             if Adaptation.MODE in record.adapted and self.mode is None:
                 self._start("mode", self._fetch_mode())
@@ -94,14 +95,16 @@ class SideReadings:
             return
 
     async def _fetch_mark(self, symbol: str) -> None:
+        asked_at = asyncio.get_running_loop().time()
         try:
-            self.marks[symbol] = await self._gate.read(
+            price = await self._gate.read(
                 Endpoint.MARK_PRICE,
                 lambda s: self._exchange.fetch_mark_price(symbol, timeout_s=s),
                 narrow=True,
             )
         except VenueError:
             return
+        self.marks[symbol] = Mark(price, asked_at)
 
     async def _fetch_mode(self) -> None:
         try:

@@ -12,8 +12,10 @@ from liqctl.domain.ids import CLIENT_ORDER_ID_PREFIX, run_tag
 from liqctl.engine.recorder import Recorder
 from liqctl.planning.ledger import LegRecord, OrderRecord, after_reading, first_seen
 from liqctl.planning.outcome import open_legs
+from liqctl.planning.pacing import LAG_GRACE_S
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.planning.protection import is_protective
+from liqctl.planning.proof import Look, Streak
+from liqctl.planning.protection import is_protective, reduces_only
 from liqctl.planning.verify import Verdict, verify
 
 T = TypeVar("T")
@@ -26,15 +28,20 @@ STRANGERS_MAX: Final = 50
 class RunState:
     """The mutable memory of one run; every value in it is immutable and replaced whole."""
 
-    def __init__(self, policy: LiquidationConfig, recorder: Recorder) -> None:
+    def __init__(self, policy: LiquidationConfig, recorder: Recorder, began_at: float) -> None:
         """Start with nothing known."""
         self.legs: dict[Leg, LegRecord] = {}
         self.orders: dict[OrderKey, OrderRecord] = {}
+        self.looks: list[Look] = []
+        self.streak = Streak()
+        self.swept: dict[tuple[str, OrderKind], float] = {}
+        self.began_at = began_at
         self.last_known: Snapshot | None = None
         self.readings = 0
-        self.doubt = False
         self.retries = 0
         self.strangers: dict[str, None] = {}
+        self.entered: dict[str, float] = {}
+        self.faults: dict[str, str] = {}
         self.last_write_at = float("-inf")
         self._policy = policy
         self._recorder = recorder
@@ -46,46 +53,92 @@ class RunState:
         return self.readings > 0
 
     @property
-    def others_trade(self) -> bool:
-        """Whether exposure that was not there before appeared during the run."""
-        return bool(self.strangers) or any(record.reopened for record in self.legs.values())
-
-    @property
     def is_doubtful(self) -> bool:
         """Whether a leg's last reading contradicted a fill, or an order's fate is open."""
         return any(record.doubtful for record in self.legs.values())
+
+    @property
+    def window_s(self) -> float:
+        """How long flat is watched: as asked, and no shorter than the longest lag seen here."""
+        if not self._policy.settle_seconds:
+            return 0.0
+        lags = (record.lag_s for record in self.legs.values())
+        return max(self._policy.settle_seconds, *lags, 0.0)
+
+    def contradictions(self, at: float) -> list[str]:
+        """Return why a shorter watch up to `at` proves nothing: what was open a moment ago.
+
+        A leg that our own confirmed fills closed needs no watch for itself.
+        """
+        since = at - self.window_s
+        vanished = sorted(
+            record.leg.symbol
+            for record in self.legs.values()
+            if record.vanished and record.last_open_at > since
+        )
+        entered = sorted(symbol for symbol, seen_at in self.entered.items() if seen_at > since)
+        return [
+            *(
+                f"{symbol} was open a moment ago and vanished without our order"
+                for symbol in vanished
+            ),
+            *(f"somebody opened {symbol} a moment ago" for symbol in entered),
+        ]
 
     def absorb(self, snapshot: Snapshot) -> Verdict:
         """Take in a reading and return its verdict."""
         now = asyncio.get_running_loop().time()
         verdict = verify(snapshot, self._policy)
-        if snapshot.positions.complete:
-            self._absorb_positions(verdict_positions(snapshot, self._policy), snapshot, now)
+        self._absorb_positions(verdict_positions(snapshot, self._policy), snapshot, now)
         positions = open_legs(self.legs)
         for kind, reading in (
             (OrderKind.REGULAR, snapshot.regular_orders),
             (OrderKind.ALGO, snapshot.algo_orders),
         ):
-            self._absorb_listed(reading.items, positions, snapshot.started_at)
+            self._absorb_listed(reading.items, positions, snapshot)
             if reading.complete:
                 self._absorb_absent(kind, {order.key for order in reading.items}, snapshot)
         if snapshot.is_any_read:
             self.readings += 1
         self.last_known = with_last_known(snapshot, self.last_known)
-        if self.is_doubtful or not verdict.is_readable:
-            self.doubt = True
+        self._watch(verdict, snapshot)
         return verdict
+
+    def note_look(self, positions: Reading[Position], began_at: float) -> None:
+        """Keep what a complete reading of the positions showed, for what has to be settled."""
+        if positions.complete:
+            self.looks.append(
+                Look(began_at, positions.sources, frozenset(p.leg for p in positions.items))
+            )
+
+    def _watch(self, verdict: Verdict, snapshot: Snapshot) -> None:
+        """Lengthen the row of readings that showed nothing, or begin it anew."""
+        if not (verdict.is_quiet and self.is_settled(snapshot)):
+            self.streak = Streak()
+            return
+        look = Look(snapshot.started_at, snapshot.positions.sources, frozenset())
+        self.streak = Streak(
+            looks=(*self.streak.looks, look), seen_flat=self.streak.seen_flat or verdict.is_flat
+        )
 
     def _absorb_positions(
         self, positions: tuple[Position, ...], snapshot: Snapshot, now: float
     ) -> None:
+        """Take in what is listed; what is not is flat only where the list is complete."""
         by_leg = {position.leg: position for position in positions}
         for leg, position in by_leg.items():
             if leg not in self.legs:
                 self.legs[leg] = first_seen(position, snapshot.started_at)
+                if self._is_new(position.update_time_ms, snapshot):
+                    self._entered(position, snapshot)
         for leg, before in list(self.legs.items()):
+            if leg not in by_leg and not snapshot.positions.complete:
+                continue
             after = after_reading(before, by_leg.get(leg), started_at=snapshot.started_at, now=now)
             self.legs[leg] = after
+            reopened = after.current if after.reopened > before.reopened else None
+            if reopened is not None and self._is_new(reopened.update_time_ms, snapshot):
+                self._entered(reopened, snapshot)
             if before.current is not None and after.current is None:
                 self._recorder.event(
                     AuditEventType.POSITION_CLOSED,
@@ -97,9 +150,41 @@ class RunState:
                         "attempts": after.attempts,
                     },
                 )
+        self.note_look(snapshot.positions, snapshot.started_at)
+
+    def _is_new(self, stamp_ms: int, snapshot: Snapshot) -> bool:
+        """Whether what appeared came to be during this run: not merely shown late by a list.
+
+        The venue's own stamps tell where both sides have one: the first fill of ours was during
+        the run. Without, whatever is old has been shown by now once the longest lag has passed.
+        """
+        ours = [record.filled_ms for record in self.legs.values() if record.filled_ms]
+        if stamp_ms and ours and stamp_ms > min(ours):
+            return True
+        return bool(self.readings) and snapshot.started_at - self.began_at >= LAG_GRACE_S
+
+    def _entered(self, position: Position, snapshot: Snapshot) -> None:
+        """Note that somebody else opened a position during the run."""
+        self.entered[position.symbol] = snapshot.finished_at
+        self._recorder.event(
+            AuditEventType.REENTRY_SEEN,
+            {
+                "symbol": position.symbol,
+                "position_side": position.leg.position_side.value,
+                "quantity": plain(position.quantity),
+                "client_order_ids": sorted(
+                    order.client_order_id
+                    for order in snapshot.orders
+                    if order.symbol == position.symbol and self._is_strange(order, snapshot)
+                ),
+            },
+        )
+
+    def _is_strange(self, order: OpenOrder, snapshot: Snapshot) -> bool:
+        return order.key not in self.orders and self._is_new(order.created_ms, snapshot)
 
     def _absorb_listed(
-        self, orders: Iterable[OpenOrder], positions: dict[Leg, Position], started_at: float
+        self, orders: Iterable[OpenOrder], positions: dict[Leg, Position], snapshot: Snapshot
     ) -> None:
         for order in orders:
             if not self._policy.covers(order.symbol):
@@ -109,17 +194,25 @@ class RunState:
             protective = is_protective(order, positions)
             known = self.orders.get(order.key)
             if known is None:
+                if self._is_strange(order, snapshot):
+                    if len(self.strangers) < STRANGERS_MAX:
+                        self.strangers[order.client_order_id or order.order_id] = None
+                    if reduces_only(order):
+                        # A new stop is set for a new position, shown or not.
+                        self.entered[order.symbol] = snapshot.finished_at
                 self.orders[order.key] = OrderRecord(
-                    order=order, seen_at=started_at, protective=protective
-                )
-                if self.readings and len(self.strangers) < STRANGERS_MAX:
-                    self.strangers[order.client_order_id or order.order_id] = None
-            else:
-                self.orders[order.key] = known._replace(
                     order=order,
+                    seen_at=snapshot.started_at,
+                    listed_at=snapshot.finished_at,
+                    protective=protective,
+                )
+            else:
+                # One odd row does not make an order unreadable that was read before.
+                self.orders[order.key] = known._replace(
+                    order=order if order.side or not known.order.side else known.order,
                     present=True,
                     gone=False,
-                    seen_at=started_at,
+                    seen_at=snapshot.started_at,
                     protective=known.protective or protective,
                 )
 

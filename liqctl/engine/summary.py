@@ -14,6 +14,7 @@ from liqctl.planning.explain import (
     explain_positions,
     explain_refusal,
     explain_strangers,
+    explain_watch,
 )
 from liqctl.planning.ledger import LegRecord
 from liqctl.planning.outcome import (
@@ -43,8 +44,7 @@ def summarise(
     )
     orders = _report_orders(run, legs, config)
     reasons = [] if verified_flat else _reasons(run, ending, legs, positions, orders, config)
-    reopened = sorted(record.leg.symbol for record in legs.values() if record.reopened)
-    strangers = explain_strangers(list(state.strangers), reopened)
+    strangers = explain_strangers(list(state.strangers), sorted(state.entered))
     known = verify(state.last_known, config) if state.last_known else None
     return replace(
         base,
@@ -52,9 +52,13 @@ def summarise(
         error_message="; ".join(reasons) or None,
         verified_flat=verified_flat,
         deadline_exceeded=ending is Ending.DEADLINE,
+        settled_seconds=state.streak.watched_s if state.streak.seen_flat else 0.0,
+        unread=run.unread_sources,
         positions=positions,
         orders=orders,
-        residual=residual_of(known, readable=state.has_read and not run.is_portfolio_margin),
+        residual=residual_of(
+            known, readable=state.has_read and not run.questions.is_portfolio_margin
+        ),
         retries=state.retries,
         cause=_cause(run, ending),
         notes=(*([strangers] if strangers else []), *base.notes, *explain_kept(orders)),
@@ -93,25 +97,25 @@ def _reasons(
 ) -> list[str]:
     """Return why the account is not proven flat, most telling first; never empty."""
     refusal = run.refusal()
-    is_refused = refusal is not None and refusal.kind is AnswerKind.RUN_FATAL
     open_positions = explain_positions(positions)
     late = sorted(record.leg.symbol for record in legs.values() if record.doubtful)
+    unknown_symbols = run.questions.unknown_symbols
+    quiet = run.state.streak.looks and not open_positions
     found = (
         explain_refusal(refusal) if refusal else None,
-        f"the venue does not know {', '.join(run.unknown_symbols)}"
-        if run.unknown_symbols
-        else None,
-        _PORTFOLIO_MARGIN if run.is_portfolio_margin else None,
+        f"the venue does not know {', '.join(unknown_symbols)}" if unknown_symbols else None,
+        _PORTFOLIO_MARGIN if run.questions.is_portfolio_margin else None,
         f"the deadline of {config.timeout_seconds:g} s was reached"
         if ending is Ending.DEADLINE
         else None,
         INTERRUPTED if ending is Ending.INTERRUPTED else None,
-        None if is_refused or run.unknown_symbols else run.unread,
+        None if unknown_symbols else run.unread,
         open_positions,
         explain_orders(orders),
         f"the readings still show what the venue confirmed as closed, on {', '.join(late)}"
         if late and not open_positions
         else None,
+        explain_watch(run.state.streak.watched_s, run.why_unproven()) if quiet else None,
     )
     return [reason for reason in found if reason] or ["the account could not be proven flat"]
 

@@ -7,15 +7,15 @@ that leave.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from liqctl.domain.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode
-from liqctl.domain.answers import AnswerKind, element_refused, unreadable
+from liqctl.domain.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode, Rows
+from liqctl.domain.answers import AnswerKind
 from liqctl.domain.commands import CloseOrder, OrderAnswer
 from liqctl.domain.endpoints import Endpoint
-from liqctl.domain.errors import VenueError, invariant
+from liqctl.domain.errors import VenueError
 from liqctl.exchange import wire
 from liqctl.ports import Transport, Usage
 
@@ -45,19 +45,19 @@ class BinanceExchange:
 
     async def fetch_positions(
         self, symbol: str | None = None, *, timeout_s: float
-    ) -> tuple[Position, ...]:
+    ) -> Rows[Position]:
         """Return the open positions (quantity not zero); never empty for want of an answer."""
         rows = await self._request(Endpoint.POSITIONS, _only(symbol), timeout_s=timeout_s)
         return wire.parse_positions(rows)
 
-    async def fetch_account_positions(self, *, timeout_s: float) -> tuple[Position, ...]:
+    async def fetch_account_positions(self, *, timeout_s: float) -> Rows[Position]:
         """Return the open positions by the second, independent source (`v3/account`)."""
         row = await self._request(Endpoint.ACCOUNT, {}, timeout_s=timeout_s)
         return wire.parse_account_positions(row)
 
     async def fetch_open_orders(
         self, kind: OrderKind, symbol: str | None = None, *, timeout_s: float
-    ) -> tuple[OpenOrder, ...]:
+    ) -> Rows[OpenOrder]:
         """Return the open orders of one book; without a symbol, of the whole account."""
         rows = await self._request(_OPEN_ORDERS[kind], _only(symbol), timeout_s=timeout_s)
         return wire.parse_open_orders(kind, rows)
@@ -124,28 +124,6 @@ class BinanceExchange:
         row = await self._request(Endpoint.SUBMIT_ORDER, params, timeout_s=timeout_s)
         return wire.parse_order_answer(row, order)
 
-    async def submit_orders(
-        self, orders: Sequence[CloseOrder], *, timeout_s: float
-    ) -> tuple[OrderAnswer | VenueError, ...]:
-        """Send at most five closing orders in one request; one answer each, in request order.
-
-        Raises:
-            InvariantError: an order could open, or there are too many; nothing was sent.
-            VenueError: the request as a whole failed; unless it was refused, each order may stand.
-        """
-        if not orders:
-            return ()
-        invariant(len(orders) <= wire.BATCH_MAX, "more orders than fit into one batch")
-        batch = [wire.close_order_params(order) for order in orders]
-        for params in batch:
-            wire.check_reducing(params)
-        rows = await self._request(
-            Endpoint.SUBMIT_ORDERS, {"batchOrders": batch}, timeout_s=timeout_s
-        )
-        if not isinstance(rows, list) or len(rows) != len(orders):
-            raise VenueError(unreadable(200, "not one answer for each order of the batch"))
-        return tuple(_element(row, order) for row, order in zip(rows, orders, strict=True))
-
     async def cancel_orders(self, symbol: str, *, timeout_s: float) -> None:
         """Cancel every regular order of a symbol; the answer does not prove them gone."""
         row = await self._request(Endpoint.CANCEL_ORDERS, {"symbol": symbol}, timeout_s=timeout_s)
@@ -187,14 +165,3 @@ class BinanceExchange:
 
 def _only(symbol: str | None) -> dict[str, str]:
     return {} if symbol is None else {"symbol": symbol}
-
-
-def _element(row: Any, order: CloseOrder) -> OrderAnswer | VenueError:
-    """Return the answer, or the refusal, that stands at this order's place in a batch."""
-    refusal = element_refused(row) if isinstance(row, dict) else None
-    if refusal is not None:
-        return VenueError(refusal)
-    try:
-        return wire.parse_order_answer(row, order)
-    except VenueError as error:
-        return error

@@ -15,7 +15,6 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NoReturn
-from urllib.parse import quote
 
 from liqctl.domain.answers import VenueAnswer, element_refused, not_sent, refused, unreadable
 from liqctl.domain.endpoints import Endpoint
@@ -52,7 +51,6 @@ METHODS: Final[Mapping[Endpoint, str]] = {
     Endpoint.USER_TRADES: "fapiPrivateGetUserTrades",
     Endpoint.SUBMIT_ORDER: "fapiPrivatePostOrder",
     Endpoint.TEST_ORDER: "fapiPrivatePostOrderTest",
-    Endpoint.SUBMIT_ORDERS: "fapiPrivatePostBatchOrders",
     Endpoint.CANCEL_ORDER: "fapiPrivateDeleteOrder",
     Endpoint.CANCEL_ORDERS: "fapiPrivateDeleteAllOpenOrders",
     Endpoint.CANCEL_ALGO_ORDER: "fapiPrivateDeleteAlgoOrder",
@@ -214,7 +212,7 @@ class CcxtTransport:
         method = getattr(self._client, METHODS[endpoint])
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._with_all_authorities(method, _encodable(endpoint, params))
+                return await self._with_all_authorities(method, dict(params))
         except VenueError as error:
             return error.answer
         except InvariantError as error:
@@ -272,21 +270,6 @@ def _secret_mark(secret: Secret) -> str:
     if not secret:
         return ""
     return "PRIVATE KEY" if is_private_key(secret) else "HMAC"
-
-
-def _encodable(endpoint: Endpoint, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the parameters that ccxt may change and encodes rightly.
-
-    ccxt sends the list of a batch without percent-encoding, so its texts are encoded here: a
-    symbol outside ASCII must be encoded before signing (Binance change log, 2025-10-09).
-    """
-    copy = dict(params)
-    if endpoint is Endpoint.SUBMIT_ORDERS:
-        copy["batchOrders"] = [
-            {name: quote(str(value), safe="") for name, value in element.items()}
-            for element in params["batchOrders"]
-        ]
-    return copy
 
 
 def _harden(  # noqa: C901 - small methods, no branching between them

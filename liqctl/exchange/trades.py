@@ -9,7 +9,7 @@ List", read 2026-11-23), so the moment the order was sent at is always named.
 from typing import Any, Final
 
 from liqctl.domain.account import Side
-from liqctl.domain.amounts import parse_amount
+from liqctl.domain.amounts import parse_decimal
 from liqctl.domain.answers import unreadable
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
@@ -56,8 +56,8 @@ def _parse_trade(row: Any, symbol: str, order_id: str) -> Trade:
         raise VenueError(unreadable(200, "a trade is not an object"))
     if (row.get("symbol"), str(row.get("orderId"))) != (symbol, order_id):
         raise VenueError(unreadable(200, "a trade of another order"))
-    price, quantity = parse_amount(row.get("price")), parse_amount(row.get("qty"))
-    pnl, fee = parse_amount(row.get("realizedPnl")), parse_amount(row.get("commission"))
+    price, quantity = parse_decimal(row.get("price")), parse_decimal(row.get("qty"))
+    pnl, fee = parse_decimal(row.get("realizedPnl")), parse_decimal(row.get("commission"))
     settle_asset, fee_asset = row.get("marginAsset"), row.get("commissionAsset")
     is_named = isinstance(settle_asset, str) and isinstance(fee_asset, str)
     if not is_named or price is None or quantity is None or pnl is None or fee is None:

@@ -1,18 +1,20 @@
 # ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
 """Binance's rows as our values, and our orders as Binance's parameters; pure and strict.
 
-A list of positions is proof of what is open, so one row that cannot be read makes the whole list
-an error: a smaller list would be a lie. A list of orders says what to cancel, so a row that names
-its symbol and id is kept however odd the rest is. Shapes: Binance USDS-M endpoint pages and the
-official SDK's samples, read 2026-11-23.
+A row that cannot be read is named beside those that can: the list is then known to be smaller than
+the truth, but what is known to be open is closed. A list of orders says what to cancel, so a row
+that names its symbol and id is kept however odd the rest is. Shapes: Binance USDS-M endpoint pages
+and the official SDK's samples, read 2026-11-23.
 
     regular order   orderId, clientOrderId,  origQty,  type,      status,     stopPrice
     algo order      algoId,  clientAlgoId,   quantity, orderType, algoStatus, triggerPrice
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from liqctl.domain.account import (
     Leg,
@@ -22,6 +24,7 @@ from liqctl.domain.account import (
     Position,
     PositionMode,
     PositionSide,
+    Rows,
     Side,
 )
 from liqctl.domain.amounts import parse_decimal, plain
@@ -29,40 +32,60 @@ from liqctl.domain.answers import printable, unreadable
 from liqctl.domain.commands import CloseOrder, OrderAnswer, OrderStatus, OrderType, is_reducing
 from liqctl.domain.errors import VenueError, invariant
 
-BATCH_MAX: Final = 5
-"""Orders in one batchOrders request; a sixth is refused with -4082."""
-
 _REDUCING_IN_HEDGE_MODE: Final = {("LONG", "SELL"), ("SHORT", "BUY")}
 
 
-def parse_positions(rows: Any) -> tuple[Position, ...]:
+_NAME_MAX: Final = 80
+_NAMES_MAX: Final = 50
+_MS_MAX: Final = 253_402_300_799_999
+"""The end of the year 9999: what is later is no stamp."""
+
+T = TypeVar("T")
+
+
+def parse_positions(rows: Any) -> Rows[Position]:
     """Return the open positions of a positionRisk list, rows of quantity zero left out.
 
     Raises:
-        VenueError: it is no list, or any row cannot be read.
+        VenueError: it is no list.
     """
     if not isinstance(rows, list):
         raise _unreadable("positions are not a list")
-    positions = (_parse_position(row) for row in rows)
-    return tuple(position for position in positions if position.quantity)
+    found = _parse_rows(rows, _parse_position)
+    return replace(found, items=tuple(position for position in found.items if position.quantity))
 
 
-def parse_account_positions(row: Any) -> tuple[Position, ...]:
+def parse_account_positions(row: Any) -> Rows[Position]:
     """Return the open positions inside an account answer."""
     if not isinstance(row, dict) or "positions" not in row:
         raise _unreadable("the account has no positions list")
     return parse_positions(row["positions"])
 
 
-def parse_open_orders(kind: OrderKind, rows: Any) -> tuple[OpenOrder, ...]:
+def parse_open_orders(kind: OrderKind, rows: Any) -> Rows[OpenOrder]:
     """Return the open orders of one book.
 
     Raises:
-        VenueError: it is no list, or a row does not even name its symbol and id.
+        VenueError: it is no list.
     """
     if not isinstance(rows, list):
         raise _unreadable("open orders are not a list")
-    return tuple(_parse_open_order(kind, row) for row in rows)
+    return _parse_rows(rows, partial(_parse_open_order, kind))
+
+
+def _parse_rows(rows: list[Any], parse: Callable[[Any], T | str]) -> Rows[T]:
+    """Return the rows as `parse` reads them; it answers a text for a row that it cannot read."""
+    items: list[T] = []
+    names: list[str] = []
+    for row in rows:
+        parsed = parse(row)
+        if isinstance(parsed, str):
+            names.append(printable(parsed, _NAME_MAX))
+        else:
+            items.append(parsed)
+    if len(names) > _NAMES_MAX:
+        names[_NAMES_MAX:] = [f"{len(names) - _NAMES_MAX} others"]
+    return Rows(items=tuple(items), unreadable=tuple(names))
 
 
 def parse_order_answer(row: Any, sent: CloseOrder) -> OrderAnswer:
@@ -187,19 +210,23 @@ def check_reducing(params: Mapping[str, str]) -> None:
     invariant(not lasting, "the request could leave an order resting")
 
 
-def _parse_position(row: Any) -> Position:
-    symbol = row.get("symbol") if isinstance(row, dict) else None
+def _parse_position(row: Any) -> Position | str:
+    if not isinstance(row, dict):
+        return "a row that is no object"
+    symbol, written = row.get("symbol"), row.get("positionAmt")
     if not isinstance(symbol, str) or not symbol:
-        raise _unreadable("a position has no symbol")
-    quantity = parse_decimal(row.get("positionAmt"))
-    position_side = _position_side(row)
-    if quantity is None or position_side is None:
-        raise _unreadable(f"the position of {printable(symbol)} has no amount or no side")
+        return f"no symbol: positionAmt {_shown(written)}"
+    quantity, position_side = parse_decimal(written), _position_side(row)
+    if position_side is None:
+        side = _shown(row.get("positionSide"))
+        return f"{symbol}: positionSide {side}, positionAmt {_shown(written)}"
+    if quantity is None:
+        return f"{symbol} {position_side}: positionAmt {_shown(written)}"
     match position_side:
         case PositionSide.LONG:
-            quantity = abs(quantity)
+            quantity = quantity.copy_abs()
         case PositionSide.SHORT:
-            quantity = -abs(quantity)
+            quantity = quantity.copy_abs().copy_negate()
         case PositionSide.BOTH:
             pass
     mark_price, entry_price = (_positive(row.get(name)) for name in ("markPrice", "entryPrice"))
@@ -218,12 +245,16 @@ def _parse_position(row: Any) -> Position:
     )
 
 
-def _parse_open_order(kind: OrderKind, row: Any) -> OpenOrder:
+def _parse_open_order(kind: OrderKind, row: Any) -> OpenOrder | str:
     regular = kind is OrderKind.REGULAR
-    symbol = row.get("symbol") if isinstance(row, dict) else None
-    order_id = _id(row.get("orderId" if regular else "algoId")) if symbol else None
-    if not isinstance(symbol, str) or order_id is None:
-        raise _unreadable("an open order has no symbol or no id")
+    if not isinstance(row, dict):
+        return "a row that is no object"
+    symbol, written = row.get("symbol"), row.get("orderId" if regular else "algoId")
+    order_id = _id(written)
+    if not isinstance(symbol, str) or not symbol:
+        return f"no symbol: order {_shown(written)}"
+    if order_id is None:
+        return f"{symbol}: order {_shown(written)}"
     position_side = _position_side(row)
     close_position = _is_true(row.get("closePosition"))
     quantity = _positive(row.get("origQty" if regular else "quantity"))
@@ -243,6 +274,7 @@ def _parse_open_order(kind: OrderKind, row: Any) -> OpenOrder:
         trigger_price=_positive(row.get("stopPrice" if regular else "triggerPrice")),
         reduce_only=_is_true(row.get("reduceOnly")),
         close_position=close_position,
+        created_ms=_milliseconds(row.get("time" if regular else "createTime")),
     )
 
 
@@ -264,10 +296,10 @@ def _parse_rules(row: Mapping[str, Any]) -> MarketRules:
         contract_type=str(row.get("contractType") or ""),
         tick_size=limit("PRICE_FILTER", "tickSize"),
         step_size=limit("LOT_SIZE", "stepSize"),
+        market_step_size=limit("MARKET_LOT_SIZE", "stepSize"),
         market_quantity_max=limit("MARKET_LOT_SIZE", "maxQty") or limit_max,
         limit_quantity_max=limit_max,
         quantity_min=limit("LOT_SIZE", "minQty"),
-        notional_min=limit("MIN_NOTIONAL", "notional"),
         price_multiplier_up=limit("PERCENT_PRICE", "multiplierUp"),
         price_multiplier_down=limit("PERCENT_PRICE", "multiplierDown"),
     )
@@ -307,7 +339,16 @@ def _positive(value: object) -> Decimal | None:
 
 
 def _milliseconds(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0
+    return value if 0 < value <= _MS_MAX else 0
+
+
+def _shown(value: object) -> str:
+    """Return what the venue wrote instead of a value, short; a container's type only."""
+    if not isinstance(value, str | int | Decimal | None):
+        return type(value).__name__
+    return printable(repr(value)[:_NAME_MAX], _NAME_MAX // 2)
 
 
 def _unreadable(what: str) -> VenueError:

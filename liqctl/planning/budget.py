@@ -6,13 +6,24 @@ is the larger of our own count and the venue's last word plus what we sent since
 
     used = max(own in the last interval, header + own since the header)
 
-Easy to get wrong: going over is not only refused (429), going on after that bans the address
-(418), and then nothing can be closed at all. Our own requests are counted over a sliding
-interval, which is never too lenient whatever moment the venue starts its intervals at.
+Easy to get wrong: whose limits they are. Accounts of higher tiers may send many times as many
+orders, other hosts allow more weight, and no header says so before a count goes over what we know.
+So our numbers hold back reads that can wait; closes, cancels and the readings that decide are held
+back by refusals only. Beyond our number they leave as probes, a few at a time: a count above the
+number proves that the limit is higher (the number doubles, and the rest leaves at once), a refusal
+that it is not. That costs an account with raised limits one round trip, and an ordinary one a
+handful of refusals instead of hundreds: going on after refusals bans the address (418), and then
+nothing can be closed at all.
+
+After a refusal nothing leaves for the time that the venue names, else for a moment that doubles:
+its intervals are its own and may end any time, and others' orders count too. Then one probe leaves
+at a time. Our own requests are counted over a sliding interval, which is never too lenient whatever
+moment the venue starts its intervals at.
 
 Limits: Binance USDS-M "General Info" page, read 2026-11-23.
 """
 
+import re
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
@@ -20,6 +31,16 @@ from typing import Final
 
 from liqctl.domain.answers import VenueAnswer
 from liqctl.domain.endpoints import EndpointSpec
+from liqctl.planning.pacing import (
+    CANCEL_PROBE_GAP_S,
+    LIMIT_RAISED,
+    PROBE_GAP_S,
+    PROBE_POLL_S,
+    PROBE_WAIT_S,
+    PROBES_MAX,
+    REFUSED_FACTOR_MAX,
+    REFUSED_WAIT_S,
+)
 
 MINUTE_S: Final = 60.0
 ORDER_BURST_S: Final = 10.0
@@ -35,7 +56,22 @@ class Priority(IntEnum):
 
 
 WEIGHT_KEPT_FREE: Final = {Priority.CLOSE: 0, Priority.CANCEL: 40, Priority.READ: 120}
-"""Weight a request must leave to those before it: 8 batches of closes; those and 80 cancels."""
+"""Weight that a request leaves to those before it, once the limit is certain: closes cost none, a
+cancel leaves one reading of a symbol-less list, a reading also 80 cancels."""
+
+_PROBE_GAPS_S: Final = {
+    Priority.CLOSE: 0.0,
+    Priority.CANCEL: CANCEL_PROBE_GAP_S,
+    Priority.READ: None,
+}
+"""Between requests of one priority beyond our number of weight; None keeps to the number. A reading
+that decides comes when there is nothing to close: before the first order or after the last."""
+
+_NAMED_LIMIT: Final = re.compile(
+    r"current limit is ([0-9]{1,6}) [a-z ]{1,20} per [0-9 ]{0,4}(SECOND|MINUTE)",
+    re.IGNORECASE,
+)
+"""-1015 "Too many new orders; current limit is 300 orders per 10 SECOND.", -1003 likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +122,20 @@ class RequestBudget:
             priority: another than the endpoint's own, for a reading that everything waits for.
         """
         weight = spec.weight_all if whole_account else spec.weight
-        kept_free = WEIGHT_KEPT_FREE[priority_of(spec) if priority is None else priority]
-        # A batch is charged once in a minute and per order in ten seconds (binance endpoint page).
+        priority = priority_of(spec) if priority is None else priority
+        kept_free = WEIGHT_KEPT_FREE[priority]
+        gap_s = _PROBE_GAPS_S[priority]
         return max(
-            self._weight.delay_s(weight, now, kept_free=kept_free) if weight else 0.0,
-            self._orders_10s.delay_s(spec.orders, now) if spec.orders else 0.0,
-            self._orders_1m.delay_s(1, now) if spec.orders else 0.0,
+            self._weight.delay_s(weight, now, kept_free=kept_free, gap_s=gap_s),
+            self._orders_10s.delay_s(spec.orders, now, kept_free=0, gap_s=PROBE_GAP_S),
+            self._orders_1m.delay_s(spec.orders, now, kept_free=0, gap_s=PROBE_GAP_S),
         )
 
     def note_sent(self, spec: EndpointSpec, now: float, *, whole_account: bool = False) -> None:
         """Count a request that is being sent."""
         self._weight.add(spec.weight_all if whole_account else spec.weight, now)
         self._orders_10s.add(spec.orders, now)
-        self._orders_1m.add(1 if spec.orders else 0, now)
+        self._orders_1m.add(spec.orders, now)
 
     def note_usage(self, now: float, *, weight_1m: int, orders_10s: int, orders_1m: int) -> None:
         """Take over what the headers of an answer said; -1 stands for nothing said."""
@@ -107,11 +144,22 @@ class RequestBudget:
         self._orders_1m.hear(orders_1m, now)
 
     def note_refusal(self, answer: VenueAnswer, now: float) -> None:
-        """Take a "too many" as the venue's word that the limit is used up."""
+        """Take a "too many" as the venue's word that a limit is used up, and often how high it is.
+
+        Only this holds back what is essential: until the time that the venue names, else until the
+        interval ends.
+        """
         if not answer.is_rate_limit:
             return
-        counter = self._orders_10s if answer.code == TOO_MANY_ORDERS else self._weight
-        counter.exhaust(now, answer.retry_after_s)
+        named = _NAMED_LIMIT.search(answer.message)
+        if answer.code != TOO_MANY_ORDERS:
+            counter = self._weight
+        elif named is not None and named.group(2).upper() == "MINUTE":
+            counter = self._orders_1m
+        else:
+            counter = self._orders_10s
+        limit = int(named.group(1)) if named is not None else None
+        counter.refuse(now, limit=limit, retry_after_s=answer.retry_after_s)
 
 
 class _Counter:
@@ -127,21 +175,42 @@ class _Counter:
         self._heard = 0
         self._heard_at = 0.0
         self._heard_until = 0.0
+        self._is_certain = False
+        self._refusals = 0
+        self._refused_until = 0.0
+        self._suspect_until = 0.0
+        self._probes = 0
+        self._sent_at = 0.0
+        self._is_answered = False
 
     def add(self, cost: int, now: float) -> None:
         """Count our own request."""
         self._forget(now)
         if cost:
+            if now < self._suspect_until or self._used(now) + cost > self._limit:
+                self._probes = 1 if now - self._sent_at >= PROBE_GAP_S else self._probes + 1
+            else:
+                # The first probe waits for an answer to what fits, which shall not be refused.
+                self._probes = PROBES_MAX
+            self._sent_at, self._is_answered = now, False
             self._own.append((now, cost))
             self._own_sum += cost
             self._since_heard += cost
 
     def hear(self, used: int, now: float) -> None:
-        """Take over the venue's count, valid until its interval ends.
+        """Take over the venue's count after an answer, valid until its interval ends.
 
         Answers overtake one another: a smaller count is an older one, unless it is so much smaller
         that a new interval has begun.
         """
+        self._is_answered = True
+        # A refused answer counts itself, and its headers may be read again after the interval.
+        is_news = used not in {-1, self._heard} and now >= self._refused_until
+        if is_news and used > self._limit:
+            self._limit = used * LIMIT_RAISED
+            self._is_certain = False
+        if is_news and self._sent_at >= self._refused_until:
+            self._suspect_until, self._refusals = now, 0
         is_older = now < self._heard_until and self._heard / 2 < used < self._heard
         if used < 0 or is_older:
             return
@@ -149,19 +218,38 @@ class _Counter:
         self._heard_until = self._interval_end(now)
         self._since_heard = self._sent_since(now)
 
-    def exhaust(self, now: float, retry_after_s: float | None) -> None:
-        """Allow nothing before the time the venue named, else before its interval ends."""
-        self.hear(self._limit, now)
-        if retry_after_s is not None:
-            self._heard_until = now + retry_after_s
+    def refuse(self, now: float, *, limit: int | None, retry_after_s: float | None) -> None:
+        """Let nothing pass for the time the venue named, else for a moment; then one at a time."""
+        if now >= self._refused_until:
+            # Requests that left together and were refused together are one refusal.
+            self._refusals += 1
+        wait_s = REFUSED_WAIT_S * min(1 << (self._refusals - 1), REFUSED_FACTOR_MAX)
+        self._refused_until = max(self._refused_until, now + (retry_after_s or wait_s))
+        self._suspect_until = max(self._interval_end(now), self._refused_until)
+        if limit:
+            self._limit, self._is_certain = limit, True
 
-    def delay_s(self, cost: int, now: float, *, kept_free: int = 0) -> float:
-        """Return the seconds until `cost` fits below the limit less `kept_free`."""
-        self._forget(now)
-        room = max(self._limit - kept_free, cost)
-        heard = self._heard + self._since_heard if now < self._heard_until else 0
-        if max(self._own_sum, heard) + cost <= room:
+    def delay_s(self, cost: int, now: float, *, kept_free: int, gap_s: float | None) -> float:
+        """Return the seconds until `cost` may be sent.
+
+        `gap_s` is between requests beyond our number; None keeps to the number.
+        """
+        if not cost:
             return 0.0
+        self._forget(now)
+        if now < self._refused_until:
+            return self._refused_until - now
+        is_suspect = now < self._suspect_until
+        room = max(self._limit - kept_free, cost)
+        fits = self._used(now) + cost <= room
+        if fits and not is_suspect:
+            return 0.0
+        if fits or not (gap_s is None or self._is_certain):
+            gap_s = PROBE_GAP_S if gap_s is None else gap_s
+            is_free = self._probes < (1 if is_suspect or gap_s > PROBE_GAP_S else PROBES_MAX)
+            if gap_s and not self._is_answered:
+                gap_s = max(gap_s, PROBE_WAIT_S)
+            return 0.0 if is_free or now - self._sent_at >= gap_s else PROBE_POLL_S
         moments = [now, self._heard_until, *(sent + self._interval_s for sent, _ in self._own)]
         for moment in sorted(moments):
             if moment >= now and self._used(moment) + cost <= room:
@@ -169,7 +257,12 @@ class _Counter:
         return self._interval_s
 
     def _used(self, moment: float) -> int:
-        own = sum(cost for sent, cost in self._own if sent + self._interval_s > moment)
+        """Return what will still count at that moment, now or later."""
+        own = self._own_sum
+        for sent, cost in self._own:
+            if sent + self._interval_s > moment:
+                break
+            own -= cost
         if moment >= self._heard_until:
             return own
         return max(own, self._heard + self._since_heard)

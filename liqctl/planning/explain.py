@@ -22,6 +22,7 @@ _NAMED_MAX: Final = 5
 _LISTED_MAX: Final = 50
 _PREFIX_LENGTH: Final = 8
 _KEY_REFUSED: Final = frozenset({-2014, -2015})
+_KEY_UNKNOWN: Final = -2008
 _SIGNATURE: Final = -1022
 _UNAUTHORISED: Final = 401
 
@@ -36,11 +37,16 @@ def explain_refusal(answer: VenueAnswer) -> str:
             moment = datetime.fromtimestamp(answer.banned_until_ms / 1000, tz=UTC)
             until = f"; banned until {moment:%Y-%m-%d %H:%M:%S} UTC"
         return f"{LETS_NOTHING_THROUGH}: {answer.describe()}{until}"
+    if answer.code == _KEY_UNKNOWN:
+        return (
+            f"the venue does not know the key: {answer.describe()}; either the key was deleted, or "
+            "a demo key was sent to the live venue or a live key to the demo venue"
+        )
     if answer.code in _KEY_REFUSED or answer.status == _UNAUTHORISED:
         return (
             f"the venue refused the key: {answer.describe()}; either the key or secret is wrong or "
             "expired, or this machine's IP address is not on the key's list, or the key has no "
-            "futures permission"
+            "futures permission, or the account is in portfolio margin"
         )
     if answer.code == _SIGNATURE:
         return f"the venue refused the signature: {answer.describe()}; the secret is likely wrong"
@@ -166,6 +172,12 @@ def explain_strangers(ids: Iterable[str], reopened: Sequence[str]) -> str | None
         + "; ".join(parts)
         + ". Stop that program or disable its key, then run again"
     )
+
+
+def explain_watch(watched_s: float, missing: Sequence[str]) -> str:
+    """Return why an account that reads flat was not proven flat."""
+    why = "; ".join(missing) or "it was not watched for long enough"
+    return f"nothing was listed for {watched_s:.1f} s, but that proves nothing: {why}"
 
 
 def explain_kept(orders: Sequence[OrderReport]) -> list[str]:

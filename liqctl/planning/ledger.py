@@ -1,22 +1,22 @@
 """What is known of each leg and order during a run, and how readings and answers change it.
 
-Readings can lag behind fills (positions by up to about 2 s, order lists likewise), so a reading
-counts for a leg only when it began after the leg's last answer, and one that contradicts a
-confirmed fill is not believed until `LAG_GRACE_S` has passed or the venue's own stamp shows it to
-be newer than the fill.
+Readings lag (positions by up to about 2 s, order lists likewise), when things go and when they
+come, so a reading counts for a leg only when it began after the leg's last answer, and one that
+contradicts a confirmed fill is not believed until `LAG_GRACE_S` has passed or the venue's own stamp
+shows it to be newer than the fill. A leg that vanishes without a fill of ours is a contradiction
+too: `closed_at` tells the two apart.
 """
 
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from liqctl.domain.account import Leg, OpenOrder, Position
+from liqctl.domain.amounts import halve
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.commands import CloseOrder, OrderAnswer, OrderStatus
 from liqctl.domain.result import SentOrder
-from liqctl.planning.retry import Adaptation
-
-LAG_GRACE_S: Final = 2.2
-"""Position reads were reported to lag a fill by up to 2 s; a tenth more for our own clock."""
+from liqctl.planning.pacing import LAG_GRACE_S
+from liqctl.planning.retry import Adaptation, adapted_by
 
 
 class LegRecord(NamedTuple):
@@ -30,6 +30,12 @@ class LegRecord(NamedTuple):
         in_flight: a request for this leg is under way.
         settled_at: when the last answer came; only later readings count.
         seen_at: when the last reading that counted began; -inf when none did.
+        last_open_at: when the last reading that showed the leg open began.
+        closed_at: when our own confirmed fills had closed the whole leg; None while it is open,
+            and for a leg that vanished without them.
+        gone_at: when the first reading that showed it flat again began.
+        held: what it held then.
+        lag_s: the longest contradiction that its readings showed.
     """
 
     leg: Leg
@@ -40,6 +46,7 @@ class LegRecord(NamedTuple):
     lookup_failed: bool = False
     unresolved_at: float = 0.0
     before_unresolved: Decimal = Decimal(0)
+    executed_before: Decimal = Decimal(0)
     expected: Decimal | None = None
     filled_at: float = 0.0
     filled_ms: int = 0
@@ -47,8 +54,14 @@ class LegRecord(NamedTuple):
     in_flight: bool = False
     settled_at: float = float("-inf")
     seen_at: float = float("-inf")
+    last_open_at: float = float("-inf")
+    closed_at: float | None = None
+    gone_at: float = float("-inf")
+    held: Decimal = Decimal(0)
+    lag_s: float = 0.0
     attempts: int = 0
     repeats: int = 0
+    refused_wave: int = 0
     adapted: frozenset[Adaptation] = frozenset()
     part_max: Decimal | None = None
     not_before: float = 0.0
@@ -67,10 +80,26 @@ class LegRecord(NamedTuple):
         """Whether the venue's answers alone say that nothing is left; a reading has to agree."""
         return self.expected == 0 and not (self.unresolved or self.in_flight)
 
+    @property
+    def live(self) -> tuple[SentOrder, ...]:
+        """Our orders that the venue knows and that may still be filling."""
+        return tuple(
+            order
+            for order in self.sent
+            if order.client_order_id in self.unresolved and order.status is not None
+        )
+
+    @property
+    def vanished(self) -> bool:
+        """Whether the leg reads flat and no fill of ours says why."""
+        return self.current is None and self.closed_at is None
+
 
 def first_seen(position: Position, at: float) -> LegRecord:
     """Return the record of a leg that a reading shows for the first time."""
-    return LegRecord(leg=position.leg, first=position, current=position, seen_at=at)
+    return LegRecord(
+        leg=position.leg, first=position, current=position, seen_at=at, last_open_at=at
+    )
 
 
 def after_sent(record: LegRecord, orders: tuple[CloseOrder, ...]) -> LegRecord:
@@ -90,21 +119,25 @@ def after_sent(record: LegRecord, orders: tuple[CloseOrder, ...]) -> LegRecord:
         unresolved=record.unresolved + tuple(order.client_order_id for order in orders),
         attempts=record.attempts + len(orders),
         in_flight=True,
-        before_unresolved=record.current.quantity if record.current else Decimal(0),
+        before_unresolved=_held(record),
+        executed_before=record.executed,
     )
 
 
 def after_answer(record: LegRecord, answer: OrderAnswer, at: float) -> LegRecord:
     """Return the record after the venue told the state of one of our orders.
 
-    An answer that is not final leaves the order unresolved, but counts what it executed.
+    An answer that is not final leaves the order unresolved, but counts what it executed. What is
+    expected is counted from what the leg held when the orders left: a reading since then may show
+    part of the same fill. An order that a reading has settled changes nothing but its own record.
     """
-    known = _executed_of(record, answer.client_order_id)
-    grown = answer.executed - known
-    expected = record.expected
-    if grown > 0 and record.current is not None:
-        held = record.current.quantity if expected is None else expected
-        expected = _shrunk(held, grown)
+    grown = answer.executed - _executed_of(record, answer.client_order_id)
+    expected, closed_at = record.expected, record.closed_at
+    if grown > 0 and answer.client_order_id in record.unresolved:
+        filled = record.executed + grown - record.executed_before
+        left = _shrunk(record.before_unresolved, filled)
+        closed_at = closed_at if left else at
+        expected = left if record.current else None
     unresolved = record.unresolved
     if answer.status.is_final:
         unresolved = _without(unresolved, answer.client_order_id)
@@ -112,6 +145,7 @@ def after_answer(record: LegRecord, answer: OrderAnswer, at: float) -> LegRecord
         sent=_with_answer(record.sent, answer),
         unresolved=unresolved,
         expected=expected,
+        closed_at=closed_at,
         filled_at=at if grown > 0 else record.filled_at,
         filled_ms=max(record.filled_ms, answer.update_time_ms) if grown > 0 else record.filled_ms,
         settled_at=at,
@@ -136,31 +170,55 @@ def after_refusal(
     )
 
 
+def after_adaptation(
+    record: LegRecord, order: CloseOrder, adaptation: Adaptation | None
+) -> LegRecord:
+    """Return the record once it is decided how the next order differs from a refused one."""
+    part_max = record.part_max
+    if adaptation is Adaptation.SPLIT:
+        half = halve(order.quantity)
+        # Siblings of one wave are refused together; the smallest of them says most.
+        part_max = half if part_max is None else min(part_max, half)
+    adapted = adapted_by(record.adapted, adaptation, order.type)
+    return record._replace(adapted=adapted, part_max=part_max)
+
+
 def after_reading(
     record: LegRecord, position: Position | None, *, started_at: float, now: float
 ) -> LegRecord:
     """Return the record after a complete reading of the positions; `position` None is flat.
 
     A reading that began before the leg's last answer, or while a request is under way, changes
-    nothing.
+    nothing but when the leg was last shown open.
     """
+    if position is not None:
+        record = record._replace(last_open_at=max(record.last_open_at, started_at))
     if record.in_flight or started_at < record.settled_at:
         return record
     quantity = position.quantity if position else Decimal(0)
     if _is_stale(record, position, quantity, now):
-        return record._replace(doubtful=True)
-    if record.unresolved and not _settles(record, quantity, started_at):
+        return record._replace(
+            doubtful=True, lag_s=max(record.lag_s, started_at - record.filled_at)
+        )
+    before = record.current
+    if record.unresolved and before is not None and not _settles(record, quantity, started_at):
         return record._replace(current=position, seen_at=started_at, doubtful=True)
     settled = record._replace(
         current=position,
         seen_at=started_at,
-        unresolved=(),
+        # On a flat leg they are still looked up: whether it was us who closed it matters.
+        unresolved=record.unresolved if position is None else (),
         expected=None,
         doubtful=False,
         closed_before=record.closed_before or position is None,
     )
-    if position is not None and _is_new_exposure(record, position):
+    if position is None:
+        if before is None:
+            return settled
+        return settled._replace(gone_at=started_at, held=before.quantity)
+    if _is_new_exposure(record, position):
         return settled._replace(
+            closed_at=None,
             repeats=0,
             adapted=frozenset(),
             given_up=False,
@@ -168,32 +226,65 @@ def after_reading(
             not_before=0.0,
             reopened=record.reopened + 1,
         )
-    return settled
+    if before is None:
+        return settled._replace(lag_s=max(record.lag_s, started_at - record.gone_at))
+    return settled._replace(closed_at=None)
 
 
 def _is_stale(record: LegRecord, position: Position | None, quantity: Decimal, now: float) -> bool:
-    """Whether the reading still shows quantity that a confirmed fill has closed."""
-    if record.expected is None or record.current is None or position is None:
+    """Whether the reading still shows quantity that a confirmed fill has closed.
+
+    It may do so after another reading agreed with the fill: two replicas answer in turn.
+    """
+    if position is None:
         return False
-    held = record.current.quantity
-    if quantity * held < 0 or not abs(record.expected) < abs(quantity) <= abs(held):
+    if record.current is not None and record.expected is not None:
+        held, left = record.current.quantity, record.expected
+    elif record.current is None and record.closed_at is not None:
+        held, left = record.held, Decimal(0)
+    else:
+        return False
+    if quantity * held < 0 or not abs(left) < abs(quantity) <= abs(held):
         return False
     newer = 0 < record.filled_ms <= position.update_time_ms
     return not newer and now - record.filled_at < LAG_GRACE_S
 
 
 def _settles(record: LegRecord, quantity: Decimal, started_at: float) -> bool:
-    """Whether the reading answers what became of orders that were never answered."""
-    if abs(quantity) < abs(record.before_unresolved) or quantity * record.before_unresolved < 0:
+    """Whether the reading answers what became of orders that were never answered.
+
+    A position that shrank by less than they asked for does not: they may still be filling, and
+    nothing is sent beside them.
+    """
+    before = record.before_unresolved
+    asked = sum(
+        (o.quantity - o.executed for o in record.sent if o.client_order_id in record.unresolved),
+        Decimal(0),
+    )
+    explained = record.executed - record.executed_before
+    if quantity * before <= 0 or abs(before) - abs(quantity) - explained >= asked:
         return True
+    if record.live:
+        return False
     return record.lookup_failed or started_at - record.unresolved_at >= LAG_GRACE_S
 
 
 def _is_new_exposure(record: LegRecord, position: Position) -> bool:
     if record.current is None:
-        return True
-    held = record.current.quantity if record.expected is None else record.expected
+        if record.closed_at is not None:
+            return True
+        # It vanished without a fill of ours: no more than it held is the same position again.
+        held = record.held
+    else:
+        held = _held(record)
     return position.quantity * held <= 0 or abs(position.quantity) > abs(held)
+
+
+def _held(record: LegRecord) -> Decimal:
+    """Return the signed quantity that the leg should hold now: as read, less confirmed fills."""
+    if record.expected is not None:
+        return record.expected
+    return record.current.quantity if record.current else Decimal(0)
 
 
 def _shrunk(quantity: Decimal, executed: Decimal) -> Decimal:
@@ -234,22 +325,27 @@ class OrderRecord(NamedTuple):
     """One order of others during a run.
 
     Attributes:
+        listed_at: when the list that first showed it was answered.
         present: whether the last reading that covered its book and symbol showed it.
         seen_at: when that reading began.
         cancel_sent: a cancel that covers it was sent.
         cancelled_at: when a cancel that covers it was answered with success; None before.
         protective: it was a protective stop when last read.
         relists: how often a cancel was answered while the order was still listed.
+        singly: the whole book's cancel was refused or had no effect: by its own id from now on.
     """
 
     order: OpenOrder
     seen_at: float
+    listed_at: float = float("-inf")
     present: bool = True
     protective: bool = False
     cancel_sent: bool = False
     cancelled_at: float | None = None
     gone: bool = False
     relists: int = 0
+    singly: bool = False
+    tries: int = 0
     repeats: int = 0
     not_before: float = 0.0
     given_up: bool = False

@@ -60,9 +60,7 @@ def _position_end(
     if was_read and not record.unresolved and record.expected is None:
         return _read_end(record)
     if record.unresolved:
-        if was_read and record.current is not None:
-            return _read_end(record)
-        return PositionState.UNKNOWN, None
+        return _read_end(record) if was_read else (PositionState.UNKNOWN, None)
     if record.expected is not None:
         remaining = abs(record.expected)
         if remaining == 0:

@@ -30,24 +30,6 @@ def is_protective(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
     return order.quantity is not None and 0 < order.quantity <= position.size
 
 
-def reduces_only(order: OpenOrder) -> bool:
-    """Return whether the order can do nothing but shrink its leg, whatever the leg holds.
-
-    True for a reduce-only or close-position order in one-way mode, and for one on the leg's closing
-    side in hedge mode; False where its side could not be read. Such an order on a leg that reads
-    flat is a contradiction: somebody set it for a position.
-    """
-    match order.position_side, order.side:
-        case _, None:
-            return False
-        case PositionSide.BOTH, _:
-            return order.reduce_only or order.close_position
-        case (PositionSide.LONG, Side.SELL) | (PositionSide.SHORT, Side.BUY):
-            return True
-        case _:
-            return False
-
-
 def may_protect(order: OpenOrder) -> bool:
     """Return whether the order might protect a leg whose position could not be read.
 
@@ -61,3 +43,20 @@ def may_protect(order: OpenOrder) -> bool:
             return False
         case _:
             return True
+
+
+def reduces_only(order: OpenOrder) -> bool:
+    """Return whether the order can do nothing but shrink its leg, whatever the leg holds.
+
+    Such an order on a leg that reads flat is evidence of a position that the list does not show
+    yet. An order whose side could not be read may do anything.
+    """
+    match order.position_side, order.side:
+        case (_, None):
+            return False
+        case (PositionSide.BOTH, _):
+            return order.reduce_only or order.close_position
+        case (PositionSide.LONG, side):
+            return side is Side.SELL
+        case (PositionSide.SHORT, side):
+            return side is Side.BUY

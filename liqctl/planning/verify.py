@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from liqctl.domain.account import Leg, OpenOrder, Position, Snapshot
 from liqctl.planning.policy import LiquidationConfig
-from liqctl.planning.protection import is_protective
+from liqctl.planning.protection import is_protective, reduces_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,17 +18,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one reading showed, in scope. `unread` names the sources that failed."""
+    """What one reading showed, in scope.
+
+    `unread` names the sources that failed; `evidence` are those of `orders` that can only reduce a
+    leg which reads flat: a position may be there that the list does not show yet.
+    """
 
     positions: tuple[Position, ...]
     orders: tuple[OpenOrder, ...]
     kept: tuple[OpenOrder, ...]
+    evidence: tuple[OpenOrder, ...]
     unread: tuple[str, ...]
 
     @property
     def is_flat(self) -> bool:
         """Whether nothing in scope is left and everything in scope was read."""
         return not (self.positions or self.orders or self.unread)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is left but orders that wait for their leg to be settled."""
+        return not (self.positions or self.unread) and len(self.orders) == len(self.evidence)
 
     @property
     def is_readable(self) -> bool:
@@ -58,9 +68,11 @@ def verify(snapshot: Snapshot, policy: LiquidationConfig) -> Verdict:
             sources.append("regular orders")
         if not snapshot.algo_orders.complete:
             sources.append("conditional orders")
+    counted = counted if policy.cancel_orders else ()
     return Verdict(
         positions=positions if policy.close_positions else (),
-        orders=counted if policy.cancel_orders else (),
+        orders=counted,
         kept=kept,
+        evidence=tuple(o for o in counted if o.leg not in by_leg and reduces_only(o)),
         unread=tuple(sources),
     )

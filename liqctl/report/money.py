@@ -13,7 +13,7 @@ from decimal import Context, Decimal
 from typing import Final
 
 from liqctl.domain.account import Side
-from liqctl.domain.amounts import parse_amount
+from liqctl.domain.amounts import parse_decimal
 from liqctl.domain.trades import Trade
 from liqctl.report.story import Outcome, Request, RunStory, moment, words
 
@@ -178,7 +178,7 @@ def _sent_order(symbol: str, position_side: str, request: Request) -> SentOrder:
         side=words(details.get("side")) or "",
         client_order_id=words(details.get("client_order_id")) or "",
         order_id=_order_id(request),
-        mark_price=parse_amount(details.get("mark_price")),
+        mark_price=parse_decimal(details.get("mark_price")),
         sent_at_ms=0 if sent_at is None else int(sent_at * 1000),
     )
 

@@ -7,7 +7,7 @@ told as they are. Nothing here is safe to show yet: callers pass it through `cle
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from liqctl.domain.amounts import parse_amount
+from liqctl.domain.amounts import parse_decimal
 from liqctl.domain.events import AuditEventType
 from liqctl.report.story import Event, number, words
 from liqctl.report.text import money
@@ -121,7 +121,7 @@ def _read(event: Event) -> str:
 def _positions(details: Details) -> str:
     count = details["positions"]
     held = plural(count, "position")
-    notional = parse_amount(details["notional"])
+    notional = parse_decimal(details["notional"])
     return f"{held} of {money(notional)}" if count and notional is not None else held
 
 
@@ -260,7 +260,8 @@ _HOW: Final = {
     "SPLIT": "again in smaller parts",
     "ROUND": "again, rounded",
     "MODE": "again for the account's position mode",
-    "LIMIT_IOC": "again as a limit order at the edge of the band",
+    "LIMIT_IOC": "again, as a limit order inside the band and at market in turn",
+    "REPRICE": "again from the bound that the venue named",
 }
 _PHRASES: Final[Mapping[str, Callable[[Event], str]]] = {
     AuditEventType.LIQUIDATION_START: _started,

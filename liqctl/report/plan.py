@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, Protocol
 
-from liqctl.domain.account import OpenOrder, Position, Snapshot
+from liqctl.domain.account import OpenOrder, OrderKind, Position, Snapshot
 from liqctl.domain.amounts import plain
 from liqctl.domain.result import LiquidationResult
 from liqctl.planning.budget import Limits
@@ -196,8 +196,10 @@ def _by_symbol(orders: Sequence[OpenOrder]) -> str:
 
 
 def _cancels(plan: Plan) -> str:
-    regular = sum(len(symbol.regular) for symbol in plan.symbols)
-    conditional = sum(len(symbol.cancel_algo) + len(symbol.swept) for symbol in plan.symbols)
+    kinds = Counter(
+        order.kind for each in plan.symbols for order in (*each.regular, *each.swept, *each.alone)
+    )
+    regular, conditional = kinds[OrderKind.REGULAR], kinds[OrderKind.ALGO]
     if not regular and not conditional:
         return "nothing"
     return f"{count(regular, 'order')}, {count(conditional, 'conditional order')}"

@@ -4,10 +4,11 @@ Pure: time comes in as milliseconds, nothing is random. A refusal is a `Refused`
 HTTP status, code and words.
 """
 
-from collections.abc import Mapping
-from copy import deepcopy
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from heapq import heappop, heappush
 from typing import Final
 
 from liqctl.sim.checks import (
@@ -18,9 +19,24 @@ from liqctl.sim.checks import (
     read_algo_order,
     read_order,
 )
+from liqctl.sim.faults import Effect
+from liqctl.sim.history import History
 from liqctl.sim.market import Market
-from liqctl.sim.orders import AlgoOrder, Holding, Journal, LegKey, Order, Trade, is_closing
+from liqctl.sim.orders import (
+    AlgoOrder,
+    CancelledStop,
+    Holding,
+    Journal,
+    LegKey,
+    Life,
+    Order,
+    Trade,
+    is_closing,
+)
 from liqctl.sim.refusal import Refused, malformed, neither
+
+SOURCES: Final = ("positions", "account", "orders", "algo")
+"""The lists that can lag, each by itself."""
 
 _ALGO_EXPIRY_MS: Final = 300
 _TAKER_FEE: Final = Decimal("0.0005")
@@ -32,8 +48,10 @@ class Account:
     """One account with its markets.
 
     `conflict_code` is what a reduce-only order meets when resting reduce-only orders already claim
-    the position (-4118 or -2022). `position_lag_ms` and `order_lag_ms` delay what readings show.
-    `fee_asset` BNB pays fees in BNB; empty pays them in what the market settles in.
+    the position (-4118 or -2022). `lags` says, for each of the `SOURCES`, by how many milliseconds
+    its answers lag: one number after the other, as replicas answer in turn. `fee_asset` BNB pays
+    fees in BNB; empty pays them in what the market settles in. `fresh` came to be so many
+    milliseconds before the first request.
     """
 
     markets: dict[str, Market]
@@ -41,21 +59,23 @@ class Account:
     balance: Decimal = Decimal(1_000_000)
     leverage: int = 10
     conflict_code: int = -4118
-    position_lag_ms: int = 0
-    order_lag_ms: int = 0
+    lags: dict[str, tuple[int, ...]] = field(default_factory=dict)
     fee_asset: str = ""
     holdings: dict[LegKey, Holding] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     algo_orders: dict[int, AlgoOrder] = field(default_factory=dict)
+    fresh: list[tuple[int, Holding | Order | AlgoOrder]] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
     journal: Journal = field(default_factory=Journal)
+    handling: Effect = field(default_factory=Effect)
     now_ms: int = 0
     _next_id: int = 8_000_000
-    _least: dict[LegKey, Decimal] = field(default_factory=dict)
-    _been_flat: set[LegKey] = field(default_factory=set)
-    _algo_expiries: list[tuple[int, LegKey]] = field(default_factory=list)
-    _past_holdings: list[tuple[int, dict[LegKey, Holding]]] = field(default_factory=list)
-    _past_orders: list[tuple[int, list[Order], list[AlgoOrder]]] = field(default_factory=list)
+    _lives: dict[LegKey, Life] = field(default_factory=dict)
+    _due: list[tuple[int, int, bool, Callable[[], object]]] = field(default_factory=list)
+    _asked: dict[str, int] = field(default_factory=dict)
+    _past_holdings: History[LegKey, Holding] = field(default_factory=History)
+    _past_orders: History[int, Order] = field(default_factory=History)
+    _past_algo: History[int, AlgoOrder] = field(default_factory=History)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -87,35 +107,76 @@ class Account:
         held = any(holding.amount for holding in self.holdings.values())
         return not (held or self.open_orders() or self.open_algo_orders())
 
-    def shown_holdings(self) -> dict[LegKey, Holding]:
-        """Return the holdings as a reading shows them now, late by `position_lag_ms`."""
-        for until_ms, past in self._past_holdings:
-            if self.now_ms < until_ms:
-                return past
-        return self.holdings
+    def life(self, key: LegKey) -> Life:
+        """Return since when a leg is what it is; one that is flat has none yet."""
+        held = self.holding(key)
+        return self._lives.get(key) or Life(least=abs(held.amount) if held else _ZERO)
 
-    def shown_orders(self) -> tuple[list[Order], list[AlgoOrder]]:
-        """Return both books as a reading shows them now, late by `order_lag_ms`."""
-        for until_ms, orders, algo_orders in self._past_orders:
-            if self.now_ms < until_ms:
-                return orders, algo_orders
-        return self.open_orders(), self.open_algo_orders()
+    def moment(self, source: str) -> int:
+        """Return the moment that the next answer of a source shows."""
+        lags = self.lags.get(source)
+        if not lags:
+            return self.now_ms
+        asked = self._asked.get(source, 0)
+        self._asked[source] = asked + 1
+        return self.now_ms - lags[asked % len(lags)]
+
+    def holdings_at(self, moment_ms: int) -> dict[LegKey, Holding]:
+        """Return the holdings as they were."""
+        return self._past_holdings.as_of(self.holdings, moment_ms)
+
+    def orders_at(self, moment_ms: int) -> list[Order]:
+        """Return the regular book as lists showed it then."""
+        past = self._past_orders.as_of(self.orders, moment_ms)
+        return [order for order in past.values() if order.is_open and not order.hidden]
+
+    def algo_orders_at(self, moment_ms: int) -> list[AlgoOrder]:
+        """Return the conditional book as it was."""
+        past = self._past_algo.as_of(self.algo_orders, moment_ms)
+        return [algo for algo in past.values() if algo.is_open]
+
+    # -- time --------------------------------------------------------------------------------
+
+    def begin(self, now_ms: int) -> None:
+        """Date what came to be just before now."""
+        self.now_ms = max(self.now_ms, now_ms)
+        for ago_ms, thing in sorted(self.fresh, key=lambda each: -each[0]):
+            at_ms = thing.update_ms = now_ms - ago_ms
+            if isinstance(thing, Holding):
+                key = (thing.symbol, thing.position_side)
+                self._past_holdings.note(at_ms, key, None)
+                self._lives[key] = Life(opened_ms=at_ms, opened_by="bot", least=abs(thing.amount))
+                continue
+            thing.time_ms = at_ms
+            if isinstance(thing, Order):
+                self._past_orders.note(at_ms, thing.order_id, None)
+            else:
+                self._past_algo.note(at_ms, thing.algo_id, None)
+        self.fresh.clear()
+
+    def schedule(self, at_ms: int, act: Callable[[], object], *, others: bool = False) -> None:
+        """Let something happen later; `others` do it of their own will."""
+        heappush(self._due, (at_ms, self.next_id(), others, act))
+
+    def calm(self) -> None:
+        """Forget what others were about to do."""
+        self._due = sorted(due for due in self._due if not due[2])
 
     def advance(self, now_ms: int) -> None:
-        """Let time pass: conditional orders of legs that went flat expire."""
+        """Let time pass, and what is due happen in its own moment."""
+        while self._due and self._due[0][0] <= now_ms:
+            at_ms, _, _, act = heappop(self._due)
+            self.now_ms = max(self.now_ms, at_ms)
+            act()
         self.now_ms = max(self.now_ms, now_ms)
-        due = [key for at_ms, key in self._algo_expiries if at_ms <= self.now_ms]
-        self._algo_expiries = [e for e in self._algo_expiries if e[0] > self.now_ms]
-        for symbol, position_side in due:
-            if self.holding((symbol, position_side)):
-                continue
-            for algo in self.open_algo_orders():
-                same_leg = (algo.symbol, algo.position_side) == (symbol, position_side)
-                if same_leg and algo.expires_when_flat:
-                    self._note_orders()
-                    algo.status, algo.update_ms = "EXPIRED", self.now_ms
-        self._past_holdings = [p for p in self._past_holdings if p[0] > self.now_ms]
-        self._past_orders = [p for p in self._past_orders if p[0] > self.now_ms]
+
+    def _expire_algo(self, key: LegKey) -> None:
+        """Take the conditional orders of a leg that is flat off the book."""
+        if self.holding(key):
+            return
+        for algo in self.open_algo_orders():
+            if (algo.symbol, algo.position_side) == key and algo.expires_when_flat:
+                self._end_algo(algo, "EXPIRED")
 
     def next_id(self) -> int:
         """Return a fresh order, algo or trade id."""
@@ -132,14 +193,21 @@ class Account:
         check_book(order, self.market(order.symbol))
         if test:
             return order
-        self._note_orders()
-        self.orders[order.order_id] = order
+        if owner == "key" and self.handling.hide_ms:
+            order.known_from_ms = self.now_ms + self.handling.hide_ms
+        self.add(order)
         self._match(order)
         return order
 
+    def add(self, order: Order) -> None:
+        """Take an order into the book."""
+        self._past_orders.note(self.now_ms, order.order_id, None)
+        self.orders[order.order_id] = order
+        self.journal.activity += order.owner != "key"
+
     def cancel(self, order: Order, status: str = "CANCELED") -> None:
         """Take an open order off the book."""
-        self._note_orders()
+        self._note_order(order)
         order.status, order.update_ms = status, self.now_ms
 
     def find_order(self, params: Mapping[str, str]) -> Order | None:
@@ -165,25 +233,48 @@ class Account:
             available = order.quantity if depth is None else min(order.quantity, depth)
             if market.depth is not None:
                 market.depth -= available
+            share = available
+            if self.handling.slices and order.owner == "key":
+                share = market.floor(available / self.handling.slices)
+            if share and share < available:
+                self._fill_slice(order, share, available, self.handling.slice_ms)
+                return
             if available:
                 self.fill(order, available, market.best(order.side))
+        self._end_if_it_may_not_rest(order)
+
+    def _end_if_it_may_not_rest(self, order: Order) -> None:
         if order.is_open and (order.type == "MARKET" or order.time_in_force in {"IOC", "FOK"}):
             order.status = "EXPIRED"
         order.update_ms = self.now_ms
 
+    def _fill_slice(self, order: Order, share: Decimal, left: Decimal, every_ms: int) -> None:
+        """Execute a share of what is left of an order now, and the rest by and by."""
+        if not order.is_open:
+            return
+        left = min(left, order.remaining)
+        if order.reduces:
+            held = self.holding((order.symbol, order.position_side))
+            is_against = held is not None and (held.amount > 0) is (order.side == "SELL")
+            left = min(left, abs(held.amount)) if held is not None and is_against else _ZERO
+        if left > 0:
+            self.fill(order, min(share, left), self.market(order.symbol).best(order.side))
+        left -= share
+        if left > 0 and order.is_open:
+            self.schedule(
+                self.now_ms + every_ms, lambda: self._fill_slice(order, share, left, every_ms)
+            )
+        else:
+            self._end_if_it_may_not_rest(order)
+
     def fill(self, order: Order, quantity: Decimal, price: Decimal) -> None:
         """Execute part or all of an order and change the position by it."""
         key = (order.symbol, order.position_side)
-        self._note_holdings()
-        self._note_orders()
+        self._note_order(order)
         held = self.holdings.get(key)
         before = held.amount if held else _ZERO
-        if not before:
-            self._been_flat.add(key)
         after = before + (quantity if order.side == "BUY" else -quantity)
-        if before * after < 0:
-            self._been_flat.add(key)
-        self._least[key] = min(self._least.get(key, abs(before)), abs(after))
+        self._live(key, order.owner, before, after)
         closed = min(abs(before), quantity) if before * (after - before) < 0 else _ZERO
         entry = held.entry_price if held else price
         pnl = closed * (price - entry) * (1 if before > 0 else -1)
@@ -191,6 +282,7 @@ class Account:
             entry = price
         elif abs(after) > abs(before):
             entry = (entry * abs(before) + price * quantity) / abs(after)
+        self.note_holding(key)
         self.holdings[key] = Holding(
             symbol=order.symbol,
             position_side=order.position_side,
@@ -205,8 +297,46 @@ class Account:
         self.balance += pnl
         self._note_trade(order, quantity, price, pnl)
         self.journal.fills.append((order.client_order_id, order.owner, *key, before, after))
+        self.journal.activity += order.owner != "key"
+        self._shrink(key, abs(after))
         if not after:
-            self._went_flat(key)
+            self.schedule(self.now_ms + _ALGO_EXPIRY_MS, lambda: self._expire_algo(key))
+
+    def _live(self, key: LegKey, owner: str, before: Decimal, after: Decimal) -> None:
+        """Follow a leg from one flat moment to the next."""
+        life = self.life(key)
+        if before * after < 0:  # Turned around: flat for no time at all.
+            life = Life(flat_ms=self.now_ms)
+            before = _ZERO
+        if not before:
+            life = replace(
+                life, opened_ms=self.now_ms, opened_by=owner, flat_ms=max(life.flat_ms, 1)
+            )
+            self._lives[key] = replace(life, least=abs(after))
+        elif after:
+            self._lives[key] = replace(life, least=min(life.least, abs(after)))
+        else:
+            self._lives[key] = Life(flat_ms=self.now_ms)
+
+    def _shrink(self, key: LegKey, most: Decimal) -> None:
+        """Cut resting orders that only reduce to what their leg still holds, the newest first.
+
+        Binance shrinks and in the end expires them by itself (seen by others, see also reason 4 in
+        "Event-Order-Update").
+        """
+        for order in self.open_orders():
+            if (order.symbol, order.position_side) != key or not order.reduces:
+                continue
+            excess = order.remaining - most
+            most -= min(order.remaining, most)
+            if excess <= 0:
+                continue
+            self._note_order(order)
+            order.quantity -= excess
+            order.update_ms = self.now_ms
+            if not order.remaining:
+                order.quantity += excess
+                order.status = "EXPIRED"
 
     def _note_trade(self, order: Order, quantity: Decimal, price: Decimal, pnl: Decimal) -> None:
         asset = self.market(order.symbol).quote_asset
@@ -227,42 +357,42 @@ class Account:
             )
         )
 
-    def _went_flat(self, key: LegKey) -> None:
-        """Expire resting reduce-only orders now and conditional ones a moment later."""
-        self._been_flat.add(key)
-        for order in self.open_orders():
-            if (order.symbol, order.position_side) == key and order.reduces:
-                order.status, order.update_ms = "EXPIRED", self.now_ms
-        self._algo_expiries.append((self.now_ms + _ALGO_EXPIRY_MS, key))
-
     # -- conditional orders ------------------------------------------------------------------
 
     def place_algo(self, params: Mapping[str, str], *, owner: str = "key") -> AlgoOrder:
         """Check and rest a conditional order; its margin is looked at when it triggers."""
         algo = read_algo_order(self, params, owner)
+        self._past_algo.note(self.now_ms, algo.algo_id, None)
         self.algo_orders[algo.algo_id] = algo
+        self.journal.activity += owner != "key"
         return algo
 
     def cancel_algo(self, algo: AlgoOrder) -> None:
         """Take a conditional order off the book."""
-        self._note_orders()
-        self.journal.cancelled_algo.append((algo, self.is_needed(algo)))
-        algo.status, algo.update_ms = "CANCELED", self.now_ms
+        if self.is_needed(algo):
+            life = self.life((algo.symbol, algo.position_side))
+            stop = CancelledStop(algo=algo, at_ms=self.now_ms, life=life)
+            self.journal.cancelled_stops.append(stop)
+        self._end_algo(algo, "CANCELED")
+
+    def _end_algo(self, algo: AlgoOrder, status: str) -> None:
+        self._past_algo.note(self.now_ms, algo.algo_id, copy(algo))
+        algo.status, algo.update_ms = status, self.now_ms
 
     def is_needed(self, algo: AlgoOrder) -> bool:
-        """Return whether the order is a protective stop of a leg that was never flat."""
+        """Return whether the order is a protective stop of a leg that is open.
+
+        A stop from before its leg was last flat protected what is gone.
+        """
         key = (algo.symbol, algo.position_side)
-        held = self.holding(key)
-        if held is None or key in self._been_flat or not is_closing(algo, held.amount):
+        held, life = self.holding(key), self.life(key)
+        if held is None or not is_closing(algo, held.amount) or algo.time_ms < life.flat_ms:
             return False
-        flagged = algo.reduce_only or algo.close_position or algo.position_side != "BOTH"
-        least = self._least.get(key, abs(held.amount))
-        return flagged or (algo.quantity is not None and algo.quantity <= least)
+        return algo.only_reduces or (algo.quantity is not None and algo.quantity <= life.least)
 
     def trigger(self, algo: AlgoOrder) -> Order | None:
         """Turn a conditional order into a market order, as its trigger price would."""
-        self._note_orders()
-        algo.status, algo.update_ms = "TRIGGERED", self.now_ms
+        self._end_algo(algo, "TRIGGERED")
         held = self.holding((algo.symbol, algo.position_side))
         quantity = algo.quantity
         if quantity is None:
@@ -288,18 +418,9 @@ class Account:
 
     # -- what readings show late -------------------------------------------------------------
 
-    def _note_holdings(self) -> None:
-        if self.position_lag_ms:
-            self._past_holdings.append(
-                (self.now_ms + self.position_lag_ms, deepcopy(self.holdings))
-            )
+    def note_holding(self, key: LegKey) -> None:
+        """Remember what a leg holds, right before that changes."""
+        self._past_holdings.note(self.now_ms, key, self.holdings.get(key))
 
-    def _note_orders(self) -> None:
-        if self.order_lag_ms:
-            self._past_orders.append(
-                (
-                    self.now_ms + self.order_lag_ms,
-                    deepcopy(self.open_orders()),
-                    deepcopy(self.open_algo_orders()),
-                )
-            )
+    def _note_order(self, order: Order) -> None:
+        self._past_orders.note(self.now_ms, order.order_id, copy(order))

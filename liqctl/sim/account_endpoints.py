@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _ZERO: Final = Decimal(0)
 
 
-def _shown(venue: "Venue", params: Params) -> dict[LegKey, Holding]:
+def _shown(venue: "Venue", params: Params, source: str) -> dict[LegKey, Holding]:
     """Return the legs that a v3 reading lists: with a position or an open order."""
     if venue.portfolio_margin:
         return {}
@@ -23,8 +23,9 @@ def _shown(venue: "Venue", params: Params) -> dict[LegKey, Holding]:
     symbol = params.get("symbol")
     if symbol:
         account.market(symbol)
-    shown = {key: held for key, held in account.shown_holdings().items() if held.amount}
-    for order in account.shown_orders()[0]:
+    moment_ms = venue.look(source)
+    shown = {key: held for key, held in account.holdings_at(moment_ms).items() if held.amount}
+    for order in account.orders_at(moment_ms):
         key = (order.symbol, order.position_side)
         shown.setdefault(key, _empty(key))
     return {key: held for key, held in shown.items() if not symbol or key[0] == symbol}
@@ -63,18 +64,23 @@ def _position_row(account: Account, held: Holding) -> dict[str, Any]:
 
 
 def _positions(venue: "Venue", params: Params) -> Json:
-    return [_position_row(venue.account, held) for held in _shown(venue, params).values()]
+    return [
+        _position_row(venue.account, held) for held in _shown(venue, params, "positions").values()
+    ]
 
 
-def _positions_v2(venue: "Venue", params: Params) -> list[dict[str, Any]]:
+def _positions_v2(
+    venue: "Venue", params: Params, source: str = "positions"
+) -> list[dict[str, Any]]:
     account = venue.account
+    holdings = account.holdings_at(venue.look(source))
     sides = ["BOTH", "LONG", "SHORT"] if account.hedge else ["BOTH"]
     rows = []
     for symbol in account.markets:
         if params.get("symbol", symbol) != symbol:
             continue
         for side in sides:
-            held = account.shown_holdings().get((symbol, side)) or _empty((symbol, side))
+            held = holdings.get((symbol, side)) or _empty((symbol, side))
             row = _position_row(account, held)
             row |= {
                 "leverage": str(account.leverage),
@@ -117,7 +123,7 @@ def _account(venue: "Venue", params: Params) -> Json:
         "updateTime",
     )
     positions = []
-    for held in _shown(venue, params).values():
+    for held in _shown(venue, params, "account").values():
         row = _position_row(venue.account, held)
         positions.append(
             {key: row[key] for key in keys} | {"unrealizedProfit": row["unRealizedProfit"]}
@@ -126,7 +132,7 @@ def _account(venue: "Venue", params: Params) -> Json:
 
 
 def _account_v2(venue: "Venue", params: Params) -> Json:
-    rows = _positions_v2(venue, params)
+    rows = _positions_v2(venue, params, "account")
     positions = [
         {
             "symbol": row["symbol"],
@@ -269,7 +275,7 @@ def _commission_rate(venue: "Venue", params: Params) -> Json:
 def _order_limits(venue: "Venue", _: Params) -> Json:
     return [
         limit_row("ORDERS", "SECOND", 10, venue.orders_limit_10s),
-        limit_row("ORDERS", "MINUTE", 1, 1200),
+        limit_row("ORDERS", "MINUTE", 1, venue.orders_limit_1m),
     ]
 
 
@@ -278,9 +284,7 @@ def _trading_status(venue: "Venue", _: Params) -> Json:
 
 
 def _adl_quantile(venue: "Venue", _: Params) -> Json:
-    return [
-        {"symbol": key[0], "adlQuantile": {key[1]: 2}} for key in venue.account.shown_holdings()
-    ]
+    return [{"symbol": key[0], "adlQuantile": {key[1]: 2}} for key in venue.account.holdings]
 
 
 def _portfolio_margin(venue: "Venue", params: Params) -> Json:
@@ -312,10 +316,10 @@ def _key_rights(venue: "Venue", _: Params) -> Json:
 
 
 ACCOUNT_ROUTES: Final[Routes] = {
-    ("GET", "/fapi/v3/positionRisk"): Route(serve=_positions, weight=5),
-    ("GET", "/fapi/v2/positionRisk"): Route(serve=_positions_v2, weight=5),
-    ("GET", "/fapi/v3/account"): Route(serve=_account, weight=5),
-    ("GET", "/fapi/v2/account"): Route(serve=_account_v2, weight=5),
+    ("GET", "/fapi/v3/positionRisk"): Route(serve=_positions, weight=5, source="positions"),
+    ("GET", "/fapi/v2/positionRisk"): Route(serve=_positions_v2, weight=5, source="positions"),
+    ("GET", "/fapi/v3/account"): Route(serve=_account, weight=5, source="account"),
+    ("GET", "/fapi/v2/account"): Route(serve=_account_v2, weight=5, source="account"),
     ("GET", "/fapi/v3/balance"): Route(serve=_balance, weight=5),
     ("GET", "/fapi/v2/balance"): Route(serve=_balance, weight=5),
     ("GET", "/fapi/v1/accountConfig"): Route(serve=_account_config, weight=5),

@@ -34,7 +34,7 @@ def _open_algo_orders(venue: "Venue", params: Params) -> Json:
         venue.account.market(symbol)
     return [
         algo.describe()
-        for algo in venue.account.shown_orders()[1]
+        for algo in venue.account.algo_orders_at(venue.look("algo"))
         if not symbol or algo.symbol == symbol
     ]
 
@@ -79,7 +79,9 @@ def _cancel_all_algo(venue: "Venue", params: Params) -> Json:
 
 
 ALGO_ROUTES: Final[Routes] = {
-    ("GET", "/fapi/v1/openAlgoOrders"): Route(serve=_open_algo_orders, weight_all=40),
+    ("GET", "/fapi/v1/openAlgoOrders"): Route(
+        serve=_open_algo_orders, weight_all=40, source="algo"
+    ),
     ("GET", "/fapi/v1/allAlgoOrders"): Route(serve=_all_algo_orders, weight=5),
     ("GET", "/fapi/v1/algoOrder"): Route(serve=_algo_order),
     ("POST", "/fapi/v1/algoOrder"): Route(serve=_place_algo, weight=0, orders=True),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Final
 
-from liqctl.domain.amounts import parse_decimal
+from liqctl.domain.amounts import parse_decimal, plain
 from liqctl.sim.market import Market
 from liqctl.sim.orders import AlgoOrder, Order, is_closing
 from liqctl.sim.refusal import Refused, malformed
@@ -100,6 +100,8 @@ def check_filters(account: "Account", order: Order) -> None:
         raise Refused(-1111, "Precision is over the maximum defined for this asset.")
     if order.type == "LIMIT":
         _check_price(order, market)
+    elif market.market_step_size and _rest(order.quantity, market.market_step_size):
+        raise Refused(-4023, "Qty not increased by step size.")
     price = market.mark_price if order.type == "MARKET" else order.price
     if not order.reduces and price * order.quantity < market.notional_min:
         raise Refused(
@@ -129,9 +131,10 @@ def _check_price(order: Order, market: Market) -> None:
     if _rest(order.price, market.tick_size):
         raise Refused(-4014, "Price not increased by tick size.")
     if not market.is_in_band(order.price, order.side):
+        edge = plain(market.edge(order.side))
         if order.side == "BUY":
-            raise Refused(-4016, "Limit price can't be higher than the cap.")
-        raise Refused(-4024, "Limit price can't be lower than the floor.")
+            raise Refused(-4016, f"Limit price can't be higher than {edge}.")
+        raise Refused(-4024, f"Limit price can't be lower than {edge}.")
 
 
 def check_leg(account: "Account", order: Order) -> None:

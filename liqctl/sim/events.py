@@ -1,6 +1,8 @@
 """What the world does to an account during a run: other programs, other people, the venue."""
 
+import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -30,7 +32,7 @@ def _trade(venue: Venue, row: Mapping[str, Any], signed: Decimal, owner: str) ->
         update_ms=account.now_ms,
         owner=owner,
     )
-    account.orders[order.order_id] = order
+    account.add(order)
     account.fill(order, abs(signed), account.market(order.symbol).mark_price)
 
 
@@ -61,9 +63,46 @@ def _place(venue: Venue, row: Mapping[str, Any]) -> None:
     if "position_side" in row:
         params["positionSide"] = row["position_side"]
     try:
-        venue.account.place(params, owner="bot")
+        order = venue.account.place(params, owner="bot")
     except Refused:
         return
+    order.hidden = bool(row.get("hidden"))
+
+
+def _enter(venue: Venue, row: Mapping[str, Any]) -> None:
+    """A bot opens a position if the leg is flat, with a stop of its own.
+
+    The stop comes `stop_after_ms` after the position, or before it where that is negative. It is
+    a closePosition order, or as `stop` says: reduce_only, or plain.
+    """
+    quantity = Decimal(str(row["quantity"]))
+    account, after_ms = venue.account, int(row.get("stop_after_ms", 0))
+    is_hedge = row.get("position_side", "BOTH") != "BOTH"
+    kind = row.get("stop", "close_position")
+    mark = account.market(row["symbol"]).mark_price
+    params = {
+        "algoType": "CONDITIONAL",
+        "symbol": row["symbol"],
+        "side": "SELL" if quantity > 0 else "BUY",
+        "type": "STOP_MARKET",
+        "triggerPrice": str(mark * (Decimal("0.9") if quantity > 0 else Decimal("1.1"))),
+        "clientAlgoId": f"botstop-{account.next_id()}",
+    }
+    if is_hedge:
+        params["positionSide"] = row["position_side"]
+    if kind == "close_position":
+        params["closePosition"] = "true"
+    else:
+        params["quantity"] = str(abs(quantity))
+        if kind == "reduce_only" and not is_hedge:
+            params["reduceOnly"] = "true"
+
+    def protect() -> None:
+        with contextlib.suppress(Refused):
+            account.place_algo(params, owner="bot")
+
+    account.schedule(account.now_ms + max(-after_ms, 0), lambda: _reopen(venue, row), others=True)
+    account.schedule(account.now_ms + max(after_ms, 0), protect, others=True)
 
 
 def _close(venue: Venue, row: Mapping[str, Any]) -> None:
@@ -120,15 +159,24 @@ def _set_spread(venue: Venue, row: Mapping[str, Any]) -> None:
     venue.account.market(row["symbol"]).spread_bps = Decimal(str(row["spread_bps"]))
 
 
+def _move_mark(venue: Venue, row: Mapping[str, Any]) -> None:
+    """The mark price moves by some basis points, and with it what is allowed and bid."""
+    market = venue.account.market(row["symbol"])
+    moved = market.mark_price * (1 + Decimal(str(row["bps"])) / 10000)
+    market.mark_price = moved.quantize(market.tick_size)
+
+
 def _to_hedge(venue: Venue, _: Mapping[str, Any]) -> None:
     """The account is switched to hedge mode, through COIN-M, positions and all."""
     account = venue.account
     account.hedge = True
     for key, held in list(account.holdings.items()):
         if held.amount and key[1] == "BOTH":
+            side = "LONG" if held.amount > 0 else "SHORT"
+            account.note_holding(key)
+            account.note_holding((held.symbol, side))
             del account.holdings[key]
-            held.position_side = "LONG" if held.amount > 0 else "SHORT"
-            account.holdings[held.symbol, held.position_side] = held
+            account.holdings[held.symbol, side] = replace(held, position_side=side)
     for order in account.open_orders():
         order.position_side = "LONG" if order.side == "SELL" else "SHORT"
     for algo in account.open_algo_orders():
@@ -155,9 +203,11 @@ ACTS: Final[Mapping[str, Act]] = {
     "ban": _ban,
     "close": _close,
     "deleverage": _deleverage,
+    "enter": _enter,
     "fill": _fill,
     "flip": _flip,
     "liquidate": _liquidate,
+    "move_mark": _move_mark,
     "place": _place,
     "reopen": _reopen,
     "revoke_key": _revoke_key,

@@ -4,8 +4,9 @@ An effect says whether the request is executed all the same: that is the whole d
 reply. World events (a bot trades, a symbol halts, somebody else closes) are in `events`.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
@@ -27,6 +28,10 @@ class Effect:
         drip: the answer comes a byte a second.
         truncate: the answer's body is cut in the middle.
         garble: the answer's body is cut short, but framed as whole.
+        late_ms: a new order is carried out this much later, and nobody knows it until then.
+        hide_ms: look-ups deny a new order for this long, though it is carried out.
+        slices, slice_ms: a new order fills in so many slices, one each so many milliseconds.
+        spoil: what is done to the rows of a list, see `liqctl.sim.spoiling`.
     """
 
     execute: bool = True
@@ -41,6 +46,11 @@ class Effect:
     drip: bool = False
     truncate: bool = False
     garble: bool = False
+    late_ms: int = 0
+    hide_ms: int = 0
+    slices: int = 0
+    slice_ms: int = 0
+    spoil: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,7 +100,30 @@ class Fault:
         return self.from_ms <= since_ms and not (self.until_ms and since_ms >= self.until_ms)
 
 
-KINDS: Final[dict[str, Effect]] = {
+def make_fault(kind: str, **settings: Any) -> Fault:
+    """Return a fault of a kind; settings are those of the fault, or change its effect.
+
+    Raises:
+        KeyError: there is no such kind.
+        TypeError: there is no such setting.
+    """
+    changes = {name: settings.pop(name) for name in list(settings) if name in EFFECT_KEYS}
+    return Fault(name=kind, effect=replace(KINDS[kind], **changes), **settings)
+
+
+def _refusal(code: int, message: str, status: int = 400) -> Effect:
+    return Effect(execute=False, status=status, code=code, message=message)
+
+
+EFFECT_KEYS: Final = frozenset({"delay_ms", "late_ms", "hide_ms", "slices", "slice_ms", "message"})
+"""What a scenario may change of a kind's effect."""
+
+_OVERLOADED: Final = (
+    "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. "
+    "Please try again."
+)
+
+KINDS: Final[Mapping[str, Effect]] = {
     "drop_before": Effect(execute=False, drop=True),
     "drop_after": Effect(drop=True),
     "refused_connection": Effect(execute=False, refuse=True),
@@ -122,19 +155,36 @@ KINDS: Final[dict[str, Effect]] = {
         code=-1001,
         message="Internal error; unable to process your request. Please try again.",
     ),
-    "overloaded": Effect(
+    "overloaded": _refusal(-1008, _OVERLOADED, 503),
+    "overloaded_executed": Effect(status=503, code=-1008, message=_OVERLOADED),
+    "overloaded_late": Effect(
+        execute=False, status=503, code=-1008, message=_OVERLOADED, late_ms=2000
+    ),
+    "executed_late": Effect(execute=False, drop=True, late_ms=2000),
+    "unknown_late": Effect(
+        execute=False, status=503, code=-1000, message=UNKNOWN_TEXT, late_ms=2000
+    ),
+    "denied": Effect(drop=True, hide_ms=2000),
+    "unknown_denied": Effect(status=503, code=-1000, message=UNKNOWN_TEXT, hide_ms=2000),
+    "sliced": Effect(slices=4, slice_ms=300),
+    "blip": Effect(spoil="empty"),
+    "zero_amounts": Effect(spoil="zero_amounts"),
+    "empty_amount": Effect(spoil="empty_amount"),
+    "unknown_side": Effect(spoil="unknown_side"),
+    "huge_number": Effect(spoil="huge_number"),
+    "stranger": Effect(spoil="stranger"),
+    "signature_refused": _refusal(-1022, "Signature for this request is not valid."),
+    "not_authorised": _refusal(-1002, "You are not authorized to execute this request.", 401),
+    "unauthorised_without_code": Effect(execute=False, status=401, message="Unauthorized"),
+    "restricted_location": Effect(
         execute=False,
-        status=503,
-        code=-1008,
-        message="Request throttled by system-level protection. Reduce-only/close-position orders "
-        "are exempt. Please try again.",
+        status=451,
+        message="Service unavailable from a restricted location according to 'b. Eligibility' in "
+        "https://www.binance.com/en/terms.",
     ),
-    "overloaded_executed": Effect(
-        status=503,
-        code=-1008,
-        message="Request throttled by system-level protection. Reduce-only/close-position orders "
-        "are exempt. Please try again.",
-    ),
+    "orders_forbidden": _refusal(-4088, "User can not place order currently."),
+    "batch_cancel_failed": _refusal(-2012, "Batch cancel failure."),
+    "retired": _refusal(-5000, "Path is invalid.", 404),
     "matching_recv_window": Effect(
         execute=False,
         status=400,

@@ -6,7 +6,7 @@ the rest of it expires.
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from liqctl.domain.amounts import plain
@@ -17,8 +17,9 @@ class Market:
     """The state of one symbol.
 
     `depth` is how much base asset stands on each side of the book inside the bound; None is
-    endless. `spread_bps` is how far the best price is from mark: beyond PERCENT_PRICE a market
-    order is refused (-4131), beyond `take_bound` it expires unfilled, while a limit order fills.
+    endless. `market_step_size` is the step of market orders where it is another. `spread_bps` is
+    how far the best price is from mark: beyond PERCENT_PRICE a market order is refused (-4131),
+    beyond `take_bound` it expires unfilled, while a limit order fills.
     """
 
     symbol: str
@@ -30,6 +31,7 @@ class Market:
     delivery_ms: int = 4133404800000
     tick_size: Decimal = Decimal("0.10")
     step_size: Decimal = Decimal("0.001")
+    market_step_size: Decimal | None = None
     quantity_min: Decimal = Decimal("0.001")
     quantity_max: Decimal = Decimal(1000)
     market_quantity_max: Decimal = Decimal(120)
@@ -46,11 +48,17 @@ class Market:
         price = self.mark_price + shift if side == "BUY" else self.mark_price - shift
         return price.quantize(self.tick_size)
 
+    def edge(self, side: str) -> Decimal:
+        """Return the last price that PERCENT_PRICE allows an order of this side."""
+        return self.mark_price * (self.multiplier_up if side == "BUY" else self.multiplier_down)
+
     def is_in_band(self, price: Decimal, side: str) -> bool:
         """Return whether PERCENT_PRICE allows the price."""
-        if side == "BUY":
-            return price <= self.mark_price * self.multiplier_up
-        return price >= self.mark_price * self.multiplier_down
+        return price <= self.edge(side) if side == "BUY" else price >= self.edge(side)
+
+    def floor(self, quantity: Decimal) -> Decimal:
+        """Return the quantity rounded down to a whole number of steps."""
+        return (quantity / self.step_size).to_integral_value(ROUND_FLOOR) * self.step_size
 
     def reach(self, order_type: str) -> Decimal | None:
         """Return how much an order of this type finds in the book; None is endless."""
@@ -114,7 +122,7 @@ class Market:
                 "filterType": "MARKET_LOT_SIZE",
                 "minQty": plain(self.quantity_min),
                 "maxQty": plain(self.market_quantity_max),
-                "stepSize": plain(self.step_size),
+                "stepSize": plain(self.market_step_size or self.step_size),
             },
             {"filterType": "MAX_NUM_ORDERS", "limit": 200},
             {"filterType": "MIN_NOTIONAL", "notional": plain(self.notional_min)},

@@ -21,7 +21,8 @@ def _listed_orders(venue: "Venue", params: Params) -> list[Order]:
     symbol = params.get("symbol")
     if symbol:
         venue.account.market(symbol)
-    return [o for o in venue.account.shown_orders()[0] if not symbol or o.symbol == symbol]
+    orders = venue.account.orders_at(venue.look("orders"))
+    return [order for order in orders if not symbol or order.symbol == symbol]
 
 
 def _open_orders(venue: "Venue", params: Params) -> Json:
@@ -30,14 +31,14 @@ def _open_orders(venue: "Venue", params: Params) -> Json:
 
 def _open_order(venue: "Venue", params: Params) -> Json:
     order = venue.account.find_order(params)
-    if order is None or not order.is_open:
+    if order is None or not order.is_open or venue.now_ms < order.known_from_ms:
         raise Refused(-2013, "Order does not exist.")
     return order.describe()
 
 
 def _order(venue: "Venue", params: Params) -> Json:
     order = venue.account.find_order(params)
-    if order is None:
+    if order is None or venue.now_ms < order.known_from_ms:
         raise Refused(-2013, "Order does not exist.")
     return order.describe()
 
@@ -139,7 +140,7 @@ def _set_leverage(venue: "Venue", params: Params) -> Json:
 
 
 ORDER_ROUTES: Final[Routes] = {
-    ("GET", "/fapi/v1/openOrders"): Route(serve=_open_orders, weight_all=40),
+    ("GET", "/fapi/v1/openOrders"): Route(serve=_open_orders, weight_all=40, source="orders"),
     ("GET", "/fapi/v1/openOrder"): Route(serve=_open_order),
     ("GET", "/fapi/v1/order"): Route(serve=_order),
     ("GET", "/fapi/v1/allOrders"): Route(serve=_all_orders, weight=5),

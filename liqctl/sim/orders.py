@@ -19,7 +19,10 @@ OPEN_STATES = frozenset({"NEW", "PARTIALLY_FILLED"})
 
 @dataclass(slots=True, kw_only=True)
 class Order:
-    """One order of the regular book. `owner` is "key" for what came over the API."""
+    """One order of the regular book. `owner` is "key" for what came over the API.
+
+    A `hidden` order is in no list. Look-ups deny an order until `known_from_ms`.
+    """
 
     order_id: int
     client_order_id: str
@@ -37,6 +40,8 @@ class Order:
     time_ms: int = 0
     update_ms: int = 0
     owner: str = "key"
+    hidden: bool = False
+    known_from_ms: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -121,6 +126,13 @@ class AlgoOrder:
     def is_open(self) -> bool:
         """Whether the order still waits for its trigger."""
         return self.status == "NEW"
+
+    @property
+    def only_reduces(self) -> bool:
+        """Whether its flags, or in hedge mode its side, keep it from opening anything."""
+        if self.position_side == "BOTH":
+            return self.reduce_only or self.close_position
+        return (self.position_side, self.side) in {("LONG", "SELL"), ("SHORT", "BUY")}
 
     @property
     def expires_when_flat(self) -> bool:
@@ -213,19 +225,61 @@ class Trade:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """A leg since it was last flat.
+
+    `opened_ms` is 0 when it was open long before the start. `flat_ms` is when it was last flat, 0
+    when never since the start. `least` is the smallest it has been.
+    """
+
+    opened_ms: int = 0
+    opened_by: str = ""
+    flat_ms: int = 0
+    least: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelledStop:
+    """A conditional order that was cancelled while it protected an open leg, and that leg."""
+
+    algo: AlgoOrder
+    at_ms: int
+    life: Life
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """One list as it was answered: what it showed, and the moment it showed.
+
+    Legs are shown by symbol and position side, orders by their ids. `readable` is false when a row
+    was spoilt: then what is missing may have stood there.
+    """
+
+    at_ms: int
+    known_ms: int
+    source: str
+    moment_ms: int
+    symbol: str
+    shown: frozenset[object]
+    readable: bool = True
+
+
 @dataclass(slots=True, kw_only=True)
 class Journal:
     """What happened, for judges outside the code under test.
 
     `fills` are (client order id, owner, symbol, position side, amount before, amount after);
-    `cancelled_algo` are (algo order, whether it still protected an open leg); `requests` are
-    (time, method, path, client order id or "").
+    `requests` are (time, method, path, client order id or ""). `listings` are the lists that were
+    answered in full; `activity` is how often others placed or traded.
     """
 
     fills: list[tuple[str, str, str, str, Decimal, Decimal]] = field(default_factory=list)
-    cancelled_algo: list[tuple[AlgoOrder, bool]] = field(default_factory=list)
+    cancelled_stops: list[CancelledStop] = field(default_factory=list)
     requests: list[tuple[int, str, str, str]] = field(default_factory=list)
+    listings: list[Listing] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    activity: int = 0
 
 
 def is_closing(order: Order | AlgoOrder, amount: Decimal) -> bool:

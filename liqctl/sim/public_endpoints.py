@@ -27,7 +27,7 @@ def _exchange_info(venue: "Venue", _: Params) -> Json:
         "futuresType": "U_MARGINED",
         "rateLimits": [
             limit_row("REQUEST_WEIGHT", "MINUTE", 1, venue.weight_limit),
-            limit_row("ORDERS", "MINUTE", 1, 1200),
+            limit_row("ORDERS", "MINUTE", 1, venue.orders_limit_1m),
             limit_row("ORDERS", "SECOND", 10, venue.orders_limit_10s),
         ],
         "exchangeFilters": [],

@@ -19,13 +19,17 @@ Routes = dict[tuple[str, str], "Route"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One endpoint. `weight_all` is charged when no symbol narrows a list."""
+    """One endpoint. `weight_all` is charged when no symbol narrows a list.
+
+    `source` names the list, of those that lag by themselves.
+    """
 
     serve: Serve
     weight: int = 1
     weight_all: int | None = None
     signed: bool = True
     orders: bool = False
+    source: str = ""
 
     def weight_of(self, params: Params) -> int:
         """Return what the request costs."""

@@ -9,8 +9,13 @@
     markets: {BTCUSDT: {status: SETTLING, depth: "0.2"}}
     faults: [{kind: drop_after, method: POST, path: /order, times: 1}]
     events: [{act: reopen, symbol: BTCUSDT, quantity: "0.1", at_ms: 300, every_ms: 200, times: 50}]
-    venue: {clock_skew_ms: 5000, position_lag_ms: 2000}
-    expect: {exit: 0, state: COMPLETED, left: [], says: "", within_s: 2.0}
+    venue: {clock_skew_ms: 5000, lag_ms: {positions: 1500, account: [0, 2000], orders: 300}}
+    expect: {exit: 0, state: COMPLETED, left: [], says: "", within_s: 2.0, arguments: []}
+
+A position may be `{quantity: "0.5", opened_ms_ago: 1500}`, and orders of both kinds may have
+`opened_ms_ago`: they came to be so long before the first request. `lag_ms` says by how much each
+list lags, several numbers those of replicas that answer in turn; `position_lag_ms` and
+`order_lag_ms` are short for two lists at once. A `hidden` order is in no list.
 
 `account: {large: {symbols: 200, orders: 3, algo: 1}}` stands for a generated account.
 
@@ -25,9 +30,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.domain.errors import ConfigurationError
-from liqctl.sim.account import Account
+from liqctl.sim.account import SOURCES, Account
 from liqctl.sim.events import make_event
-from liqctl.sim.faults import KINDS, Fault
+from liqctl.sim.faults import make_fault
 from liqctl.sim.market import Market
 from liqctl.sim.orders import AlgoOrder, Holding, Order
 from liqctl.sim.refusal import Refused
@@ -52,7 +57,7 @@ PRICES: Final[Mapping[str, str]] = {
 """Mark prices of the symbols that exist without being declared."""
 
 _ACCOUNT_KEYS: Final = {
-    "lag",
+    "lag_ms",
     "position_lag_ms",
     "order_lag_ms",
     "conflict_code",
@@ -105,10 +110,7 @@ class Scenario:
             account=account,
             api_key=api_key,
             api_secret=api_secret,
-            faults=[
-                Fault(name=f["kind"], effect=KINDS[f["kind"]], **_without(f, "kind"))
-                for f in self.faults
-            ],
+            faults=[make_fault(**fault) for fault in self.faults],
             events=[make_event(event) for event in self.events],
             **settings,
         )
@@ -117,7 +119,12 @@ class Scenario:
         account = Account(
             markets={},
             hedge=self.account.get("mode") == "hedge",
-            **{k: _value(v) for k, v in self.venue.items() if k in _ACCOUNT_KEYS},
+            lags=_lags(self.venue),
+            **{
+                name: _value(value)
+                for name, value in self.venue.items()
+                if name in _ACCOUNT_KEYS and not name.endswith("lag_ms")
+            },
         )
         positions = self.account.get("positions", {})
         orders = self.account.get("orders", [])
@@ -127,8 +134,8 @@ class Scenario:
         names += [event["symbol"] for event in self.events if "symbol" in event]
         for symbol in dict.fromkeys([*PRICES, *names, *self.markets]):
             account.markets[symbol] = make_market(symbol, self.markets.get(symbol, {}))
-        for key, amount in positions.items():
-            _hold(account, str(key), Decimal(str(amount)))
+        for key, held in positions.items():
+            _hold(account, str(key), held if isinstance(held, Mapping) else {"quantity": held})
         for number, row in enumerate(orders, start=1):
             _rest_order(account, row, number)
         for number, row in enumerate(algo, start=1):
@@ -147,16 +154,36 @@ def make_market(symbol: str, changes: Mapping[str, Any]) -> Market:
     return Market(symbol=symbol, base_asset=base, **settings)
 
 
-def _hold(account: Account, key: str, amount: Decimal) -> None:
+def _lags(venue: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return by how much each list lags."""
+    positions, orders = venue.get("position_lag_ms", 0), venue.get("order_lag_ms", 0)
+    usual = {"positions": positions, "account": positions, "orders": orders, "algo": orders}
+    given = dict(venue.get("lag_ms") or {})
+    unknown = set(given) - set(SOURCES)
+    if unknown:
+        raise ValueError(f"no list is called {', '.join(sorted(unknown))}")
+    lags = {name: tuple(map(int, _listed(value))) for name, value in (usual | given).items()}
+    return {name: values for name, values in lags.items() if any(values)}
+
+
+def _hold(account: Account, key: str, row: Mapping[str, Any]) -> None:
     symbol, _, side = key.partition(" ")
     position_side = side or "BOTH"
-    account.holdings[symbol, position_side] = Holding(
+    held = Holding(
         symbol=symbol,
         position_side=position_side,
-        amount=amount,
+        amount=Decimal(str(row["quantity"])),
         entry_price=account.markets[symbol].mark_price * Decimal("0.98"),
         update_ms=1_700_000_000_000,
     )
+    account.holdings[symbol, position_side] = held
+    _date(account, held, row)
+
+
+def _date(account: Account, thing: Holding | Order | AlgoOrder, row: Mapping[str, Any]) -> None:
+    """Let the thing have come to be only just, if the row says so."""
+    if "opened_ms_ago" in row:
+        account.fresh.append((int(row["opened_ms_ago"]), thing))
 
 
 def _rest_order(account: Account, row: Mapping[str, Any], number: int) -> None:
@@ -173,8 +200,10 @@ def _rest_order(account: Account, row: Mapping[str, Any], number: int) -> None:
         time_ms=1_700_000_000_000,
         update_ms=1_700_000_000_000,
         owner="bot",
+        hidden=bool(row.get("hidden", False)),
     )
     account.orders[order.order_id] = order
+    _date(account, order, row)
 
 
 def _rest_algo(account: Account, row: Mapping[str, Any], number: int) -> None:
@@ -196,6 +225,7 @@ def _rest_algo(account: Account, row: Mapping[str, Any], number: int) -> None:
         owner="bot",
     )
     account.algo_orders[algo.algo_id] = algo
+    _date(account, algo, row)
 
 
 def make_large_account(
@@ -331,7 +361,3 @@ def _value(value: Any) -> Any:
     if isinstance(value, str) and value.replace(".", "", 1).replace("-", "", 1).isdigit():
         return Decimal(value)
     return value
-
-
-def _without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in names}

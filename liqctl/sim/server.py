@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from liqctl.domain.amounts import plain
-from liqctl.sim.faults import KINDS, Fault
+from liqctl.sim.faults import EFFECT_KEYS, KINDS, make_fault
 from liqctl.sim.scenario import Scenario, load_scenario
 from liqctl.sim.venue import Reply, Request, Venue
 
@@ -150,9 +150,10 @@ class _Door:
         wanted = await request.json()
         kind = wanted.pop("kind", "")
         allowed = {"method", "path", "symbol", "times", "skip", "writes", "reads", "whole_account"}
+        allowed |= EFFECT_KEYS
         if kind not in KINDS or not set(wanted) <= allowed:
             return web.json_response({"kinds": sorted(KINDS), "keys": sorted(allowed)}, status=400)
-        self._venue.faults.append(Fault(name=kind, effect=KINDS[kind], **wanted))
+        self._venue.faults.append(make_fault(kind, **wanted))
         return web.json_response({"added": kind})
 
 

@@ -4,6 +4,7 @@ Authentication, limits and faults are here; what orders do is in `account`, whic
 in `endpoints`. Both doors (`memory`, `server`) call `handle` and add only how the answer travels.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,8 +15,10 @@ from liqctl.sim.account import Account
 from liqctl.sim.authentication import check_key, check_signature, check_timestamp
 from liqctl.sim.endpoints import ROUTES
 from liqctl.sim.faults import Effect, Fault
+from liqctl.sim.orders import Listing
 from liqctl.sim.refusal import Refused
 from liqctl.sim.routes import Route
+from liqctl.sim.spoiling import SEEMS_WELL, rows_of, spoil
 
 WEIGHT_LIMIT_1M: Final = 2400
 ORDERS_LIMIT_10S: Final = 300
@@ -88,6 +91,7 @@ class Venue:
     """One venue with one account behind one key.
 
     `api_secret` is the HMAC secret, or the PEM public key of an RSA or Ed25519 account.
+    `listed_ms` is the moment that the list under way shows.
     `clock_skew_ms` is how far the venue's clock is ahead of the caller's. `api_key` empty switches
     authentication off, for the door in memory.
     """
@@ -105,10 +109,12 @@ class Venue:
     other_weight: int = 0
     weight_limit: int = WEIGHT_LIMIT_1M
     orders_limit_10s: int = ORDERS_LIMIT_10S
+    orders_limit_1m: int = ORDERS_LIMIT_1M
     banned_until_ms: int = 0
     started_ms: int | None = None
     requests: int = 0
     now_ms: int = 0
+    listed_ms: int = 0
     _weight: _Window = field(default_factory=lambda: _Window(60_000))
     _orders_10s: _Window = field(default_factory=lambda: _Window(10_000))
     _orders_1m: _Window = field(default_factory=lambda: _Window(60_000))
@@ -122,11 +128,13 @@ class Venue:
         client_id = params.get("newClientOrderId") or params.get("origClientOrderId", "")
         self.account.journal.requests.append((self.now_ms, request.method, request.path, client_id))
         effect = self._effect(request, params)
+        if effect.late_ms and (request.method, request.path) == ("POST", "/fapi/v1/order"):
+            self.account.schedule(self.now_ms + effect.late_ms, lambda: self._land(params))
         if not effect.execute and (
             effect.drop or effect.refuse or effect.status or effect.delay_ms
         ):
             return self._replaced(effect, {})
-        status, body, headers = self._answer(request, params)
+        status, body, headers = self._answer(request, params, effect)
         if effect.garble:
             body = body[: max(len(body) // 2, 1)]
         reply = Reply(status=status, body=body, headers=headers | _JSON, effect=effect)
@@ -139,18 +147,44 @@ class Venue:
         now_ms += self.clock_skew_ms
         if self.started_ms is None:
             self.started_ms = now_ms
-        self.now_ms = max(self.now_ms, now_ms)
-        since_ms = self.now_ms - self.started_ms
-        self.account.advance(self.now_ms)
+            self.account.begin(now_ms)
+        since_ms = max(self.now_ms, now_ms) - self.started_ms
+        timed = [event for event in self.events if not (event.on_path or event.on_request)]
+        while timed:
+            event = min(timed, key=lambda each: each.at_ms)
+            if event.at_ms > since_ms:
+                break
+            self._pass(self.started_ms + event.at_ms)
+            self._occur(event, event.at_ms)
+            if event not in self.events:
+                timed.remove(event)
+        self._pass(now_ms)
         for event in list(self.events):
-            self._occur(event, since_ms, path)
+            is_due = since_ms >= event.at_ms and self.requests + 1 >= event.on_request
+            if event not in timed and is_due and path.endswith(event.on_path):
+                self._occur(event, since_ms)
         self.account.advance(self.now_ms)
 
-    def _occur(self, event: Event, since_ms: int, path: str) -> None:
-        if event.on_path and not path.endswith(event.on_path):
-            return
-        if since_ms < event.at_ms or self.requests + 1 < event.on_request:
-            return
+    def calm(self) -> None:
+        """Let nobody else do anything new from now on."""
+        self.events.clear()
+        self.account.calm()
+
+    def _pass(self, now_ms: int) -> None:
+        self.now_ms = max(self.now_ms, now_ms)
+        self.account.advance(self.now_ms)
+
+    def _land(self, params: Mapping[str, str]) -> None:
+        """Carry out an order whose answer was given up long ago; nobody hears of a refusal."""
+        with contextlib.suppress(Refused):
+            self.account.place(params)
+
+    def look(self, source: str) -> int:
+        """Return the moment that the answer of a source shows, and keep it."""
+        self.listed_ms = self.account.moment(source)
+        return self.listed_ms
+
+    def _occur(self, event: Event, since_ms: int) -> None:
         event.times -= 1
         if event.every_ms and event.times > 0:
             event.at_ms = since_ms + event.every_ms
@@ -184,7 +218,9 @@ class Venue:
             effect=effect,
         )
 
-    def _answer(self, request: Request, params: dict[str, str]) -> tuple[int, str, dict[str, str]]:
+    def _answer(
+        self, request: Request, params: dict[str, str], effect: Effect
+    ) -> tuple[int, str, dict[str, str]]:
         """Carry the request out; return status, body and headers."""
         route = ROUTES.get((request.method, request.path))
         weight = route.weight_of(params) if route else 1
@@ -198,11 +234,47 @@ class Venue:
                 self._authenticate(request, params)
             if route.orders:
                 headers |= self._count_orders(route, params)
+            self.account.handling, self.listed_ms = effect, self.now_ms
             result = route.serve(self, params)
         except Refused as refusal:
             error = {"code": refusal.code, "msg": refusal.message}
             return refusal.status, json.dumps(error), headers
+        finally:
+            self.account.handling = Effect()
+        if route.source:
+            spoil(result, effect.spoil)
+            self._note_listing(route.source, params, effect, result)
         return 200, json.dumps(result, ensure_ascii=False), headers
+
+    def _note_listing(
+        self, source: str, params: Mapping[str, str], effect: Effect, result: Any
+    ) -> None:
+        """Keep what a list showed, for the judges, if it was answered in full."""
+        lost = effect.drop or effect.drip or effect.truncate or effect.garble
+        if lost or effect.status is not None or effect.body is not None:
+            return
+        rows = rows_of(result) or []
+        shown: frozenset[object]
+        if source in {"positions", "account"}:
+            shown = frozenset(
+                (row["symbol"], row["positionSide"])
+                for row in rows
+                if row["positionAmt"].strip("-0.")
+            )
+        else:
+            key = "orderId" if source == "orders" else "algoId"
+            shown = frozenset(row.get(key) for row in rows)
+        self.account.journal.listings.append(
+            Listing(
+                at_ms=self.now_ms,
+                known_ms=self.now_ms + effect.delay_ms,
+                source=source,
+                moment_ms=self.listed_ms,
+                symbol=params.get("symbol", ""),
+                shown=shown,
+                readable=effect.spoil in SEEMS_WELL,
+            )
+        )
 
     def _check_limits(self, used: int) -> None:
         if self.now_ms < self.banned_until_ms:
@@ -234,9 +306,12 @@ class Venue:
                 "SECOND.",
                 status=429,
             )
-        if in_1m > ORDERS_LIMIT_1M:
+        if in_1m > self.orders_limit_1m:
             raise Refused(
-                -1015, "Too many new orders; current limit is 1200 orders per 1 MINUTE.", status=429
+                -1015,
+                f"Too many new orders; current limit is {self.orders_limit_1m} orders per 1 "
+                "MINUTE.",
+                status=429,
             )
         return {"X-MBX-ORDER-COUNT-10S": str(in_10s), "X-MBX-ORDER-COUNT-1M": str(in_1m)}
 

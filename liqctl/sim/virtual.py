@@ -16,9 +16,18 @@ T = TypeVar("T")
 _STUCK_MAX: Final = 100
 """Polls in a row without a timer or a ready callback before the loop is called stuck."""
 
+_INSTANT_S: Final = 0.001
+_TURNS_MAX: Final = 20_000
+"""Turns of the loop within an instant before it is said to run in circles: the largest account of
+the tests needs some hundred, and a million would take seconds."""
+
 
 class DeadlockError(RuntimeError):
     """Everything waits and nothing is due."""
+
+
+class StandstillError(RuntimeError):
+    """Something is always ready, and time does not pass."""
 
 
 class _NoWait(selectors.SelectSelector):
@@ -28,9 +37,16 @@ class _NoWait(selectors.SelectSelector):
         super().__init__()
         self.now = 0.0
         self._stuck = 0
+        self._instant, self._turns = 0.0, 0
 
     @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._turns += 1
+        if self.now - self._instant > _INSTANT_S:
+            self._instant, self._turns = self.now, 0
+        elif self._turns > _TURNS_MAX:
+            message = f"time stands still at {self.now:.3f} s: something never waits"
+            raise StandstillError(message)
         ready = super().select(0)
         if ready or timeout == 0:
             self._stuck = 0

@@ -1,9 +1,11 @@
 """What each answer of the venue means: the table that decides whether money is still at risk."""
 
+import json
+from decimal import Decimal
+
 import pytest
 
 from liqctl.domain.answers import (
-    KIND_BY_CODE,
     AnswerKind,
     classify,
     element_refused,
@@ -12,7 +14,9 @@ from liqctl.domain.answers import (
     printable,
     refused,
     unreadable,
+    unreadable_rows,
 )
+from liqctl.domain.codes import CODES
 
 DONE = AnswerKind.DONE
 TRANSIENT = AnswerKind.TRANSIENT
@@ -64,7 +68,9 @@ EXPECTED = {
     -1122: TRANSIENT,
     -1125: RUN_FATAL,
     -1130: REJECTED,
+    -1135: TRANSIENT,
     # orders and positions
+    -2008: RUN_FATAL,
     -2010: REJECTED,
     -2011: DONE,
     -2012: TRANSIENT,
@@ -95,6 +101,7 @@ EXPECTED = {
     -4032: REJECTED,
     -4045: REJECTED,
     -4046: DONE,
+    -4052: DONE,
     -4047: REJECTED,
     -4048: REJECTED,
     -4059: DONE,
@@ -105,8 +112,8 @@ EXPECTED = {
     -4068: REJECTED,
     -4082: REJECTED,
     -4083: UNKNOWN,
-    -4087: LEG_FATAL,
-    -4088: LEG_FATAL,
+    -4087: TRANSIENT,
+    -4088: TRANSIENT,
     -4105: LEG_FATAL,
     -4106: LEG_FATAL,
     -4107: LEG_FATAL,
@@ -123,15 +130,16 @@ EXPECTED = {
     -4141: LEG_FATAL,
     -4142: REJECTED,
     -4164: REJECTED,
+    -4171: DONE,
     -4184: REJECTED,
     -4189: LEG_FATAL,
-    -4192: LEG_FATAL,
+    -4192: TRANSIENT,
     -4210: REJECTED,
     -4211: REJECTED,
     -4400: LEG_FATAL,
     -4401: LEG_FATAL,
-    -4402: LEG_FATAL,
-    -4403: LEG_FATAL,
+    -4402: TRANSIENT,
+    -4403: TRANSIENT,
     -4411: LEG_FATAL,
     -4425: LEG_FATAL,
     -4531: TRANSIENT,
@@ -154,9 +162,27 @@ EXPECTED = {
 }
 
 
+# The rest of the page, and what others reported: refusals that a close or cancel hardly meets.
+REFUSALS = {
+    *(-1108, -1110, -1113, -1118, -1119, -1120, -1126, -1127, -1128, -1131, -1136, -2016),
+    *range(-4002, -3999),
+    *range(-4013, -4005),
+    *range(-4022, -4016),
+    *range(-4031, -4024),
+    *(-4033, -4044, -4049, -4050, -4051, -4053, -4054, -4055, -4056, -4057, -4058),
+    *range(-4066, -4062),
+    *range(-4081, -4068),
+    *(-4084, -4085, -4086, -4104, -4114, -4115, -4135, -4139, -4144, -4161, -4165),
+    *(-4167, -4168, -4169, -4170, -4172, -4183),
+    *(-4202, -4203, -4205, -4206, -4208, -4209, -5000),
+}
+
+
 def test_every_code_has_the_kind_that_was_worked_out_by_hand() -> None:
     """No code is missing, none is listed twice with another meaning."""
-    assert dict(KIND_BY_CODE) == EXPECTED
+    expected = EXPECTED | dict.fromkeys(REFUSALS, REJECTED)
+
+    assert {code: kind for code, (kind, _) in CODES.items()} == expected
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 500, 502, 503])
@@ -176,9 +202,64 @@ def test_bans_limits_timeouts_and_forbidden_places_outrank_the_code(
 
 
 @pytest.mark.parametrize("code", [-1, -999, -9999, -4999, None])
-def test_an_unlisted_code_may_have_been_executed(code: int | None) -> None:
-    """What nobody has described is looked up, never sent again blindly."""
-    assert classify(400, code, "something new") is UNKNOWN
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, REJECTED),
+        (404, REJECTED),
+        (409, REJECTED),
+        (422, REJECTED),
+        (401, RUN_FATAL),
+        (403, PAUSE),
+        (500, UNKNOWN),
+        (503, UNKNOWN),
+        (504, UNKNOWN),
+        (302, UNKNOWN),
+        (None, UNKNOWN),
+    ],
+)
+def test_an_unlisted_code_goes_by_its_status(
+    code: int | None, status: int | None, kind: AnswerKind
+) -> None:
+    """A 4xx refused the request as it is; after a 5xx it may have been executed all the same."""
+    assert classify(status, code, "something new") is kind
+
+
+def test_an_unlisted_code_in_an_answer_of_success_is_a_refusal() -> None:
+    """The venue answered for this one request: what it names a code for was not done."""
+    answer = element_refused({"code": -99999, "msg": "something new"})
+
+    assert answer is not None
+    assert answer.kind is REJECTED
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("Limit price can't be higher than 63000.5.", "63000.5"),
+        ("Limit price can't be lower than 0.0000951.", "0.0000951"),
+        ("Limit price can't be lower than 9500", "9500"),
+        ("Limit price can't be lower than the floor.", None),
+        ("Price is lower than mark price multiplier floor.", None),
+        ("Order's notional must be no smaller than 5.0", None),
+    ],
+)
+def test_the_bound_of_a_price_is_read_from_the_text(text: str, bound: str | None) -> None:
+    """-4016 and -4024 say where the band ends now, which no mark price of ours knows better."""
+    answer = refused(400, {}, json.dumps({"code": -4024, "msg": text}))
+
+    assert answer.price_bound == (None if bound is None else Decimal(bound))
+
+
+def test_rows_that_could_not_be_read_are_named_and_cut() -> None:
+    """Two of them say enough; a list of thousands would fill the screen."""
+    one = unreadable_rows(["BTCUSDT LONG: positionAmt ''"])
+    many = unreadable_rows([f"A{number}USDT BOTH: positionAmt ''" for number in range(40)])
+
+    assert one.message == "1 row could not be read: BTCUSDT LONG: positionAmt ''"
+    assert many.message.startswith("40 rows could not be read: A0USDT")
+    assert len(many.message) < 300
+    assert one.kind is UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -201,7 +282,7 @@ def test_the_texts_of_http_503_are_told_apart(body: str, kind: AnswerKind) -> No
     assert refused(503, {}, body).kind is kind
 
 
-@pytest.mark.parametrize("status", [500, 502, 504, 520, 524, 404, 400, 301, 302, 307, 308])
+@pytest.mark.parametrize("status", [500, 502, 504, 520, 524, 301, 302, 307, 308])
 def test_pages_of_middlemen_prove_nothing(status: int) -> None:
     """The request may have reached the venue behind the proxy that answered."""
     answer = refused(status, {"Server": "cloudfront"}, "<html><body>Oops</body></html>")
@@ -277,9 +358,10 @@ def test_a_restricted_place_stops_the_run_although_its_code_is_zero() -> None:
         "\x00\ufeff",
     ],
 )
-def test_a_hostile_body_is_an_unknown_answer_and_no_crash(body: str) -> None:
+def test_a_hostile_body_goes_by_its_status_and_is_no_crash(body: str) -> None:
     """A gateway may answer anything."""
-    assert refused(400, {}, body).kind is UNKNOWN
+    assert refused(500, {}, body).kind is UNKNOWN
+    assert refused(400, {}, body).kind is REJECTED
 
 
 def test_a_code_written_as_text_counts() -> None:

@@ -81,13 +81,16 @@ class Watch(MemoryTransport):
         return answer
 
 
-def run_once(scenario: Scenario) -> Cost:
-    """Liquidate in virtual time; moments are those of the answers, so a trip counts whole."""
+def run_once(scenario: Scenario, *, settle_seconds: float = 0.0) -> Cost:
+    """Liquidate in virtual time; moments are those of the answers, so a trip counts whole.
+
+    What the watch over a flat account costs is counted apart.
+    """
     transport = Watch(scenario.make_venue())
 
     async def main() -> tuple[LiquidationState, float]:
         manager = LiquidationManager(
-            config=LiquidationConfig(),
+            config=LiquidationConfig(settle_seconds=settle_seconds),
             exchange=BinanceExchange(transport),
             audit_logger=ListSink(),
         )
@@ -143,6 +146,27 @@ def test_a_flat_account_costs_one_reading() -> None:
         {"POSITIONS": 1, "OPEN_ORDERS": 1, "OPEN_ALGO_ORDERS": 1, "PORTFOLIO_MARGIN": 1}
     )
     assert cost.ended_trips <= 2 + SLACK_TRIPS
+
+
+def test_a_watch_costs_five_readings_and_one_sweep_of_each_symbol() -> None:
+    """Others share the weight of the address: 2 s of watching take a sixth of a minute's."""
+    apart, watched = (
+        run_once(make_large_account(symbols=5), settle_seconds=settle_s) for settle_s in (0.0, 2.0)
+    )
+
+    more = watched.kinds - apart.kinds
+    assert more == Counter(
+        {
+            "POSITIONS": 5,
+            "ACCOUNT": 5,
+            "OPEN_ORDERS": 5,
+            "OPEN_ALGO_ORDERS": 5,
+            "CANCEL_ORDERS": 5,
+            "CANCEL_ALGO_ORDERS": 5,
+        }
+    )
+    assert watched.weight - apart.weight <= 480
+    assert watched.flat_trips == apart.flat_trips
 
 
 def test_nothing_heavy_is_imported_on_the_way_to_the_first_request(tmp_path: Path) -> None:

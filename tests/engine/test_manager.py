@@ -293,7 +293,7 @@ def test_nothing_is_recorded_after_the_end() -> None:
     sink = ListSink()
 
     async def main() -> LiquidationResult:
-        result = await make_manager(venue, sink).execute_liquidation()
+        result = await make_manager(venue, sink, settle_seconds=0.0).execute_liquidation()
         await asyncio.sleep(1.0)
         return result
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from liqctl import LiquidationConfig, LiquidationManager, LiquidationResult, LiquidationState
 from liqctl.domain.states import OrderState, PositionState
-from liqctl.drill.judges import judge
+from liqctl.drill.judges import Case, judge
 from liqctl.exchange.adapter import BinanceExchange
-from liqctl.sim.memory import MemoryTransport
+from liqctl.sim.memory import EPOCH_MS, MemoryTransport
 from liqctl.sim.scenario import PRICES, Scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
@@ -132,8 +132,15 @@ def test_every_account_ends_flat_and_no_rule_is_broken(scenario: Scenario, seed:
     assert venue.account.is_flat
     assert {p.state for p in result.positions} <= {PositionState.CLOSED}
     assert {o.state for o in result.orders} <= {OrderState.CANCELLED, OrderState.GONE}
-    broken = judge(venue, result, events=sink.events, duration_s=result.duration_seconds)
-    assert broken == []
+    duration_s = result.duration_seconds
+    case = Case(
+        venue=venue,
+        result=result,
+        events=sink.events,
+        duration_s=duration_s,
+        ended_ms=EPOCH_MS + round(duration_s * 1000),
+    )
+    assert judge(case).broken == []
 
 
 @settings(max_examples=100)

@@ -1,4 +1,4 @@
-"""The adapter over HTTP: parameters that leave, answers that come back, errors of batches."""
+"""The adapter over HTTP: parameters that leave, answers that come back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -107,7 +107,7 @@ def test_a_close_leaves_as_it_was_meant_and_comes_back_as_an_answer(side: Positi
 
 
 def test_an_order_that_could_open_is_never_sent() -> None:
-    """Neither alone nor hidden in a batch."""
+    """Whatever asked for it."""
     opening = CloseOrder(
         leg=Leg(symbol="BTCUSDT", position_side=PositionSide.LONG),
         side=Side.BUY,
@@ -119,68 +119,8 @@ def test_an_order_that_could_open_is_never_sent() -> None:
     async def use(exchange: Exchange) -> None:
         with pytest.raises(InvariantError):
             await exchange.submit_order(opening, timeout_s=TIMEOUT_S)
-        with pytest.raises(InvariantError):
-            await exchange.submit_orders([close_of(), opening], timeout_s=TIMEOUT_S)
-        with pytest.raises(InvariantError):
-            await exchange.submit_orders([close_of()] * 6, timeout_s=TIMEOUT_S)
-        assert await exchange.submit_orders([], timeout_s=TIMEOUT_S) == ()
 
     assert with_venue(says({}), use) == (None, [])
-
-
-def test_each_element_of_a_batch_is_an_answer_of_its_own() -> None:
-    """HTTP 200 with an order, a refusal, an order that is not ours, and nonsense."""
-    orders = [close_of(number) for number in range(1, 6)]
-    rows = [
-        row_of(orders[0]),
-        {"code": -2022, "msg": "ReduceOnly Order is rejected."},
-        row_of(orders[0]),
-        None,
-        {"code": -99999, "msg": "?"},
-    ]
-    answers, seen = with_venue(
-        says(rows), lambda exchange: exchange.submit_orders(orders, timeout_s=TIMEOUT_S)
-    )
-
-    assert isinstance(answers, tuple)
-    assert answers[0] == filled(orders[0])
-    refusals = [answer.answer for answer in answers[1:] if isinstance(answer, VenueError)]
-    assert [refusal.kind for refusal in refusals] == [
-        AnswerKind.REJECTED,
-        AnswerKind.UNKNOWN,
-        AnswerKind.UNKNOWN,
-        AnswerKind.UNKNOWN,
-    ]
-    assert refusals[0].code == -2022
-    assert sent(seen)[:2] == ("POST", "/fapi/v1/batchOrders")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [[], [{"code": -2022, "msg": "x"}] * 3, {"orders": []}],
-    ids=["empty", "long", "object"],
-)
-def test_a_batch_answer_of_another_length_leaves_every_order_unknown(body: object) -> None:
-    """Which answer belongs to which order would be a guess."""
-    orders = [close_of(1), close_of(2)]
-    answer, _ = with_venue(
-        says(body), lambda exchange: exchange.submit_orders(orders, timeout_s=TIMEOUT_S)
-    )
-
-    assert isinstance(answer, VenueError)
-    assert answer.answer.kind is AnswerKind.UNKNOWN
-
-
-def test_a_single_refused_element_does_not_raise() -> None:
-    """Left alone, ccxt raises for a batch of one and not for a batch of two."""
-    answers, _ = with_venue(
-        says([{"code": -4118, "msg": "x"}]),
-        lambda exchange: exchange.submit_orders([close_of()], timeout_s=TIMEOUT_S),
-    )
-
-    assert isinstance(answers, tuple)
-    assert isinstance(answers[0], VenueError)
-    assert answers[0].answer.code == -4118
 
 
 def test_reads_name_a_symbol_only_when_asked_to() -> None:
@@ -319,7 +259,7 @@ def test_a_question_that_was_put_off_is_not_answered_with_no(status: int, body: 
     assert isinstance(answer, VenueError)
 
 
-@pytest.mark.parametrize("body", [{}, None, "x", [{}], {"symbols": 1}], ids=repr)
+@pytest.mark.parametrize("body", [{}, None, "x", {"symbols": 1}], ids=repr)
 def test_no_reading_is_empty_for_want_of_an_answer(body: object) -> None:
     """Every odd body is an error of every reading."""
     reads: list[Callable[[Exchange], Awaitable[Any]]] = [

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -48,7 +47,7 @@ def test_every_endpoint_goes_out_by_its_own_method_and_path() -> None:
         seen = {}
         async with serving(says({})) as venue, transport_to(venue.url) as transport:
             for endpoint in futures:
-                await transport.request(endpoint, {"batchOrders": []}, timeout_s=TIMEOUT_S)
+                await transport.request(endpoint, {}, timeout_s=TIMEOUT_S)
                 last = venue.seen[-1]
                 seen[endpoint] = (last.method, last.path, "X-MBX-APIKEY" in last.headers)
         return seen
@@ -76,24 +75,6 @@ def test_what_is_signed_is_what_is_sent(symbol: str, endpoint: Endpoint) -> None
     assert payload.isascii()
     assert params["symbol"] == symbol
     assert params["recvWindow"] == "5000"
-
-
-def test_a_batch_is_signed_and_encoded_too() -> None:
-    """Left alone, ccxt sends the list raw, so its texts are encoded one by one."""
-    orders = [{"symbol": "币安人生USDT", "newClientOrderId": "liq-1"}, ORDER]
-
-    async def run() -> tuple[str, str]:
-        async with serving(says([])) as venue, transport_to(venue.url) as transport:
-            await transport.request(
-                Endpoint.SUBMIT_ORDERS, {"batchOrders": orders}, timeout_s=TIMEOUT_S
-            )
-            return venue.seen[-1].signed
-
-    payload, signature = asyncio.run(run())
-    assert signature == hmac.new(SECRET.encode(), payload.encode(), hashlib.sha256).hexdigest()
-    assert f'"symbol":"{quote("币安人生USDT")}","newClientOrderId":"liq-1"' in payload
-    assert "newClientOrderId" not in orders[0].get("symbol", "")
-    assert orders[0]["symbol"] == "币安人生USDT"
 
 
 def test_numbers_with_a_fraction_arrive_exactly() -> None:

@@ -15,6 +15,7 @@ from liqctl.domain.account import (
     Position,
     PositionMode,
     PositionSide,
+    Rows,
     Side,
 )
 from liqctl.domain.answers import AnswerKind
@@ -96,14 +97,14 @@ ONE_WAY_CLOSE = CloseOrder(
 
 def position_of(**changes: object) -> Position:
     """Return the position read from the sample row with changes."""
-    (position,) = wire.parse_positions([POSITION_ROW | changes])
+    (position,) = wire.parse_positions([POSITION_ROW | changes]).items
     return position
 
 
 def order_of(kind: OrderKind = OrderKind.REGULAR, **changes: object) -> OpenOrder:
     """Return the open order read from the sample row with changes."""
     row = (ORDER_ROW if kind is OrderKind.REGULAR else ALGO_ROW) | changes
-    (order,) = wire.parse_open_orders(kind, [row])
+    (order,) = wire.parse_open_orders(kind, [row]).items
     return order
 
 
@@ -143,37 +144,68 @@ def test_a_short_is_negative_in_hedge_mode_too(
 @pytest.mark.parametrize("amount", ["0", "0.000", "-0", 0], ids=repr)
 def test_rows_of_quantity_zero_are_no_positions(amount: object) -> None:
     """v3/positionRisk lists symbols that have only an open order."""
-    assert wire.parse_positions([POSITION_ROW | {"positionAmt": amount}]) == ()
+    assert wire.parse_positions([POSITION_ROW | {"positionAmt": amount}]) == Rows()
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [
-        None,
-        "",
-        {},
-        {"code": 200},
-        [None],
-        [[]],
-        [{}],
-        [POSITION_ROW | {"symbol": ""}],
-        [POSITION_ROW | {"symbol": 7}],
-        [POSITION_ROW | {"positionAmt": None}],
-        [POSITION_ROW | {"positionAmt": "x"}],
-        [POSITION_ROW | {"positionAmt": "NaN"}],
-        [POSITION_ROW | {"positionAmt": True}],
-        [POSITION_ROW | {"positionAmt": 0.1}],
-        [POSITION_ROW | {"positionSide": "SIDEWAYS"}],
-        [POSITION_ROW | {"positionSide": None}],
-        [POSITION_ROW, {"symbol": "BTCUSDT"}],
-    ],
-)
-def test_one_bad_row_makes_the_whole_reading_an_error(rows: object) -> None:
-    """A shorter list would say that something is flat which nobody has read."""
+@pytest.mark.parametrize("rows", [None, "", {}, {"code": 200}, 5], ids=repr)
+def test_what_is_no_list_of_positions_is_an_error(rows: object) -> None:
+    """An empty list would say that everything is flat."""
     with pytest.raises(VenueError) as caught:
         wire.parse_positions(rows)
 
     assert caught.value.answer.kind is AnswerKind.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("bad", "name"),
+    [
+        (None, "a row that is no object"),
+        ([], "a row that is no object"),
+        ({}, "no symbol: positionAmt None"),
+        (POSITION_ROW | {"symbol": ""}, "no symbol: positionAmt '30'"),
+        (POSITION_ROW | {"symbol": 7}, "no symbol: positionAmt '30'"),
+        (POSITION_ROW | {"positionAmt": ""}, "ADAUSDT BOTH: positionAmt ''"),
+        (POSITION_ROW | {"positionAmt": None}, "ADAUSDT BOTH: positionAmt None"),
+        (POSITION_ROW | {"positionAmt": "x\n"}, "ADAUSDT BOTH: positionAmt 'x\\n'"),
+        (POSITION_ROW | {"positionAmt": "NaN"}, "ADAUSDT BOTH: positionAmt 'NaN'"),
+        (POSITION_ROW | {"positionAmt": "Infinity"}, "ADAUSDT BOTH: positionAmt 'Infinity'"),
+        (POSITION_ROW | {"positionAmt": "1E+999999"}, "ADAUSDT BOTH: positionAmt '1E+999999'"),
+        (POSITION_ROW | {"positionAmt": True}, "ADAUSDT BOTH: positionAmt True"),
+        (POSITION_ROW | {"positionAmt": 0.1}, "ADAUSDT BOTH: positionAmt float"),
+        (POSITION_ROW | {"positionAmt": ["1"]}, "ADAUSDT BOTH: positionAmt list"),
+        (
+            POSITION_ROW | {"positionSide": "SIDEWAYS"},
+            "ADAUSDT: positionSide 'SIDEWAYS', positionAmt '30'",
+        ),
+        (
+            POSITION_ROW | {"positionSide": None, "positionAmt": "0"},
+            "ADAUSDT: positionSide None, positionAmt '0'",
+        ),
+        ({"symbol": "BTCUSDT"}, "BTCUSDT BOTH: positionAmt None"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_named_beside_those_that_can(bad: object, name: str) -> None:
+    """One odd row once made whole lists unreadable, and nothing at all was closed."""
+    good = POSITION_ROW | {"symbol": "BTCUSDT"}
+
+    for rows in ([bad, good], [good, bad]):
+        found = wire.parse_positions(rows)
+        assert [position.symbol for position in found.items] == ["BTCUSDT"]
+        assert found.unreadable == (name,)
+        assert wire.parse_account_positions({"positions": rows}) == found
+
+
+def test_names_of_odd_rows_are_short_and_few() -> None:
+    """They stand in the result and in the trail; the venue does not decide how long those get."""
+    rows = [{"symbol": "A" * 5000, "positionAmt": "9" * 5000} for _ in range(2000)]
+    rows.append({"symbol": "BTC\u202eUSDT\n", "positionAmt": ""})
+
+    names = wire.parse_positions(rows).unreadable
+
+    assert len(names) == 51
+    assert names[-1] == "1951 others"
+    assert max(len(name) for name in names) <= 80
+    assert all(name.isprintable() for name in names)
 
 
 def test_a_position_without_entry_price_is_still_a_position() -> None:
@@ -192,10 +224,12 @@ def test_a_missing_notional_is_worked_out_from_the_price() -> None:
 def test_the_account_answer_is_read_by_the_same_rules() -> None:
     """The second source must be as strict as the first; its profit is spelled differently."""
     row = {"symbol": "BTCUSDT", "positionSide": "SHORT", "positionAmt": "-1", "notional": "-9"}
-    (position,) = wire.parse_account_positions({"positions": [row | {"unrealizedProfit": "-2"}]})
+    (position,) = wire.parse_account_positions(
+        {"positions": [row | {"unrealizedProfit": "-2"}]}
+    ).items
 
     assert (position.quantity, position.unrealized_pnl) == (Decimal(-1), Decimal(-2))
-    unreadable: tuple[Any, ...] = ({}, [], None, {"positions": None}, {"positions": [{}]})
+    unreadable: tuple[Any, ...] = ({}, [], None, {"positions": None})
     for bad in unreadable:
         with pytest.raises(VenueError):
             wire.parse_account_positions(bad)
@@ -229,6 +263,7 @@ def test_an_algo_order_is_read_by_its_other_names() -> None:
         quantity=Decimal("0.01"),
         price=Decimal("750.000"),
         trigger_price=Decimal("750.000"),
+        created_ms=1750514941540,
     )
 
 
@@ -259,30 +294,54 @@ def test_an_odd_order_is_kept_as_one_that_could_open(oddity: dict[str, Any]) -> 
     assert order.side is None or order.quantity is None
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [
-        None,
-        {},
-        [None],
-        [{"symbol": "BTCUSDT"}],
-        [{"orderId": 1}],
-        [ORDER_ROW | {"orderId": None}],
-        [ORDER_ROW | {"orderId": ""}],
-        [ORDER_ROW | {"orderId": True}],
-        [ORDER_ROW | {"symbol": 5}],
-    ],
-)
-def test_an_order_without_symbol_or_id_makes_the_reading_an_error(rows: object) -> None:
-    """It can neither be cancelled nor shown to be gone."""
+@pytest.mark.parametrize("rows", [None, {}, "", 5], ids=repr)
+def test_what_is_no_list_of_orders_is_an_error(rows: object) -> None:
+    """An empty list would say that nothing rests."""
     with pytest.raises(VenueError):
         wire.parse_open_orders(OrderKind.REGULAR, rows)
 
 
-def test_an_algo_list_sent_in_regular_names_is_an_error() -> None:
+@pytest.mark.parametrize(
+    ("bad", "name"),
+    [
+        (None, "a row that is no object"),
+        ({"symbol": "BTCUSDT"}, "BTCUSDT: order None"),
+        ({"orderId": 1}, "no symbol: order 1"),
+        (ORDER_ROW | {"orderId": None}, "BTCUSDT: order None"),
+        (ORDER_ROW | {"orderId": ""}, "BTCUSDT: order ''"),
+        (ORDER_ROW | {"orderId": True}, "BTCUSDT: order True"),
+        (ORDER_ROW | {"symbol": 5}, "no symbol: order 1917641"),
+    ],
+)
+def test_an_order_without_symbol_or_id_is_named_beside_the_others(bad: object, name: str) -> None:
+    """It can neither be cancelled by itself nor shown to be gone."""
+    found = wire.parse_open_orders(OrderKind.REGULAR, [bad, ORDER_ROW])
+
+    assert [order.order_id for order in found.items] == ["1917641"]
+    assert found.unreadable == (name,)
+
+
+def test_an_algo_list_sent_in_regular_names_is_not_read_as_empty() -> None:
     """A row of the wrong book must not pass as an empty or a half-read one."""
-    with pytest.raises(VenueError):
-        wire.parse_open_orders(OrderKind.ALGO, [ORDER_ROW])
+    assert wire.parse_open_orders(OrderKind.ALGO, [ORDER_ROW]) == Rows(
+        unreadable=("BTCUSDT: order None",)
+    )
+
+
+def test_an_order_of_odd_numbers_is_kept_as_one_that_could_open() -> None:
+    """It has to go, whatever it is."""
+    order = order_of(origQty="1E+999999", price="NaN", executedQty="x", side=5, time="soon")
+
+    assert (order.side, order.quantity, order.price) == (None, None, None)
+    assert (order.executed, order.created_ms) == (Decimal(0), 0)
+
+
+def test_an_order_knows_when_it_was_made() -> None:
+    """Whether a stop is older than our own fills decides whether it may go."""
+    assert order_of(time=1579276756075).created_ms == 1579276756075
+    assert order_of(time=10**30).created_ms == 0
+    assert order_of().created_ms == 0
+    assert order_of(OrderKind.ALGO).created_ms == 1750514941540
 
 
 @pytest.mark.parametrize("code", [200, "200"], ids=repr)
@@ -343,12 +402,17 @@ def test_market_rules_take_the_step_of_one_filter_and_the_maximum_of_the_other()
         market_quantity_max=Decimal(120),
         limit_quantity_max=Decimal(1000),
         quantity_min=Decimal("0.001"),
-        notional_min=Decimal(50),
         price_multiplier_up=Decimal("1.05"),
         price_multiplier_down=Decimal("0.95"),
     )
     bare = wire.parse_market_rules({"symbols": [row | {"filters": "none"}]})["BTCUSDT"]
     assert (bare.step_size, bare.market_quantity_max) == (None, None)
+    coarse = [
+        {"filterType": "LOT_SIZE", "stepSize": "0.001"},
+        {"filterType": "MARKET_LOT_SIZE", "stepSize": "0.1"},
+    ]
+    odd = wire.parse_market_rules({"symbols": [row | {"filters": coarse}]})["BTCUSDT"]
+    assert (odd.step_size, odd.market_step_size) == (Decimal("0.001"), Decimal("0.1"))
     unreadable: tuple[Any, ...] = (None, [], {}, {"symbols": {}})
     for bad in unreadable:
         with pytest.raises(VenueError):

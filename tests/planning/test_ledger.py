@@ -6,7 +6,6 @@ from liqctl.domain.account import Side
 from liqctl.domain.answers import no_answer
 from liqctl.domain.commands import CloseOrder, OrderAnswer, OrderStatus
 from liqctl.planning.ledger import (
-    LAG_GRACE_S,
     LegRecord,
     after_answer,
     after_reading,
@@ -14,6 +13,7 @@ from liqctl.planning.ledger import (
     after_sent,
     first_seen,
 )
+from liqctl.planning.pacing import LAG_GRACE_S
 from tests.planning.builders import leg, position
 
 ORDER = CloseOrder(
@@ -107,8 +107,13 @@ def test_an_unanswered_order_holds_the_leg_until_a_reading_settles_it() -> None:
     assert unchanged.doubtful
 
     gone = after_reading(lost, None, started_at=10.2, now=10.3)
-    assert gone.unresolved == ()
     assert gone.current is None
+    assert gone.vanished, "nobody said yet that it was us"
+
+    told = after_answer(gone, answer("1"), 10.4)
+    assert told.unresolved == ()
+    assert told.closed_at == 10.4
+    assert not told.vanished
 
 
 def test_an_order_the_venue_does_not_know_and_that_changed_nothing_was_not_executed() -> None:

@@ -1,7 +1,10 @@
 """What is sent for a reading: properties of every plan, and the cases behind them."""
 
+from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,9 +18,12 @@ from liqctl.domain.account import (
     Side,
     Snapshot,
 )
-from liqctl.domain.commands import CloseOrder, OrderType, is_reducing
+from liqctl.domain.amounts import PARTS_MAX, plain
+from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.commands import CloseOrder, OrderStatus, is_reducing
+from liqctl.domain.result import SentOrder
 from liqctl.planning.ledger import LegRecord, first_seen
-from liqctl.planning.plan import Memory, Plan, make_plan
+from liqctl.planning.plan import LegClose, Mark, Memory, Plan, make_plan, wants_mark
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.protection import is_protective
 from liqctl.planning.retry import Adaptation
@@ -52,7 +58,7 @@ def memory(
         legs=legs,
         orders={},
         rules={rules.symbol: rules} if rules else {},
-        marks={"BTCUSDT": Decimal(mark)} if mark else {},
+        marks={"BTCUSDT": Mark(Decimal(mark), reading.started_at)} if mark else {},
         mode=mode,
         now=reading.started_at,
     )
@@ -83,16 +89,19 @@ def test_protective_stops_are_kept_and_dangerous_ones_go() -> None:
     plan = plan_of(reading)
 
     assert plan.kept == (protective,)
-    assert plan.symbols[0].cancel_algo == (dangerous,)
+    assert plan.symbols[0].alone == (dangerous,)
     assert plan.symbols[0].cancel_regular
     assert not plan.symbols[0].cancel_all_algo
 
 
-def test_once_the_leg_is_flat_its_stops_are_swept() -> None:
-    """A stop left behind opens a new position later."""
-    plan = plan_of(snapshot(algo=(stop("1", reduce_only=True), stop("2"))))
+def test_a_stop_on_a_leg_that_reads_flat_stays_and_what_could_open_goes() -> None:
+    """A stop that can only reduce is evidence of a position that the list does not show yet."""
+    evidence, entry = stop("1", reduce_only=True), stop("2")
 
-    assert plan.symbols[0].cancel_all_algo
+    plan = plan_of(snapshot(algo=(evidence, entry)))
+
+    assert plan.symbols[0].alone == (entry,)
+    assert not plan.symbols[0].cancel_all_algo
 
 
 def test_stops_wait_while_the_positions_could_not_be_read() -> None:
@@ -117,17 +126,46 @@ def test_an_unread_order_book_is_cancelled_blindly_before_the_close() -> None:
     assert plan.symbols[0].closes
 
 
+def closing(
+    held: Position,
+    *,
+    rules: MarketRules | None = RULES,
+    mark: str | None = None,
+    **record: object,
+) -> LegClose:
+    """Return how a lone position is closed; `record` changes what is known of its leg."""
+    reading = snapshot(held)
+    known = memory(reading, changes={held.leg: record}, rules=rules, mark=mark)
+    return make_plan(reading, known, ALL).symbols[0].closes[0]
+
+
+def shown(close: LegClose) -> list[tuple[str, str, str | None]]:
+    """Return type, quantity and price of each part."""
+    return [
+        (part.type.value, plain(part.quantity), None if part.price is None else plain(part.price))
+        for part in close.parts
+    ]
+
+
 def test_an_oversize_position_is_split_exactly() -> None:
     """MARKET_LOT_SIZE bounds market orders; the parts sum to the position."""
-    held = position("300.5")
-    reading = snapshot(held)
-    known = memory(
-        reading, changes={held.leg: {"adapted": frozenset({Adaptation.SPLIT})}}, rules=RULES
-    )
+    close = closing(position("300.5"), adapted=frozenset({Adaptation.SPLIT}))
 
-    close = make_plan(reading, known, ALL).symbols[0].closes[0]
+    assert shown(close) == [("MARKET", q, None) for q in ("120", "120", "60.5")]
 
-    assert close.parts == (Decimal(120), Decimal(120), Decimal("60.5"))
+
+def test_rules_that_arrive_replace_the_halves_by_exact_parts() -> None:
+    """75 was a guess; 120 is what the venue takes."""
+    close = closing(position("300"), adapted=frozenset({Adaptation.SPLIT}), part_max=Decimal(75))
+
+    assert shown(close) == [("MARKET", q, None) for q in ("120", "120", "60")]
+
+
+def test_a_venue_that_refuses_what_its_rules_allow_is_believed() -> None:
+    """Rules can be older than the refusal: 120 was refused, so 60 is tried."""
+    close = closing(position("120"), adapted=frozenset({Adaptation.SPLIT}), part_max=Decimal(60))
+
+    assert shown(close) == [("MARKET", "60", None)] * 2
 
 
 def test_without_market_rules_an_oversize_position_is_halved() -> None:
@@ -140,24 +178,120 @@ def test_without_market_rules_an_oversize_position_is_halved() -> None:
 
     plan = make_plan(reading, memory(reading, changes=changes), ALL)
 
-    assert plan.symbols[0].closes[0].parts == (Decimal(150), Decimal(150))
+    assert shown(plan.symbols[0].closes[0]) == [("MARKET", "150", None)] * 2
     assert plan.needs_rules == {"BTCUSDT"}
 
 
-def test_a_thin_book_is_met_with_a_limit_at_the_edge_of_the_band() -> None:
-    """SELL >= mark x 0.95, rounded up into the band; BUY <= mark x 1.05, rounded down."""
-    for quantity, price in (("1", "9500.1"), ("-1", "10500.0")):
-        held = position(quantity)
-        reading = snapshot(held)
-        changes: dict[Leg, dict[str, object]] = {
-            held.leg: {"adapted": frozenset({Adaptation.LIMIT_IOC})}
-        }
-        known = memory(reading, changes=changes, rules=RULES, mark="10000.04")
+def test_an_absurd_quantity_makes_a_bounded_number_of_parts() -> None:
+    """What passed as a number must neither raise nor fill the memory."""
+    close = closing(
+        position("1E+40"), adapted=frozenset({Adaptation.SPLIT}), part_max=Decimal("1E-40")
+    )
 
-        close = make_plan(reading, known, ALL).symbols[0].closes[0]
+    assert len(close.parts) == PARTS_MAX
 
-        assert close.type is OrderType.LIMIT
-        assert close.price == Decimal(price)
+
+COARSE = replace(RULES, market_step_size=Decimal("0.1"), step_size=Decimal("0.01"))
+
+
+def test_what_the_market_step_leaves_goes_as_a_limit_order_in_the_same_wave() -> None:
+    """12.34 with a market step of 0.1: -4023 for ever, where 12.3 fits and 0.04 fits a limit."""
+    held = replace(position("12.34"), mark_price=Decimal(10000))
+
+    assert shown(closing(held, rules=COARSE)) == [
+        ("MARKET", "12.3", None),
+        ("LIMIT", "0.04", "9528.5"),
+    ]
+
+
+def test_less_than_a_market_step_goes_as_a_limit_order_alone() -> None:
+    """After the market part was filled, only the rest is left."""
+    held = replace(position("-0.04"), mark_price=Decimal(10000))
+
+    assert shown(closing(held, rules=COARSE)) == [("LIMIT", "0.04", "10468.5")]
+
+
+def test_a_quantity_on_the_market_step_needs_no_limit_order_and_keeps_its_digits() -> None:
+    """Trailing zeros stay as the venue wrote them."""
+    held = replace(position("12.300"), mark_price=Decimal(10000))
+
+    assert shown(closing(held, rules=COARSE)) == [("MARKET", "12.300", None)]
+
+
+def test_without_a_mark_price_the_part_that_fits_does_not_wait() -> None:
+    """The account's own list has no mark prices; premiumIndex is asked beside."""
+    held = position("12.34")
+    reading = snapshot(held)
+    record = memory(reading).legs[held.leg]
+
+    assert shown(closing(held, rules=COARSE)) == [("MARKET", "12.3", None)]
+    assert wants_mark(record, COARSE)
+    assert not wants_mark(record, RULES)
+    assert not wants_mark(record, None)
+
+
+@pytest.mark.parametrize(
+    ("refused", "expected"), [("12.34", "12.3"), ("12.3", "12"), ("12", "10"), ("10", "12.34")]
+)
+def test_without_rules_an_odd_quantity_loses_a_digit_with_each_refusal(
+    refused: str, expected: str
+) -> None:
+    """ExchangeInfo may be down for the whole run."""
+    sent = SentOrder(
+        client_order_id="liq-1",
+        order_id=None,
+        quantity=Decimal(refused),
+        executed=Decimal(0),
+        status=OrderStatus.REJECTED,
+    )
+    close = closing(
+        position("12.34"),
+        rules=None,
+        adapted=frozenset({Adaptation.ROUND}),
+        sent=(sent,),
+        error=VenueAnswer(kind=AnswerKind.REJECTED, message="step", code=-4023),
+    )
+
+    assert shown(close) == [("MARKET", expected, None)]
+
+
+THIN = frozenset({Adaptation.LIMIT_IOC})
+
+
+@pytest.mark.parametrize(("quantity", "price"), [("1", "9528.6"), ("-1", "10468.5")])
+def test_a_thin_book_is_met_with_a_limit_a_little_inside_the_band(
+    quantity: str, price: str
+) -> None:
+    """SELL 0.3 % above mark x 0.95, BUY 0.3 % below mark x 1.05: the mark moves meanwhile."""
+    close = closing(position(quantity), mark="10000.04", adapted=THIN)
+
+    assert shown(close) == [("LIMIT", "1", price)]
+
+
+def test_limit_orders_are_split_by_the_maximum_of_limit_orders() -> None:
+    """LOT_SIZE, not MARKET_LOT_SIZE."""
+    close = closing(position("2300"), mark="10000", adapted=THIN | {Adaptation.SPLIT})
+
+    assert [quantity for _, quantity, _ in shown(close)] == ["1000", "1000", "300"]
+
+
+def test_the_bound_that_a_refusal_named_outranks_the_mark_price() -> None:
+    """It is the band of the moment of refusal."""
+    error = VenueAnswer(
+        kind=AnswerKind.REJECTED, message="Limit price can't be lower than 9800.", code=-4024
+    )
+    close = closing(position("1"), mark="10000", adapted=THIN, error=error)
+
+    assert shown(close) == [("LIMIT", "1", "9829.4")]
+
+
+def test_a_mark_price_older_than_the_refusal_is_not_used() -> None:
+    """Priced from it, a limit order is refused until given up; a market order goes meanwhile."""
+    held = replace(position("1"), mark_price=Decimal(10000))
+    refused_at_9_5 = partial(closing, held, adapted=THIN, seen_at=8.0, settled_at=9.5)
+
+    assert shown(refused_at_9_5()) == [("MARKET", "1", None)]
+    assert shown(refused_at_9_5(mark="10000"))[0][0] == "LIMIT"
 
 
 def test_a_flipped_position_mode_renames_the_leg_of_the_order() -> None:
@@ -177,7 +311,7 @@ def test_orders_only_leaves_positions_and_their_stops_alone() -> None:
     plan = plan_of(reading, LiquidationConfig(close_positions=False))
 
     assert plan.symbols[0].closes == ()
-    assert plan.symbols[0].cancel_algo == ()
+    assert plan.symbols[0].alone == ()
     assert plan.symbols[0].cancel_regular
 
 
@@ -230,13 +364,14 @@ def test_every_planned_order_can_only_reduce_and_never_exceeds_its_leg(account: 
     held = {p.leg: p for p in account.positions.items}
     for symbol_plan in plan_of(account).symbols:
         for close in symbol_plan.closes:
-            assert sum(close.parts) == held[close.position.leg].size
+            total = sum((part.quantity for part in close.parts), Decimal(0))
+            assert total == held[close.position.leg].size
             for part in close.parts:
                 one_way = close.order_leg.position_side is PositionSide.BOTH
                 order = CloseOrder(
                     leg=close.order_leg,
                     side=close.side,
-                    quantity=part,
+                    quantity=part.quantity,
                     client_order_id="x",
                     reduce_only=one_way,
                 )
@@ -248,7 +383,7 @@ def test_no_plan_cancels_a_protective_stop_of_an_open_leg(account: Snapshot) -> 
     """Stops last, whatever else is on the account."""
     held = {p.leg: p for p in account.positions.items}
     for symbol_plan in plan_of(account).symbols:
-        for order in (*symbol_plan.cancel_algo, *symbol_plan.swept):
+        for order in (*symbol_plan.alone, *symbol_plan.swept):
             assert not is_protective(order, held)
         if symbol_plan.cancel_all_algo:
             assert not any(leg.symbol == symbol_plan.symbol for leg in held)

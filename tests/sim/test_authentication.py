@@ -137,7 +137,7 @@ def test_private_keys_sign_in_end_to_end(
             base_url=server.url,
         )
         try:
-            return len(await BinanceExchange(transport).fetch_positions(timeout_s=10))
+            return len((await BinanceExchange(transport).fetch_positions(timeout_s=10)).items)
         finally:
             await transport.close()
 

@@ -330,7 +330,7 @@ def test_readings_show_the_past_while_they_lag() -> None:
         return [row["positionAmt"] for row in positions], len(orders)
 
     assert shown(NOW_MS + 400) == (["0.500"], 1)
-    assert shown(NOW_MS + 600) == (["0"], 1)
+    assert shown(NOW_MS + 600) == ([], 1)
     assert shown(NOW_MS + 1100) == ([], 0)
 
 

@@ -1,0 +1,136 @@
+"""Every number that steers a run, with its unit and its reason.
+
+Measured, documented or a guess: each says which. Nothing here grows with the deadline: a run with
+30 seconds must close as soon as one with 5.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+ROUNDS_MAX: Final = 400
+"""Rounds of one run: 30 s of rounds 75 ms apart. A loop that spins must end. (guess)"""
+
+SENDS_PER_LEG_MAX: Final = 1000
+"""Orders of one leg, repeats included: 84 parts of a 10,000 BTC position, a dozen times. (guess)"""
+
+PATIENCE_MIN_S: Final = 0.4
+"""How long a round waits for what it sent, at least: several round trips of a far host. (guess)"""
+
+CANCEL_PATIENCE_MIN_S: Final = 0.3
+"""How long a slow cancel holds its own symbol's close back, at least. (guess)"""
+
+PATIENCE_ROUND_TRIPS: Final = 4
+"""The same in round trips: the venue needs two or three for a cancel in a busy hour. (guess)"""
+
+PATIENCE_MAX_S: Final = 1.25
+"""What no round waits longer than: a quarter of the default deadline. (guess)"""
+
+CALL_SHARE: Final = 0.25
+CALL_MIN_S: Final = 0.3
+CALL_MAX_S: Final = 1.25
+"""A request is cut after a quarter of the deadline, so that a hung one leaves time for three more;
+1.25 s at most, whatever the deadline: waiting on a dead connection closes nothing. (guess)"""
+
+LARGE_ANSWER_MAX_S: Final = 3.0
+"""exchangeInfo is megabytes: a slow line needs longer, and nothing waits for it. (guess)"""
+
+RESERVE_SHARE: Final = 0.15
+RESERVE_MAX_S: Final = 1.0
+"""Time kept at the end for the last reading: two tries of a slow venue. (guess)"""
+
+LAST_TRIPS: Final = 1.3
+LAST_TRIP_MIN_S: Final = 0.05
+"""What must be left for one more reading to begin: a round trip and its spread. (guess)"""
+
+GRACE_S: Final = 2.0
+"""How long an interrupted run may still read before it says what it knows. (guess)"""
+
+REREAD_MIN_S: Final = 0.05
+REREAD_MAX_S: Final = 0.8
+"""How long a round that sent nothing waits before it reads again: doubled each time. (guess)"""
+
+QUICK_READINGS: Final = 6
+READING_GAP_S: Final = 0.3
+EARLY_READINGS: Final = 16
+LATE_READING_GAP_S: Final = 2.2
+"""A whole reading costs 85 to 90 weight of 2,400 a minute (documented): 6 as fast as they come, 10
+more 0.3 s apart, the rest of 30 s 2.2 s apart make 2,400. What was proven not executed is sent
+again without a reading, at its own pace."""
+
+WATCH_READINGS: Final = 4
+WATCH_GAP_MIN_S: Final = 0.1
+"""Flat is read four times over its window, and once more at its end. (guess)"""
+
+SWEEP_TRIPS: Final = 2.0
+SWEEP_MIN_S: Final = 0.05
+"""How long before the end of the window the books are swept: the answers must be there when the
+last reading begins. (guess)"""
+
+LAG_GRACE_S: Final = 2.2
+"""Position and order lists were reported to lag by up to 2 s; a tenth more for our own clock."""
+
+RELIST_S: Final = 0.25
+RELIST_MAX_S: Final = 1.0
+"""A cancel is answered before it is finished; how long until a listed order is cancelled again."""
+
+SINGLE_CANCELS_MAX: Final = 30
+"""Up to how many conditional orders of the account, and regular ones of a symbol, are cancelled by
+their ids: then nothing is taken that no reading showed. More would cost more requests than time
+allows, about a millisecond of processor time each. (guess)"""
+
+LOOKUP_PATIENCE_S: Final = 1.0
+LOOKUP_FIRST_S: Final = 0.05
+LOOKUP_DELAY_MAX_S: Final = 0.4
+"""An order that arrived can be unknown to a query for 1 to 2 s (documented for nodes that lag);
+after a second the position decides beside it."""
+
+NO_ROOM_PAUSE_S: Final = 1.0
+"""How long a leg rests whose order the limits did not let pass. (guess)"""
+
+ANSWER_TRIPS: Final = 1.0
+"""Round trips before the end of the work in which nothing is waited for any more."""
+
+SAFE_BACKOFF_MAX_S: Final = 1.0
+"""What was proven not executed is sent again at least this often, unless `retry_delay_seconds` is
+longer: the documents advise 200, 400 and 800 ms."""
+
+BACKOFF_FACTOR_MAX: Final = 8
+"""Where the doubling of a backoff stops. (guess)"""
+
+QUESTION_GAP_S: Final = 0.3
+"""How long a question beside the run rests that was not answered: what kind of account this is,
+whether the venue knows a symbol. (guess)"""
+
+PROBES_MAX: Final = 5
+"""Orders beyond our number that leave together: what a wrong guess of the limit costs. (guess)"""
+
+PROBE_GAP_S: Final = 0.1
+"""Between such orders once an answer came: a round trip, in which a refusal would have come."""
+
+PROBE_WAIT_S: Final = 0.25
+"""The same without any answer: a venue that is silent refuses nothing. (guess)"""
+
+CANCEL_PROBE_GAP_S: Final = 1.0
+"""Between cancels beyond our number of weight: over the limit of weight the venue refuses closes
+too, though they cost none, so the closes of a run go first. (guess)"""
+
+PROBE_POLL_S: Final = 0.02
+"""How often what waits for an answer of others looks whether one came."""
+
+LIMIT_RAISED: Final = 2
+"""A count above the number that we took for the limit doubles it: tiers are 4 to 40 times apart."""
+
+REFUSED_WAIT_S: Final = 0.3
+REFUSED_FACTOR_MAX: Final = 16
+"""After a "too many" that names no wait: 0.3 s, 0.6 s and so on to 4.8 s, which makes five tries in
+a run of 5 s where nothing is let through; the venue bans for going on. (guess)"""
+
+BAND_INSIDE: Final = Decimal("0.003")
+"""How far inside the allowed band a limit order is priced: a mark price moves about a tenth of that
+in a second, and it gives away a fraction of a band of 5 per cent. (guess)"""
+
+BAND_ASSUMED: Final = Decimal("0.01")
+"""The band of a symbol without PERCENT_PRICE: narrower than any that was seen."""
+
+MARK_AGE_MAX_S: Final = 1.0
+"""The venue makes its mark prices anew each second (documented for the mark price stream)."""
