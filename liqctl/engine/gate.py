@@ -57,6 +57,7 @@ class Gate:
         self.is_closed = False
         self.is_stopped = False
         self.is_key_accepted = False
+        self._key_refusals: dict[bool, VenueAnswer] = {}
         self.has_read = False
         self.rtt_s = 0.1
         self._exchange = exchange
@@ -85,6 +86,15 @@ class Gate:
     def stop(self) -> None:
         """Let no write pass at all: somebody asked the run to end."""
         self.is_closed = self.is_stopped = True
+
+    @property
+    def key_refusal(self) -> VenueAnswer | None:
+        """The refusal of the key that every later write met too, else every later reading."""
+        return self._key_refusals.get(True) or self._key_refusals.get(False)
+
+    def weight_left(self) -> int:
+        """Return how much request weight the venue is known to leave in this minute."""
+        return self._budget.weight_left(asyncio.get_running_loop().time())
 
     @property
     def was_refused(self) -> bool:
@@ -178,6 +188,8 @@ class Gate:
         try:
             result = await call(timeout_s)
         except VenueError as error:
+            if error.answer.kind is AnswerKind.RUN_FATAL:
+                self._key_refusals[endpoint.value.is_write] = error.answer
             self._note(error.answer, loop.time())
             raise
         finally:
@@ -188,7 +200,9 @@ class Gate:
                 orders_10s=usage.orders_10s,
                 orders_1m=usage.orders_1m,
             )
-        self.is_key_accepted = self.is_key_accepted or endpoint.value.signed
+        if endpoint.value.signed:
+            self.is_key_accepted = True
+            self._key_refusals.pop(endpoint.value.is_write, None)
         self.rtt_s = 0.7 * self.rtt_s + 0.3 * (loop.time() - began_at)
         return result
 
