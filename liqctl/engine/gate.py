@@ -59,6 +59,7 @@ class Gate:
         self.is_key_accepted = False
         self._key_refusals: dict[bool, VenueAnswer] = {}
         self.has_read = False
+        self.is_proving = False
         self.rtt_s = 0.1
         self._exchange = exchange
         self._wall_clock = wall_clock
@@ -148,7 +149,9 @@ class Gate:
         while True:
             now = loop.time()
             # Nothing can be decided without the first reading nor proven without the last.
-            essential = not spec.is_write and (self.is_closed or not self.has_read)
+            essential = not spec.is_write and (
+                self.is_closed or self.is_proving or not self.has_read
+            )
             delay_s = self._budget.delay_s(
                 spec,
                 now,

@@ -208,6 +208,7 @@ class Run:
         self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, details)
         was_seen = self.state.streak.seen_flat
         verdict = self._verdict = self.state.absorb(snapshot)
+        self._gate.is_proving = False
         if self.state.streak.seen_flat and not was_seen:
             self._recorder.event(
                 AuditEventType.FLAT_SEEN,
@@ -298,6 +299,7 @@ class Run:
             # Short of weight nothing is read in between: the last reading is what counts.
             await self._rest(min(next_at, sweep_at) if spare > 0 else sweep_at)
             return
+        self._gate.is_proving = True
         if plans := self._unswept():
             await self._sweep(plans)
         elif loop.time() >= due_at:
