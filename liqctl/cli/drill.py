@@ -175,12 +175,12 @@ def _exercises(wanted: Wanted, policy: "LiquidationConfig") -> "list[Exercise]":
             scenario = load_scenario(name)
         except ConfigurationError as error:
             raise UsageError(str(error)) from error
-        own = _narrowed(policy, scenario.expect.arguments, name)
+        own = narrowed(policy, scenario.expect.arguments, name)
         exercises.append(Exercise(scenario=scenario, policy=own))
     return exercises
 
 
-def _narrowed(
+def narrowed(
     policy: "LiquidationConfig", arguments: Sequence[str], name: str
 ) -> "LiquidationConfig":
     """Return the policy with what a scenario gives `liqctl liquidate` besides."""

@@ -14,6 +14,7 @@ from liqctl.domain.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.domain.result import LiquidationResult
 from liqctl.domain.states import LiquidationState, OrderState
 from liqctl.planning.policy import LiquidationConfig
+from liqctl.sim.account import SOURCES
 from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order
 from liqctl.sim.venue import Venue
 
@@ -25,6 +26,13 @@ HOLDS_MS: Final = 3000
 
 _SLACK_MS: Final = 1000
 """Between the last reading and the end lie its way back, slow answers and the disk."""
+
+_NO_ROOM_S: Final = 0.6
+"""So close to its deadline a run has used what was left of it."""
+
+_ROUNDING_MS: Final = 5
+_READINGS_OF_ONE: Final = 3
+"""Where one source of positions is silent, the other must show nothing that often."""
 
 READS: Final = ("/fapi/v3/positionRisk", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders")
 _POSITIONS: Final = ("positions", "account")
@@ -116,17 +124,17 @@ def judge(case: Case, *, every_rule: bool = True) -> Verdict:
     venue, excused = case.venue, list[str]()
     venue.tick(case.ended_ms)
     broken = [
-        *exposure(venue),
         *client_order_ids(venue),
         *stops(case, excused),
         *truth(case, excused),
         *proof(case),
+        *window(case),
         *deadline(case),
         *trail(case.events),
     ]
     if every_rule:
         broken += [*look_ups(case), *duty(case)]
-    broken += holds(case)
+    broken += [*holds(case), *exposure(venue)]
     return Verdict(broken=broken, excused=excused, false_alarm=is_false_alarm(case))
 
 
@@ -154,6 +162,9 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
         by_ms = stop.at_ms - case.latency_ms
         if not algo.only_reduces and case.reads_open(_leg(algo), by_ms) is False:
             continue  # On a leg that reads flat a plain stop opens: nobody can know better.
+        latest = next(case.listings("algo", by_ms=by_ms), None)
+        if latest is not None and not latest.readable and algo.algo_id not in latest.shown:
+            continue  # What cannot be read may open something.
         text = (
             f"the stop {algo.client_algo_id} on {algo.symbol} was cancelled while its leg is open"
         )
@@ -218,6 +229,8 @@ def truth(case: Case, excused: list[str]) -> Iterator[str]:
 
 def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
     """Return whether others opened it during the run, after all that the lists showed."""
+    if isinstance(thing, Order) and thing.hidden and not _is_touched(case, thing.symbol):
+        return True  # Nobody sweeps a symbol of which nothing was ever listed.
     if isinstance(thing, tuple):
         life = case.venue.account.life(thing)
         by_others, since_ms = bool(life.flat_ms) and life.opened_by != "key", life.opened_ms
@@ -232,6 +245,15 @@ def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
     if isinstance(thing, AlgoOrder):
         return not case.was_shown(thing.algo_id, since_ms, "algo", by_ms=by_ms)
     return not case.was_shown(thing, since_ms, *_POSITIONS, by_ms=by_ms)
+
+
+def _is_touched(case: Case, symbol: str) -> bool:
+    """Return whether a list ever showed anything of the symbol."""
+    account = case.venue.account
+    known: set[object] = {key for key in account.holdings if key[0] == symbol}
+    known |= {order.order_id for order in account.orders.values() if order.symbol == symbol}
+    known |= {algo.algo_id for algo in account.algo_orders.values() if algo.symbol == symbol}
+    return any(known & listing.shown for listing in case.listings(*SOURCES))
 
 
 def holds(case: Case) -> list[str]:
@@ -295,8 +317,33 @@ def proof(case: Case) -> list[str]:
     requests = case.venue.account.journal.requests
     writes = [number for number, row in enumerate(requests) if row[1] in {"POST", "DELETE"}]
     after = [row[2] for row in requests[writes[-1] + 1 :]] if writes else [r[2] for r in requests]
-    least = min(_reads(after, path) for path in READS)
-    return [] if least else ["COMPLETED without a reading after the last write"]
+    unread = [path for path in READS if not _reads(after, path)]
+    return [f"COMPLETED, and {path} was not read after the last write" for path in unread]
+
+
+def window(case: Case) -> Iterator[str]:
+    """COMPLETED rests on lists as late as the window asks for, and on both sources of positions.
+
+    Where the deadline left no room for the window, what it left must have been used.
+    """
+    settle_s, venue = case.policy.settle_seconds, case.venue
+    left_s = case.result.timeout_seconds - case.duration_s
+    if not (case.completed and settle_s) or left_s <= _NO_ROOM_S + 6 * case.latency_s:
+        return
+    due_ms = (venue.started_ms or 0) + settle_s * 1000 - _ROUNDING_MS
+    last = {
+        source: next((each.at_ms for each in case.listings(source) if each.readable), 0)
+        for source in SOURCES
+    }
+    wanted = ("positions", "orders", "algo") if case.policy.cancel_orders else ("positions",)
+    for source in wanted:
+        at_ms = max(last[each] for each in _POSITIONS) if source == "positions" else last[source]
+        if at_ms < due_ms:
+            early_s = (due_ms - at_ms) / 1000
+            yield f"flat was not watched: {source} were last read {early_s:.3f} s too early"
+    is_confirmed = min(last[source] for source in _POSITIONS) >= due_ms
+    if not is_confirmed and len(list(case.listings(*_POSITIONS))) < _READINGS_OF_ONE:
+        yield "the second source of positions was not asked"
 
 
 def _reads(paths: Sequence[str], path: str) -> int:

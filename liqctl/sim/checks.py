@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Final
 
-from liqctl.domain.amounts import parse_decimal, plain
+from liqctl.domain.amounts import parse_decimal
 from liqctl.sim.market import Market
 from liqctl.sim.orders import AlgoOrder, Order, is_closing
 from liqctl.sim.refusal import Refused, malformed
@@ -131,7 +131,7 @@ def _check_price(order: Order, market: Market) -> None:
     if _rest(order.price, market.tick_size):
         raise Refused(-4014, "Price not increased by tick size.")
     if not market.is_in_band(order.price, order.side):
-        edge = plain(market.edge(order.side))
+        edge = f"{market.edge(order.side).normalize():f}"
         if order.side == "BUY":
             raise Refused(-4016, f"Limit price can't be higher than {edge}.")
         raise Refused(-4024, f"Limit price can't be lower than {edge}.")

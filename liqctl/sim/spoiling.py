@@ -9,7 +9,7 @@ _AMOUNTS: Final = ("positionAmt", "origQty", "quantity")
 """What a row of positions, of orders, of conditional orders calls its quantity."""
 
 _STRANGER: Final[Row] = {
-    "symbol": "BTCUSDT",
+    "symbol": "LUNAUSDT",
     "positionSide": "NEITHER",
     "positionAmt": "0",
     "updateTime": 0,
@@ -42,8 +42,16 @@ SPOILT: Final[Mapping[str, Callable[[list[Row]], object]]] = {
 }
 """What is done to the rows; `stranger` adds one that nobody can place, with nothing on it."""
 
-SEEMS_WELL: Final = frozenset({"", "empty", "zero_amounts"})
+_SEEMS_WELL: Final = frozenset({"", "empty", "zero_amounts"})
 """After these every row can be read, and what is missing seems not to be there."""
+
+
+def readable_rows(answer: Any, how: str) -> list[Row]:
+    """Return the rows of an answer that can be read after it was spoilt."""
+    rows = rows_of(answer) or []
+    if how in _SEEMS_WELL:
+        return rows
+    return rows[:-1] if how == "stranger" else rows[1:]
 
 
 def spoil(answer: Any, how: str) -> None:

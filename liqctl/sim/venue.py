@@ -18,7 +18,7 @@ from liqctl.sim.faults import Effect, Fault
 from liqctl.sim.orders import Listing
 from liqctl.sim.refusal import Refused
 from liqctl.sim.routes import Route
-from liqctl.sim.spoiling import SEEMS_WELL, rows_of, spoil
+from liqctl.sim.spoiling import readable_rows, rows_of, spoil
 
 WEIGHT_LIMIT_1M: Final = 2400
 ORDERS_LIMIT_10S: Final = 300
@@ -107,6 +107,7 @@ class Venue:
     ip_restricted: bool = True
     portfolio_margin: bool = False
     other_weight: int = 0
+    other_orders: int = 0
     weight_limit: int = WEIGHT_LIMIT_1M
     orders_limit_10s: int = ORDERS_LIMIT_10S
     orders_limit_1m: int = ORDERS_LIMIT_1M
@@ -253,7 +254,7 @@ class Venue:
         lost = effect.drop or effect.drip or effect.truncate or effect.garble
         if lost or effect.status is not None or effect.body is not None:
             return
-        rows = rows_of(result) or []
+        rows = readable_rows(result, effect.spoil)
         shown: frozenset[object]
         if source in {"positions", "account"}:
             shown = frozenset(
@@ -263,7 +264,7 @@ class Venue:
             )
         else:
             key = "orderId" if source == "orders" else "algoId"
-            shown = frozenset(row.get(key) for row in rows)
+            shown = frozenset(row[key] for row in rows)
         self.account.journal.listings.append(
             Listing(
                 at_ms=self.now_ms,
@@ -272,7 +273,7 @@ class Venue:
                 moment_ms=self.listed_ms,
                 symbol=params.get("symbol", ""),
                 shown=shown,
-                readable=effect.spoil in SEEMS_WELL,
+                readable=len(rows) == len(rows_of(result) or []),
             )
         )
 
@@ -297,8 +298,8 @@ class Venue:
 
     def _count_orders(self, route: Route, params: Mapping[str, str]) -> dict[str, str]:
         count = route.orders_of(params)
-        in_10s = self._orders_10s.add(count, self.now_ms)
-        in_1m = self._orders_1m.add(1 if count else 0, self.now_ms)
+        in_10s = self._orders_10s.add(count, self.now_ms) + self.other_orders
+        in_1m = self._orders_1m.add(1 if count else 0, self.now_ms) + self.other_orders
         if in_10s > self.orders_limit_10s:
             raise Refused(
                 -1015,

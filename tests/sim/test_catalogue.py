@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -49,8 +49,8 @@ def truth_of(url: str) -> dict[str, Any]:
     return truth
 
 
-def names_of(truth: dict[str, Any]) -> list[str]:
-    """Return what is open as scenario files name it."""
+def names_of(truth: dict[str, Any], result: dict[str, Any], arguments: Sequence[str]) -> list[str]:
+    """Return what is open as scenario files name it, without what was to be left alone."""
     legs = [
         row["symbol"]
         if row["position_side"] == "BOTH"
@@ -58,7 +58,12 @@ def names_of(truth: dict[str, Any]) -> list[str]:
         for row in truth["positions"]
     ]
     orders = [row["clientOrderId"] for row in truth["orders"]]
-    return legs + orders + [row["clientAlgoId"] for row in truth["algo_orders"]]
+    kept = {row["order_id"] for row in result["orders"] if row["state"] == "KEPT"}
+    stops = [row["clientAlgoId"] for row in truth["algo_orders"] if str(row["algoId"]) not in kept]
+    if "--orders-only" in arguments:
+        return orders + stops
+    stops = [row["clientAlgoId"] for row in truth["algo_orders"]]
+    return legs + orders + stops
 
 
 def check_left(scenario: Scenario, left: list[str]) -> None:
@@ -124,7 +129,7 @@ def run_and_judge(name: str, tmp_path: Path, **variables: str) -> None:
     assert run.returncode in scenario.expect.exits, told
     assert result["state"] in scenario.expect.states, told
     assert [words for words in scenario.expect.says if words not in told] == [], told
-    check_left(scenario, names_of(truth))
+    check_left(scenario, names_of(truth, result, scenario.expect.arguments))
     assert result["duration_seconds"] <= result["timeout_seconds"] + SLACK_S
     assert "Traceback" not in run.stderr
     for fill in truth["fills"]:

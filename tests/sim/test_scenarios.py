@@ -2,6 +2,7 @@
 
 import pytest
 
+from liqctl.cli.drill import narrowed
 from liqctl.drill.runs import Conditions, Run, run_in_virtual_time
 from liqctl.drill.witness import Witness
 from liqctl.planning.policy import LiquidationConfig
@@ -11,9 +12,9 @@ from liqctl.sim.venue import Venue
 
 def drill(name: str, *, seed: int = 1) -> tuple[Run, Venue, Witness]:
     """Run a scenario of the catalogue with the configuration that its promise was written for."""
-    return run_in_virtual_time(
-        load_scenario(name), LiquidationConfig(), Conditions(latency_s=0.05), seed=seed
-    )
+    scenario = load_scenario(name)
+    policy = narrowed(LiquidationConfig(), scenario.expect.arguments, name)
+    return run_in_virtual_time(scenario, policy, Conditions(latency_s=0.05), seed=seed)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

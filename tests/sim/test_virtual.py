@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from liqctl.sim.virtual import DeadlockError, run_virtual
+from liqctl.sim.virtual import DeadlockError, StandstillError, run_virtual
 
 
 def test_an_hour_passes_at_once() -> None:
@@ -68,3 +68,27 @@ def test_an_error_comes_out_and_leftovers_are_cancelled() -> None:
 
     assert cancelled == [True]
     assert task.cancelled()
+
+
+def test_time_that_stands_still_is_an_error() -> None:
+    """A loop that is always ready would run for ever, and no deadline could end it."""
+
+    async def main() -> None:
+        while True:  # noqa: ASYNC110 - this is what must be found
+            await asyncio.sleep(0)
+
+    with pytest.raises(StandstillError, match="time stands still"):
+        run_virtual(main)
+
+
+def test_time_that_hardly_moves_is_an_error_too() -> None:
+    """A wait that is halved each time never comes to its end."""
+
+    async def main() -> None:
+        wait_s = 0.0005
+        while True:
+            wait_s /= 2
+            await asyncio.sleep(wait_s)
+
+    with pytest.raises(StandstillError):
+        run_virtual(main)
