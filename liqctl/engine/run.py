@@ -442,8 +442,13 @@ class Run:
         return min(max(least_s, PATIENCE_ROUND_TRIPS * self._gate.rtt_s), PATIENCE_MAX_S)
 
     def _is_hopeless(self, plan: Plan, verdict: Verdict) -> bool:
-        """Whether nothing is under way, nothing waits, and nothing unread could still be read."""
+        """Whether nothing is under way, nothing waits, and nothing unread could still be read.
+
+        A list that still shows what a fill has closed is not the last word.
+        """
         if self._tasks or self.side.awaited or not plan.is_empty or not verdict.is_readable:
+            return False
+        if self.state.is_doubtful or verdict.is_quiet:
             return False
         waiting = any(
             record.current is not None and not record.given_up
