@@ -16,7 +16,7 @@ from liqctl.planning.outcome import open_legs
 from liqctl.planning.pacing import LAG_GRACE_S
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.proof import Look, Streak
-from liqctl.planning.protection import is_protective, reduces_only
+from liqctl.planning.protection import is_oversized, is_protective, reduces_only
 from liqctl.planning.verify import Verdict, verify
 
 T = TypeVar("T")
@@ -194,6 +194,7 @@ class RunState:
             if order.client_order_id.startswith(self._own_prefix):
                 continue
             protective = is_protective(order, positions)
+            oversized = is_oversized(order, positions)
             known = self.orders.get(order.key)
             if known is None:
                 if self._is_strange(order, snapshot):
@@ -207,6 +208,7 @@ class RunState:
                     seen_at=snapshot.started_at,
                     listed_at=snapshot.finished_at,
                     protective=protective,
+                    oversized=oversized,
                 )
             else:
                 # One odd row does not make an order unreadable that was read before.
@@ -216,6 +218,7 @@ class RunState:
                     gone=False,
                     seen_at=snapshot.started_at,
                     protective=known.protective or protective,
+                    oversized=known.oversized or oversized,
                 )
 
     def _absorb_absent(self, kind: OrderKind, listed: set[OrderKey], snapshot: Snapshot) -> None:

@@ -11,6 +11,7 @@ from liqctl.engine.run import Ending, Run
 from liqctl.planning.explain import (
     explain_kept,
     explain_orders,
+    explain_oversized,
     explain_positions,
     explain_refusal,
     explain_strangers,
@@ -66,6 +67,7 @@ def summarise(
             *([strangers] if strangers else []),
             *base.notes,
             *explain_kept(orders),
+            *explain_oversized(r.order for r in list(state.orders.values()) if r.oversized),
             *explain_unanswered_sweeps({b[0] for b in state.unanswered_sweeps if b in state.swept}),
         ),
         time_spent_s=asdict(run.spent),

@@ -215,6 +215,17 @@ def explain_contradiction(order: OpenOrder) -> str:
     )
 
 
+def explain_oversized(orders: Iterable[OpenOrder]) -> list[str]:
+    """Return one sentence for each stop that was not kept although its leg was open."""
+    return [
+        f"did not keep the {order.type or 'stop'} on {order.symbol} (conditional order "
+        f"{order.order_id}): it trades {plain(order.quantity)}, more than its position held, and "
+        "would have opened the rest the other way"
+        for order in orders
+        if order.quantity is not None
+    ]
+
+
 def _one_position(position: PositionReport) -> str:
     remaining = "quantity unknown" if position.remaining is None else plain(position.remaining)
     reason = position.error.message if position.error else "no reason known"

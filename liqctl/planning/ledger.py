@@ -331,6 +331,7 @@ class OrderRecord(NamedTuple):
         cancel_sent: a cancel that covers it was sent.
         cancelled_at: when a cancel that covers it was answered with success; None before.
         protective: it was a protective stop when last read.
+        oversized: it was a stop that trades more than its leg held.
         relists: how often a cancel was answered while the order was still listed.
         singly: the whole book's cancel was refused or had no effect: by its own id from now on.
     """
@@ -340,6 +341,7 @@ class OrderRecord(NamedTuple):
     listed_at: float = float("-inf")
     present: bool = True
     protective: bool = False
+    oversized: bool = False
     cancel_sent: bool = False
     cancelled_at: float | None = None
     gone: bool = False

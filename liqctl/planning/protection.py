@@ -30,6 +30,22 @@ def is_protective(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
     return order.quantity is not None and 0 < order.quantity <= position.size
 
 
+def is_oversized(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
+    """Return whether the order is a plain stop that trades more than its open leg holds.
+
+    It closes the leg and opens the rest the other way, so it does not outlive the run: decided for
+    the exposure that nobody watches, against the protection of a leg that is being closed anyway.
+    """
+    position = positions.get(order.leg)
+    return (
+        order.kind is OrderKind.ALGO
+        and position is not None
+        and order.side is position.closing_side
+        and order.quantity is not None
+        and not is_protective(order, positions)
+    )
+
+
 def may_protect(order: OpenOrder) -> bool:
     """Return whether the order might protect a leg whose position could not be read.
 
