@@ -42,8 +42,8 @@ class Request:
 
     def params(self) -> dict[str, str]:
         """Return the parameters; where both name one, the query's counts."""
-        body = dict(parse_qsl(self.body, keep_blank_values=True))
-        return body | dict(parse_qsl(self.query, keep_blank_values=True))
+        texts = [text for text in (self.body, self.query) if text]
+        return dict(pair for text in texts for pair in parse_qsl(text, keep_blank_values=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
