@@ -346,7 +346,8 @@ def _sides(key: LegKey) -> int:
 def _drop_what_nobody_could_see(venue: Venue, settle_s: float) -> None:
     """Drop the faults that make a venue impossible together with the rest of what was drawn."""
     orders = venue.account.orders
-    if not settle_s:  # One reading is trusted then, and no book is swept.
+    if not settle_s:  # One reading is trusted then, whatever it shows, and no book is swept.
+        venue.faults = [fault for fault in venue.faults if fault.name not in BLIPS]
         for order_id in [order_id for order_id, order in orders.items() if order.hidden]:
             del orders[order_id]
     if any(order.hidden for order in orders.values()):

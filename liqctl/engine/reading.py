@@ -68,7 +68,7 @@ class Reader:
             first, second = await asyncio.gather(self._by_risk(), self._by_account())
             return _merged(first, second)
         first = await self._by_risk()
-        if first.complete or first.items or self._is_useless_to_ask_on(first.error):
+        if first.complete or first.sources or self._is_useless_to_ask_on(first.error):
             return first
         return _merged(first, await self._by_account())
 
@@ -99,7 +99,7 @@ class Reader:
 
         if self._narrow:
             parts = await self._each(self._narrow, of)
-            if parts.complete or parts.items or self._is_useless_to_ask_on(parts.error):
+            if parts.complete or parts.sources or self._is_useless_to_ask_on(parts.error):
                 return parts
             everything = await whole()
             return everything if everything.complete else parts
@@ -159,11 +159,11 @@ class Reader:
 def _merged(first: Reading[Position], second: Reading[Position]) -> Reading[Position]:
     """Return what two sources of one list show together.
 
-    Either alone completes the list, unless the other one answered and had a row that could not be
+    Either alone completes the list, unless the other one answered with a row that could not be
     read. Where both show a leg, the first one's row counts.
     """
     legs = {position.leg for position in first.items}
-    one_is_torn = any(r.items and not r.complete for r in (first, second))
+    one_is_torn = any(r.sources and not r.complete for r in (first, second))
     complete = (first.complete or second.complete) and not one_is_torn
     return Reading(
         items=first.items + tuple(p for p in second.items if p.leg not in legs),

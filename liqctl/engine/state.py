@@ -89,8 +89,7 @@ class RunState:
         """Take in a reading and return its verdict."""
         now = asyncio.get_running_loop().time()
         verdict = verify(snapshot, self._policy)
-        if snapshot.positions.complete:
-            self._absorb_positions(verdict_positions(snapshot, self._policy), snapshot, now)
+        self._absorb_positions(verdict_positions(snapshot, self._policy), snapshot, now)
         positions = open_legs(self.legs)
         for kind, reading in (
             (OrderKind.REGULAR, snapshot.regular_orders),
@@ -125,6 +124,7 @@ class RunState:
     def _absorb_positions(
         self, positions: tuple[Position, ...], snapshot: Snapshot, now: float
     ) -> None:
+        """Take in what is listed; what is not is flat only where the list is complete."""
         by_leg = {position.leg: position for position in positions}
         for leg, position in by_leg.items():
             if leg not in self.legs:
@@ -132,6 +132,8 @@ class RunState:
                 if self._is_new(position.update_time_ms, snapshot):
                     self._entered(position, snapshot)
         for leg, before in list(self.legs.items()):
+            if leg not in by_leg and not snapshot.positions.complete:
+                continue
             after = after_reading(before, by_leg.get(leg), started_at=snapshot.started_at, now=now)
             self.legs[leg] = after
             reopened = after.current if after.reopened > before.reopened else None
@@ -205,8 +207,9 @@ class RunState:
                     protective=protective,
                 )
             else:
+                # One odd row does not make an order unreadable that was read before.
                 self.orders[order.key] = known._replace(
-                    order=order,
+                    order=order if order.side or not known.order.side else known.order,
                     present=True,
                     gone=False,
                     seen_at=snapshot.started_at,

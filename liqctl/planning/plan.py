@@ -161,7 +161,7 @@ def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> 
     # Our own orders are not in anybody's way: what became of them is looked up.
     ours = {id_ for record in memory.legs.values() for id_ in record.unresolved}
     orders = [
-        order
+        known.order if (known := memory.orders.get(order.key)) else order
         for order in snapshot.orders
         if policy.covers(order.symbol) and order.client_order_id not in ours
     ]
@@ -259,6 +259,8 @@ def _is_due(
     """
     if is_protective(order, open_legs):
         return False
+    if order.kind is OrderKind.ALGO and order.side is None and open_legs:
+        return False  # It may open a position, or be the stop of a leg that is not closed yet.
     known, leg = memory.orders.get(order.key), memory.legs.get(order.leg)
     if leg is not None and leg.doubtful and may_protect(order):
         return False  # What the leg holds is not known now, nor what this order would do.
