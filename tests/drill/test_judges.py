@@ -93,6 +93,28 @@ def test_a_plain_stop_of_a_leg_that_was_never_read_is_missed() -> None:
     assert any("the stop" in text for text in verdict(venue, 50).broken)
 
 
+@pytest.mark.parametrize(("until_ms", "missed"), [(0, False), (500, True)])
+def test_a_stop_may_go_when_confirmed_fills_closed_what_was_read(
+    until_ms: int, missed: bool
+) -> None:
+    """A bot adds while the close is on its way, and one list is empty: nobody can know of both."""
+    venue = make_venue(
+        f"""
+account:
+  positions: {{BTCUSDT: "0.500"}}
+  algo: [{{symbol: BTCUSDT, side: SELL, trigger: "57000", quantity: "0.5", reduce_only: true}}]
+events: [{{act: add, symbol: BTCUSDT, quantity: "0.3", at_ms: 40}}]
+faults:
+  - {{kind: denied, method: POST, hide_ms: {until_ms}}}
+  - {{kind: blip, method: GET, path: /positionRisk, skip: 1}}
+"""
+    )
+
+    follow(venue, *read(0), (50, *CLOSE), (150, "GET", POSITIONS, {}), (260, *CANCEL_STOPS))
+
+    assert any("the stop" in text for text in verdict(venue, 300).broken) is missed
+
+
 def entered(at_ms: int, kind: str = "close_position") -> Venue:
     """Return a venue whose first leg was closed, and where a bot enters at a moment."""
     venue = make_venue(ENTERED.replace("AT", str(at_ms)).replace("KIND", kind))
