@@ -136,10 +136,13 @@ class EventSink(Protocol):
         correlation_id: str,
         details: Mapping[str, Any],
     ) -> None:
-        """Append one event; it is handed to the operating system before this returns."""
+        """Take one event; this never touches the disk."""
 
     async def sync(self) -> None:
-        """Wait (bounded) until what was appended is on disk."""
+        """Wait (bounded) until every event so far is on disk: orders are about to be sent."""
+
+    async def drain(self) -> None:
+        """Wait (bounded, longer) until every event so far is on disk: the run ends."""
 
     @property
     def complete(self) -> bool:

@@ -20,6 +20,7 @@ import liqctl
 from liqctl.cli.root import COMMANDS
 from liqctl.sim.scenario import load_scenario
 from liqctl.sim.server import EmbeddedServer
+from tests import QUICK_SETTLE
 
 REPOSITORY: Final = Path(__file__).parents[1]
 PAGES: Final = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
@@ -120,6 +121,7 @@ def test_a_pages_commands_end_as_the_page_says(block: Block, tmp_path: Path) -> 
                 "LIQCTL_EXCHANGE__BASE_URL": server.url,
                 "LIQCTL_SIMULATOR_API_KEY": server.api_key,
                 "LIQCTL_SIMULATOR_API_SECRET": server.api_secret,
+                **QUICK_SETTLE,
             },
         )
 

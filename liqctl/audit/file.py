@@ -13,7 +13,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,7 +52,7 @@ class Link:
 
 
 class TrailFile:
-    """One open trail. Every method may raise OSError; none waits longer than the file system."""
+    """One open trail. Every method may raise OSError, and waits as long as the file system does."""
 
     def __init__(self, path: Path, fd: int, *, is_new: bool) -> None:
         """Hold the descriptor; use `open_trail`."""
@@ -81,6 +81,18 @@ class TrailFile:
         except OSError:
             return False
 
+    def sync(self) -> None:
+        """Return once the file's bytes are on disk, and its name where it was just created."""
+        os.fdatasync(self.fd)
+        if self.is_new:
+            for directory in (self.path.parent, self.path.parent.parent):
+                fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+            self.is_new = False
+
     def size(self) -> int:
         """Return the file's length in bytes."""
         return os.fstat(self.fd).st_size
@@ -96,22 +108,29 @@ class TrailFile:
                 with contextlib.suppress(OSError):
                     fcntl.flock(self.fd, fcntl.LOCK_UN)
 
-    def append(self, line: bytes, *, after_newline: bool, alone_at: int | None) -> int | None:
-        """Write the line in one step; return the file's length after it, None if it came out short.
+    def append(
+        self, lines: Sequence[bytes], *, after_newline: bool, alone_at: int | None
+    ) -> tuple[int, int]:
+        """Write the lines in one step; return how many are whole and the file's length after it.
 
         A short write (a full disk, a limit) leaves a stump, which the next append must step over.
-        Where only the newline is missing the record is whole, and the next append brings it.
+        Where only the newline is missing a line is whole, and the next append brings it.
         `alone_at` is the file's length where nobody else writes, None where somebody may.
         """
-        block = line + b"\n" if after_newline else b"\n" + line + b"\n"
+        block = b"\n".join(lines if after_newline else (b"", *lines)) + b"\n"
         written = os.write(self.fd, block)
-        if written < len(block) - 1:
-            return None
+        whole, line_end = 0, 0 if after_newline else 1
+        for line in lines:
+            line_end += len(line)
+            if line_end > written:
+                break
+            whole += 1
+            line_end += 1
         if alone_at is None:
-            return os.lseek(self.fd, 0, os.SEEK_CUR)
+            return whole, os.lseek(self.fd, 0, os.SEEK_CUR)
         end = alone_at + written
         self._whole_to = end if written == len(block) else -1
-        return end
+        return whole, end
 
     def ends_with_newline(self, size: int) -> bool:
         """Return whether the last line is whole; true of an empty file."""

@@ -1,7 +1,7 @@
 """`liqctl.log`: the same events for people, one short line each, rotated.
 
 Unlike the trail it proves nothing and may be lost: whatever goes wrong with it is ignored, and
-lines are written many at a time, so that a run of a thousand events pays for it a few times only.
+lines are written many at a time, in a helper thread: a disk that hangs holds up nobody.
 """
 
 import contextlib
@@ -12,10 +12,15 @@ import logging.handlers
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
+
+from liqctl.audit.durability import HelperThread
+
+FLUSH_MAX_S: Final = 0.2
+"""How long the end of a command waits for its log: as long as for the trail."""
 
 LOG_NAME: Final = "liqctl.log"
 _BYTES_MAX: Final = 5_000_000
@@ -58,22 +63,30 @@ class LogFile:
         """Nothing is opened before the first line."""
         self._handler = _Handler(log_dir / LOG_NAME)
         self._lines: list[tuple[float, str]] = []
+        self._thread = HelperThread("log")
 
     def write(self, correlation_id: str, line: str) -> None:
         """Take one line; it is written with others, at the latest by `flush`."""
         self._lines.append((time.time(), f"{correlation_id} {line}"))  # noqa: TID251 - for people
         if len(self._lines) >= _LINES_MAX:
-            self.flush()
+            self._hand_over()
 
-    def flush(self) -> None:
-        """Write the lines that were taken."""
+    def flush(self, wait_max_s: float = FLUSH_MAX_S) -> None:
+        """Write the lines that were taken; a disk that does not take them in time loses them."""
+        self._hand_over()
+        self._thread.wait(wait_max_s)
+
+    def _hand_over(self) -> None:
         lines, self._lines = self._lines, []
         if lines:
-            text = "\n".join(f"{_moment(at)} {line}" for at, line in lines)
-            record = logging.LogRecord("liqctl", logging.INFO, "", 0, text, None, None)
-            with contextlib.suppress(OSError, ValueError):
-                self._handler.handle(record)
-                self._handler.close()
+            self._thread.call(lambda: self._write(lines))
+
+    def _write(self, lines: Sequence[tuple[float, str]]) -> None:
+        text = "\n".join(f"{_moment(at)} {line}" for at, line in lines)
+        record = logging.LogRecord("liqctl", logging.INFO, "", 0, text, None, None)
+        with contextlib.suppress(OSError, ValueError):
+            self._handler.handle(record)
+            self._handler.close()
 
 
 def _moment(at: float) -> str:

@@ -24,6 +24,8 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Return the exit code of a command line; what went wrong is said on stderr."""
+    if arguments[:1] == ["liquidate"] and "--json" in arguments:
+        process.signals.last_word(lambda: _interrupted(arguments))
     from liqctl.domain.errors import (
         ConfigurationError,
         CredentialsError,
@@ -79,6 +81,15 @@ def _fail(code: "ExitCode", message: str, arguments: list[str]) -> int:
     if "--json" in arguments and not process.Answer.given:
         process.print_answer(_document(code, message, arguments))
     return code
+
+
+def _interrupted(arguments: list[str]) -> None:
+    """Print the one document where a signal comes before the command line was read."""
+    from liqctl.domain.states import ExitCode
+
+    if not process.Answer.given:
+        message = "interrupted: nothing was sent"
+        process.print_answer(_document(ExitCode.FAILED, message, arguments))
 
 
 def _document(code: "ExitCode", message: str, arguments: list[str]) -> str:

@@ -6,7 +6,6 @@ decide and to record is imported then, a module at a time, so that the connectio
 
 import asyncio
 import importlib
-import math
 import os
 import time
 from typing import TYPE_CHECKING, Final
@@ -51,6 +50,10 @@ _OVER_BEFORE_IT_BEGAN: Final = (
 _LAST_WORD_S: Final = 0.3
 """How long a second signal may take to record and print what is known."""
 
+_LAST_RECORDS_S: Final = 0.02
+"""How long records and log, each, may keep a process that is past its deadline by 80 ms already; at
+200 ms it is ended without a word."""
+
 _STDERR: Final = 2
 _TURNS: Final = 10
 """Turns of the loop before each module: so many a request takes until it waits for the network."""
@@ -83,7 +86,7 @@ class Execution:
             if deadline.last_word.acquire(blocking=False):
                 self._expire()
 
-        process.signals.before_leaving(leave_a_word)
+        process.signals.last_word(leave_a_word)
         result = loop.run_until_complete(self._liquidate(loop))
         deadline.keep(process.signals.exit_code(result.exit_code()))
         return self._end(result)
@@ -176,7 +179,10 @@ class Execution:
             return None
 
     def _expire(self) -> ExitCode:
-        """End the run from outside its loop, which did not or may not; print what is known."""
+        """End the run from outside its loop, which did not or may not; print what is known.
+
+        Printing comes first: a disk that hangs must not take the one document along.
+        """
         duration_s = time.monotonic() - self._began_at
         result = self._manager.expire(duration_s) if self._manager else None
         if result is None:
@@ -184,16 +190,25 @@ class Execution:
 
             why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
             result = self._teller.refusal(FailureCause.NONE, why)
-        return self._end(result, patience_s=0.0)
+        code = self._tell(result)
+        if self._manager is not None:
+            self._manager.record_expiry()
+        if self._trail is not None:
+            self._trail.finish(_LAST_RECORDS_S)
+        self._teller.follow_up(result, code, patience_s=0.0)
+        return code
 
-    def _end(self, result: "LiquidationResult", *, patience_s: float = math.inf) -> ExitCode:
+    def _end(self, result: "LiquidationResult") -> ExitCode:
+        code = self._tell(result)
+        if self._trail is not None:
+            self._trail.finish()
+        self._teller.follow_up(result, code)
+        return code
+
+    def _tell(self, result: "LiquidationResult") -> ExitCode:
         if self._view is not None:
             self._view.close()
-        code = self._teller.end(result)
-        if self._trail is not None:
-            self._trail.flush()
-        self._teller.follow_up(result, code, patience_s=patience_s)
-        return code
+        return self._teller.end(result)
 
 
 async def _load_meanwhile() -> None:

@@ -38,7 +38,7 @@ def run(options: Options) -> ExitCode:
     from liqctl.cli.settings import load
 
     teller = Teller(options)
-    process.signals.before_leaving(teller.interrupted)
+    process.signals.last_word(teller.interrupted)
     try:
         _check(options)
         settings = load(options)

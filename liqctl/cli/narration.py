@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from liqctl.audit.logfile import LogFile, describe_event
-from liqctl.audit.trail import AuditLogger
+from liqctl.audit.trail import END_WAIT_MAX_S, AuditLogger
 from liqctl.cli import process
 from liqctl.domain.events import AuditEventType
 
@@ -27,8 +27,10 @@ class Narrator:
     def log_event(
         self, *, event_type: AuditEventType, correlation_id: str, details: Mapping[str, Any]
     ) -> None:
-        """Record the event, then tell it; telling never waits."""
-        self._trail.log_event(event_type=event_type, correlation_id=correlation_id, details=details)
+        """Hand the event to the trail, then tell it; neither waits."""
+        self._trail.post_event(
+            event_type=event_type, correlation_id=correlation_id, details=details
+        )
         line = describe_event(event_type, details)
         self._log.write(correlation_id, line)
         if self._aloud:
@@ -36,13 +38,18 @@ class Narrator:
         if self._view is not None:
             self._view.note(event_type, details)
 
-    def flush(self) -> None:
-        """Write what people are still to be told in the log."""
-        self._log.flush()
+    def finish(self, wait_max_s: float = END_WAIT_MAX_S) -> None:
+        """Write what is still to be recorded, and told in the log; wait for the disk (bounded)."""
+        self._trail.finish(wait_max_s)
+        self._log.flush(wait_max_s)
 
     async def sync(self) -> None:
-        """Wait (bounded) until what was appended is on disk."""
+        """Wait (bounded) until every event so far is on disk: orders are about to be sent."""
         await self._trail.sync()
+
+    async def drain(self) -> None:
+        """Wait (bounded, longer) until every event so far is on disk: the run ends."""
+        await self._trail.drain()
 
     @property
     def complete(self) -> bool:
@@ -53,10 +60,12 @@ class Narrator:
         """Return the SHA-256 of the run's last line."""
         return self._trail.head(correlation_id)
 
-    def resume(self, correlation_id: str) -> str | None:
+    async def resume(self, correlation_id: str) -> str | None:
         """Continue a dead run's chain; return its last event's type."""
-        return self._trail.resume(correlation_id)
+        return await self._trail.resume(correlation_id)
 
-    def unanswered(self, correlation_id: str) -> tuple[tuple[str, str], ...]:
-        """Return the orders that a dead run sent and heard nothing of."""
-        return self._trail.unanswered(correlation_id)
+    async def unanswered(
+        self, correlation_id: str, *, before_latest: bool
+    ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+        """Return a dead run's last event's type, and the orders it sent and heard nothing of."""
+        return await self._trail.unanswered(correlation_id, before_latest=before_latest)

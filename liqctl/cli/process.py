@@ -56,6 +56,9 @@ _PAGE_STALL_S: Final = 3600.0
 _COLLECT_AFTER: Final = 50_000
 """New objects before Python looks for garbage; its 700 means a hundred vain searches at start."""
 
+_LAST_WORD_S: Final = 1.0
+"""How long the answer to a signal may take to be loaded and printed; it needs 0.05 s."""
+
 _STDERR: Final = 2
 _COLUMNS: Final = 80
 _LINES: Final = 24
@@ -152,6 +155,10 @@ class Signals:
 
     Before a run works, the first signal ends the process. While one works, the first calls
     `on_first` and the run ends by itself; the second ends the process at once.
+
+    What a reader would get wrong: after the first signal the last word is spoken in a thread of its
+    own. It needs modules that may be half loaded at that moment; the main thread finishes loading
+    them and then waits in `give_way`.
     """
 
     def __init__(self) -> None:
@@ -159,6 +166,8 @@ class Signals:
         self._received: int | None = None
         self._on_first: Callable[[], None] | None = None
         self._before_leaving: Callable[[], None] | None = None
+        self._is_spoken = False
+        self._speaker: threading.Thread | None = None
         self._said = _STOPPING
 
     @property
@@ -180,6 +189,7 @@ class Signals:
 
     def shield(self, on_first: Callable[[], None], *, said: str = _STOPPING) -> None:
         """Let the first signal call `on_first`; `said` is what the operator reads then."""
+        self.give_way()
         self.ignore_hangups()
         self._on_first, self._said = on_first, said
 
@@ -195,25 +205,51 @@ class Signals:
 
     def before_leaving(self, restore: Callable[[], None]) -> None:
         """Let a signal that ends the process call `restore` first: the terminal is somebody's."""
-        self._before_leaving = restore
+        self._before_leaving, self._is_spoken = restore, False
+
+    def last_word(self, speak: Callable[[], None]) -> None:
+        """Let a signal that ends the process call `speak` first: the answer is still owed."""
+        self._before_leaving, self._is_spoken = speak, True
 
     def exit_code(self, code: int) -> int:
         """Return the code to leave with: a signal's wins over every other."""
         return int(code) if self._received is None else self._received
 
+    def give_way(self) -> None:
+        """Go no further where a signal's last word is being spoken by another thread."""
+        if self._speaker is not None and self._speaker is not threading.current_thread():
+            threading.Event().wait()
+
     def _handle(self, number: int, _: FrameType | None) -> None:
         code = _EXIT_BY_SIGNAL[signal.Signals(number)]
-        if self._on_first is None or self._received is not None:
-            self._received = self._received or code
-            restore, self._before_leaving = self._before_leaving, None
-            try:
-                if restore is not None:
-                    restore()
-            finally:
-                leave(self._received)
-        self._received = code
-        print_error(self._said)
-        self._on_first()
+        if self._on_first is not None and self._received is None:
+            self._received = code
+            print_error(self._said)
+            self._on_first()
+            return
+        is_first, self._received = self._received is None, self._received or code
+        restore, self._before_leaving = self._before_leaving, None
+        if is_first and restore is not None and self._is_spoken:
+            speaker = threading.Thread(target=self._speak, args=(restore,), daemon=True)
+            with contextlib.suppress(RuntimeError):  # No thread can be had: spoken here then.
+                self._speaker = speaker
+                speaker.start()
+                return
+        self._speaker = None
+        self._leave_after(restore)
+
+    def _speak(self, word: Callable[[], None]) -> None:
+        from liqctl.cli.last_resort import LastResort
+
+        LastResort(_LAST_WORD_S, self.exit_code(0))
+        self._leave_after(word)
+
+    def _leave_after(self, restore: Callable[[], None] | None) -> None:
+        try:
+            if restore is not None:
+                restore()
+        finally:
+            leave(self.exit_code(0))
 
 
 class Deadline:
@@ -299,6 +335,7 @@ class Answer:
 
 def print_answer(text: str) -> None:
     """Write the answer to stdout; a closed pipe or full disk loses it silently."""
+    signals.give_way()
     Answer.given = True
     _write(1, _lines(text), _ANSWER_STALL_S)
 
@@ -348,6 +385,7 @@ def _patience_s(stall_s: float) -> float:
 
 def leave(code: int) -> NoReturn:
     """End the process with this code, or a received signal's, whatever streams or threads do."""
+    signals.give_way()
     _write(_STDERR, canvas.keep(), _PROGRESS_STALL_S)
     for fd, stream in ((1, sys.stdout), (_STDERR, sys.stderr)):
         poll = select.poll()

@@ -118,7 +118,7 @@ def read_secret_file(path: Path, source: str) -> str:
     if len(raw) > _FILE_MAX_BYTES:
         raise CredentialsError(f"{source}: {shown} is too large for a secret")
     try:
-        text = raw.decode("utf-8").strip()
+        text = raw.decode("utf-8-sig").strip()  # Editors on Windows put a byte order mark first.
     except UnicodeDecodeError:
         raise CredentialsError(f"{source}: {shown} is not text") from None
     if not text:

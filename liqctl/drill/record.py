@@ -22,8 +22,8 @@ def append_row(path: Path, row: Mapping[str, object]) -> str | None:
         file = open_trail(path)  # Ours alone, 0600, no link followed: as careful as with the trail.
         with file.courtesy() as is_alone:
             size, after_newline = file.settle(file.size())
-            end = file.append(
-                dump_line(row).encode("ascii"),
+            whole, _ = file.append(
+                [dump_line(row).encode("ascii")],
                 after_newline=after_newline,
                 alone_at=size if is_alone else None,
             )
@@ -31,7 +31,7 @@ def append_row(path: Path, row: Mapping[str, object]) -> str | None:
         file.close()
     except OSError as error:
         return error.strerror or type(error).__name__
-    return None if end is not None else "the line was written in part only"
+    return None if whole else "the line was written in part only"
 
 
 def last_drill(path: Path, environment: str) -> Drill | None:

@@ -4,7 +4,6 @@ What a reader would get wrong: a drill that was killed leaves its folder behind.
 locked while its drill lives, and the next drill removes those that nobody holds.
 """
 
-import asyncio
 import contextlib
 import fcntl
 import os
@@ -48,7 +47,7 @@ def find_fault(trail: AuditLogger, *, stopped: bool = False) -> str | None:
     Waits for the disk like the end of a run does: 200 ms at most. Where the drill was `stopped` a
     run without an end is none of the trail's faults.
     """
-    asyncio.run(trail.sync())
+    trail.finish()
     if trail.failure is not None:
         return trail.failure
     try:

@@ -18,16 +18,23 @@ from liqctl.engine.lock import Holder
 from liqctl.ports import EventSink, Exchange
 
 _LOOKED_UP_MAX: Final = 20
+_READING_SHARE: Final = 0.5
+"""Of the time left, how much a slow disk may take to find a dead run's records (guess)."""
 
 
 class DeadRuns(Protocol):
     """What the trail tells of runs that died."""
 
-    def resume(self, correlation_id: str) -> str | None:
-        """Continue the run's chain; return its last event's type, None when it is not there."""
+    async def resume(self, correlation_id: str) -> str | None:
+        """Continue the run's chain; return its last line's event, None when it is not there."""
 
-    def unanswered(self, correlation_id: str) -> Sequence[tuple[str, str]]:
-        """Return symbol and client order id of each order it sent and heard nothing of."""
+    async def unanswered(
+        self, correlation_id: str, *, before_latest: bool
+    ) -> tuple[str | None, Sequence[tuple[str, str]]]:
+        """Return the last event's type, and each order's symbol and id that was not answered.
+
+        Of several runs of that name the latest is meant, or the one `before_latest`.
+        """
 
 
 async def close_dead_run(
@@ -44,10 +51,17 @@ async def close_dead_run(
     A run that did end, and died before it could clear the lock, is left as it is.
     """
     for correlation_id in (*dead.unburied.split(), dead.correlation_id):
-        last_event = trail.resume(correlation_id)
+        try:
+            async with asyncio.timeout(gate.remaining_s() * _READING_SHARE):
+                if correlation_id != by:
+                    await trail.resume(correlation_id)
+                last_event, orders = await trail.unanswered(
+                    correlation_id, before_latest=correlation_id == by
+                )
+        except TimeoutError:  # Its record stays open; this run's own end matters more.
+            return
         if last_event is None or last_event in RUN_ENDS:
             continue
-        orders = tuple(trail.unanswered(correlation_id))
         fates = await asyncio.gather(
             *(_look_up(exchange, gate, *order) for order in orders[:_LOOKED_UP_MAX])
         )

@@ -107,9 +107,7 @@ class Closer:
             leg=close.order_leg,
             side=close.side,
             quantity=part.quantity,
-            client_order_id=make_client_order_id(
-                self._recorder.correlation_id, number, part_no=part_no
-            ),
+            client_order_id=make_client_order_id(self._recorder.order_tag, number, part_no=part_no),
             type=part.type,
             price=part.price,
             reduce_only=close.order_leg.position_side is PositionSide.BOTH,
@@ -221,7 +219,7 @@ class Closer:
         again = replace(
             order,
             client_order_id=make_client_order_id(
-                self._recorder.correlation_id, self._order_no, part_no=1
+                self._recorder.order_tag, self._order_no, part_no=1
             ),
         )
         self._intend(leg, (again,), wave=self._sent[order.client_order_id].wave)

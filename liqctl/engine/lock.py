@@ -8,6 +8,7 @@ text without a lock is the trace of a run that died.
     nobody holds it, text stands    Acquired, `previous` is the dead run
     held, within its own deadline   Blocked
     held, past its deadline + 1 s   Acquired without the lock, `overrun` is the other run
+    held, no believable text        as if a run of the longest deadline began at the file's time
     nowhere to put the file         Acquired without the lock, `unlocked_because` says why
 """
 
@@ -15,6 +16,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import pwd
 import stat
@@ -24,8 +26,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from liqctl.planning.policy import LIMITS
+
 OVERRUN_GRACE_S: Final = 1.0
 """How long after its deadline a holder is still believed to be ending."""
+
+HELD_MAX_S: Final = LIMITS["timeout_seconds"].high + OVERRUN_GRACE_S
+"""How long after its file's time a lock is believed to be a run's, whatever its text says."""
+
+_TEXT_WAIT_S: Final = 0.05
+"""How long a holder may take from getting the lock to writing its text; it needs 0.1 ms."""
 
 _TEXT_MAX_BYTES: Final = 4096
 _FIELD_MAX: Final = 1024
@@ -69,7 +79,7 @@ class Acquired:
     """The run may go on.
 
     `previous` is a dead run that never cleared its text; `overrun` a living one that is passed
-    over; `unlocked_because` tells why nothing keeps others away.
+    over, where its name can be read; `unlocked_because` tells why nothing keeps others away.
     """
 
     lock: RunLock
@@ -192,15 +202,15 @@ def _take(lock: RunLock, holder: Holder, now: float) -> Acquired | Blocked:
     try:
         _flock(lock.fd)
     except BlockingIOError:
-        other = _read(lock.fd)
+        other, ends_at = _read_holder(lock.fd, now)
         os.close(lock.fd)
-        if other is not None and now > other.deadline_at + OVERRUN_GRACE_S:
-            return Acquired(
-                lock=RunLock(path=lock.path, fd=None),
-                overrun=other,
-                unlocked_because="its holder has overrun its own deadline",
-            )
-        return Blocked(holder=other)
+        if now <= ends_at:
+            return Blocked(holder=other)
+        return Acquired(
+            lock=RunLock(path=lock.path, fd=None),
+            overrun=other,
+            unlocked_because="its holder has overrun its deadline",
+        )
     except OSError as error:
         os.close(lock.fd)
         return Acquired(
@@ -211,8 +221,26 @@ def _take(lock: RunLock, holder: Holder, now: float) -> Acquired | Blocked:
     if previous is not None:
         dead = f"{previous.unburied} {previous.correlation_id}".strip()
         holder = replace(holder, unburied=dead[-_FIELD_MAX:])
-    _write(lock.fd, holder)
+    _write(lock.fd, holder, now)
     return Acquired(lock=lock, previous=previous)
+
+
+def _read_holder(fd: int, now: float) -> tuple[Holder | None, float]:
+    """Return who holds the lock, and until when that is believed.
+
+    A run writes its text right after it has the lock, so a missing one is looked for again.
+    """
+    looks_until = time.monotonic() + _TEXT_WAIT_S
+    while (holder := _read(fd)) is None and time.monotonic() < looks_until:
+        time.sleep(_TRY_AGAIN_S)  # noqa: TID251 - a file has nothing to wait on
+    try:
+        began_at = os.fstat(fd).st_mtime
+    except OSError:
+        return holder, now
+    if began_at > now + OVERRUN_GRACE_S:  # The clock was set back: nothing there can be believed.
+        return holder, -math.inf
+    ends_at = began_at + HELD_MAX_S
+    return holder, ends_at if holder is None else min(ends_at, holder.deadline_at + OVERRUN_GRACE_S)
 
 
 def _flock(fd: int) -> None:
@@ -286,12 +314,16 @@ def _open(path: Path) -> int:
     raise OSError(0, "not a regular file of ours")
 
 
-def _write(fd: int, holder: Holder) -> None:
-    """Write the text in one step, so that a reader sees all of it or knows that it does not."""
+def _write(fd: int, holder: Holder, now: float) -> None:
+    """Write the text in one step, so that a reader sees all of it or knows that it does not.
+
+    The file's time is set too, by the clock that its readers compare it with.
+    """
     text = json.dumps(asdict(holder)).encode("ascii") + b"\n"
     with contextlib.suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, text, 0)
+        os.utime(fd, (now, now))
 
 
 def _read(fd: int) -> Holder | None:

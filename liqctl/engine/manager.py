@@ -90,6 +90,7 @@ class LiquidationManager:
         self._current: _Current | None = None
         self._ended = threading.Lock()
         self._ending: LiquidationResult | None = None
+        self._expired: tuple[_Current, LiquidationResult] | None = None
         self._results: list[LiquidationResult] = []
 
     @property
@@ -147,9 +148,10 @@ class LiquidationManager:
         name = name or make_correlation_id(started_at, os.urandom(3).hex())
         recorder = Recorder(self._sink, name)
         if self._state is LiquidationState.IN_PROGRESS:
-            return self._blocked(recorder, started_at, "a run of this process")
+            blocked = self._blocked(recorder, started_at, "a run of this process")
+            return await _drained(recorder, blocked)
         if not self._config.emergency_liquidation:
-            return self._skipped(recorder, started_at)
+            return await _drained(recorder, self._skipped(recorder, started_at))
         opening = opening or Opening(
             exchange=self._exchange,
             policy=self._config,
@@ -158,7 +160,8 @@ class LiquidationManager:
             lock=self._lock,
         )
         if opening.blocked is not None:
-            return self._blocked(recorder, started_at, describe_holder(opening.blocked.holder))
+            holder = describe_holder(opening.blocked.holder)
+            return await _drained(recorder, self._blocked(recorder, started_at, holder))
         self._state = LiquidationState.IN_PROGRESS
         try:
             result = await self._execute(recorder, opening, reason)
@@ -190,8 +193,7 @@ class LiquidationManager:
             await self._close_dead_run(recorder, opening.gate)
         finally:
             result = self._end(current, ending, duration_s=loop.time() - opening.began_at)
-        await recorder.durable()
-        return replace(result, audit_complete=recorder.complete, audit_head=recorder.head)
+        return await _drained(recorder, result)
 
     async def _close_dead_run(self, recorder: Recorder, gate: Gate) -> None:
         """Close the record of the run that held the lock and died, in what time is left."""
@@ -210,6 +212,7 @@ class LiquidationManager:
     def expire(self, duration_s: float) -> LiquidationResult | None:
         """End the run from another thread because its loop did not; return what is known.
 
+        Nothing is recorded before `record_expiry`, so that the caller can print the result first.
         A run that ended by itself and still waits for the disk has an incomplete trail. None when
         there was no run.
         """
@@ -219,12 +222,14 @@ class LiquidationManager:
         if self._current is None and self._ending is not None:
             return replace(self._ending, audit_complete=False)
         result = self._make_result(current, Ending.DEADLINE, duration_s)
-        self._record_end(current, result)
-        return replace(
-            result,
-            audit_complete=current.recorder.complete,
-            audit_head=current.recorder.head,
-        )
+        self._expired = (current, result)
+        return result
+
+    def record_expiry(self) -> None:
+        """Record the end of the run that `expire` ended, if it ended one."""
+        if self._expired is not None:
+            self._record_end(*self._expired)
+            self._expired = None
 
     def _end(self, current: _Current, ending: Ending, *, duration_s: float) -> LiquidationResult:
         result = self._ending = self._make_result(current, ending, duration_s)
@@ -259,6 +264,8 @@ class LiquidationManager:
                 "state": result.state.value,
                 "verified_flat": result.verified_flat,
                 "deadline_exceeded": result.deadline_exceeded,
+                "settled_seconds": round(result.settled_seconds, 4),
+                "unread": list(result.unread),
                 "error_message": result.error_message,
                 "positions_found": len(result.positions),
                 "positions_closed": result.positions_closed,
@@ -326,6 +333,12 @@ class LiquidationManager:
             audit_complete=recorder.complete,
             audit_head=recorder.head,
         )
+
+
+async def _drained(recorder: Recorder, result: LiquidationResult) -> LiquidationResult:
+    """Return the result once its records are on disk, or known not to be."""
+    await recorder.drain()
+    return replace(result, audit_complete=recorder.complete, audit_head=recorder.head)
 
 
 def _untold(run: Run, result: LiquidationResult) -> Iterator[PositionReport]:

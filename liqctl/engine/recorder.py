@@ -5,19 +5,25 @@ arrive while a sync is under way share the next one, so a wave of orders costs o
 """
 
 import asyncio
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from liqctl.domain.events import AuditEventType
+from liqctl.domain.ids import ORDER_TAG_BYTES
 from liqctl.ports import EventSink
 
 
 class Recorder:
-    """Writes events of one correlation id to a sink."""
+    """Writes events of one run to a sink.
+
+    `order_tag` marks this run's client order ids: its correlation id may have been used before.
+    """
 
     def __init__(self, sink: EventSink, correlation_id: str) -> None:
         """Record to `sink` under `correlation_id`."""
         self.correlation_id = correlation_id
+        self.order_tag = os.urandom(ORDER_TAG_BYTES).hex()
         self._sink = sink
         self._next: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
@@ -39,6 +45,10 @@ class Recorder:
             await asyncio.shield(running)
         self._running, self._next = self._next, None
         await self._sink.sync()
+
+    async def drain(self) -> None:
+        """Return once everything is on disk, or on stderr: the run ends here."""
+        await self._sink.drain()
 
     @property
     def complete(self) -> bool:

@@ -484,9 +484,11 @@ class Run:
                 while True:
                     verdict = await self._read()
                     if verdict.is_flat and self._is_settled():
-                        if self._is_proven(late=True):
+                        late = loop.time() >= self._gate.work_until
+                        if self._is_proven(late=late):
                             return Ending.FLAT
-                        if (plans := self._unswept()) and not self._gate.is_stopped:
+                        is_due = late or self.state.streak.watched_s >= self.state.window_s
+                        if is_due and (plans := self._unswept()) and not self._gate.is_stopped:
                             await self._sweep(plans)
                             continue
                     is_hopeful = verdict.is_quiet or self.state.is_doubtful

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from liqctl.domain.account import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
 from liqctl.domain.amounts import plain
 from liqctl.domain.events import AuditEventType
-from liqctl.domain.ids import CLIENT_ORDER_ID_PREFIX, run_tag
+from liqctl.domain.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.engine.recorder import Recorder
 from liqctl.planning.ledger import LegRecord, OrderRecord, after_reading, first_seen
 from liqctl.planning.outcome import open_legs
@@ -45,7 +45,7 @@ class RunState:
         self.last_write_at = float("-inf")
         self._policy = policy
         self._recorder = recorder
-        self._own_prefix = CLIENT_ORDER_ID_PREFIX + run_tag(recorder.correlation_id)
+        self._own_prefix = CLIENT_ORDER_ID_PREFIX + recorder.order_tag
 
     @property
     def has_read(self) -> bool:

@@ -110,9 +110,10 @@ PROBE_GAP_S: Final = 0.1
 PROBE_WAIT_S: Final = 0.25
 """The same without any answer: a venue that is silent refuses nothing. (guess)"""
 
-CANCEL_PROBE_GAP_S: Final = 1.0
-"""Between cancels beyond our number of weight: over the limit of weight the venue refuses closes
-too, though they cost none, so the closes of a run go first. (guess)"""
+CANCELS_MAKE_WAY_S: Final = 1.25
+"""How long after the last close cancels beyond our number of weight wait: over the limit of weight
+the venue refuses closes too, though they cost none, so they go first. Longer than
+`SAFE_BACKOFF_MAX_S`, or a close that is being repeated would find the door shut."""
 
 PROBE_POLL_S: Final = 0.02
 """How often what waits for an answer of others looks whether one came."""

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from liqctl.audit.logfile import LOG_NAME, LogFile, describe_event
+from tests.process.program import wait_until
 
 
 def test_lines_are_kept_until_they_are_flushed(tmp_path: Path) -> None:
@@ -31,7 +32,10 @@ def test_many_lines_are_written_without_being_asked(tmp_path: Path) -> None:
     for number in range(256):
         log.write("liq_1", str(number))
 
-    assert len((tmp_path / LOG_NAME).read_text().splitlines()) == 256
+    written = tmp_path / LOG_NAME
+    wait_until(
+        lambda: written.exists() and len(written.read_text().splitlines()) == 256, "not written"
+    )
 
 
 def test_a_link_or_a_missing_folder_costs_the_log_and_nothing_else(tmp_path: Path) -> None:

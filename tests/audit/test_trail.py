@@ -1,6 +1,7 @@
 """The trail keeps every event, whoever else writes and whatever the disk says."""
 
 import asyncio
+import contextlib
 import errno
 import hashlib
 import json
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,12 +19,14 @@ from pathlib import Path
 
 import pytest
 
+from liqctl.audit.durability import ORDERS_WAIT_MAX_S
 from liqctl.audit.file import open_trail
 from liqctl.audit.record import CUT_KEY, RECORD_MAX_BYTES
 from liqctl.audit.trail import AuditLogger
 from liqctl.audit.verification import verify
 from liqctl.domain.events import AuditEventType
 from liqctl.domain.secrets import Secret
+from tests.process.program import wait_until
 
 _ROOT = Path(__file__).parents[2]
 _WRITER = """
@@ -216,8 +220,8 @@ def test_resume_continues_a_dead_runs_chain_from_far_back(trail: AuditLogger) ->
         _log(trail, "other", padding="x" * 6000, number=number)
     later = AuditLogger(trail.path.parent)
 
-    assert later.resume("dead") == "ORDER_SENT"
-    assert later.resume("never") is None
+    assert asyncio.run(later.resume("dead")) == "ORDER_SENT"
+    assert asyncio.run(later.resume("never")) is None
     later.log_event(event_type="LIQUIDATION_ABANDONED", correlation_id="dead", details={})
     assert _records(trail)[-1]["seq"] == 2
     assert verify(trail.path).is_intact
@@ -369,13 +373,16 @@ def test_sync_returns_on_a_healthy_disk_and_without_a_file(trail: AuditLogger) -
 
     async def check() -> None:
         await trail.sync()
+        await trail.drain()
         _log(trail, "a")
         await trail.sync()
-        await trail.sync()
+        await trail.drain()
+        await trail.drain()
 
     asyncio.run(check())
 
     assert trail.complete
+    assert verify(trail.path).records == 1
 
 
 def test_a_dying_disk_delays_a_sync_by_its_bound_only(
@@ -400,6 +407,151 @@ def test_a_dying_disk_delays_a_sync_by_its_bound_only(
     assert trail.failure == "the disk did not confirm in time"
     dying.set()
     assert answered.wait(60)
+
+
+def test_a_slow_disk_holds_up_a_run_once_and_not_each_wave(
+    trail: AuditLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty waves of 50 ms would be two seconds in which nothing is closed."""
+
+    def fdatasync(fd: int) -> None:
+        slow.wait(0.05)
+
+    async def check() -> float:
+        began_at = time.monotonic()
+        for number in range(40):
+            _log(trail, "a", number=number)
+            await trail.sync()
+        waited_s = time.monotonic() - began_at
+        await trail.drain()
+        return waited_s
+
+    slow = threading.Event()
+    monkeypatch.setattr("os.fdatasync", fdatasync)
+
+    assert asyncio.run(check()) < 20 * ORDERS_WAIT_MAX_S
+    assert trail.complete
+    assert verify(trail.path).records == 40
+
+
+def test_a_wave_is_written_in_one_step_and_never_by_the_loop(
+    trail: AuditLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred orders cost one append, and the loop that sends them touches no file."""
+    writers: list[str] = []
+    write = os.write
+
+    def noticed(fd: int, block: bytes) -> int:
+        if block.startswith(b'{"timestamp"'):
+            writers.append(threading.current_thread().name)
+        return write(fd, block)
+
+    async def check() -> None:
+        for number in range(300):
+            _log(trail, f"run_{number % 3}", number=number)
+        await trail.drain()
+
+    monkeypatch.setattr("os.write", noticed)
+    asyncio.run(check())
+
+    assert set(writers) == {"audit"}
+    assert len(writers) <= 10
+    assert [record["details"] for record in _records(trail)] == [{"number": n} for n in range(300)]
+    assert verify(trail.path).is_intact
+
+
+def test_a_disk_that_takes_nothing_leaves_the_events_on_stderr(
+    trail: AuditLogger, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In order and once; the file goes on as one chain when the disk comes back."""
+    dying = threading.Event()
+    write = os.write
+
+    def hung(fd: int, block: bytes) -> int:
+        if threading.current_thread().name == "audit":
+            dying.wait(60)
+        return write(fd, block)
+
+    async def check() -> None:
+        for number in range(3):
+            _log(trail, "a", number=number)
+            await trail.sync()
+        await trail.drain()
+        _log(trail, "a", number=3)
+        await trail.drain()
+
+    monkeypatch.setattr("os.write", hung)
+    asyncio.run(check())
+    said = capfd.readouterr().err.splitlines()
+    dying.set()
+    wait_until(lambda: trail.path.stat().st_size > 0, "the disk came back and took nothing")
+    asyncio.run(trail.resume("a"))  # Waits for its turn behind what hung.
+    _log(trail, "a", number=4)
+
+    assert trail.failure == "the disk did not answer in time"
+    assert [json.loads(line)["details"]["number"] for line in said[1:]] == [0, 1, 2, 3]
+    assert _records(trail)[-1]["details"] == {"number": 4}
+    assert verify(trail.path).is_intact
+
+
+def test_a_program_that_ends_in_its_loop_leaves_its_events(tmp_path: Path) -> None:
+    """`asyncio.run` does not wait for a daemon thread."""
+    program = """
+import asyncio, sys
+from liqctl import AuditLogger
+async def main():
+    trail = AuditLogger(sys.argv[1])
+    for number in range(50):
+        trail.log_event(event_type="ORDER_SENT", correlation_id="a", details={"number": number})
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=_ROOT, check=True)
+
+    assert verify(tmp_path / "audit.jsonl").records == 50
+
+
+@pytest.mark.parametrize("room", [1, 100, 5_000, 20_000, 20_001])
+def test_a_disk_that_fills_up_within_a_wave_keeps_what_fitted(tmp_path: Path, room: int) -> None:
+    """Whole lines stay, one stump is stepped over, the rest is on stderr in order."""
+    program = """
+import asyncio, resource, sys
+from liqctl import AuditLogger
+trail = AuditLogger(sys.argv[1])
+def log(number):
+    trail.log_event(event_type="ORDER_SENT", correlation_id=f"run_{number % 2}", details={"n": number})
+async def main():
+    log(0)
+    await trail.drain()
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    size = trail.path.stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + int(sys.argv[2]), hard))
+    for number in range(1, 101):
+        log(number)
+    await trail.drain()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    log(101)
+    await trail.drain()
+asyncio.run(main())
+"""  # noqa: E501 - a program
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), str(room)],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    lines = (tmp_path / "audit.jsonl").read_bytes().split(b"\n")
+    written = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            written.append(json.loads(line)["details"]["n"])
+    aside = [json.loads(line)["details"]["n"] for line in ended.stderr.splitlines()[1:]]
+    assert written[:-1] + aside == list(range(101))
+    assert written[-1] == 101
+    found = verify(tmp_path / "audit.jsonl")
+    assert found.breaks == ()
+    assert found.torn_count <= 1
 
 
 def test_a_sync_that_failed_marks_the_trail_incomplete_for_good(

@@ -126,3 +126,17 @@ def test_an_ordinary_path_is_shown_whole() -> None:
 
     with pytest.raises(CredentialsError, match=re.escape(path)):
         load_credentials(Environment.TESTNET, {"LIQCTL_API_KEY_FILE": path})
+
+
+@pytest.mark.parametrize("text", ["key\n", PEM])
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path, text: str) -> None:
+    """Notepad and PowerShell put one before every file; the key was refused as invalid."""
+    file = tmp_path / "file"
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+
+    found = load_credentials(
+        Environment.TESTNET, {"LIQCTL_API_KEY_FILE": str(file), "LIQCTL_API_SECRET_FILE": str(file)}
+    )
+
+    assert found.api_key.reveal() == text.strip()
+    assert found.api_secret.reveal() == normalise_secret(text)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,6 +49,10 @@ def _holder(correlation_id: str = "ours", deadline_at: float = 1_005.0) -> Holde
         log_path="/logs/audit.jsonl",
         environment="testnet",
     )
+
+
+def _text(**changes: object) -> bytes:
+    return json.dumps({**asdict(_holder("theirs")), **changes}).encode() + b"\n"
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +139,65 @@ def test_a_holder_past_its_deadline_is_passed_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "age_s", "is_blocked"),
+    [
+        (b"", 30.9, True),
+        (b"", 31.1, False),
+        (b"", 86_400.0, False),
+        (b"", -0.9, True),
+        (b"", -86_400.0, False),
+        (_text(deadline_at=1e11), 30.9, True),
+        (_text(deadline_at=1e11), 31.1, False),
+        (_text(deadline_at=1_005.0), 86_400.0, False),
+        (_text(deadline_at=1_005.0), -86_400.0, False),
+    ],
+)
+def test_no_text_bars_for_longer_than_a_run_can_take(
+    tmp_path: Path, state_home: Path, text: bytes, age_s: float, is_blocked: bool
+) -> None:
+    """Whoever sits on the lock, by accident or not, must not disarm the switch."""
+    (state_home / "liqctl").mkdir(parents=True)
+    path = state_home / "liqctl" / f"{_IDENTITY}.lock"
+    path.write_bytes(text)
+    os.utime(path, (_NOW - age_s, _NOW - age_s))
+
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found = _acquire(_holder(), tmp_path)
+
+    assert isinstance(found, Blocked) is is_blocked
+    if isinstance(found, Acquired):
+        assert found.lock.fd is None
+        assert found.unlocked_because == "its holder has overrun its deadline"
+
+
+def test_a_holder_that_writes_its_text_in_a_moment_is_waited_for(
+    tmp_path: Path, state_home: Path
+) -> None:
+    """Between the lock and the text stands the old file of the run before."""
+    (state_home / "liqctl").mkdir(parents=True)
+    path = state_home / "liqctl" / f"{_IDENTITY}.lock"
+    path.touch()
+    os.utime(path, (_NOW - 86_400.0, _NOW - 86_400.0))
+
+    with path.open("r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        def write() -> None:
+            held.write(_text(deadline_at=1_005.0))
+            held.flush()
+            os.utime(path, (_NOW, _NOW))
+
+        writing = threading.Timer(0.01, write)
+        writing.start()
+        found = _acquire(_holder(), tmp_path)
+        writing.join()
+
+    assert isinstance(found, Blocked)
+    assert found.holder is not None
+
+
+@pytest.mark.parametrize(
     "text",
     [
         b"",
@@ -156,6 +220,7 @@ def test_hostile_text_is_an_unknown_holder(tmp_path: Path, state_home: Path, tex
     (state_home / "liqctl").mkdir(parents=True)
     path = state_home / "liqctl" / f"{_IDENTITY}.lock"
     path.write_bytes(text)
+    os.utime(path, (_NOW, _NOW))
 
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -13,7 +13,7 @@ from tests.process.program import OVERSHOOT_S, Program, overshoot_s, program
 from tests.process.test_deadline import INTERPRETER_HELD
 from tests.terminal import needs_tmux, on_terminal
 
-DONE, TRAIL = 0, 8
+DONE = 0
 
 NO_THREADS = """
     import threading
@@ -43,13 +43,13 @@ def limit_descriptors(soft: int, hard: int) -> Callable[[], None]:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_an_account_is_closed_where_no_thread_can_be_had(running: Program, host: str) -> None:
-    """A full process table must not keep positions open; only the disk's word is missing."""
+    """A full process table must not keep positions open, nor their records off the disk."""
     running.hook(NO_THREADS + NO_THREADS_IN_C)
     running.url = running.server.url.replace("127.0.0.1", host)
 
     ended = running.run()
 
-    assert ended.code == TRAIL, ended.stderr
+    assert ended.code == DONE, ended.stderr
     assert running.is_flat
     assert ended.result["state"] == "COMPLETED"
     ended.assert_clean()
@@ -65,7 +65,7 @@ def test_a_run_on_a_terminal_does_without_its_view_where_no_thread_can_be_had(
     with on_terminal(running, "liquidate", height=60) as terminal:
         code, shown = terminal.wait_for_end()
 
-    assert code == TRAIL, shown
+    assert code == DONE, shown
     assert "COMPLETED" in shown
     assert running.is_flat
 

@@ -108,6 +108,56 @@ def test_a_signal_while_the_program_loads_still_leaves_one_document(running: Pro
     ended.assert_clean()
 
 
+@pytest.mark.parametrize(("number", "code"), CODES)
+@pytest.mark.parametrize(
+    "module",
+    [
+        "liqctl.domain.errors",
+        "liqctl.cli.quick",
+        "liqctl.cli.liquidate",
+        "liqctl.cli.telling",
+        "liqctl.config.loading",
+        "liqctl.cli.wiring",
+        "aiohttp",
+        "liqctl.domain.result",
+        "liqctl.report.json",
+    ],
+)
+def test_a_signal_in_the_first_moments_still_leaves_one_document(
+    running: Program, number: signal.Signals, code: int, module: str
+) -> None:
+    """Also in the middle of loading what the answer is made with."""
+    running.hook(KILLED_AT.format(module=module, number=int(number)))
+
+    ended = running.run()
+
+    assert ended.code == code, ended.stderr
+    assert ended.result["state"] == ("COMPLETED" if running.is_flat else "FAILED")
+    assert running.is_flat or not running.sent()
+    ended.assert_clean()
+
+
+def test_a_last_word_that_cannot_be_loaded_keeps_nobody(running: Program) -> None:
+    """A dead disk must not keep the process that was told to go."""
+    running.hook(
+        KILLED_AT.format(module="liqctl.config.loading", number=int(signal.SIGTERM))
+        + """
+    import threading
+    class Hung:
+        def find_spec(self, name, *_):
+            if name == "liqctl.report.json":
+                threading.Event().wait()
+    sys.meta_path.insert(0, Hung())
+    """
+    )
+
+    ended = running.run()
+
+    assert ended.code == 143
+    assert ended.seconds < 1.0 + OVERSHOOT_S
+    assert not running.sent()
+
+
 def test_a_signal_wins_over_a_run_that_ends_flat(running: Program) -> None:
     """The exit code tells that the operator stopped it, the result that nothing is left."""
     running.hang(kind="slow", writes=True)
