@@ -15,7 +15,7 @@ from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
 from liqctl.planning.ledger import OrderRecord
-from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S
+from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S, SWEEPS_UNANSWERED_MAX
 from liqctl.planning.plan import SymbolPlan
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.retry import Reaction, decide_cancel
@@ -127,6 +127,10 @@ class Canceller:
             self._state.wrote()
             self._refused(orders, answer, is_whole_book=endpoint in _BOOK)
             is_swept = answer.kind in _DEFINITE
+            if plan.is_sweep and answer.kind is AnswerKind.UNKNOWN:
+                unanswered = self._state.unanswered_sweeps
+                unanswered[plan.symbol, _BOOK[endpoint]] += 1
+                is_swept = unanswered[plan.symbol, _BOOK[endpoint]] >= SWEEPS_UNANSWERED_MAX
         else:
             self._recorder.event(AuditEventType.ORDER_CANCELLED, details)
             self._state.wrote()

@@ -44,6 +44,7 @@ from liqctl.planning.pacing import (
     SWEEP_TRIPS,
     WATCH_GAP_MIN_S,
     WATCH_READINGS,
+    WATCH_WEIGHT_KEPT,
 )
 from liqctl.planning.plan import Memory, Plan, SymbolPlan, make_plan, plan_sweep
 from liqctl.planning.policy import LiquidationConfig
@@ -207,6 +208,7 @@ class Run:
         self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, details)
         was_seen = self.state.streak.seen_flat
         verdict = self._verdict = self.state.absorb(snapshot)
+        self._gate.is_proving = False
         if self.state.streak.seen_flat and not was_seen:
             self._recorder.event(
                 AuditEventType.FLAT_SEEN,
@@ -292,8 +294,12 @@ class Run:
         sweep_at = due_at - max(SWEEP_TRIPS * self._gate.rtt_s, SWEEP_MIN_S)
         gap_s = max(self.state.window_s / WATCH_READINGS, WATCH_GAP_MIN_S)
         if loop.time() < sweep_at:
-            await self._rest(min(self._last_snapshot.started_at + gap_s, sweep_at))
+            spare = self._gate.weight_left() - WATCH_WEIGHT_KEPT
+            next_at = self._last_snapshot.started_at + gap_s
+            # Short of weight nothing is read in between: the last reading is what counts.
+            await self._rest(min(next_at, sweep_at) if spare > 0 else sweep_at)
             return
+        self._gate.is_proving = True
         if plans := self._unswept():
             await self._sweep(plans)
         elif loop.time() >= due_at:
@@ -536,5 +542,6 @@ class Run:
         return explain_unread(self._snapshot)
 
     def refusal(self) -> VenueAnswer | None:
-        """Return the refusal that stopped the run, or the ban that outlasts it."""
-        return self._gate.fatal or (self._gate.pause if self._gate.outlasts_deadline else None)
+        """Return the refusal that stopped the run, a ban that outlasts it, or that of the key."""
+        ban = self._gate.pause if self._gate.outlasts_deadline else None
+        return self._gate.fatal or ban or self._gate.key_refusal

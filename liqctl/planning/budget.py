@@ -122,6 +122,10 @@ class RequestBudget:
             self._orders_1m.delay_s(spec.orders, now, Priority.CLOSE),
         )
 
+    def weight_left(self, now: float) -> int:
+        """Return the weight between what was used and the limit as far as it is known."""
+        return self._weight.left(now)
+
     def note_sent(self, spec: EndpointSpec, now: float, *, whole_account: bool = False) -> None:
         """Count a request that is being sent."""
         self._weight.add(spec.weight_all if whole_account else spec.weight, now)
@@ -260,6 +264,11 @@ class _Counter:
         gap_s = PROBE_GAP_S if self._is_answered else PROBE_WAIT_S
         is_free = self._probes < (1 if is_alone else PROBES_MAX)
         return 0.0 if is_free or now - self._sent_at >= gap_s else PROBE_POLL_S
+
+    def left(self, now: float) -> int:
+        """Return what is left of the limit as far as it is known, never negative."""
+        self._forget(now)
+        return max(self._limit - self._used(now), 0)
 
     def _used(self, moment: float) -> int:
         """Return what will still count at that moment, now or later."""

@@ -180,6 +180,16 @@ def explain_watch(watched_s: float, missing: Sequence[str]) -> str:
     return f"nothing was listed for {watched_s:.1f} s, but that proves nothing: {why}"
 
 
+def explain_unanswered_sweeps(symbols: Iterable[str]) -> list[str]:
+    """Return the sentence about sweeps whose answer never came, none when all were answered."""
+    named = ", ".join(sorted(symbols)[:_NAMED_MAX])
+    text = (
+        f"the last cancel of all orders on {named} was sent twice and not answered; the lists show "
+        "no order there"
+    )
+    return [text] if named else []
+
+
 def explain_kept(orders: Sequence[OrderReport]) -> list[str]:
     """Return one sentence for each protective stop that was kept."""
     sentences = []

@@ -61,6 +61,14 @@ WATCH_READINGS: Final = 4
 WATCH_GAP_MIN_S: Final = 0.1
 """Flat is read four times over its window, and once more at its end. (guess)"""
 
+WATCH_WEIGHT_KEPT: Final = 300
+"""Weight that readings within the window leave to the sweep, the last reading and a second try of
+it: 90 weight each, and two for each symbol swept."""
+
+SWEEPS_UNANSWERED_MAX: Final = 2
+"""How often a sweep may go unanswered before the lists alone decide: its answer can be lost for
+ever while the cancel itself is carried out. (guess)"""
+
 SWEEP_TRIPS: Final = 2.0
 SWEEP_MIN_S: Final = 0.05
 """How long before the end of the window the books are swept: the answers must be there when the

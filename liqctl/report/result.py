@@ -191,18 +191,17 @@ def meaning(result: LiquidationResult, asked: Asked = Asked()) -> str:
 def _completed(result: LiquidationResult, asked: Asked) -> str:
     """Return what is proven, and no more: `flat` is said of an account only."""
     stay = _stay(result)
-    proof = _proof(result, asked)
     if result.count_positions(PositionState.SKIPPED):
-        return f"orders cancelled, as asked, {proof}; {stay} STAY OPEN"
+        return f"orders cancelled, as asked, {_proof(result, asked, 'no order')}; {stay} STAY OPEN"
     if result.count_orders(OrderState.SKIPPED):
-        return f"positions closed, as asked, {proof}; {stay} STAY"
+        return f"positions closed, as asked, {_proof(result, asked, 'no position')}; {stay} STAY"
     where = f" on {', '.join(clean(symbol) for symbol in asked.symbols)}" if asked.symbols else ""
     rest = "; other symbols were left alone" if asked.symbols else ""
-    return f"flat{where}, {proof}{rest}"
+    return f"flat{where}, {_proof(result, asked, 'nothing')}{rest}"
 
 
-def _proof(result: LiquidationResult, asked: Asked) -> str:
-    """Return how long flat was watched and in how many sources; shorter than asked is said."""
+def _proof(result: LiquidationResult, asked: Asked, unseen: str) -> str:
+    """Return how long `unseen` was watched and in how many sources; shorter than asked is said."""
     # Down to a tenth: 1.98 s are not shown as the 2 s that were asked for.
     watched_s = math.floor(result.settled_seconds * 10) / 10
     short = ""
@@ -212,7 +211,7 @@ def _proof(result: LiquidationResult, asked: Asked) -> str:
         return f"proven by a single reading after the last order{short}"
     silent = [source for source in _POSITION_SOURCES if source in result.unread]
     sources = "both sources" if not silent else f"one source, {' and '.join(silent)} never answered"
-    return f"proven: nothing was listed for {watched_s:.1f} s{short} in {sources}"
+    return f"proven: {unseen} was listed for {watched_s:.1f} s{short} in {sources}"
 
 
 def _failed(result: LiquidationResult) -> str:

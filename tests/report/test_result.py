@@ -236,14 +236,14 @@ def test_the_first_line_says_how_long_flat_was_watched(
 
 
 @pytest.mark.parametrize(
-    ("changes", "word"),
+    ("changes", "word", "unseen"),
     [
-        ({"positions": (make_position(state=PositionState.SKIPPED),)}, "orders cancelled"),
-        ({"orders": (make_order(OrderState.SKIPPED),)}, "positions closed"),
+        ({"positions": (make_position(state=PositionState.SKIPPED),)}, "orders cancelled", "order"),
+        ({"orders": (make_order(OrderState.SKIPPED),)}, "positions closed", "position"),
     ],
 )
 def test_half_a_scope_says_how_long_it_was_watched_too(
-    changes: dict[str, object], word: str
+    changes: dict[str, object], word: str, unseen: str
 ) -> None:
     """The rest stays; what was asked for is proven like everything else."""
     screen = render_result(
@@ -251,7 +251,7 @@ def test_half_a_scope_says_how_long_it_was_watched_too(
     )
 
     assert screen.startswith(
-        f"COMPLETED: {word}, as asked, proven: nothing was listed for 2.0 s in both sources; 1 "
+        f"COMPLETED: {word}, as asked, proven: no {unseen} was listed for 2.0 s in both sources; 1 "
     )
 
 
