@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from liqctl.domain.answers import (
     VenueAnswer,
@@ -98,16 +97,8 @@ class MemoryTransport:
                 "recvWindow": str(self._recv_window_ms),
             }
         await asyncio.sleep(self._latency_s / 2)
-        query = urlencode(texts)
-        reply = self._venue.handle(
-            Request(
-                method=spec.method,
-                path=spec.path,
-                query="" if spec.method == "POST" else query,
-                body=query if spec.method == "POST" else "",
-            ),
-            _local_ms(),
-        )
+        request = Request(method=spec.method, path=spec.path, given=texts)
+        reply = self._venue.handle(request, _local_ms())
         effect = reply.effect
         if effect.refuse:
             return not_sent("connection refused")

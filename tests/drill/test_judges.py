@@ -49,6 +49,12 @@ def verdict(venue: Venue, end_ms: int, **changes: Any) -> Verdict:
     return judge(case, every_rule=False)
 
 
+def broken(venue: Venue, end_ms: int, **changes: Any) -> list[str]:
+    """Return the rules that were broken, but for the one of a window that was left early."""
+    found = verdict(venue, end_ms, **changes).broken
+    return [text for text in found if not text.startswith("flat was not watched")]
+
+
 def read(ms: int) -> list[tuple[int, str, str, dict[str, Any]]]:
     """Return the four readings of a moment."""
     paths = (POSITIONS, "/v3/account", "/v1/openOrders", "/v1/openAlgoOrders")
@@ -62,7 +68,7 @@ def test_a_stop_is_missed_though_no_list_showed_its_leg(kind: str) -> None:
 
     follow(venue, *read(0), (100, *CANCEL_STOPS), *read(200))
 
-    assert verdict(venue, 250).broken == [
+    assert broken(venue, 250) == [
         "the stop stop-1 on BTCUSDT was cancelled while its leg is open",
         "COMPLETED while the venue is not flat: BTCUSDT",
         "not flat, and nothing says so",
@@ -85,6 +91,28 @@ def test_a_plain_stop_of_a_leg_that_was_never_read_is_missed() -> None:
     follow(venue, (0, *CANCEL_STOPS))
 
     assert any("the stop" in text for text in verdict(venue, 50).broken)
+
+
+@pytest.mark.parametrize(("until_ms", "missed"), [(0, False), (500, True)])
+def test_a_stop_may_go_when_confirmed_fills_closed_what_was_read(
+    until_ms: int, missed: bool
+) -> None:
+    """A bot adds while the close is on its way, and one list is empty: nobody can know of both."""
+    venue = make_venue(
+        f"""
+account:
+  positions: {{BTCUSDT: "0.500"}}
+  algo: [{{symbol: BTCUSDT, side: SELL, trigger: "57000", quantity: "0.5", reduce_only: true}}]
+events: [{{act: add, symbol: BTCUSDT, quantity: "0.3", at_ms: 40}}]
+faults:
+  - {{kind: denied, method: POST, hide_ms: {until_ms}}}
+  - {{kind: blip, method: GET, path: /positionRisk, skip: 1}}
+"""
+    )
+
+    follow(venue, *read(0), (50, *CLOSE), (150, "GET", POSITIONS, {}), (260, *CANCEL_STOPS))
+
+    assert any("the stop" in text for text in verdict(venue, 300).broken) is missed
 
 
 def entered(at_ms: int, kind: str = "close_position") -> Venue:
@@ -154,10 +182,46 @@ faults: [{kind: executed_late, method: POST, late_ms: 2000}]
     opens = {**SELL, "reduceOnly": "false", "newClientOrderId": "liq-2"}
     follow(venue, *read(0), (10, "POST", "/v1/order", opens), (20, *CLOSE), *read(100))
 
-    assert verdict(venue, 200).broken == [
+    assert broken(venue, 200) == [
         "BTCUSDT came to be open after COMPLETED",
         "liq-2 took BTCUSDT BOTH from 0.000 to -0.500",
     ]
+
+
+def test_flat_must_have_been_watched() -> None:
+    """By every list, and by both sources of positions, as long as the window asks for."""
+    early, alone, late = make_venue(), make_venue(), make_venue()
+    follow(early, *read(0), *read(1900))
+    follow(alone, *(step for step in read(0) + read(2000) if "account" not in step[2]))
+    follow(late, *read(0), *read(2000))
+
+    assert [text.partition(":")[0] for text in verdict(early, 2050).broken] == [
+        "flat was not watched"
+    ] * 3
+    assert verdict(alone, 2050).broken == ["the second source of positions was not asked"]
+    assert verdict(late, 2050) == Verdict()
+
+
+def test_a_deadline_without_room_for_the_window_must_have_been_used() -> None:
+    """A run that stops with four seconds left has no such excuse."""
+    used, unused = make_venue(), make_venue()
+    for venue in (used, unused):
+        follow(venue, *read(0), *read(700))
+
+    assert verdict(used, 750, timeout_seconds=1.0) == Verdict()
+    assert verdict(unused, 750).broken != []
+
+
+def test_a_hidden_order_on_a_symbol_that_was_never_listed_is_excused() -> None:
+    """Nobody sweeps every symbol of the venue."""
+    hidden = "{symbol: BTCUSDT, side: BUY, price: '58000', quantity: '1', hidden: true}"
+    unknown = make_venue(f"account: {{orders: [{hidden}]}}")
+    known = make_venue(f"account: {{positions: {{BTCUSDT: '0.5'}}, orders: [{hidden}]}}")
+    follow(unknown, *read(0), *read(2000))
+    follow(known, *read(0), (50, *CLOSE), *read(2000))
+
+    assert (broken(unknown, 2050), len(verdict(unknown, 2050).excused)) == ([], 1)
+    assert broken(known, 2050)[0] == "COMPLETED while the venue is not flat: bot-1"
 
 
 def test_others_do_nothing_new_after_the_end() -> None:

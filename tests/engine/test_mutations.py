@@ -23,10 +23,21 @@ class Mutation:
 
 
 MUTATIONS = {
-    "the second reading is left out": Mutation(
+    "flat is not watched": Mutation(
+        file="engine/state.py",
+        line="return max(self._policy.settle_seconds, *lags, 0.0)",
+        broken="return 0.001",
+    ),
+    "a stop on a leg that reads flat is taken at once": Mutation(
+        file="planning/proof.py",
+        line="return bool(flat) and flat[0].began_at >= since + window_s and "
+        "is_confirmed(flat[::-1])",
+        broken="return bool(flat)",
+    ),
+    "the books are not swept": Mutation(
         file="engine/run.py",
-        line="(2 if self.state.doubt else 1)",
-        broken="1",
+        line="if not self._policy.cancel_orders or since is None:",
+        broken="if True:",
     ),
     "the reduce-only flag is dropped": Mutation(
         file="engine/closing.py",
