@@ -22,6 +22,8 @@ _STATES: Final = {
 _ABANDONED: Final = "ABANDONED"
 _SUMMARY_KEYS: Final = (
     "verified_flat",
+    "settled_seconds",
+    "unread",
     "positions_found",
     "positions_closed",
     "positions_failed",

@@ -20,6 +20,7 @@ from liqctl.domain.errors import CredentialsError
 from liqctl.domain.states import ExitCode
 from liqctl.domain.times import rfc3339
 from liqctl.engine.clock import SystemClock
+from liqctl.planning.explain import explain_contradiction
 from liqctl.planning.protection import is_protective
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ class Looker:
     """Looks at one account again and again; use as an asynchronous context."""
 
     settings: "Settings"
+    settle_s: float | None = None
+    """How long flat is watched before a look ends; None takes one reading."""
+
     _account: "Account | None" = None
     _before: "Inspection | None" = None
     _history: "tuple[object, History] | None" = None
@@ -82,7 +86,8 @@ class Looker:
         inspection = await self._inspect(account)
         history = self._read_history()
         self._before = inspection
-        is_shown = inspection.snapshot.is_any_read and not inspection.is_portfolio_margin
+        # In portfolio margin an empty list says nothing, and perhaps that is where we are.
+        is_shown = inspection.snapshot.is_any_read and inspection.is_portfolio_margin is False
         document = make_document(
             self.settings.environment.value,
             history,
@@ -124,7 +129,7 @@ class Looker:
         return self._account
 
     async def _inspect(self, account: "Account") -> "Inspection":
-        from liqctl.engine.inspection import inspect_account, inspect_again
+        from liqctl.engine.inspection import inspect_account, inspect_again, inspect_settled
         from liqctl.planning.policy import LiquidationConfig
 
         policy = LiquidationConfig(
@@ -132,6 +137,11 @@ class Looker:
             symbols=self.settings.liquidation.symbols,
         )
         clock = SystemClock()
+        if self.settle_s is not None:
+            process.print_progress(f"watching for {self.settle_s:g} s whether it stays flat")
+            return await inspect_settled(
+                account.exchange, policy, wall_clock=clock, settle_s=self.settle_s
+            )
         if self._before is None:
             return await inspect_account(account.exchange, policy, wall_clock=clock)
         return await inspect_again(account.exchange, policy, self._before, wall_clock=clock)
@@ -195,8 +205,14 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
     """Return what is open, as the status document has it; positions come worst first."""
     verdict = inspection.verdict
     by_leg = {position.leg: position for position in verdict.positions}
+    contradicting = {order.key for order in inspection.contradictions}
+    # Where a source is silent and nothing is listed, nobody knows how many positions there are.
+    unread = dict.fromkeys(["positions"] if inspection.is_doubtful else [])
+    unread |= dict.fromkeys(verdict.unread)
     return {
-        "flat": verdict.is_flat,
+        "flat": inspection.is_flat,
+        "proven": inspection.is_proven,
+        "settled_seconds": round(inspection.settled_s, 6),
         "positions": [
             {
                 "symbol": p.symbol,
@@ -219,14 +235,17 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
                 "type": o.type,
                 "side": o.side.value if o.side else None,
                 "protective": is_protective(o, by_leg),
+                "contradiction": o.key in contradicting,
                 "trigger_price": None if o.trigger_price is None else plain(o.trigger_price),
             }
             for o in verdict.orders
         ],
         "notional": plain(sum((p.notional for p in verdict.positions), start=Decimal(0))),
         "scope": list(settings.liquidation.symbols),
-        "unknown_symbols": list(inspection.unknown_symbols),
-        "unread": list(verdict.unread),
+        "unknown_symbols": list(inspection.unknown_symbols or ()),
+        "unread": list(unread),
+        "silent": list(inspection.silent),
+        "contradictions": [explain_contradiction(o) for o in inspection.contradictions],
     }
 
 
@@ -238,9 +257,7 @@ def _exit_code(inspection: "Inspection") -> ExitCode:
     refusal = inspection.refusal
     if refusal is not None and refusal.kind is AnswerKind.RUN_FATAL:
         return ExitCode.CREDENTIALS
-    if not verdict.is_flat or inspection.is_portfolio_margin:
-        return ExitCode.FAILED
-    return ExitCode.DONE
+    return ExitCode.DONE if inspection.is_flat else ExitCode.FAILED
 
 
 def _in_progress(state: "LockState") -> dict[str, Any] | None:

@@ -69,7 +69,8 @@ class Teller:
         lines = process.height_of(1)
         height = None if lines is None else lines - _PROMPT_LINES
         symbols = self.settings.liquidation.symbols if self.settings else ()
-        asked = Asked(symbols=symbols, options=self._options.repeated())
+        settle_s = self.settings.liquidation.settle_seconds if self.settings else None
+        asked = Asked(symbols=symbols, options=self._options.repeated(), settle_s=settle_s)
         if inspection is not None and self.settings is not None:
             from liqctl.report.plan import render_plan
 

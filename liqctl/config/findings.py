@@ -13,6 +13,7 @@ from liqctl.config.draft import Problem
 from liqctl.config.rules import RULES, Kind
 from liqctl.config.settings import Settings
 from liqctl.domain.venue import Environment
+from liqctl.planning.pacing import RESERVE_MAX_S, RESERVE_SHARE
 
 _TIMEOUT_MIN_S: Final = 3.0
 _TIMEOUT_USUAL_S: Final = 5.0
@@ -26,10 +27,6 @@ _LAG_S: Final = 2.0
 _WORK_S: Final = 1.0
 """What cancelling and closing take before flat can be seen: a few round trips and one repeat of a
 refused order. A guess; `validate --online` measures the round trip."""
-
-_RESERVE_SHARE: Final = 0.15
-_RESERVE_MAX_S: Final = 1.0
-"""The part of the deadline that a run keeps for its last reading; `engine.gate` has the same."""
 
 
 class Level(StrEnum):
@@ -353,7 +350,7 @@ def _settling(settings: Settings) -> Iterator[Issue]:
             f"set settle_seconds to {_LAG_S}",
         )
     timeout_s = policy.timeout_seconds
-    room_s = timeout_s - min(timeout_s * _RESERVE_SHARE, _RESERVE_MAX_S) - _WORK_S
+    room_s = timeout_s - min(timeout_s * RESERVE_SHARE, RESERVE_MAX_S) - _WORK_S
     # Outside production a short deadline alone is nobody's mistake, and the window is what it
     # leaves. A window made longer than usual was meant to be kept.
     is_meant = settings.environment is Environment.PRODUCTION or settle_s > _LAG_S

@@ -92,6 +92,11 @@ def coarser_step(quantity: Decimal) -> Decimal:
     return Decimal(1).scaleb(exponent + 1) if isinstance(exponent, int) else Decimal(0)
 
 
+def rounded(value: Decimal, unit: Decimal) -> Decimal:
+    """Return the value rounded to the unit; of a long one `Decimal.quantize` would raise."""
+    return _EXACT.quantize(value, unit)
+
+
 def less(quantity: Decimal, part: Decimal) -> Decimal:
     """Return exactly what is left of a quantity without a part of it."""
     return _EXACT.subtract(quantity, part)
@@ -105,11 +110,11 @@ def floor_to_step(quantity: Decimal, step: Decimal) -> Decimal:
     if step <= 0:
         return quantity
     # Steps come with trailing zeros, which would give the quantity more decimals than allowed.
-    floor = _EXACT.multiply(_EXACT.divide_int(quantity, step), step.normalize())
+    floor = _EXACT.multiply(_EXACT.divide_int(quantity, step), step.normalize(_EXACT))
     return quantity if floor == quantity else floor
 
 
 def ceil_to_step(quantity: Decimal, step: Decimal) -> Decimal:
     """Return the smallest multiple of `step` not below `quantity`."""
     floor = floor_to_step(quantity, step)
-    return quantity if floor == quantity else _EXACT.add(floor, step.normalize())
+    return quantity if floor == quantity else _EXACT.add(floor, step.normalize(_EXACT))

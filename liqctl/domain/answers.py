@@ -193,7 +193,6 @@ def unreadable_rows(names: Sequence[str]) -> VenueAnswer:
     return VenueAnswer(
         kind=AnswerKind.UNKNOWN,
         message=f"{count} could not be read: {'; '.join(names[:_ROWS_NAMED_MAX])}",
-        status=200,
     )
 
 

@@ -244,6 +244,11 @@ class LiquidationResult:
         """How many orders are or may be open against our will."""
         return self.count_orders(OrderState.FAILED, OrderState.UNKNOWN)
 
+    @property
+    def flat_after_seconds(self) -> float:
+        """When flat was seen for good, or the end where it never was; the proof comes later."""
+        return max(self.duration_seconds - self.settled_seconds, 0.0)
+
     def exit_code(self) -> ExitCode:
         """Return the process exit code of this result, signals aside."""
         match self.cause:

@@ -57,9 +57,17 @@ def _slowest(scores: Sequence[Score], policy: LiquidationConfig) -> str:
     seconds = round(slowest.seconds[1], 3)  # As the document has it: two roundings must agree.
     margin_s = slowest.exercise.policy.timeout_seconds - seconds
     whole = policy.close_positions and policy.cancel_orders
+    settled_s = min(score.settled_s for score in completed)
+    # Said only where the deadline made it shorter than the settings want.
+    watched = (
+        f" It left {settled_s:.2f} s at least to watch flat."
+        if settled_s < policy.settle_seconds
+        else ""
+    )
     return (
         f"{len(completed)} of {len(scores)} ended {'proven flat' if whole else 'COMPLETED'}, the "
         f"slowest ({slowest.name}) after {seconds:.2f} s, {margin_s:.2f} s before the deadline."
+        f"{watched}"
     )
 
 

@@ -61,7 +61,7 @@ class Score:
         """The run to show: one that broke a rule, else one that is wrong, else the slowest."""
         return max(
             self.runs,
-            key=lambda run: (bool(run.broken), bool(run.wrong), run.result.duration_seconds),
+            key=lambda run: (bool(run.broken), bool(run.wrong), run.result.flat_after_seconds),
         )
 
     @property
@@ -81,9 +81,14 @@ class Score:
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """The shortest and the longest run."""
-        found = [run.result.duration_seconds for run in self.runs]
+        """The shortest and the longest run, until flat was seen for good or else to its end."""
+        found = [run.result.flat_after_seconds for run in self.runs]
         return min(found), max(found)
+
+    @property
+    def settled_s(self) -> float:
+        """How long flat was watched at least before it was called proven."""
+        return min(run.result.settled_seconds for run in self.runs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,6 +188,7 @@ def _describe(score: Score) -> Mapping[str, object]:
         "exit_code": int(run.result.exit_code()),
         "seed": run.seed,
         "seconds_min": _rounded(score.seconds[0]),
+        "settled_seconds": _rounded(score.settled_s),
         "timeout_seconds": score.exercise.policy.timeout_seconds,
         "completed": score.completed,
         "left": list(run.left),

@@ -15,7 +15,7 @@ from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
 from liqctl.planning.ledger import OrderRecord
-from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S
+from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S, SWEEPS_UNANSWERED_MAX
 from liqctl.planning.plan import SymbolPlan
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.retry import Reaction, decide_cancel
@@ -33,7 +33,7 @@ _BOOK: Final = {
     Endpoint.CANCEL_ALGO_ORDERS: OrderKind.ALGO,
 }
 _DEFINITE: Final = frozenset({AnswerKind.DONE, AnswerKind.REJECTED, AnswerKind.LEG_FATAL})
-"""What the venue refuses like this it has understood: asking again would change nothing."""
+_BATCH_FAILED: Final = -2012
 
 
 class Canceller:
@@ -126,7 +126,11 @@ class Canceller:
             )
             self._state.wrote()
             self._refused(orders, answer, is_whole_book=endpoint in _BOOK)
-            is_swept = answer.kind in _DEFINITE
+            is_swept = _is_definite(answer)
+            if plan.is_sweep and answer.kind is AnswerKind.UNKNOWN:
+                unanswered = self._state.unanswered_sweeps
+                unanswered[plan.symbol, _BOOK[endpoint]] += 1
+                is_swept = unanswered[plan.symbol, _BOOK[endpoint]] >= SWEEPS_UNANSWERED_MAX
         else:
             self._recorder.event(AuditEventType.ORDER_CANCELLED, details)
             self._state.wrote()
@@ -161,7 +165,7 @@ class Canceller:
             record = self._state.orders.get(order.key)
             if record is None:
                 continue
-            if is_whole_book and answer.kind in _DEFINITE and not record.singly:
+            if is_whole_book and _is_definite(answer) and not record.singly:
                 # By its own id, and at once: the whole book's cancel can be out of order alone.
                 self._state.orders[order.key] = record._replace(error=answer, singly=True)
                 continue
@@ -213,6 +217,11 @@ def relist_s(relists: int) -> float:
     A cancel is answered before it is finished, and lists show closed orders for up to 2 s.
     """
     return min(RELIST_S * relists, RELIST_MAX_S)
+
+
+def _is_definite(answer: VenueAnswer) -> bool:
+    """Whether the venue has understood a book's cancel and refused it: again is of no use."""
+    return answer.kind in _DEFINITE or answer.code == _BATCH_FAILED
 
 
 def describe(answer: VenueAnswer) -> dict[str, object]:

@@ -57,7 +57,9 @@ class Gate:
         self.is_closed = False
         self.is_stopped = False
         self.is_key_accepted = False
+        self._key_refusals: dict[bool, VenueAnswer] = {}
         self.has_read = False
+        self.is_proving = False
         self.rtt_s = 0.1
         self._exchange = exchange
         self._wall_clock = wall_clock
@@ -85,6 +87,15 @@ class Gate:
     def stop(self) -> None:
         """Let no write pass at all: somebody asked the run to end."""
         self.is_closed = self.is_stopped = True
+
+    @property
+    def key_refusal(self) -> VenueAnswer | None:
+        """The refusal of the key that every later write met too, else every later reading."""
+        return self._key_refusals.get(True) or self._key_refusals.get(False)
+
+    def weight_left(self) -> int:
+        """Return how much request weight the venue is known to leave in this minute."""
+        return self._budget.weight_left(asyncio.get_running_loop().time())
 
     @property
     def was_refused(self) -> bool:
@@ -138,7 +149,9 @@ class Gate:
         while True:
             now = loop.time()
             # Nothing can be decided without the first reading nor proven without the last.
-            essential = not spec.is_write and (self.is_closed or not self.has_read)
+            essential = not spec.is_write and (
+                self.is_closed or self.is_proving or not self.has_read
+            )
             delay_s = self._budget.delay_s(
                 spec,
                 now,
@@ -178,6 +191,8 @@ class Gate:
         try:
             result = await call(timeout_s)
         except VenueError as error:
+            if error.answer.kind is AnswerKind.RUN_FATAL:
+                self._key_refusals[endpoint.value.is_write] = error.answer
             self._note(error.answer, loop.time())
             raise
         finally:
@@ -188,7 +203,9 @@ class Gate:
                 orders_10s=usage.orders_10s,
                 orders_1m=usage.orders_1m,
             )
-        self.is_key_accepted = self.is_key_accepted or endpoint.value.signed
+        if endpoint.value.signed:
+            self.is_key_accepted = True
+            self._key_refusals.pop(endpoint.value.is_write, None)
         self.rtt_s = 0.7 * self.rtt_s + 0.3 * (loop.time() - began_at)
         return result
 

@@ -264,6 +264,8 @@ class LiquidationManager:
                 "state": result.state.value,
                 "verified_flat": result.verified_flat,
                 "deadline_exceeded": result.deadline_exceeded,
+                "settled_seconds": round(result.settled_seconds, 4),
+                "unread": list(result.unread),
                 "error_message": result.error_message,
                 "positions_found": len(result.positions),
                 "positions_closed": result.positions_closed,

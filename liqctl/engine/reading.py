@@ -61,14 +61,14 @@ class Reader:
     async def positions(self, *, both_sources: bool = False) -> Reading[Position]:
         """Return the positions alone.
 
-        The second source is asked where the first one fails, or at the same time: then what either
-        shows is open.
+        The second source is asked where the first one fails or has a row that cannot be read, or at
+        the same time: then what either shows is open.
         """
         if both_sources:
             first, second = await asyncio.gather(self._by_risk(), self._by_account())
             return _merged(first, second)
         first = await self._by_risk()
-        if first.complete or first.sources or self._is_useless_to_ask_on(first.error):
+        if first.complete or self._is_useless_to_ask_on(first.error):
             return first
         return _merged(first, await self._by_account())
 

@@ -44,6 +44,7 @@ from liqctl.planning.pacing import (
     SWEEP_TRIPS,
     WATCH_GAP_MIN_S,
     WATCH_READINGS,
+    WATCH_WEIGHT_KEPT,
 )
 from liqctl.planning.plan import Memory, Plan, SymbolPlan, make_plan, plan_sweep
 from liqctl.planning.policy import LiquidationConfig
@@ -207,6 +208,7 @@ class Run:
         self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, details)
         was_seen = self.state.streak.seen_flat
         verdict = self._verdict = self.state.absorb(snapshot)
+        self._gate.is_proving = False
         if self.state.streak.seen_flat and not was_seen:
             self._recorder.event(
                 AuditEventType.FLAT_SEEN,
@@ -292,8 +294,12 @@ class Run:
         sweep_at = due_at - max(SWEEP_TRIPS * self._gate.rtt_s, SWEEP_MIN_S)
         gap_s = max(self.state.window_s / WATCH_READINGS, WATCH_GAP_MIN_S)
         if loop.time() < sweep_at:
-            await self._rest(min(self._last_snapshot.started_at + gap_s, sweep_at))
+            spare = self._gate.weight_left() - WATCH_WEIGHT_KEPT
+            next_at = self._last_snapshot.started_at + gap_s
+            # Short of weight nothing is read in between: the last reading is what counts.
+            await self._rest(min(next_at, sweep_at) if spare > 0 else sweep_at)
             return
+        self._gate.is_proving = True
         if plans := self._unswept():
             await self._sweep(plans)
         elif loop.time() >= due_at:
@@ -436,8 +442,13 @@ class Run:
         return min(max(least_s, PATIENCE_ROUND_TRIPS * self._gate.rtt_s), PATIENCE_MAX_S)
 
     def _is_hopeless(self, plan: Plan, verdict: Verdict) -> bool:
-        """Whether nothing is under way, nothing waits, and nothing unread could still be read."""
+        """Whether nothing is under way, nothing waits, and nothing unread could still be read.
+
+        A list that still shows what a fill has closed is not the last word.
+        """
         if self._tasks or self.side.awaited or not plan.is_empty or not verdict.is_readable:
+            return False
+        if self.state.is_doubtful or verdict.is_quiet:
             return False
         waiting = any(
             record.current is not None and not record.given_up
@@ -484,9 +495,11 @@ class Run:
                 while True:
                     verdict = await self._read()
                     if verdict.is_flat and self._is_settled():
-                        if self._is_proven(late=True):
+                        late = loop.time() >= self._gate.work_until
+                        if self._is_proven(late=late):
                             return Ending.FLAT
-                        if (plans := self._unswept()) and not self._gate.is_stopped:
+                        is_due = late or self.state.streak.watched_s >= self.state.window_s
+                        if is_due and (plans := self._unswept()) and not self._gate.is_stopped:
                             await self._sweep(plans)
                             continue
                     is_hopeful = verdict.is_quiet or self.state.is_doubtful
@@ -534,5 +547,6 @@ class Run:
         return explain_unread(self._snapshot)
 
     def refusal(self) -> VenueAnswer | None:
-        """Return the refusal that stopped the run, or the ban that outlasts it."""
-        return self._gate.fatal or (self._gate.pause if self._gate.outlasts_deadline else None)
+        """Return the refusal that stopped the run, a ban that outlasts it, or that of the key."""
+        ban = self._gate.pause if self._gate.outlasts_deadline else None
+        return self._gate.fatal or ban or self._gate.key_refusal

@@ -1,6 +1,7 @@
 """What one run knows: its records of legs and orders, and the events their changes make."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, TypeVar
@@ -35,6 +36,7 @@ class RunState:
         self.looks: list[Look] = []
         self.streak = Streak()
         self.swept: dict[tuple[str, OrderKind], float] = {}
+        self.unanswered_sweeps: Counter[tuple[str, OrderKind]] = Counter()
         self.began_at = began_at
         self.last_known: Snapshot | None = None
         self.readings = 0

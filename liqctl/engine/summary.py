@@ -14,6 +14,7 @@ from liqctl.planning.explain import (
     explain_positions,
     explain_refusal,
     explain_strangers,
+    explain_unanswered_sweeps,
     explain_watch,
 )
 from liqctl.planning.ledger import LegRecord
@@ -61,7 +62,12 @@ def summarise(
         ),
         retries=state.retries,
         cause=_cause(run, ending),
-        notes=(*([strangers] if strangers else []), *base.notes, *explain_kept(orders)),
+        notes=(
+            *([strangers] if strangers else []),
+            *base.notes,
+            *explain_kept(orders),
+            *explain_unanswered_sweeps({b[0] for b in state.unanswered_sweeps if b in state.swept}),
+        ),
         time_spent_s=asdict(run.spent),
     )
 

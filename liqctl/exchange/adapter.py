@@ -23,6 +23,7 @@ _OPEN_ORDERS = {
     OrderKind.REGULAR: Endpoint.OPEN_ORDERS,
     OrderKind.ALGO: Endpoint.OPEN_ALGO_ORDERS,
 }
+_NO_ANSWER = frozenset({AnswerKind.PAUSE, AnswerKind.TRANSIENT, AnswerKind.UNKNOWN})
 
 
 class BinanceExchange:
@@ -85,14 +86,15 @@ class BinanceExchange:
     async def is_portfolio_margin(self, *, timeout_s: float) -> bool:
         """Return whether the account is in portfolio margin, where this API shows nothing.
 
-        pmAccountInfo answers only such an account; assumed: any refusal of it means "no".
+        pmAccountInfo answers only such an account; assumed: any definite refusal of it means "no".
+        An answer that may come out otherwise when asked again is none.
         """
         try:
             row = await self._request(
                 Endpoint.PORTFOLIO_MARGIN, {"asset": "USDT"}, timeout_s=timeout_s
             )
         except VenueError as error:
-            if error.answer.code is None or error.answer.kind is AnswerKind.PAUSE:
+            if error.answer.code is None or error.answer.kind in _NO_ANSWER:
                 raise
             return False
         return isinstance(row, dict) and "maxWithdrawAmountUSD" in row

@@ -32,7 +32,7 @@ from typing import Final
 from liqctl.domain.answers import VenueAnswer
 from liqctl.domain.endpoints import EndpointSpec
 from liqctl.planning.pacing import (
-    CANCEL_PROBE_GAP_S,
+    CANCELS_MAKE_WAY_S,
     LIMIT_RAISED,
     PROBE_GAP_S,
     PROBE_POLL_S,
@@ -58,14 +58,6 @@ class Priority(IntEnum):
 WEIGHT_KEPT_FREE: Final = {Priority.CLOSE: 0, Priority.CANCEL: 40, Priority.READ: 120}
 """Weight that a request leaves to those before it, once the limit is certain: closes cost none, a
 cancel leaves one reading of a symbol-less list, a reading also 80 cancels."""
-
-_PROBE_GAPS_S: Final = {
-    Priority.CLOSE: 0.0,
-    Priority.CANCEL: CANCEL_PROBE_GAP_S,
-    Priority.READ: None,
-}
-"""Between requests of one priority beyond our number of weight; None keeps to the number. A reading
-that decides comes when there is nothing to close: before the first order or after the last."""
 
 _NAMED_LIMIT: Final = re.compile(
     r"current limit is ([0-9]{1,6}) [a-z ]{1,20} per [0-9 ]{0,4}(SECOND|MINUTE)",
@@ -101,7 +93,8 @@ class RequestBudget:
     def __init__(self, limits: Limits | None = None, *, minute_start: float | None = None) -> None:
         """Start with nothing used."""
         limits = limits or Limits()
-        self._weight = _Counter(limits.weight_1m, MINUTE_S, minute_start)
+        reserve = WEIGHT_KEPT_FREE[Priority.CANCEL]
+        self._weight = _Counter(limits.weight_1m, MINUTE_S, minute_start, reserve=reserve)
         self._orders_10s = _Counter(limits.orders_10s, ORDER_BURST_S, minute_start)
         self._orders_1m = _Counter(limits.orders_1m, MINUTE_S, minute_start)
 
@@ -123,17 +116,21 @@ class RequestBudget:
         """
         weight = spec.weight_all if whole_account else spec.weight
         priority = priority_of(spec) if priority is None else priority
-        kept_free = WEIGHT_KEPT_FREE[priority]
-        gap_s = _PROBE_GAPS_S[priority]
         return max(
-            self._weight.delay_s(weight, now, kept_free=kept_free, gap_s=gap_s),
-            self._orders_10s.delay_s(spec.orders, now, kept_free=0, gap_s=PROBE_GAP_S),
-            self._orders_1m.delay_s(spec.orders, now, kept_free=0, gap_s=PROBE_GAP_S),
+            self._weight.delay_s(weight, now, priority, kept_free=WEIGHT_KEPT_FREE[priority]),
+            self._orders_10s.delay_s(spec.orders, now, Priority.CLOSE),
+            self._orders_1m.delay_s(spec.orders, now, Priority.CLOSE),
         )
+
+    def weight_left(self, now: float) -> int:
+        """Return the weight between what was used and the limit as far as it is known."""
+        return self._weight.left(now)
 
     def note_sent(self, spec: EndpointSpec, now: float, *, whole_account: bool = False) -> None:
         """Count a request that is being sent."""
         self._weight.add(spec.weight_all if whole_account else spec.weight, now)
+        if spec.orders:
+            self._weight.make_way(now)
         self._orders_10s.add(spec.orders, now)
         self._orders_1m.add(spec.orders, now)
 
@@ -165,8 +162,11 @@ class RequestBudget:
 class _Counter:
     """One limit: what was used of it in the interval before a moment."""
 
-    def __init__(self, limit: int, interval_s: float, anchor: float | None) -> None:
+    def __init__(
+        self, limit: int, interval_s: float, anchor: float | None, *, reserve: int = 0
+    ) -> None:
         self._limit = limit
+        self._reserve = reserve
         self._interval_s = interval_s
         self._anchor = anchor
         self._own: deque[tuple[float, int]] = deque()
@@ -182,12 +182,13 @@ class _Counter:
         self._probes = 0
         self._sent_at = 0.0
         self._is_answered = False
+        self._way_until = 0.0
 
     def add(self, cost: int, now: float) -> None:
         """Count our own request."""
         self._forget(now)
         if cost:
-            if now < self._suspect_until or self._used(now) + cost > self._limit:
+            if now < self._suspect_until or self._used(now) + cost > self._limit - self._reserve:
                 self._probes = 1 if now - self._sent_at >= PROBE_GAP_S else self._probes + 1
             else:
                 # The first probe waits for an answer to what fits, which shall not be refused.
@@ -196,6 +197,10 @@ class _Counter:
             self._own.append((now, cost))
             self._own_sum += cost
             self._since_heard += cost
+
+    def make_way(self, now: float) -> None:
+        """Let cancels beyond our number wait: a close was sent, and may have to be again."""
+        self._way_until = now + CANCELS_MAKE_WAY_S
 
     def hear(self, used: int, now: float) -> None:
         """Take over the venue's count after an answer, valid until its interval ends.
@@ -229,11 +234,8 @@ class _Counter:
         if limit:
             self._limit, self._is_certain = limit, True
 
-    def delay_s(self, cost: int, now: float, *, kept_free: int, gap_s: float | None) -> float:
-        """Return the seconds until `cost` may be sent.
-
-        `gap_s` is between requests beyond our number; None keeps to the number.
-        """
+    def delay_s(self, cost: int, now: float, priority: Priority, *, kept_free: int = 0) -> float:
+        """Return the seconds until `cost` may be sent."""
         if not cost:
             return 0.0
         self._forget(now)
@@ -244,17 +246,29 @@ class _Counter:
         fits = self._used(now) + cost <= room
         if fits and not is_suspect:
             return 0.0
-        if fits or not (gap_s is None or self._is_certain):
-            gap_s = PROBE_GAP_S if gap_s is None else gap_s
-            is_free = self._probes < (1 if is_suspect or gap_s > PROBE_GAP_S else PROBES_MAX)
-            if gap_s and not self._is_answered:
-                gap_s = max(gap_s, PROBE_WAIT_S)
-            return 0.0 if is_free or now - self._sent_at >= gap_s else PROBE_POLL_S
+        if fits or not (priority is Priority.READ or self._is_certain):
+            return self._probe_delay_s(cost, now, priority, is_suspect=is_suspect)
         moments = [now, self._heard_until, *(sent + self._interval_s for sent, _ in self._own)]
         for moment in sorted(moments):
             if moment >= now and self._used(moment) + cost <= room:
                 return moment - now
         return self._interval_s
+
+    def _probe_delay_s(
+        self, cost: int, now: float, priority: Priority, *, is_suspect: bool
+    ) -> float:
+        if priority is Priority.CANCEL and now < self._way_until:
+            return self._way_until - now
+        is_beyond = self._used(now) + cost > self._limit
+        is_alone = is_suspect or (priority is Priority.CANCEL and is_beyond)
+        gap_s = PROBE_GAP_S if self._is_answered else PROBE_WAIT_S
+        is_free = self._probes < (1 if is_alone else PROBES_MAX)
+        return 0.0 if is_free or now - self._sent_at >= gap_s else PROBE_POLL_S
+
+    def left(self, now: float) -> int:
+        """Return what is left of the limit as far as it is known, never negative."""
+        self._forget(now)
+        return max(self._limit - self._used(now), 0)
 
     def _used(self, moment: float) -> int:
         """Return what will still count at that moment, now or later."""

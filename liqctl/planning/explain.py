@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from liqctl.domain.account import Position, Reading, Snapshot
+from liqctl.domain.account import OpenOrder, Position, PositionSide, Reading, Snapshot
 from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.commands import CloseOrder, OrderType
@@ -180,6 +180,16 @@ def explain_watch(watched_s: float, missing: Sequence[str]) -> str:
     return f"nothing was listed for {watched_s:.1f} s, but that proves nothing: {why}"
 
 
+def explain_unanswered_sweeps(symbols: Iterable[str]) -> list[str]:
+    """Return the sentence about sweeps whose answer never came, none when all were answered."""
+    named = ", ".join(sorted(symbols)[:_NAMED_MAX])
+    text = (
+        f"the last cancel of all orders on {named} was sent twice and not answered; the lists show "
+        "no order there"
+    )
+    return [text] if named else []
+
+
 def explain_kept(orders: Sequence[OrderReport]) -> list[str]:
     """Return one sentence for each protective stop that was kept."""
     sentences = []
@@ -192,6 +202,17 @@ def explain_kept(orders: Sequence[OrderReport]) -> list[str]:
             f"(conditional order {order.order_id}): its position is still open"
         )
     return sentences
+
+
+def explain_contradiction(order: OpenOrder) -> str:
+    """Return what an order that can only reduce says of a leg that reads flat."""
+    leg = order.symbol
+    if order.position_side is not PositionSide.BOTH:
+        leg += f" {order.position_side.value}"
+    return (
+        f"{leg} reads flat, but {order.type or 'an order'} {order.order_id} rests on it that can "
+        "only reduce a position: one may be open that the list does not show yet"
+    )
 
 
 def _one_position(position: PositionReport) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from liqctl.domain.account import Leg, Position
+from liqctl.domain.amounts import rounded
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.result import (
     ErrorReport,
@@ -87,7 +88,7 @@ def average_price(record: LegRecord, prices: Mapping[str, Decimal]) -> Decimal |
     if len(executed) == 1:
         return prices[executed[0].client_order_id]
     paid = sum((prices[o.client_order_id] * o.executed for o in executed), Decimal(0))
-    return (paid / total).quantize(Decimal("0.00000001")).normalize()
+    return rounded(paid / total, Decimal("0.00000001")).normalize()
 
 
 def report_order(record: OrderRecord, policy: LiquidationConfig, *, leg_open: bool) -> OrderReport:

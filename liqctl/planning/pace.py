@@ -7,10 +7,10 @@ The venue counts request weight for the whole IP address, by calendar minutes; b
     wait     a minute divided among the looks that `free` pays for; never under the wished interval
 
 >>> pace = Pace(wished_s=5.0)
->>> pace.note(now=60.0, weight_1m=85)
+>>> pace.note(now=60.0, weight_1m=90)
 >>> pace.wait_s(now=60.0)
 5.0
->>> pace.note(now=65.0, weight_1m=1700 + 170)
+>>> pace.note(now=65.0, weight_1m=1700 + 180)
 >>> pace.others, pace.wait_s(now=65.0), pace.is_slowed
 (1700, 20.0, True)
 """
@@ -22,6 +22,8 @@ from liqctl.domain.endpoints import Endpoint, EndpointSpec
 from liqctl.planning.budget import MINUTE_S, Limits
 
 _LOOK: Final = (Endpoint.POSITIONS, Endpoint.OPEN_ORDERS, Endpoint.OPEN_ALGO_ORDERS)
+_SECOND: Final = Endpoint.ACCOUNT.value.weight_all
+"""The second source of positions is asked as a whole, whatever is in scope."""
 
 KEPT_FREE: Final = 400
 """Weight left for others: a liquidation needs about 200, and may be started by two people."""
@@ -38,12 +40,12 @@ def look_weight(symbols: int) -> int:
     """Return what one reading costs: of so many symbols one by one, of the whole account for 0.
 
     >>> look_weight(0), look_weight(3)
-    (85, 21)
+    (90, 26)
     """
     specs: list[EndpointSpec] = [endpoint.value for endpoint in _LOOK]
     if symbols:
-        return symbols * sum(spec.weight for spec in specs)
-    return sum(spec.weight_all for spec in specs)
+        return symbols * sum(spec.weight for spec in specs) + _SECOND
+    return sum(spec.weight_all for spec in specs) + _SECOND
 
 
 class Pace:

@@ -61,6 +61,14 @@ WATCH_READINGS: Final = 4
 WATCH_GAP_MIN_S: Final = 0.1
 """Flat is read four times over its window, and once more at its end. (guess)"""
 
+WATCH_WEIGHT_KEPT: Final = 300
+"""Weight that readings within the window leave to the sweep, the last reading and a second try of
+it: 90 weight each, and two for each symbol swept."""
+
+SWEEPS_UNANSWERED_MAX: Final = 2
+"""How often a sweep may go unanswered before the lists alone decide: its answer can be lost for
+ever while the cancel itself is carried out. (guess)"""
+
 SWEEP_TRIPS: Final = 2.0
 SWEEP_MIN_S: Final = 0.05
 """How long before the end of the window the books are swept: the answers must be there when the
@@ -110,9 +118,10 @@ PROBE_GAP_S: Final = 0.1
 PROBE_WAIT_S: Final = 0.25
 """The same without any answer: a venue that is silent refuses nothing. (guess)"""
 
-CANCEL_PROBE_GAP_S: Final = 1.0
-"""Between cancels beyond our number of weight: over the limit of weight the venue refuses closes
-too, though they cost none, so the closes of a run go first. (guess)"""
+CANCELS_MAKE_WAY_S: Final = 1.25
+"""How long after the last close cancels beyond our number of weight wait: over the limit of weight
+the venue refuses closes too, though they cost none, so they go first. Longer than
+`SAFE_BACKOFF_MAX_S`, or a close that is being repeated would find the door shut."""
 
 PROBE_POLL_S: Final = 0.02
 """How often what waits for an answer of others looks whether one came."""

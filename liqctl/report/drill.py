@@ -156,7 +156,7 @@ def _foot(document: Mapping[str, Any], width: int | None, record: str) -> list[s
     said = (
         f"{clean(str(document['environment']))}{where}: {settings['timeout_seconds']:g} s, "
         f"{settings['max_retries']} retries, {settings['retry_delay_seconds']:g} s delay, "
-        f"flat watched for {settings['settle_seconds']:g} s"
+        f"settle {settings['settle_seconds']:g} s"
     )
     if settings["overridden"]:
         said += f"; {', '.join(map(clean, settings['overridden']))} from the command line"

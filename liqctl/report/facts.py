@@ -15,6 +15,7 @@ from liqctl.report.incident import Incident, LaterRun
 from liqctl.report.phrases import duration, plural
 from liqctl.report.story import Outcome
 
+PROVEN_BY_READING: Final = "flat, proven by a reading"
 NOT_TOLD: Final = "not told by the trail"
 TO_FILL_IN: Final = ("Root cause", "Prevention", "Incident ticket")
 _SYMBOLS_MAX: Final = 40
@@ -79,6 +80,8 @@ def facts_of(incident: Incident) -> tuple[Fact, ...]:
             ours="" if incident.error_message else "no error",
             theirs=_known(incident.error_message),
         ),
+        *([Fact(name="Never answered", theirs=incident.unread)] if incident.unread else []),
+        *([Fact(name="Others opened on", theirs=incident.others_on)] if incident.others_on else []),
         *(Fact(name="Note", theirs=(note,)) for note in incident.notes),
     )
 
@@ -195,7 +198,9 @@ def _state(incident: Incident) -> Fact:
     parts += [f"exit {incident.exit_code}"] if incident.exit_code is not None else []
     match incident.verified_flat:
         case True:
-            parts.append("flat, proven by a reading")
+            watched = f"nothing was listed for {duration(incident.settled_s)}"
+            # Trails of earlier versions do not tell how long; there one reading was the proof.
+            parts.append(f"flat, proven: {watched}" if incident.settled_s else PROVEN_BY_READING)
         case False:
             parts.append("not proven flat")
         case None:

@@ -78,7 +78,11 @@ class LaterRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """Everything a report shows. `found` counts are None where no record tells."""
+    """Everything a report shows. `found` counts are None where no record tells.
+
+    `settled_s` is how long flat was watched, `unread` names the sources that never answered,
+    `others_on` the symbols on which others opened something during the run.
+    """
 
     kind: IncidentKind
     story: RunStory
@@ -92,6 +96,9 @@ class Incident:
     exit_code: int | None
     error_message: str | None
     verified_flat: bool | None
+    settled_s: float | None
+    unread: tuple[str, ...]
+    others_on: tuple[str, ...]
     ended_at: str | None
     symbols: tuple[str, ...]
     positions_found: int | None
@@ -132,6 +139,15 @@ def make_incident(
         exit_code=_count(details.get("exit_code")),
         error_message=words(details.get("error_message")),
         verified_flat=_flag(details.get("verified_flat")),
+        settled_s=number(details.get("settled_seconds")),
+        unread=_texts(details.get("unread")),
+        others_on=tuple(
+            dict.fromkeys(
+                words(record.details.get("symbol")) or "an unnamed symbol"
+                for record in records
+                if record.event_type == AuditEventType.REENTRY_SEEN
+            )
+        ),
         ended_at=story.end.timestamp if story.end else None,
         symbols=_symbols(records, story),
         positions_found=_or_seen(details.get("positions_found"), len(story.legs), story),
@@ -210,6 +226,11 @@ def _symbols(records: Sequence[TrailRecord], story: RunStory) -> tuple[str, ...]
 def _count(value: object) -> int | None:
     found = number(value)
     return None if found is None else int(found)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    items = value if isinstance(value, list) else ()
+    return tuple(text for text in items if isinstance(text, str))
 
 
 def _flag(value: object) -> bool | None:
@@ -301,8 +322,7 @@ def _codes(records: Sequence[TrailRecord]) -> tuple[CodeCount, ...]:
 
 
 def _notes(details: Mapping[str, object], story: RunStory, chain: RunChain) -> tuple[str, ...]:
-    notes = details.get("notes")
-    found = [text for text in notes if isinstance(text, str)] if isinstance(notes, list) else []
+    found = list(_texts(details.get("notes")))
     if details.get("deadline_exceeded") is True:
         found.append("it ended for want of time: part of the deadline is kept for the last reading")
     if story.end is not None and story.end.event_type == AuditEventType.LIQUIDATION_ABANDONED:

@@ -156,6 +156,8 @@ class LiveModel:
         self._trouble = ""
         self._unread = ""
         self._ended = ""
+        self._flat_at: float | None = None
+        self._watch_s = 0.0
 
     def note(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
         """Take in one event that happened at that moment."""
@@ -166,6 +168,12 @@ class LiveModel:
                 self._read(details, at)
             case AuditEventType.POSITION_CLOSED:
                 self._leg(details).move(Stage.FLAT, at)
+            case AuditEventType.FLAT_SEEN:
+                watch_s = details.get("watch_seconds")
+                self._flat_at = at
+                self._watch_s = watch_s if isinstance(watch_s, int | float) else 0.0
+            case AuditEventType.REENTRY_SEEN:
+                self._flat_at = None
             case AuditEventType.VERIFIED:
                 self._ended = "flat, proven"
             case _ if event_type in _CANCELS:
@@ -183,7 +191,7 @@ class LiveModel:
         passed_s = max(now - self._began_at, 0.0)
         return Frame(
             now=now,
-            phase=self._ended or ("stopping" if stopping else self._phase(rows)),
+            phase=self._ended or ("stopping" if stopping else self._phase(rows, now)),
             left_s=max(self._timeout_s - passed_s, 0.0),
             passed_s=passed_s,
             timeout_s=self._timeout_s,
@@ -200,10 +208,14 @@ class LiveModel:
             unlisted_notional=self._unlisted_notional,
         )
 
-    def _phase(self, rows: Iterable[Row]) -> str:
+    def _phase(self, rows: Iterable[Row], now: float) -> str:
         stages = {row.stage for row in rows}
         if not self._has_read:
             return "reading the account"
+        if self._flat_at is not None:
+            # The books that are swept late in the watch change nothing about it.
+            watched_s = min(max(now - self._flat_at, 0.0), self._watch_s)
+            return f"flat, watching {watched_s:.1f} s of {self._watch_s:.1f} s"
         if self._unlisted or stages & {Stage.REFUSED, Stage.CLOSING, Stage.UNKNOWN}:
             return "closing"
         if Stage.CANCELLING in stages or Stage.OPEN in stages:
@@ -260,7 +272,8 @@ class LiveModel:
             row = self._rows[key] = Row(symbol=key[0], position_side=key[1])
             row.move(Stage.OPEN if self._closes else Stage.LEFT_ALONE, at)
         elif row.stage is Stage.FLAT:
-            row.reason = "open again"
+            row.reason = "listed again"
+            self._flat_at = None
             row.stages.clear()
             row.move(Stage.OPEN, at)
         row.quantity, row.notional, row.is_estimated = quantity, notional, False
@@ -293,6 +306,7 @@ class LiveModel:
         row = self._leg(details)
         match event_type:
             case AuditEventType.ORDER_SENT:
+                self._flat_at = None
                 tries = details.get("attempt")
                 row.tries = tries if isinstance(tries, int) else row.tries + 1
                 row.move(Stage.CLOSING, at)

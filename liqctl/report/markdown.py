@@ -35,6 +35,8 @@ _ALWAYS_TOLD: Final = (
     | {
         AuditEventType.LIQUIDATION_START,
         AuditEventType.RETRY_SCHEDULED,
+        AuditEventType.FLAT_SEEN,
+        AuditEventType.REENTRY_SEEN,
         AuditEventType.VERIFIED,
     }
 )

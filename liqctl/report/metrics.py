@@ -47,6 +47,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "liqctl_last_run_state": "1 for the state in which the last run ended, 0 for the others.",
     "liqctl_last_run_exit_code": "Exit code of the last run's result; a signal's is not in it.",
     "liqctl_last_run_verified_flat": "1 when the last run proved the account flat in its scope.",
+    "liqctl_last_settled_seconds": "How long the last run watched the account flat.",
     "liqctl_last_run_positions": "Positions that the last run found, by what became of them.",
     "liqctl_last_run_orders": "Orders that the last run found, by what became of them.",
     "liqctl_audit_complete": "1 when the audit trail is complete and unbroken.",
@@ -205,6 +206,7 @@ def _last_run(run: Mapping[str, Any]) -> Iterator[Figure]:
         ("liqctl_last_run_deadline_seconds", "timeout_seconds"),
         ("liqctl_last_run_exit_code", "exit_code"),
         ("liqctl_last_run_verified_flat", "verified_flat"),
+        ("liqctl_last_settled_seconds", "settled_seconds"),
     ):
         value = run.get(key)
         if isinstance(value, int | float) and abs(value) < _NUMBER_MAX:

@@ -19,7 +19,7 @@ from liqctl.domain.states import (
     PositionState,
 )
 from liqctl.domain.times import rfc3339
-from liqctl.report.result import Asked, meaning
+from liqctl.report.result import Asked, meaning, split_residual
 from liqctl.report.text import clean, count, money
 
 TEXT_MAX: Final = 900
@@ -117,8 +117,11 @@ def _end_text(result: LiquidationResult, exit_code: int, symbols: tuple[str, ...
             f"{result.positions_closed}/{len(result.positions)} positions closed, "
             f"{result.orders_cancelled}/{len(result.orders)} orders cancelled"
         )
-    if result.residual is not None and (result.residual.positions or result.residual.orders):
-        parts.append(f"left: {_left(result.residual)}")
+    left, listed = split_residual(result)
+    if left.positions or left.orders:
+        parts.append(f"left: {_left(left)}")
+    if listed.positions or listed.orders:
+        parts.append(f"still listed although confirmed: {_left(listed)}")
     if result.error_message and result.state is not LiquidationState.SKIPPED:
         parts.append(clean(result.error_message[:_REASON_MAX]))
     parts.append(f"exit {exit_code} after {result.duration_seconds:.2f} s")

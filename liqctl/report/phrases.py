@@ -195,7 +195,31 @@ def _verified(event: Event) -> str:
     details = _of(event)
     readings = plural(details["readings_in_a_row"], "reading")
     kept = f", {plural(details['kept'], 'stop')} kept" if details.get("kept") else ""
-    return f"{'flat' if details['flat'] else 'not flat'}, by {readings}{kept}"
+    settled_s = number(details.get("settled_seconds"))
+    watched = "" if settled_s is None else f" over {duration(settled_s)}"
+    sources = details.get("sources")
+    where = f" of {' and '.join(map(str, sources))}" if sources else ""
+    return f"{'flat' if details['flat'] else 'not flat'}, by {readings}{where}{watched}{kept}"
+
+
+def _flat_seen(event: Event) -> str:
+    details = _of(event)
+    settle_s, watch_s = details["settle_seconds"], details["watch_seconds"]
+    text = f"nothing is listed; watched for {watch_s:.1f} s at most"
+    # A tenth of a second is what the engine's own readings take.
+    is_short = watch_s < settle_s - 0.1
+    return f"{text}: the deadline leaves no more of {settle_s:g} s" if is_short else text
+
+
+def _reentry(event: Event) -> str:
+    details = _of(event)
+    ids = details.get("client_order_ids") or []
+    quantity = words(details.get("quantity"))
+    opened = [f"{quantity} on {details['position_side']}"] if quantity else []
+    if ids:
+        more = ", …" if len(ids) > _LISTED_MAX else ""
+        opened.append(f"orders {', '.join(map(str, ids[:_LISTED_MAX]))}{more}")
+    return f"opened by others during the run: {'; '.join(opened) or details['position_side']}"
 
 
 def _ended(event: Event) -> str:
@@ -252,6 +276,8 @@ _PHRASES: Final[Mapping[str, Callable[[Event], str]]] = {
     AuditEventType.RETRY_SCHEDULED: _retry,
     AuditEventType.POSITION_CLOSED: _closed,
     AuditEventType.POSITION_FAILED: _gave_up,
+    AuditEventType.FLAT_SEEN: _flat_seen,
+    AuditEventType.REENTRY_SEEN: _reentry,
     AuditEventType.VERIFIED: _verified,
     AuditEventType.LIQUIDATION_COMPLETE: _ended,
     AuditEventType.LIQUIDATION_PARTIAL: _ended,

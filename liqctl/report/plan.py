@@ -9,6 +9,7 @@ from liqctl.domain.account import OpenOrder, OrderKind, Position, Snapshot
 from liqctl.domain.amounts import plain
 from liqctl.domain.result import LiquidationResult
 from liqctl.planning.budget import Limits
+from liqctl.planning.explain import explain_contradiction
 from liqctl.planning.forecast import Forecast, make_forecast
 from liqctl.planning.plan import Plan
 from liqctl.planning.policy import LiquidationConfig
@@ -20,6 +21,7 @@ _TABLE_LINES: Final = 2
 """The head of the table and the empty line below it."""
 
 _SYMBOLS_MAX: Final = 5
+_NAMED_MAX: Final = 3
 _NEVER_ENDED: Final = "no reading ended in time"
 
 
@@ -33,6 +35,10 @@ class Inspected(Protocol):
     @property
     def plan(self) -> Plan:
         """What would be sent."""
+
+    @property
+    def contradictions(self) -> tuple[OpenOrder, ...]:
+        """Orders that can only reduce, on legs that read flat."""
 
     def why_unreadable(self) -> str | None:
         """Return why not everything could be read."""
@@ -66,6 +72,8 @@ def render_confirmation(
     orders = [order for order in inspected.snapshot.orders if policy.covers(order.symbol)]
     lines = labelled("open", _open(inspected.snapshot, policy), width=width)
     lines += labelled("orders", _by_symbol(orders), width=width)
+    for order in inspected.contradictions[:_NAMED_MAX]:
+        lines += labelled("doubt", clean(explain_contradiction(order)), width=width)
     lines += _forecast(inspected, policy, width)
     closes = [close.position for symbol in inspected.plan.symbols for close in symbol.closes]
     if closes:
@@ -126,7 +134,11 @@ def _forecast(inspected: Inspected, policy: LiquidationConfig, width: int | None
         f"{count(forecast.closes, 'order')} of {limits.orders_10s} in 10 s"
     )
     lines += labelled("takes", takes, width=width)
-    return lines + labelled("lasts", _time(forecast), width=width)
+    lines += labelled("lasts", _time(forecast), width=width)
+    if not policy.settle_seconds:
+        return lines
+    then = f"flat is watched for {policy.settle_seconds:g} s, or for what the limit leaves"
+    return lines + labelled("then", then, width=width)
 
 
 def _time(forecast: Forecast) -> str:

@@ -1,6 +1,7 @@
 """The status document of the contract as text for people.
 
 OPEN and FLAT are said of a whole reading only; all else is UNKNOWN, whatever an earlier look saw.
+FLAT is said of one reading, and proven only of a watch: lists lag by up to about two seconds.
 With a `height` the text fits that many rows: the worst positions are shown, the rest is summed.
 """
 
@@ -90,8 +91,10 @@ def _lines(document: Mapping[str, Any], look: _Look) -> list[str]:
 def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> str:  # noqa: ANN401
     if account and (account.get("positions") or account.get("orders")):
         word, tone = "OPEN", Tone.BAD
+    elif account and account.get("proven"):
+        word, tone = f"FLAT, proven over {account['settled_seconds']:.1f} s", Tone.GOOD
     elif account and account.get("flat"):
-        word, tone = "FLAT", Tone.GOOD
+        word, tone = "FLAT at this reading", Tone.GOOD
     else:
         word, tone = "UNKNOWN", Tone.DOUBT
     environment = clean(str(document.get("environment")))
@@ -120,6 +123,11 @@ def _account(account: Mapping[str, Any], look: _Look) -> list[str]:
     if account.get("unread"):
         total = f"at least {total}"
     lines += labelled("open", total, width=look.width)
+    for told in (account.get("contradictions") or ())[:_NAMED_MAX]:
+        lines += labelled("doubt", clean(str(told)), width=look.width)
+    if account.get("silent") and (positions or account.get("proven")):
+        told = f"{', '.join(map(clean, account['silent']))} did not answer; the other source did"
+        lines += labelled("source", told, width=look.width)
     unknown = account.get("unknown_symbols")
     if unknown:
         names = ", ".join(clean(str(each)) for each in unknown[:_NAMED_MAX])

@@ -4,7 +4,7 @@ Pure, and for records of any kind: what was logged by hand, altered or cut makes
 never an error. Moments are seconds since the run began; None where a time stamp is unreadable.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -40,11 +40,12 @@ class Outcome(StrEnum):
 
 
 class RequestKind(StrEnum):
-    """What a bar of the timeline stands for."""
+    """What a bar of the timeline stands for; a watch is the time that flat was watched."""
 
     CLOSE = "close"
     CANCEL = "cancel"
     READING = "reading"
+    WATCH = "watch"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,6 +110,7 @@ class RunStory:
     legs: tuple[LegStory, ...]
     cancels: tuple[Request, ...]
     readings: tuple[Request, ...]
+    watches: tuple[Request, ...] = ()
 
     @property
     def last_s(self) -> float:
@@ -138,6 +140,7 @@ def tell(records: Sequence[TrailRecord]) -> RunStory:
         legs=tuple(teller.legs.values()),
         cancels=tuple(teller.cancels),
         readings=tuple(teller.readings),
+        watches=tuple(teller.watches),
     )
 
 
@@ -216,6 +219,7 @@ class _Teller:
         self.legs: dict[LegKey, LegStory] = {}
         self.cancels: list[Request] = []
         self.readings: list[Request] = []
+        self.watches: list[Request] = []
         self._clock = clock
         self._waiting: dict[str, Request] = {}
         self._reopened: dict[LegKey, tuple[TrailRecord | None, float | None]] = {}
@@ -223,6 +227,8 @@ class _Teller:
     def take(self, record: TrailRecord) -> Event:
         at_s = self._clock.at_s(record)
         took_s = None
+        if record.event_type in _WATCH_ENDS:
+            self._take_watch(record, at_s)
         match record.event_type:
             case AuditEventType.SNAPSHOT_TAKEN:
                 self._take_reading(record, at_s)
@@ -246,6 +252,15 @@ class _Teller:
             if leg.last_word is None:
                 refused = not leg.orders or leg.orders[-1].outcome is Outcome.REFUSED
                 leg.outcome = Outcome.REFUSED if refused else Outcome.UNKNOWN
+
+    def _take_watch(self, record: TrailRecord, at_s: float | None) -> None:
+        """End the watch over flat where the record proves it or breaks it off; begin a new one."""
+        if self.watches and not self.watches[-1].answers:
+            watch = self.watches[-1]
+            watch.answers.append(record)
+            watch.ended_s, watch.outcome = at_s, _WATCH_ENDS[record.event_type]
+        if record.event_type == AuditEventType.FLAT_SEEN:
+            self.watches.append(Request(kind=RequestKind.WATCH, sent=record, began_s=at_s))
 
     def _take_reading(self, record: TrailRecord, at_s: float | None) -> None:
         took_s = number(record.details.get("reading_s"))
@@ -360,6 +375,14 @@ def _outcome(record: TrailRecord) -> Outcome:
             is_unknown = record.details.get("kind") == "UNKNOWN"
             return Outcome.UNKNOWN if is_unknown else Outcome.REFUSED
 
+
+_WATCH_ENDS: Final[Mapping[str, Outcome]] = {
+    AuditEventType.FLAT_SEEN: Outcome.OPEN,
+    AuditEventType.REENTRY_SEEN: Outcome.OPEN,
+    AuditEventType.ORDER_SENT: Outcome.OPEN,
+    AuditEventType.VERIFIED: Outcome.DONE,
+}
+"""What ends a watch over flat, and how; a new FLAT_SEEN says that it began anew."""
 
 _OUTCOME_BY_STATUS: Final = {
     "FILLED": Outcome.DONE,

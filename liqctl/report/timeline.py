@@ -40,6 +40,12 @@ _REQUEST_WORDS: Final = {
     Outcome.UNKNOWN: "unknown",
     Outcome.OPEN: "not answered",
 }
+_WATCH_WORDS: Final = {
+    Outcome.DONE: "✓ flat, proven",
+    Outcome.REFUSED: "not proven",
+    Outcome.UNKNOWN: "not proven",
+    Outcome.OPEN: "… not proven: the watch was broken off",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +172,15 @@ def _rows(story: RunStory, scale: _Scale) -> Iterator[Row]:
             bars=tuple(_lane(reading, scale, y=0, height=_LEG_HEIGHT) for reading in readings),
             captions=(),
         )
+    if story.watches:
+        yield Row(
+            label="Flat, watched",
+            outcome=story.watches[-1].outcome.value.lower(),
+            verdicts=(_WATCH_WORDS[story.watches[-1].outcome],),
+            height=_LEG_HEIGHT,
+            bars=tuple(_lane(watch, scale, y=0, height=_LEG_HEIGHT) for watch in story.watches),
+            captions=(),
+        )
     for symbol, (legs, requests) in _by_symbol(story).items():
         yield _row(symbol, legs, requests, scale)
 
@@ -251,7 +266,7 @@ def _verdict(leg: LegStory) -> str:
 def _caption(request: Request) -> str:
     """Return what was sent, and what was answered after how long."""
     sent = phrase(Event(record=request.sent, at_s=request.began_s)) or "sent"
-    if request.kind is RequestKind.READING:
+    if request.kind in {RequestKind.READING, RequestKind.WATCH}:
         return clean(sent)
     verb = "" if request.kind is RequestKind.CLOSE else "cancel "
     took = "" if request.took_s is None else f" after {duration(request.took_s)}"

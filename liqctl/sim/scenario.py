@@ -75,7 +75,8 @@ class Expectation:
         left: patterns of what is really open at the end: legs as `BTCUSDT` or `BTCUSDT LONG`,
             orders by their client order id. Each names at least one, and nothing else is left.
         says: words that the error message or the notes must hold.
-        within_s: how long the run may take at most; 0 for the deadline alone.
+        within_s: how long the run may take until flat is seen for good, or to its end where it
+            never is; 0 for the deadline alone.
         arguments: more arguments for `liqctl liquidate`.
     """
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -336,3 +337,38 @@ def test_verbose_tells_events_on_stderr_and_keeps_stdout_pure(served: Program) -
 
     assert json.loads(ended.stdout)["state"] == "COMPLETED"
     assert "BTCUSDT" in ended.stderr
+
+
+def test_at_the_default_flat_is_watched_for_two_seconds_in_both_sources(tmp_path: Path) -> None:
+    """The proof as it is shipped: the one run here that nothing makes shorter."""
+    with program(tmp_path, variables={"LIQCTL_LIQUIDATION__SETTLE_SECONDS": "2.0"}) as running:
+        ended = running.run("liquidate")
+        told = [record["event_type"] for record in running.records()]
+        verified = next(r for r in running.records() if r["event_type"] == "VERIFIED")
+
+    assert ended.code == ExitCode.DONE, ended.stderr
+    assert re.match(
+        r"COMPLETED: flat, proven: nothing was listed for 2\.\d s in both sources\n", ended.stdout
+    )
+    assert told.index("FLAT_SEEN") < told.index("VERIFIED")
+    assert verified["details"]["settled_seconds"] >= 2.0
+
+
+def test_a_window_that_the_deadline_cuts_off_is_told_on_the_first_line(tmp_path: Path) -> None:
+    """Proven, but for less than was asked: that must not look the same."""
+    with program(tmp_path, timeout_s=1.5) as running:
+        ended = running.run("liquidate", "--settle", "30")
+
+    assert ended.code == ExitCode.DONE, ended.stderr
+    first = ended.stdout.splitlines()[0]
+    assert "(the deadline left no more of the 30 s asked for)" in first
+
+
+def test_one_reading_is_trusted_where_that_was_asked_for(tmp_path: Path) -> None:
+    """`--settle 0` says so as well."""
+    with program(tmp_path) as running:
+        ended = running.run("liquidate", "--json", "--settle", "0")
+
+    assert ended.code == ExitCode.DONE, ended.stderr
+    assert ended.result["verified_flat"] is True
+    assert ended.result["settled_seconds"] < 0.5

@@ -288,7 +288,7 @@ def test_nothing_of_the_view_is_imported_where_stderr_is_no_terminal(halted: Pro
 def test_a_short_run_on_a_terminal_imports_no_rich(tmp_path: Path) -> None:
     """Most runs are over before anybody could read a frame."""
     with program(tmp_path) as running:
-        running.variables |= XTERM
+        running.variables |= XTERM | {"LIQCTL_LIQUIDATION__SETTLE_SECONDS": "0"}
         ours, theirs = pty.openpty()
         seen = imported(running, theirs)
         os.close(ours)

@@ -18,18 +18,8 @@ WORDS = st.sampled_from(
         *("--yes", "-y", "-v", "-yv", "--dry-run", "--dry", "--json", "--no-color", "--verbose"),
         *("--symbol", "BTCUSDT", "--symbol=BTC/USDT:USDT", "--symbol=", "--orders-only"),
         *("--positions-only", "--timeout", "5", "5.5", "1e1", "-1", "nan", "--timeout=2"),
-        *(
-            "--max-retries",
-            "3",
-            "3.0",
-            "--retry-delay",
-            "0.5",
-            "--settle",
-            "0",
-            "1.5",
-            "--reason",
-            "bot runs wild",
-        ),
+        *("--max-retries", "3", "3.0", "--retry-delay", "0.5", "--settle", "0", "1.5"),
+        *("--reason", "bot runs wild"),
         *("--reason=", "--reason=a=b", "--correlation-id", "a b", "", "--", "--help", "-h", "x"),
     ]
 )

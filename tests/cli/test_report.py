@@ -68,7 +68,6 @@ def test_a_run_is_told_with_what_it_cost(served: Program) -> None:
         "# Incident: completed liquidation",
         "- **Environment**: `simulator`",
         f"- **Run**: `{RUN}`",
-        "- **State**: COMPLETED, exit 0, flat, proven by a reading",
         "- **Reason**: `runaway bot`",
         "- **Positions closed**: 4 of 4",
         "- **Orders cancelled**: 8 of 8",
@@ -78,6 +77,7 @@ def test_a_run_is_told_with_what_it_cost(served: Program) -> None:
         "## Prevention",
     ):
         assert line in ended.stdout.splitlines()
+    assert "- **State**: COMPLETED, exit 0, flat, proven" in ended.stdout
     assert (bitcoin["side"], bitcoin["quantity"]) == ("SELL", "0.500")
     assert [float(bitcoin[name]) for name in ("average_price", "mark_price")] == [59994, 60000]
     assert [float(bitcoin[name]) for name in ("slippage", "slippage_bps")] == [-3, -1]

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from liqctl.domain.states import ExitCode
-from liqctl.sim.scenario import load_scenario
+from liqctl.sim.faults import Effect, Fault
+from liqctl.sim.scenario import Scenario, load_scenario
 from tests.cli.documents import STATUS, check
 from tests.process.program import Program, program
 
@@ -82,7 +84,7 @@ def test_the_screen_begins_with_the_answer(served: Program) -> None:
     after = served.run("status")
 
     assert before.stdout.startswith("OPEN: simulator")
-    assert after.stdout.startswith("FLAT: simulator")
+    assert after.stdout.startswith("FLAT at this reading: simulator")
     assert "COMPLETED, the-run" in after.stdout
 
 
@@ -129,7 +131,7 @@ def test_figures_without_a_key_tell_what_the_trail_knows(served: Program) -> Non
 
     ended = served.run("status", "--prometheus", str(path))
 
-    assert ended.code == ExitCode.DONE
+    assert ended.code == ExitCode.CREDENTIALS
     text = path.read_text()
     assert 'liqctl_runs_total{environment="simulator",state="COMPLETED"} 1.0' in text
     assert 'liqctl_audit_complete{environment="simulator"} 1.0' in text
@@ -176,3 +178,124 @@ def test_a_trail_that_cannot_be_read_is_unknown_and_not_empty(served: Program) -
     assert "runs      0" not in shown.stdout
     assert "liqctl_runs_total" not in path.read_text()
     assert "liqctl_account_flat" in path.read_text()
+
+
+FLAT: Final = Scenario(name="flat", account={"positions": {}})
+STOP: Final = Scenario(
+    name="stop",
+    account={
+        "positions": {},
+        "algo": [{"symbol": "BTCUSDT", "side": "SELL", "trigger": "57000", "close_position": True}],
+    },
+)
+"""A stop that closes a position, and no position: what a list shows that is late."""
+
+
+@pytest.mark.parametrize("options", [(), ("--exit-code",)])
+@pytest.mark.parametrize(
+    ("scenario", "code"),
+    [
+        ("all_reads_down", ExitCode.FAILED),
+        ("key_refused", ExitCode.CREDENTIALS),
+        ("portfolio_margin", ExitCode.FAILED),
+    ],
+)
+def test_an_account_that_could_not_be_read_is_never_0(
+    tmp_path: Path, scenario: str, code: ExitCode, options: tuple[str, ...]
+) -> None:
+    """A cron job that looks at the exit code only must not sleep on."""
+    with program(tmp_path, load_scenario(scenario), timeout_s=1.0) as served:
+        ended = served.run("status", "--json", *options)
+
+    assert ended.code == code
+    check(ended.result, STATUS)
+    assert ended.result["account"] is None
+    assert ended.result["account_error"]
+
+
+def test_a_stop_on_a_leg_that_reads_flat_is_a_contradiction(tmp_path: Path) -> None:
+    """The bot has just opened: its stop is listed, its position is not yet."""
+    with program(tmp_path, STOP) as served:
+        shown = served.run("status", "--exit-code")
+        told = served.run("status", "--json").result["account"]
+
+    assert shown.code == ExitCode.PARTIAL
+    assert shown.stdout.startswith("OPEN: simulator")
+    assert "one may be open that the list does not show yet" in shown.stdout
+    assert (told["flat"], [order["contradiction"] for order in told["orders"]]) == (False, [True])
+    assert told["contradictions"][0].startswith("BTCUSDT reads flat, but STOP_MARKET ")
+
+
+def test_a_position_that_one_source_alone_shows_is_open(tmp_path: Path) -> None:
+    """Either list may lag; what one of them shows is there."""
+    with program(tmp_path) as served:
+        empty = Effect(status=200, body="[]")
+        fault = Fault(name="empty", effect=empty, method="GET", path="/positionRisk", times=0)
+        served.server.venue.faults.append(fault)
+        ended = served.run("status", "--json", "--exit-code")
+
+    assert ended.code == ExitCode.PARTIAL
+    assert len(ended.result["account"]["positions"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "source"), [("/positionRisk", "positionRisk"), ("/account", "account")]
+)
+def test_one_source_alone_does_not_make_it_flat_but_a_watch_does(
+    tmp_path: Path, path: str, source: str
+) -> None:
+    """A silent source is unknown; three readings of the other one are a proof."""
+    with program(tmp_path, FLAT) as served:
+        served.hang(method="GET", path=path, kind="service_unavailable")
+        once = served.run("status", "--json", "--exit-code")
+        figures = served.folder / "liqctl.prom"
+        served.run("status", "--prometheus", str(figures))
+        watched = served.run("status", "--json", "--exit-code", "--settle", "0.2")
+
+    account = once.result["account"]
+    assert once.code == ExitCode.FAILED
+    assert (account["flat"], account["silent"]) == (False, [source])
+    assert f"{source} did not answer" in once.result["account_error"]
+    assert "liqctl_account_flat" not in figures.read_text()
+    assert watched.code == ExitCode.DONE
+    assert watched.result["account"]["proven"] is True
+
+
+def test_a_watch_says_proven_and_how_long(tmp_path: Path) -> None:
+    """One reading is one reading; what appears late needs a watch."""
+    with program(tmp_path, FLAT) as served:
+        once = served.run("status")
+        watched = served.run("status", "--settle", "0.3")
+        told = served.run("status", "--settle", "0.3", "--json").result["account"]
+
+    assert once.stdout.startswith("FLAT at this reading: simulator")
+    assert watched.stdout.startswith("FLAT, proven over 0.3 s: simulator")
+    assert (told["flat"], told["proven"]) == (True, True)
+    assert told["settled_seconds"] >= 0.3
+
+
+def test_a_watch_of_an_open_account_ends_at_once(served: Program) -> None:
+    """Nothing is waited for that is known already."""
+    ended = served.run("status", "--settle", "20", "--exit-code")
+
+    assert ended.code == ExitCode.PARTIAL
+    assert ended.stdout.startswith("OPEN: simulator")
+    assert ended.seconds < 15
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--settle", "31"), ExitCode.CONFIGURATION, "settle_seconds must be between 0.0 and 30.0"),
+        (("--settle", "1", "--watch"), ExitCode.USAGE, "do not go together"),
+    ],
+)
+def test_a_watch_that_cannot_be_is_refused(
+    served: Program, options: tuple[str, ...], code: ExitCode, words: str
+) -> None:
+    """In JSON as in words."""
+    ended = served.run("status", "--json", *options)
+
+    assert ended.code == code
+    check(ended.result, STATUS)
+    assert words in ended.result["account_error"]

@@ -149,7 +149,7 @@ def test_a_flat_account_costs_one_reading() -> None:
 
 
 def test_a_watch_costs_five_readings_and_one_sweep_of_each_symbol() -> None:
-    """Other programs share the weight of the address: 2 s of watching take a sixth of a minute's."""
+    """Others share the weight of the address: 2 s of watching take a sixth of a minute's."""
     apart, watched = (
         run_once(make_large_account(symbols=5), settle_seconds=settle_s) for settle_s in (0.0, 2.0)
     )

@@ -45,8 +45,8 @@ MUTATIONS = {
     ),
     "a failed reading is taken for an empty one": Mutation(
         file="engine/reading.py",
-        line="return Reading(complete=False, error=error.answer)",
-        broken="return Reading()",
+        line="return Reading(complete=False, error=error.answer, silent=source)",
+        broken="return Reading(sources=source)",
     ),
     "the stops are cancelled first": Mutation(
         file="planning/protection.py",

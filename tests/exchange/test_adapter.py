@@ -241,6 +241,24 @@ def test_portfolio_margin_is_told_by_its_own_endpoint(
     assert answer is expected
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, {"code": -1003, "msg": "Too many requests"}),
+        (503, {"code": -1008, "msg": "Request throttled by system-level protection."}),
+        (503, {"code": -1000, "msg": "Service Unavailable."}),
+    ],
+)
+def test_a_question_that_was_put_off_is_not_answered_with_no(status: int, body: object) -> None:
+    """Who takes that for "no" calls an account in portfolio margin flat."""
+    answer, _ = with_venue(
+        says(body, status=status),
+        lambda exchange: exchange.is_portfolio_margin(timeout_s=TIMEOUT_S),
+    )
+
+    assert isinstance(answer, VenueError)
+
+
 @pytest.mark.parametrize("body", [{}, None, "x", {"symbols": 1}], ids=repr)
 def test_no_reading_is_empty_for_want_of_an_answer(body: object) -> None:
     """Every odd body is an error of every reading."""

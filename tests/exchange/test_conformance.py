@@ -19,7 +19,7 @@ from liqctl.domain.secrets import Secret
 from liqctl.domain.venue import Environment
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.exchange.client import CcxtTransport
-from liqctl.sim.faults import KINDS, Fault
+from liqctl.sim.faults import KINDS, Effect, Fault
 from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.scenario import parse_scenario
 from liqctl.sim.server import EmbeddedServer
@@ -92,6 +92,46 @@ def test_positions_are_read_with_their_sign(through: Door) -> None:
         ]
         assert [(p.leg, p.quantity) for p in second] == [(p.leg, p.quantity) for p in first]
         assert one == first[1:]
+
+    through(ACCOUNT, check)
+
+
+@pytest.mark.parametrize(
+    ("amount", "side", "name"),
+    [
+        ('""', "BOTH", "BTCUSDT BOTH: positionAmt ''"),
+        ('"1E+999999"', "BOTH", "BTCUSDT BOTH: positionAmt '1E+999999'"),
+        ("1E+999999", "BOTH", "BTCUSDT BOTH: positionAmt Decimal('1E+999999')"),
+        ("null", "BOTH", "BTCUSDT BOTH: positionAmt None"),
+        ('"0"', "NET", "BTCUSDT: positionSide 'NET', positionAmt '0'"),
+    ],
+)
+def test_a_row_that_cannot_be_read_leaves_the_others_readable(
+    through: Door, amount: str, side: str, name: str
+) -> None:
+    """From every list, through both doors; numbers of JSON arrive as exactly as texts."""
+    odd = f'{{"symbol":"BTCUSDT","positionSide":"{side}","positionAmt":{amount}}}'
+    good = '{"symbol":"ETHUSDT","positionSide":"BOTH","positionAmt":"-2.000"}'
+    order = '{"symbol":"ETHUSDT","orderId":7,"algoId":7,"side":"SIDEWAYS"}'
+
+    async def check(exchange: BinanceExchange, venue: Venue) -> None:
+        for path, body in (
+            ("positionRisk", f"[{odd},{good}]"),
+            ("account", f'{{"positions":[{odd},{good}]}}'),
+            ("openOrders", f"[{order},{{}}]"),
+            ("openAlgoOrders", f"[{order},{{}}]"),
+        ):
+            venue.faults.append(Fault(effect=Effect(body=body), path=path, times=0))
+        for positions in (
+            await exchange.fetch_positions(timeout_s=TIMEOUT_S),
+            await exchange.fetch_account_positions(timeout_s=TIMEOUT_S),
+        ):
+            assert [(p.symbol, p.quantity) for p in positions.items] == [("ETHUSDT", Decimal(-2))]
+            assert positions.unreadable == (name,)
+        for kind in OrderKind:
+            orders = await exchange.fetch_open_orders(kind, timeout_s=TIMEOUT_S)
+            assert [(o.order_id, o.side, o.quantity) for o in orders.items] == [("7", None, None)]
+            assert orders.unreadable == ("no symbol: order None",)
 
     through(ACCOUNT, check)
 

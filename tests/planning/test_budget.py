@@ -65,19 +65,21 @@ def test_priorities_follow_the_method() -> None:
 
 
 def test_reads_that_can_wait_keep_to_our_number_and_cancels_do_not() -> None:
-    """What is left of the weight is kept for what reduces risk; only the venue refuses that."""
+    """Beyond our number cancels go one by one, when no close was sent for more than a second."""
     budget = RequestBudget()
 
     heard(budget, 0.0, weight=2400 - WEIGHT_KEPT_FREE[Priority.READ])
     assert budget.delay_s(POSITIONS, 1.0) > 5
     assert budget.delay_s(CANCEL, 1.0) == 0
     heard(budget, 1.0, weight=2400)
-    budget.note_sent(CANCEL, 1.0)
-    assert budget.delay_s(CANCEL, 1.5) > 0
-    assert budget.delay_s(CANCEL, 2.0) == 0
-    heard(budget, 2.1, weight=2401)
-    assert budget.delay_s(CANCEL, 2.1) == 0
-    assert budget.delay_s(POSITIONS, 2.1) == 0
+    budget.note_sent(CLOSE, 1.5)
+    assert budget.delay_s(CANCEL, 2.5) == pytest.approx(0.25)
+    assert budget.delay_s(CANCEL, 2.75) == 0
+    budget.note_sent(CANCEL, 2.75)
+    assert budget.delay_s(CANCEL, 2.75) > 0
+    heard(budget, 3.0, weight=2401)
+    assert budget.delay_s(CANCEL, 3.0) == 0
+    assert budget.delay_s(POSITIONS, 3.0) == 0
 
 
 def test_a_limit_that_a_refusal_named_leaves_room_for_what_comes_first() -> None:

@@ -1,9 +1,11 @@
 """Which conditional orders outlive their position."""
 
+from dataclasses import replace
+
 import pytest
 
 from liqctl.domain.account import OpenOrder, PositionSide, Side
-from liqctl.planning.protection import is_protective, may_protect
+from liqctl.planning.protection import is_protective, may_protect, reduces_only
 from tests.planning.builders import limit, position, stop
 
 LONG = position("1")
@@ -73,3 +75,27 @@ def test_while_positions_are_unread_only_an_opening_hedge_order_is_surely_no_sto
     assert may_protect(stop(side=None))
     assert not may_protect(stop(position_side=PositionSide.LONG, side=Side.BUY))
     assert not may_protect(limit())
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        (stop(reduce_only=True), True),
+        (stop(quantity=None, close_position=True), True),
+        (stop(side=Side.BUY, reduce_only=True), True),
+        (replace(limit(), reduce_only=True), True),
+        (stop(), False),
+        (stop(side=None, reduce_only=True), False),
+        (stop(position_side=PositionSide.LONG, side=Side.SELL), True),
+        (stop(position_side=PositionSide.LONG, side=Side.BUY), False),
+        (stop(position_side=PositionSide.SHORT, side=Side.BUY), True),
+        (stop(position_side=PositionSide.SHORT, side=Side.SELL), False),
+        (stop(position_side=PositionSide.SHORT, side=None), False),
+        (replace(limit(), position_side=PositionSide.LONG), True),
+    ],
+)
+def test_an_order_that_can_only_reduce_is_told_without_a_position(
+    order: OpenOrder, *, expected: bool
+) -> None:
+    """On a leg that reads flat it contradicts the reading: somebody set it for a position."""
+    assert reduces_only(order) is expected

@@ -34,6 +34,19 @@ def make_position(symbol: str = "BTCUSDT", **changes: Any) -> PositionReport:
     return PositionReport(**(values | changes))
 
 
+def make_order(state: OrderState) -> OrderReport:
+    """Return a resting limit order that ended in a state."""
+    return OrderReport(
+        symbol="BTCUSDT",
+        order_id="8389765512345678",
+        kind=OrderKind.REGULAR,
+        type="LIMIT",
+        side=Side.SELL,
+        protective=False,
+        state=state,
+    )
+
+
 def make_result(state: LiquidationState, **changes: Any) -> LiquidationResult:
     """Return a result in a state, with nothing found unless the changes say so."""
     values: dict[str, Any] = {
@@ -45,6 +58,7 @@ def make_result(state: LiquidationState, **changes: Any) -> LiquidationResult:
         "duration_seconds": 0.84,
         "timeout_seconds": 5.0,
         "verified_flat": state is LiquidationState.COMPLETED,
+        "settled_seconds": 2.04 if state is LiquidationState.COMPLETED else 0.0,
         "residual": Residual(),
         "requests": 12,
         "audit_head": "a" * 64,

@@ -145,7 +145,39 @@ def test_a_leg_that_others_open_again_is_open_again() -> None:
     """A bot that works against the run must be seen."""
     model = model_of(("SNAPSHOT_TAKEN", TWO), ("POSITION_CLOSED", BTC), ("SNAPSHOT_TAKEN", TWO))
 
-    assert ways(model)["BTCUSDT"] == "open: open again"
+    assert ways(model)["BTCUSDT"] == "open: listed again"
+
+
+def test_flat_is_watched_before_the_eyes_of_the_operator() -> None:
+    """Nothing is open and nothing ends: without a word that looks like a program that hangs."""
+    watch = {"round": 3, "settle_seconds": 2.0, "watch_seconds": 2.0}
+    model = model_of(("SNAPSHOT_TAKEN", TWO), ("POSITION_CLOSED", BTC), ("POSITION_CLOSED", ETH))
+    model.note("FLAT_SEEN", watch, 0.6)
+    model.note("SNAPSHOT_TAKEN", reading(positions=0), 1.0)
+    model.note("ORDER_CANCEL_SENT", {"symbol": "BTCUSDT", "order_ids": []}, 1.9)
+
+    assert drawn(model, now=2.0)[0].endswith("flat, watching 1.4 s of 2.0 s")
+    assert model.frame(9.0).phase == "flat, watching 2.0 s of 2.0 s"
+
+    model.note("VERIFIED", {"flat": True}, 2.7)
+    assert model.frame(2.7).phase == "flat, proven"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "details"),
+    [
+        ("REENTRY_SEEN", {**BTC, "quantity": "0.5"}),
+        ("ORDER_SENT", {**BTC, "quantity": "0.5", "attempt": 1}),
+        ("SNAPSHOT_TAKEN", TWO),
+    ],
+)
+def test_what_appears_ends_the_watch(event_type: str, details: dict[str, Any]) -> None:
+    """An account that is being closed again is not flat."""
+    model = model_of(("SNAPSHOT_TAKEN", TWO), ("POSITION_CLOSED", BTC), ("POSITION_CLOSED", ETH))
+    model.note("FLAT_SEEN", {"watch_seconds": 2.0}, 0.6)
+    model.note(event_type, details, 0.8)
+
+    assert "watching" not in model.frame(0.9).phase
 
 
 def test_what_is_out_of_scope_is_not_shown() -> None:

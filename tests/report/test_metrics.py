@@ -25,6 +25,7 @@ RUN = {
     "timeout_seconds": 5.0,
     "exit_code": 3,
     "verified_flat": False,
+    "settled_seconds": 1.25,
 }
 DOCUMENT: dict[str, Any] = {
     "environment": 'pro"duction\n',
@@ -75,6 +76,7 @@ def test_every_figure_is_what_the_status_document_says() -> None:
         "liqctl_last_run_deadline_seconds": {"": 5},
         "liqctl_last_run_exit_code": {"": 3},
         "liqctl_last_run_verified_flat": {"": 0},
+        "liqctl_last_settled_seconds": {"": 1.25},
         "liqctl_last_run_positions": {"closed": 2, "failed": 1, "other": 0},
         "liqctl_last_run_orders": {"cancelled": 3, "failed": 0, "other": 1},
         "liqctl_audit_complete": {"": 1},

@@ -45,7 +45,7 @@ def test_the_end_of_a_good_run_is_one_line_that_tells_it_all() -> None:
     start, end = make_notices(result, 0, reason="runaway bot")
 
     assert end.text == (
-        "liqctl production COMPLETED: flat, proven by a reading after the last order; "
+        "liqctl production COMPLETED: flat, proven: nothing was listed for 2.0 s in both sources; "
         "1/1 positions closed, 0/0 orders cancelled; exit 0 after 0.84 s; "
         f"run liq_20260102_103000_abc123; head {'a' * 64}"
     )

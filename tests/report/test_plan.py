@@ -33,6 +33,7 @@ class Look:
     snapshot: Snapshot
     plan: Plan
     refusal: str | None = None
+    contradictions: tuple[OpenOrder, ...] = ()
 
     def why_unreadable(self) -> str | None:
         """Return why not everything could be read."""
@@ -113,6 +114,7 @@ def test_the_confirmation_shows_where_whose_what_and_how_much() -> None:
         "takes     4 round trips of 100 ms, 10 requests, weight 176 of 2400, 2 orders of\n"
         "          300 in 10 s\n"
         "lasts     0.41 s expected, 4.91 s at worst: fits the limit of 5 s\n"
+        "then      flat is watched for 2 s, or for what the limit leaves\n"
     )
 
 
@@ -201,3 +203,14 @@ def test_nothing_read_is_never_shown_as_nothing_open(look: str) -> None:
     assert "NOTHING COULD BE READ: what is open is not known" in screen
     assert "0 positions" not in screen
     assert "go on     the run reads for itself" in screen
+
+
+def test_a_stop_on_a_leg_that_reads_flat_is_told_before_the_question() -> None:
+    """Somebody may have opened this very second; a second look costs nothing."""
+    look = make_look()
+    order = look.snapshot.orders[0]
+    stop = replace(order, symbol="SOLUSDT", type="STOP_MARKET", reduce_only=True)
+
+    screen = confirmation(replace(look, contradictions=(stop,)), width=None)
+
+    assert "doubt     SOLUSDT reads flat, but STOP_MARKET " in screen

@@ -2,13 +2,24 @@
 
 import re
 from decimal import Decimal
+from typing import Final
 
 import pytest
 
-from liqctl.domain.result import ErrorReport, Residual, ResidualPosition
-from liqctl.domain.states import FailureCause, LiquidationState, PositionState
-from liqctl.report.result import next_steps, render_result
-from tests.report.builders import make_partial, make_position, make_result
+from liqctl.domain.account import PositionSide
+from liqctl.domain.result import (
+    ErrorReport,
+    LiquidationResult,
+    Residual,
+    ResidualOrder,
+    ResidualPosition,
+)
+from liqctl.domain.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.report.notices import make_notices
+from liqctl.report.result import Asked, next_steps, render_result
+from tests.report.builders import make_order, make_partial, make_position, make_result
+
+SHORT: Final = "(the deadline left no more of the 2 s asked for)"
 
 
 def test_a_flat_account_is_told_in_one_screen() -> None:
@@ -18,7 +29,7 @@ def test_a_flat_account_is_told_in_one_screen() -> None:
     screen = render_result(result, width=80, colour=False)
 
     assert screen == (
-        "COMPLETED: flat, proven by a reading after the last order\n"
+        "COMPLETED: flat, proven: nothing was listed for 2.0 s in both sources\n"
         "\n"
         "found     1 position of 25,000.00 notional, 0 orders\n"
         "closed    1 of 1 position, 0 of 0 orders cancelled\n"
@@ -185,3 +196,130 @@ def test_nothing_is_called_found_where_nothing_was_read() -> None:
     result = make_result(LiquidationState.FAILED, residual=None)
 
     assert "found" not in render_result(result, width=80, colour=False)
+
+
+@pytest.mark.parametrize(
+    ("settled_s", "unread", "settle_s", "told"),
+    [
+        (2.04, (), 2.0, "flat, proven: nothing was listed for 2.0 s in both sources"),
+        (
+            0.87,
+            (),
+            2.0,
+            f"flat, proven: nothing was listed for 0.8 s {SHORT} in both sources",
+        ),
+        (
+            2.0,
+            ("account",),
+            2.0,
+            "flat, proven: nothing was listed for 2.0 s in one source, account never answered",
+        ),
+        (0.0, (), 0.0, "flat, proven by a single reading after the last order"),
+        (
+            0.0,
+            (),
+            2.0,
+            f"flat, proven by a single reading after the last order {SHORT}",
+        ),
+    ],
+)
+def test_the_first_line_says_how_long_flat_was_watched(
+    settled_s: float, unread: tuple[str, ...], settle_s: float, told: str
+) -> None:
+    """A proof that is shorter than asked for must not look like the whole one."""
+    result = make_result(LiquidationState.COMPLETED, settled_seconds=settled_s, unread=unread)
+
+    screen = render_result(result, width=None, colour=False, asked=Asked(settle_s=settle_s))
+
+    assert screen.splitlines()[0] == f"COMPLETED: {told}"
+    assert ("unread    account: no answer in the whole run" in screen) is bool(unread)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word", "unseen"),
+    [
+        ({"positions": (make_position(state=PositionState.SKIPPED),)}, "orders cancelled", "order"),
+        ({"orders": (make_order(OrderState.SKIPPED),)}, "positions closed", "position"),
+    ],
+)
+def test_half_a_scope_says_how_long_it_was_watched_too(
+    changes: dict[str, object], word: str, unseen: str
+) -> None:
+    """The rest stays; what was asked for is proven like everything else."""
+    screen = render_result(
+        make_result(LiquidationState.COMPLETED, **changes), width=None, colour=False
+    )
+
+    assert screen.startswith(
+        f"COMPLETED: {word}, as asked, proven: no {unseen} was listed for 2.0 s in both sources; 1 "
+    )
+
+
+def listed_after_all(*, also: str | None = None) -> LiquidationResult:
+    """Return a run whose closes and cancel were confirmed while the last reading lists them."""
+    symbols = ("BTCUSDT", "ETHUSDT", *([also] if also else []))
+    states = dict.fromkeys(symbols, PositionState.CLOSED)
+    if also:
+        states[also] = PositionState.FAILED
+    order = make_order(OrderState.CANCELLED)
+    return make_result(
+        LiquidationState.PARTIAL,
+        error_message="the deadline of 5 s was reached",
+        deadline_exceeded=True,
+        positions=tuple(make_position(symbol, state=state) for symbol, state in states.items()),
+        orders=(order,),
+        residual=Residual(
+            positions=tuple(
+                ResidualPosition(
+                    symbol=symbol,
+                    position_side=PositionSide.BOTH,
+                    quantity=Decimal("0.5"),
+                    notional=Decimal(25000),
+                )
+                for symbol in symbols
+            ),
+            orders=(
+                ResidualOrder(
+                    symbol=order.symbol,
+                    order_id=order.order_id,
+                    client_order_id="",
+                    kind=order.kind,
+                    type=order.type,
+                    side=order.side,
+                ),
+            ),
+        ),
+    )
+
+
+def test_what_was_closed_is_not_left_as_well() -> None:
+    """`closed 2 of 2` and `left 2 positions` on one screen: nobody knows what to believe."""
+    lines = render_result(listed_after_all(), width=None, colour=False).splitlines()
+
+    assert lines[0] == (
+        "PARTIAL: the venue confirmed every close and cancel, but no reading proves flat"
+    )
+    assert "closed    2 of 2 positions, 1 of 1 order cancelled" in lines
+    (left,) = [line for line in lines if line.startswith("left ")]
+    assert left == (
+        "left      not proven: 2 positions of 50,000.00 notional, 1 order still listed although "
+        "the venue confirmed the close or cancel; lists lag by up to about 2 s"
+    )
+
+
+def test_what_is_left_is_counted_apart_from_what_is_only_listed() -> None:
+    """The one position that is open must not hide among those that are closed."""
+    lines = render_result(listed_after_all(also="SOLUSDT"), width=None, colour=False).splitlines()
+
+    assert "closed    2 of 3 positions, 1 of 1 order cancelled" in lines
+    (left,) = [line for line in lines if line.startswith("left ")]
+    assert left.startswith(
+        "left      1 position of 25,000.00 notional, 0 orders; and 2 positions of 50,000.00 "
+    )
+
+
+def test_a_message_counts_the_same_way() -> None:
+    """What is read on a telephone must agree with the screen."""
+    *_, end = make_notices(listed_after_all(also="SOLUSDT"), 3)
+
+    assert "; left: SOLUSDT 0.5 (25,000.00); still listed although confirmed: BTCUSDT" in end.text

@@ -31,7 +31,7 @@ def make_document(**changes: Any) -> dict[str, Any]:
 def test_a_flat_account_is_three_lines() -> None:
     """The common case must not need reading."""
     assert render_status(make_document(), width=80, colour=False) == (
-        "FLAT: testnet, no liquidation runs\n"
+        "FLAT at this reading: testnet, no liquidation runs\n"
         "\n"
         "open      0 positions of 0.00 notional, 0 orders\n"
         "last run  COMPLETED, liq_20260102_103000_abc123, 2026-01-02T10:30:00.840000Z\n"
@@ -163,7 +163,7 @@ def test_flat_in_scope_names_the_scope() -> None:
 
     screen = render_status(make_document(account=account), width=80, colour=False)
 
-    assert screen.startswith("FLAT: testnet (BTCUSD only)")
+    assert screen.startswith("FLAT at this reading: testnet (BTCUSD only)")
     assert "the venue does not know BTCUSD" in screen
 
 
