@@ -75,7 +75,7 @@ def flat_after_ms(folder: Path, action: str | None) -> float:
     """Return how long after the first request the last close of a large account arrived."""
     folder.mkdir()
     scenario = make_large_account(symbols=POSITIONS, orders=0, algo=0)
-    with program(folder, scenario, timeout_s=10.0) as running:
+    with program(folder, scenario, timeout_s=30.0) as running:
         if action is not None:
             hang(running, "audit.jsonl", "os.write", action)
         ended = running.run()
