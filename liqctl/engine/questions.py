@@ -6,7 +6,7 @@ called flat before they are answered.
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 from liqctl.domain.account import Snapshot
 from liqctl.domain.endpoints import Endpoint
@@ -15,6 +15,9 @@ from liqctl.engine.gate import Gate
 from liqctl.planning.pacing import QUESTION_GAP_S
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.ports import Exchange
+
+_INVALID_SYMBOL: Final = -1121
+"""A list narrowed to one symbol is refused like this where the venue does not know the symbol."""
 
 
 async def ask_unknown_symbols(
@@ -57,7 +60,9 @@ class Questions:
         """Ask what the first reading leaves open: a symbol with something open is known."""
         seen = {p.symbol for p in first.positions.items} | {o.symbol for o in first.orders}
         self._unseen = tuple(s for s in self._policy.symbols if s not in seen)
-        if self._unseen:
+        if len(self._unseen) == 1 and any(e.code == _INVALID_SYMBOL for e in first.errors):
+            self.unknown_symbols = self._unseen
+        elif self._unseen:
             self.unknown_symbols = None
             self._start(self._ask_symbols())
         if not seen:

@@ -42,6 +42,7 @@ from liqctl.planning.pacing import (
     ROUNDS_MAX,
     SWEEP_MIN_S,
     SWEEP_TRIPS,
+    TIMER_SLACK_S,
     WATCH_GAP_MIN_S,
     WATCH_READINGS,
     WATCH_WEIGHT_KEPT,
@@ -255,7 +256,8 @@ class Run:
         """Return when the last reading may begin, from which on flat is proven."""
         since = self.state.streak.since
         since = asyncio.get_running_loop().time() if since is None else since
-        return min(since + self.state.window_s, self._gate.work_until)
+        # A timer may fire a hair early, and a window that is a hair short is none.
+        return min(since + self.state.window_s + TIMER_SLACK_S, self._gate.work_until)
 
     def _is_proven(self, *, late: bool = False) -> bool:
         """Record and return that flat is proven by the readings so far, the last one included.
@@ -294,11 +296,14 @@ class Run:
         sweep_at = due_at - max(SWEEP_TRIPS * self._gate.rtt_s, SWEEP_MIN_S)
         gap_s = max(self.state.window_s / WATCH_READINGS, WATCH_GAP_MIN_S)
         if loop.time() < sweep_at:
-            spare = self._gate.weight_left() - WATCH_WEIGHT_KEPT
             next_at = self._last_snapshot.started_at + gap_s
             # Short of weight nothing is read in between: the last reading is what counts.
-            await self._rest(min(next_at, sweep_at) if spare > 0 else sweep_at)
-            return
+            if next_at < sweep_at and self._gate.weight_left() > WATCH_WEIGHT_KEPT:
+                await self._rest(next_at)
+                return
+            await self._rest(sweep_at)
+            if self._interrupted.is_set():
+                return
         self._gate.is_proving = True
         if plans := self._unswept():
             await self._sweep(plans)
@@ -530,7 +535,7 @@ class Run:
             )
         if not is_confirmed(streak.looks) and self._snapshot is not None:
             missing.append(f"{' and '.join(sorted(self._snapshot.silent))} did not answer")
-        if unswept := sorted({plan.symbol for plan in self._unswept()}):
+        if not missing and (unswept := sorted({plan.symbol for plan in self._unswept()})):
             missing.append(f"no last cancel of all orders was answered on {', '.join(unswept[:5])}")
         return missing
 

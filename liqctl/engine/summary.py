@@ -118,6 +118,7 @@ def _reasons(
         else None,
         INTERRUPTED if ending is Ending.INTERRUPTED else None,
         None if unknown_symbols else run.unread,
+        None if quiet else run.questions.unanswered,
         open_positions,
         explain_orders(orders),
         f"the readings still show what the venue confirmed as closed, on {', '.join(late)}"

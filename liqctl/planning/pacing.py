@@ -61,6 +61,9 @@ WATCH_READINGS: Final = 4
 WATCH_GAP_MIN_S: Final = 0.1
 """Flat is read four times over its window, and once more at its end. (guess)"""
 
+TIMER_SLACK_S: Final = 0.001
+"""How early an event loop's timer may fire: its clock's resolution, rounded up."""
+
 WATCH_WEIGHT_KEPT: Final = 300
 """Weight that readings within the window leave to the sweep, the last reading and a second try of
 it: 90 weight each, and two for each symbol swept."""
