@@ -19,8 +19,8 @@ from typer.main import get_command
 import liqctl
 from liqctl.cli.app import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
-from liqctl.config.rules import RULES
-from liqctl.config.table import markdown_table
+from liqctl.settings.model import TABLE
+from liqctl.settings.pages import markdown_table
 
 if TYPE_CHECKING:
     from typer._click import Command
@@ -144,7 +144,7 @@ def _exit_codes() -> Iterator[tuple[str, str]]:
 
 def _settings() -> Iterator[tuple[str, str]]:
     rows = list(_SETTING.finditer(markdown_table()))
-    if len(rows) != len(RULES):
+    if len(rows) != len(TABLE):
         raise ValueError("the table of settings has lines of another form")
     for match in rows:
         allowed = match[3].replace("`", "")

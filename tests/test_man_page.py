@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from liqctl.cli.root import COMMANDS, load
-from liqctl.config.rules import RULES
 from liqctl.domain.states import ExitCode
+from liqctl.settings.model import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def test_the_page_names_every_command_option_setting_and_exit_code() -> None:
         assert f".SS liqctl {name}" in SHOWN
         missing = [each for each in options(load(name, entry)) if each not in SHOWN]
         assert missing == []
-    assert [rule.key for rule in RULES if f"\n.B {rule.key}\n" not in SHOWN] == []
+    assert [rule.key for rule in TABLE if f"\n.B {rule.key}\n" not in SHOWN] == []
     explained = " ".join(re.findall(r"(?m)^\.B ([\d, ]+)$", TEXT)).replace(",", " ").split()
     assert {str(int(code)) for code in ExitCode} <= set(explained)
 

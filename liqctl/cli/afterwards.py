@@ -25,8 +25,8 @@ from liqctl.cli.last_resort import LastResort
 from liqctl.domain.amounts import plain
 
 if TYPE_CHECKING:
-    from liqctl.config.settings import Settings
     from liqctl.domain.result import LiquidationResult
+    from liqctl.settings.values import Settings
 
 COURIER_S: Final = 2.0
 """How long the other process may live, and how long it is waited for at most."""

@@ -24,7 +24,7 @@ from liqctl.report.json import dump
 if TYPE_CHECKING:
     from liqctl.audit.reading import LineFilter
     from liqctl.cli.validate import Options as ValidateOptions
-    from liqctl.config.settings import Settings
+    from liqctl.settings.values import Settings
 
 LINES_MAX: Final = 5_000
 RUN_LINES_MAX: Final = 200_000
@@ -106,7 +106,7 @@ class Gathering:
     def _environments(self, options: "ValidateOptions") -> list[Environment]:
         """Return whose settings are told, and load them; broken ones are told by `validate`."""
         from liqctl.cli.validate import find_environments
-        from liqctl.config import load_settings
+        from liqctl.settings import load_settings
 
         try:
             found = (

@@ -127,7 +127,7 @@ def _trail(given: MutableMapping[str, Any]) -> Path:
     environment = given.get("env") or os.environ.get("LIQCTL_ENV")
     if not (environment or given.get("config")):
         return Path("logs") / TRAIL_NAME
-    from liqctl.config import load_settings
+    from liqctl.settings import load_settings
 
     settings = load_settings(
         environment=environment, config_file=given.get("config"), flags={}, environ=os.environ

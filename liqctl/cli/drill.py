@@ -23,11 +23,11 @@ from liqctl.domain.states import ExitCode
 if TYPE_CHECKING:
     from liqctl.audit.trail import AuditLogger
     from liqctl.cli.options import Options
-    from liqctl.config.settings import Settings
     from liqctl.drill.catalogue import Course, Exercise, Score
     from liqctl.drill.document import Report
     from liqctl.drill.runs import Stop
     from liqctl.planning.policy import LiquidationConfig
+    from liqctl.settings.values import Settings
 
 LATENCY_MS: Final = 60
 """A round trip from Europe to the venue and back through its gateway takes about so long."""

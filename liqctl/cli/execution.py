@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from liqctl.cli.options import Options
     from liqctl.cli.telling import Teller
     from liqctl.cli.wiring import Account
-    from liqctl.config.settings import Settings
     from liqctl.domain.result import LiquidationResult
     from liqctl.engine.account_lock import AccountLock
     from liqctl.engine.manager import LiquidationManager
+    from liqctl.settings.values import Settings
 
 LOADED_MEANWHILE: Final = (
     "liqctl.domain.result",

@@ -18,8 +18,8 @@ from liqctl.engine.clock import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
-    from liqctl.config.settings import Settings
     from liqctl.engine.inspection import Inspection
+    from liqctl.settings.values import Settings
 
 READING_MAX_S: Final = 3.0
 """How long the question waits for a reading; an operator may know enough without it."""
@@ -106,7 +106,7 @@ def _with_account(
 
 def needs_confirmation(account: "Account") -> bool:
     """Return whether real money may hang on it: production, or a testnet that is somewhere else."""
-    from liqctl.config.hosts import is_demo_host, is_loopback_url
+    from liqctl.settings.hosts import is_demo_host, is_loopback_url
 
     match account.environment:
         case Environment.PRODUCTION:

@@ -26,10 +26,10 @@ from liqctl.planning.protection import is_protective
 if TYPE_CHECKING:
     from liqctl.audit.history import History
     from liqctl.cli.wiring import Account
-    from liqctl.config.settings import Settings
     from liqctl.domain.answers import VenueAnswer
     from liqctl.engine.inspection import Inspection
     from liqctl.engine.lock import LockState
+    from liqctl.settings.values import Settings
 
 STATUS_SCHEMA: Final = "liqctl.status/1"
 

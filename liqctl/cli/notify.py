@@ -17,8 +17,8 @@ from liqctl.domain.states import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from liqctl.config.settings import Settings
     from liqctl.domain.notices import Delivery, Notice
+    from liqctl.settings.values import Settings
 
 NOTIFY_SCHEMA: Final = "liqctl.notify/1"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from liqctl.config.settings import Settings
+    from liqctl.settings.values import Settings
 
 
 class HasSettings(Protocol):
@@ -33,7 +33,7 @@ def load(options: HasSettings) -> "Settings":
         UsageError: no environment was chosen.
         ConfigurationError: every problem found.
     """
-    from liqctl.config import load_settings
+    from liqctl.settings import load_settings
 
     return load_settings(
         environment=options.environment,

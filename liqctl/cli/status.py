@@ -17,7 +17,7 @@ from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
-    from liqctl.config.settings import Settings
+    from liqctl.settings.values import Settings
 
 _WATCH_EVERY_S: Final = 5.0
 """Twelve readings of 90 weight a minute: under half of the venue's 2400."""

@@ -12,10 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.config.secrets import find_source
 from liqctl.domain.times import rfc3339
 from liqctl.domain.venue import Environment
 from liqctl.engine.clock import SystemClock
+from liqctl.settings.credentials import find_source
 
 _LIBRARIES: Final = (
     *("aiohttp", "ccxt", "certifi", "cryptography", "httpx", "jinja2", "prometheus-client"),

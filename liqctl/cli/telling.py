@@ -11,9 +11,9 @@ from liqctl.domain.states import ExitCode, FailureCause, LiquidationState
 from liqctl.engine.clock import SystemClock
 
 if TYPE_CHECKING:
-    from liqctl.config.settings import Settings
     from liqctl.domain.result import LiquidationResult
     from liqctl.engine.inspection import Inspection
+    from liqctl.settings.values import Settings
 
 
 _PROMPT_LINES: Final = 2

@@ -20,9 +20,9 @@ from liqctl.report.money import SentOrder, TradeReading
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
-    from liqctl.config.settings import Settings
     from liqctl.domain.trades import Trade
     from liqctl.ports import TradeHistory
+    from liqctl.settings.values import Settings
 
 READING_MAX_S: Final = 15.0
 _CALL_MAX_S: Final = 5.0
@@ -67,7 +67,7 @@ def _is_start(record: TrailRecord) -> bool:
 
 
 def _settings_of(environment: str, config: Path | None) -> "Settings":
-    from liqctl.config import load_settings
+    from liqctl.settings import load_settings
 
     if environment not in set(Environment):
         message = "the trail names no environment that liqctl knows"

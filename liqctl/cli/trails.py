@@ -22,7 +22,7 @@ def find_trail(log: Path | None, env: str | None, config: Path | None) -> Path:
     if log is not None:
         return log / TRAIL_NAME if log.is_dir() else log
     if env or config:
-        from liqctl.config import load_settings
+        from liqctl.settings import load_settings
 
         try:
             settings = load_settings(

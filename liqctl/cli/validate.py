@@ -21,7 +21,7 @@ from liqctl.domain.venue import Environment
 
 if TYPE_CHECKING:
     from liqctl.config.findings import Issue
-    from liqctl.config.settings import Settings
+    from liqctl.settings.values import Settings
 
 VALIDATION_SCHEMA: Final = "liqctl.validation/1"
 
@@ -93,13 +93,11 @@ def validate(
 
 def find_environments(options: Options) -> list[Environment]:
     """Return what to check when none was named: the file's own, or all that have a file."""
-    from liqctl.config.loading import choose_environment, collect, find_file
+    from liqctl.settings.sources import stated_environment
+    from liqctl.settings.yaml_file import find_file
 
     if options.config_file is not None:
-        draft = collect(
-            environment=None, config_file=options.config_file, flags={}, environ=options.environ
-        )
-        return [choose_environment(None, draft)]
+        return [stated_environment(options.config_file, options.environ)]
     found = [each for each in Environment if find_file(each, options.environ)]
     if not found:
         raise UsageError(
@@ -111,8 +109,8 @@ def find_environments(options: Options) -> list[Environment]:
 
 def check_environment(environment: Environment, options: Options) -> dict[str, Any]:
     """Return the validation document of one environment."""
-    from liqctl.config.draft import SettingsError
     from liqctl.config.findings import issue_of_problem, issues_of_settings
+    from liqctl.settings.problems import SettingsError
 
     settings: Settings | None = None
     issues: list[Issue] = []
@@ -175,7 +173,7 @@ def has_bytecode() -> bool:
 
 
 def _load(environment: Environment, file: Path | None, options: Options) -> "Settings":
-    from liqctl.config import load_settings
+    from liqctl.settings import load_settings
 
     return load_settings(
         environment=environment.value, config_file=file, flags={}, environ=options.environ
@@ -188,7 +186,7 @@ def _issues_of_machine(
     from liqctl.cli.wiring import is_embedded
     from liqctl.config.facts import read_facts
     from liqctl.config.findings import issues_of_facts
-    from liqctl.config.loading import find_file
+    from liqctl.settings.yaml_file import find_file
 
     facts = read_facts(
         environment,
@@ -214,7 +212,7 @@ def _issues_of_telling(settings: "Settings", options: Options) -> "list[Issue]":
 def _config(settings: "Settings", options: Options) -> dict[str, Any]:
     """Return every setting with its value and source, secrets as set or not set."""
     from liqctl.config.findings import values_of
-    from liqctl.config.secrets import find_source
+    from liqctl.settings.credentials import find_source
 
     found = {}
     for key, value in values_of(settings).items():

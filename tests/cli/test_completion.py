@@ -20,7 +20,7 @@ from liqctl.domain.events import AuditEventType
 from liqctl.sim.scenario import list_scenarios
 
 PATIENCE_S: Final = 40.0
-HEAVY: Final = ("ccxt", "aiohttp", "rich", "pydantic", "liqctl.sim.server")
+HEAVY: Final = ("ccxt", "aiohttp", "rich", "liqctl.sim.server")
 
 ALONE: Final = {"bash": ("--norc", "--noprofile", "-i"), "zsh": ("-f", "-i")}
 """What keeps a shell from reading the settings of whoever runs the tests."""

@@ -116,7 +116,7 @@ def test_a_signal_while_the_program_loads_still_leaves_one_document(running: Pro
         "liqctl.cli.quick",
         "liqctl.cli.liquidate",
         "liqctl.cli.telling",
-        "liqctl.config.loading",
+        "liqctl.settings.sources",
         "liqctl.cli.wiring",
         "aiohttp",
         "liqctl.domain.result",
@@ -140,7 +140,7 @@ def test_a_signal_in_the_first_moments_still_leaves_one_document(
 def test_a_last_word_that_cannot_be_loaded_keeps_nobody(running: Program) -> None:
     """A dead disk must not keep the process that was told to go."""
     running.hook(
-        KILLED_AT.format(module="liqctl.config.loading", number=int(signal.SIGTERM))
+        KILLED_AT.format(module="liqctl.settings.sources", number=int(signal.SIGTERM))
         + """
     import threading
     class Hung:

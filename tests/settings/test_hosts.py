@@ -2,8 +2,8 @@
 
 import pytest
 
-from liqctl.config.hosts import base_url_problem, is_demo_host, is_loopback_url
 from liqctl.domain.venue import Environment
+from liqctl.settings.hosts import base_url_problem, is_demo_host, is_loopback_url
 
 PRODUCTION, TESTNET, SIMULATOR = Environment
 

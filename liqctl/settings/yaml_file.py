@@ -1,4 +1,4 @@
-"""Reads a settings file: YAML, safely, bounded, every key once.
+"""Finds and reads a settings file: YAML, safely, bounded, every key once.
 
 YAML can name a million values in a hundred bytes (aliases) and run code (tags); neither is needed
 here, so neither is read. Depth is counted on the stream of events, before anything recurses:
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.domain.errors import ConfigurationError
+from liqctl.domain.venue import Environment
 
 if TYPE_CHECKING:
     import yaml
@@ -25,6 +26,35 @@ _SCALARS: Final = frozenset(
     f"{_PREFIX}{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp")
 )
 _CONTAINERS: Final = frozenset({f"{_PREFIX}map", f"{_PREFIX}seq"})
+
+
+def find_file(environment: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the settings file of an environment, from the first place that has one."""
+    if environment not in set(Environment):
+        return None
+    for place in search_path(environ):
+        candidate = place / f"{environment}.yaml"
+        try:
+            if candidate.is_file():
+                return candidate
+        except (OSError, ValueError):
+            continue  # a folder of somebody else, or a name that can be none
+    return None
+
+
+def search_path(environ: Mapping[str, str]) -> list[Path]:
+    """Return the folders that are looked in for `NAME.yaml`, in order."""
+    places = []
+    if environ.get("LIQCTL_CONFIG_DIR"):
+        places.append(Path(environ["LIQCTL_CONFIG_DIR"]))
+    places.append(Path("configs"))
+    home = environ.get("XDG_CONFIG_HOME") or (
+        f"{environ['HOME']}/.config" if environ.get("HOME") else ""
+    )
+    if home:
+        places.append(Path(home) / "liqctl")
+    places.append(Path("/etc/liqctl"))
+    return places
 
 
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, int]]:

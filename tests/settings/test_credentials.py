@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from liqctl.config.secrets import load_credentials, normalise_secret
 from liqctl.domain.errors import CredentialsError
 from liqctl.domain.venue import Environment
+from liqctl.settings.credentials import load_credentials, normalise_secret
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\nAAAA==\n-----END PRIVATE KEY-----\n"
 OTHERS = {"LIQCTL_API_SECRET": "s"}

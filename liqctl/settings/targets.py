@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from liqctl.config.draft import is_secret_name
-from liqctl.config.hosts import host_of, is_loopback_url, url_problem
 from liqctl.domain.notices import Holder, NoticeKind, Reference, Severity, Target, TargetType
+from liqctl.settings.hosts import host_of, is_loopback_url, url_problem
+from liqctl.settings.problems import is_secret_name
 
 TARGETS_MAX: Final = 16
 KINDS: Final = (NoticeKind.START, NoticeKind.END, NoticeKind.UNKNOWN)
@@ -103,6 +103,32 @@ def item_problems(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str
     for number, item in enumerate(items):
         for name, text in _problems(item):
             yield f"notifications[{number}]{f'.{name}' if name else ''}", text
+
+
+def items_schema() -> dict[str, Any]:
+    """Return the JSON schema of the list, for editors."""
+    return {
+        "type": "array",
+        "maxItems": TARGETS_MAX,
+        "items": {"oneOf": [_item_schema(kind, rule) for kind, rule in TARGET_RULES.items()]},
+    }
+
+
+def _item_schema(kind: TargetType, rule: TargetRule) -> dict[str, Any]:
+    special: dict[str, Any] = {
+        "type": {"const": kind.value},
+        "events": {"type": "array", "minItems": 1, "items": {"enum": list(map(str, KINDS))}},
+        "min_severity": {"enum": list(map(str, Severity))},
+        "chat_id": {"type": ["integer", "string"]},
+    }
+    return {
+        "type": "object",
+        "title": f"{kind} target",
+        "properties": {key: special.get(key, {"type": "string"}) for key in rule.keys},
+        "required": ["type", *(["chat_id"] if rule.has_chat else [])],
+        "oneOf": [{"required": [key]} for key in rule.hidden_keys],
+        "additionalProperties": False,
+    }
 
 
 def read_targets(items: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:

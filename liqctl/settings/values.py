@@ -55,8 +55,8 @@ class MetricsSettings:
 class Settings:
     """The configuration of one environment; `sources` is keyed by dotted key.
 
-    `notifications` are the items as they stand in the file, checked; `liqctl.config.targets` reads
-    them where somebody is told.
+    `notifications` are the items as they stand in the file, checked; `liqctl.settings.targets`
+    reads them where somebody is told.
     """
 
     environment: Environment
@@ -67,3 +67,26 @@ class Settings:
     notifications: tuple[Mapping[str, Any], ...] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)
     file: Path | None = None
+
+
+def make_settings(values: Mapping[str, Any]) -> Settings:
+    """Return checked settings; values of each section by name, paths may be texts.
+
+    Raises:
+        ConfigurationError: a number of the liquidation is none of the allowed ones.
+    """
+    liquidation, textfile, file = (
+        values["liquidation"],
+        values["metrics"]["textfile"],
+        values["file"],
+    )
+    return Settings(
+        environment=Environment(values["environment"]),
+        exchange=ExchangeSettings(**values["exchange"]),
+        liquidation=LiquidationConfig(**liquidation | {"symbols": tuple(liquidation["symbols"])}),
+        audit=AuditSettings(log_dir=Path(values["audit"]["log_dir"])),
+        metrics=MetricsSettings(textfile=Path(textfile) if textfile else None),
+        notifications=tuple(values["notifications"]),
+        sources=values["sources"],
+        file=Path(file) if file else None,
+    )

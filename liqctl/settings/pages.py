@@ -1,0 +1,34 @@
+"""The settings as the README's table; generated, so that it cannot be stale."""
+
+from liqctl.settings.model import TABLE, Kind, Setting
+
+
+def markdown_table() -> str:
+    """Return every setting with its variable, default, range and meaning as a Markdown table."""
+    lines = ["| setting | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{setting.key}` | `{_default(setting)}` | {_allowed(setting)} | {setting.help} |"
+        for setting in TABLE
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _default(setting: Setting) -> str:
+    match setting.default:
+        case None:
+            return "null"
+        case bool():
+            return "true" if setting.default else "false"
+        case list():
+            return "[]"
+        case _:
+            return str(setting.default)
+
+
+def _allowed(setting: Setting) -> str:
+    if setting.allowed:
+        return ", ".join(f"`{each}`" for each in setting.allowed)
+    if setting.low is not None:
+        unit = "whole number, " if setting.kind is Kind.WHOLE else ""
+        return f"{unit}{setting.low} to {setting.high}"
+    return setting.kind.value
