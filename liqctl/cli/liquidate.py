@@ -41,7 +41,7 @@ def run(options: Options) -> ExitCode:
     process.signals.last_word(teller.interrupted)
     try:
         _check(options)
-        settings = load(options)
+        settings = load(options, may_be_kept=True)
     except UsageError as error:
         process.print_error(f"liqctl: {error}")
         return teller.end_without_run(FailureCause.USAGE, str(error))

@@ -26,18 +26,19 @@ class HasSettings(Protocol):
         """Settings given as flags, by dotted key."""
 
 
-def load(options: HasSettings) -> "Settings":
-    """Return the settings.
+def load(options: HasSettings, *, may_be_kept: bool = False) -> "Settings":
+    """Return the settings; kept ones only where they may be.
 
     Raises:
         UsageError: no environment was chosen.
         ConfigurationError: every problem found.
     """
-    from liqctl.settings import load_settings
+    from liqctl.settings.kept import load_settings
 
     return load_settings(
         environment=options.environment,
         config_file=options.config_file,
         flags=options.flags,
         environ=os.environ,
+        may_be_kept=may_be_kept,
     )

@@ -173,7 +173,7 @@ def has_bytecode() -> bool:
 
 
 def _load(environment: Environment, file: Path | None, options: Options) -> "Settings":
-    from liqctl.settings import load_settings
+    from liqctl.settings.kept import load_settings
 
     return load_settings(
         environment=environment.value, config_file=file, flags={}, environ=options.environ

@@ -17,6 +17,11 @@ from liqctl.domain.errors import CredentialsError
 from liqctl.domain.secrets import MASK, Secret
 from liqctl.domain.venue import Environment
 
+CREDENTIAL: Final = re.compile(
+    r"LIQCTL_(?:(?:PRODUCTION|TESTNET|SIMULATOR)_)?API_(?:KEY|SECRET)(?:_FILE)?"
+)
+"""A variable that holds a key or a secret, or names its file."""
+
 _FILE_MAX_BYTES: Final = 16_384
 _PEM: Final = re.compile(
     r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL

@@ -20,6 +20,7 @@ from typing_extensions import override
 from liqctl.domain.errors import UsageError
 from liqctl.domain.venue import Environment
 from liqctl.planning.policy import FLAGS
+from liqctl.settings.credentials import CREDENTIAL
 from liqctl.settings.hosts import base_url_problem, url_problem
 from liqctl.settings.model import BY_KEY, SECTIONS, TABLE, Kind, Setting, SettingsModel
 from liqctl.settings.problems import (
@@ -63,9 +64,6 @@ _KNOWN_VARIABLES: Final = (
         for environment in Environment
         for half in ("KEY", "SECRET", "KEY_FILE", "SECRET_FILE")
     ),
-)
-_CREDENTIAL: Final = re.compile(
-    r"LIQCTL_(?:(?:PRODUCTION|TESTNET|SIMULATOR)_)?API_(?:KEY|SECRET)(?:_FILE)?"
 )
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
@@ -209,7 +207,7 @@ class Found:
         """Return what the environment variables set, by dotted key; unknown ones are noted."""
         taken: dict[str, Any] = {}
         for name, text in environ.items():
-            if not name.startswith(_PREFIX) or name in _NOT_SETTINGS or _CREDENTIAL.fullmatch(name):
+            if not name.startswith(_PREFIX) or name in _NOT_SETTINGS or CREDENTIAL.fullmatch(name):
                 continue
             setting = _BY_VARIABLE.get(name)
             if setting is None:

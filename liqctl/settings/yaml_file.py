@@ -64,7 +64,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         ConfigurationError: the file cannot be read or is no mapping in plain YAML.
     """
     try:
-        raw = _read_bounded(path)
+        raw = read_bounded(path)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     if len(raw) > FILE_MAX_BYTES:
@@ -76,7 +76,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     return parse(text, str(path))
 
 
-def _read_bounded(path: Path) -> bytes:
+def read_bounded(path: Path) -> bytes:
     """Return the file's first bytes; a FIFO or device must not hang the switch."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
