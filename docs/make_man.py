@@ -6,14 +6,15 @@ The page is made of the help, the settings' table and the README's exit codes. R
 Typer's are no longer, and help2man would need Perl; hence these few lines.
 """
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import typer
-from typer._completion_shared import get_completion_script
 from typer.main import get_command
 
 import liqctl
@@ -21,9 +22,6 @@ from liqctl.cli.app import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
 from liqctl.settings.model import TABLE
 from liqctl.settings.pages import markdown_table
-
-if TYPE_CHECKING:
-    from typer._click import Command
 
 REPOSITORY: Final = Path(__file__).parents[1]
 DOCS: Final = REPOSITORY / "docs"
@@ -121,7 +119,7 @@ def _list(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield from (".TP", f".B {escape(term)}", escape(" ".join(meaning.split())))
 
 
-def _command(command: "Command", path: str) -> Iterator[str]:
+def _command(command: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - of Typer
     """Yield a command's section, then those of its subcommands."""
     context = typer.Context(command, info_name=path)
     yield f".SS {escape(' '.join([path, *command.collect_usage_pieces(context)]))}"
@@ -151,7 +149,7 @@ def _settings() -> Iterator[tuple[str, str]]:
         yield match[1], f"{match[4]}. Default {match[2]}; {allowed}."
 
 
-def _examples(command: "Command") -> Iterator[str]:
+def _examples(command: Any) -> Iterator[str]:  # noqa: ANN401 - of Typer
     """Yield the examples that stand under the help."""
     for line in (command.epilog or "").splitlines():
         match = _EXAMPLE.fullmatch(line.strip())
@@ -160,9 +158,18 @@ def _examples(command: "Command") -> Iterator[str]:
 
 
 def script(shell: str) -> str:
-    """Return Typer's completion script for a shell."""
-    text = get_completion_script(prog_name="liqctl", complete_var=COMPLETION, shell=shell)
-    return f"{text}\n"
+    """Return Typer's completion script for a shell, as the program hands it out."""
+    return (
+        subprocess.run(
+            [sys.executable, "-m", "liqctl"],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+            env={**os.environ, COMPLETION: f"source_{shell}"},
+        ).stdout.strip()
+        + "\n"
+    )
 
 
 def main() -> int:

@@ -4,19 +4,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import pytest
 
 from liqctl.cli.root import COMMANDS, load
 from liqctl.domain.states import ExitCode
 from liqctl.settings.model import TABLE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from typer._click import Command
 
 ROOT: Final = Path(__file__).parent.parent
 PAGE: Final = ROOT / "docs" / "man" / "liqctl.1"
@@ -26,7 +22,7 @@ SECTIONS: Final = "NAME SYNOPSIS DESCRIPTION OPTIONS COMMANDS EXIT~STATUS CONFIG
 TIMEOUT_S: Final = 60
 
 
-def options(command: "Command") -> "Iterator[str]":
+def options(command: Any) -> Iterator[str]:
     """Yield the long options of a command and of its subcommands."""
     for subcommand in getattr(command, "commands", {}).values():
         yield from options(subcommand)

@@ -11,15 +11,11 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
-
-import typer
+from typing import Any, Final
 
 from liqctl.cli import process
-from liqctl.cli.flags import AsJson, Config, NoColor
-from liqctl.domain.errors import UsageError
+from liqctl.cli.options import Options, takes
 from liqctl.domain.states import ExitCode
-from liqctl.domain.venue import Environment
 from liqctl.engine.clock import SystemClock
 from liqctl.report.archive import BUNDLE_SCHEMA, make_manifest, pack
 
@@ -30,26 +26,12 @@ _ID_MAX: Final = 64
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def bundle(
-    correlation_id: Annotated[
-        str | None, typer.Argument(help="The run; without it, the last runs.", metavar="[ID]")
-    ] = None,
-    *,
-    env: Annotated[
-        str | None,
-        typer.Option("--env", help="Whose settings; else all that are found.", envvar="LIQCTL_ENV"),
-    ] = None,
-    config: Config = None,
-    log: Annotated[
-        Path | None,
-        typer.Option(
-            "--log", help="Trail file; else the settings' one, or ./logs.", metavar="FILE"
-        ),
-    ] = None,
-    online: Annotated[bool, typer.Option("--online", help="Also ask the venue.")] = False,
-    as_json: AsJson = False,
-    no_color: NoColor = False,
-) -> None:
+@takes(
+    *("any_run", "environment", "config_file", "log", "online", "as_json", "no_color"),
+    environment="Whose settings; else all that are found.",
+    online="Also ask the venue.",
+)
+def bundle(options: Options) -> ExitCode:
     """Put trail, log, settings, versions and machine into a .tar.gz for support.
 
     No key, secret or signature goes in, and nothing is asked of the venue without --online.
@@ -57,29 +39,26 @@ def bundle(
 
     Example: liqctl bundle liq_20260102_103000_abc123 --env production
     """
-    del no_color  # nothing here is coloured
-    if env and env not in set(Environment):
-        raise UsageError(f"--env must be one of {', '.join(Environment)}")
     from liqctl import __version__
     from liqctl.cli.bundle_parts import Gathering, describe
 
     moment = SystemClock().now()
     gathering = Gathering(
-        correlation_id=correlation_id,
-        environment=env or None,
-        config_file=config,
-        log=log,
-        online=online,
+        correlation_id=options.any_run,
+        environment=options.environment,
+        config_file=options.config_file,
+        log=options.log,
+        online=options.online,
     )
     gathering.gather()
-    shown_id = gathering.hide(correlation_id) if correlation_id else None
+    shown_id = gathering.hide(options.any_run) if options.any_run else None
     manifest = make_manifest(
         gathering.parts,
         gathering.missing,
         moment=moment,
         version=__version__,
         correlation_id=shown_id,
-        online=online,
+        online=options.online,
     )
     name = f"liqctl_bundle_{moment:%Y%m%d_%H%M%S}"
     if shown_id:
@@ -91,10 +70,10 @@ def bundle(
     if path is None:
         message = "no bundle was made: change to a folder with room that is yours, and run it again"
         process.print_error(f"liqctl: {message}")
-        _answer(as_json=as_json, document={"path": None, "error_message": message}, text="")
-        raise typer.Exit(ExitCode.FAILED)
+        _answer(as_json=options.as_json, document={"path": None, "error_message": message}, text="")
+        return ExitCode.FAILED
     _answer(
-        as_json=as_json,
+        as_json=options.as_json,
         document={
             "path": str(path),
             "bytes": len(content),
@@ -103,6 +82,7 @@ def bundle(
         },
         text="\n".join(_told(path, len(content), describe(gathering.parts, gathering.missing))),
     )
+    return ExitCode.DONE
 
 
 def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:

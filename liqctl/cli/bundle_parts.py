@@ -23,7 +23,7 @@ from liqctl.report.json import dump
 
 if TYPE_CHECKING:
     from liqctl.audit.reading import LineFilter
-    from liqctl.cli.validate import Options as ValidateOptions
+    from liqctl.cli.options import Options
     from liqctl.settings.values import Settings
 
 LINES_MAX: Final = 5_000
@@ -98,12 +98,12 @@ class Gathering:
         part = Part(name=name, content=content, how=self.hide(how), redacted_lines=redacted)
         self.parts.append(part)
 
-    def _options(self) -> "ValidateOptions":
-        from liqctl.cli.validate import Options
+    def _options(self) -> "Options":
+        from liqctl.cli.options import Options
 
         return Options(config_file=self.config_file, as_json=True, online=self.online)
 
-    def _environments(self, options: "ValidateOptions") -> list[Environment]:
+    def _environments(self, options: "Options") -> list[Environment]:
         """Return whose settings are told, and load them; broken ones are told by `validate`."""
         from liqctl.cli.validate import find_environments
         from liqctl.settings import load_settings
@@ -133,7 +133,7 @@ class Gathering:
         configured = next((each.audit.log_dir for each in self._settings.values()), Path("logs"))
         return configured / TRAIL_NAME
 
-    def _add_environment(self, environment: Environment, options: "ValidateOptions") -> None:
+    def _add_environment(self, environment: Environment, options: "Options") -> None:
         """Add what `validate` and `status` say of one environment."""
         from liqctl.cli.validate import check_environment
 

@@ -1,7 +1,7 @@
 """What a word may go on with when the shell asks: environments, scenarios, events, runs.
 
-Typer completes commands and options by itself; this gives values to options by their names, so that
-a new command with `--env` has them too. The module is loaded only when a shell asks.
+Typer completes commands, options and choices by itself; the table of options names what is offered
+for the rest.
 
 What a reader would get wrong:
 - zsh evaluates what is printed: only plain words may get out, whatever stands in the trail.
@@ -13,16 +13,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from typer._click.shell_completion import CompletionItem
+import typer
 
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.events import TRAIL_NAME, AuditEventType
-from liqctl.domain.venue import Environment
-
-if TYPE_CHECKING:
-    from typer._click import Command, Context
 
 _LINES_MAX: Final = 2000
 """Last lines of the trail in which runs are looked for: some hundred runs, 5 ms."""
@@ -32,22 +28,10 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EQUALS: Final = "="
 
 
-def offer_values(command: "Command") -> None:
-    """Let the options and arguments of a command, and of its subcommands, know their values."""
-    for subcommand in getattr(command, "commands", {}).values():
-        offer_values(subcommand)
-    for parameter in command.params:
-        offer = _OFFERS.get((command.name or "", parameter.name or "")) or _OFFERS.get(
-            ("", parameter.name or "")
-        )
-        if offer is not None:
-            parameter.shell_complete = _completer(offer)  # type: ignore[assignment, method-assign]
-
-
-def words(names: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem]:
+def words(names: Iterable[tuple[str, str]], incomplete: str) -> list[tuple[str, str]]:
     """Return those of the names that go on from what is typed, each with what it means."""
     return [
-        CompletionItem(name, help=meaning or None)
+        (name, meaning)
         for name, meaning in names
         if name.startswith(incomplete) and _PLAIN.fullmatch(name)
     ]
@@ -76,9 +60,9 @@ def join_equals(environ: MutableMapping[str, str]) -> None:
 
 
 def _completer(
-    offer: "Callable[[Context], Iterable[tuple[str, str]]]",
-) -> "Callable[[Context, str], list[CompletionItem]]":
-    def complete(ctx: "Context", incomplete: str) -> list[CompletionItem]:
+    offer: Callable[[typer.Context], Iterable[tuple[str, str]]],
+) -> Callable[[typer.Context, str], list[tuple[str, str]]]:
+    def complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         try:
             return words(offer(ctx), incomplete)
         except (OSError, ConfigurationError, UsageError):
@@ -87,24 +71,19 @@ def _completer(
     return complete
 
 
-def _environments(ctx: "Context") -> Iterable[tuple[str, str]]:
-    del ctx
-    return ((environment.value, "") for environment in Environment)
-
-
-def _event_types(ctx: "Context") -> Iterable[tuple[str, str]]:
+def _event_types(ctx: typer.Context) -> Iterable[tuple[str, str]]:
     del ctx
     return ((event_type.value, "") for event_type in AuditEventType)
 
 
-def _scenarios(ctx: "Context") -> Iterable[tuple[str, str]]:
+def _scenarios(ctx: typer.Context) -> Iterable[tuple[str, str]]:
     del ctx
     from liqctl.sim.scenario import list_scenarios
 
     return ((name, "") for name in list_scenarios())
 
 
-def _runs(ctx: "Context") -> Iterable[tuple[str, str]]:
+def _runs(ctx: typer.Context) -> Iterable[tuple[str, str]]:
     """Yield the runs at the end of the trail, the last one first, with when they began."""
     from liqctl.audit.reading import LineFilter, last_lines, open_for_reading
     from liqctl.domain.trail import parse_line
@@ -124,22 +103,24 @@ def _trail(given: MutableMapping[str, Any]) -> Path:
     if given.get("log"):
         log = Path(given["log"])
         return log / TRAIL_NAME if log.is_dir() else log
-    environment = given.get("env") or os.environ.get("LIQCTL_ENV")
-    if not (environment or given.get("config")):
+    environment = given.get("environment") or os.environ.get("LIQCTL_ENV")
+    if not (environment or given.get("config_file")):
         return Path("logs") / TRAIL_NAME
-    from liqctl.settings import load_settings
+    from liqctl.settings.kept import load_settings
 
     settings = load_settings(
-        environment=environment, config_file=given.get("config"), flags={}, environ=os.environ
+        environment=environment,
+        config_file=given.get("config_file"),
+        flags={},
+        environ=os.environ,
+        may_be_kept=True,
     )
     return Path(settings.audit.log_dir) / TRAIL_NAME
 
 
-_OFFERS: "Final[dict[tuple[str, str], Callable[[Context], Iterable[tuple[str, str]]]]]" = {
-    ("", "env"): _environments,
-    ("", "event_type"): _event_types,
-    ("", "scenario"): _scenarios,
-    ("", "correlation_id"): _runs,
-    ("liquidate", "correlation_id"): lambda ctx: (),  # it names a new run  # noqa: ARG005
+OFFERS: Final = {
+    "event types": _completer(_event_types),
+    "scenarios": _completer(_scenarios),
+    "runs": _completer(_runs),
 }
-"""Command, or none for any, and parameter: what may stand there."""
+"""What may stand there, by the name that the table of options gives it."""

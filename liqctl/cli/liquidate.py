@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
-from liqctl.cli.options import SCOPES, Options
+from liqctl.cli.options import Options
 from liqctl.cli.telling import Teller
 from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.domain.ids import is_correlation_id
@@ -68,7 +68,7 @@ def _check(options: Options) -> None:
     Raises:
         UsageError: they contradict one another, or the run cannot bear that name.
     """
-    if options.scopes == SCOPES:
+    if options.orders_only and options.positions_only:
         raise UsageError(
             "--orders-only and --positions-only exclude one another; give one. Nothing was sent"
         )

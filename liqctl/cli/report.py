@@ -1,12 +1,10 @@
 """`liqctl report`: the incident report of a run, from the trail, to be finished by hand."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from liqctl.cli import process, trails
-from liqctl.cli.flags import Config, TrailEnv
+from liqctl.cli.options import Options, takes
 from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
@@ -15,27 +13,12 @@ if TYPE_CHECKING:
     from liqctl.report.incident import Incident
 
 
-def report(
-    correlation_id: Annotated[str, typer.Argument(help="The run.", metavar="ID")],
-    *,
-    html: Annotated[
-        bool, typer.Option("--html", help="One page with a timeline, for browsers and paper.")
-    ] = False,
-    log: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--log",
-            help="Trail file, repeatable for rotated ones; else the settings'.",
-            metavar="FILE",
-        ),
-    ] = None,
-    env: TrailEnv = None,
-    config: Config = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Do not ask the venue for profit and fees.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
-) -> None:
+@takes(
+    *("run", "html", "logs", "environment", "config_file", "offline", "as_json"),
+    environment="Whose log_dir to read.",
+    as_json="Print the facts as JSON.",
+)
+def report(options: Options) -> int:
     """Write the incident report of a run as Markdown: what happened, to what, what it cost.
 
     The trail tells most of it and needs no key. Profit and fees are asked of the venue where the
@@ -44,37 +27,26 @@ def report(
 
     Example: liqctl report liq_20260102_103000_abc123 --html > incident.html
     """
-    paths = [trails.find_trail(one, env, config) for one in (log or (None,))]
-    raise typer.Exit(
-        trails.reading(
-            paths[0],
-            lambda: _report(
-                paths, correlation_id, config=config, offline=offline, html=html, as_json=as_json
-            ),
-            as_json=as_json,
-        )
+    paths = [
+        trails.find_trail(log, options.environment, options.config_file)
+        for log in (options.logs or (None,))
+    ]
+    return trails.reading(paths[0], lambda: _report(paths, options), as_json=options.as_json)
+
+
+def _report(paths: "Sequence[Path]", options: Options) -> int:
+    incident = gather_incident(
+        paths, options.run, config=options.config_file, is_offline=options.offline
     )
-
-
-def _report(
-    paths: "Sequence[Path]",
-    correlation_id: str,
-    *,
-    config: Path | None,
-    offline: bool,
-    html: bool,
-    as_json: bool,
-) -> int:
-    incident = gather_incident(paths, correlation_id, config=config, is_offline=offline)
     if incident is None:
-        message = trails.explain_unknown_run(paths, correlation_id)
-        return trails.fail(message, as_json=as_json)
+        message = trails.explain_unknown_run(paths, options.run)
+        return trails.fail(message, as_json=options.as_json)
     if not incident.chain.is_intact:
         process.print_error(
             "liqctl: the record of this run is not whole, see the report's proof: "
             + "; ".join(incident.chain.problems)
         )
-    trails.answer(render_incident(incident, html=html, as_json=as_json))
+    trails.answer(render_incident(incident, html=options.html, as_json=options.as_json))
     return ExitCode.DONE
 
 

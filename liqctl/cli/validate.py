@@ -6,15 +6,13 @@ the worst result is the exit code.
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
-
-import typer
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
-from liqctl.cli.flags import AsJson, Config, Env, NoColor
+from liqctl.cli.options import Options, takes
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
 from liqctl.domain.venue import Environment
@@ -33,37 +31,12 @@ _COMPILED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the command line asked for."""
-
-    config_file: Path | None = None
-    as_json: bool = False
-    colour: bool = True
-    verbose: bool = False
-    strict: bool = False
-    online: bool = False
-    against: Path | None = None
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-
-
-def validate(
-    *,
-    env: Env = None,
-    config: Config = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors too.")] = False,
-    online: Annotated[
-        bool, typer.Option("--online", help="Also ask the venue: key, rights, clock, exposure.")
-    ] = False,
-    against: Annotated[
-        Path | None, typer.Option(help="Also list what changed from this settings file.")
-    ] = None,
-    as_json: AsJson = False,
-    no_color: NoColor = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show every setting and its source.")
-    ] = False,
-) -> None:
+@takes(
+    *("environment", "config_file", "strict", "online", "against"),
+    *("as_json", "no_color", "verbose"),
+    verbose="Show every setting and its source.",
+)
+def validate(options: Options) -> ExitCode:
     """Check configuration, keys and files; changes nothing.
 
     Without --env every environment whose settings file is found is checked.
@@ -71,24 +44,13 @@ def validate(
 
     Example: liqctl validate --env production --strict --online
     """
-    options = Options(
-        config_file=config,
-        as_json=as_json,
-        colour=not no_color and not os.environ.get("NO_COLOR"),
-        verbose=verbose,
-        strict=strict,
-        online=online,
-        against=against,
-    )
-    if env and env not in set(Environment):
-        raise UsageError(f"--env must be one of {', '.join(Environment)}")
     try:
-        environments = [Environment(env)] if env else find_environments(options)
+        environments = [options.environment] if options.environment else find_environments(options)
         documents = [check_environment(environment, options) for environment in environments]
     except ConfigurationError as error:
         documents = [_document(None, [_unreadable("file", str(error))], {})]
     _print(documents, options)
-    raise typer.Exit(max(exit_code(document, options) for document in documents))
+    return max(exit_code(document, options) for document in documents)
 
 
 def find_environments(options: Options) -> list[Environment]:
@@ -97,8 +59,8 @@ def find_environments(options: Options) -> list[Environment]:
     from liqctl.settings.yaml_file import find_file
 
     if options.config_file is not None:
-        return [stated_environment(options.config_file, options.environ)]
-    found = [each for each in Environment if find_file(each, options.environ)]
+        return [stated_environment(options.config_file, os.environ)]
+    found = [each for each in Environment if find_file(each, os.environ)]
     if not found:
         raise UsageError(
             "no environment was named and no settings file was found; give --env "
@@ -115,9 +77,9 @@ def check_environment(environment: Environment, options: Options) -> dict[str, A
     settings: Settings | None = None
     issues: list[Issue] = []
     try:
-        settings = _load(environment, options.config_file, options)
+        settings = _load(environment, options.config_file)
         issues += issues_of_settings(settings)
-        issues += _issues_of_telling(settings, options)
+        issues += _issues_of_telling(settings)
     except SettingsError as error:
         issues += [issue_of_problem(problem) for problem in error.problems]
     except ConfigurationError as error:
@@ -132,7 +94,7 @@ def check_environment(environment: Environment, options: Options) -> dict[str, A
             issues.append(_unreadable("against", str(error)))
     if options.online:
         issues += [_not_asked()] if settings is None else _ask_venue(settings)
-    config = _config(settings, options) if settings else {}
+    config = _config(settings) if settings else {}
     return _document(environment, issues, config) | comparison
 
 
@@ -172,11 +134,11 @@ def has_bytecode() -> bool:
     return True
 
 
-def _load(environment: Environment, file: Path | None, options: Options) -> "Settings":
+def _load(environment: Environment, file: Path | None) -> "Settings":
     from liqctl.settings.kept import load_settings
 
     return load_settings(
-        environment=environment.value, config_file=file, flags={}, environ=options.environ
+        environment=environment.value, config_file=file, flags={}, environ=os.environ
     )
 
 
@@ -190,10 +152,10 @@ def _issues_of_machine(
 
     facts = read_facts(
         environment,
-        options.environ,
+        os.environ,
         paths={
             "audit.log_dir": settings.audit.log_dir if settings else None,
-            "file": options.config_file or find_file(environment, options.environ),
+            "file": options.config_file or find_file(environment, os.environ),
         },
         needs_keys=environment is not Environment.SIMULATOR
         if settings is None
@@ -203,13 +165,13 @@ def _issues_of_machine(
     return issues_of_facts(environment, facts)
 
 
-def _issues_of_telling(settings: "Settings", options: Options) -> "list[Issue]":
+def _issues_of_telling(settings: "Settings") -> "list[Issue]":
     from liqctl.config.target_findings import issues_of_metrics, issues_of_targets
 
-    return [*issues_of_targets(settings, options.environ), *issues_of_metrics(settings)]
+    return [*issues_of_targets(settings, os.environ), *issues_of_metrics(settings)]
 
 
-def _config(settings: "Settings", options: Options) -> dict[str, Any]:
+def _config(settings: "Settings") -> dict[str, Any]:
     """Return every setting with its value and source, secrets as set or not set."""
     from liqctl.config.findings import values_of
     from liqctl.settings.credentials import find_source
@@ -219,7 +181,7 @@ def _config(settings: "Settings", options: Options) -> dict[str, Any]:
         source = settings.sources[key]
         found[key] = {"value": value, "source": source.kind.value, "where": source.where}
     for name in ("API_KEY", "API_SECRET"):
-        variable = find_source(name, settings.environment, options.environ)
+        variable = find_source(name, settings.environment, os.environ)
         found[name.lower()] = {
             "value": "set" if variable else "not set",
             "source": "variable" if variable else "default",
@@ -233,7 +195,7 @@ def _changes(
 ) -> list[dict[str, Any]]:
     from liqctl.config.findings import changes
 
-    old = _load(environment, options.against, options)
+    old = _load(environment, options.against)
     return [asdict(change) for change in changes(old, settings)] if settings else []
 
 

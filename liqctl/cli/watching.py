@@ -23,7 +23,7 @@ from liqctl.planning.pace import Pace, asked_to_wait_s, look_weight
 
 if TYPE_CHECKING:
     from liqctl.cli.looking import Looker, View
-    from liqctl.cli.status import Options
+    from liqctl.cli.options import Options
 
 _STDOUT: Final = 1
 _PIPED_TICK_S: Final = 60.0

@@ -52,6 +52,7 @@ def load_settings(
     config_file: Path | None,
     flags: Mapping[str, object],
     environ: Mapping[str, str],
+    flag_names: Mapping[str, str] | None = None,
     may_be_kept: bool = False,
 ) -> Settings:
     """Return the settings, and keep them for the next `liquidate`; see `sources.load_settings`.
@@ -61,6 +62,7 @@ def load_settings(
         config_file: `--config`.
         flags: settings given as flags, by dotted key.
         environ: the environment variables.
+        flag_names: what errors call the flag of a key.
         may_be_kept: take kept ones, where there are any for the same input.
 
     Raises:
@@ -78,7 +80,11 @@ def load_settings(
     from liqctl.settings.sources import load_settings as read_settings
 
     settings = read_settings(
-        environment=environment, config_file=config_file, flags=flags, environ=environ
+        environment=environment,
+        config_file=config_file,
+        flags=flags,
+        environ=environ,
+        flag_names=flag_names,
     )
     if name:
         thread.call(lambda: _write(name, settings))  # Nobody waits: the next run may read again.

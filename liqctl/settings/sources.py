@@ -39,14 +39,6 @@ _PREFIX: Final = "LIQCTL_"
 _NOT_SETTINGS: Final = frozenset(
     {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_ALLOW_HOST", "LIQCTL_PLAIN_IMPORT"}
 )
-_FLAG_NAMES: Final = {
-    "liquidation.timeout_seconds": "--timeout",
-    "liquidation.max_retries": "--max-retries",
-    "liquidation.retry_delay_seconds": "--retry-delay",
-    "liquidation.settle_seconds": "--settle",
-    "liquidation.symbols": "--symbol",
-}
-_NO_FLAG_NAME: Final = "--orders-only or --positions-only"
 _NAME_MAX: Final = 400
 _ALIKE: Final = 0.7
 _BY_VARIABLE: Final = {
@@ -75,6 +67,7 @@ def load_settings(
     config_file: Path | None,
     flags: Mapping[str, object],
     environ: Mapping[str, str],
+    flag_names: Mapping[str, str] | None = None,
 ) -> Settings:
     """Return the settings of one environment.
 
@@ -83,6 +76,7 @@ def load_settings(
         config_file: `--config`, already merged with LIQCTL_CONFIG.
         flags: settings given as flags, by dotted key.
         environ: the environment variables.
+        flag_names: what errors call the flag of a key; else its key.
 
     Raises:
         UsageError: no environment was named, or an unknown one.
@@ -91,7 +85,7 @@ def load_settings(
     environment = environment or environ.get("LIQCTL_ENV") or None
     found = Found(file=config_file or find_file(environment, environ))
     file, variables = found.take_file(), found.take_variables(environ)
-    layers = (found.take_flags(flags), variables, file)
+    layers = (found.take_flags(flags, flag_names or {}), variables, file)
     chosen = found.choose_environment(environment)
     values: dict[str, Any] = {}
     try:
@@ -219,7 +213,7 @@ class Found:
             taken[setting.key] = self._take(setting.key, value, SourceKind.VARIABLE, name)
         return taken
 
-    def take_flags(self, flags: Mapping[str, object]) -> dict[str, Any]:
+    def take_flags(self, flags: Mapping[str, object], names: Mapping[str, str]) -> dict[str, Any]:
         """Return what the flags set, by dotted key.
 
         A disarmed switch stays disarmed when a flag only narrows what it would do.
@@ -227,7 +221,7 @@ class Found:
         disarmed = self.values["liquidation.emergency_liquidation"] is False
         taken: dict[str, Any] = {}
         for key, given in flags.items():
-            where = _FLAG_NAMES.get(key, _NO_FLAG_NAME)
+            where = names.get(key, key)
             value = False if disarmed and key.rpartition(".")[2] in FLAGS else given
             taken[key] = self._take(key, value, SourceKind.FLAG, where)
         return taken

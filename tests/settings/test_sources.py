@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from liqctl.cli.options import FLAG_NAMES
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.venue import Environment
 from liqctl.settings import load_settings
@@ -35,7 +36,11 @@ def load(
     file = tmp_path / "settings.yaml"
     file.write_text(text)
     return load_settings(
-        environment=environment, config_file=file, flags=flags or {}, environ=environ
+        environment=environment,
+        config_file=file,
+        flags=flags or {},
+        flag_names=FLAG_NAMES,
+        environ=environ,
     )
 
 
