@@ -1,11 +1,12 @@
 # ruff: noqa: INP001 - a script, not a module
-"""Writes the man page, and the completion scripts of the shells, from what the program says.
+"""Writes the man page, the shells' completion scripts and the schema of settings files.
 
 The page is made of the help, the settings' table and the README's exit codes. Run this with
 `make docs`; `make_man.py --check` only says what is stale. click-man reads click's commands, which
 Typer's are no longer, and help2man would need Perl; hence these few lines.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -21,7 +22,7 @@ import liqctl
 from liqctl.cli.app import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
 from liqctl.settings.model import TABLE
-from liqctl.settings.pages import markdown_table
+from liqctl.settings.pages import json_schema, markdown_table
 
 REPOSITORY: Final = Path(__file__).parents[1]
 DOCS: Final = REPOSITORY / "docs"
@@ -175,6 +176,8 @@ def script(shell: str) -> str:
 def main() -> int:
     """Write the files, or with --check return 1 when one is stale."""
     made = {DOCS / "man" / "liqctl.1": page()}
+    schema = json.dumps(json_schema(), indent=2, ensure_ascii=False)
+    made[REPOSITORY / "configs" / "liqctl.schema.json"] = f"{schema}\n"
     made |= {DOCS / "completion" / f"liqctl.{shell}": script(shell) for shell in SHELLS}
     stale = [
         file

@@ -1,6 +1,16 @@
-"""The settings as the README's table; generated, so that it cannot be stale."""
+"""The settings as the README's table and as the schema of a file, made from the model."""
 
-from liqctl.settings.model import TABLE, Kind, Setting
+from typing import Any
+
+from liqctl.settings.model import TABLE, Kind, Setting, SettingsModel
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a settings file, for editors and for `liqctl schema settings`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **SettingsModel.model_json_schema(),
+    }
 
 
 def markdown_table() -> str:

@@ -262,7 +262,7 @@ class Found:
 
     def check_hosts(self, environment: Environment, allowed_host: str) -> None:
         """Note the hosts that a key of the environment may not be sent to."""
-        base_url, proxy = self.values["exchange.base_url"], self.values["exchange.proxy"]
+        base_url, proxy = (self.values.get(f"exchange.{name}") for name in ("base_url", "proxy"))
         if isinstance(base_url, str) and (
             problem := base_url_problem(base_url, environment, allowed_host)
         ):

@@ -17,7 +17,8 @@ from liqctl.cli.options import FLAG_NAMES
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.venue import Environment
 from liqctl.settings import load_settings
-from liqctl.settings.model import TABLE, SettingsModel, normalise_symbol
+from liqctl.settings.model import TABLE, normalise_symbol
+from liqctl.settings.pages import json_schema
 from liqctl.settings.values import Settings, SourceKind
 from liqctl.settings.yaml_file import FILE_MAX_BYTES, parse
 
@@ -285,6 +286,9 @@ def test_the_shipped_files_hold_every_setting_at_its_default(environment: Enviro
     shipped = load_settings(environment=environment, config_file=file, flags={}, environ={})
 
     assert {source.kind for source in shipped.sources.values()} == {SourceKind.FILE}
+    assert SCHEMA.is_valid(yaml.safe_load(file.read_text()))
+    assert file.read_text().startswith("# yaml-language-server: $schema=liqctl.schema.json\n")
+    assert json.loads(file.with_name("liqctl.schema.json").read_text()) == json_schema()
     bare = Settings(environment=environment)
     assert (shipped.exchange, shipped.liquidation) == (bare.exchange, bare.liquidation)
     assert shipped.audit == bare.audit
@@ -298,7 +302,7 @@ class WithoutAliases(yaml.SafeDumper):
         return True
 
 
-SCHEMA = Draft202012Validator(SettingsModel.model_json_schema())
+SCHEMA = Draft202012Validator(json_schema())
 
 scalars = st.one_of(
     st.none(),

@@ -15,11 +15,11 @@ from liqctl.domain.errors import ConfigurationError
 from liqctl.domain.notices import Holder, NoticeKind, Reference, Severity, Target, TargetType
 from liqctl.domain.venue import Environment
 from liqctl.settings import load_settings
-from liqctl.settings.model import SettingsModel
+from liqctl.settings.pages import json_schema
 from liqctl.settings.targets import TARGETS_MAX, read_targets
 from liqctl.settings.values import MetricsSettings, Settings
 
-SCHEMA = Draft202012Validator(SettingsModel.model_json_schema())
+SCHEMA = Draft202012Validator(json_schema())
 CANARY = "CANARY0secret0value0123456789"
 
 
