@@ -49,7 +49,7 @@ ENVIRONMENT: Final = {
     "XDG_CONFIG_HOME, XDG_STATE_HOME": "Where settings and the lock are looked for.",
 }
 FILES: Final = {
-    "./configs/NAME.yaml, $XDG_CONFIG_HOME/liqctl/NAME.yaml, /etc/liqctl/NAME.yaml": "Settings of "
+    "$XDG_CONFIG_HOME/liqctl/NAME.yaml, /etc/liqctl/NAME.yaml, ./configs/NAME.yaml": "Settings of "
     "the environment NAME; the first that is there counts.",
     "LOG_DIR/audit.jsonl": "The audit trail: one JSON object a line, appended, never rewritten.",
     "LOG_DIR/liqctl.log": "What was tried, for people.",

@@ -47,14 +47,13 @@ def search_path(environ: Mapping[str, str]) -> list[Path]:
     places = []
     if environ.get("LIQCTL_CONFIG_DIR"):
         places.append(Path(environ["LIQCTL_CONFIG_DIR"]))
-    places.append(Path("configs"))
     home = environ.get("XDG_CONFIG_HOME") or (
         f"{environ['HOME']}/.config" if environ.get("HOME") else ""
     )
     if home:
         places.append(Path(home) / "liqctl")
-    places.append(Path("/etc/liqctl"))
-    return places
+    # Last: a folder that a bot happens to be started in must not decide over the operator's own.
+    return [*places, Path("/etc/liqctl"), Path("configs")]
 
 
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, int]]:

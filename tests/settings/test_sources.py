@@ -162,9 +162,9 @@ def test_flags_win_over_variables_over_the_file_over_defaults(
 def test_the_first_folder_that_has_the_file_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The order of the contract."""
+    """The order of the contract: a bot's own folder comes last."""
     monkeypatch.chdir(tmp_path)
-    places = [tmp_path / "own", tmp_path / "configs", tmp_path / "home" / "liqctl"]
+    places = [tmp_path / "own", tmp_path / "home" / "liqctl", tmp_path / "configs"]
     environ = {"LIQCTL_CONFIG_DIR": str(places[0]), "XDG_CONFIG_HOME": str(tmp_path / "home")}
     for place in reversed(places):
         place.mkdir(parents=True)
