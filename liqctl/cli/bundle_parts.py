@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import surroundings
+from liqctl.cli.trails import default_trail
 from liqctl.config.redaction import Redactor, secrets_of
 from liqctl.domain.errors import ConfigurationError, LiqctlError, UsageError
 from liqctl.domain.events import TRAIL_NAME
@@ -130,8 +131,8 @@ class Gathering:
     def _trail(self) -> Path:
         if self.log is not None:
             return self.log / TRAIL_NAME if self.log.is_dir() else self.log
-        configured = next((each.audit.log_dir for each in self._settings.values()), Path("logs"))
-        return configured / TRAIL_NAME
+        configured = (each.audit.log_dir / TRAIL_NAME for each in self._settings.values())
+        return next(configured, None) or default_trail()
 
     def _add_environment(self, environment: Environment, options: "Options") -> None:
         """Add what `validate` and `status` say of one environment."""

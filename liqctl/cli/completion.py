@@ -99,13 +99,15 @@ def _runs(ctx: typer.Context) -> Iterable[tuple[str, str]]:
 
 
 def _trail(given: MutableMapping[str, Any]) -> Path:
-    """Return the trail that the options typed so far name, else that of ./logs."""
+    """Return the trail that the options typed so far name."""
     if given.get("log"):
         log = Path(given["log"])
         return log / TRAIL_NAME if log.is_dir() else log
     environment = given.get("environment") or os.environ.get("LIQCTL_ENV")
     if not (environment or given.get("config_file")):
-        return Path("logs") / TRAIL_NAME
+        from liqctl.cli.trails import default_trail
+
+        return default_trail()
     from liqctl.settings.kept import load_settings
 
     settings = load_settings(

@@ -198,7 +198,9 @@ class Options:
         metavar="WHEN",
     )
     log: Path | None = _option(
-        "--log", help="Trail file; else the settings' one, or ./logs.", metavar="FILE"
+        "--log",
+        help="Trail file; else the settings' one, ./logs or the state folder's.",
+        metavar="FILE",
     )
     logs: list[Path] = _option(
         "--log",

@@ -13,12 +13,13 @@ from liqctl.cli import process
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.events import TRAIL_NAME
 from liqctl.domain.states import ExitCode
+from liqctl.engine.lock import state_folders
 
 _STDOUT: Final = 1
 
 
 def find_trail(log: Path | None, env: str | None, config: Path | None) -> Path:
-    """Return the trail to read: the one named, the configured one, or that of ./logs."""
+    """Return the trail to read: the one named, the configured one, else `default_trail`."""
     if log is not None:
         return log / TRAIL_NAME if log.is_dir() else log
     if env or config:
@@ -30,8 +31,17 @@ def find_trail(log: Path | None, env: str | None, config: Path | None) -> Path:
             )
             return Path(settings.audit.log_dir) / TRAIL_NAME
         except (ConfigurationError, UsageError) as error:
-            process.print_error(f"liqctl: reading ./logs, for the settings cannot be used: {error}")
-    return Path("logs") / TRAIL_NAME
+            where = default_trail().parent
+            process.print_error(
+                f"liqctl: reading {where}, for the settings cannot be used: {error}"
+            )
+    return default_trail()
+
+
+def default_trail() -> Path:
+    """Return the trail of ./logs where there is one, else that of the state folder."""
+    here = Path("logs") / TRAIL_NAME
+    return here if here.exists() else state_folders()[0] / "logs" / TRAIL_NAME
 
 
 def reading(path: Path, read: Callable[[], int], *, as_json: bool = False) -> int:

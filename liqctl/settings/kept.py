@@ -107,7 +107,10 @@ def _name_of(
     variables = sorted(
         (name, value)
         for name, value in environ.items()
-        if name.startswith("LIQCTL_") and name not in _ELSEWHERE and not CREDENTIAL.fullmatch(name)
+        if name == "XDG_STATE_HOME"
+        or (
+            name.startswith("LIQCTL_") and name not in _ELSEWHERE and not CREDENTIAL.fullmatch(name)
+        )
     )
     versions = (liqctl.__version__, sys.version, code)
     told = (versions, environment, file and str(file), variables, sorted(flags.items()))
@@ -130,9 +133,9 @@ def _read(name: str) -> list[Settings]:
 
 def _write(name: str, settings: Settings) -> None:
     """Keep the settings under the name, in the first state folder that takes them."""
+    if any(hide_secrets(symbol) != symbol for symbol in settings.liquidation.symbols):
+        return  # A key was pasted as a symbol, the one text that may be anything.
     text = json.dumps(asdict(settings), default=str)
-    if hide_secrets(text) != text:
-        return  # A key may have slipped into a symbol; it is not written anywhere.
     for folder in state_folders():
         with contextlib.suppress(OSError):
             for each in (folder, folder / _FOLDER):

@@ -185,8 +185,10 @@ class Liquidation(Section):
 class Audit(Section):
     """Where the trail and the log are written."""
 
-    log_dir: Text = Field(
-        default="logs", description="folder of audit.jsonl and liqctl.log; created when missing"
+    log_dir: OptionalText = Field(
+        default=None,
+        description="folder of audit.jsonl and liqctl.log, created when missing; null is `logs` in "
+        "the state folder",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from liqctl.domain.venue import Environment
+from liqctl.engine.lock import state_folders
 from liqctl.planning.policy import LiquidationConfig
 
 
@@ -39,9 +40,9 @@ class ExchangeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSettings:
-    """Where the trail and the log are written."""
+    """Where the trail and the log are written; by default beside the lock, in the state folder."""
 
-    log_dir: Path = Path("logs")
+    log_dir: Path = field(default_factory=lambda: state_folders()[0] / "logs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +76,13 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigurationError: a number of the liquidation is none of the allowed ones.
     """
-    liquidation, textfile, file = (
-        values["liquidation"],
-        values["metrics"]["textfile"],
-        values["file"],
-    )
+    liquidation, log_dir = values["liquidation"], values["audit"]["log_dir"]
+    textfile, file = values["metrics"]["textfile"], values["file"]
     return Settings(
         environment=Environment(values["environment"]),
         exchange=ExchangeSettings(**values["exchange"]),
         liquidation=LiquidationConfig(**liquidation | {"symbols": tuple(liquidation["symbols"])}),
-        audit=AuditSettings(log_dir=Path(values["audit"]["log_dir"])),
+        audit=AuditSettings(log_dir=Path(log_dir)) if log_dir else AuditSettings(),
         metrics=MetricsSettings(textfile=Path(textfile) if textfile else None),
         notifications=tuple(values["notifications"]),
         sources=values["sources"],

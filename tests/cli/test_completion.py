@@ -160,6 +160,7 @@ def test_a_tab_reads_no_key_and_starts_no_venue(environ: dict[str, str], tmp_pat
                 "COMP_WORDS": "\n".join(words),
                 "COMP_CWORD": str(len(words) - 1),
                 "LIQCTL_API_KEY_FILE": str(key),
+                "LIQCTL_AUDIT__LOG_DIR": "logs",
             },
         )
 

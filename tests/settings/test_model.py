@@ -10,7 +10,7 @@ from pathlib import Path
 import liqctl
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.settings.model import BY_KEY, TABLE, Kind
-from liqctl.settings.values import AuditSettings, ExchangeSettings, MetricsSettings
+from liqctl.settings.values import ExchangeSettings, MetricsSettings
 
 PACKAGE = Path(liqctl.__file__).parent
 
@@ -65,7 +65,6 @@ def test_what_commands_know_without_a_file_is_what_the_table_says() -> None:
     for section, values in {
         "exchange": ExchangeSettings(),
         "liquidation": LiquidationConfig(),
-        "audit": AuditSettings(),
         "metrics": MetricsSettings(),
     }.items():
         for setting in TABLE:
