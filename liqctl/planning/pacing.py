@@ -40,7 +40,9 @@ RESERVE_MAX_S: Final = 1.0
 
 LAST_TRIPS: Final = 1.3
 LAST_TRIP_MIN_S: Final = 0.05
-"""What must be left for one more reading to begin: a round trip and its spread. (guess)"""
+CALL_MARGIN_S: Final = 0.02
+"""What must be left for one more reading to begin: a round trip and its spread, and the time before
+the deadline at which every call is cut. (guess)"""
 
 GRACE_S: Final = 2.0
 """How long an interrupted run may still read before it says what it knows. (guess)"""
