@@ -263,9 +263,12 @@ def truth(case: Case, excused: list[str]) -> Iterator[str]:
 
 
 def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
-    """Return whether others opened it during the run, after all that the lists showed."""
-    if isinstance(thing, Order) and thing.hidden and not _is_touched(case, thing.symbol):
-        return True  # Nobody sweeps a symbol of which nothing was ever listed.
+    """Return whether others opened it after all that the lists showed, or no list ever did."""
+    if isinstance(thing, Order) and thing.hidden:
+        if not _is_touched(case, thing.symbol):
+            return True  # Nobody sweeps a symbol of which nothing was ever listed.
+        if any("was refused twice" in note for note in case.result.notes):
+            return True  # The venue takes no whole book away, and the result says so.
     if isinstance(thing, tuple):
         life = case.venue.account.life(thing)
         by_others, since_ms = bool(life.flat_ms) and life.opened_by != "key", life.opened_ms

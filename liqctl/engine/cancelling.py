@@ -15,7 +15,7 @@ from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
 from liqctl.planning.ledger import OrderRecord
-from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S, SWEEPS_UNANSWERED_MAX
+from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S, SWEEPS_FAILED_MAX
 from liqctl.planning.plan import SymbolPlan
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.retry import Reaction, decide_cancel
@@ -126,11 +126,7 @@ class Canceller:
             )
             self._state.wrote()
             self._refused(orders, answer, is_whole_book=endpoint in _BOOK)
-            is_swept = _is_definite(answer)
-            if plan.is_sweep and answer.kind is AnswerKind.UNKNOWN:
-                unanswered = self._state.unanswered_sweeps
-                unanswered[plan.symbol, _BOOK[endpoint]] += 1
-                is_swept = unanswered[plan.symbol, _BOOK[endpoint]] >= SWEEPS_UNANSWERED_MAX
+            is_swept = plan.is_sweep and self._is_swept(plan.symbol, _BOOK[endpoint], answer)
         else:
             self._recorder.event(AuditEventType.ORDER_CANCELLED, details)
             self._state.wrote()
@@ -138,6 +134,18 @@ class Canceller:
             is_swept = True
         if plan.is_sweep and is_swept:
             self._state.swept[plan.symbol, _BOOK[endpoint]] = asyncio.get_running_loop().time()
+
+    def _is_swept(self, symbol: str, kind: OrderKind, answer: VenueAnswer) -> bool:
+        """Whether a last cancel without success is the last word, and note what was missing."""
+        if answer.kind is AnswerKind.DONE:
+            return True
+        if not (_is_definite(answer) or answer.kind is AnswerKind.UNKNOWN):
+            return False
+        failed, book = self._state.failed_sweeps, (symbol, kind)
+        failed[book] += 1
+        if answer.kind is not AnswerKind.UNKNOWN:
+            self._state.refused_sweeps.add(book)
+        return failed[book] >= SWEEPS_FAILED_MAX
 
     def _cancelled(self, orders: tuple[OpenOrder, ...]) -> None:
         """Note the venue's word; an order that is listed later all the same is cancelled singly."""

@@ -7,7 +7,7 @@ them (`liqctl.planning.proof`); nothing that is open waits for the window.
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -140,6 +140,7 @@ class Run:
             return await self._last_reading(ending)
         finally:
             self.questions.cancel()
+            await self._end_tasks()
 
     async def _rounds_until_done(self) -> Ending:
         while self._rounds < ROUNDS_MAX:
@@ -254,10 +255,18 @@ class Run:
 
     def _proven_from(self) -> float:
         """Return when the last reading may begin, from which on flat is proven."""
+        return min(self._watched_from(), self._gate.work_until)
+
+    def _watched_from(self) -> float:
+        """Return the same without the deadline's say in it."""
         since = self.state.streak.since
         since = asyncio.get_running_loop().time() if since is None else since
         # A timer may fire a hair early, and a window that is a hair short is none.
-        return min(since + self.state.window_s + TIMER_SLACK_S, self._gate.work_until)
+        return max(since, self.state.doubted_at) + self.state.window_s + TIMER_SLACK_S
+
+    @property
+    def _sweep_lead_s(self) -> float:
+        return max(SWEEP_TRIPS * self._gate.rtt_s, SWEEP_MIN_S)
 
     def _is_proven(self, *, late: bool = False) -> bool:
         """Record and return that flat is proven by the readings so far, the last one included.
@@ -266,12 +275,11 @@ class Run:
         something was open a moment ago that nobody can account for.
         """
         streak, window_s = self.state.streak, self.state.window_s
+        doubted = streak.looks and self.state.contradictions(streak.looks[-1].began_at)
         if self.questions.unanswered or self.questions.unknown_symbols or not streak.looks:
             return False
         if window_s:
-            is_watched = streak.watched_s >= window_s or (
-                late and not self.state.contradictions(streak.looks[-1].began_at)
-            )
+            is_watched = (late or streak.watched_s >= window_s) and not doubted
             if not (is_watched and is_confirmed(streak.looks)) or self._unswept():
                 return False
         self._recorder.event(
@@ -293,7 +301,7 @@ class Run:
         """
         loop = asyncio.get_running_loop()
         due_at = self._proven_from()
-        sweep_at = due_at - max(SWEEP_TRIPS * self._gate.rtt_s, SWEEP_MIN_S)
+        sweep_at = due_at - self._sweep_lead_s
         gap_s = max(self.state.window_s / WATCH_READINGS, WATCH_GAP_MIN_S)
         if loop.time() < sweep_at:
             next_at = self._last_snapshot.started_at + gap_s
@@ -318,6 +326,10 @@ class Run:
         if not self._policy.cancel_orders or since is None:
             return []
         memory = self._memory()
+        if asyncio.get_running_loop().time() < self._watched_from() - 2 * self._sweep_lead_s:
+            # Cut short by the deadline: what vanished may be there, and its stop with it.
+            vanished = {leg.symbol for leg, record in self.state.legs.items() if record.vanished}
+            memory = replace(memory, entered=memory.entered | vanished)
         symbols = {leg.symbol for leg in self.state.legs} | {key[0] for key in self.state.orders}
         plans = []
         for symbol in sorted(symbols):
@@ -475,12 +487,16 @@ class Run:
         self._gate.close()
         if self._interrupted.is_set() and self._tasks:
             await asyncio.wait(self._tasks, timeout=self._gate.call_max_s)
+        await self._end_tasks()
+        self.state.wrote()
+
+    async def _end_tasks(self) -> None:
+        """End what is under way: whoever reads the result finds nothing that goes on."""
         under_way = [*self._tasks, *self._follow_ups.values()]
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
         self._tasks.clear()
-        self.state.wrote()
 
     async def _last_reading(self, ending: Ending) -> Ending:
         """Read once more in the time kept for it, and again while that could prove something."""

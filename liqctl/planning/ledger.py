@@ -35,6 +35,7 @@ class LegRecord(NamedTuple):
             and for a leg that vanished without them.
         gone_at: when the first reading that showed it flat again began.
         held: what it held then.
+        peak: the most that it was read to hold since it was opened.
         lag_s: the longest contradiction that its readings showed.
     """
 
@@ -48,7 +49,7 @@ class LegRecord(NamedTuple):
     before_unresolved: Decimal = Decimal(0)
     executed_before: Decimal = Decimal(0)
     expected: Decimal | None = None
-    filled_at: float = 0.0
+    filled_at: float = float("-inf")
     filled_ms: int = 0
     doubtful: bool = False
     in_flight: bool = False
@@ -58,6 +59,7 @@ class LegRecord(NamedTuple):
     closed_at: float | None = None
     gone_at: float = float("-inf")
     held: Decimal = Decimal(0)
+    peak: Decimal = Decimal(0)
     lag_s: float = 0.0
     attempts: int = 0
     repeats: int = 0
@@ -98,7 +100,12 @@ class LegRecord(NamedTuple):
 def first_seen(position: Position, at: float) -> LegRecord:
     """Return the record of a leg that a reading shows for the first time."""
     return LegRecord(
-        leg=position.leg, first=position, current=position, seen_at=at, last_open_at=at
+        leg=position.leg,
+        first=position,
+        current=position,
+        seen_at=at,
+        last_open_at=at,
+        peak=position.quantity,
     )
 
 
@@ -218,6 +225,7 @@ def after_reading(
         return settled._replace(gone_at=started_at, held=before.quantity)
     if _is_new_exposure(record, position):
         return settled._replace(
+            peak=quantity,
             closed_at=None,
             repeats=0,
             adapted=frozenset(),
@@ -239,12 +247,13 @@ def _is_stale(record: LegRecord, position: Position | None, quantity: Decimal, n
     if position is None:
         return False
     if record.current is not None and record.expected is not None:
-        held, left = record.current.quantity, record.expected
+        left = record.expected
     elif record.current is None and record.closed_at is not None:
-        held, left = record.held, Decimal(0)
+        left = Decimal(0)
     else:
         return False
-    if quantity * held < 0 or not abs(left) < abs(quantity) <= abs(held):
+    # A list can be older than the one before it: whatever was held once may be shown again.
+    if quantity * record.peak < 0 or not abs(left) < abs(quantity) <= abs(record.peak):
         return False
     newer = 0 < record.filled_ms <= position.update_time_ms
     return not newer and now - record.filled_at < LAG_GRACE_S
@@ -325,6 +334,7 @@ class OrderRecord(NamedTuple):
     """One order of others during a run.
 
     Attributes:
+        shown_at: when the last reading that showed it began.
         listed_at: when the list that first showed it was answered.
         present: whether the last reading that covered its book and symbol showed it.
         seen_at: when that reading began.
@@ -338,6 +348,7 @@ class OrderRecord(NamedTuple):
 
     order: OpenOrder
     seen_at: float
+    shown_at: float = float("-inf")
     listed_at: float = float("-inf")
     present: bool = True
     protective: bool = False
@@ -352,3 +363,14 @@ class OrderRecord(NamedTuple):
     not_before: float = 0.0
     given_up: bool = False
     error: VenueAnswer | None = None
+
+
+def is_left_over(record: OrderRecord, leg: LegRecord | None) -> bool:
+    """Return whether the order was there already when our own confirmed fills closed its leg.
+
+    An answer can come long after its fill, and somebody may have entered anew by then: the venue's
+    stamps tell where both have one.
+    """
+    if leg is None or leg.closed_at is None or record.listed_at > leg.closed_at:
+        return False
+    return not 0 < leg.filled_ms <= record.order.created_ms

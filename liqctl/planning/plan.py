@@ -23,7 +23,7 @@ from liqctl.domain.account import (
 )
 from liqctl.domain.amounts import ceil_to_step, coarser_step, floor_to_step, less, split
 from liqctl.domain.commands import OrderType
-from liqctl.planning.ledger import LegRecord, OrderRecord
+from liqctl.planning.ledger import LegRecord, OrderRecord, is_left_over
 from liqctl.planning.pacing import (
     BAND_ASSUMED,
     BAND_INSIDE,
@@ -281,10 +281,9 @@ def _is_litter(order: OpenOrder, snapshot: Snapshot, memory: Memory) -> bool:
     agrees; or the leg was read flat for the whole window since the order was listed.
     """
     known, leg = memory.orders.get(order.key), memory.legs.get(order.leg)
-    listed_at = known.listed_at if known else snapshot.finished_at
-    if leg is not None and leg.closed_at is not None and listed_at <= leg.closed_at:
-        return leg.current is None
-    since = max(memory.began_at, listed_at)
+    if known is not None and is_left_over(known, leg):
+        return leg is not None and leg.current is None
+    since = max(memory.began_at, known.listed_at if known else snapshot.finished_at)
     return is_leg_settled(memory.looks, order.leg, since=since, window_s=memory.window_s)
 
 
