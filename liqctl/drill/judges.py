@@ -7,6 +7,7 @@ no list could show it is excused, and counted apart.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from liqctl.domain.events import RUN_ENDS, AuditEventType
@@ -15,7 +16,7 @@ from liqctl.domain.result import LiquidationResult
 from liqctl.domain.states import LiquidationState, OrderState
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.sim.account import SOURCES
-from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order
+from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order, is_closing
 from liqctl.sim.venue import Venue
 
 OVERSHOOT_MAX_S: Final = 0.25
@@ -94,9 +95,15 @@ class Case:
 
     def reads_open(self, key: LegKey, by_ms: float = float("inf")) -> bool | None:
         """Return whether the latest list of positions showed the leg, None without one."""
+        amount = self.reads_amount(key, by_ms)
+        return None if amount is None else bool(amount)
+
+    def reads_amount(self, key: LegKey, by_ms: float = float("inf")) -> Decimal | None:
+        """Return what the latest list of positions showed the leg to hold, None without one."""
         for listing in self.listings(*_POSITIONS, by_ms=by_ms):
             if listing.readable and listing.symbol in {"", key[0]}:
-                return key in listing.shown
+                holdings = self.venue.account.holdings_at(listing.moment_ms)
+                return holdings[key].amount if key in listing.shown else Decimal(0)
         return None
 
 
@@ -160,8 +167,9 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
     for stop in case.venue.account.journal.cancelled_stops:
         algo = stop.algo
         by_ms = stop.at_ms - case.latency_ms
-        if not algo.only_reduces and case.reads_open(_leg(algo), by_ms) is False:
-            continue  # On a leg that reads flat a plain stop opens: nobody can know better.
+        amount = case.reads_amount(_leg(algo), by_ms)
+        if not (algo.only_reduces or amount is None) and (not amount or not is_closing(algo, amount)):
+            continue  # On a leg that reads flat, or turned round, a plain stop opens.
         if _was_unreadable(case, algo, by_ms):
             continue  # What cannot be read may open something.
         if _own_fills_closed(case, _leg(algo), by_ms):

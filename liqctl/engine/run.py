@@ -200,7 +200,8 @@ class Run:
         else:
             # While something is open the first source is enough: only flat has to be doubted.
             is_evidence = self._verdict is not None and bool(self._verdict.evidence)
-            is_doubted = is_evidence or not open_legs(self.state.legs)
+            is_vanished = any(record.vanished for record in self.state.legs.values())
+            is_doubted = is_evidence or is_vanished or not open_legs(self.state.legs)
             both_sources = is_doubted and self._policy.settle_seconds > 0
             snapshot = await self._opening.reader.snapshot(known, both_sources=both_sources)
         self._snapshot = snapshot

@@ -144,6 +144,8 @@ def after_answer(record: LegRecord, answer: OrderAnswer, at: float) -> LegRecord
         filled = record.executed + grown - record.executed_before
         left = _shrunk(record.before_unresolved, filled)
         closed_at = closed_at if left else at
+        if filled > abs(record.before_unresolved):
+            closed_at = None  # More than the leg held: somebody entered it meanwhile.
         expected = left if record.current else None
     unresolved = record.unresolved
     if answer.status.is_final:
@@ -371,6 +373,8 @@ def is_left_over(record: OrderRecord, leg: LegRecord | None) -> bool:
     An answer can come long after its fill, and somebody may have entered anew by then: the venue's
     stamps tell where both have one.
     """
-    if leg is None or leg.closed_at is None or record.listed_at > leg.closed_at:
+    if leg is None or leg.closed_at is None:
         return False
-    return not 0 < leg.filled_ms <= record.order.created_ms
+    if leg.filled_ms and record.order.created_ms:
+        return record.order.created_ms < leg.filled_ms
+    return record.listed_at <= leg.closed_at
