@@ -132,6 +132,8 @@ class Canceller:
             self._state.wrote()
             self._cancelled(orders)
             is_swept = True
+            if plan.is_sweep:
+                self._state.failed_sweeps.pop((plan.symbol, _BOOK[endpoint]), None)
         if plan.is_sweep and is_swept:
             self._state.swept[plan.symbol, _BOOK[endpoint]] = asyncio.get_running_loop().time()
 
