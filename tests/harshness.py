@@ -81,6 +81,8 @@ def draw(venue: Venue, seed: int) -> Drawn:
     _drop_what_nobody_could_see(venue, settle_s)
     if rng.random() < 0.15:
         drawn.policy = replace(policy, **_narrower(venue, rng))
+        # A leg that only a resting order keeps from closing stays open without cancels.
+        drawn.troubled |= not drawn.policy.cancel_orders
     return drawn
 
 

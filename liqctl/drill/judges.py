@@ -343,7 +343,10 @@ def _open(
         for order in account.open_orders():
             yield order.client_order_id, order
         for algo in account.open_algo_orders():
-            if policy.close_positions or not armed or not account.is_needed(algo):
+            # Of a leg turned round, a stop that only reduces is the one should it turn again.
+            stays = algo.only_reduces and account.holding(_leg(algo)) is not None
+            stays = stays or account.is_needed(algo)
+            if policy.close_positions or not armed or not stays:
                 yield algo.client_algo_id, algo
 
 

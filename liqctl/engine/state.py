@@ -249,6 +249,7 @@ class RunState:
                 self.orders[order.key] = OrderRecord(
                     order=order,
                     seen_at=snapshot.started_at,
+                    first_at=snapshot.started_at,
                     shown_at=snapshot.started_at,
                     listed_at=snapshot.finished_at,
                     protective=protective,

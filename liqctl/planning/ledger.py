@@ -336,6 +336,7 @@ class OrderRecord(NamedTuple):
     """One order of others during a run.
 
     Attributes:
+        first_at: when the reading that first showed it began.
         shown_at: when the last reading that showed it began.
         listed_at: when the list that first showed it was answered.
         present: whether the last reading that covered its book and symbol showed it.
@@ -350,6 +351,7 @@ class OrderRecord(NamedTuple):
 
     order: OpenOrder
     seen_at: float
+    first_at: float = float("-inf")
     shown_at: float = float("-inf")
     listed_at: float = float("-inf")
     present: bool = True

@@ -8,6 +8,7 @@ import pytest
 from liqctl.domain.result import LiquidationResult
 from liqctl.domain.states import LiquidationState, OrderState
 from liqctl.sim.events import make_event
+from liqctl.sim.faults import make_fault
 from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.venue import Venue
 from tests.engine.test_flat_means_flat import PAIR, STOP, fault, liquidate, venue_of
@@ -109,7 +110,7 @@ def test_a_stop_that_is_newer_than_our_fill_is_kept_however_late_we_learn_of_the
 ) -> None:
     """The reply was lost and look-ups denied the order for a second; a bot entered meanwhile."""
     venue = venue_of(f"{LONG}\n{LAGGING}")
-    venue.faults.append(fault("unknown_denied", method="POST", times=1))
+    venue.faults.append(make_fault("unknown_denied", method="POST", hide_ms=1000))
     enter(venue, at_ms=500, stop_after_ms=stop_after_ms)
 
     result = liquidate(venue, timeout_seconds=10.0)
@@ -130,6 +131,20 @@ def test_a_stop_from_before_our_close_goes_at_once_though_its_list_was_down() ->
     assert result.state is LiquidationState.COMPLETED, result.error_message
     assert [order.state for order in result.orders] == [OrderState.CANCELLED]
     assert sent_ms(venue, "DELETE", "/algoOrder")[0] < 1000
+
+
+def test_a_stop_that_is_newer_than_what_is_known_of_its_leg_waits_for_the_positions() -> None:
+    """It trades more than what we closed, and no more than what a bot opened since."""
+    venue = venue_of(LONG)
+    venue.faults.append(fault("bad_gateway_not_executed", path="/v3/positionRisk", from_ms=80))
+    venue.faults.append(fault("bad_gateway_not_executed", path="/v3/account", until_ms=1000))
+    enter(venue, quantity="0.9", stop="plain", at_ms=110)
+
+    result = liquidate(venue, timeout_seconds=10.0)
+
+    assert not venue.account.journal.cancelled_stops
+    assert venue.account.is_flat
+    assert result.state is LiquidationState.COMPLETED, result.error_message
 
 
 # Somebody else trades, or a list is late: not the same.
@@ -222,9 +237,12 @@ def test_a_first_reading_that_outlasts_the_work_is_still_the_runs_reading() -> N
 def test_nothing_is_recorded_after_the_end() -> None:
     """The last cancel of a book was still under way when the deadline came."""
     venue = venue_of(LONG)
-    venue.faults.append(fault("slow", method="DELETE", path="OpenOrders"))
+    venue.faults += [
+        fault("reduce_only_rejected", method="POST", until_ms=2000),
+        make_fault("slow", method="DELETE", path="OpenOrders", times=0, delay_ms=600),
+    ]
     sink = ListSink()
 
-    liquidate(venue, sink, timeout_seconds=1.0)
+    liquidate(venue, sink, timeout_seconds=3.0)
 
     assert sink.events[-1][0].startswith("LIQUIDATION_")
