@@ -168,7 +168,9 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
         algo = stop.algo
         by_ms = stop.at_ms - case.latency_ms
         amount = case.reads_amount(_leg(algo), by_ms)
-        if not (algo.only_reduces or amount is None) and (not amount or not is_closing(algo, amount)):
+        if not (algo.only_reduces or amount is None) and (
+            not amount or not is_closing(algo, amount)
+        ):
             continue  # On a leg that reads flat, or turned round, a plain stop opens.
         if _was_unreadable(case, algo, by_ms):
             continue  # What cannot be read may open something.

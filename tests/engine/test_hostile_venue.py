@@ -1,9 +1,6 @@
 """Venues that are harsher than one expects, each a small case with its one truth."""
 
-from decimal import Decimal
-
 import pytest
-
 
 from liqctl.domain.result import LiquidationResult
 from liqctl.domain.states import LiquidationState, OrderState
@@ -226,9 +223,7 @@ def test_a_first_reading_that_outlasts_the_work_is_still_the_runs_reading() -> N
     venue.clock_skew_ms = -7000
     venue.faults.append(fault("bad_gateway_not_executed", path="/positionRisk"))
 
-    result = liquidate(
-        venue, transport=MemoryTransport(venue, latency_s=0.22), timeout_seconds=1.0
-    )
+    result = liquidate(venue, transport=MemoryTransport(venue, latency_s=0.22), timeout_seconds=1.0)
 
     assert result.state is LiquidationState.FAILED
     assert result.duration_seconds <= 1.0
