@@ -168,9 +168,8 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
         algo = stop.algo
         by_ms = stop.at_ms - case.latency_ms
         amount = case.reads_amount(_leg(algo), by_ms)
-        if not (algo.only_reduces or amount is None) and (
-            not amount or not is_closing(algo, amount)
-        ):
+        opens = amount is not None and not (amount and is_closing(algo, amount))
+        if opens and not algo.only_reduces:
             continue  # On a leg that reads flat, or turned round, a plain stop opens.
         if _was_unreadable(case, algo, by_ms):
             continue  # What cannot be read may open something.
