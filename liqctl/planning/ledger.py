@@ -210,7 +210,9 @@ def after_reading(
             doubtful=True, lag_s=max(record.lag_s, started_at - record.filled_at)
         )
     before = record.current
-    if record.unresolved and before is not None and not _settles(record, quantity, started_at):
+    # One empty list ends no order that is filling by and by.
+    may_fill = record.unresolved and (before is not None or record.live)
+    if may_fill and not _settles(record, quantity, started_at):
         return record._replace(current=position, seen_at=started_at, doubtful=True)
     settled = record._replace(
         current=position,

@@ -180,6 +180,26 @@ def test_a_list_may_show_whatever_the_leg_once_held() -> None:
     assert "REENTRY_SEEN" not in [name for name, _ in sink.events]
 
 
+@pytest.mark.parametrize("slice_ms", [300, 700])
+def test_no_second_close_is_sent_beside_one_that_fills_though_a_list_was_empty(
+    slice_ms: int,
+) -> None:
+    """Shown again after the empty list, the leg was taken for one with nothing under way."""
+    venue = venue_of(LONG)
+    venue.faults += [
+        make_fault("sliced", method="POST", slices=4, slice_ms=slice_ms),
+        fault("blip", path="/positionRisk", from_ms=300, until_ms=900),
+        fault("blip", path="/account", from_ms=300, until_ms=900),
+    ]
+    sink = ListSink()
+
+    result = liquidate(venue, sink, timeout_seconds=10.0)
+
+    assert result.state is LiquidationState.COMPLETED, result.error_message
+    assert [name for name, _ in sink.events].count("ORDER_SENT") == 1
+    assert not says_somebody_trades(result)
+
+
 # Whole books that are not cancelled.
 
 
