@@ -248,7 +248,7 @@ def truth(case: Case, excused: list[str]) -> Iterator[str]:
         yield "COMPLETED without a proof"
     left, account = [], case.venue.account
     for name, thing in _open(case.venue, policy):
-        if not policy.covers(thing[0] if isinstance(thing, tuple) else thing.symbol):
+        if not _is_in_scope(case, thing):
             continue
         if _came_too_late(case, thing):
             excused.append(f"{name} is open")
@@ -269,6 +269,26 @@ def truth(case: Case, excused: list[str]) -> Iterator[str]:
         }
         if held - listed:
             yield f"still open and not listed: {sorted(held - listed)}"
+
+
+def _is_in_scope(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
+    """Return whether the run was to close or cancel it."""
+    policy = case.policy
+    if not policy.covers(thing[0] if isinstance(thing, tuple) else thing.symbol):
+        return False
+    is_stop = isinstance(thing, AlgoOrder) and _is_kept(case, thing)
+    return policy.close_positions or not is_stop
+
+
+def _is_kept(case: Case, algo: AlgoOrder) -> bool:
+    """Return whether the order only shrinks its leg as it was listed last.
+
+    Of a leg turned round, a stop that only reduces is the one should it turn again.
+    """
+    amount = case.reads_amount(_leg(algo))
+    if not amount or algo.only_reduces:
+        return bool(amount)
+    return is_closing(algo, amount) and algo.quantity is not None and algo.quantity <= abs(amount)
 
 
 def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
@@ -344,10 +364,7 @@ def _open(
         for order in account.open_orders():
             yield order.client_order_id, order
         for algo in account.open_algo_orders():
-            # Of a leg turned round, a stop that only reduces is the one should it turn again.
-            stays = algo.only_reduces and account.holding(_leg(algo)) is not None
-            stays = stays or account.is_needed(algo)
-            if policy.close_positions or not armed or not stays:
+            if policy.close_positions or not armed or not account.is_needed(algo):
                 yield algo.client_algo_id, algo
 
 
@@ -381,8 +398,11 @@ def window(case: Case) -> Iterator[str]:
     if not (case.completed and settle_s) or left_s <= _NO_ROOM_S + 6 * case.latency_s:
         return
     due_ms = (venue.started_ms or 0) + settle_s * 1000 - _ROUNDING_MS
+    # What cannot be read of an order keeps nobody from cancelling it by its id.
     last = {
-        source: next((each.at_ms for each in case.listings(source) if each.readable), 0)
+        source: next(
+            (e.at_ms for e in case.listings(source) if e.readable or source not in _POSITIONS), 0
+        )
         for source in SOURCES
     }
     wanted = ("positions", "orders", "algo") if case.policy.cancel_orders else ("positions",)
