@@ -356,6 +356,7 @@ class Run:
             mode=self.side.mode,
             looks=self.state.looks,
             began_at=self.state.began_at,
+            began_ms=self.state.began_ms,
             window_s=self.state.window_s,
             entered=frozenset(self.state.entered),
             swept=frozenset(self._swept_unseen),
@@ -402,7 +403,8 @@ class Run:
 
     async def _is_seen_flat(self, plan: SymbolPlan) -> bool:
         """Whether the answers say that every leg is closed, and a look agrees."""
-        filled = all(self.state.legs[close.position.leg].is_filled for close in plan.closes)
+        legs = [self.state.legs[close.position.leg] for close in plan.closes]
+        filled = all(leg.is_filled and not leg.lost for leg in legs)
         return filled and await self._lookout.sees_flat(plan.symbol)
 
     def _follow_up(self) -> None:

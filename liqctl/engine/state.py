@@ -54,7 +54,8 @@ class RunState:
         self.last_write_at = float("-inf")
         self._policy = policy
         self._recorder = recorder
-        self._venue_began_ms = float("inf")
+        self.began_ms = float("-inf")
+        self._began_ms_most = float("inf")
         self._absent_at: dict[OrderKind | None, float] = {}
         self._own_prefix = CLIENT_ORDER_ID_PREFIX + recorder.order_tag
 
@@ -102,7 +103,9 @@ class RunState:
             # Its owner or the venue took it, or a list that is older than the one before it.
             if record.gone
             and reduces_only(record.order)
-            and not is_left_over(record, self.legs.get(record.order.leg))
+            and not is_left_over(
+                record, self.legs.get(record.order.leg), began_ms=self.began_ms
+            )
         )
         return [
             *(
@@ -192,10 +195,17 @@ class RunState:
         self.note_look(snapshot.positions, snapshot.started_at)
 
     def note_stamp(self, stamp_ms: int, sent_at: float) -> None:
-        """Learn from the venue's stamp of a fill what its clock said when this run began."""
+        """Learn from the venue's stamp of a fill what its clock said when this run began.
+
+        The fill was after its order was sent, and before now.
+        """
         if stamp_ms:
-            began_ms = stamp_ms - (sent_at - self.began_at) * 1000
-            self._venue_began_ms = min(self._venue_began_ms, began_ms)
+            known_at = asyncio.get_running_loop().time()
+            least_ms, most_ms = (
+                stamp_ms - (at - self.began_at) * 1000 for at in (known_at, sent_at)
+            )
+            self.began_ms = max(self.began_ms, least_ms)
+            self._began_ms_most = min(self._began_ms_most, most_ms)
 
     def _is_new(self, stamp_ms: int, kind: OrderKind | None, *, after_ms: int = 0) -> bool:
         """Whether what appeared came to be during this run: not merely shown late by a list.
@@ -204,8 +214,8 @@ class RunState:
         fill. Without, whatever is old has been shown once the longest lag has passed: by a list of
         this kind that was read in full then, None for the positions.
         """
-        if stamp_ms and self._venue_began_ms < float("inf"):
-            return stamp_ms > max(self._venue_began_ms, after_ms)
+        if stamp_ms and self._began_ms_most < float("inf"):
+            return stamp_ms > max(self._began_ms_most, after_ms)
         return self._absent_at.get(kind, float("-inf")) - self.began_at >= LAG_GRACE_S
 
     def _entered(self, position: Position, snapshot: Snapshot) -> None:

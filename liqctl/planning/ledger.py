@@ -25,6 +25,7 @@ class LegRecord(NamedTuple):
     Attributes:
         first: the position as first read, or as it was when it appeared again.
         current: the position as last believed; None when flat.
+        lost: an order of ours was given up without a word on its fate.
         expected: the signed quantity that confirmed fills leave, None when a reading agreed.
         doubtful: the last reading contradicted a fill, or an order's fate is open.
         in_flight: a request for this leg is under way.
@@ -45,6 +46,7 @@ class LegRecord(NamedTuple):
     sent: tuple[SentOrder, ...] = ()
     unresolved: tuple[str, ...] = ()
     lookup_failed: bool = False
+    lost: bool = False
     unresolved_at: float = 0.0
     before_unresolved: Decimal = Decimal(0)
     executed_before: Decimal = Decimal(0)
@@ -219,6 +221,7 @@ def after_reading(
         seen_at=started_at,
         # On a flat leg they are still looked up: whether it was us who closed it matters.
         unresolved=record.unresolved if position is None else (),
+        lost=record.lost or (position is not None and bool(record.unresolved)),
         expected=None,
         doubtful=False,
         closed_before=record.closed_before or position is None,
@@ -371,14 +374,18 @@ class OrderRecord(NamedTuple):
     error: VenueAnswer | None = None
 
 
-def is_left_over(record: OrderRecord, leg: LegRecord | None) -> bool:
+def is_left_over(record: OrderRecord, leg: LegRecord | None, *, began_ms: float) -> bool:
     """Return whether the order was there already when our own confirmed fills closed its leg.
 
-    An answer can come long after its fill, and somebody may have entered anew by then: the venue's
-    stamps tell where both have one.
+    What was made before the run, at `began_ms` of the venue's clock, was there, listed or not. An
+    answer can come long after its fill, and somebody may have entered anew by then: the stamps tell
+    where both have one. Beside an order of unknown fate it may have been the new leg that we closed
+    a part of.
     """
     if leg is None or leg.closed_at is None:
         return False
-    if leg.filled_ms and record.order.created_ms:
-        return record.order.created_ms < leg.filled_ms
-    return record.listed_at <= leg.closed_at
+    created_ms = record.order.created_ms
+    if 0 < created_ms < began_ms:
+        return True
+    is_newer = 0 < leg.filled_ms <= created_ms
+    return record.listed_at <= leg.closed_at and not (is_newer or leg.lost)

@@ -124,7 +124,7 @@ class Memory:
 
     `mode` is set only after the venue refused an order for its position mode; `marks` are mark
     prices read for limit prices. `looks` are the complete readings of the positions since
-    `began_at`, and `window_s` is how long a contradiction has to be gone. `entered` are symbols
+    `began_at`, which was not before `began_ms` of the venue's clock, and `window_s` is how long a contradiction has to be gone. `entered` are symbols
     that somebody was seen entering anew, `swept` those whose conditional orders were cancelled
     without having been seen. `conditionals` is how many conditional orders the account has.
     """
@@ -136,6 +136,7 @@ class Memory:
     mode: PositionMode | None = None
     looks: Sequence[Look] = ()
     began_at: float = 0.0
+    began_ms: float = float("-inf")
     window_s: float = 0.0
     entered: frozenset[str] = frozenset()
     swept: frozenset[str] = frozenset()
@@ -282,7 +283,7 @@ def _is_litter(order: OpenOrder, snapshot: Snapshot, memory: Memory) -> bool:
     agrees; or the leg was read flat for the whole window since the order was listed.
     """
     known, leg = memory.orders.get(order.key), memory.legs.get(order.leg)
-    if known is not None and is_left_over(known, leg):
+    if known is not None and is_left_over(known, leg, began_ms=memory.began_ms):
         return leg is not None and leg.current is None
     since = max(memory.began_at, known.listed_at if known else snapshot.finished_at)
     return is_leg_settled(memory.looks, order.leg, since=since, window_s=memory.window_s)
