@@ -103,9 +103,7 @@ class RunState:
             # Its owner or the venue took it, or a list that is older than the one before it.
             if record.gone
             and reduces_only(record.order)
-            and not is_left_over(
-                record, self.legs.get(record.order.leg), began_ms=self.began_ms
-            )
+            and not is_left_over(record, self.legs.get(record.order.leg), began_ms=self.began_ms)
         )
         return [
             *(

@@ -94,6 +94,11 @@ class LegRecord(NamedTuple):
         )
 
     @property
+    def is_closed(self) -> bool:
+        """Whether our own confirmed fills closed the leg, and a reading agrees."""
+        return self.current is None and self.closed_at is not None
+
+    @property
     def vanished(self) -> bool:
         """Whether the leg reads flat and no fill of ours says why."""
         return self.current is None and self.closed_at is None

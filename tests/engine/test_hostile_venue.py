@@ -144,6 +144,27 @@ def test_a_stop_that_is_newer_than_what_is_known_of_its_leg_waits_for_the_positi
     assert result.state is LiquidationState.COMPLETED, result.error_message
 
 
+def test_many_stops_go_by_their_ids_where_the_position_of_their_leg_may_not_show_yet() -> None:
+    """Five of them had to go, and the whole book's cancel took the stop that no list showed."""
+    entries = ", ".join(
+        f"{{symbol: {symbol}, side: BUY, trigger: '{price}', quantity: '1'}}"
+        for symbol, price in [("BTCUSDT", 70000), ("ETHUSDT", 4000)]
+        for _ in range(20)
+    )
+    fresh = STOP.replace("close_position: true", "close_position: true, opened_ms_ago: 200")
+    venue = venue_of(
+        "account: {positions: {BTCUSDT: {quantity: '0.500', opened_ms_ago: 300}}, "
+        f"algo: [{entries}, {fresh}]}}\n"
+        "venue: {lag_ms: {positions: 1500, account: 1500, algo: 1500}}"
+    )
+
+    result = liquidate(venue, timeout_seconds=10.0)
+
+    assert not venue.account.journal.cancelled_stops
+    assert venue.account.is_flat
+    assert result.state is LiquidationState.COMPLETED, result.error_message
+
+
 # Somebody else trades, or a list is late: not the same.
 
 
