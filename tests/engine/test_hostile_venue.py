@@ -117,6 +117,22 @@ def test_a_stop_that_is_newer_than_our_fill_is_kept_however_late_we_learn_of_the
     assert result.state is LiquidationState.COMPLETED, result.error_message
 
 
+@pytest.mark.parametrize("at_ms", [700, 1000, 1300])
+def test_a_fill_beside_an_order_that_was_lost_is_not_the_end_of_the_leg(at_ms: int) -> None:
+    """The lost one had closed the leg; the second closed a part of what a bot held by then."""
+    venue = venue_of(
+        f"{LONG}\nvenue: {{lag_ms: {{positions: 2000, account: [0, 300], algo: [0, 100]}}}}"
+    )
+    venue.faults.append(make_fault("denied", method="POST", hide_ms=30_000))
+    enter(venue, quantity="0.9", at_ms=at_ms)
+
+    result = liquidate(venue, timeout_seconds=10.0)
+
+    assert not venue.account.journal.cancelled_stops
+    assert venue.account.is_flat
+    assert result.state is LiquidationState.COMPLETED, result.error_message
+
+
 def test_a_stop_from_before_our_close_goes_at_once_though_its_list_was_down() -> None:
     """It was listed for the first time after the close, and waited for a window it did not need."""
     stop = STOP.replace("close_position: true", "quantity: '0.5', reduce_only: true")
