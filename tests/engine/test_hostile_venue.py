@@ -181,6 +181,22 @@ def test_many_stops_go_by_their_ids_where_the_position_of_their_leg_may_not_show
     assert result.state is LiquidationState.COMPLETED, result.error_message
 
 
+def test_a_fill_of_what_was_read_is_not_the_whole_of_a_leg_that_grew_meanwhile() -> None:
+    """The close was repeated with the old size; a stale look agreed that nothing was left."""
+    venue = venue_of(
+        "account: {positions: {BTCUSDT: {quantity: '0.500', opened_ms_ago: 600}}, "
+        f"algo: [{STOP}]}}\nvenue: {{lag_ms: {{positions: [0, 0, 0, 1500, 1500]}}}}"
+    )
+    venue.faults.append(fault("internal_error", method="POST", times=1))
+    row = {"act": "add", "symbol": "BTCUSDT", "quantity": "0.3", "at_ms": 150}
+    venue.events.append(make_event(row))
+
+    result = liquidate(venue, timeout_seconds=10.0)
+
+    assert not venue.account.journal.cancelled_stops
+    assert result.state is LiquidationState.COMPLETED, result.error_message
+
+
 # Somebody else trades, or a list is late: not the same.
 
 
