@@ -197,6 +197,20 @@ def test_a_fill_of_what_was_read_is_not_the_whole_of_a_leg_that_grew_meanwhile()
     assert result.state is LiquidationState.COMPLETED, result.error_message
 
 
+def test_a_whole_book_of_stops_does_not_go_on_a_look_from_before_a_lost_reply_was_found() -> None:
+    """A bot had entered with a stop of its own in the second that it took."""
+    stops = ", ".join([STOP] * 36)
+    venue = venue_of(f"account: {{positions: {{BTCUSDT: '0.500'}}, algo: [{stops}]}}")
+    venue.faults.append(make_fault("denied", method="POST", hide_ms=1000))
+    enter(venue, at_ms=700)
+
+    result = liquidate(venue, timeout_seconds=10.0)
+
+    assert not venue.account.journal.cancelled_stops
+    assert venue.account.is_flat
+    assert result.state is LiquidationState.COMPLETED, result.error_message
+
+
 # Somebody else trades, or a list is late: not the same.
 
 
