@@ -15,7 +15,7 @@ from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
 from liqctl.planning.ledger import OrderRecord
-from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S, SWEEPS_FAILED_MAX
+from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S
 from liqctl.planning.plan import SymbolPlan
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.retry import Reaction, decide_cancel
@@ -109,45 +109,54 @@ class Canceller:
         for order in orders:
             self._update(order, lambda r: r._replace(cancel_sent=True, tries=r.tries + 1))
         await self._recorder.durable()
+        if plan.is_sweep:
+            # Counted before it leaves: one that is cut at the end of the time is not answered.
+            self._state.unanswered_sweeps[plan.symbol, _BOOK[endpoint]] += 1
         try:
             await self._gate.write(endpoint, call, resync=True, is_last=plan.is_sweep)
         except Halted:
-            self._recorder.event(
-                AuditEventType.ORDER_CANCEL_REJECTED,
-                {**details, "message": "not sent: the run may send nothing more"},
-            )
-            for order in orders:
-                self._update(order, lambda r: r._replace(cancel_sent=False))
+            self._not_sent(plan, orders, endpoint, details)
             return
         except VenueError as error:
             answer = error.answer
             self._recorder.event(
                 AuditEventType.ORDER_CANCEL_REJECTED, {**details, **describe(answer)}
             )
-            self._state.wrote()
+            self._state.wrote(is_sweep=plan.is_sweep)
             self._refused(orders, answer, is_whole_book=endpoint in _BOOK)
-            is_swept = plan.is_sweep and self._is_swept(plan.symbol, _BOOK[endpoint], answer)
+            is_answered = answer.kind is AnswerKind.DONE
+            if plan.is_sweep and not is_answered:
+                self._sweep_failed((plan.symbol, _BOOK[endpoint]), answer)
         else:
             self._recorder.event(AuditEventType.ORDER_CANCELLED, details)
-            self._state.wrote()
+            self._state.wrote(is_sweep=plan.is_sweep)
             self._cancelled(orders)
-            is_swept = True
-            if plan.is_sweep:
-                self._state.failed_sweeps.pop((plan.symbol, _BOOK[endpoint]), None)
-        if plan.is_sweep and is_swept:
-            self._state.swept[plan.symbol, _BOOK[endpoint]] = asyncio.get_running_loop().time()
+            is_answered = True
+        if plan.is_sweep and is_answered:
+            self._state.note_swept(plan.symbol, _BOOK[endpoint])
 
-    def _is_swept(self, symbol: str, kind: OrderKind, answer: VenueAnswer) -> bool:
-        """Whether a last cancel without success is the last word, and note what was missing."""
-        if answer.kind is AnswerKind.DONE:
-            return True
-        if not (_is_definite(answer) or answer.kind is AnswerKind.UNKNOWN):
-            return False
-        failed, book = self._state.failed_sweeps, (symbol, kind)
-        failed[book] += 1
-        if answer.kind is not AnswerKind.UNKNOWN:
+    def _not_sent(
+        self,
+        plan: SymbolPlan,
+        orders: tuple[OpenOrder, ...],
+        endpoint: Endpoint,
+        details: dict[str, object],
+    ) -> None:
+        self._recorder.event(
+            AuditEventType.ORDER_CANCEL_REJECTED,
+            {**details, "message": "not sent: the run may send nothing more"},
+        )
+        for order in orders:
+            self._update(order, lambda r: r._replace(cancel_sent=False))
+        if plan.is_sweep:
+            self._state.unanswered_sweeps[plan.symbol, _BOOK[endpoint]] -= 1
+
+    def _sweep_failed(self, book: tuple[str, OrderKind], answer: VenueAnswer) -> None:
+        """Note what a last cancel met; one that was surely not carried out does not count."""
+        if _is_definite(answer):
             self._state.refused_sweeps.add(book)
-        return failed[book] >= SWEEPS_FAILED_MAX
+        elif answer.kind is not AnswerKind.UNKNOWN:
+            self._state.unanswered_sweeps[book] -= 1
 
     def _cancelled(self, orders: tuple[OpenOrder, ...]) -> None:
         """Note the venue's word; an order that is listed later all the same is cancelled singly."""

@@ -19,7 +19,7 @@ from liqctl.planning.ledger import (
     is_left_over,
 )
 from liqctl.planning.outcome import open_legs
-from liqctl.planning.pacing import LAG_GRACE_S
+from liqctl.planning.pacing import LAG_GRACE_S, SWEEPS_FAILED_MAX
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.proof import Look, Streak
 from liqctl.planning.protection import is_oversized, is_protective, reduces_only
@@ -42,7 +42,7 @@ class RunState:
         self.looks: list[Look] = []
         self.streak = Streak()
         self.swept: dict[tuple[str, OrderKind], float] = {}
-        self.failed_sweeps: Counter[tuple[str, OrderKind]] = Counter()
+        self.unanswered_sweeps: Counter[tuple[str, OrderKind]] = Counter()
         self.refused_sweeps: set[tuple[str, OrderKind]] = set()
         self.began_at = began_at
         self.last_known: Snapshot | None = None
@@ -52,6 +52,7 @@ class RunState:
         self.entered: dict[str, float] = {}
         self.faults: dict[str, str] = {}
         self.last_write_at = float("-inf")
+        self.last_sweep_at = float("-inf")
         self._policy = policy
         self._recorder = recorder
         self.began_ms = float("-inf")
@@ -149,7 +150,7 @@ class RunState:
 
     def _watch(self, verdict: Verdict, snapshot: Snapshot) -> None:
         """Lengthen the row of readings that showed nothing, or begin it anew."""
-        if not (verdict.is_quiet and self.is_settled(snapshot)):
+        if not (verdict.is_quiet and self._is_after_writes(snapshot)):
             self.streak = Streak()
             return
         look = Look(snapshot.started_at, snapshot.positions.sources, frozenset())
@@ -284,14 +285,39 @@ class RunState:
                 )
 
     def is_settled(self, snapshot: Snapshot) -> bool:
-        """Whether no request is under way and the reading began after the last answer."""
+        """Whether no order is under way and the reading began after the last answer."""
+        return snapshot.started_at >= self.last_sweep_at and self._is_after_writes(snapshot)
+
+    def _is_after_writes(self, snapshot: Snapshot) -> bool:
+        """Whether it is settled but for the sweeps.
+
+        A sweep takes what no list shows, so its answer does not begin the watch anew: a venue that
+        answers slowly would be swept and watched until the deadline.
+        """
         return snapshot.started_at >= self.last_write_at and not any(
             record.in_flight for record in self.legs.values()
         )
 
-    def wrote(self) -> None:
+    def note_swept(self, symbol: str, book: OrderKind) -> None:
+        """Note that the last cancel of a symbol's book was answered."""
+        self.swept[symbol, book] = asyncio.get_running_loop().time()
+        del self.unanswered_sweeps[symbol, book]
+        self.refused_sweeps.discard((symbol, book))
+
+    def is_swept(self, symbol: str, book: OrderKind, since: float) -> bool:
+        """Whether the book was cancelled after `since`, as far as the venue can be made to say."""
+        return (
+            self.swept.get((symbol, book), float("-inf")) >= since
+            or self.unanswered_sweeps[symbol, book] >= SWEEPS_FAILED_MAX
+        )
+
+    def wrote(self, *, is_sweep: bool = False) -> None:
         """Note that a write was answered or cut off now."""
-        self.last_write_at = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        if is_sweep:
+            self.last_sweep_at = now
+        else:
+            self.last_write_at = now
 
 
 def with_last_known(snapshot: Snapshot, before: Snapshot | None) -> Snapshot:

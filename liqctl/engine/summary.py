@@ -26,6 +26,7 @@ from liqctl.planning.outcome import (
     report_position,
     residual_of,
 )
+from liqctl.planning.pacing import SWEEPS_FAILED_MAX
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.verify import verify
 
@@ -47,7 +48,8 @@ def summarise(
     orders = _report_orders(run, legs, config)
     reasons = [] if verified_flat else _reasons(run, ending, legs, positions, orders, config)
     strangers = explain_strangers(list(state.strangers), sorted(state.entered))
-    settled = {book for book in list(state.failed_sweeps) if book in state.swept}
+    sweeps = dict(state.unanswered_sweeps)
+    failed = {book for book, number in sweeps.items() if number >= SWEEPS_FAILED_MAX}
     known = verify(state.last_known, config) if state.last_known else None
     return replace(
         base,
@@ -70,8 +72,8 @@ def summarise(
             *explain_kept(orders),
             *explain_oversized(r.order for r in list(state.orders.values()) if r.oversized),
             *explain_failed_sweeps(
-                {book[0] for book in settled - state.refused_sweeps},
-                {book[0] for book in settled & state.refused_sweeps},
+                {book[0] for book in failed - state.refused_sweeps},
+                {book[0] for book in failed & state.refused_sweeps},
             ),
         ),
         time_spent_s=asdict(run.spent),
