@@ -81,8 +81,10 @@ def draw(venue: Venue, seed: int) -> Drawn:
     _drop_what_nobody_could_see(venue, settle_s)
     if rng.random() < 0.15:
         drawn.policy = replace(policy, **_narrower(venue, rng))
-        # A leg that only a resting order keeps from closing stays open without cancels.
-        drawn.troubled |= not drawn.policy.cancel_orders
+        # A leg that only a resting order keeps from closing stays open without cancels, and one
+        # that is refused once or twice without repeats, or with few.
+        changed = replace(policy, symbols=drawn.policy.symbols, close_positions=False)
+        drawn.troubled |= replace(drawn.policy, close_positions=False) != changed
     return drawn
 
 
