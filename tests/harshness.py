@@ -81,8 +81,10 @@ def draw(venue: Venue, seed: int) -> Drawn:
     _drop_what_nobody_could_see(venue, settle_s)
     if rng.random() < 0.15:
         drawn.policy = replace(policy, **_narrower(venue, rng))
-        # A leg that only a resting order keeps from closing stays open without cancels.
-        drawn.troubled |= not drawn.policy.cancel_orders
+        # A leg that only a resting order keeps from closing stays open without cancels, and one
+        # that is refused once or twice without repeats, or with few.
+        changed = replace(policy, symbols=drawn.policy.symbols, close_positions=False)
+        drawn.troubled |= replace(drawn.policy, close_positions=False) != changed
     return drawn
 
 
@@ -305,6 +307,28 @@ def _hide_entry(venue: Venue, rng: random.Random) -> None:
         venue.events.append(make_event(row))
 
 
+def _crowd(venue: Venue, rng: random.Random) -> None:
+    """A leg has more stops than anybody cancels one by one."""
+    account, key = venue.account, rng.choice(_legs(venue))
+    held = account.holdings[key].amount
+    for number in range(rng.choice([20, 36])):
+        whole = rng.random() < 0.5
+        algo = AlgoOrder(
+            algo_id=account.next_id(),
+            client_algo_id=f"crowd-{number}",
+            symbol=key[0],
+            side="SELL" if held > 0 else "BUY",
+            position_side=key[1],
+            type="STOP_MARKET",
+            trigger_price=account.market(key[0]).mark_price * Decimal("0.8" if held > 0 else "1.2"),
+            quantity=None if whole else abs(held),
+            close_position=whole,
+            time_ms=1_700_000_000_000,
+            owner="bot",
+        )
+        account.algo_orders[algo.algo_id] = algo
+
+
 def _enter(venue: Venue, rng: random.Random) -> None:
     """A bot enters anew, with a stop of its own, before or after the position."""
     for key in _some_legs(venue, rng):
@@ -351,6 +375,7 @@ THINGS = (
     (0.06, _lower_limits),
     (0.08, _hide_entry),
     (0.08, _miss_row),
+    (0.04, _crowd),
 )
 """What is drawn, and how often."""
 

@@ -413,7 +413,10 @@ class Run:
             await together([self._closer.close_leg(close) for close in plan.closes])
             if plan.closes:
                 self.spent.closing = max(self.spent.closing, loop.time() - closing_at)
-            if plan.stops and await self._is_seen_flat(plan):
+            # A whole book would take what was set since the look, where the answers took long.
+            is_late = loop.time() - closing_at > patience_s
+            by_next_reading = plan.stops_by_book and is_late
+            if plan.stops and not by_next_reading and await self._is_seen_flat(plan):
                 await self._canceller.cancel(plan.after_closing())
             await cancels
         finally:

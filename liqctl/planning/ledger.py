@@ -94,6 +94,11 @@ class LegRecord(NamedTuple):
         )
 
     @property
+    def is_closed(self) -> bool:
+        """Whether our own confirmed fills closed the leg, and a reading agrees."""
+        return self.current is None and self.closed_at is not None
+
+    @property
     def vanished(self) -> bool:
         """Whether the leg reads flat and no fill of ours says why."""
         return self.current is None and self.closed_at is None
@@ -200,13 +205,18 @@ def after_reading(
     """Return the record after a complete reading of the positions; `position` None is flat.
 
     A reading that began before the leg's last answer, or while a request is under way, changes
-    nothing but when the leg was last shown open.
+    nothing but when the leg was last shown open, unless it shows more than the leg ever held.
     """
     if position is not None:
         record = record._replace(last_open_at=max(record.last_open_at, started_at))
+    quantity = position.quantity if position else Decimal(0)
+    if record.in_flight and quantity * record.peak > record.peak * record.peak:
+        # More than it ever held: what is under way closes a part of it.
+        record = record._replace(
+            current=position, peak=quantity, before_unresolved=quantity, expected=None
+        )
     if record.in_flight or started_at < record.settled_at:
         return record
-    quantity = position.quantity if position else Decimal(0)
     if _is_stale(record, position, quantity, now):
         return record._replace(
             doubtful=True, lag_s=max(record.lag_s, started_at - record.filled_at)

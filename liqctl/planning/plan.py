@@ -124,9 +124,10 @@ class Memory:
 
     `mode` is set only after the venue refused an order for its position mode; `marks` are mark
     prices read for limit prices. `looks` are the complete readings of the positions since
-    `began_at`, which was not before `began_ms` of the venue's clock, and `window_s` is how long a contradiction has to be gone. `entered` are symbols
-    that somebody was seen entering anew, `swept` those whose conditional orders were cancelled
-    without having been seen. `conditionals` is how many conditional orders the account has.
+    `began_at`, which was not before `began_ms` of the venue's clock, and `window_s` is how long a
+    contradiction has to be gone. `entered` are symbols that somebody was seen entering anew,
+    `swept` those whose conditional orders were cancelled without having been seen. `conditionals`
+    is how many conditional orders the account has.
     """
 
     legs: Mapping[Leg, LegRecord]
@@ -304,7 +305,12 @@ def _by_book_or_id(
     if kind is OrderKind.REGULAR:
         by_book = is_whole or len(together) > SINGLE_CANCELS_MAX
     else:
-        by_book = is_whole and _by_book(together, memory)
+        # Of a leg that we did not close ourselves the list may not show the stop yet.
+        legs = [
+            record for leg, record in memory.legs.items() if mine and leg.symbol == mine[0].symbol
+        ]
+        is_ours = bool(legs) and all(leg.is_closed for leg in legs)
+        by_book = is_whole and is_ours and _by_book(together, memory)
     return (together, singly) if by_book else ((), singly + together)
 
 

@@ -117,6 +117,22 @@ def test_a_stop_that_is_newer_than_our_fill_is_kept_however_late_we_learn_of_the
     assert result.state is LiquidationState.COMPLETED, result.error_message
 
 
+@pytest.mark.parametrize("at_ms", [700, 1000, 1300])
+def test_a_fill_beside_an_order_that_was_lost_is_not_the_end_of_the_leg(at_ms: int) -> None:
+    """The lost one had closed the leg; the second closed a part of what a bot held by then."""
+    venue = venue_of(
+        f"{LONG}\nvenue: {{lag_ms: {{positions: 2000, account: [0, 300], algo: [0, 100]}}}}"
+    )
+    venue.faults.append(make_fault("denied", method="POST", hide_ms=30_000))
+    enter(venue, quantity="0.9", at_ms=at_ms)
+
+    result = liquidate(venue, timeout_seconds=10.0)
+
+    assert not venue.account.journal.cancelled_stops
+    assert venue.account.is_flat
+    assert result.state is LiquidationState.COMPLETED, result.error_message
+
+
 def test_a_stop_from_before_our_close_goes_at_once_though_its_list_was_down() -> None:
     """It was listed for the first time after the close, and waited for a window it did not need."""
     stop = STOP.replace("close_position: true", "quantity: '0.5', reduce_only: true")
@@ -136,6 +152,57 @@ def test_a_stop_that_is_newer_than_what_is_known_of_its_leg_waits_for_the_positi
     venue.faults.append(fault("bad_gateway_not_executed", path="/v3/positionRisk", from_ms=80))
     venue.faults.append(fault("bad_gateway_not_executed", path="/v3/account", until_ms=1000))
     enter(venue, quantity="0.9", stop="plain", at_ms=110)
+
+    result = liquidate(venue, timeout_seconds=10.0)
+
+    assert not venue.account.journal.cancelled_stops
+    assert venue.account.is_flat
+    assert result.state is LiquidationState.COMPLETED, result.error_message
+
+
+def test_many_stops_go_by_their_ids_where_the_position_of_their_leg_may_not_show_yet() -> None:
+    """Five of them had to go, and the whole book's cancel took the stop that no list showed."""
+    entries = ", ".join(
+        f"{{symbol: {symbol}, side: BUY, trigger: '{price}', quantity: '1'}}"
+        for symbol, price in [("BTCUSDT", 70000), ("ETHUSDT", 4000)]
+        for _ in range(20)
+    )
+    fresh = STOP.replace("close_position: true", "close_position: true, opened_ms_ago: 200")
+    venue = venue_of(
+        "account: {positions: {BTCUSDT: {quantity: '0.500', opened_ms_ago: 300}}, "
+        f"algo: [{entries}, {fresh}]}}\n"
+        "venue: {lag_ms: {positions: 1500, account: 1500, algo: 1500}}"
+    )
+
+    result = liquidate(venue, timeout_seconds=10.0)
+
+    assert not venue.account.journal.cancelled_stops
+    assert venue.account.is_flat
+    assert result.state is LiquidationState.COMPLETED, result.error_message
+
+
+def test_a_fill_of_what_was_read_is_not_the_whole_of_a_leg_that_grew_meanwhile() -> None:
+    """The close was repeated with the old size; a stale look agreed that nothing was left."""
+    venue = venue_of(
+        "account: {positions: {BTCUSDT: {quantity: '0.500', opened_ms_ago: 600}}, "
+        f"algo: [{STOP}]}}\nvenue: {{lag_ms: {{positions: [0, 0, 0, 1500, 1500]}}}}"
+    )
+    venue.faults.append(fault("internal_error", method="POST", times=1))
+    row = {"act": "add", "symbol": "BTCUSDT", "quantity": "0.3", "at_ms": 150}
+    venue.events.append(make_event(row))
+
+    result = liquidate(venue, timeout_seconds=10.0)
+
+    assert not venue.account.journal.cancelled_stops
+    assert result.state is LiquidationState.COMPLETED, result.error_message
+
+
+def test_a_whole_book_of_stops_does_not_go_on_a_look_from_before_a_lost_reply_was_found() -> None:
+    """A bot had entered with a stop of its own in the second that it took."""
+    stops = ", ".join([STOP] * 36)
+    venue = venue_of(f"account: {{positions: {{BTCUSDT: '0.500'}}, algo: [{stops}]}}")
+    venue.faults.append(make_fault("denied", method="POST", hide_ms=1000))
+    enter(venue, at_ms=700)
 
     result = liquidate(venue, timeout_seconds=10.0)
 
