@@ -83,8 +83,8 @@ def draw(venue: Venue, seed: int) -> Drawn:
         drawn.policy = replace(policy, **_narrower(venue, rng))
         # A leg that only a resting order keeps from closing stays open without cancels, and one
         # that is refused once or twice without repeats, or with few.
-        changed = replace(policy, symbols=drawn.policy.symbols, close_positions=False)
-        drawn.troubled |= replace(drawn.policy, close_positions=False) != changed
+        few = drawn.policy.max_retries == 0 or drawn.policy.retry_delay_seconds > 1
+        drawn.troubled |= few or not drawn.policy.cancel_orders
     return drawn
 
 
