@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from liqctl.settings.values import Settings
 
 _TELL_EVERY_S: Final = 1.0
-_CARD_LINES: Final = 15
+_CARD_LINES: Final = 16
 """Lines of the card that are no scenario, and the prompt under it."""
 
 _NOTE_LINES: Final = 3

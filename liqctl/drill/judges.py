@@ -7,6 +7,7 @@ no list could show it is excused, and counted apart.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from liqctl.domain.events import RUN_ENDS, AuditEventType
@@ -15,7 +16,7 @@ from liqctl.domain.result import LiquidationResult
 from liqctl.domain.states import LiquidationState, OrderState
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.sim.account import SOURCES
-from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order
+from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order, is_closing
 from liqctl.sim.venue import Venue
 
 OVERSHOOT_MAX_S: Final = 0.25
@@ -74,6 +75,12 @@ class Case:
         """Whether the run says that the account is flat."""
         return self.result.state is LiquidationState.COMPLETED
 
+    @property
+    def has_no_room(self) -> bool:
+        """Whether it ended so close to its deadline that nothing more could be read."""
+        left_s = self.result.timeout_seconds - self.duration_s
+        return left_s <= _NO_ROOM_S + 6 * self.latency_s
+
     def is_late(self, at_ms: int) -> bool:
         """Return whether a moment lies within the last lag before the end."""
         lag_ms = max((max(lags) for lags in self.venue.account.lags.values()), default=0)
@@ -94,9 +101,15 @@ class Case:
 
     def reads_open(self, key: LegKey, by_ms: float = float("inf")) -> bool | None:
         """Return whether the latest list of positions showed the leg, None without one."""
+        amount = self.reads_amount(key, by_ms)
+        return None if amount is None else bool(amount)
+
+    def reads_amount(self, key: LegKey, by_ms: float = float("inf")) -> Decimal | None:
+        """Return what the latest list of positions showed the leg to hold, None without one."""
         for listing in self.listings(*_POSITIONS, by_ms=by_ms):
             if listing.readable and listing.symbol in {"", key[0]}:
-                return key in listing.shown
+                holdings = self.venue.account.holdings_at(listing.moment_ms)
+                return holdings[key].amount if key in listing.shown else Decimal(0)
         return None
 
 
@@ -160,8 +173,10 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
     for stop in case.venue.account.journal.cancelled_stops:
         algo = stop.algo
         by_ms = stop.at_ms - case.latency_ms
-        if not algo.only_reduces and case.reads_open(_leg(algo), by_ms) is False:
-            continue  # On a leg that reads flat a plain stop opens: nobody can know better.
+        amount = case.reads_amount(_leg(algo), by_ms)
+        opens = amount is not None and not (amount and is_closing(algo, amount))
+        if opens and not algo.only_reduces:
+            continue  # On a leg that reads flat, or turned round, a plain stop opens.
         if _was_unreadable(case, algo, by_ms):
             continue  # What cannot be read may open something.
         if _own_fills_closed(case, _leg(algo), by_ms):
@@ -239,7 +254,7 @@ def truth(case: Case, excused: list[str]) -> Iterator[str]:
         yield "COMPLETED without a proof"
     left, account = [], case.venue.account
     for name, thing in _open(case.venue, policy):
-        if not policy.covers(thing[0] if isinstance(thing, tuple) else thing.symbol):
+        if not _is_in_scope(case, thing):
             continue
         if _came_too_late(case, thing):
             excused.append(f"{name} is open")
@@ -262,17 +277,43 @@ def truth(case: Case, excused: list[str]) -> Iterator[str]:
             yield f"still open and not listed: {sorted(held - listed)}"
 
 
+def _is_in_scope(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
+    """Return whether the run was to close or cancel it."""
+    policy = case.policy
+    if not policy.covers(thing[0] if isinstance(thing, tuple) else thing.symbol):
+        return False
+    is_stop = isinstance(thing, AlgoOrder) and _is_kept(case, thing)
+    return policy.close_positions or not is_stop
+
+
+def _is_kept(case: Case, algo: AlgoOrder) -> bool:
+    """Return whether the order only shrinks its leg as it was listed last.
+
+    Of a leg turned round, a stop that only reduces is the one should it turn again.
+    """
+    amount = case.reads_amount(_leg(algo))
+    if not amount or algo.only_reduces:
+        return bool(amount)
+    return is_closing(algo, amount) and algo.quantity is not None and algo.quantity <= abs(amount)
+
+
 def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
-    """Return whether others opened it during the run, after all that the lists showed."""
-    if isinstance(thing, Order) and thing.hidden and not _is_touched(case, thing.symbol):
-        return True  # Nobody sweeps a symbol of which nothing was ever listed.
+    """Return whether others opened it so late that no list showed it, or no list ever did."""
+    if isinstance(thing, Order) and thing.hidden:
+        if not _is_touched(case, thing.symbol):
+            return True  # Nobody sweeps a symbol of which nothing was ever listed.
+        if any("was refused twice" in note for note in case.result.notes):
+            return True  # The venue takes no whole book away, and the result says so.
+    # A deadline shorter than the window promises less: what came just before the start counts too.
+    is_cut = case.has_no_room and case.duration_s < case.policy.settle_seconds
     if isinstance(thing, tuple):
         life = case.venue.account.life(thing)
-        by_others, since_ms = bool(life.flat_ms) and life.opened_by != "key", life.opened_ms
+        by_others, since_ms = life.opened_by != "key", life.opened_ms
+        is_new = bool(life.flat_ms)
     else:
-        since_ms = thing.time_ms
-        by_others = thing.owner != "key" and since_ms > (case.venue.started_ms or 0)
-    if not (by_others and case.is_late(since_ms)):
+        by_others, since_ms = thing.owner != "key", thing.time_ms
+        is_new = since_ms > (case.venue.started_ms or 0)
+    if not (by_others and (is_new or is_cut) and case.is_late(since_ms)):
         return False
     by_ms = case.end_ms - case.latency_ms / 2
     if isinstance(thing, Order):
@@ -361,13 +402,16 @@ def window(case: Case) -> Iterator[str]:
 
     Where the deadline left no room for the window, what it left must have been used.
     """
-    settle_s, venue = case.policy.settle_seconds, case.venue
-    left_s = case.result.timeout_seconds - case.duration_s
-    if not (case.completed and settle_s) or left_s <= _NO_ROOM_S + 6 * case.latency_s:
+    settle_s = case.policy.settle_seconds
+    if not (case.completed and settle_s) or case.has_no_room:
         return
-    due_ms = (venue.started_ms or 0) + settle_s * 1000 - _ROUNDING_MS
+    # From the run's own start: over a real line its first request arrives a little later.
+    due_ms = case.end_ms + (settle_s - case.duration_s) * 1000 - _ROUNDING_MS
+    # What cannot be read of an order keeps nobody from cancelling it by its id.
     last = {
-        source: next((each.at_ms for each in case.listings(source) if each.readable), 0)
+        source: next(
+            (e.at_ms for e in case.listings(source) if e.readable or source not in _POSITIONS), 0
+        )
         for source in SOURCES
     }
     wanted = ("positions", "orders", "algo") if case.policy.cancel_orders else ("positions",)
