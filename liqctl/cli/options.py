@@ -12,12 +12,23 @@ import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 from liqctl.domain.venue import Environment
 
 Result = TypeVar("Result")
+
+
+class Document(StrEnum):
+    """What has a published schema."""
+
+    SETTINGS = "settings"
+    RESULT = "result"
+    STATUS = "status"
+    VALIDATION = "validation"
+    EVENT = "event"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +64,9 @@ class Options:
     run: str = _option(default="", help="The run.", metavar="ID", offers="runs", required=True)
     any_run: str | None = _option(
         help="The run; without it, the last runs.", metavar="ID", offers="runs"
+    )
+    document: Document = _option(
+        default=Document.SETTINGS, help="Which document.", metavar="|".join(Document), required=True
     )
     environment: Environment | None = _option(
         "--env",

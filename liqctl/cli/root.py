@@ -67,6 +67,14 @@ COMMANDS: Final = {
         home="liqctl.cli.bundle:bundle",
         summary="Put together what support needs, without a secret.",
     ),
+    "init": Entry(
+        home="liqctl.cli.setting_up:init",
+        summary="Write a commented settings file.",
+    ),
+    "schema": Entry(
+        home="liqctl.cli.setting_up:schema",
+        summary="Print the JSON schema of a document.",
+    ),
     "simulator": Entry(
         home="liqctl.cli.simulator:simulator_app",
         summary="Keep a simulated Binance Futures venue running for other shells.",

@@ -1,7 +1,9 @@
-"""The settings as the README's table and as the schema of a file, made from the model."""
+"""The settings as the README's table, as a file's schema and as a first file, from the model."""
 
+from itertools import groupby
 from typing import Any
 
+from liqctl.domain.venue import Environment
 from liqctl.settings.model import TABLE, Kind, Setting, SettingsModel
 
 
@@ -11,6 +13,24 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **SettingsModel.model_json_schema(),
     }
+
+
+def first_file(environment: Environment) -> str:
+    """Return a settings file with every setting at its default, each with what it means."""
+    lines = [
+        f"# liqctl, {environment}. Every value below is the default; flags and LIQCTL_ variables",
+        "# win over it. Check with: liqctl validate. Keys and secrets never stand here.",
+    ]
+    for section, settings in groupby(TABLE, lambda each: each.key.rpartition(".")[0]):
+        lines += ["", *([f"{section}:"] if section else [])]
+        indent = "  " if section else ""
+        for setting in settings:
+            value = environment if setting.name == "environment" else _default(setting)
+            lines += [
+                f"{indent}# {setting.help} ({_allowed(setting).replace('`', '')})",
+                f"{indent}{setting.name}: {value}",
+            ]
+    return "\n".join(lines) + "\n"
 
 
 def markdown_table() -> str:
