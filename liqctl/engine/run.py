@@ -142,7 +142,7 @@ class Run:
             return await self._last_reading(ending)
         finally:
             self.questions.cancel()
-            await self._cut_tasks()
+            await self._end_tasks()
 
     async def _rounds_until_done(self) -> Ending:
         while self._rounds < ROUNDS_MAX:
@@ -511,10 +511,10 @@ class Run:
         self._gate.close()
         if self._interrupted.is_set() and self._tasks:
             await asyncio.wait(self._tasks, timeout=self._gate.call_max_s)
-        await self._cut_tasks()
+        await self._end_tasks()
         self.state.wrote()
 
-    async def _cut_tasks(self) -> None:
+    async def _end_tasks(self) -> None:
         """End what is under way: whoever reads the result finds nothing that goes on."""
         under_way = [*self._tasks, *self._follow_ups.values()]
         for task in under_way:
@@ -550,7 +550,7 @@ class Run:
                         sweep_s = until - 2 * trip_s - loop.time()
                         if plans and sweep_s > 0:
                             await self._sweep(plans, timeout_s=sweep_s)
-                            await self._cut_tasks()
+                            await self._end_tasks()
                             continue
                     is_hopeful = verdict.is_quiet or self.state.is_doubtful
                     if verdict.is_readable and (ending is Ending.INTERRUPTED or not is_hopeful):

@@ -42,8 +42,8 @@ class RunState:
         self.orders: dict[OrderKey, OrderRecord] = {}
         self.looks: list[Look] = []
         self.streak = Streak()
-        self.swept: dict[tuple[str, OrderKind], float] = {}
-        self.unanswered_sweeps: Counter[tuple[str, OrderKind]] = Counter()
+        self.swept_at: dict[tuple[str, OrderKind], float] = {}
+        self.failed_sweeps: Counter[tuple[str, OrderKind]] = Counter()
         self.refused_sweeps: set[tuple[str, OrderKind]] = set()
         self.began_at = began_at
         self.last_known: Snapshot | None = None
@@ -302,18 +302,29 @@ class RunState:
             record.in_flight for record in self.legs.values()
         )
 
+    def sweeps(self, symbol: str, book: OrderKind) -> None:
+        """Note that the last cancel of a symbol's book leaves now.
+
+        It counts as failed until it is answered: one may be cut at the end of the time.
+        """
+        self.failed_sweeps[symbol, book] += 1
+        self.swept_at[symbol, book] = asyncio.get_running_loop().time()
+
     def note_swept(self, symbol: str, book: OrderKind) -> None:
         """Note that the last cancel of a symbol's book was answered."""
-        self.swept[symbol, book] = asyncio.get_running_loop().time()
-        del self.unanswered_sweeps[symbol, book]
+        self.failed_sweeps.pop((symbol, book), None)
         self.refused_sweeps.discard((symbol, book))
+
+    def note_unswept(self, symbol: str, book: OrderKind) -> None:
+        """Note that the last cancel of a symbol's book was proven not executed."""
+        self.failed_sweeps[symbol, book] -= 1
+        del self.swept_at[symbol, book]
 
     def is_swept(self, symbol: str, book: OrderKind, since: float) -> bool:
         """Whether the book was cancelled after `since`, as far as the venue can be made to say."""
-        return (
-            self.swept.get((symbol, book), float("-inf")) >= since
-            or self.unanswered_sweeps[symbol, book] >= SWEEPS_FAILED_MAX
-        )
+        failed = self.failed_sweeps[symbol, book]
+        is_last = failed == 0 or failed >= SWEEPS_FAILED_MAX
+        return is_last and self.swept_at.get((symbol, book), float("-inf")) >= since
 
     def wrote(self, *, is_sweep: bool = False) -> None:
         """Note that a write was answered or cut off now."""

@@ -48,8 +48,7 @@ def summarise(
     orders = _report_orders(run, legs, config)
     reasons = [] if verified_flat else _reasons(run, ending, legs, positions, orders, config)
     strangers = explain_strangers(list(state.strangers), sorted(state.entered))
-    sweeps = dict(state.unanswered_sweeps)
-    failed = {book for book, number in sweeps.items() if number >= SWEEPS_FAILED_MAX}
+    failed = {b for b, number in dict(state.failed_sweeps).items() if number >= SWEEPS_FAILED_MAX}
     known = verify(state.last_known, config) if state.last_known else None
     return replace(
         base,
