@@ -425,7 +425,7 @@ class Run:
     async def _is_seen_flat(self, plan: SymbolPlan) -> bool:
         """Whether the answers say that every leg is closed, and a look agrees."""
         legs = [self.state.legs[close.position.leg] for close in plan.closes]
-        filled = all(leg.is_filled and not leg.lost for leg in legs)
+        filled = all(leg.is_filled and not (leg.lost or leg.is_shown_since) for leg in legs)
         return filled and await self._lookout.sees_flat(plan.symbol)
 
     def _follow_up(self) -> None:

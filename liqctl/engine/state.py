@@ -17,6 +17,7 @@ from liqctl.planning.ledger import (
     after_reading,
     first_seen,
     is_left_over,
+    shown_open,
 )
 from liqctl.planning.outcome import open_legs
 from liqctl.planning.pacing import LAG_GRACE_S, SWEEPS_FAILED_MAX
@@ -142,7 +143,10 @@ class RunState:
         return verdict
 
     def note_look(self, positions: Reading[Position], began_at: float) -> None:
-        """Keep what a complete reading of the positions showed, for what has to be settled."""
+        """Keep what a reading of the positions showed, for what has to be settled."""
+        for position in positions.items:
+            if (record := self.legs.get(position.leg)) is not None:
+                self.legs[position.leg] = shown_open(record, position, at=began_at)
         if positions.complete:
             self.looks.append(
                 Look(began_at, positions.sources, frozenset(p.leg for p in positions.items))
