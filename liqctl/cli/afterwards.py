@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
 from liqctl.domain.amounts import plain
+from liqctl.domain.as_json import as_json
 
 if TYPE_CHECKING:
     from liqctl.config.settings import Settings
@@ -101,7 +102,7 @@ def account_after(settings: "Settings", result: "LiquidationResult") -> dict[str
     }
     unread = [name for name, seen in is_seen.items() if not (seen or result.verified_flat)]
     known = {"flat": result.verified_flat, "notional": plain(exposure), "unread": unread}
-    return known | residual.as_json()
+    return {**known, **as_json(residual)}
 
 
 def _order(

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from liqctl.domain.as_json import as_json
 from liqctl.domain.events import AuditEventType
 from liqctl.domain.ids import make_correlation_id
 from liqctl.domain.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
@@ -257,7 +258,7 @@ class LiquidationManager:
     def _record_end(self, current: _Current, result: LiquidationResult) -> None:
         recorder = current.recorder
         for position in _untold(current.run, result):
-            recorder.event(AuditEventType.POSITION_FAILED, position.as_json())
+            recorder.event(AuditEventType.POSITION_FAILED, as_json(position))
         recorder.event(
             _END_EVENT[result.state],
             {

@@ -9,6 +9,7 @@ critical: PARTIAL, FAILED, and whatever left the account unproven.
 from typing import Final
 
 from liqctl.domain.amounts import plain
+from liqctl.domain.as_json import as_json
 from liqctl.domain.notices import Notice, NoticeKind, Severity
 from liqctl.domain.result import LiquidationResult, Residual
 from liqctl.domain.states import (
@@ -152,9 +153,11 @@ def _details(result: LiquidationResult, exit_code: int) -> dict[str, object]:
         document.pop(name)
     if result.residual is not None:
         residual = result.residual
-        document["residual"] = Residual(
-            positions=residual.positions[:_LISTED_MAX], orders=residual.orders[:_LISTED_MAX]
-        ).as_json()
+        document["residual"] = as_json(
+            Residual(
+                positions=residual.positions[:_LISTED_MAX], orders=residual.orders[:_LISTED_MAX]
+            )
+        )
         document["residual_positions"] = len(residual.positions)
         document["residual_orders"] = len(residual.orders)
     if result.error_message:
