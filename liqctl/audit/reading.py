@@ -17,9 +17,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from liqctl.audit.record import LINE_MAX_BYTES, TrailRecord, parse_line
 from liqctl.domain.errors import UsageError
 from liqctl.domain.times import rfc3339
-from liqctl.domain.trail import LINE_MAX_BYTES, parse_line
 
 BLOCK_BYTES: Final = 1024 * 1024
 _FIRST_BLOCK_BYTES: Final = 64 * 1024
@@ -116,6 +116,36 @@ def all_lines(fd: int, end: int, wanted: LineFilter) -> Iterator[bytes]:
         for line in lines_of(block, needles):
             if wanted.wants(line):
                 yield line
+
+
+def lines_in(path: Path, wanted: LineFilter) -> Iterator[bytes]:
+    """Yield every wanted line that stands in the file now, oldest first.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    fd = open_for_reading(path)
+    try:
+        yield from all_lines(fd, os.fstat(fd).st_size, wanted)
+    finally:
+        os.close(fd)
+
+
+def headline_records(path: Path) -> Iterator[TrailRecord]:
+    """Yield the records about whole runs; orders and readings are passed over as raw bytes.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    fd = open_for_reading(path)
+    try:
+        for block in blocks(fd, 0, os.fstat(fd).st_size):
+            for line in lines_of(block, (b'"LIQUIDATION_',)):
+                record = parse_line(line)
+                if record is not None:
+                    yield record
+    finally:
+        os.close(fd)
 
 
 def lines_of(block: bytes, needles: tuple[bytes, ...]) -> list[bytes]:

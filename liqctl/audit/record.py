@@ -1,7 +1,8 @@
-r"""One event as one line: ASCII JSON of at most 8 kB, whatever the details hold.
+r"""One event as one line: made of ASCII JSON of at most 8 kB, and read back.
 
 Only known types are written. Anything else becomes its type's name in angle brackets, never its
-repr: a foreign object's words may hold a secret.
+repr: a foreign object's words may hold a secret. Lines are read back as if an enemy had written them:
+whatever is no record is None, never an error.
 
 >>> clean({"quantity": Decimal("1E-3"), "at": datetime(2026, 1, 2, tzinfo=UTC), "key": object()})
 {'quantity': '0.001', 'at': '2026-01-02T00:00:00.000000Z', 'key': '<object>'}
@@ -10,6 +11,10 @@ repr: a foreign object's words may hold a secret.
 ...     environment="testnet", details={"note": "é\n"},
 ... ).line(seq=1, prev_hash=None)
 b'{"timestamp": "2026-01-02T00:00:00.000000Z", "event_type": "VERIFIED", "correlation_id": "a", "environment": "testnet", "seq": 1, "prev_hash": null, "details": {"note": "\\u00e9\\n"}}'
+>>> parse_line(b'{"seq": 1}') is None
+True
+>>> parse_line(b"\xff\x00[") is None
+True
 """  # noqa: E501 - a line of the trail is long
 
 import json
@@ -31,6 +36,9 @@ RECORD_MAX_BYTES: Final = 8192
 
 CUT_KEY: Final = "cut_bytes"
 """Stands in details that were cut: how long their JSON would have been."""
+
+LINE_MAX_BYTES: Final = 1024 * 1024
+"""Longer lines are not taken apart. We write 8 kB at most."""
 
 _NAME_MAX: Final = 64
 _CORRELATION_ID_MAX: Final = 128
@@ -86,6 +94,20 @@ class Record:
         return _encode({**head, "details": {CUT_KEY: whole}})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrailRecord:
+    """One line of the trail. `torn_hash` names an unfinished line that it stepped over."""
+
+    timestamp: str
+    event_type: str
+    correlation_id: str
+    environment: str
+    seq: int
+    prev_hash: str | None
+    torn_hash: str | None
+    details: dict[str, object]
+
+
 def make_record(
     *, timestamp: datetime, event_type: str, correlation_id: str, environment: str, details: object
 ) -> Record:
@@ -121,6 +143,27 @@ def clean(value: object, depth: int = 0) -> object:
             return [clean(item, depth + 1) for item in islice(value, _ITEMS_MAX)]
         case _:
             return _words(value)
+
+
+def parse_line(line: bytes) -> TrailRecord | None:
+    """Return the record that the bytes of a line hold, None when they hold none."""
+    found = parse_or_reason(line)
+    return found if isinstance(found, TrailRecord) else None
+
+
+def parse_or_reason(line: bytes) -> TrailRecord | str:
+    """Return the record, or why the line is none."""
+    if len(line) > LINE_MAX_BYTES:
+        return "too long for a record"
+    try:
+        found = _DECODER.decode(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    except RecursionError:
+        return "nested too deeply"
+    except ValueError as error:
+        return str(error) if isinstance(error, _RefusedError) else "not JSON"
+    return _as_record(found)
 
 
 def _number(value: float | Decimal) -> object:
@@ -181,3 +224,51 @@ def _cut(value: object, text_max: int, items_max: int) -> object:
             return [_cut(item, text_max, items_max) for item in value[:items_max]]
         case _:
             return value
+
+
+class _RefusedError(ValueError):
+    """JSON that Python would take and we do not."""
+
+
+def _as_record(found: object) -> TrailRecord | str:
+    if not isinstance(found, dict):
+        return "not a JSON object"
+    for name, kinds in _FIELDS:
+        value = found.get(name, ...)
+        if not isinstance(value, kinds) or value is True or value is False:
+            return f"{name} is missing" if value is ... else f"{name} has the wrong type"
+    if found["seq"] < 1:
+        return "seq is below 1"
+    return TrailRecord(
+        timestamp=found["timestamp"],
+        event_type=found["event_type"],
+        correlation_id=found["correlation_id"],
+        environment=found["environment"] or "",
+        seq=found["seq"],
+        prev_hash=found["prev_hash"],
+        torn_hash=torn if isinstance(torn := found.get("torn_hash"), str) else None,
+        details=found["details"],
+    )
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _RefusedError("a key stands twice")
+    return found
+
+
+def _refuse(constant: str) -> object:
+    raise _RefusedError(f"{constant} is no number")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
+_FIELDS: Final[tuple[tuple[str, type | tuple[type, ...]], ...]] = (
+    ("timestamp", str),
+    ("event_type", str),
+    ("correlation_id", str),
+    ("environment", (str, type(None))),
+    ("seq", int),
+    ("prev_hash", (str, type(None))),
+    ("details", dict),
+)

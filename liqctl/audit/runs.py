@@ -1,31 +1,50 @@
-"""One run's records, whether they follow one another, and the headlines of all runs.
+"""What the trail's files tell of runs: one run's records, all runs' headlines, lifetime counts.
 
 Reads several files as one trail: rotation renames, so a run's records, or what was done after it,
 may stand in older files. Raw bytes are searched first; only lines that may matter are parsed.
 """
 
-import hashlib
-import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from heapq import nsmallest
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from liqctl.audit.reading import LineFilter, all_lines, blocks, lines_of, open_for_reading
-from liqctl.audit.verification import why_not_next
-from liqctl.domain.events import RUN_ENDS, AuditEventType, is_run_start
-from liqctl.domain.trail import RunChain, RunHeadline, TrailRecord, parse_line
+from liqctl.audit.fold import (
+    RunChain,
+    RunFold,
+    RunHeadline,
+    UnfinishedRun,
+    check_run,
+    fold_run,
+    split_runs,
+)
+from liqctl.audit.reading import LineFilter, headline_records, lines_in
+from liqctl.audit.record import TrailRecord, parse_line
+from liqctl.domain.events import AuditEventType
+from liqctl.domain.states import LiquidationState
 
 RUN_RECORDS_MAX: Final = 200_000
 LATER_RUNS_MAX: Final = 20
+_UNANSWERED_MAX: Final = 200
 _IDS_MAX: Final = 50_000
 _NEAR_MAX: Final = 3
-_PROBLEMS_MAX: Final = 10
 _SIBLINGS_MAX: Final = 10
-_HEADLINES: Final = (b'"LIQUIDATION_',)
-_ALONE: Final = frozenset({AuditEventType.LIQUIDATION_BLOCKED, AuditEventType.LIQUIDATION_SKIPPED})
+_STATES: Final[dict[str, str]] = {
+    AuditEventType.LIQUIDATION_COMPLETE: LiquidationState.COMPLETED.value,
+    AuditEventType.LIQUIDATION_PARTIAL: LiquidationState.PARTIAL.value,
+    AuditEventType.LIQUIDATION_FAILED: LiquidationState.FAILED.value,
+    AuditEventType.LIQUIDATION_ABANDONED: "ABANDONED",
+}
+_SUMMARY_KEYS: Final = (
+    *("verified_flat", "settled_seconds", "unread"),
+    *("positions_found", "positions_closed", "positions_failed"),
+    *("orders_found", "orders_cancelled", "orders_failed"),
+    *("duration_seconds", "error_message", "exit_code"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +56,22 @@ class RunRecords:
     is_cut: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What status tells of past runs.
+
+    Attributes:
+        last_run: the last finished run: its state, and what its end record counts.
+        unfinished_runs: those without an end.
+        metrics: lifetime counts of real runs as the contract has them; what no run has set yet is
+            None.
+    """
+
+    last_run: dict[str, object] | None
+    unfinished_runs: tuple[UnfinishedRun, ...]
+    metrics: dict[str, object]
+
+
 def read_run(paths: Sequence[Path], correlation_id: str) -> RunRecords:
     """Return what the files hold of a run; they may be named in any order.
 
@@ -46,7 +81,8 @@ def read_run(paths: Sequence[Path], correlation_id: str) -> RunRecords:
     parts: list[list[bytes]] = []
     room = RUN_RECORDS_MAX
     for path in paths:
-        lines = list(_lines_of_run(path, correlation_id, room + 1))
+        wanted = LineFilter(correlation_id=correlation_id)
+        lines = list(islice(lines_in(path, wanted), room + 1))
         room -= len(lines)
         parts.append(lines)
     parts.sort(key=_first_seq)
@@ -56,25 +92,9 @@ def read_run(paths: Sequence[Path], correlation_id: str) -> RunRecords:
     return RunRecords(records=tuple(records), chain=check_run(kept), is_cut=len(lines) > len(kept))
 
 
-def check_run(lines: Sequence[bytes]) -> RunChain:
-    """Return whether the lines of one run, in order, are a chain of their own."""
-    problems: list[str] = []
-    torn, last, seq = 0, None, 0
-    for line in lines:
-        record = parse_line(line)
-        if record is None:
-            continue
-        torn += record.torn_hash is not None
-        if last is not None:
-            why = why_not_next(record, seq, last)
-        elif record.seq != 1:
-            why = f"its lines 1 to {record.seq - 1} (seq) are missing or stand in another file"
-        else:
-            why = None
-        if why is not None and len(problems) < _PROBLEMS_MAX:
-            problems.append(why)
-        last, seq = hashlib.sha256(line).hexdigest(), record.seq
-    return RunChain(records=len(lines), head=last, problems=tuple(problems), torn=torn)
+def _first_seq(lines: list[bytes]) -> int:
+    record = parse_line(lines[0]) if lines else None
+    return record.seq if record else 0
 
 
 def read_headlines(paths: Sequence[Path]) -> Iterator[RunHeadline]:
@@ -83,19 +103,89 @@ def read_headlines(paths: Sequence[Path]) -> Iterator[RunHeadline]:
     Raises:
         OSError: a file cannot be read.
     """
-    begun: dict[str, TrailRecord] = {}
+    fold = RunFold()
     for path in paths:
-        for record in _headline_records(path):
-            if record.event_type == AuditEventType.LIQUIDATION_START:
-                if is_run_start(record.details):
-                    begun[record.correlation_id] = record
-            elif record.event_type in RUN_ENDS:
-                start = begun.pop(record.correlation_id, None)
-                yield _headline(record, start=start, end=record)
-            elif record.event_type in _ALONE:
-                yield _headline(record, start=None, end=record)
-    for record in begun.values():
-        yield _headline(record, start=record, end=None)
+        for record in headline_records(path):
+            run = fold.take(record)
+            if run is not None:
+                yield run
+    yield from fold.open.values()
+
+
+def read_history(path: Path, *, environment: str | None = None) -> History:
+    """Return the history that the trail holds; a trail that is not there yet has none.
+
+    Args:
+        path: the trail.
+        environment: count runs of this environment only; None counts all.
+
+    Raises:
+        OSError: the trail is there and cannot be read.
+    """
+    tally = _Tally()
+    try:
+        for record in headline_records(path):
+            if environment in {None, record.environment}:
+                tally.take(record)
+    except FileNotFoundError:
+        pass
+    return tally.history()
+
+
+def no_history() -> History:
+    """Return the history of a trail without a run."""
+    return _Tally().history()
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts runs as their records go by."""
+
+    fold: RunFold = field(default_factory=RunFold)
+    ends: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    last: dict[str, object] | None = None
+
+    def take(self, record: TrailRecord) -> None:
+        run = self.fold.take(record)
+        if run is None or run.end is None:
+            return
+        self.skipped += record.event_type == AuditEventType.LIQUIDATION_SKIPPED
+        if run.start is None:  # Blocked or skipped, logged by hand, or its start was rotated away.
+            return
+        state = _STATES[record.event_type]
+        self.ends[state] += 1
+        reason = run.start.details.get("reason")
+        self.last = {
+            "correlation_id": run.correlation_id,
+            "environment": run.environment,
+            "state": state,
+            "started_at": run.start.timestamp,
+            "finished_at": record.timestamp,
+            "reason": reason if isinstance(reason, str) else None,
+            **{key: record.details.get(key) for key in _SUMMARY_KEYS},
+            "timeout_seconds": run.start.details.get("timeout_seconds"),
+        }
+
+    def history(self) -> History:
+        last = self.last or {}
+        return History(
+            last_run=self.last,
+            unfinished_runs=self.fold.unfinished,
+            metrics={
+                "execution_count": self.fold.starts,
+                "completed": self.ends["COMPLETED"],
+                "partial": self.ends["PARTIAL"],
+                "failed": self.ends["FAILED"],
+                "skipped": self.skipped,
+                "abandoned": self.ends["ABANDONED"],
+                "last_execution_time": last.get("started_at"),
+                "last_state": last.get("state"),
+                "last_positions_closed": last.get("positions_closed"),
+                "last_orders_cancelled": last.get("orders_cancelled"),
+                "last_duration_seconds": last.get("duration_seconds"),
+            },
+        )
 
 
 def read_later_runs(
@@ -111,9 +201,38 @@ def read_later_runs(
         for run in read_headlines(paths)
         if run.environment == after.environment
         and run.correlation_id != correlation_id
-        and _moment(run) >= after.timestamp
+        and run.heard_at >= after.timestamp
     )
-    return tuple(nsmallest(LATER_RUNS_MAX, later, key=_moment))
+    return tuple(nsmallest(LATER_RUNS_MAX, later, key=lambda run: run.heard_at))
+
+
+def last_event_and_unanswered(
+    path: Path, correlation_id: str, *, before_latest: bool
+) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """Return a run's last event's type, and (symbol, client order id) of its unanswered orders.
+
+    At most 200 orders; a trail that cannot be read gives nothing.
+
+    Args:
+        path: the trail.
+        correlation_id: the run's; of several runs of that name the latest is meant.
+        before_latest: whether the one before it is meant, because the latest is our own.
+    """
+    try:
+        runs = split_runs(read_run([path], correlation_id).records)
+    except OSError:
+        return None, ()
+    records = runs[-2:][0] if before_latest else runs[-1]
+    if not records:
+        return None, ()
+    unanswered = {
+        client_order_id: str(order.sent.details.get("symbol", ""))
+        for order in fold_run(records).orders
+        if isinstance(client_order_id := order.sent.details.get("client_order_id"), str)
+        and not order.is_answered
+    }
+    found = [(symbol, client_order_id) for client_order_id, symbol in unanswered.items()]
+    return records[-1].event_type, tuple(found[:_UNANSWERED_MAX])
 
 
 def near_ids(paths: Sequence[Path], correlation_id: str) -> tuple[str, ...]:
@@ -141,49 +260,3 @@ def rotated_siblings(path: Path) -> tuple[str, ...]:
         return ()
     like = [name for name in names if name.startswith(path.stem) and name != path.name]
     return tuple(like[:_SIBLINGS_MAX])
-
-
-def _lines_of_run(path: Path, correlation_id: str, limit: int) -> Iterator[bytes]:
-    fd = open_for_reading(path)
-    try:
-        wanted = LineFilter(correlation_id=correlation_id)
-        for count, line in enumerate(all_lines(fd, os.fstat(fd).st_size, wanted)):
-            if count >= limit:
-                return
-            yield line
-    finally:
-        os.close(fd)
-
-
-def _first_seq(lines: list[bytes]) -> int:
-    record = parse_line(lines[0]) if lines else None
-    return record.seq if record else 0
-
-
-def _headline_records(path: Path) -> Iterator[TrailRecord]:
-    fd = open_for_reading(path)
-    try:
-        for block in blocks(fd, 0, os.fstat(fd).st_size):
-            for line in lines_of(block, _HEADLINES):
-                record = parse_line(line)
-                if record is not None:
-                    yield record
-    finally:
-        os.close(fd)
-
-
-def _headline(
-    record: TrailRecord, *, start: TrailRecord | None, end: TrailRecord | None
-) -> RunHeadline:
-    return RunHeadline(
-        correlation_id=record.correlation_id,
-        environment=record.environment,
-        start=start,
-        end=end,
-    )
-
-
-def _moment(run: RunHeadline) -> str:
-    """Return when the run began, or when it is first heard of."""
-    record = run.start or run.end
-    return record.timestamp if record else ""

@@ -267,8 +267,8 @@ class AuditLogger:
     async def unanswered(
         self, correlation_id: str, *, before_latest: bool
     ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-        """Return what `dead_run.last_event_and_unanswered` finds."""
-        from liqctl.audit.dead_run import last_event_and_unanswered
+        """Return what `runs.last_event_and_unanswered` finds."""
+        from liqctl.audit.runs import last_event_and_unanswered
 
         found: list[tuple[str | None, tuple[tuple[str, str], ...]]] = []
 

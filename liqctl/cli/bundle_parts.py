@@ -272,7 +272,7 @@ def _verified(trail: Path) -> bytes:
     size = trail.stat().st_size
     if size > _VERIFIED_MAX_BYTES:
         raise ValueError(f"{size} bytes are too many for a bundle; run `liqctl audit verify`")
-    return dump(verify(trail).as_json()).encode()
+    return dump(verify(trail)).encode()
 
 
 def _config(document: dict[str, Any]) -> bytes:

@@ -107,7 +107,7 @@ def _scenarios(ctx: "Context") -> Iterable[tuple[str, str]]:
 def _runs(ctx: "Context") -> Iterable[tuple[str, str]]:
     """Yield the runs at the end of the trail, the last one first, with when they began."""
     from liqctl.audit.reading import LineFilter, last_lines, open_for_reading
-    from liqctl.domain.trail import parse_line
+    from liqctl.audit.record import parse_line
 
     fd = open_for_reading(_trail(ctx.params))
     try:

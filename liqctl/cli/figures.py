@@ -1,7 +1,6 @@
 """Gathers what the trail and the drills tell and writes it as figures for Prometheus."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,24 +39,18 @@ def write_figures(
 
 
 def document_of_trail(
-    log_dir: Path, environment: str, account: Mapping[str, Any] | None
+    log_dir: Path, environment: str, account: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Return the part of the status document that needs no venue, and the account as given.
 
     Raises:
         OSError: the trail is there and cannot be read.
     """
-    from liqctl.audit.history import read_history
+    from liqctl.audit.runs import read_history
+    from liqctl.cli.looking import make_document
 
     history = read_history(log_dir / TRAIL_NAME, environment=environment)
-    return {
-        "environment": environment,
-        "in_progress": None,
-        "account": account,
-        "last_run": history.last_run.as_json() if history.last_run else None,
-        "unfinished_runs": [asdict(run) for run in history.unfinished],
-        "metrics": history.metrics(),
-    }
+    return make_document(environment, history, account=account)
 
 
 def _is_trail_whole(log_dir: Path) -> bool | None:

@@ -6,7 +6,7 @@ what the trail and the lock files tell is told all the same.
 
 import contextlib
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from liqctl.cli import process
-from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind
+from liqctl.domain.as_json import as_json
 from liqctl.domain.errors import CredentialsError
 from liqctl.domain.states import ExitCode
 from liqctl.domain.times import rfc3339
@@ -24,7 +24,7 @@ from liqctl.planning.explain import explain_contradiction
 from liqctl.planning.protection import is_protective
 
 if TYPE_CHECKING:
-    from liqctl.audit.history import History
+    from liqctl.audit.runs import History
     from liqctl.cli.wiring import Account
     from liqctl.config.settings import Settings
     from liqctl.domain.answers import VenueAnswer
@@ -159,7 +159,7 @@ class Looker:
 
         A trail that cannot be read is said on stderr and in the document, and tells nothing.
         """
-        from liqctl.audit.history import History, read_history
+        from liqctl.audit.runs import no_history, read_history
         from liqctl.domain.events import TRAIL_NAME
 
         trail = self.settings.audit.log_dir / TRAIL_NAME
@@ -171,7 +171,7 @@ class Looker:
         except OSError as error:
             self._trail_error = f"the audit trail {trail} cannot be read: {error.strerror}"
             process.print_error(self._trail_error)
-            return History()
+            return no_history()
         self._trail_error = None
         return self._history[1]
 
@@ -195,9 +195,7 @@ def make_document(
         "account": account,
         "account_error": account_error,
         "trail_error": trail_error,
-        "last_run": history.last_run.as_json() if history.last_run else None,
-        "unfinished_runs": [asdict(run) for run in history.unfinished],
-        "metrics": history.metrics(),
+        **as_json(history),
     }
 
 
@@ -209,44 +207,47 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
     # Where a source is silent and nothing is listed, nobody knows how many positions there are.
     unread = dict.fromkeys(["positions"] if inspection.is_doubtful else [])
     unread |= dict.fromkeys(verdict.unread)
-    return {
-        "flat": inspection.is_flat,
-        "proven": inspection.is_proven,
-        "settled_seconds": round(inspection.settled_s, 6),
-        "positions": [
-            {
-                "symbol": p.symbol,
-                "position_side": p.leg.position_side.value,
-                "side": p.direction.value,
-                "quantity": plain(p.size),
-                "notional": plain(p.notional),
-                "entry_price": None if p.entry_price is None else plain(p.entry_price),
-                "mark_price": None if p.mark_price is None else plain(p.mark_price),
-                "unrealized_pnl": None if p.unrealized_pnl is None else plain(p.unrealized_pnl),
-            }
-            for p in sorted(verdict.positions, key=lambda p: -p.notional)
-        ],
-        "orders": [
-            {
-                "symbol": o.symbol,
-                "order_id": o.order_id,
-                "client_order_id": o.client_order_id,
-                "kind": o.kind.value,
-                "type": o.type,
-                "side": o.side.value if o.side else None,
-                "protective": is_protective(o, by_leg),
-                "contradiction": o.key in contradicting,
-                "trigger_price": None if o.trigger_price is None else plain(o.trigger_price),
-            }
-            for o in verdict.orders
-        ],
-        "notional": plain(sum((p.notional for p in verdict.positions), start=Decimal(0))),
-        "scope": list(settings.liquidation.symbols),
-        "unknown_symbols": list(inspection.unknown_symbols or ()),
-        "unread": list(unread),
-        "silent": list(inspection.silent),
-        "contradictions": [explain_contradiction(o) for o in inspection.contradictions],
-    }
+    account: dict[str, Any] = as_json(
+        {
+            "flat": inspection.is_flat,
+            "proven": inspection.is_proven,
+            "settled_seconds": round(inspection.settled_s, 6),
+            "positions": [
+                {
+                    "symbol": p.symbol,
+                    "position_side": p.leg.position_side,
+                    "side": p.direction,
+                    "quantity": p.size,
+                    "notional": p.notional,
+                    "entry_price": p.entry_price,
+                    "mark_price": p.mark_price,
+                    "unrealized_pnl": p.unrealized_pnl,
+                }
+                for p in sorted(verdict.positions, key=lambda p: -p.notional)
+            ],
+            "orders": [
+                {
+                    "symbol": o.symbol,
+                    "order_id": o.order_id,
+                    "client_order_id": o.client_order_id,
+                    "kind": o.kind,
+                    "type": o.type,
+                    "side": o.side,
+                    "protective": is_protective(o, by_leg),
+                    "contradiction": o.key in contradicting,
+                    "trigger_price": o.trigger_price,
+                }
+                for o in verdict.orders
+            ],
+            "notional": sum((p.notional for p in verdict.positions), start=Decimal(0)),
+            "scope": settings.liquidation.symbols,
+            "unknown_symbols": inspection.unknown_symbols or (),
+            "unread": list(unread),
+            "silent": inspection.silent,
+            "contradictions": [explain_contradiction(o) for o in inspection.contradictions],
+        }
+    )
+    return account
 
 
 def _exit_code(inspection: "Inspection") -> ExitCode:

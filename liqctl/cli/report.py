@@ -69,10 +69,10 @@ def _report(
     if incident is None:
         message = trails.explain_unknown_run(paths, correlation_id)
         return trails.fail(message, as_json=as_json)
-    if not incident.chain.is_intact:
+    if not incident.audit.is_intact:
         process.print_error(
             "liqctl: the record of this run is not whole, see the report's proof: "
-            + "; ".join(incident.chain.problems)
+            + "; ".join(incident.audit.problems)
         )
     trails.answer(render_incident(incident, html=html, as_json=as_json))
     return ExitCode.DONE
@@ -82,17 +82,17 @@ def gather_incident(
     paths: "Sequence[Path]", correlation_id: str, *, config: Path | None, is_offline: bool
 ) -> "Incident | None":
     """Return what the trail, and the venue unless `is_offline`, tell of a run; None if nothing."""
+    from liqctl.audit.fold import fold_run
     from liqctl.audit.runs import read_later_runs, read_run
     from liqctl.cli.trade_reading import read_trades
     from liqctl.report.incident import make_incident
-    from liqctl.report.money import sent_orders
-    from liqctl.report.story import tell
+    from liqctl.report.money import closing_orders
 
     run = read_run(paths, correlation_id)
     if not run.records:
         return None
     first = run.records[0]
-    orders = sent_orders(tell(run.records))
+    orders = closing_orders(fold_run(run.records))
     return make_incident(
         run.records,
         chain=run.chain,
@@ -104,10 +104,9 @@ def gather_incident(
 def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) -> str:
     """Return the report as Markdown, as a page or as JSON."""
     if as_json:
-        from liqctl.report.incident_json import report_document
         from liqctl.report.json import dump
 
-        return dump(report_document(incident))
+        return dump(incident)
     if html:
         from liqctl.report.page import render_page
 

@@ -73,7 +73,7 @@ def fail(message: str, *, as_json: bool) -> int:
     """Say what is wrong on stderr, and on stdout too if JSON was asked for; return exit 1."""
     process.print_error(f"liqctl: {message}")
     if as_json:
-        answer(json.dumps({"schema": "liqctl.error/1", "error_message": message}))
+        answer_json({"schema": "liqctl.error/1", "error_message": message})
     return ExitCode.FAILED
 
 
@@ -82,6 +82,13 @@ def shown(path: object) -> str:
     from liqctl.report.text import clean
 
     return clean(str(path))
+
+
+def answer_json(document: object) -> None:
+    """Print a document of ours on one line."""
+    from liqctl.domain.as_json import as_json
+
+    answer(json.dumps(as_json(document)))
 
 
 def answer(text: str) -> None:

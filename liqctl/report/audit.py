@@ -8,9 +8,10 @@ import textwrap
 from dataclasses import dataclass
 from typing import Final
 
+from liqctl.audit.record import TrailRecord
+from liqctl.audit.verification import Verification
 from liqctl.domain.answers import printable
 from liqctl.domain.events import FAILURES, AuditEventType
-from liqctl.domain.trail import TrailRecord, Verification
 from liqctl.report.text import count
 
 WIDE_COLUMNS: Final = 120

@@ -1,10 +1,11 @@
 """Documents as JSON text: always ASCII, so that no symbol or error text can break a terminal."""
 
 import json
-from collections.abc import Mapping
+
+from liqctl.domain.as_json import as_json
 
 
-def dump(document: Mapping[str, object]) -> str:
+def dump(document: object) -> str:
     """Return one indented JSON document.
 
     >>> print(dump({"state": "COMPLETED"}))
@@ -12,9 +13,9 @@ def dump(document: Mapping[str, object]) -> str:
       "state": "COMPLETED"
     }
     """
-    return json.dumps(document, indent=2, allow_nan=False)
+    return json.dumps(as_json(document), indent=2, allow_nan=False)
 
 
-def dump_line(document: Mapping[str, object]) -> str:
+def dump_line(document: object) -> str:
     """Return one JSON document on one line, for JSON Lines."""
-    return json.dumps(document, separators=(",", ":"), allow_nan=False)
+    return json.dumps(as_json(document), separators=(",", ":"), allow_nan=False)

@@ -8,23 +8,23 @@ said, never guessed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Context, Decimal
 from typing import Final
 
+from liqctl.audit.fold import Outcome, RunStory, moment, words
 from liqctl.domain.account import Side
 from liqctl.domain.amounts import parse_decimal
 from liqctl.domain.trades import Trade
-from liqctl.report.story import Outcome, Request, RunStory, moment, words
 
 _EXACT: Final = Context(prec=100)
-"""Sums of amounts within the bounds below are exact."""
+"""Sums of amounts within the bounds of `parse_decimal` are exact."""
 
 _BPS: Final = Decimal(10_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SentOrder:
+class ClosingOrder:
     """One closing order of the run, as far as its records tell; `order_id` None if not known."""
 
     symbol: str
@@ -66,62 +66,98 @@ class LegCost:
     asset: str
     fees: Mapping[str, Decimal]
 
+    def json_fields(self) -> dict[str, object]:
+        """Return the fields; basis points are a quotient, which has no digits of its own."""
+        named = {each.name: getattr(self, each.name) for each in fields(self)}
+        bps = self.slippage_bps
+        return {**named, "slippage_bps": None if bps is None else f"{bps:.4f}"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """All legs, and sums by asset. `orders_read` of `orders` were read; else the sums are partial.
+    """All legs, and sums by asset, as a report's document has them.
 
-    `unmarked` counts legs without a mark price, which no slippage holds.
+    `orders_read` of `orders` were read; unless `complete` the sums are partial. Where nothing was
+    `read` there are none. `legs_without_mark` counts legs that no slippage holds.
     """
 
-    legs: tuple[LegCost, ...]
+    read: bool
+    why_not: str | None
+    how: str | None
+    complete: bool
     orders: int
     orders_read: int
-    unmarked: int
-    realized_pnl: Mapping[str, Decimal]
-    fees: Mapping[str, Decimal]
-    slippage: Mapping[str, Decimal]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every order of the run was read."""
-        return self.orders_read == self.orders
+    unread: Mapping[str, str]
+    realized_pnl: Mapping[str, Decimal] | None
+    fees: Mapping[str, Decimal] | None
+    slippage: Mapping[str, Decimal] | None
+    legs_without_mark: int
+    legs: tuple[LegCost, ...]
 
 
-def sent_orders(story: RunStory) -> tuple[SentOrder, ...]:
+def closing_orders(story: RunStory) -> tuple[ClosingOrder, ...]:
     """Return the closing orders that may have traded; one that was refused did not."""
-    return tuple(
-        _sent_order(leg.symbol, leg.position_side, request)
-        for leg in story.legs
-        for request in leg.orders
-        if request.outcome is not Outcome.REFUSED or _order_id(request) is not None
-    )
+    found = []
+    for leg in story.legs:
+        for request in leg.orders:
+            details = request.sent.details
+            ids = (words(answer.details.get("order_id")) for answer in request.answers)
+            order_id = next((i for i in ids if i and i.isascii() and i.isdecimal()), None)
+            if request.outcome is Outcome.REFUSED and order_id is None:
+                continue
+            found.append(
+                ClosingOrder(
+                    symbol=leg.symbol,
+                    position_side=leg.position_side,
+                    side=words(details.get("side")) or "",
+                    client_order_id=words(details.get("client_order_id")) or "",
+                    order_id=order_id,
+                    mark_price=parse_decimal(details.get("mark_price")),
+                    sent_at_ms=int((moment(request.sent.timestamp) or 0) * 1000),
+                )
+            )
+    return tuple(found)
 
 
-def add_up(orders: Sequence[SentOrder], reading: TradeReading) -> Costs:
+def add_up(orders: Sequence[ClosingOrder], reading: TradeReading) -> Costs:
     """Return what the orders cost, as far as their trades were read."""
-    by_leg: dict[tuple[str, str, str], list[SentOrder]] = {}
+    by_leg: dict[tuple[str, str, str], list[ClosingOrder]] = {}
     for order in orders:
         if reading.trades.get(order.client_order_id):
             key = (order.symbol, order.position_side, order.side)
             by_leg.setdefault(key, []).append(order)
     legs = tuple(_leg_cost(of_leg, reading.trades) for of_leg in by_leg.values())
+    orders_read = sum(order.client_order_id in reading.trades for order in orders)
+    slippage = ((leg.asset, leg.slippage) for leg in legs if leg.slippage is not None)
+    is_read = reading.why_not is None
     return Costs(
-        legs=legs,
+        read=is_read,
+        why_not=reading.why_not,
+        how=reading.how,
+        complete=is_read and orders_read == len(orders),
         orders=len(orders),
-        orders_read=sum(order.client_order_id in reading.trades for order in orders),
-        unmarked=sum(leg.slippage is None for leg in legs),
-        realized_pnl=_by_asset((leg.asset, leg.realized_pnl) for leg in legs),
-        fees=_by_asset(fee for leg in legs for fee in leg.fees.items()),
-        slippage=_by_asset((leg.asset, leg.slippage) for leg in legs if leg.slippage is not None),
+        orders_read=orders_read,
+        unread=reading.unread,
+        realized_pnl=_by_asset((leg.asset, leg.realized_pnl) for leg in legs) if is_read else None,
+        fees=_by_asset(fee for leg in legs for fee in leg.fees.items()) if is_read else None,
+        slippage=_by_asset(slippage) if is_read else None,
+        legs_without_mark=sum(leg.slippage is None for leg in legs),
+        legs=legs,
     )
 
 
-def _leg_cost(orders: Sequence[SentOrder], trades: Mapping[str, tuple[Trade, ...]]) -> LegCost:
+def _leg_cost(orders: Sequence[ClosingOrder], trades: Mapping[str, tuple[Trade, ...]]) -> LegCost:
     own = [trade for order in orders for trade in trades[order.client_order_id]]
     quantity = _sum(trade.quantity for trade in own)
     paid = _sum(_EXACT.multiply(trade.price, trade.quantity) for trade in own)
-    at_mark = _at_mark(orders, trades)
+    marked = [
+        _EXACT.multiply(order.mark_price, trade.quantity)
+        for order in orders
+        if order.mark_price is not None
+        for trade in trades[order.client_order_id]
+    ]
+    # What the trades would have paid at each order's mark price, if all are on record.
+    at_mark = _sum(marked) if len(marked) == len(own) else None
     slippage = bps = None
     if at_mark is not None:
         gain = _EXACT.subtract(paid, at_mark)
@@ -142,19 +178,6 @@ def _leg_cost(orders: Sequence[SentOrder], trades: Mapping[str, tuple[Trade, ...
     )
 
 
-def _at_mark(
-    orders: Sequence[SentOrder], trades: Mapping[str, tuple[Trade, ...]]
-) -> Decimal | None:
-    """Return what the trades would have paid at each order's mark price, if all are on record."""
-    total = Decimal(0)
-    for order in orders:
-        if order.mark_price is None:
-            return None
-        for trade in trades[order.client_order_id]:
-            total = _EXACT.add(total, _EXACT.multiply(order.mark_price, trade.quantity))
-    return total
-
-
 def _sum(values: Iterable[Decimal]) -> Decimal:
     total = Decimal(0)
     for value in values:
@@ -167,26 +190,3 @@ def _by_asset(amounts: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
     for asset, value in amounts:
         sums[asset] = _EXACT.add(sums.get(asset, Decimal(0)), value)
     return dict(sorted(sums.items()))
-
-
-def _sent_order(symbol: str, position_side: str, request: Request) -> SentOrder:
-    details = request.sent.details
-    sent_at = moment(request.sent.timestamp)
-    return SentOrder(
-        symbol=symbol,
-        position_side=position_side,
-        side=words(details.get("side")) or "",
-        client_order_id=words(details.get("client_order_id")) or "",
-        order_id=_order_id(request),
-        mark_price=parse_decimal(details.get("mark_price")),
-        sent_at_ms=0 if sent_at is None else int(sent_at * 1000),
-    )
-
-
-def _order_id(request: Request) -> str | None:
-    """Return the venue's id of the order, where one of its answers has it."""
-    for answer in request.answers:
-        found = words(answer.details.get("order_id"))
-        if found is not None and found.isascii() and found.isdecimal():
-            return found
-    return None

@@ -7,10 +7,10 @@ told as they are. Nothing here is safe to show yet: callers pass it through `cle
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from liqctl.audit.fold import TimedRecord, number, words
 from liqctl.domain.amounts import parse_decimal
 from liqctl.domain.events import AuditEventType
-from liqctl.report.story import Event, number, words
-from liqctl.report.text import money
+from liqctl.report.text import count, money
 
 _LISTED_MAX: Final = 3
 _SIGNIFICANT_MS: Final = 10
@@ -18,13 +18,13 @@ _SIGNIFICANT_MS: Final = 10
 Details = Mapping[str, Any]
 
 
-def phrase(event: Event) -> str | None:
+def phrase(event: TimedRecord) -> str | None:
     """Return the event in words; None where only its details can be told."""
-    make = _PHRASES.get(event.record.event_type)
-    if make is None:
-        return None
+    details = event.record.details
     try:
-        return make(event)
+        if event.event_type in _OF_ANSWERS:
+            return _OF_ANSWERS[event.event_type](details, event.took_s)
+        return _PHRASES[event.event_type](details)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
 
@@ -85,48 +85,32 @@ def who_of(details: Details) -> str:
             return text
 
 
-def plural(count: float, noun: str) -> str:
-    """Return a count and its noun.
-
-    >>> plural(1, "order"), plural(2, "order")
-    ('1 order', '2 orders')
-    """
-    return f"{count:.0f} {noun}{'' if count == 1 else 's'}"
-
-
-def _of(event: Event) -> Details:
-    return event.record.details
-
-
-def _started(event: Event) -> str:
-    details = _of(event)
+def _started(details: Details) -> str:
     retries = details["config"]["max_retries"]
     return f"{scope_of(details)}, within {details['timeout_seconds']:g} s, retries {retries}"
 
 
-def _read(event: Event) -> str:
-    details = _of(event)
+def _read(details: Details) -> str:
     unread = details.get("unread")
     if details.get("only") == "positions":
         found = "no answer" if details["positions"] is None else _positions(details)
         return f"a look: {found}{_unread(unread)}"
     counts = [
         _positions(details) if details["positions"] is not None else "positions not read",
-        _count(details["regular_orders"], "order"),
-        _count(details["algo_orders"], "conditional order"),
+        _read_count(details["regular_orders"], "order"),
+        _read_count(details["algo_orders"], "conditional order"),
     ]
     return f"{', '.join(counts)}, in {duration(number(details.get('reading_s')))}{_unread(unread)}"
 
 
 def _positions(details: Details) -> str:
-    count = details["positions"]
-    held = plural(count, "position")
-    notional = parse_decimal(details["notional"])
-    return f"{held} of {money(notional)}" if count and notional is not None else held
+    positions, notional = details["positions"], parse_decimal(details["notional"])
+    held = count(positions, "position")
+    return f"{held} of {money(notional)}" if positions and notional is not None else held
 
 
-def _count(count: float | None, noun: str) -> str:
-    return f"{noun}s not read" if count is None else plural(count, noun)
+def _read_count(number: float | None, noun: str) -> str:
+    return f"{noun}s not read" if number is None else count(number, noun)
 
 
 def _unread(unread: object) -> str:
@@ -135,21 +119,19 @@ def _unread(unread: object) -> str:
     return "; unread: " + "; ".join(f"{source}: {why}" for source, why in unread.items())
 
 
-def _cancel_sent(event: Event) -> str:
-    details = _of(event)
+def _cancel_sent(details: Details) -> str:
     ids = details["order_ids"]
     noun = "conditional order" if "algo" in details["endpoint"].lower() else "order"
     listed = ", ".join(map(str, ids[:_LISTED_MAX]))
     more = ", …" if len(ids) > _LISTED_MAX else ""
-    return f"{plural(len(ids), noun)}: {listed}{more}" if ids else f"every {noun}"
+    return f"{count(len(ids), noun)}: {listed}{more}" if ids else f"every {noun}"
 
 
-def _cancelled(event: Event) -> str:
-    return f"{_cancel_sent(event)}, after {duration(event.took_s)}"
+def _cancelled(details: Details, took_s: float | None) -> str:
+    return f"{_cancel_sent(details)}, after {duration(took_s)}"
 
 
-def _sent(event: Event) -> str:
-    details = _of(event)
+def _sent(details: Details) -> str:
     parts = [f"{details['side']} {details['quantity']} {details['type']}"]
     if details.get("price"):
         parts[0] += f" at {details['price']}"
@@ -159,42 +141,37 @@ def _sent(event: Event) -> str:
     return ", ".join(parts)
 
 
-def _placed(event: Event) -> str:
-    details = _of(event)
+def _placed(details: Details, took_s: float | None) -> str:
     price = f" at {details['price']}" if details.get("price") else ""
-    took = f", after {duration(event.took_s)}" if event.took_s is not None else ", looked up"
+    took = ", looked up" if took_s is None else f", after {duration(took_s)}"
     return f"{details['status']}, {details['executed']} of {details['quantity']}{price}{took}"
 
 
-def _refused(event: Event) -> str:
-    reason = reason_of(event.record.details)
+def _refused(details: Details, took_s: float | None) -> str:
+    reason = reason_of(details)
     if reason is None:
         raise LookupError
-    return reason if event.took_s is None else f"{reason}, after {duration(event.took_s)}"
+    return reason if took_s is None else f"{reason}, after {duration(took_s)}"
 
 
-def _retry(event: Event) -> str:
-    details = _of(event)
+def _retry(details: Details) -> str:
     how = details.get("adaptation") or details["reaction"]
     return f"{_HOW.get(how, how)} in {duration(details['backoff_s'])}: {details['reason']}"
 
 
-def _closed(event: Event) -> str:
-    details = _of(event)
-    return f"{details['quantity']}, {plural(details['attempts'], 'order')} sent"
+def _closed(details: Details) -> str:
+    return f"{details['quantity']}, {count(details['attempts'], 'order')} sent"
 
 
-def _gave_up(event: Event) -> str:
-    details = _of(event)
+def _gave_up(details: Details) -> str:
     remaining = words(details.get("remaining"))
     left = f"{remaining} of {details['quantity']} left, " if remaining else ""
-    return f"{left}{plural(details['attempts'], 'order')} sent: {reason_of(details) or 'no reason'}"
+    return f"{left}{count(details['attempts'], 'order')} sent: {reason_of(details) or 'no reason'}"
 
 
-def _verified(event: Event) -> str:
-    details = _of(event)
-    readings = plural(details["readings_in_a_row"], "reading")
-    kept = f", {plural(details['kept'], 'stop')} kept" if details.get("kept") else ""
+def _verified(details: Details) -> str:
+    readings = count(details["readings_in_a_row"], "reading")
+    kept = f", {count(details['kept'], 'stop')} kept" if details.get("kept") else ""
     settled_s = number(details.get("settled_seconds"))
     watched = "" if settled_s is None else f" over {duration(settled_s)}"
     sources = details.get("sources")
@@ -202,8 +179,7 @@ def _verified(event: Event) -> str:
     return f"{'flat' if details['flat'] else 'not flat'}, by {readings}{where}{watched}{kept}"
 
 
-def _flat_seen(event: Event) -> str:
-    details = _of(event)
+def _flat_seen(details: Details) -> str:
     settle_s, watch_s = details["settle_seconds"], details["watch_seconds"]
     text = f"nothing is listed; watched for {watch_s:.1f} s at most"
     # A tenth of a second is what the engine's own readings take.
@@ -211,8 +187,7 @@ def _flat_seen(event: Event) -> str:
     return f"{text}: the deadline leaves no more of {settle_s:g} s" if is_short else text
 
 
-def _reentry(event: Event) -> str:
-    details = _of(event)
+def _reentry(details: Details) -> str:
     ids = details.get("client_order_ids") or []
     quantity = words(details.get("quantity"))
     opened = [f"{quantity} on {details['position_side']}"] if quantity else []
@@ -222,33 +197,23 @@ def _reentry(event: Event) -> str:
     return f"opened by others during the run: {'; '.join(opened) or details['position_side']}"
 
 
-def _ended(event: Event) -> str:
-    details = _of(event)
+def _ended(details: Details) -> str:
     text = (
-        f"{details['positions_closed']} of {plural(details['positions_found'], 'position')} "
-        f"closed, {details['orders_cancelled']} of {plural(details['orders_found'], 'order')} "
+        f"{details['positions_closed']} of {count(details['positions_found'], 'position')} "
+        f"closed, {details['orders_cancelled']} of {count(details['orders_found'], 'order')} "
         f"cancelled, exit {details['exit_code']}"
     )
     return f"{text}: {details['error_message']}" if details.get("error_message") else text
 
 
-def _abandoned(event: Event) -> str:
-    details = _of(event)
+def _abandoned(details: Details) -> str:
     fates = "; ".join(
         f"{order['symbol']} {order['client_order_id']}: {order['fate']}"
         for order in details["orders"]
     )
-    unanswered = plural(details["unanswered"], "order")
+    unanswered = count(details["unanswered"], "order")
     text = f"process {details['pid']} is gone; {unanswered} unanswered"
     return f"{text}; {fates}" if fates else text
-
-
-def _blocked(event: Event) -> str:
-    return f"nothing was sent: {_of(event)['holder']} has the account"
-
-
-def _skipped(event: Event) -> str:
-    return f"nothing was sent: {_of(event)['reason']}"
 
 
 _HOW: Final = {
@@ -263,16 +228,11 @@ _HOW: Final = {
     "LIMIT_IOC": "again, as a limit order inside the band and at market in turn",
     "REPRICE": "again from the bound that the venue named",
 }
-_PHRASES: Final[Mapping[str, Callable[[Event], str]]] = {
+_PHRASES: Final[Mapping[str, Callable[[Details], str]]] = {
     AuditEventType.LIQUIDATION_START: _started,
     AuditEventType.SNAPSHOT_TAKEN: _read,
     AuditEventType.ORDER_CANCEL_SENT: _cancel_sent,
-    AuditEventType.ORDER_CANCELLED: _cancelled,
-    AuditEventType.ORDER_CANCEL_REJECTED: _refused,
     AuditEventType.ORDER_SENT: _sent,
-    AuditEventType.ORDER_PLACED: _placed,
-    AuditEventType.ORDER_REJECTED: _refused,
-    AuditEventType.ORDER_UNKNOWN: _refused,
     AuditEventType.RETRY_SCHEDULED: _retry,
     AuditEventType.POSITION_CLOSED: _closed,
     AuditEventType.POSITION_FAILED: _gave_up,
@@ -283,6 +243,13 @@ _PHRASES: Final[Mapping[str, Callable[[Event], str]]] = {
     AuditEventType.LIQUIDATION_PARTIAL: _ended,
     AuditEventType.LIQUIDATION_FAILED: _ended,
     AuditEventType.LIQUIDATION_ABANDONED: _abandoned,
-    AuditEventType.LIQUIDATION_BLOCKED: _blocked,
-    AuditEventType.LIQUIDATION_SKIPPED: _skipped,
+    AuditEventType.LIQUIDATION_BLOCKED: "nothing was sent: {holder} has the account".format_map,
+    AuditEventType.LIQUIDATION_SKIPPED: "nothing was sent: {reason}".format_map,
+}
+_OF_ANSWERS: Final[Mapping[str, Callable[[Details, float | None], str]]] = {
+    AuditEventType.ORDER_CANCELLED: _cancelled,
+    AuditEventType.ORDER_CANCEL_REJECTED: _refused,
+    AuditEventType.ORDER_PLACED: _placed,
+    AuditEventType.ORDER_REJECTED: _refused,
+    AuditEventType.ORDER_UNKNOWN: _refused,
 }

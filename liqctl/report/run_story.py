@@ -7,12 +7,13 @@ one line a message.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from liqctl.audit.fold import LegStory, Outcome, RunStory, TimedRecord, fold_run
+from liqctl.audit.record import TrailRecord
 from liqctl.domain.answers import printable
 from liqctl.domain.events import RUN_ENDS, AuditEventType
-from liqctl.domain.trail import TrailRecord
 from liqctl.report.audit import RED, Style, colour_of, describe_details, value_of, wrap
-from liqctl.report.phrases import duration, phrase, plural, reason_of, who_of
-from liqctl.report.story import Event, LegStory, Outcome, RunStory, tell
+from liqctl.report.phrases import duration, phrase, reason_of, who_of
+from liqctl.report.text import count
 
 _EVENT_COLUMNS: Final = 21
 _PHRASE_COLUMN: Final = 36
@@ -36,7 +37,7 @@ def render_run(records: Sequence[TrailRecord], style: Style) -> str:
         records: the run's records in order; at least one.
         style: how to render.
     """
-    story = tell(records)
+    story = fold_run(records)
     parts = _title(story, records, style)
     for symbol, events in _by_symbol(story.events).items():
         parts += ["", style.paint(symbol or "The run", "1")]
@@ -72,8 +73,8 @@ def _summary(story: RunStory, symbol: str) -> Iterable[str]:
 
 
 def _effort(leg: LegStory) -> str:
-    parts = [plural(len(leg.orders), "order") + " sent"]
-    parts += [plural(leg.retries, "repeat")] if leg.retries else []
+    parts = [count(len(leg.orders), "order") + " sent"]
+    parts += [count(leg.retries, "repeat")] if leg.retries else []
     if leg.began_s is not None and leg.ended_s is not None:
         parts.append(f"{duration(leg.ended_s - leg.began_s)} from the first to the proof")
     reason = reason_of(leg.last_word.details) if leg.last_word else None
@@ -82,7 +83,7 @@ def _effort(leg: LegStory) -> str:
     return f": {', '.join(parts)}"
 
 
-def _line(event: Event, style: Style) -> str:
+def _line(event: TimedRecord, style: Style) -> str:
     record = event.record
     name = printable(record.event_type)
     at = "? s" if event.at_s is None else f"{event.at_s:.3f} s"
@@ -102,9 +103,9 @@ def _ending(last: TrailRecord, style: Style) -> str:
     return style.paint("No end is recorded: the run is under way, or it died.", RED)
 
 
-def _by_symbol(events: Sequence[Event]) -> dict[str, list[Event]]:
+def _by_symbol(events: Sequence[TimedRecord]) -> dict[str, list[TimedRecord]]:
     """Return the events by symbol in order of appearance, those without a symbol first."""
-    found: dict[str, list[Event]] = {_RUN: []}
+    found: dict[str, list[TimedRecord]] = {_RUN: []}
     for event in events:
         symbol = event.record.details.get("symbol")
         name = printable(symbol, 32) if isinstance(symbol, str) else _RUN

@@ -65,13 +65,13 @@ def money(amount: Decimal) -> str:
     return f"{amount:,.2f}"
 
 
-def count(number: int, noun: str) -> str:
+def count(number: float, noun: str) -> str:
     """Return the number and its noun.
 
     >>> count(1, "order"), count(2, "order")
     ('1 order', '2 orders')
     """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:.0f} {noun}{'' if number == 1 else 's'}"
 
 
 def columns(text: str) -> int:

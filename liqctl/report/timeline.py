@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from liqctl.report.facts import OUTCOME_WORDS
-from liqctl.report.incident import Incident
-from liqctl.report.phrases import duration, phrase, plural, reason_of
-from liqctl.report.story import Event, LegStory, Outcome, Request, RequestKind, RunStory
-from liqctl.report.text import clean
+from liqctl.audit.fold import LegStory, Outcome, Request, RequestKind, RunStory, TimedRecord
+from liqctl.report.incident import OUTCOME_WORDS, Incident
+from liqctl.report.phrases import duration, phrase, reason_of
+from liqctl.report.text import clean, count
 
 _LEG_HEIGHT: Final = 12
 _REQUEST_HEIGHT: Final = 7
@@ -167,7 +166,7 @@ def _rows(story: RunStory, scale: _Scale) -> Iterator[Row]:
         yield Row(
             label="Readings",
             outcome="done",
-            verdicts=(plural(len(story.readings), "reading") + left_out,),
+            verdicts=(count(len(story.readings), "reading") + left_out,),
             height=_LEG_HEIGHT,
             bars=tuple(_lane(reading, scale, y=0, height=_LEG_HEIGHT) for reading in readings),
             captions=(),
@@ -256,7 +255,7 @@ def _verdict(leg: LegStory) -> str:
     side = leg.direction or leg.position_side
     text = f"{SIGNS[leg.outcome]} {side} {leg.quantity or ''} {OUTCOME_WORDS[leg.outcome]}"
     if leg.retries:
-        text += f", {plural(leg.retries, 'repeat')}"
+        text += f", {count(leg.retries, 'repeat')}"
     reason = reason_of(leg.last_word.details) if leg.last_word else None
     if reason and leg.outcome is not Outcome.DONE:
         text += f": {reason}"
@@ -265,7 +264,7 @@ def _verdict(leg: LegStory) -> str:
 
 def _caption(request: Request) -> str:
     """Return what was sent, and what was answered after how long."""
-    sent = phrase(Event(record=request.sent, at_s=request.began_s)) or "sent"
+    sent = phrase(TimedRecord(record=request.sent, at_s=request.began_s)) or "sent"
     if request.kind in {RequestKind.READING, RequestKind.WATCH}:
         return clean(sent)
     verb = "" if request.kind is RequestKind.CLOSE else "cancel "

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from liqctl.audit.history import read_history
 from liqctl.audit.reading import (
     Follower,
     LineFilter,
@@ -16,9 +15,10 @@ from liqctl.audit.reading import (
     open_for_reading,
     parse_since,
 )
+from liqctl.audit.record import parse_line
+from liqctl.audit.runs import read_history
 from liqctl.audit.trail import AuditLogger
 from liqctl.domain.errors import UsageError
-from liqctl.domain.trail import parse_line
 
 
 def _log(trail: AuditLogger, event_type: str, correlation_id: str, **details: object) -> None:
@@ -157,7 +157,7 @@ def test_history_counts_runs_from_the_trail_alone(tmp_path: Path) -> None:
     _log(trail, "LIQUIDATION_START", "dead", pid=1, timeout_seconds=5.0)
 
     history = read_history(trail.path)
-    assert history.metrics() == {
+    assert history.metrics == {
         "execution_count": 6,
         "completed": 2,
         "partial": 1,
@@ -171,10 +171,10 @@ def test_history_counts_runs_from_the_trail_alone(tmp_path: Path) -> None:
         "last_duration_seconds": None,
     }
     assert history.last_run is not None
-    assert history.last_run.reason == "why"
-    assert [run.correlation_id for run in history.unfinished] == ["dead"]
+    assert history.last_run["reason"] == "why"
+    assert [run.correlation_id for run in history.unfinished_runs] == ["dead"]
 
 
 def test_a_trail_that_is_not_there_has_no_history(tmp_path: Path) -> None:
     """Before the first run `status` shows zeros, not an error."""
-    assert read_history(tmp_path / "audit.jsonl").metrics()["execution_count"] == 0
+    assert read_history(tmp_path / "audit.jsonl").metrics["execution_count"] == 0

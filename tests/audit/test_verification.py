@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liqctl.audit.trail import AuditLogger
-from liqctl.audit.verification import verify
-from liqctl.domain.trail import Verification
+from liqctl.audit.verification import Verification, verify
 
 MUTATIONS = 300
 Lines = list[bytes]

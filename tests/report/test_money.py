@@ -5,10 +5,10 @@ from typing import Any
 
 from liqctl.domain.account import Side
 from liqctl.domain.trades import Trade
-from liqctl.report.money import SentOrder, TradeReading, add_up
+from liqctl.report.money import ClosingOrder, TradeReading, add_up
 
 
-def make_order(name: str, **changes: Any) -> SentOrder:
+def make_order(name: str, **changes: Any) -> ClosingOrder:
     """Return a sale of BTC decided at a mark price of 100."""
     values: dict[str, Any] = {
         "symbol": "BTCUSDT",
@@ -19,7 +19,7 @@ def make_order(name: str, **changes: Any) -> SentOrder:
         "mark_price": Decimal(100),
         "sent_at_ms": 0,
     }
-    return SentOrder(**(values | changes))
+    return ClosingOrder(**(values | changes))
 
 
 def make_trade(price: str, quantity: str, **changes: Any) -> Trade:
@@ -55,7 +55,7 @@ def test_a_leg_closed_by_several_orders_is_one_leg() -> None:
     assert leg.slippage == Decimal(-4)
     assert costs.realized_pnl == {"USDT": Decimal(2)}
     assert costs.fees == {"USDT": Decimal("0.2")}
-    assert costs.is_complete
+    assert costs.complete
 
 
 def test_a_purchase_above_mark_is_a_loss_too() -> None:
@@ -72,7 +72,7 @@ def test_what_was_not_read_makes_the_sums_incomplete() -> None:
     reading = TradeReading(trades={"a": (make_trade("100", "1"),), "b": ()}, unread={"c": "cut"})
 
     costs = add_up(orders, reading)
-    assert (costs.orders_read, costs.orders, costs.is_complete) == (2, 3, False)
+    assert (costs.orders_read, costs.orders, costs.complete) == (2, 3, False)
 
 
 def test_without_a_mark_price_there_is_no_slippage() -> None:
@@ -80,7 +80,7 @@ def test_without_a_mark_price_there_is_no_slippage() -> None:
     reading = TradeReading(trades={"a": (make_trade("100", "1"),)})
 
     costs = add_up((make_order("a", mark_price=None),), reading)
-    assert (costs.slippage, costs.unmarked) == ({}, 1)
+    assert (costs.slippage, costs.legs_without_mark) == ({}, 1)
     assert costs.realized_pnl == {"USDT": Decimal(1)}
 
 

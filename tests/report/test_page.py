@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import pytest
 
-from liqctl.domain.trail import RunChain, TrailRecord
+from liqctl.audit.fold import RunChain
+from liqctl.audit.record import TrailRecord
 from liqctl.report.incident import Incident, make_incident
 from liqctl.report.money import TradeReading
 from liqctl.report.page import render_page

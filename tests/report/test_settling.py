@@ -4,14 +4,13 @@ from typing import Any
 
 import pytest
 
-from liqctl.domain.trail import RunChain, TrailRecord
-from liqctl.report.facts import facts_of
-from liqctl.report.incident import Incident, make_incident
-from liqctl.report.incident_json import report_document
+from liqctl.audit.fold import Outcome, RunChain, TimedRecord, fold_run
+from liqctl.audit.record import TrailRecord
+from liqctl.domain.as_json import as_json
+from liqctl.report.incident import Incident, head_of, make_incident
 from liqctl.report.markdown import render_markdown
 from liqctl.report.money import TradeReading
 from liqctl.report.phrases import phrase
-from liqctl.report.story import Event, Outcome, tell
 from liqctl.report.timeline import draw
 
 WATCH = {"round": 3, "settle_seconds": 2.0, "watch_seconds": 2.0}
@@ -107,12 +106,12 @@ def test_each_event_is_told_in_words(
     """`audit show`, the report and the log of a ticket are read by people."""
     (record,) = records((event_type, 0.0, details))
 
-    assert phrase(Event(record=record, at_s=0.0)) == told
+    assert phrase(TimedRecord(record=record, at_s=0.0)) == told
 
 
 def test_a_watch_lasts_until_it_is_proven_or_something_appears() -> None:
     """A sweep of the books late in the watch does not break it off."""
-    watches = [(w.began_s, w.ended_s, w.outcome) for w in tell(TROUBLED).watches]
+    watches = [(w.began_s, w.ended_s, w.outcome) for w in fold_run(TROUBLED).watches]
 
     assert watches == [(0.5, 1.0, Outcome.OPEN), (1.25, 3.25, Outcome.DONE)]
 
@@ -127,8 +126,8 @@ def test_the_timeline_has_a_row_for_the_watch() -> None:
 
 def test_the_report_says_how_long_who_came_and_who_was_silent() -> None:
     """What the proof is worth stands at the head of the report, in every form."""
-    facts = {fact.name: (fact.ours, fact.theirs) for fact in facts_of(incident())}
-    document = report_document(incident())
+    facts = {fact.name: (fact.ours, fact.theirs) for fact in head_of(incident())}
+    document = as_json(incident())
     text = render_markdown(incident())
 
     assert facts["State"][0] == "COMPLETED, exit 0, flat, proven: nothing was listed for 2.050 s"
@@ -148,6 +147,6 @@ def test_a_trail_of_an_earlier_version_is_told_as_it_was() -> None:
     reading = TradeReading(why_not="no key is at hand", how="set the key")
     told = make_incident(old, chain=chain, later=(), reading=reading)
 
-    state = next(fact for fact in facts_of(told) if fact.name == "State")
+    state = next(fact for fact in head_of(told) if fact.name == "State")
     assert state.ours == "COMPLETED, exit 0, flat, proven by a reading"
-    assert "Never answered" not in {fact.name for fact in facts_of(told)}
+    assert "Never answered" not in {fact.name for fact in head_of(told)}
