@@ -185,7 +185,7 @@ def _nothing_found(path: Path, wanted: "LineFilter") -> str:
 
 def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> int:
     from liqctl.audit.runs import read_run
-    from liqctl.report.run_story import render_run
+    from liqctl.report.audit import render_run
 
     records = read_run([path], correlation_id).records
     if not records:

@@ -32,6 +32,7 @@ _WEIGHT_MAX: Final = 1200
 """Half of what an address has a minute: a liquidation may need the other half at any moment."""
 
 _CLOCK_OFF: Final = -1021
+_END_ALL: Final = {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}
 
 _AGAIN: Final = (
     "run the same command where the run's key is set (LIQCTL_API_KEY and LIQCTL_API_SECRET), "
@@ -47,6 +48,8 @@ def read_trades(
     is_offline: bool,
 ) -> TradeReading:
     """Return what the venue told, or why it was not asked; never raises for what the venue does."""
+    from liqctl.config import load_settings
+
     start = next(filter(is_start, records), None)
     if start is None:
         return TradeReading(why_not="no run began in these records")
@@ -55,20 +58,15 @@ def read_trades(
     if is_offline:
         return TradeReading(why_not="--offline was given", how="run the command without --offline")
     try:
-        settings = _settings_of(start.environment, config)
+        if start.environment not in set(Environment):
+            raise ValueError("the trail names no environment that liqctl knows")  # noqa: TRY301
+        settings = load_settings(
+            environment=start.environment, config_file=config, flags={}, environ=os.environ
+        )
     except (ConfigurationError, UsageError, ValueError) as error:
         why = str(error).replace("\n", "; ")
         return TradeReading(why_not=f"there are no usable settings for it: {why}", how=_AGAIN)
     return _ask(settings, start, orders)
-
-
-def _settings_of(environment: str, config: Path | None) -> "Settings":
-    from liqctl.config import load_settings
-
-    if environment not in set(Environment):
-        message = "the trail names no environment that liqctl knows"
-        raise ValueError(message)
-    return load_settings(environment=environment, config_file=config, flags={}, environ=os.environ)
 
 
 def _ask(settings: "Settings", start: TrailRecord, orders: Sequence[ClosingOrder]) -> TradeReading:
@@ -160,19 +158,20 @@ class _Asking:
             if self.stopped is not None:
                 return
             try:
-                self.trades[order.client_order_id] = await self._trades_of(order)
+                order_id = order.order_id or await self._order_id_of(order)
+                self.trades[order.client_order_id] = (
+                    await self.history.fetch_trades(
+                        order.symbol, order_id, sent_at_ms=order.sent_at_ms, timeout_s=_CALL_MAX_S
+                    )
+                    if order_id
+                    else ()
+                )
             except VenueError as error:
-                self._note(order, error.answer)
-
-    async def _trades_of(self, order: ClosingOrder) -> "tuple[Trade, ...]":
-        order_id = order.order_id
-        if order_id is None:
-            order_id = await self._order_id_of(order)
-        if order_id is None:
-            return ()
-        return await self.history.fetch_trades(
-            order.symbol, order_id, sent_at_ms=order.sent_at_ms, timeout_s=_CALL_MAX_S
-        )
+                answer = error.answer
+                self.unread[order.client_order_id] = answer.describe()
+                self.refusal = self.refusal or answer
+                if answer.kind in _END_ALL or answer.is_rate_limit:
+                    self.stopped = f"the venue said: {answer.describe()}"
 
     async def _order_id_of(self, order: ClosingOrder) -> str | None:
         """Return the venue's id of an order whose answer was lost; None if it never arrived."""
@@ -185,10 +184,3 @@ class _Asking:
                 return None
             raise
         return found.order_id
-
-    def _note(self, order: ClosingOrder, answer: VenueAnswer) -> None:
-        self.unread[order.client_order_id] = answer.describe()
-        self.refusal = self.refusal or answer
-        ends_all = {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}
-        if answer.kind in ends_all or answer.is_rate_limit:
-            self.stopped = f"the venue said: {answer.describe()}"

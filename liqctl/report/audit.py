@@ -1,33 +1,28 @@
-"""The audit trail in words: lines in columns, and the state of the chain.
+"""The audit trail in words: lines in columns, one run as a story, and the state of the chain.
 
 Everything shown went through `printable`: a symbol or a venue's message may hold anything. Without
 a width nothing is wrapped, so that a pipe gets one line a message.
 """
 
-import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from liqctl.audit.fold import LegStory, Outcome, RunStory, TimedRecord, fold_run
 from liqctl.audit.record import TrailRecord
 from liqctl.audit.verification import Verification
 from liqctl.domain.answers import printable
-from liqctl.domain.events import FAILURES, AuditEventType
-from liqctl.report.text import count
+from liqctl.domain.events import FAILURES, RUN_ENDS, AuditEventType
+from liqctl.report.phrases import describe_details, duration, phrase, reason_of, value_of, who_of
+from liqctl.report.text import Tone, count, paint
+from liqctl.report.text import wrap as wrap_text
 
 WIDE_COLUMNS: Final = 120
 _EVENT_COLUMNS: Final = 21
 _SYMBOL_COLUMNS: Final = 12
 _ID_COLUMNS: Final = 26
 _HANGING: Final = 15
-_VALUES_MAX: Final = 12
-_PARTS_MAX: Final = 2
-"""How many values of a list are shown, and how many where each is a record of its own."""
-
-_VALUE_MAX: Final = 300
-RED: Final = "31"
-GREEN: Final = "32"
-_BOLD: Final = "1"
-_DIM: Final = "2"
+_NARROWEST: Final = 40
 _GOOD: Final = frozenset(
     {
         AuditEventType.LIQUIDATION_COMPLETE,
@@ -36,6 +31,19 @@ _GOOD: Final = frozenset(
         AuditEventType.VERIFIED,
     }
 )
+_PHRASE_COLUMN: Final = 36
+_ROOM_MIN: Final = 76
+"""A narrower terminal continues lines near its left edge."""
+
+_PHRASE_MAX: Final = 600
+_RUN: Final = ""
+_LEG_WORDS: Final = {
+    Outcome.DONE: "closed",
+    Outcome.REFUSED: "NOT CLOSED",
+    Outcome.UNKNOWN: "UNKNOWN whether closed",
+    Outcome.OPEN: "NOT CLOSED as far as is recorded",
+}
+_ALONE: Final = {AuditEventType.LIQUIDATION_BLOCKED, AuditEventType.LIQUIDATION_SKIPPED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,39 +53,52 @@ class Style:
     width: int | None = None
     colour: bool = False
 
-    @property
-    def is_narrow(self) -> bool:
-        """Whether there is no room for a correlation id and a full date."""
-        return self.width is not None and self.width < WIDE_COLUMNS
+    def paint(self, text: str, tone: Tone | None) -> str:
+        """Return the text in a tone, or as it is."""
+        return paint(text, tone, colour=self.colour) if tone else text
 
-    def paint(self, text: str, colour: str) -> str:
-        """Return the text in a colour, or as it is."""
-        return f"\x1b[{colour}m{text}\x1b[0m" if self.colour and colour else text
+    def paint_event(self, line: str, event_type: str) -> str:
+        """Return the line with the event in it painted: bad, or proven done."""
+        tone = Tone.STRONG if event_type.startswith("LIQUIDATION_") else None
+        tone = Tone.GOOD if event_type in _GOOD else tone
+        tone = Tone.BAD if event_type in FAILURES else tone
+        name = printable(event_type)
+        return line.replace(name, self.paint(name, tone), 1)
+
+    def wrap(self, line: str, indent: int = _HANGING) -> str:
+        """Return the line, continued under its own column where the terminal is narrower."""
+        width = None if self.width is None else max(self.width, _NARROWEST)
+        return "\n".join(wrap_text(line, indent=" " * indent, width=width))
 
 
 def render_record(record: TrailRecord, style: Style) -> str:
     """Return one line of the trail in columns: time, run, event, symbol, details in words."""
-    event = f"{printable(record.event_type):<{_EVENT_COLUMNS}}"
-    symbol = f"{_symbol(record):<{_SYMBOL_COLUMNS}}"
-    words = describe_details(record.details)
-    if style.is_narrow:
-        cells = [printable(record.timestamp)[11:23], event, symbol, words]
+    symbol = record.details.get("symbol")
+    cells = [
+        f"{printable(record.event_type):<{_EVENT_COLUMNS}}",
+        f"{printable(symbol, 32) if isinstance(symbol, str) else '':<{_SYMBOL_COLUMNS}}",
+        describe_details(record.details),
+    ]
+    at = printable(record.timestamp)
+    if style.width is not None and style.width < WIDE_COLUMNS:
+        cells = [at[11:23], *cells]
     else:
-        run = f"{printable(record.correlation_id):<{_ID_COLUMNS}}"
-        cells = [printable(record.timestamp), run, event, symbol, words]
-    line = wrap("  ".join(cells).rstrip(), style)
-    return line.replace(event.strip(), style.paint(event.strip(), colour_of(record.event_type)), 1)
+        cells = [at, f"{printable(record.correlation_id):<{_ID_COLUMNS}}", *cells]
+    line = style.wrap("  ".join(cells).rstrip())
+    return style.paint_event(line, record.event_type)
 
 
 def render_unreadable(line: bytes, style: Style) -> str:
     """Return what is shown for a line that is no record."""
     start = printable(line[:40].decode("utf-8", "replace"), 40)
-    return style.paint(f"(unreadable line of {len(line)} bytes: {start})", _DIM)
+    return style.paint(f"(unreadable line of {len(line)} bytes: {start})", Tone.QUIET)
 
 
 def render_verification(found: Verification, style: Style) -> str:
     """Return what a check of the chain found, verdict first."""
-    verdict = style.paint("intact", GREEN) if found.is_intact else style.paint("BROKEN", RED)
+    verdict = style.paint("BROKEN", Tone.BAD)
+    if found.is_intact:
+        verdict = style.paint("intact", Tone.GOOD)
     lines = [
         f"{printable(found.path, 1000)}: the chain is {verdict}",
         (
@@ -92,12 +113,14 @@ def render_verification(found: Verification, style: Style) -> str:
         + (f" (run {printable(item.correlation_id)})" if item.correlation_id else "")
         for item in found.breaks
     ]
-    lines += _more(found.break_count - len(found.breaks), "breaks")
+    more = found.break_count - len(found.breaks)
+    lines += [f"and {more} more breaks"] if more else []
     lines += [
         f"line {item.line}: unfinished line of {item.length} bytes, kept as it was found"
         for item in found.torn
     ]
-    lines += _more(found.torn_count - len(found.torn), "unfinished lines")
+    more = found.torn_count - len(found.torn)
+    lines += [f"and {more} more unfinished lines"] if more else []
     lines += [
         f"unfinished run {printable(run.correlation_id)}, started {printable(run.started_at)}: "
         "under way, or it died"
@@ -109,73 +132,79 @@ def render_verification(found: Verification, style: Style) -> str:
             "rewritten, or is another one"
         )
     lines.append(f"head {found.head or 'none'}")
-    return "\n".join(wrap(line, style) for line in lines)
+    return "\n".join(style.wrap(line) for line in lines)
 
 
-def describe_details(details: dict[str, object]) -> str:
-    """Return details as words, the symbol aside.
+def render_run(records: Sequence[TrailRecord], style: Style) -> str:
+    """Return one run as a story.
 
-    >>> describe_details({"symbol": "BTCUSDT", "quantity": "0.5", "reduce_only": True})
-    'quantity 0.5, reduce only'
+    Args:
+        records: the run's records in order; at least one.
+        style: how to render.
     """
-    words = []
-    for key, value in details.items():
-        if key == "symbol" or value is None or value in ("", [], {}):
+    story = fold_run(records)
+    by_symbol: dict[str, list[TimedRecord]] = {_RUN: []}
+    for event in story.events:
+        name = _RUN if event.symbol is None else printable(event.symbol, 32)
+        by_symbol.setdefault(name, []).append(event)
+    parts = _title(story, records, style)
+    for symbol, events in by_symbol.items():
+        if events:
+            parts += ["", style.paint(symbol or "The run", Tone.STRONG)]
+            parts += [style.wrap(f"  {line}", 4) for line in _summary(story, symbol)]
+            parts += [_line(event, style) for event in events]
+    last = records[-1]
+    ending = style.paint("No end is recorded: the run is under way, or it died.", Tone.BAD)
+    if last.event_type in RUN_ENDS | _ALONE:
+        ended = f"Ended {printable(last.timestamp)}: {printable(last.event_type)}"
+        ending = style.paint_event(ended, last.event_type)
+    return "\n".join([*parts, "", ending])
+
+
+def _title(story: RunStory, records: Sequence[TrailRecord], style: Style) -> list[str]:
+    first = records[0]
+    spent = story.spent_s if story.spent_s is not None else story.last_s
+    name = style.paint(printable(story.correlation_id), Tone.STRONG)
+    limit = "" if story.deadline_s is None else f" of {story.deadline_s:g} s"
+    lines = [
+        (
+            f"Run {name} in {printable(story.environment) or 'an unnamed environment'}, "
+            f"{spent:.3f} s{limit} long"
+        ),
+        f"Started {printable(first.timestamp)} by {printable(who_of(first.details))}",
+    ]
+    why = first.details.get("reason")
+    lines += [f"Reason: {value_of(why)}"] if why else []
+    return [style.wrap(line) for line in lines]
+
+
+def _summary(story: RunStory, symbol: str) -> Iterable[str]:
+    """Yield what became of each leg of a symbol, how long it took, and with how many requests."""
+    for leg in story.legs:
+        if printable(leg.symbol, 32) != symbol or symbol == _RUN:
             continue
-        name = printable(key, 64).replace("_", " ")
-        match value:
-            case True:
-                words.append(name)
-            case False:
-                words.append(f"not {name}")
-            case _:
-                words.append(f"{name} {value_of(value)}")
-    return ", ".join(words)
+        side = "" if leg.position_side == "BOTH" else f"{printable(leg.position_side, 8)} leg "
+        yield f"{side}{_LEG_WORDS[leg.outcome]}{_effort(leg)}"
 
 
-def value_of(value: object) -> str:
-    """Return one detail as words, safe to show."""
-    match value:
-        case dict():
-            return f"({describe_details(value)})"
-        case list():
-            is_deep = any(isinstance(item, dict) for item in value)
-            values_max = _PARTS_MAX if is_deep else _VALUES_MAX
-            shown = "; ".join(value_of(item) for item in value[:values_max])
-            more = len(value) - values_max
-            return f"[{shown}{f'; {more} more' if more > 0 else ''}]"
-        case _:
-            return printable(str(value), _VALUE_MAX)
+def _effort(leg: LegStory) -> str:
+    parts = [count(len(leg.orders), "order") + " sent"]
+    parts += [count(leg.retries, "repeat")] if leg.retries else []
+    if leg.began_s is not None and leg.ended_s is not None:
+        parts.append(f"{duration(leg.ended_s - leg.began_s)} from the first to the proof")
+    reason = reason_of(leg.last_word.details) if leg.last_word else None
+    if reason and leg.outcome is not Outcome.DONE:
+        parts.append(printable(reason))
+    return f": {', '.join(parts)}"
 
 
-def _symbol(record: TrailRecord) -> str:
-    symbol = record.details.get("symbol")
-    return printable(symbol, 32) if isinstance(symbol, str) else ""
-
-
-def colour_of(event_type: str) -> str:
-    """Return the colour of an event: red for what went wrong, green for what is proven done."""
-    if event_type in FAILURES:
-        return RED
-    if event_type in _GOOD:
-        return GREEN
-    return _BOLD if event_type.startswith("LIQUIDATION_") else ""
-
-
-def _more(count: int, what: str) -> list[str]:
-    return [f"and {count} more {what}"] if count > 0 else []
-
-
-def wrap(line: str, style: Style, indent: int = _HANGING) -> str:
-    """Return the line, continued under its own column where the terminal is narrower."""
-    if style.width is None or len(line) <= style.width:
-        return line
-    return "\n".join(
-        textwrap.wrap(
-            line,
-            width=max(style.width, 40),
-            subsequent_indent=" " * indent,
-            drop_whitespace=True,
-            break_on_hyphens=False,
-        )
+def _line(event: TimedRecord, style: Style) -> str:
+    at = "? s" if event.at_s is None else f"{event.at_s:.3f} s"
+    words = phrase(event)
+    details = event.record.details
+    told = describe_details(details) if words is None else printable(words, _PHRASE_MAX)
+    line = f"  {at:>9}  {printable(event.event_type):<{_EVENT_COLUMNS}}  {told}".rstrip()
+    is_wide = style.width is None or style.width >= _ROOM_MIN
+    return style.paint_event(
+        style.wrap(line, _PHRASE_COLUMN if is_wide else _HANGING), event.event_type
     )

@@ -28,10 +28,9 @@ from liqctl.audit.fold import (
 from liqctl.audit.record import TrailRecord
 from liqctl.domain.events import INTERRUPTED, AuditEventType
 from liqctl.domain.states import LiquidationState
-from liqctl.report.audit import describe_details
 from liqctl.report.codes import explain_code
 from liqctl.report.money import Costs, LegCost, TradeReading, add_up, closing_orders
-from liqctl.report.phrases import duration, phrase, reason_of, scope_of, who_of
+from liqctl.report.phrases import describe_details, duration, phrase, reason_of, scope_of, who_of
 from liqctl.report.text import count
 
 REPORT_SCHEMA: Final = "liqctl.report/1"

@@ -9,11 +9,17 @@ from typing import Any, Final
 
 from liqctl.audit.fold import TimedRecord, number, words
 from liqctl.domain.amounts import parse_decimal
+from liqctl.domain.answers import printable
 from liqctl.domain.events import AuditEventType
 from liqctl.report.text import count, money
 
 _LISTED_MAX: Final = 3
 _SIGNIFICANT_MS: Final = 10
+_VALUES_MAX: Final = 12
+_PARTS_MAX: Final = 2
+"""How many values of a list are shown, and how many where each is a record of its own."""
+
+_VALUE_MAX: Final = 300
 
 Details = Mapping[str, Any]
 
@@ -83,6 +89,42 @@ def who_of(details: Details) -> str:
             return f"{text}, without a terminal"
         case _:
             return text
+
+
+def describe_details(details: dict[str, object]) -> str:
+    """Return details as words, the symbol aside.
+
+    >>> describe_details({"symbol": "BTCUSDT", "quantity": "0.5", "reduce_only": True})
+    'quantity 0.5, reduce only'
+    """
+    told = []
+    for key, value in details.items():
+        if key == "symbol" or value is None or value in ("", [], {}):
+            continue
+        name = printable(key, 64).replace("_", " ")
+        match value:
+            case True:
+                told.append(name)
+            case False:
+                told.append(f"not {name}")
+            case _:
+                told.append(f"{name} {value_of(value)}")
+    return ", ".join(told)
+
+
+def value_of(value: object) -> str:
+    """Return one detail as words, safe to show."""
+    match value:
+        case dict():
+            return f"({describe_details(value)})"
+        case list():
+            is_deep = any(isinstance(item, dict) for item in value)
+            values_max = _PARTS_MAX if is_deep else _VALUES_MAX
+            shown = "; ".join(value_of(item) for item in value[:values_max])
+            more = len(value) - values_max
+            return f"[{shown}{f'; {more} more' if more > 0 else ''}]"
+        case _:
+            return printable(str(value), _VALUE_MAX)
 
 
 def _started(details: Details) -> str:

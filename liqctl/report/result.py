@@ -19,12 +19,11 @@ from liqctl.domain.result import (
     OrderReport,
     PositionReport,
     Residual,
-    ResidualOrder,
     ResidualPosition,
 )
 from liqctl.domain.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.planning.explain import LETS_NOTHING_THROUGH, explain_kept
-from liqctl.report.text import Tone, clean, columns, count, labelled, money, paint, table, wrap
+from liqctl.report.text import Tone, clean, count, cut, labelled, money, paint, table, wrap
 
 ROWS_MAX: Final = 250
 _NAMED_MAX: Final = 10
@@ -78,8 +77,15 @@ def render_result(
     `forecast` are the lines of a dry run's plan. A screen that is higher than `height` is made
     short, for its first line tells most: tables show what is not closed first and sum up the rest.
     """
-    head = _head(result, asked, width, colour=colour)
-    steps = _next(next_steps(result, asked), width, colour=colour)
+    word = "DRY RUN" if result.dry_run and not result.error_message else result.state.value
+    head = wrap(f"{word}: {meaning(result, asked)}", indent="  ", width=width)
+    painted = paint(word, _TONES.get(result.state, Tone.BAD), colour=colour)
+    head[0] = head[0].replace(word, painted, 1)
+    head += ["", *_counts(result, width)] * (result.cause not in _NOTHING_SENT)
+    steps = [paint("Next", Tone.STRONG, colour=colour)]
+    for step in next_steps(result, asked):
+        steps += wrap(f"  - {step}", indent="    ", width=width)
+    steps = steps if len(steps) > 1 else []
     orders = [order for order in result.orders if result.dry_run or order.state not in _SETTLED]
     lines = [
         *head,
@@ -94,22 +100,6 @@ def render_result(
         room, tail = room - len(why), [*why, *tail]
         lines = [*head, *_short_tables(result, orders, width, room), *tail]
     return "\n".join(lines) + "\n"
-
-
-def _head(result: LiquidationResult, asked: Asked, width: int | None, *, colour: bool) -> list[str]:
-    """Return the word, what it means, and the counts."""
-    word = "DRY RUN" if result.dry_run and not result.error_message else result.state.value
-    first, *rest = wrap(f"{word}: {meaning(result, asked)}", indent="  ", width=width)
-    painted = paint(word, _TONES.get(result.state, Tone.BAD), colour=colour)
-    lines = [first.replace(word, painted, 1), *rest]
-    return lines + ["", *_counts(result, width)] * (result.cause not in _NOTHING_SENT)
-
-
-def _next(steps: Sequence[str], width: int | None, *, colour: bool) -> list[str]:
-    if not steps:
-        return []
-    lines = [line for step in steps for line in wrap(f"  - {step}", indent="    ", width=width)]
-    return [paint("Next", Tone.STRONG, colour=colour), *lines]
 
 
 def _spaced(lines: list[str]) -> list[str]:
@@ -141,27 +131,19 @@ def next_steps(
         case ExitCode.NOT_CONFIRMED:
             return [f"look first: {status}", f"then: {again}"]
         case _:
+            when = "again, at once"
+            if LETS_NOTHING_THROUGH in (result.error_message or ""):  # A second run sends nothing.
+                when = "from another address now, from here when the venue lets requests through "
+                when += "again"
+            # Orders left alone kept a position from closing: the run that may do more.
+            unlimited = "with orders too, which may be what keeps positions from closing"
+            is_limited = not result.dry_run and bool(result.count_orders(OrderState.SKIPPED))
             return [
-                *_without_limits(result, environment),
-                f"{_when(result)}: {again}",
+                *([f"{unlimited}: liqctl liquidate --env {environment}"] * is_limited),
+                f"{when}: {again}",
                 f"look: {status}",
                 *_by_hand(result),
             ]
-
-
-def _when(result: LiquidationResult) -> str:
-    """Return when to run it again; against a ban or a firewall a second run sends nothing."""
-    if LETS_NOTHING_THROUGH in (result.error_message or ""):
-        return "from another address now, from here when the venue lets requests through again"
-    return "again, at once"
-
-
-def _without_limits(result: LiquidationResult, environment: str) -> list[str]:
-    """Return the run that may do more, where orders left alone kept a position from closing."""
-    if result.dry_run or not result.count_orders(OrderState.SKIPPED):
-        return []
-    whole = f"liqctl liquidate --env {environment}"
-    return [f"with orders too, which may be what keeps positions from closing: {whole}"]
 
 
 def meaning(result: LiquidationResult, asked: Asked = Asked()) -> str:
@@ -229,17 +211,12 @@ def _stay(result: LiquidationResult) -> str:
     positions = [p for p in result.positions if p.state is PositionState.SKIPPED]
     orders = result.count_orders(OrderState.SKIPPED)
     if positions:
-        exposure = sum((position.notional for position in positions), Decimal(0))
-        return f"{count(len(positions), 'position')} of {money(exposure)} notional"
+        return _exposure(positions)
     return count(orders, "order") if orders else ""
 
 
 def _counts(result: LiquidationResult, width: int | None) -> list[str]:
-    exposure = sum((position.notional for position in result.positions), Decimal(0))
-    found = (
-        f"{count(len(result.positions), 'position')} of {money(exposure)} notional, "
-        f"{count(len(result.orders), 'order')}"
-    )
+    found = _sum_up(result)
     if result.residual is None and not result.positions and not result.orders:
         return labelled("left", _left(result), width=width)
     lines = labelled("found", found, width=width)
@@ -289,38 +266,33 @@ def split_residual(result: LiquidationResult) -> tuple[Residual, Residual]:
         for order in result.orders
         if order.state is OrderState.CANCELLED
     }
-    left: list[ResidualPosition] = []
-    listed: list[ResidualPosition] = []
-    for position in residual.positions:
-        is_closed = (position.symbol, position.position_side) in closed
-        (listed if is_closed else left).append(position)
-    left_orders: list[ResidualOrder] = []
-    listed_orders: list[ResidualOrder] = []
-    for order in residual.orders:
-        is_cancelled = (order.symbol, order.kind, order.order_id) in cancelled
-        (listed_orders if is_cancelled else left_orders).append(order)
-    return (
-        Residual(positions=tuple(left), orders=tuple(left_orders)),
-        Residual(positions=tuple(listed), orders=tuple(listed_orders)),
+    listed = Residual(
+        positions=tuple(p for p in residual.positions if (p.symbol, p.position_side) in closed),
+        orders=tuple(o for o in residual.orders if (o.symbol, o.kind, o.order_id) in cancelled),
     )
+    left = Residual(
+        positions=tuple(p for p in residual.positions if p not in listed.positions),
+        orders=tuple(o for o in residual.orders if o not in listed.orders),
+    )
+    return left, listed
 
 
-def _sum_up(residual: Residual) -> str:
-    exposure = sum((abs(position.notional) for position in residual.positions), Decimal(0))
-    return (
-        f"{count(len(residual.positions), 'position')} of {money(exposure)} notional, "
-        f"{count(len(residual.orders), 'order')}"
-    )
+def _sum_up(listed: Residual | LiquidationResult) -> str:
+    orders = count(len(listed.orders), "order")
+    return f"{_exposure(listed.positions)}, {orders}"
+
+
+def _exposure(positions: Sequence[PositionReport | ResidualPosition]) -> str:
+    exposure = sum((abs(position.notional) for position in positions), Decimal(0))
+    return f"{count(len(positions), 'position')} of {money(exposure)} notional"
 
 
 def _tables(result: LiquidationResult, orders: list[OrderReport], width: int | None) -> list[str]:
     """Return what was found open and how it ended, at its full length."""
-    lines = []
-    if result.positions:
-        lines += _positions(result, width, ROWS_MAX).splitlines()
+    lines = _positions(result, width, ROWS_MAX) if result.positions else []
     if orders:
         lines += [""] * bool(lines)
-        lines += _orders(orders, width, ROWS_MAX, dry_run=result.dry_run).splitlines()
+        lines += _orders(orders, width, ROWS_MAX, dry_run=result.dry_run)
     return lines
 
 
@@ -330,19 +302,13 @@ def _short_tables(
     """Return the tables in so many lines, one a row, cut where the terminal ends."""
     lines: list[str] = []
     if orders and room >= 2 * _TABLE_MIN:
-        shown = _orders(orders, None, _ORDER_ROWS, dry_run=result.dry_run)
-        lines = shown.splitlines()
+        lines = _orders(orders, None, _ORDER_ROWS, dry_run=result.dry_run)
     if result.positions and room >= _TABLE_MIN:
-        rows = room - len(lines) - 2
-        lines = [*_positions(result, None, rows).splitlines(), *lines]
-    return [_cut(line, width) for line in lines]
+        lines = [*_positions(result, None, room - len(lines) - 2), *lines]
+    return [cut(line, width) for line in lines]
 
 
-def _cut(line: str, width: int) -> str:
-    return line if columns(line) <= width else f"{line[: width - 1]}…"
-
-
-def _positions(result: LiquidationResult, width: int | None, rows_max: int) -> str:
+def _positions(result: LiquidationResult, width: int | None, rows_max: int) -> list[str]:
     """Return the positions, those not closed first."""
     positions = sorted(result.positions, key=lambda p: p.state is PositionState.CLOSED)
     rows = [
@@ -357,7 +323,7 @@ def _positions(result: LiquidationResult, width: int | None, rows_max: int) -> s
     ]
     last = "now" if result.dry_run else "result"
     head = ("symbol", "side", "quantity", "notional", last)
-    shown = table(head, rows, right={2, 3}, width=width)
+    shown = table(head, rows, right={2, 3}, width=width).splitlines()
     return shown + _more([p.state.value for p in positions[rows_max:]], "position")
 
 
@@ -373,7 +339,9 @@ def _position_end(position: PositionReport) -> str:
     return words + _because(position.error)
 
 
-def _orders(orders: list[OrderReport], width: int | None, rows_max: int, *, dry_run: bool) -> str:
+def _orders(
+    orders: list[OrderReport], width: int | None, rows_max: int, *, dry_run: bool
+) -> list[str]:
     rows = [
         (
             clean(order.symbol),
@@ -385,7 +353,7 @@ def _orders(orders: list[OrderReport], width: int | None, rows_max: int, *, dry_
         for order in orders[:rows_max]
     ]
     head = ("symbol", "side", "order", "id", "now" if dry_run else "result")
-    shown = table(head, rows, width=width)
+    shown = table(head, rows, width=width).splitlines()
     return shown + _more([order.state.value for order in orders[rows_max:]], "order")
 
 
@@ -396,12 +364,10 @@ def _order_end(order: OrderReport, word: str) -> str:
     return f"{word}{kind}{_because(order.error)}"
 
 
-def _more(states: list[str], noun: str) -> str:
+def _more(states: list[str], noun: str) -> list[str]:
     """Return a line for what has no row: how many, and how they ended."""
-    if not states:
-        return ""
     ends = ", ".join(f"{number} {state}" for state, number in Counter(states).items())
-    return f"\nand {count(len(states), f'more {noun}')}, {ends}; --json lists all"
+    return [f"and {count(len(states), f'more {noun}')}, {ends}; --json lists all"] if states else []
 
 
 def _because(error: ErrorReport | None) -> str:
@@ -459,10 +425,12 @@ def _by_hand(result: LiquidationResult) -> list[str]:
     left = result.residual or Residual()
     positions = [f"{clean(p.symbol)} {p.position_side} {plain(p.quantity)}" for p in left.positions]
     orders = [f"{clean(o.symbol)} {clean(o.type)} {clean(o.order_id)}" for o in left.orders]
-    found = {"positions": (positions, _NAMED_MAX), "orders": (orders, _ORDERS_NAMED_MAX)}
-    return [clicks, *(_look_for(noun, *rows) for noun, rows in found.items() if rows[0])]
-
-
-def _look_for(noun: str, rows: list[str], named_max: int) -> str:
-    more = f" and {len(rows) - named_max} more" if len(rows) > named_max else ""
-    return f"{noun} to look for: {', '.join(rows[:named_max])}{more}"
+    steps = [clicks]
+    for noun, rows, named_max in (
+        ("positions", positions, _NAMED_MAX),
+        ("orders", orders, _ORDERS_NAMED_MAX),
+    ):
+        more = f" and {len(rows) - named_max} more" if len(rows) > named_max else ""
+        named = f"{noun} to look for: {', '.join(rows[:named_max])}{more}"
+        steps += [named] if rows else []
+    return steps

@@ -6,12 +6,12 @@ With a `height` the text fits that many rows: the worst positions are shown, the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
 from liqctl.domain.amounts import parse_decimal
-from liqctl.report.text import Tone, clean, columns, count, labelled, money, paint, table
+from liqctl.report.text import Tone, clean, count, cut, labelled, money, paint, table
 
 ROWS_MAX: Final = 250
 
@@ -43,19 +43,12 @@ def render_status(
 
     `verbose` adds prices to positions. With a `height` no line is longer than the width either.
     """
+    look = _Look(width=width, colour=colour, verbose=verbose)
     if height is None:
-        look = _Look(width=width, colour=colour, verbose=verbose)
         return "\n".join(_lines(document, look)) + "\n"
     positions = orders = height
     while True:
-        look = _Look(
-            width=width,
-            colour=colour,
-            verbose=verbose,
-            positions_max=positions,
-            orders_max=orders,
-        )
-        lines = _lines(document, look)
+        lines = _lines(document, replace(look, positions_max=positions, orders_max=orders))
         if len(lines) <= height or not (positions or orders):
             break
         # Orders make room first: what is open matters more than what might fill.
@@ -63,7 +56,7 @@ def render_status(
             orders -= 1
         else:
             positions -= 1
-    return "\n".join(_cut(line, width) for line in lines[:height]) + "\n"
+    return "\n".join(cut(line, width) for line in lines[:height]) + "\n"
 
 
 def _lines(document: Mapping[str, Any], look: _Look) -> list[str]:
@@ -74,8 +67,10 @@ def _lines(document: Mapping[str, Any], look: _Look) -> list[str]:
         lines += _account(account, look)
     if document.get("account_error"):
         lines += labelled("unread", clean(str(document["account_error"])), width=width)
-    if known:
-        lines += _last_known(known, look)
+    if known:  # The last whole reading, never to be taken for the present.
+        age = f"{float(known['age_seconds']):.0f} s ago, before it became unknown"
+        lines += ["", *labelled("last seen", age, width=width)]
+        lines += [*_account(known["account"], look), ""]
     lines += _running(document.get("in_progress"), width)
     lines += _dead(document, width)
     if document.get("trail_error"):
@@ -105,12 +100,9 @@ def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> str:  #
     runs = "a liquidation is running" if running else "no liquidation runs"
     if running and running.get("hung"):
         runs = "a liquidation HANGS"
-    at = f", {_time(document)}" if document.get("watch") is not None else ""
+    is_watch = document.get("watch") is not None
+    at = f", {clean(str(document['looked_at']))[_TIME_OF_DAY]} UTC" if is_watch else ""
     return f"{paint(word, tone, colour=colour)}: {environment}, {runs}{at}"
-
-
-def _time(document: Mapping[str, Any]) -> str:
-    return f"{clean(str(document.get('looked_at')))[_TIME_OF_DAY]} UTC"
 
 
 def _account(account: Mapping[str, Any], look: _Look) -> list[str]:
@@ -145,7 +137,7 @@ def _positions(positions: Sequence[Mapping[str, Any]], look: _Look) -> list[str]
                 _text(row, "side", "position_side"),
                 _text(row, "quantity"),
                 _money(row.get("notional")),
-                _gain(row.get("unrealized_pnl")),
+                _money(row.get("unrealized_pnl"), "{:+,.2f}"),
                 *((_text(row, "entry_price"), _text(row, "mark_price")) if look.verbose else ()),
             )
             for row in shown
@@ -172,13 +164,6 @@ def _orders(orders: Sequence[Mapping[str, Any]], look: _Look) -> list[str]:
         if hidden:
             lines += [f"and {count(hidden, 'more order')}; --json lists all"]
     return [*lines, ""] if lines else []
-
-
-def _last_known(known: Mapping[str, Any], look: _Look) -> list[str]:
-    """Return the last whole reading, never to be taken for the present."""
-    age = f"{float(known['age_seconds']):.0f} s ago, before it became unknown"
-    label = labelled("last seen", age, width=look.width)
-    return ["", *label, *_account(known["account"], look), ""]
 
 
 def _running(running: Mapping[str, Any] | None, width: int | None) -> list[str]:
@@ -226,19 +211,13 @@ def _dead(document: Mapping[str, Any], width: int | None) -> list[str]:
 def _last_run(run: Mapping[str, Any] | None) -> str:
     if not run:
         return "none recorded"
-    parts = [_text(run, "state"), _text(run, "correlation_id")]
-    if run.get("finished_at"):
-        parts.append(_text(run, "finished_at"))
-    if run.get("error_message"):
-        parts.append(_text(run, "error_message"))
-    return ", ".join(parts)
+    told = ("state", "correlation_id", *filter(run.get, ("finished_at", "error_message")))
+    return ", ".join(_text(run, name) for name in told)
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
-    ends = [f"{metrics[name]} {name}" for name in _METRICS if metrics.get(name)]
-    total = str(metrics.get("execution_count", 0))
-    if ends:
-        total += f" ({', '.join(ends)})"
+    ends = ", ".join(f"{metrics[name]} {name}" for name in _METRICS if metrics.get(name))
+    total = f"{metrics.get('execution_count', 0)}" + (f" ({ends})" if ends else "")
     return f"{total}, {metrics['skipped']} skipped" if metrics.get("skipped") else total
 
 
@@ -255,26 +234,13 @@ def _pace(watch: Mapping[str, Any]) -> str:
     return f"{text}; Ctrl-C ends"
 
 
-def _cut(line: str, width: int | None) -> str:
-    """Return a line that the terminal need not wrap; painted ones are short."""
-    if width is None or "\x1b" in line or columns(line) <= width:
-        return line
-    cut = line[: width - 1]
-    while columns(cut) > width - 1:
-        cut = cut[:-1]
-    return f"{cut}…"
-
-
 def _text(row: Mapping[str, Any], *names: str) -> str:
     """Return the first field that is there, made safe to print."""
     return clean(str(next((row[name] for name in names if row.get(name) is not None), "?")))
 
 
-def _gain(value: object) -> str:
+def _money(value: object, signed: str = "") -> str:
     amount = parse_decimal(value)
-    return "?" if amount is None else f"{amount:+,.2f}"
-
-
-def _money(value: object) -> str:
-    amount = parse_decimal(value)
-    return "?" if amount is None else money(abs(amount))
+    if amount is None:
+        return "?"
+    return signed.format(amount) if signed else money(abs(amount))

@@ -82,6 +82,16 @@ def columns(text: str) -> int:
     )
 
 
+def cut(line: str, width: int | None) -> str:
+    """Return a line that the terminal need not wrap; painted ones are short."""
+    if width is None or "\x1b" in line or columns(line) <= width:
+        return line
+    shown = line[: width - 1]
+    while columns(shown) > width - 1:
+        shown = shown[:-1]
+    return f"{shown}…"
+
+
 def wrap(text: str, *, indent: str, width: int | None) -> list[str]:
     """Return the text as lines; every line after the first begins with the indent."""
     if width is None:
