@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -62,6 +61,7 @@ def bundle(
         raise UsageError(f"--env must be one of {', '.join(Environment)}")
     from liqctl import __version__
     from liqctl.cli.bundle_parts import Gathering, describe
+    from liqctl.report.text import clean
 
     moment = SystemClock().now()
     gathering = Gathering(
@@ -101,7 +101,13 @@ def bundle(
             "sha256": hashlib.sha256(content).hexdigest(),
             "manifest": manifest,
         },
-        text="\n".join(_told(path, len(content), describe(gathering.parts, gathering.missing))),
+        text="\n".join(
+            [
+                f"{path}: {len(content):,} bytes",
+                *map(clean, describe(gathering.parts, gathering.missing)),
+                "Look through it before you send it; it holds what is open, traded and logged.",
+            ]
+        ),
     )
 
 
@@ -113,7 +119,10 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
         there is written over or followed, and no half of a bundle is left.
     """
     problems: list[str] = []
-    for folder in _folders():
+    folders = [Path()]
+    with contextlib.suppress(OSError):  # it looks for a folder that can be written to
+        folders.append(Path(tempfile.gettempdir()))
+    for folder in folders:
         for number in range(1, _NAMES_MAX + 1):
             path = folder / (f"{name}.tar.gz" if number == 1 else f"{name}_{number}.tar.gz")
             try:
@@ -131,12 +140,6 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
     return None, problems
 
 
-def _folders() -> Iterator[Path]:
-    yield Path()
-    with contextlib.suppress(OSError):  # it looks for a folder that can be written to
-        yield Path(tempfile.gettempdir())
-
-
 def _write_new(path: Path, content: bytes) -> None:
     fd = os.open(path, _FLAGS, _MODE)
     try:
@@ -150,14 +153,6 @@ def _write_new(path: Path, content: bytes) -> None:
         raise
     finally:
         os.close(fd)
-
-
-def _told(path: Path, size: int, files: Iterator[str]) -> Iterator[str]:
-    from liqctl.report.text import clean
-
-    yield f"{path}: {size:,} bytes"
-    yield from map(clean, files)
-    yield "Look through it before you send it; it holds what is open, traded and logged."
 
 
 def _answer(*, as_json: bool, document: dict[str, Any], text: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import surroundings
+from liqctl.cli.trails import trail_at
 from liqctl.config.redaction import Redactor, secrets_of
 from liqctl.domain.errors import ConfigurationError, LiqctlError, UsageError
 from liqctl.domain.events import TRAIL_NAME
@@ -57,29 +58,58 @@ class Gathering:
 
     def gather(self) -> None:
         """Make every part that can be made, in a fixed order."""
-        options = self._options()
+        from liqctl.audit.verification import verify
+        from liqctl.cli.validate import Options, has_bytecode
+
+        options = Options(config_file=self.config_file, as_json=True, online=self.online)
         environments = self._environments(options)
         notifications = [n for each in self._settings.values() for n in each.notifications]
         self._redactor = Redactor(secrets_of(os.environ, notifications))
-        trail = self._trail()
-        self._add(f"trail/{TRAIL_NAME}", self._how_of_trail(), lambda: self._excerpt(trail))
+        configured = next((each.audit.log_dir for each in self._settings.values()), Path("logs"))
+        trail = trail_at(self.log or configured / TRAIL_NAME)
+        run = self.correlation_id
+
+        def verified() -> bytes:
+            size = trail.stat().st_size
+            if size > _VERIFIED_MAX_BYTES:
+                many = f"{size} bytes are too many for a bundle; run `liqctl audit verify`"
+                raise ValueError(many)
+            return dump(verify(trail)).encode()
+
+        def facts() -> bytes:
+            return dump(
+                surroundings.surroundings(
+                    os.environ, log_dir=trail.parent, has_bytecode=has_bytecode()
+                )
+            ).encode()
+
+        which = f"the lines of run {run}" if run else f"the last {LINES_MAX} lines at most"
+        excerpt = f"{which}, byte for byte"
+        self._add(f"trail/{TRAIL_NAME}", excerpt, lambda: self._excerpt(trail))
         self._add(
             "trail/verification.json",
             "liqctl audit verify --json, of the whole trail",
-            lambda: _verified(trail),
+            verified,
         )
-        self._add("log/liqctl.log", self._how_of_log(), lambda: self._log(trail.parent))
+        log_lines = f"the last {_LOG_LINES_MAX} lines at most" + (
+            f" that name {run}" if run else ""
+        )
+        self._add("log/liqctl.log", log_lines, lambda: self._log(trail.parent))
         self._add(
             "log/drills.jsonl",
             f"the last {_DRILLS_MAX} lines",
             lambda: b"\n".join(_tail(trail.parent / DRILLS_NAME, _DRILLS_MAX)),
         )
-        if self.correlation_id is not None:
-            self._add_report(trail, self.correlation_id)
+        if run is not None:
+            self._add_report(trail, run)
         for environment in environments:
             self._add_environment(environment, options)
-        self._add("versions.json", "of the installed packages", _json(surroundings.versions))
-        self._add("environment.json", "read on this machine", lambda: self._facts(trail.parent))
+        self._add(
+            "versions.json",
+            "of the installed packages",
+            lambda: dump(surroundings.versions()).encode(),
+        )
+        self._add("environment.json", "read on this machine", facts)
 
     def hide(self, text: str) -> str:
         """Return a text without secrets, for what is told beside the parts."""
@@ -97,11 +127,6 @@ class Gathering:
             content += b"\n"
         part = Part(name=name, content=content, how=self.hide(how), redacted_lines=redacted)
         self.parts.append(part)
-
-    def _options(self) -> "ValidateOptions":
-        from liqctl.cli.validate import Options
-
-        return Options(config_file=self.config_file, as_json=True, online=self.online)
 
     def _environments(self, options: "ValidateOptions") -> list[Environment]:
         """Return whose settings are told, and load them; broken ones are told by `validate`."""
@@ -127,12 +152,6 @@ class Gathering:
                 continue
         return found
 
-    def _trail(self) -> Path:
-        if self.log is not None:
-            return self.log / TRAIL_NAME if self.log.is_dir() else self.log
-        configured = next((each.audit.log_dir for each in self._settings.values()), Path("logs"))
-        return configured / TRAIL_NAME
-
     def _add_environment(self, environment: Environment, options: "ValidateOptions") -> None:
         """Add what `validate` and `status` say of one environment."""
         from liqctl.cli.validate import check_environment
@@ -143,13 +162,18 @@ class Gathering:
             document.update(check_environment(environment, options))
             return dump(document).encode()
 
+        def config() -> bytes:
+            if not document.get("config"):
+                raise ConfigurationError("the settings cannot be used, see validation")
+            return dump(document["config"]).encode()
+
         name = environment.value
         asked = " --online" if self.online else ""
         self._add(f"validation/{name}.json", f"liqctl validate --json{asked}", validate)
         self._add(
             f"config/{name}.json",
             "every setting in force with its source; keys as set or not set",
-            lambda: _config(document),
+            config,
         )
         self._add(
             f"status/{name}.json",
@@ -214,22 +238,6 @@ class Gathering:
             lines = [line for line in lines if word in line]
         return b"\n".join(_newest(lines[-_LOG_LINES_MAX:]))
 
-    def _facts(self, log_dir: Path) -> bytes:
-        from liqctl.cli.validate import has_bytecode
-
-        found = surroundings.surroundings(os.environ, log_dir=log_dir, has_bytecode=has_bytecode())
-        return dump(found).encode()
-
-    def _how_of_trail(self) -> str:
-        if self.correlation_id:
-            return f"the lines of run {self.correlation_id}, byte for byte"
-        return f"the last {LINES_MAX} lines at most, byte for byte"
-
-    def _how_of_log(self) -> str:
-        return f"the last {_LOG_LINES_MAX} lines at most" + (
-            f" that name {self.correlation_id}" if self.correlation_id else ""
-        )
-
 
 def _tail(path: Path, count: int, wanted: "LineFilter | None" = None) -> list[bytes]:
     from liqctl.audit.reading import LineFilter, last_lines, open_for_reading
@@ -264,25 +272,6 @@ def _newest(lines: list[bytes]) -> list[bytes]:
             break
         kept.appendleft(line)
     return list(kept)
-
-
-def _verified(trail: Path) -> bytes:
-    from liqctl.audit.verification import verify
-
-    size = trail.stat().st_size
-    if size > _VERIFIED_MAX_BYTES:
-        raise ValueError(f"{size} bytes are too many for a bundle; run `liqctl audit verify`")
-    return dump(verify(trail)).encode()
-
-
-def _config(document: dict[str, Any]) -> bytes:
-    if not document.get("config"):
-        raise ConfigurationError("the settings cannot be used, see validation")
-    return dump(document["config"]).encode()
-
-
-def _json(make: Callable[[], dict[str, Any]]) -> Callable[[], bytes]:
-    return lambda: dump(make()).encode()
 
 
 def describe(parts: list[Part], missing: list[Missing]) -> Iterator[str]:

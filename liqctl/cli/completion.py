@@ -11,12 +11,14 @@ What a reader would get wrong:
 
 import os
 import re
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from typer._click.shell_completion import CompletionItem
 
+from liqctl.cli.trails import trail_at
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.events import TRAIL_NAME, AuditEventType
 from liqctl.domain.venue import Environment
@@ -76,36 +78,25 @@ def join_equals(environ: MutableMapping[str, str]) -> None:
 
 
 def _completer(
-    offer: "Callable[[Context], Iterable[tuple[str, str]]]",
+    offer: "Callable[[Context], Mapping[str, str]]",
 ) -> "Callable[[Context, str], list[CompletionItem]]":
     def complete(ctx: "Context", incomplete: str) -> list[CompletionItem]:
         try:
-            return words(offer(ctx), incomplete)
+            return words(offer(ctx).items(), incomplete)
         except (OSError, ConfigurationError, UsageError):
             return []  # a Tab is no place to complain; the command itself will
 
     return complete
 
 
-def _environments(ctx: "Context") -> Iterable[tuple[str, str]]:
-    del ctx
-    return ((environment.value, "") for environment in Environment)
-
-
-def _event_types(ctx: "Context") -> Iterable[tuple[str, str]]:
-    del ctx
-    return ((event_type.value, "") for event_type in AuditEventType)
-
-
-def _scenarios(ctx: "Context") -> Iterable[tuple[str, str]]:
-    del ctx
+def _scenarios() -> Mapping[str, str]:
     from liqctl.sim.scenario import list_scenarios
 
-    return ((name, "") for name in list_scenarios())
+    return dict.fromkeys(list_scenarios(), "")
 
 
-def _runs(ctx: "Context") -> Iterable[tuple[str, str]]:
-    """Yield the runs at the end of the trail, the last one first, with when they began."""
+def _runs(ctx: "Context") -> Mapping[str, str]:
+    """Return the runs at the end of the trail, the last one first, with when they began."""
     from liqctl.audit.reading import LineFilter, last_lines, open_for_reading
     from liqctl.audit.record import parse_line
 
@@ -116,14 +107,13 @@ def _runs(ctx: "Context") -> Iterable[tuple[str, str]]:
         os.close(fd)
     records = [record for line in lines if (record := parse_line(line)) is not None]
     seen = {record.correlation_id: record.timestamp for record in reversed(records)}
-    return list(seen.items())[:_RUNS_MAX]
+    return dict(islice(seen.items(), _RUNS_MAX))
 
 
 def _trail(given: MutableMapping[str, Any]) -> Path:
     """Return the trail that the options typed so far name, else that of ./logs."""
     if given.get("log"):
-        log = Path(given["log"])
-        return log / TRAIL_NAME if log.is_dir() else log
+        return trail_at(Path(given["log"]))
     environment = given.get("env") or os.environ.get("LIQCTL_ENV")
     if not (environment or given.get("config")):
         return Path("logs") / TRAIL_NAME
@@ -135,11 +125,11 @@ def _trail(given: MutableMapping[str, Any]) -> Path:
     return Path(settings.audit.log_dir) / TRAIL_NAME
 
 
-_OFFERS: "Final[dict[tuple[str, str], Callable[[Context], Iterable[tuple[str, str]]]]]" = {
-    ("", "env"): _environments,
-    ("", "event_type"): _event_types,
-    ("", "scenario"): _scenarios,
+_OFFERS: "Final[dict[tuple[str, str], Callable[[Context], Mapping[str, str]]]]" = {
+    ("", "env"): lambda _: dict.fromkeys(Environment, ""),
+    ("", "event_type"): lambda _: dict.fromkeys(AuditEventType, ""),
+    ("", "scenario"): lambda _: _scenarios(),
     ("", "correlation_id"): _runs,
-    ("liquidate", "correlation_id"): lambda ctx: (),  # it names a new run  # noqa: ARG005
+    ("liquidate", "correlation_id"): lambda _: {},  # it names a new run
 }
 """Command, or none for any, and parameter: what may stand there."""

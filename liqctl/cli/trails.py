@@ -20,7 +20,7 @@ _STDOUT: Final = 1
 def find_trail(log: Path | None, env: str | None, config: Path | None) -> Path:
     """Return the trail to read: the one named, the configured one, or that of ./logs."""
     if log is not None:
-        return log / TRAIL_NAME if log.is_dir() else log
+        return trail_at(log)
     if env or config:
         from liqctl.config import load_settings
 
@@ -32,6 +32,11 @@ def find_trail(log: Path | None, env: str | None, config: Path | None) -> Path:
         except (ConfigurationError, UsageError) as error:
             process.print_error(f"liqctl: reading ./logs, for the settings cannot be used: {error}")
     return Path("logs") / TRAIL_NAME
+
+
+def trail_at(path: Path) -> Path:
+    """Return the trail that a path names: itself, or the one in that folder."""
+    return path / TRAIL_NAME if path.is_dir() else path
 
 
 def reading(path: Path, read: Callable[[], int], *, as_json: bool = False) -> int:
