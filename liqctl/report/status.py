@@ -101,7 +101,7 @@ def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> str:  #
     if running and running.get("hung"):
         runs = "a liquidation HANGS"
     is_watch = document.get("watch") is not None
-    at = f", {clean(str(document['looked_at']))[_TIME_OF_DAY]} UTC" if is_watch else ""
+    at = f", {clean(str(document.get('looked_at')))[_TIME_OF_DAY]} UTC" if is_watch else ""
     return f"{paint(word, tone, colour=colour)}: {environment}, {runs}{at}"
 
 
