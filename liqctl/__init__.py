@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from liqctl.engine.manager import LiquidationManager
     from liqctl.planning.policy import LiquidationConfig
 
-__version__: Final = "0.2.0"
+__version__: Final = "0.3.0"
 
 __all__ = [
     "AuditEventType",

@@ -141,7 +141,7 @@ class EventSink(Protocol):
     async def sync(self) -> None:
         """Wait (bounded) until every event so far is on disk: orders are about to be sent."""
 
-    async def drain(self) -> None:
+    async def drain(self, wait_max_s: float) -> None:
         """Wait (bounded, longer) until every event so far is on disk: the run ends."""
 
     @property

@@ -222,12 +222,13 @@ class AuditLogger:
                 return
         self._overdue = ticket
 
-    async def drain(self) -> None:
-        """Return once all events so far are on disk; what is not after 200 ms goes to stderr."""
+    async def drain(self, wait_max_s: float = END_WAIT_MAX_S) -> None:
+        """Return once all events so far are on disk; what is not by then goes to stderr."""
         ticket = self._request_sync()
         if ticket is not None:
             began_at = time.monotonic()
-            self._note_end(ticket, began_at, is_over=await ticket.finished(self._end_left_s()))
+            is_over = await ticket.finished(max(wait_max_s, self._end_left_s()))
+            self._note_end(ticket, began_at, is_over=is_over)
 
     def finish(self, wait_max_s: float = END_WAIT_MAX_S) -> None:
         """Do as `drain` does, in a thread without a loop or for the last word of one."""

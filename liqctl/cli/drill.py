@@ -35,7 +35,7 @@ LATENCY_MS: Final = 60
 _LATENCY_MAX_MS: Final = 2000
 _REPEAT_MAX: Final = 1000
 _TELL_EVERY_S: Final = 1.0
-_CARD_LINES: Final = 15
+_CARD_LINES: Final = 16
 """Lines of the card that are no scenario, and the prompt under it."""
 
 _NOTE_LINES: Final = 3

@@ -47,9 +47,9 @@ class Narrator:
         """Wait (bounded) until every event so far is on disk: orders are about to be sent."""
         await self._trail.sync()
 
-    async def drain(self) -> None:
+    async def drain(self, wait_max_s: float = END_WAIT_MAX_S) -> None:
         """Wait (bounded, longer) until every event so far is on disk: the run ends."""
-        await self._trail.drain()
+        await self._trail.drain(wait_max_s)
 
     @property
     def complete(self) -> bool:

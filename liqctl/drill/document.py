@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from liqctl.domain.times import rfc3339
-from liqctl.drill.answer import answer, sort_scores
+from liqctl.drill.answer import answer, slowest_of, sort_scores
 from liqctl.drill.catalogue import Course, Score
 from liqctl.planning.policy import LiquidationConfig
 
@@ -127,7 +127,7 @@ class Report:
     def _head(self) -> dict[str, object]:
         conditions, policy = self.course.conditions, self.policy
         completed = [score for score in self.scores if score.completed]
-        slowest = max(completed, key=lambda score: score.seconds[1], default=None)
+        slowest = slowest_of(self.scores, policy)
         return {
             "schema": DRILL_SCHEMA,
             "environment": self.environment,
@@ -160,7 +160,7 @@ class Report:
             "completed": len(completed),
             "slowest": slowest.name if slowest else None,
             "slowest_seconds": _rounded(slowest.seconds[1]) if slowest else None,
-            "margin_seconds": _rounded(slowest.exercise.policy.timeout_seconds - slowest.seconds[1])
+            "margin_seconds": _rounded(policy.timeout_seconds - slowest.seconds[1])
             if slowest
             else None,
         }

@@ -74,6 +74,12 @@ class Case:
         """Whether the run says that the account is flat."""
         return self.result.state is LiquidationState.COMPLETED
 
+    @property
+    def has_no_room(self) -> bool:
+        """Whether it ended so close to its deadline that nothing more could be read."""
+        left_s = self.result.timeout_seconds - self.duration_s
+        return left_s <= _NO_ROOM_S + 6 * self.latency_s
+
     def is_late(self, at_ms: int) -> bool:
         """Return whether a moment lies within the last lag before the end."""
         lag_ms = max((max(lags) for lags in self.venue.account.lags.values()), default=0)
@@ -263,16 +269,19 @@ def truth(case: Case, excused: list[str]) -> Iterator[str]:
 
 
 def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
-    """Return whether others opened it during the run, after all that the lists showed."""
+    """Return whether others opened it so late that no list showed it to the run."""
     if isinstance(thing, Order) and thing.hidden and not _is_touched(case, thing.symbol):
         return True  # Nobody sweeps a symbol of which nothing was ever listed.
+    # A deadline shorter than the window promises less: what came just before the start counts too.
+    is_cut = case.has_no_room and case.duration_s < case.policy.settle_seconds
     if isinstance(thing, tuple):
         life = case.venue.account.life(thing)
-        by_others, since_ms = bool(life.flat_ms) and life.opened_by != "key", life.opened_ms
+        by_others, since_ms = life.opened_by != "key", life.opened_ms
+        is_new = bool(life.flat_ms)
     else:
-        since_ms = thing.time_ms
-        by_others = thing.owner != "key" and since_ms > (case.venue.started_ms or 0)
-    if not (by_others and case.is_late(since_ms)):
+        by_others, since_ms = thing.owner != "key", thing.time_ms
+        is_new = since_ms > (case.venue.started_ms or 0)
+    if not (by_others and (is_new or is_cut) and case.is_late(since_ms)):
         return False
     by_ms = case.end_ms - case.latency_ms / 2
     if isinstance(thing, Order):
@@ -361,11 +370,11 @@ def window(case: Case) -> Iterator[str]:
 
     Where the deadline left no room for the window, what it left must have been used.
     """
-    settle_s, venue = case.policy.settle_seconds, case.venue
-    left_s = case.result.timeout_seconds - case.duration_s
-    if not (case.completed and settle_s) or left_s <= _NO_ROOM_S + 6 * case.latency_s:
+    settle_s = case.policy.settle_seconds
+    if not (case.completed and settle_s) or case.has_no_room:
         return
-    due_ms = (venue.started_ms or 0) + settle_s * 1000 - _ROUNDING_MS
+    # From the run's own start: over a real line its first request arrives a little later.
+    due_ms = case.end_ms + (settle_s - case.duration_s) * 1000 - _ROUNDING_MS
     last = {
         source: next((each.at_ms for each in case.listings(source) if each.readable), 0)
         for source in SOURCES

@@ -54,11 +54,11 @@ class Witness:
             self.trail.flush()
         await asyncio.sleep(DISK_S)
 
-    async def drain(self) -> None:
+    async def drain(self, wait_max_s: float) -> None:
         """Take as long as a disk does; in virtual time the trail is only written."""
         await self.sync()
         if self.trail is not None and self.syncs:
-            await self.trail.drain()
+            await self.trail.drain(wait_max_s)
 
     @property
     def complete(self) -> bool:

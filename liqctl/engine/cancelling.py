@@ -15,7 +15,7 @@ from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
 from liqctl.planning.ledger import OrderRecord
-from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S, SWEEPS_UNANSWERED_MAX
+from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S
 from liqctl.planning.plan import SymbolPlan
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.retry import Reaction, decide_cancel
@@ -109,35 +109,45 @@ class Canceller:
         for order in orders:
             self._update(order, lambda r: r._replace(cancel_sent=True, tries=r.tries + 1))
         await self._recorder.durable()
+        if plan.is_sweep:
+            # Counted before it leaves: one that is cut at the end of the time is not answered.
+            self._state.unanswered_sweeps[plan.symbol, _BOOK[endpoint]] += 1
         try:
             await self._gate.write(endpoint, call, resync=True, is_last=plan.is_sweep)
         except Halted:
-            self._recorder.event(
-                AuditEventType.ORDER_CANCEL_REJECTED,
-                {**details, "message": "not sent: the run may send nothing more"},
-            )
-            for order in orders:
-                self._update(order, lambda r: r._replace(cancel_sent=False))
+            self._not_sent(plan, orders, endpoint, details)
             return
         except VenueError as error:
             answer = error.answer
             self._recorder.event(
                 AuditEventType.ORDER_CANCEL_REJECTED, {**details, **describe(answer)}
             )
-            self._state.wrote()
+            self._state.wrote(is_sweep=plan.is_sweep)
             self._refused(orders, answer, is_whole_book=endpoint in _BOOK)
-            is_swept = _is_definite(answer)
-            if plan.is_sweep and answer.kind is AnswerKind.UNKNOWN:
-                unanswered = self._state.unanswered_sweeps
-                unanswered[plan.symbol, _BOOK[endpoint]] += 1
-                is_swept = unanswered[plan.symbol, _BOOK[endpoint]] >= SWEEPS_UNANSWERED_MAX
+            is_answered = _is_definite(answer)
         else:
             self._recorder.event(AuditEventType.ORDER_CANCELLED, details)
-            self._state.wrote()
+            self._state.wrote(is_sweep=plan.is_sweep)
             self._cancelled(orders)
-            is_swept = True
-        if plan.is_sweep and is_swept:
-            self._state.swept[plan.symbol, _BOOK[endpoint]] = asyncio.get_running_loop().time()
+            is_answered = True
+        if plan.is_sweep and is_answered:
+            self._state.note_swept(plan.symbol, _BOOK[endpoint])
+
+    def _not_sent(
+        self,
+        plan: SymbolPlan,
+        orders: tuple[OpenOrder, ...],
+        endpoint: Endpoint,
+        details: dict[str, object],
+    ) -> None:
+        self._recorder.event(
+            AuditEventType.ORDER_CANCEL_REJECTED,
+            {**details, "message": "not sent: the run may send nothing more"},
+        )
+        for order in orders:
+            self._update(order, lambda r: r._replace(cancel_sent=False))
+        if plan.is_sweep:
+            self._state.unanswered_sweeps[plan.symbol, _BOOK[endpoint]] -= 1
 
     def _cancelled(self, orders: tuple[OpenOrder, ...]) -> None:
         """Note the venue's word; an order that is listed later all the same is cancelled singly."""

@@ -13,6 +13,7 @@ from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
 from liqctl.planning.budget import MINUTE_S, Priority, RequestBudget
 from liqctl.planning.pacing import (
+    CALL_MARGIN_S,
     CALL_MAX_S,
     CALL_MIN_S,
     CALL_SHARE,
@@ -33,7 +34,6 @@ _TIMESTAMP: Final = -1021
 _TOO_MANY_ORDERS: Final = -1015
 _FORBIDDEN: Final = 403
 _SYNC_REPEATS_MAX: Final = 3
-_CALL_MARGIN_S: Final = 0.02
 
 
 class Halted(Exception):  # noqa: N818 - a state, not an error
@@ -61,6 +61,7 @@ class Gate:
         self.has_read = False
         self.is_proving = False
         self.rtt_s = 0.1
+        self.write_s = 0.0
         self._exchange = exchange
         self._wall_clock = wall_clock
         minute_start = started_at - wall_clock.now().timestamp() % MINUTE_S
@@ -185,7 +186,7 @@ class Gate:
         most_s = self.call_max_s
         if endpoint is Endpoint.EXCHANGE_INFO:
             most_s = max(most_s, LARGE_ANSWER_MAX_S)
-        timeout_s = min(most_s, self.remaining_s() - _CALL_MARGIN_S)
+        timeout_s = min(most_s, self.remaining_s() - CALL_MARGIN_S)
         if timeout_s <= 0:
             raise VenueError(not_sent("the deadline left no time for a request"))
         try:
@@ -196,6 +197,8 @@ class Gate:
             self._note(error.answer, loop.time())
             raise
         finally:
+            if endpoint.value.is_write:
+                self.write_s = loop.time() - began_at
             usage = self._exchange.usage
             self._budget.note_usage(
                 loop.time(),

@@ -27,6 +27,7 @@ from liqctl.engine.opening import Opening
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.run import Ending, Run
 from liqctl.engine.summary import summarise
+from liqctl.planning.pacing import DISK_END_MAX_S, DISK_END_MIN_S
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.ports import EventSink, Exchange, WallClock
 
@@ -337,8 +338,12 @@ class LiquidationManager:
 
 
 async def _drained(recorder: Recorder, result: LiquidationResult) -> LiquidationResult:
-    """Return the result once its records are on disk, or known not to be."""
-    await recorder.drain()
+    """Return the result once its records are on disk, or known not to be.
+
+    The account is safe by now: a slow disk gets what the deadline left of its time, within reason.
+    """
+    left_s = result.timeout_seconds - result.duration_seconds
+    await recorder.drain(min(max(left_s, DISK_END_MIN_S), DISK_END_MAX_S))
     return replace(result, audit_complete=recorder.complete, audit_head=recorder.head)
 
 

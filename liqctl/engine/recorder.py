@@ -46,9 +46,9 @@ class Recorder:
         self._running, self._next = self._next, None
         await self._sink.sync()
 
-    async def drain(self) -> None:
+    async def drain(self, wait_max_s: float) -> None:
         """Return once everything is on disk, or on stderr: the run ends here."""
-        await self._sink.drain()
+        await self._sink.drain(wait_max_s)
 
     @property
     def complete(self) -> bool:

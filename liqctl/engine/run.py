@@ -26,6 +26,7 @@ from liqctl.engine.together import together
 from liqctl.planning.explain import describe_look, describe_reading, explain_unread
 from liqctl.planning.outcome import open_legs
 from liqctl.planning.pacing import (
+    CALL_MARGIN_S,
     CANCEL_PATIENCE_MIN_S,
     EARLY_READINGS,
     GRACE_S,
@@ -111,6 +112,7 @@ class Run:
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._follow_ups: dict[Leg, asyncio.Task[None]] = {}
         self._swept_unseen: set[str] = set()
+        self._sweeps: set[asyncio.Task[None]] = set()
         self._interrupted = asyncio.Event()
         self._rounds = 0
         self._reread_s = REREAD_MIN_S
@@ -154,6 +156,9 @@ class Run:
                 if self._is_proven():
                     return Ending.FLAT
                 await self._watch_on()
+                continue
+            if verdict.is_flat and self._tasks and self._tasks.keys() <= self._sweeps:
+                await self._sweeps_answered()
                 continue
             ending = await self._pursue(verdict)
             if ending is not None:
@@ -222,8 +227,13 @@ class Run:
         return verdict
 
     async def _space_out(self) -> None:
-        """Keep readings apart once there were many: the weight of a minute is about 28 of them."""
+        """Keep readings apart once there were many: the weight of a minute is about 28 of them.
+
+        The one after a sweep's answer is what the proof waits for; there are two at most.
+        """
         if self._snapshot is None or self._rounds < QUICK_READINGS or self._gate.is_closed:
+            return
+        if self._snapshot.started_at < self.state.last_sweep_at and not self._tasks:
             return
         gap_s = READING_GAP_S if self._rounds < EARLY_READINGS else LATE_READING_GAP_S
         await self._rest(self._snapshot.started_at + gap_s)
@@ -293,10 +303,10 @@ class Run:
         """
         loop = asyncio.get_running_loop()
         due_at = self._proven_from()
-        sweep_at = due_at - max(SWEEP_TRIPS * self._gate.rtt_s, SWEEP_MIN_S)
-        gap_s = max(self.state.window_s / WATCH_READINGS, WATCH_GAP_MIN_S)
+        lead_s = max(SWEEP_TRIPS * self._gate.rtt_s, self._gate.write_s, SWEEP_MIN_S)
+        sweep_at = due_at - lead_s
         if loop.time() < sweep_at:
-            next_at = self._last_snapshot.started_at + gap_s
+            next_at = self._last_snapshot.started_at + self._watch_gap_s
             # Short of weight nothing is read in between: the last reading is what counts.
             if next_at < sweep_at and self._gate.weight_left() > WATCH_WEIGHT_KEPT:
                 await self._rest(next_at)
@@ -309,8 +319,12 @@ class Run:
             await self._sweep(plans)
         elif loop.time() >= due_at:
             # Proven but for an answer that is missing: asked again at the pace of the watch.
-            await self._rest(loop.time() + gap_s)
+            await self._rest(loop.time() + self._watch_gap_s)
         await self._rest(due_at)
+
+    @property
+    def _watch_gap_s(self) -> float:
+        return max(self.state.window_s / WATCH_READINGS, WATCH_GAP_MIN_S)
 
     def _unswept(self) -> list[SymbolPlan]:
         """Return the sweeps that are missing: both books of each symbol that held something."""
@@ -323,15 +337,20 @@ class Run:
         for symbol in sorted(symbols):
             plan = plan_sweep(symbol, memory)
             books = [OrderKind.REGULAR, *([OrderKind.ALGO] if plan.cancel_all_algo else [])]
-            swept_at = [self.state.swept.get((symbol, book), float("-inf")) for book in books]
-            if min(swept_at) < since:
+            if not all(self.state.is_swept(symbol, book, since) for book in books):
                 plans.append(plan)
         return plans
 
-    async def _sweep(self, plans: list[SymbolPlan]) -> None:
+    async def _sweep(self, plans: list[SymbolPlan], *, timeout_s: float = float("inf")) -> None:
         for plan in plans:
-            self._tasks[asyncio.create_task(self._canceller.cancel(plan))] = plan.symbol
-        await asyncio.wait(self._tasks, timeout=self._patience(PATIENCE_MIN_S))
+            task = asyncio.create_task(self._canceller.cancel(plan))
+            self._tasks[task] = plan.symbol
+            self._sweeps.add(task)
+        await self._sweeps_answered(timeout_s=timeout_s)
+
+    async def _sweeps_answered(self, *, timeout_s: float = float("inf")) -> None:
+        """Wait for every sweep, or until it is time to look again whether anything appeared."""
+        await asyncio.wait(self._tasks, timeout=min(timeout_s, self._watch_gap_s))
         self._reap()
 
     def _memory(self) -> Memory:
@@ -475,12 +494,15 @@ class Run:
         self._gate.close()
         if self._interrupted.is_set() and self._tasks:
             await asyncio.wait(self._tasks, timeout=self._gate.call_max_s)
+        await self._cut_tasks()
+        self.state.wrote()
+
+    async def _cut_tasks(self) -> None:
         under_way = [*self._tasks, *self._follow_ups.values()]
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
         self._tasks.clear()
-        self.state.wrote()
 
     async def _last_reading(self, ending: Ending) -> Ending:
         """Read once more in the time kept for it, and again while that could prove something."""
@@ -499,20 +521,23 @@ class Run:
             async with asyncio.timeout_at(until):
                 while True:
                     verdict = await self._read()
+                    # A reading that is cut by the deadline would only hide what this one showed.
+                    trip_s = max(LAST_TRIPS * self._gate.rtt_s, LAST_TRIP_MIN_S) + CALL_MARGIN_S
                     if verdict.is_flat and self._is_settled():
                         late = loop.time() >= self._gate.work_until
                         if self._is_proven(late=late):
                             return Ending.FLAT
                         is_due = late or self.state.streak.watched_s >= self.state.window_s
-                        if is_due and (plans := self._unswept()) and not self._gate.is_stopped:
-                            await self._sweep(plans)
+                        plans = self._unswept() if is_due and not self._gate.is_stopped else []
+                        sweep_s = until - 2 * trip_s - loop.time()
+                        if plans and sweep_s > 0:
+                            await self._sweep(plans, timeout_s=sweep_s)
+                            await self._cut_tasks()
                             continue
                     is_hopeful = verdict.is_quiet or self.state.is_doubtful
                     if verdict.is_readable and (ending is Ending.INTERRUPTED or not is_hopeful):
                         await asyncio.wait({look_ups}, timeout=_LAST_LOOK_UPS_S)
                         return ending
-                    # A reading that is cut by the deadline would only hide what this one showed.
-                    trip_s = max(LAST_TRIPS * self._gate.rtt_s, LAST_TRIP_MIN_S)
                     if self._is_fatal() or loop.time() + delay_s + trip_s > until:
                         return ending
                     await asyncio.sleep(delay_s)

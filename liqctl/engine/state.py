@@ -13,7 +13,7 @@ from liqctl.domain.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.engine.recorder import Recorder
 from liqctl.planning.ledger import LegRecord, OrderRecord, after_reading, first_seen
 from liqctl.planning.outcome import open_legs
-from liqctl.planning.pacing import LAG_GRACE_S
+from liqctl.planning.pacing import LAG_GRACE_S, SWEEPS_UNANSWERED_MAX
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.proof import Look, Streak
 from liqctl.planning.protection import is_oversized, is_protective, reduces_only
@@ -45,6 +45,7 @@ class RunState:
         self.entered: dict[str, float] = {}
         self.faults: dict[str, str] = {}
         self.last_write_at = float("-inf")
+        self.last_sweep_at = float("-inf")
         self._policy = policy
         self._recorder = recorder
         self._own_prefix = CLIENT_ORDER_ID_PREFIX + recorder.order_tag
@@ -115,7 +116,7 @@ class RunState:
 
     def _watch(self, verdict: Verdict, snapshot: Snapshot) -> None:
         """Lengthen the row of readings that showed nothing, or begin it anew."""
-        if not (verdict.is_quiet and self.is_settled(snapshot)):
+        if not (verdict.is_quiet and self._is_after_writes(snapshot)):
             self.streak = Streak()
             return
         look = Look(snapshot.started_at, snapshot.positions.sources, frozenset())
@@ -230,14 +231,38 @@ class RunState:
                 )
 
     def is_settled(self, snapshot: Snapshot) -> bool:
-        """Whether no request is under way and the reading began after the last answer."""
+        """Whether no order is under way and the reading began after the last answer."""
+        return snapshot.started_at >= self.last_sweep_at and self._is_after_writes(snapshot)
+
+    def _is_after_writes(self, snapshot: Snapshot) -> bool:
+        """Whether it is settled but for the sweeps.
+
+        A sweep takes what no list shows, so its answer does not begin the watch anew: a venue that
+        answers slowly would be swept and watched until the deadline.
+        """
         return snapshot.started_at >= self.last_write_at and not any(
             record.in_flight for record in self.legs.values()
         )
 
-    def wrote(self) -> None:
+    def note_swept(self, symbol: str, book: OrderKind) -> None:
+        """Note that the last cancel of a symbol's book was answered."""
+        self.swept[symbol, book] = asyncio.get_running_loop().time()
+        del self.unanswered_sweeps[symbol, book]
+
+    def is_swept(self, symbol: str, book: OrderKind, since: float) -> bool:
+        """Whether the book was cancelled after `since`, as far as the venue can be made to say."""
+        return (
+            self.swept.get((symbol, book), float("-inf")) >= since
+            or self.unanswered_sweeps[symbol, book] >= SWEEPS_UNANSWERED_MAX
+        )
+
+    def wrote(self, *, is_sweep: bool = False) -> None:
         """Note that a write was answered or cut off now."""
-        self.last_write_at = asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        if is_sweep:
+            self.last_sweep_at = now
+        else:
+            self.last_write_at = now
 
 
 def with_last_known(snapshot: Snapshot, before: Snapshot | None) -> Snapshot:

@@ -26,6 +26,7 @@ from liqctl.planning.outcome import (
     report_position,
     residual_of,
 )
+from liqctl.planning.pacing import SWEEPS_UNANSWERED_MAX
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.verify import verify
 
@@ -68,7 +69,11 @@ def summarise(
             *base.notes,
             *explain_kept(orders),
             *explain_oversized(r.order for r in list(state.orders.values()) if r.oversized),
-            *explain_unanswered_sweeps({b[0] for b in state.unanswered_sweeps if b in state.swept}),
+            *explain_unanswered_sweeps(
+                symbol
+                for (symbol, _), number in state.unanswered_sweeps.items()
+                if number >= SWEEPS_UNANSWERED_MAX
+            ),
         ),
         time_spent_s=asdict(run.spent),
     )

@@ -182,7 +182,7 @@ def explain_watch(watched_s: float, missing: Sequence[str]) -> str:
 
 def explain_unanswered_sweeps(symbols: Iterable[str]) -> list[str]:
     """Return the sentence about sweeps whose answer never came, none when all were answered."""
-    named = ", ".join(sorted(symbols)[:_NAMED_MAX])
+    named = ", ".join(sorted(set(symbols))[:_NAMED_MAX])
     text = (
         f"the last cancel of all orders on {named} was sent twice and not answered; the lists show "
         "no order there"

@@ -40,7 +40,14 @@ RESERVE_MAX_S: Final = 1.0
 
 LAST_TRIPS: Final = 1.3
 LAST_TRIP_MIN_S: Final = 0.05
-"""What must be left for one more reading to begin: a round trip and its spread. (guess)"""
+CALL_MARGIN_S: Final = 0.02
+"""What must be left for one more reading to begin: a round trip and its spread, and the time before
+the deadline at which every call is cut. (guess)"""
+
+DISK_END_MIN_S: Final = 0.2
+DISK_END_MAX_S: Final = 1.0
+"""How long the end of a run waits for records that are not on disk yet: a process starved of its
+processor needs some tenths of a second, a disk that hangs never answers. (guess)"""
 
 GRACE_S: Final = 2.0
 """How long an interrupted run may still read before it says what it knows. (guess)"""

@@ -116,15 +116,16 @@ def test_an_unreachable_venue_ends_in_time(
 
 
 @pytest.mark.parametrize(
-    ("faults", "code"),
+    ("faults", "codes"),
     [
-        ([{"reads": True}], FAILED),
-        ([{"kind": "drip", "reads": True}], FAILED),
-        ([{"writes": True}], FAILED),
-        ([{"method": "POST"}], PARTIAL),
-        ([{"kind": "hang_executed", "writes": True}], 0),
-        ([{"reads": True, "skip": 3}], PARTIAL),
-        ([{"kind": "drip"}], FAILED),
+        ([{"reads": True}], {FAILED}),
+        ([{"kind": "drip", "reads": True}], {FAILED}),
+        ([{"writes": True}], {FAILED}),
+        ([{"method": "POST"}], {PARTIAL}),
+        # Proven where a second is enough to send the last cancels twice; flat in either case.
+        ([{"kind": "hang_executed", "writes": True}], {0, PARTIAL}),
+        ([{"reads": True, "skip": 3}], {PARTIAL}),
+        ([{"kind": "drip"}], {FAILED}),
     ],
     ids=[
         "reads hang",
@@ -139,7 +140,7 @@ def test_an_unreachable_venue_ends_in_time(
 def test_a_venue_that_hangs_ends_in_time_with_the_right_code(
     running: Program,
     faults: list[dict[str, Any]],
-    code: int,
+    codes: set[int],
     record_property: Callable[[str, object], None],
 ) -> None:
     """What is not proven is not claimed, and waiting for it has an end."""
@@ -148,8 +149,9 @@ def test_a_venue_that_hangs_ends_in_time_with_the_right_code(
 
     ended = run_in_time(running, record_property)
 
-    assert ended.code == code, ended.stdout
-    assert ended.result["verified_flat"] is (code == 0)
+    assert ended.code in codes, ended.stdout
+    assert ended.result["verified_flat"] is (ended.code == 0)
+    assert running.is_flat or 0 not in codes
     running.assert_never_overclosed()
     running.assert_trail_closed()
 
