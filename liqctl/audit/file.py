@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from liqctl.audit.record import parse_line
+
 LINE_SPAN_MAX_BYTES: Final = 16 * 1024 * 1024
 """How far back the start of the last line is looked for."""
 
@@ -268,21 +270,8 @@ def _last_link(block: bytes, needle: bytes, correlation_id: str) -> Link | None:
             return None
         start, end = block.rfind(b"\n", 0, at) + 1, block.find(b"\n", at)
         line = block[start : end if end >= 0 else len(block)]
-        link = _link(line, correlation_id)
-        if link is not None:
-            return link
+        record = parse_line(line)
+        if record is not None and record.correlation_id == correlation_id:
+            digest = hashlib.sha256(line).hexdigest()
+            return Link(seq=record.seq, event_type=record.event_type, digest=digest)
         upper = start
-
-
-def _link(line: bytes, correlation_id: str) -> Link | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or record.get("correlation_id") != correlation_id:
-        return None
-    seq = record.get("seq")
-    if not isinstance(seq, int) or isinstance(seq, bool):
-        return None
-    event_type = str(record.get("event_type"))
-    return Link(seq=seq, event_type=event_type, digest=hashlib.sha256(line).hexdigest())

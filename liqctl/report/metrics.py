@@ -7,16 +7,16 @@ figure bears the environment, so that files of several environments lie in one f
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from liqctl.audit.fold import moment
 from liqctl.domain.amounts import parse_decimal
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 TEXTFILE_SUFFIX: Final = ".prom"
 """node_exporter's textfile collector reads no other file."""
@@ -55,19 +55,6 @@ CATALOGUE: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One metric of the catalogue and its values, each with its own labels."""
-
-    name: str
-    samples: tuple[tuple[Mapping[str, str], float], ...]
-
-    @classmethod
-    def of(cls, name: str, value: float) -> "Figure":
-        """Return a metric that has one value."""
-        return cls(name, (({}, value),))
-
-
 def render_metrics(
     document: Mapping[str, Any],
     *,
@@ -87,19 +74,18 @@ def render_metrics(
     """
     from prometheus_client import CollectorRegistry, generate_latest
 
-    figures = [
-        Figure("liqctl_build_info", (({"version": version}, 1),)),
-        Figure.of("liqctl_metrics_written_timestamp_seconds", written_at),
-        *_account(document, written_at),
-        *_runs(document),
-        *_last_run(document.get("last_run") or {}),
-    ]
+    figures = _Figures(environment=str(document.get("environment", "")))
+    figures.add("liqctl_build_info", 1, version=version)
+    figures.add("liqctl_metrics_written_timestamp_seconds", written_at)
+    _add_account(figures, document, written_at)
+    _add_runs(figures, document)
+    _add_last_run(figures, document.get("last_run") or {})
     if audit_complete is not None:
-        figures.append(Figure.of("liqctl_audit_complete", int(audit_complete)))
+        figures.add("liqctl_audit_complete", int(audit_complete))
     if drill_passed_at is not None:
-        figures.append(Figure.of("liqctl_drill_last_passed_timestamp_seconds", drill_passed_at))
+        figures.add("liqctl_drill_last_passed_timestamp_seconds", drill_passed_at)
     registry = CollectorRegistry()
-    registry.register(_Collector(figures, environment=str(document.get("environment", ""))))
+    registry.register(figures)
     return generate_latest(registry)
 
 
@@ -141,66 +127,67 @@ def write_textfile(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-class _Collector:
-    """Figures that are known already, as the library wants to collect them."""
+class _Figures:
+    """Metrics of the catalogue that are known already, as the library wants to collect them."""
 
-    def __init__(self, figures: Sequence[Figure], *, environment: str) -> None:
-        self._figures = figures
+    def __init__(self, *, environment: str) -> None:
         self._environment = environment
+        self._families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
 
-    def collect(self) -> "Iterator[Metric]":
-        """Yield the figures, the environment first among their labels."""
+    def add(self, name: str, value: float, **labels: str) -> None:
+        """Add one value of a metric; the environment comes first among its labels."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        for figure in self._figures:
-            labels = ("environment", *figure.samples[0][0]) if figure.samples else ("environment",)
-            is_counter = figure.name.endswith("_total")
-            family = CounterMetricFamily if is_counter else GaugeMetricFamily
-            metric = family(figure.name, CATALOGUE[figure.name], labels=labels)
-            for own, value in figure.samples:
-                metric.add_metric([self._environment, *own.values()], value)
-            yield metric
+        if name not in self._families:
+            family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            names = ("environment", *labels)
+            self._families[name] = family(name, CATALOGUE[name], labels=names)
+        self._families[name].add_metric([self._environment, *labels.values()], value)
+
+    def collect(self) -> "Iterable[Metric]":
+        """Return the metrics in the order in which they were first added."""
+        return self._families.values()
 
 
-def _account(document: Mapping[str, Any], read_at: float) -> Iterator[Figure]:
+def _add_account(figures: _Figures, document: Mapping[str, Any], read_at: float) -> None:
     account, running = document.get("account"), document.get("in_progress")
     if account is not None or running is not None:
-        yield Figure.of("liqctl_run_in_progress", int(running is not None))
+        figures.add("liqctl_run_in_progress", int(running is not None))
     if account is None:
         return
     unread = account.get("unread") or ()
     positions, orders = account["positions"], account["orders"]
     if positions or orders or not unread:
-        yield Figure.of("liqctl_account_flat", int(account["flat"]))
+        figures.add("liqctl_account_flat", int(account["flat"]))
     if "positions" not in unread:
         exposure = parse_decimal(account.get("notional"))
         if exposure is not None:
-            yield Figure.of("liqctl_account_exposure", float(exposure))
-        yield Figure.of("liqctl_account_open_positions", len(positions))
+            figures.add("liqctl_account_exposure", float(exposure))
+        figures.add("liqctl_account_open_positions", len(positions))
     if not set(unread) - {"positions"}:
-        yield Figure.of("liqctl_account_open_orders", len(orders))
+        figures.add("liqctl_account_open_orders", len(orders))
     if not unread:
-        yield Figure.of("liqctl_account_read_timestamp_seconds", read_at)
+        figures.add("liqctl_account_read_timestamp_seconds", read_at)
 
 
-def _runs(document: Mapping[str, Any]) -> Iterator[Figure]:
+def _add_runs(figures: _Figures, document: Mapping[str, Any]) -> None:
     if document.get("trail_error"):
         return  # Nobody knows; a zero would look like a counter that began anew.
     metrics = document.get("metrics") or {}
-    samples = tuple(({"state": name.upper()}, metrics[name]) for name in _RUN_STATES)
-    yield Figure("liqctl_runs_total", samples)
+    for name in _RUN_STATES:
+        figures.add("liqctl_runs_total", metrics[name], state=name.upper())
     running = (document.get("in_progress") or {}).get("correlation_id")
     unfinished = [run["correlation_id"] for run in document.get("unfinished_runs") or []]
-    yield Figure.of("liqctl_unfinished_runs", sum(name != running for name in unfinished))
+    figures.add("liqctl_unfinished_runs", sum(name != running for name in unfinished))
 
 
-def _last_run(run: Mapping[str, Any]) -> Iterator[Figure]:
-    moment = _seconds(run.get("finished_at"))
-    if moment is None:
+def _add_last_run(figures: _Figures, run: Mapping[str, Any]) -> None:
+    ended_at = moment(run.get("finished_at"))
+    if ended_at is None:
         return
-    yield Figure.of("liqctl_last_run_timestamp_seconds", moment)
-    states = tuple(({"state": state}, int(run.get("state") == state)) for state in _LAST_STATES)
-    yield Figure("liqctl_last_run_state", states)
+    figures.add("liqctl_last_run_timestamp_seconds", ended_at)
+    for state in _LAST_STATES:
+        figures.add("liqctl_last_run_state", int(run.get("state") == state), state=state)
     for name, key in (
         ("liqctl_last_run_duration_seconds", "duration_seconds"),
         ("liqctl_last_run_deadline_seconds", "timeout_seconds"),
@@ -210,21 +197,11 @@ def _last_run(run: Mapping[str, Any]) -> Iterator[Figure]:
     ):
         value = run.get(key)
         if isinstance(value, int | float) and abs(value) < _NUMBER_MAX:
-            yield Figure.of(name, value)
+            figures.add(name, value)
     for noun, done in (("positions", "closed"), ("orders", "cancelled")):
         counts = [run.get(f"{noun}_{end}") for end in ("found", done, "failed")]
         whole = [n for n in counts if isinstance(n, int) and abs(n) < _NUMBER_MAX]
         if len(whole) == len(counts):
             found, good, bad = whole
-            ends = {done: good, "failed": bad, "other": found - good - bad}
-            samples = tuple(({"outcome": end}, value) for end, value in ends.items())
-            yield Figure(f"liqctl_last_run_{noun}", samples)
-
-
-def _seconds(moment: object) -> float | None:
-    """Return an RFC 3339 text of the trail as seconds since the epoch, None when it is none."""
-    try:
-        found = datetime.fromisoformat(str(moment))
-        return found.timestamp() if found.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
+            for end, value in ((done, good), ("failed", bad), ("other", found - good - bad)):
+                figures.add(f"liqctl_last_run_{noun}", value, outcome=end)
