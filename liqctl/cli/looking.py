@@ -5,11 +5,9 @@ what the trail and the lock files tell is told all the same.
 """
 
 import contextlib
-import os
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -57,7 +55,9 @@ class Looker:
 
     _account: "Account | None" = None
     _before: "Inspection | None" = None
-    _history: "tuple[object, History] | None" = None
+    _history: "tuple[tuple[int, ...] | None, History] | None" = None
+    """What changes whenever the trail does, and what it told then."""
+
     _trail_error: str | None = None
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -78,10 +78,14 @@ class Looker:
 
     async def look(self) -> View:
         """Return what is open now; a key that was missing before is looked for again."""
+        from liqctl.cli.wiring import open_account
+
         try:
-            account = self._open()
+            if self._account is None:
+                self._account = self._stack.enter_context(open_account(self.settings))
         except CredentialsError as error:
             return self.look_aside(str(error), exit_code=ExitCode.CREDENTIALS)
+        account = self._account
         in_progress = _in_progress(self._lock_of(account))
         inspection = await self._inspect(account)
         history = self._read_history()
@@ -121,13 +125,6 @@ class Looker:
         kept = {name: view.document[name] for name in ("looked_at", "account", "account_error")}
         return replace(view, document=aside | kept)
 
-    def _open(self) -> "Account":
-        from liqctl.cli.wiring import open_account
-
-        if self._account is None:
-            self._account = self._stack.enter_context(open_account(self.settings))
-        return self._account
-
     async def _inspect(self, account: "Account") -> "Inspection":
         from liqctl.engine.inspection import inspect_account, inspect_again, inspect_settled
         from liqctl.planning.policy import LiquidationConfig
@@ -164,7 +161,8 @@ class Looker:
 
         trail = self.settings.audit.log_dir / TRAIL_NAME
         try:
-            mark = _mark_of(trail)
+            found = trail.stat() if trail.exists() else None
+            mark = found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
             if self._history is None or self._history[0] != mark:
                 history = read_history(trail, environment=self.settings.environment.value)
                 self._history = (mark, history)
@@ -291,12 +289,3 @@ def _moment(at: float) -> str | None:
         return rfc3339(datetime.fromtimestamp(at, tz=UTC))
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _mark_of(path: Path) -> tuple[int, ...]:
-    """Return what changes whenever a file does; empty for one that is not there."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - follows links, as the reader does
-    except FileNotFoundError:
-        return ()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

@@ -7,7 +7,6 @@ only once a run takes long enough to be watched.
 import io
 from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Final
 
 from rich.cells import cell_len  # noqa: TID253
@@ -17,7 +16,7 @@ from rich.table import Table  # noqa: TID253
 from rich.text import Text  # noqa: TID253
 
 from liqctl.domain.amounts import plain
-from liqctl.report.live import Frame, Row, Stage
+from liqctl.report.live import Frame, LiveRow, Stage
 from liqctl.report.text import clean, labelled, money
 
 _WIDE: Final = 100
@@ -59,7 +58,8 @@ def draw(frame: Frame, *, title: str, width: int, height: int, colour: bool) -> 
         emoji=False,
         _environ={},
     )
-    parts = [_titled(title, frame), *_head(frame, width)]
+    first = Text(f"{clean(title)}  ", style="bold").append(frame.phase, style="bold magenta")
+    parts: list[Table | Text] = [first, *_head(frame, width)]
     room = height - len(parts) - _OTHER_LINES
     if frame.rows and room > 0:
         fits = len(frame.rows) + bool(frame.unlisted) <= room
@@ -74,18 +74,18 @@ def draw(frame: Frame, *, title: str, width: int, height: int, colour: bool) -> 
     return [line.rstrip() for line in captured.get().splitlines()[:height]]
 
 
-def _titled(title: str, frame: Frame) -> "Table | Text":
-    line = Text(f"{clean(title)}  ", style="bold")
-    return line.append(frame.phase, style="bold magenta")
-
-
 def _head(frame: Frame, width: int) -> "list[Table | Text]":
     """Return exposure and time with their bars, then what happened."""
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     grid.add_column(min_width=_LABEL - 2, no_wrap=True)
     grid.add_column(min_width=_VALUE, no_wrap=True, overflow="ellipsis")
     grid.add_column(width=_BAR)
-    grid.add_row("open", _exposure(frame), _share(frame.open_notional, frame.found_notional))
+    found = frame.found_notional
+    exposure = f"{money(frame.open_notional)} of {money(found)} notional"
+    if not frame.has_read:
+        exposure = f"not known yet, reading for {frame.passed_s:.1f} s"
+    bar = _bar(float(found), float(frame.open_notional)) if found else ""
+    grid.add_row("open", exposure, bar)
     left = _bar(frame.timeout_s, frame.left_s)
     grid.add_row("time", f"{frame.left_s:.1f} s left of {frame.timeout_s:g} s", left)
     lines: list[Table | Text] = [grid]
@@ -108,18 +108,6 @@ def _labelled(label: str, told: str, width: int) -> list[Text]:
     return [Text(line) for line in cut]
 
 
-def _exposure(frame: Frame) -> str:
-    if not frame.has_read:
-        return f"not known yet, reading for {frame.passed_s:.1f} s"
-    return f"{money(frame.open_notional)} of {money(frame.found_notional)} notional"
-
-
-def _share(part: Decimal, whole: Decimal) -> "ProgressBar | str":
-    if not whole:
-        return ""
-    return _bar(float(whole), float(part))
-
-
 def _bar(total: float, completed: float) -> ProgressBar:
     """Return a bar in the terminal's own colour: rich's are not for every ground."""
     return ProgressBar(
@@ -132,7 +120,7 @@ def _bar(total: float, completed: float) -> ProgressBar:
     )
 
 
-def _rows(rows: Sequence[Row], now: float, *, width: int) -> Table:
+def _rows(rows: Sequence[LiveRow], now: float, *, width: int) -> Table:
     """Return the rows as a table whose last column alone is cut where the terminal ends."""
     cells = [_cells(row, wide=width >= _WIDE) for row in rows]
     head = ("symbol", "side", "quantity", "notional") if width >= _WIDE else _NARROW_HEAD
@@ -149,7 +137,7 @@ def _rows(rows: Sequence[Row], now: float, *, width: int) -> Table:
     return table
 
 
-def _cells(row: Row, *, wide: bool) -> list[str]:
+def _cells(row: LiveRow, *, wide: bool) -> list[str]:
     is_leg = bool(row.position_side)
     about = "~" if row.is_estimated else ""
     cells = [clean(row.symbol), row.side if is_leg else "orders"]
@@ -157,7 +145,7 @@ def _cells(row: Row, *, wide: bool) -> list[str]:
     return [*cells, f"{about}{money(row.still_open)}" if is_leg else ""]
 
 
-def _summed(rest: Sequence[Row], frame: Frame) -> str:
+def _summed(rest: Sequence[LiveRow], frame: Frame) -> str:
     """Return one line for what has no row: how many, how much, how they stand."""
     stages = Counter(row.stage.word for row in rest)
     if frame.unlisted:

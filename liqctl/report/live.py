@@ -11,7 +11,7 @@ last reading less what answers say was executed; only the end screen tells what 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 from typing import Any, Final
@@ -54,7 +54,7 @@ _CLOSED: Final = {Stage.FILLED, Stage.FLAT}
 
 
 @dataclass(slots=True, kw_only=True)
-class Row:
+class LiveRow:
     """One leg, or the orders of a symbol without a position (then `position_side` is empty).
 
     `is_estimated`: no reading named the leg, its notional is the average of those not named.
@@ -114,26 +114,26 @@ class Row:
         return f"{told}: {self.reason}" if self.reason and self.stage not in DONE else told
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Frame:
-    """What is shown at one moment; rows worst first."""
+    """What is shown at one moment, and the figures that are kept between two; rows worst first."""
 
-    now: float
-    phase: str
-    left_s: float
-    passed_s: float
     timeout_s: float
-    has_read: bool
-    found_notional: Decimal
-    open_notional: Decimal
-    orders_found: int
-    orders_cancelled: int
-    retries: int
-    trouble: str
-    unread: str
-    rows: tuple[Row, ...]
-    unlisted: int
-    unlisted_notional: Decimal
+    now: float = 0.0
+    phase: str = ""
+    left_s: float = 0.0
+    passed_s: float = 0.0
+    has_read: bool = False
+    found_notional: Decimal = _ZERO
+    open_notional: Decimal = _ZERO
+    orders_found: int = 0
+    orders_cancelled: int = 0
+    retries: int = 0
+    trouble: str = ""
+    unread: str = ""
+    rows: "tuple[LiveRow, ...]" = ()
+    unlisted: int = 0
+    unlisted_notional: Decimal = _ZERO
 
 
 class LiveModel:
@@ -142,19 +142,11 @@ class LiveModel:
     def __init__(self, *, began_at: float, timeout_s: float) -> None:
         """Know nothing yet but when the run began, on the clock of every `at` and `now`."""
         self._began_at = began_at
-        self._timeout_s = timeout_s
-        self._rows: dict[tuple[str, str], Row] = {}
+        self._seen = Frame(timeout_s=timeout_s)
+        self._rows: dict[tuple[str, str], LiveRow] = {}
         self._symbols: frozenset[str] = frozenset()
         self._closes = True
-        self._has_read = False
-        self._found_notional = _ZERO
-        self._unlisted = 0
-        self._unlisted_notional = _ZERO
-        self._orders_found = 0
         self._cancelled: set[tuple[str, str]] = set()
-        self._retries = 0
-        self._trouble = ""
-        self._unread = ""
         self._ended = ""
         self._flat_at: float | None = None
         self._watch_s = 0.0
@@ -163,7 +155,10 @@ class LiveModel:
         """Take in one event that happened at that moment."""
         match event_type:
             case AuditEventType.LIQUIDATION_START:
-                self._start(details)
+                config = details.get("config")
+                if isinstance(config, Mapping):
+                    self._symbols = frozenset(config.get("symbols") or ())
+                    self._closes = bool(config.get("close_positions", True))
             case AuditEventType.SNAPSHOT_TAKEN:
                 self._read(details, at)
             case AuditEventType.POSITION_CLOSED:
@@ -187,60 +182,46 @@ class LiveModel:
         """Return what to show now."""
         ranked = sorted(self._rows.values(), key=lambda row: (row.stage, -row.notional, row.symbol))
         rows = tuple(row for row in ranked if row.position_side or row.stage is not Stage.CANCELLED)
-        open_notional = sum((row.still_open for row in rows), self._unlisted_notional)
+        seen = self._seen
+        open_notional = sum((row.still_open for row in rows), seen.unlisted_notional)
         passed_s = max(now - self._began_at, 0.0)
-        return Frame(
+        return replace(
+            seen,
             now=now,
             phase=self._ended or ("stopping" if stopping else self._phase(rows, now)),
-            left_s=max(self._timeout_s - passed_s, 0.0),
+            left_s=max(seen.timeout_s - passed_s, 0.0),
             passed_s=passed_s,
-            timeout_s=self._timeout_s,
-            has_read=self._has_read,
-            found_notional=max(self._found_notional, open_notional),
+            found_notional=max(seen.found_notional, open_notional),
             open_notional=open_notional,
-            orders_found=max(self._orders_found, len(self._cancelled)),
+            orders_found=max(seen.orders_found, len(self._cancelled)),
             orders_cancelled=len(self._cancelled),
-            retries=self._retries,
-            trouble=self._trouble,
-            unread=self._unread,
             rows=rows,
-            unlisted=self._unlisted,
-            unlisted_notional=self._unlisted_notional,
         )
 
-    def _phase(self, rows: Iterable[Row], now: float) -> str:
+    def _phase(self, rows: Iterable[LiveRow], now: float) -> str:
         stages = {row.stage for row in rows}
-        if not self._has_read:
+        if not self._seen.has_read:
             return "reading the account"
         if self._flat_at is not None:
             # The books that are swept late in the watch change nothing about it.
             watched_s = min(max(now - self._flat_at, 0.0), self._watch_s)
             return f"flat, watching {watched_s:.1f} s of {self._watch_s:.1f} s"
-        if self._unlisted or stages & {Stage.REFUSED, Stage.CLOSING, Stage.UNKNOWN}:
+        if self._seen.unlisted or stages & {Stage.REFUSED, Stage.CLOSING, Stage.UNKNOWN}:
             return "closing"
         if Stage.CANCELLING in stages or Stage.OPEN in stages:
             return "cancelling"
         return "reading again: is it flat?"
 
-    def _start(self, details: Mapping[str, Any]) -> None:
-        config = details.get("config")
-        if isinstance(config, Mapping):
-            self._symbols = frozenset(config.get("symbols") or ())
-            self._closes = bool(config.get("close_positions", True))
-
-    def _covers(self, symbol: str) -> bool:
-        return not self._symbols or symbol in self._symbols
-
     def _read(self, details: Mapping[str, Any], at: float) -> None:
         """Take in a reading; a source that could not be read leaves what was known of it."""
         unread = details.get("unread")
         told = unread.items() if isinstance(unread, Mapping) else ()
-        self._unread = "; ".join(f"{name}: {why}" for name, why in told)
+        self._seen.unread = "; ".join(f"{name}: {why}" for name, why in told)
         if "only" in details:
             return
         orders = [details.get("regular_orders"), details.get("algo_orders")]
         counted = sum(number for number in orders if isinstance(number, int))
-        self._orders_found = max(self._orders_found, counted)
+        self._seen.orders_found = max(self._seen.orders_found, counted)
         positions = details.get("positions")
         if isinstance(positions, int):
             self._read_positions(details, positions, at)
@@ -249,27 +230,27 @@ class LiveModel:
         listed = _listed(details)
         seen = {key for key, _, _ in listed}
         for key, quantity, notional in listed:
-            if self._covers(key[0]):
+            if not self._symbols or key[0] in self._symbols:
                 self._see(key, quantity, notional, at)
         if positions == len(listed):
             for key, row in self._rows.items():
                 if row.position_side and key not in seen and row.stage is not Stage.FLAT:
                     row.move(Stage.FLAT, at)
         rest = [r for r in self._rows.values() if r.is_estimated and r.stage not in _CLOSED]
-        self._unlisted = 0 if self._symbols else max(positions - len(listed) - len(rest), 0)
+        self._seen.unlisted = 0 if self._symbols else max(positions - len(listed) - len(rest), 0)
         beyond = _decimal(details.get("notional")) - sum((row[2] for row in listed), _ZERO)
         beyond -= sum((row.notional for row in rest), _ZERO)
-        self._unlisted_notional = max(beyond, _ZERO) if self._unlisted else _ZERO
-        if not self._has_read:
-            self._has_read = True
-            self._found_notional = sum((row.notional for row in self._rows.values()), _ZERO)
-            self._found_notional += self._unlisted_notional
+        self._seen.unlisted_notional = max(beyond, _ZERO) if self._seen.unlisted else _ZERO
+        if not self._seen.has_read:
+            self._seen.has_read = True
+            self._seen.found_notional = sum((row.notional for row in self._rows.values()), _ZERO)
+            self._seen.found_notional += self._seen.unlisted_notional
 
     def _see(self, key: tuple[str, str], quantity: Decimal, notional: Decimal, at: float) -> None:
         """Take in that a reading shows a leg open."""
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = Row(symbol=key[0], position_side=key[1])
+            row = self._rows[key] = LiveRow(symbol=key[0], position_side=key[1])
             row.move(Stage.OPEN if self._closes else Stage.LEFT_ALONE, at)
         elif row.stage is Stage.FLAT:
             row.reason = "listed again"
@@ -280,7 +261,7 @@ class LiveModel:
         if row.stage is not Stage.FILLED:  # a reading can lag behind a fill
             row.executed.clear()
 
-    def _leg(self, details: Mapping[str, Any]) -> Row:
+    def _leg(self, details: Mapping[str, Any]) -> LiveRow:
         """Return the leg an event names; in the other position mode it is called otherwise."""
         symbol = str(details.get("symbol", "?"))
         side = str(details.get("position_side", ""))
@@ -290,13 +271,14 @@ class LiveModel:
         legs = [r for r in self._rows.values() if r.symbol == symbol and r.position_side]
         if len(legs) == 1:
             return legs[0]
-        row = self._rows[symbol, side] = Row(symbol=symbol, position_side=side, is_estimated=True)
+        row = LiveRow(symbol=symbol, position_side=side, is_estimated=True)
+        self._rows[symbol, side] = row
         quantity = _decimal(details.get("quantity"))
         row.quantity = -quantity if details.get("side") == "BUY" else quantity
-        if self._unlisted:
-            row.notional = self._unlisted_notional / self._unlisted
-            self._unlisted -= 1
-            self._unlisted_notional -= row.notional
+        if self._seen.unlisted:
+            row.notional = self._seen.unlisted_notional / self._seen.unlisted
+            self._seen.unlisted -= 1
+            self._seen.unlisted_notional -= row.notional
         return row
 
     def _order(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
@@ -323,29 +305,29 @@ class LiveModel:
             case AuditEventType.POSITION_FAILED:
                 self._refuse(row, Stage.FAILED, details, at)
             case AuditEventType.RETRY_SCHEDULED:
-                self._retries += 1
+                self._seen.retries += 1
                 reason = str(details.get("reason") or "")
                 row.reason = reason or row.reason
-                self._trouble = f"{row.symbol}: {row.reason}"
+                self._seen.trouble = f"{row.symbol}: {row.reason}"
                 row.move(Stage.REFUSED, at)
                 backoff_s = details.get("backoff_s")
                 row.again_at = at + (backoff_s if isinstance(backoff_s, int | float) else 0.0)
             case _:
                 pass
 
-    def _refuse(self, row: Row, stage: Stage, details: Mapping[str, Any], at: float) -> None:
+    def _refuse(self, row: LiveRow, stage: Stage, details: Mapping[str, Any], at: float) -> None:
         row.move(stage, at)
         row.again_at = 0.0
         row.reason = _reason(details) or row.reason
         if row.reason:
-            self._trouble = f"{row.symbol}: {row.reason}"
+            self._seen.trouble = f"{row.symbol}: {row.reason}"
 
     def _cancel(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
         """Take in what became of a symbol's cancel; stops swept after a close move no leg."""
         symbol = str(details.get("symbol", "?"))
         rows = [r for r in self._rows.values() if r.symbol == symbol]
         if not rows:
-            rows = [self._rows.setdefault((symbol, ""), Row(symbol=symbol, position_side=""))]
+            rows = [self._rows.setdefault((symbol, ""), LiveRow(symbol=symbol, position_side=""))]
         ids = details.get("order_ids")
         if event_type == AuditEventType.ORDER_CANCELLED:
             self._cancelled |= {(symbol, str(order_id)) for order_id in ids or ()}

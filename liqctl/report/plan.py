@@ -10,7 +10,7 @@ from liqctl.domain.amounts import plain
 from liqctl.domain.result import LiquidationResult
 from liqctl.planning.budget import Limits
 from liqctl.planning.explain import explain_contradiction
-from liqctl.planning.forecast import Forecast, make_forecast
+from liqctl.planning.forecast import make_forecast
 from liqctl.planning.plan import Plan
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.report.result import Asked, render_result
@@ -62,15 +62,15 @@ def render_confirmation(
     """
     banner = paint(clean(environment).upper(), Tone.BAD, colour=colour)
     head = [f"{banner}  {clean(base_url)}  key {key_fingerprint}", ""]
-    if inspected is None:
-        why = labelled("unread", _NEVER_ENDED, width=width)
-        return "\n".join([*head, *_blind(why, policy, width, colour=colour)]) + "\n"
-    unread = inspected.why_unreadable()
-    if not inspected.snapshot.is_any_read:
-        why = labelled("unread", clean(unread or _NEVER_ENDED), width=width)
-        return "\n".join([*head, *_blind(why, policy, width, colour=colour)]) + "\n"
+    if inspected is None or not inspected.snapshot.is_any_read:
+        why = (inspected and inspected.why_unreadable()) or _NEVER_ENDED
+        return "\n".join([*head, *_blind(clean(why), policy, width, colour=colour)]) + "\n"
     orders = [order for order in inspected.snapshot.orders if policy.covers(order.symbol)]
-    lines = labelled("open", _open(inspected.snapshot, policy), width=width)
+    positions = inspected.snapshot.positions
+    told = "not known: positions could not be read"
+    if positions.complete:
+        told = _sum([p for p in positions.items if policy.covers(p.symbol)])
+    lines = labelled("open", told, width=width)
     lines += labelled("orders", _by_symbol(orders), width=width)
     for order in inspected.contradictions[:_NAMED_MAX]:
         lines += labelled("doubt", clean(explain_contradiction(order)), width=width)
@@ -82,9 +82,7 @@ def render_confirmation(
     return "\n".join([*head, *lines]) + "\n"
 
 
-def _blind(
-    why: list[str], policy: LiquidationConfig, width: int | None, *, colour: bool
-) -> list[str]:
+def _blind(why: str, policy: LiquidationConfig, width: int | None, *, colour: bool) -> list[str]:
     """Return what is said when nothing could be read; to go on is the operator's choice."""
     head = paint("NOTHING COULD BE READ: what is open is not known", Tone.DOUBT, colour=colour)
     scope = labelled("scope", _scope(policy), width=width)
@@ -92,7 +90,8 @@ def _blind(
         f"the run reads for itself, for {policy.timeout_seconds:g} s at most, and cancels and "
         "closes what it finds"
     )
-    return [head, *why, *scope, *labelled("go on", go_on, width=width)]
+    unread = labelled("unread", why, width=width)
+    return [head, *unread, *scope, *labelled("go on", go_on, width=width)]
 
 
 def render_plan(
@@ -134,20 +133,17 @@ def _forecast(inspected: Inspected, policy: LiquidationConfig, width: int | None
         f"{count(forecast.closes, 'order')} of {limits.orders_10s} in 10 s"
     )
     lines += labelled("takes", takes, width=width)
-    lines += labelled("lasts", _time(forecast), width=width)
+    fit = f"DOES NOT FIT the limit of {forecast.timeout_s:g} s; the largest go first"
+    if forecast.fits:
+        fit = f"fits the limit of {forecast.timeout_s:g} s"
+    elif forecast.expected_s <= forecast.timeout_s:
+        fit = f"not every repeat fits the limit of {forecast.timeout_s:g} s"
+    lasts = f"{forecast.expected_s:.2f} s expected, {forecast.worst_s:.2f} s at worst: {fit}"
+    lines += labelled("lasts", lasts, width=width)
     if not policy.settle_seconds:
         return lines
     then = f"flat is watched for {policy.settle_seconds:g} s, or for what the limit leaves"
     return lines + labelled("then", then, width=width)
-
-
-def _time(forecast: Forecast) -> str:
-    told = f"{forecast.expected_s:.2f} s expected, {forecast.worst_s:.2f} s at worst: "
-    if forecast.fits:
-        return f"{told}fits the limit of {forecast.timeout_s:g} s"
-    if forecast.expected_s <= forecast.timeout_s:
-        return f"{told}not every repeat fits the limit of {forecast.timeout_s:g} s"
-    return f"{told}DOES NOT FIT the limit of {forecast.timeout_s:g} s; the largest go first"
 
 
 def _scope(policy: LiquidationConfig) -> str:
@@ -177,12 +173,6 @@ def _sum(positions: Sequence[Position]) -> str:
     exposure = sum((position.notional for position in positions), Decimal(0))
     pnl = sum((position.unrealized_pnl or Decimal(0) for position in positions), Decimal(0))
     return f"{count(len(positions), 'position')} of {money(exposure)} notional, PnL {pnl:+,.2f}"
-
-
-def _open(snapshot: Snapshot, policy: LiquidationConfig) -> str:
-    if not snapshot.positions.complete:
-        return "not known: positions could not be read"
-    return _sum([p for p in snapshot.positions.items if policy.covers(p.symbol)])
 
 
 def _by_symbol(orders: Sequence[OpenOrder]) -> str:
