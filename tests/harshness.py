@@ -7,7 +7,7 @@ have been done.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -36,6 +36,7 @@ KINDS = frozenset(
         *BLIPS,
         *UNREADABLE,
         *ONCE_REFUSED[1:],
+        "row_missing",
         "sliced",
         "orders_forbidden",
         "batch_cancel_failed",
@@ -78,7 +79,27 @@ def draw(venue: Venue, seed: int) -> Drawn:
             thing(venue, rng)
             drawn.troubled |= thing in HARD
     _drop_what_nobody_could_see(venue, settle_s)
+    if rng.random() < 0.15:
+        drawn.policy = replace(policy, **_narrower(venue, rng))
+        # A leg that only a resting order keeps from closing stays open without cancels, and one
+        # that is refused once or twice without repeats, or with few.
+        few = drawn.policy.max_retries == 0 or drawn.policy.retry_delay_seconds > 1
+        drawn.troubled |= few or not drawn.policy.cancel_orders
     return drawn
+
+
+def _narrower(venue: Venue, rng: random.Random) -> dict[str, Any]:
+    """Return settings of a run that does less than everything."""
+    symbols = sorted({key[0] for key in _some_legs(venue, rng)})
+    choices: list[dict[str, Any]] = [
+        {"close_positions": False},
+        {"cancel_orders": False},
+        {"symbols": tuple(symbols)},
+        {"symbols": tuple(symbols), "close_positions": False},
+        {"max_retries": 0},
+        {"retry_delay_seconds": 2.0},
+    ]
+    return rng.choice(choices)
 
 
 def _maybe(rng: random.Random, share: float, thing: Callable[[], None]) -> None:
@@ -122,6 +143,19 @@ def _blip(venue: Venue, rng: random.Random) -> None:
         path=PATHS[source],
         skip=rng.choice(skips),
         times=rng.choice([1, 1, 2, 3]) if is_positions else 1,
+    )
+
+
+def _miss_row(venue: Venue, rng: random.Random) -> None:
+    """One row of a list is missing a few times in a row, the others are there."""
+    source = rng.choice(SOURCES[:2] if venue.account.fresh else SOURCES)
+    _fault(
+        venue,
+        "row_missing",
+        method="GET",
+        path=PATHS[source],
+        skip=rng.choice([0, 1, 2, 4, 7]),
+        times=rng.choice([1, 2, 3, 5]) if source in {"positions", "account"} else 1,
     )
 
 
@@ -273,6 +307,28 @@ def _hide_entry(venue: Venue, rng: random.Random) -> None:
         venue.events.append(make_event(row))
 
 
+def _crowd(venue: Venue, rng: random.Random) -> None:
+    """A leg has more stops than anybody cancels one by one."""
+    account, key = venue.account, rng.choice(_legs(venue))
+    held = account.holdings[key].amount
+    for number in range(rng.choice([20, 36])):
+        whole = rng.random() < 0.5
+        algo = AlgoOrder(
+            algo_id=account.next_id(),
+            client_algo_id=f"crowd-{number}",
+            symbol=key[0],
+            side="SELL" if held > 0 else "BUY",
+            position_side=key[1],
+            type="STOP_MARKET",
+            trigger_price=account.market(key[0]).mark_price * Decimal("0.8" if held > 0 else "1.2"),
+            quantity=None if whole else abs(held),
+            close_position=whole,
+            time_ms=1_700_000_000_000,
+            owner="bot",
+        )
+        account.algo_orders[algo.algo_id] = algo
+
+
 def _enter(venue: Venue, rng: random.Random) -> None:
     """A bot enters anew, with a stop of its own, before or after the position."""
     for key in _some_legs(venue, rng):
@@ -318,6 +374,8 @@ THINGS = (
     (0.08, _raise_limits),
     (0.06, _lower_limits),
     (0.08, _hide_entry),
+    (0.08, _miss_row),
+    (0.04, _crowd),
 )
 """What is drawn, and how often."""
 
@@ -347,7 +405,8 @@ def _drop_what_nobody_could_see(venue: Venue, settle_s: float) -> None:
     """Drop the faults that make a venue impossible together with the rest of what was drawn."""
     orders = venue.account.orders
     if not settle_s:  # One reading is trusted then, whatever it shows, and no book is swept.
-        venue.faults = [fault for fault in venue.faults if fault.name not in BLIPS]
+        wrong = {*BLIPS, "row_missing"}
+        venue.faults = [fault for fault in venue.faults if fault.name not in wrong]
         for order_id in [order_id for order_id, order in orders.items() if order.hidden]:
             del orders[order_id]
     if any(order.hidden for order in orders.values()):

@@ -7,6 +7,7 @@ no list could show it is excused, and counted apart.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from liqctl.domain.events import RUN_ENDS, AuditEventType
@@ -15,7 +16,7 @@ from liqctl.domain.result import LiquidationResult
 from liqctl.domain.states import LiquidationState, OrderState
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.sim.account import SOURCES
-from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order
+from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order, is_closing
 from liqctl.sim.venue import Venue
 
 OVERSHOOT_MAX_S: Final = 0.25
@@ -100,9 +101,15 @@ class Case:
 
     def reads_open(self, key: LegKey, by_ms: float = float("inf")) -> bool | None:
         """Return whether the latest list of positions showed the leg, None without one."""
+        amount = self.reads_amount(key, by_ms)
+        return None if amount is None else bool(amount)
+
+    def reads_amount(self, key: LegKey, by_ms: float = float("inf")) -> Decimal | None:
+        """Return what the latest list of positions showed the leg to hold, None without one."""
         for listing in self.listings(*_POSITIONS, by_ms=by_ms):
             if listing.readable and listing.symbol in {"", key[0]}:
-                return key in listing.shown
+                holdings = self.venue.account.holdings_at(listing.moment_ms)
+                return holdings[key].amount if key in listing.shown else Decimal(0)
         return None
 
 
@@ -166,8 +173,10 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
     for stop in case.venue.account.journal.cancelled_stops:
         algo = stop.algo
         by_ms = stop.at_ms - case.latency_ms
-        if not algo.only_reduces and case.reads_open(_leg(algo), by_ms) is False:
-            continue  # On a leg that reads flat a plain stop opens: nobody can know better.
+        amount = case.reads_amount(_leg(algo), by_ms)
+        opens = amount is not None and not (amount and is_closing(algo, amount))
+        if opens and not algo.only_reduces:
+            continue  # On a leg that reads flat, or turned round, a plain stop opens.
         if _was_unreadable(case, algo, by_ms):
             continue  # What cannot be read may open something.
         if _own_fills_closed(case, _leg(algo), by_ms):
@@ -245,7 +254,7 @@ def truth(case: Case, excused: list[str]) -> Iterator[str]:
         yield "COMPLETED without a proof"
     left, account = [], case.venue.account
     for name, thing in _open(case.venue, policy):
-        if not policy.covers(thing[0] if isinstance(thing, tuple) else thing.symbol):
+        if not _is_in_scope(case, thing):
             continue
         if _came_too_late(case, thing):
             excused.append(f"{name} is open")
@@ -268,10 +277,33 @@ def truth(case: Case, excused: list[str]) -> Iterator[str]:
             yield f"still open and not listed: {sorted(held - listed)}"
 
 
+def _is_in_scope(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
+    """Return whether the run was to close or cancel it."""
+    policy = case.policy
+    if not policy.covers(thing[0] if isinstance(thing, tuple) else thing.symbol):
+        return False
+    is_stop = isinstance(thing, AlgoOrder) and _is_kept(case, thing)
+    return policy.close_positions or not is_stop
+
+
+def _is_kept(case: Case, algo: AlgoOrder) -> bool:
+    """Return whether the order only shrinks its leg as it was listed last.
+
+    Of a leg turned round, a stop that only reduces is the one should it turn again.
+    """
+    amount = case.reads_amount(_leg(algo))
+    if not amount or algo.only_reduces:
+        return bool(amount)
+    return is_closing(algo, amount) and algo.quantity is not None and algo.quantity <= abs(amount)
+
+
 def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
-    """Return whether others opened it so late that no list showed it to the run."""
-    if isinstance(thing, Order) and thing.hidden and not _is_touched(case, thing.symbol):
-        return True  # Nobody sweeps a symbol of which nothing was ever listed.
+    """Return whether others opened it so late that no list showed it, or no list ever did."""
+    if isinstance(thing, Order) and thing.hidden:
+        if not _is_touched(case, thing.symbol):
+            return True  # Nobody sweeps a symbol of which nothing was ever listed.
+        if any("was refused twice" in note for note in case.result.notes):
+            return True  # The venue takes no whole book away, and the result says so.
     # A deadline shorter than the window promises less: what came just before the start counts too.
     is_cut = case.has_no_room and case.duration_s < case.policy.settle_seconds
     if isinstance(thing, tuple):
@@ -375,8 +407,11 @@ def window(case: Case) -> Iterator[str]:
         return
     # From the run's own start: over a real line its first request arrives a little later.
     due_ms = case.end_ms + (settle_s - case.duration_s) * 1000 - _ROUNDING_MS
+    # What cannot be read of an order keeps nobody from cancelling it by its id.
     last = {
-        source: next((each.at_ms for each in case.listings(source) if each.readable), 0)
+        source: next(
+            (e.at_ms for e in case.listings(source) if e.readable or source not in _POSITIONS), 0
+        )
         for source in SOURCES
     }
     wanted = ("positions", "orders", "algo") if case.policy.cancel_orders else ("positions",)

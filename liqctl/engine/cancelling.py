@@ -110,8 +110,7 @@ class Canceller:
             self._update(order, lambda r: r._replace(cancel_sent=True, tries=r.tries + 1))
         await self._recorder.durable()
         if plan.is_sweep:
-            # Counted before it leaves: one that is cut at the end of the time is not answered.
-            self._state.unanswered_sweeps[plan.symbol, _BOOK[endpoint]] += 1
+            self._state.sweeps(plan.symbol, _BOOK[endpoint])
         try:
             await self._gate.write(endpoint, call, resync=True, is_last=plan.is_sweep)
         except Halted:
@@ -124,14 +123,13 @@ class Canceller:
             )
             self._state.wrote(is_sweep=plan.is_sweep)
             self._refused(orders, answer, is_whole_book=endpoint in _BOOK)
-            is_answered = _is_definite(answer)
+            self._note_failed_sweep(plan, endpoint, answer)
         else:
             self._recorder.event(AuditEventType.ORDER_CANCELLED, details)
             self._state.wrote(is_sweep=plan.is_sweep)
             self._cancelled(orders)
-            is_answered = True
-        if plan.is_sweep and is_answered:
-            self._state.note_swept(plan.symbol, _BOOK[endpoint])
+            if plan.is_sweep:
+                self._state.note_swept(plan.symbol, _BOOK[endpoint])
 
     def _not_sent(
         self,
@@ -147,7 +145,19 @@ class Canceller:
         for order in orders:
             self._update(order, lambda r: r._replace(cancel_sent=False))
         if plan.is_sweep:
-            self._state.unanswered_sweeps[plan.symbol, _BOOK[endpoint]] -= 1
+            self._state.note_unswept(plan.symbol, _BOOK[endpoint])
+
+    def _note_failed_sweep(self, plan: SymbolPlan, endpoint: Endpoint, answer: VenueAnswer) -> None:
+        """Note whether a last cancel without success is the venue's word."""
+        if not plan.is_sweep:
+            return
+        book = plan.symbol, _BOOK[endpoint]
+        if answer.kind is AnswerKind.DONE:
+            self._state.note_swept(*book)
+        elif _is_definite(answer):
+            self._state.refused_sweeps.add(book)
+        elif answer.kind is not AnswerKind.UNKNOWN:
+            self._state.note_unswept(*book)
 
     def _cancelled(self, orders: tuple[OpenOrder, ...]) -> None:
         """Note the venue's word; an order that is listed later all the same is cancelled singly."""

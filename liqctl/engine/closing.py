@@ -46,10 +46,11 @@ _OVERLOADED: Final = -1008
 
 
 class _Sent(NamedTuple):
-    """An order of ours, and the number of the wave in which its first predecessor left."""
+    """An order of ours, the number of the wave in which its first predecessor left, and when."""
 
     order: CloseOrder
     wave: int
+    at: float
 
 
 class Closer:
@@ -115,7 +116,8 @@ class Closer:
 
     def _intend(self, leg: Leg, orders: Sequence[CloseOrder], *, wave: int) -> None:
         """Record that the orders are about to be sent."""
-        self._sent |= {order.client_order_id: _Sent(order, wave) for order in orders}
+        now = asyncio.get_running_loop().time()
+        self._sent |= {order.client_order_id: _Sent(order, wave, now) for order in orders}
         record = after_sent(self._state.legs[leg], tuple(orders))
         self._state.legs[leg] = record
         mark = (record.current or record.first).mark_price
@@ -318,6 +320,8 @@ class Closer:
         """Note the venue's word on an order of ours, once for each thing it said."""
         now = asyncio.get_running_loop().time()
         self._state.wrote()
+        if answer.executed:
+            self._state.note_stamp(answer.update_time_ms, self._sent[order.client_order_id].at)
         before = self._state.legs[leg]
         record = after_answer(before, answer, now)
         self._state.legs[leg] = record

@@ -62,12 +62,11 @@ class Opening:
             self._warm_up = _start(self._open_spares(exchange))
 
     async def first_reading(self) -> "Snapshot":
-        """Return the reading that was begun, the first time; a new one has to be asked for."""
-        reading, self._first = self._first, None
-        if reading is None:
-            message = "the first reading is taken once"
+        """Return the reading that was begun: also to who asks again because he was cut off."""
+        if self._first is None:
+            message = "nothing is read where others have the account"
             raise RuntimeError(message)
-        return await reading
+        return await asyncio.shield(self._first)
 
     async def _open_spares(self, exchange: Exchange) -> None:
         await asyncio.sleep(_READING_FIRST_S)

@@ -7,7 +7,7 @@ them (`liqctl.planning.proof`); nothing that is open waits for the window.
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -142,6 +142,7 @@ class Run:
             return await self._last_reading(ending)
         finally:
             self.questions.cancel()
+            await self._end_tasks()
 
     async def _rounds_until_done(self) -> Ending:
         while self._rounds < ROUNDS_MAX:
@@ -204,7 +205,8 @@ class Run:
         else:
             # While something is open the first source is enough: only flat has to be doubted.
             is_evidence = self._verdict is not None and bool(self._verdict.evidence)
-            is_doubted = is_evidence or not open_legs(self.state.legs)
+            is_vanished = any(record.vanished for record in self.state.legs.values())
+            is_doubted = is_evidence or is_vanished or not open_legs(self.state.legs)
             both_sources = is_doubted and self._policy.settle_seconds > 0
             snapshot = await self._opening.reader.snapshot(known, both_sources=both_sources)
         self._snapshot = snapshot
@@ -264,10 +266,18 @@ class Run:
 
     def _proven_from(self) -> float:
         """Return when the last reading may begin, from which on flat is proven."""
+        return min(self._watched_from(), self._gate.work_until)
+
+    def _watched_from(self) -> float:
+        """Return the same without the deadline's say in it."""
         since = self.state.streak.since
         since = asyncio.get_running_loop().time() if since is None else since
         # A timer may fire a hair early, and a window that is a hair short is none.
-        return min(since + self.state.window_s + TIMER_SLACK_S, self._gate.work_until)
+        return max(since, self.state.doubted_at) + self.state.window_s + TIMER_SLACK_S
+
+    @property
+    def _sweep_lead_s(self) -> float:
+        return max(SWEEP_TRIPS * self._gate.rtt_s, self._gate.write_s, SWEEP_MIN_S)
 
     def _is_proven(self, *, late: bool = False) -> bool:
         """Record and return that flat is proven by the readings so far, the last one included.
@@ -276,12 +286,11 @@ class Run:
         something was open a moment ago that nobody can account for.
         """
         streak, window_s = self.state.streak, self.state.window_s
+        doubted = streak.looks and self.state.contradictions(streak.looks[-1].began_at)
         if self.questions.unanswered or self.questions.unknown_symbols or not streak.looks:
             return False
         if window_s:
-            is_watched = streak.watched_s >= window_s or (
-                late and not self.state.contradictions(streak.looks[-1].began_at)
-            )
+            is_watched = (late or streak.watched_s >= window_s) and not doubted
             if not (is_watched and is_confirmed(streak.looks)) or self._unswept():
                 return False
         self._recorder.event(
@@ -303,8 +312,7 @@ class Run:
         """
         loop = asyncio.get_running_loop()
         due_at = self._proven_from()
-        lead_s = max(SWEEP_TRIPS * self._gate.rtt_s, self._gate.write_s, SWEEP_MIN_S)
-        sweep_at = due_at - lead_s
+        sweep_at = due_at - self._sweep_lead_s
         if loop.time() < sweep_at:
             next_at = self._last_snapshot.started_at + self._watch_gap_s
             # Short of weight nothing is read in between: the last reading is what counts.
@@ -332,6 +340,10 @@ class Run:
         if not self._policy.cancel_orders or since is None:
             return []
         memory = self._memory()
+        if asyncio.get_running_loop().time() < self._watched_from() - 2 * self._sweep_lead_s:
+            # Cut short by the deadline: what vanished may be there, and its stop with it.
+            vanished = {leg.symbol for leg, record in self.state.legs.items() if record.vanished}
+            memory = replace(memory, entered=memory.entered | vanished)
         symbols = {leg.symbol for leg in self.state.legs} | {key[0] for key in self.state.orders}
         plans = []
         for symbol in sorted(symbols):
@@ -362,6 +374,7 @@ class Run:
             mode=self.side.mode,
             looks=self.state.looks,
             began_at=self.state.began_at,
+            began_ms=self.state.began_ms,
             window_s=self.state.window_s,
             entered=frozenset(self.state.entered),
             swept=frozenset(self._swept_unseen),
@@ -400,7 +413,10 @@ class Run:
             await together([self._closer.close_leg(close) for close in plan.closes])
             if plan.closes:
                 self.spent.closing = max(self.spent.closing, loop.time() - closing_at)
-            if plan.stops and await self._is_seen_flat(plan):
+            # A whole book would take what was set since the look, where the answers took long.
+            is_late = loop.time() - closing_at > patience_s
+            by_next_reading = plan.stops_by_book and is_late
+            if plan.stops and not by_next_reading and await self._is_seen_flat(plan):
                 await self._canceller.cancel(plan.after_closing())
             await cancels
         finally:
@@ -408,7 +424,8 @@ class Run:
 
     async def _is_seen_flat(self, plan: SymbolPlan) -> bool:
         """Whether the answers say that every leg is closed, and a look agrees."""
-        filled = all(self.state.legs[close.position.leg].is_filled for close in plan.closes)
+        legs = [self.state.legs[close.position.leg] for close in plan.closes]
+        filled = all(leg.is_filled and not leg.lost for leg in legs)
         return filled and await self._lookout.sees_flat(plan.symbol)
 
     def _follow_up(self) -> None:
@@ -494,10 +511,11 @@ class Run:
         self._gate.close()
         if self._interrupted.is_set() and self._tasks:
             await asyncio.wait(self._tasks, timeout=self._gate.call_max_s)
-        await self._cut_tasks()
+        await self._end_tasks()
         self.state.wrote()
 
-    async def _cut_tasks(self) -> None:
+    async def _end_tasks(self) -> None:
+        """End what is under way: whoever reads the result finds nothing that goes on."""
         under_way = [*self._tasks, *self._follow_ups.values()]
         for task in under_way:
             task.cancel()
@@ -532,7 +550,7 @@ class Run:
                         sweep_s = until - 2 * trip_s - loop.time()
                         if plans and sweep_s > 0:
                             await self._sweep(plans, timeout_s=sweep_s)
-                            await self._cut_tasks()
+                            await self._end_tasks()
                             continue
                     is_hopeful = verdict.is_quiet or self.state.is_doubtful
                     if verdict.is_readable and (ending is Ending.INTERRUPTED or not is_hopeful):

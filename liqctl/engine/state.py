@@ -11,9 +11,15 @@ from liqctl.domain.amounts import plain
 from liqctl.domain.events import AuditEventType
 from liqctl.domain.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.engine.recorder import Recorder
-from liqctl.planning.ledger import LegRecord, OrderRecord, after_reading, first_seen
+from liqctl.planning.ledger import (
+    LegRecord,
+    OrderRecord,
+    after_reading,
+    first_seen,
+    is_left_over,
+)
 from liqctl.planning.outcome import open_legs
-from liqctl.planning.pacing import LAG_GRACE_S, SWEEPS_UNANSWERED_MAX
+from liqctl.planning.pacing import LAG_GRACE_S, SWEEPS_FAILED_MAX
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.proof import Look, Streak
 from liqctl.planning.protection import is_oversized, is_protective, reduces_only
@@ -35,8 +41,9 @@ class RunState:
         self.orders: dict[OrderKey, OrderRecord] = {}
         self.looks: list[Look] = []
         self.streak = Streak()
-        self.swept: dict[tuple[str, OrderKind], float] = {}
-        self.unanswered_sweeps: Counter[tuple[str, OrderKind]] = Counter()
+        self.swept_at: dict[tuple[str, OrderKind], float] = {}
+        self.failed_sweeps: Counter[tuple[str, OrderKind]] = Counter()
+        self.refused_sweeps: set[tuple[str, OrderKind]] = set()
         self.began_at = began_at
         self.last_known: Snapshot | None = None
         self.readings = 0
@@ -48,6 +55,9 @@ class RunState:
         self.last_sweep_at = float("-inf")
         self._policy = policy
         self._recorder = recorder
+        self.began_ms = float("-inf")
+        self._began_ms_most = float("inf")
+        self._absent_at: dict[OrderKind | None, float] = {}
         self._own_prefix = CLIENT_ORDER_ID_PREFIX + recorder.order_tag
 
     @property
@@ -74,18 +84,41 @@ class RunState:
         A leg that our own confirmed fills closed needs no watch for itself.
         """
         since = at - self.window_s
+        return [why for seen_at, why in self._doubts() if seen_at > since]
+
+    @property
+    def doubted_at(self) -> float:
+        """When something was last seen that nobody can account for; -inf when never."""
+        return max((seen_at for seen_at, _ in self._doubts()), default=float("-inf"))
+
+    def _doubts(self) -> list[tuple[float, str]]:
+        """Return what was seen without an explanation since, when last, and in words."""
         vanished = sorted(
-            record.leg.symbol
+            (record.leg.symbol, record.last_open_at)
             for record in self.legs.values()
-            if record.vanished and record.last_open_at > since
+            if record.vanished
         )
-        entered = sorted(symbol for symbol, seen_at in self.entered.items() if seen_at > since)
+        stops = sorted(
+            (record.order.symbol, record.shown_at)
+            for record in self.orders.values()
+            # Its owner or the venue took it, or a list that is older than the one before it.
+            if record.gone
+            and reduces_only(record.order)
+            and not is_left_over(record, self.legs.get(record.order.leg), began_ms=self.began_ms)
+        )
         return [
             *(
-                f"{symbol} was open a moment ago and vanished without our order"
-                for symbol in vanished
+                (at, f"{symbol} was open a moment ago and vanished without our order")
+                for symbol, at in vanished
             ),
-            *(f"somebody opened {symbol} a moment ago" for symbol in entered),
+            *(
+                (at, f"somebody opened {symbol} a moment ago")
+                for symbol, at in sorted(self.entered.items())
+            ),
+            *(
+                (at, f"a stop on {symbol} was there a moment ago and vanished without our cancel")
+                for symbol, at in stops
+            ),
         ]
 
     def absorb(self, snapshot: Snapshot) -> Verdict:
@@ -101,6 +134,7 @@ class RunState:
             self._absorb_listed(reading.items, positions, snapshot)
             if reading.complete:
                 self._absorb_absent(kind, {order.key for order in reading.items}, snapshot)
+                self._absent_at[kind] = snapshot.started_at
         if snapshot.is_any_read:
             self.readings += 1
         self.last_known = with_last_known(snapshot, self.last_known)
@@ -132,7 +166,7 @@ class RunState:
         for leg, position in by_leg.items():
             if leg not in self.legs:
                 self.legs[leg] = first_seen(position, snapshot.started_at)
-                if self._is_new(position.update_time_ms, snapshot):
+                if self._is_new(position.update_time_ms, None):
                     self._entered(position, snapshot)
         for leg, before in list(self.legs.items()):
             if leg not in by_leg and not snapshot.positions.complete:
@@ -140,7 +174,9 @@ class RunState:
             after = after_reading(before, by_leg.get(leg), started_at=snapshot.started_at, now=now)
             self.legs[leg] = after
             reopened = after.current if after.reopened > before.reopened else None
-            if reopened is not None and self._is_new(reopened.update_time_ms, snapshot):
+            if reopened is not None and self._is_new(
+                reopened.update_time_ms, None, after_ms=after.filled_ms
+            ):
                 self._entered(reopened, snapshot)
             if before.current is not None and after.current is None:
                 self._recorder.event(
@@ -153,18 +189,33 @@ class RunState:
                         "attempts": after.attempts,
                     },
                 )
+        if snapshot.positions.complete:
+            self._absent_at[None] = snapshot.started_at
         self.note_look(snapshot.positions, snapshot.started_at)
 
-    def _is_new(self, stamp_ms: int, snapshot: Snapshot) -> bool:
+    def note_stamp(self, stamp_ms: int, sent_at: float) -> None:
+        """Learn from the venue's stamp of a fill what its clock said when this run began.
+
+        The fill was after its order was sent, and before now.
+        """
+        if stamp_ms:
+            known_at = asyncio.get_running_loop().time()
+            least_ms, most_ms = (
+                stamp_ms - (at - self.began_at) * 1000 for at in (known_at, sent_at)
+            )
+            self.began_ms = max(self.began_ms, least_ms)
+            self._began_ms_most = min(self._began_ms_most, most_ms)
+
+    def _is_new(self, stamp_ms: int, kind: OrderKind | None, *, after_ms: int = 0) -> bool:
         """Whether what appeared came to be during this run: not merely shown late by a list.
 
-        The venue's own stamps tell where both sides have one: the first fill of ours was during
-        the run. Without, whatever is old has been shown by now once the longest lag has passed.
+        The venue's own stamps tell where both sides have one, for a leg the one of our own last
+        fill. Without, whatever is old has been shown once the longest lag has passed: by a list of
+        this kind that was read in full then, None for the positions.
         """
-        ours = [record.filled_ms for record in self.legs.values() if record.filled_ms]
-        if stamp_ms and ours and stamp_ms > min(ours):
-            return True
-        return bool(self.readings) and snapshot.started_at - self.began_at >= LAG_GRACE_S
+        if stamp_ms and self._began_ms_most < float("inf"):
+            return stamp_ms > max(self._began_ms_most, after_ms)
+        return self._absent_at.get(kind, float("-inf")) - self.began_at >= LAG_GRACE_S
 
     def _entered(self, position: Position, snapshot: Snapshot) -> None:
         """Note that somebody else opened a position during the run."""
@@ -178,13 +229,13 @@ class RunState:
                 "client_order_ids": sorted(
                     order.client_order_id
                     for order in snapshot.orders
-                    if order.symbol == position.symbol and self._is_strange(order, snapshot)
+                    if order.symbol == position.symbol and self._is_strange(order)
                 ),
             },
         )
 
-    def _is_strange(self, order: OpenOrder, snapshot: Snapshot) -> bool:
-        return order.key not in self.orders and self._is_new(order.created_ms, snapshot)
+    def _is_strange(self, order: OpenOrder) -> bool:
+        return order.key not in self.orders and self._is_new(order.created_ms, order.kind)
 
     def _absorb_listed(
         self, orders: Iterable[OpenOrder], positions: dict[Leg, Position], snapshot: Snapshot
@@ -198,7 +249,7 @@ class RunState:
             oversized = is_oversized(order, positions)
             known = self.orders.get(order.key)
             if known is None:
-                if self._is_strange(order, snapshot):
+                if self._is_strange(order):
                     if len(self.strangers) < STRANGERS_MAX:
                         self.strangers[order.client_order_id or order.order_id] = None
                     if reduces_only(order):
@@ -207,6 +258,8 @@ class RunState:
                 self.orders[order.key] = OrderRecord(
                     order=order,
                     seen_at=snapshot.started_at,
+                    first_at=snapshot.started_at,
+                    shown_at=snapshot.started_at,
                     listed_at=snapshot.finished_at,
                     protective=protective,
                     oversized=oversized,
@@ -218,6 +271,7 @@ class RunState:
                     present=True,
                     gone=False,
                     seen_at=snapshot.started_at,
+                    shown_at=snapshot.started_at,
                     protective=known.protective or protective,
                     oversized=known.oversized or oversized,
                 )
@@ -244,17 +298,29 @@ class RunState:
             record.in_flight for record in self.legs.values()
         )
 
+    def sweeps(self, symbol: str, book: OrderKind) -> None:
+        """Note that the last cancel of a symbol's book leaves now.
+
+        It counts as failed until it is answered: one may be cut at the end of the time.
+        """
+        self.failed_sweeps[symbol, book] += 1
+        self.swept_at[symbol, book] = asyncio.get_running_loop().time()
+
     def note_swept(self, symbol: str, book: OrderKind) -> None:
         """Note that the last cancel of a symbol's book was answered."""
-        self.swept[symbol, book] = asyncio.get_running_loop().time()
-        del self.unanswered_sweeps[symbol, book]
+        self.failed_sweeps.pop((symbol, book), None)
+        self.refused_sweeps.discard((symbol, book))
+
+    def note_unswept(self, symbol: str, book: OrderKind) -> None:
+        """Note that the last cancel of a symbol's book was proven not executed."""
+        self.failed_sweeps[symbol, book] -= 1
+        del self.swept_at[symbol, book]
 
     def is_swept(self, symbol: str, book: OrderKind, since: float) -> bool:
         """Whether the book was cancelled after `since`, as far as the venue can be made to say."""
-        return (
-            self.swept.get((symbol, book), float("-inf")) >= since
-            or self.unanswered_sweeps[symbol, book] >= SWEEPS_UNANSWERED_MAX
-        )
+        failed = self.failed_sweeps[symbol, book]
+        is_last = failed == 0 or failed >= SWEEPS_FAILED_MAX
+        return is_last and self.swept_at.get((symbol, book), float("-inf")) >= since
 
     def wrote(self, *, is_sweep: bool = False) -> None:
         """Note that a write was answered or cut off now."""

@@ -9,13 +9,13 @@ from liqctl.domain.result import LiquidationResult, OrderReport, PositionReport
 from liqctl.domain.states import FailureCause
 from liqctl.engine.run import Ending, Run
 from liqctl.planning.explain import (
+    explain_failed_sweeps,
     explain_kept,
     explain_orders,
     explain_oversized,
     explain_positions,
     explain_refusal,
     explain_strangers,
-    explain_unanswered_sweeps,
     explain_watch,
 )
 from liqctl.planning.ledger import LegRecord
@@ -26,7 +26,7 @@ from liqctl.planning.outcome import (
     report_position,
     residual_of,
 )
-from liqctl.planning.pacing import SWEEPS_UNANSWERED_MAX
+from liqctl.planning.pacing import SWEEPS_FAILED_MAX
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.verify import verify
 
@@ -48,6 +48,7 @@ def summarise(
     orders = _report_orders(run, legs, config)
     reasons = [] if verified_flat else _reasons(run, ending, legs, positions, orders, config)
     strangers = explain_strangers(list(state.strangers), sorted(state.entered))
+    failed = {b for b, number in dict(state.failed_sweeps).items() if number >= SWEEPS_FAILED_MAX}
     known = verify(state.last_known, config) if state.last_known else None
     return replace(
         base,
@@ -69,10 +70,9 @@ def summarise(
             *base.notes,
             *explain_kept(orders),
             *explain_oversized(r.order for r in list(state.orders.values()) if r.oversized),
-            *explain_unanswered_sweeps(
-                symbol
-                for (symbol, _), number in state.unanswered_sweeps.items()
-                if number >= SWEEPS_UNANSWERED_MAX
+            *explain_failed_sweeps(
+                {book[0] for book in failed - state.refused_sweeps},
+                {book[0] for book in failed & state.refused_sweeps},
             ),
         ),
         time_spent_s=asdict(run.spent),

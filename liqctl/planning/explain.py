@@ -180,14 +180,18 @@ def explain_watch(watched_s: float, missing: Sequence[str]) -> str:
     return f"nothing was listed for {watched_s:.1f} s, but that proves nothing: {why}"
 
 
-def explain_unanswered_sweeps(symbols: Iterable[str]) -> list[str]:
-    """Return the sentence about sweeps whose answer never came, none when all were answered."""
-    named = ", ".join(sorted(set(symbols))[:_NAMED_MAX])
-    text = (
-        f"the last cancel of all orders on {named} was sent twice and not answered; the lists show "
-        "no order there"
-    )
-    return [text] if named else []
+def explain_failed_sweeps(unanswered: Iterable[str], refused: Iterable[str]) -> list[str]:
+    """Return the sentences about the symbols whose last cancel of all orders had no success."""
+    ends = {
+        "sent twice and not answered; the lists show no order there": unanswered,
+        "refused twice; the lists show no order there, but one that no list shows would still "
+        "stand": refused,
+    }
+    return [
+        f"the last cancel of all orders on {named} was {end}"
+        for end, symbols in ends.items()
+        if (named := ", ".join(sorted(symbols)[:_NAMED_MAX]))
+    ]
 
 
 def explain_kept(orders: Sequence[OrderReport]) -> list[str]:

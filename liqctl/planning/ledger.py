@@ -25,6 +25,7 @@ class LegRecord(NamedTuple):
     Attributes:
         first: the position as first read, or as it was when it appeared again.
         current: the position as last believed; None when flat.
+        lost: an order of ours was given up without a word on its fate.
         expected: the signed quantity that confirmed fills leave, None when a reading agreed.
         doubtful: the last reading contradicted a fill, or an order's fate is open.
         in_flight: a request for this leg is under way.
@@ -35,6 +36,7 @@ class LegRecord(NamedTuple):
             and for a leg that vanished without them.
         gone_at: when the first reading that showed it flat again began.
         held: what it held then.
+        peak: the most that it was read to hold since it was opened.
         lag_s: the longest contradiction that its readings showed.
     """
 
@@ -44,11 +46,12 @@ class LegRecord(NamedTuple):
     sent: tuple[SentOrder, ...] = ()
     unresolved: tuple[str, ...] = ()
     lookup_failed: bool = False
+    lost: bool = False
     unresolved_at: float = 0.0
     before_unresolved: Decimal = Decimal(0)
     executed_before: Decimal = Decimal(0)
     expected: Decimal | None = None
-    filled_at: float = 0.0
+    filled_at: float = float("-inf")
     filled_ms: int = 0
     doubtful: bool = False
     in_flight: bool = False
@@ -58,6 +61,7 @@ class LegRecord(NamedTuple):
     closed_at: float | None = None
     gone_at: float = float("-inf")
     held: Decimal = Decimal(0)
+    peak: Decimal = Decimal(0)
     lag_s: float = 0.0
     attempts: int = 0
     repeats: int = 0
@@ -90,6 +94,11 @@ class LegRecord(NamedTuple):
         )
 
     @property
+    def is_closed(self) -> bool:
+        """Whether our own confirmed fills closed the leg, and a reading agrees."""
+        return self.current is None and self.closed_at is not None
+
+    @property
     def vanished(self) -> bool:
         """Whether the leg reads flat and no fill of ours says why."""
         return self.current is None and self.closed_at is None
@@ -98,7 +107,12 @@ class LegRecord(NamedTuple):
 def first_seen(position: Position, at: float) -> LegRecord:
     """Return the record of a leg that a reading shows for the first time."""
     return LegRecord(
-        leg=position.leg, first=position, current=position, seen_at=at, last_open_at=at
+        leg=position.leg,
+        first=position,
+        current=position,
+        seen_at=at,
+        last_open_at=at,
+        peak=position.quantity,
     )
 
 
@@ -137,6 +151,8 @@ def after_answer(record: LegRecord, answer: OrderAnswer, at: float) -> LegRecord
         filled = record.executed + grown - record.executed_before
         left = _shrunk(record.before_unresolved, filled)
         closed_at = closed_at if left else at
+        if filled > abs(record.before_unresolved):
+            closed_at = None  # More than the leg held: somebody entered it meanwhile.
         expected = left if record.current else None
     unresolved = record.unresolved
     if answer.status.is_final:
@@ -189,25 +205,33 @@ def after_reading(
     """Return the record after a complete reading of the positions; `position` None is flat.
 
     A reading that began before the leg's last answer, or while a request is under way, changes
-    nothing but when the leg was last shown open.
+    nothing but when the leg was last shown open, unless it shows more than the leg ever held.
     """
     if position is not None:
         record = record._replace(last_open_at=max(record.last_open_at, started_at))
+    quantity = position.quantity if position else Decimal(0)
+    if record.in_flight and quantity * record.peak > record.peak * record.peak:
+        # More than it ever held: what is under way closes a part of it.
+        record = record._replace(
+            current=position, peak=quantity, before_unresolved=quantity, expected=None
+        )
     if record.in_flight or started_at < record.settled_at:
         return record
-    quantity = position.quantity if position else Decimal(0)
     if _is_stale(record, position, quantity, now):
         return record._replace(
             doubtful=True, lag_s=max(record.lag_s, started_at - record.filled_at)
         )
     before = record.current
-    if record.unresolved and before is not None and not _settles(record, quantity, started_at):
+    # One empty list ends no order that is filling by and by.
+    may_fill = record.unresolved and (before is not None or record.live)
+    if may_fill and not _settles(record, quantity, started_at):
         return record._replace(current=position, seen_at=started_at, doubtful=True)
     settled = record._replace(
         current=position,
         seen_at=started_at,
         # On a flat leg they are still looked up: whether it was us who closed it matters.
         unresolved=record.unresolved if position is None else (),
+        lost=record.lost or (position is not None and bool(record.unresolved)),
         expected=None,
         doubtful=False,
         closed_before=record.closed_before or position is None,
@@ -218,6 +242,7 @@ def after_reading(
         return settled._replace(gone_at=started_at, held=before.quantity)
     if _is_new_exposure(record, position):
         return settled._replace(
+            peak=quantity,
             closed_at=None,
             repeats=0,
             adapted=frozenset(),
@@ -239,12 +264,13 @@ def _is_stale(record: LegRecord, position: Position | None, quantity: Decimal, n
     if position is None:
         return False
     if record.current is not None and record.expected is not None:
-        held, left = record.current.quantity, record.expected
+        left = record.expected
     elif record.current is None and record.closed_at is not None:
-        held, left = record.held, Decimal(0)
+        left = Decimal(0)
     else:
         return False
-    if quantity * held < 0 or not abs(left) < abs(quantity) <= abs(held):
+    # A list can be older than the one before it: whatever was held once may be shown again.
+    if quantity * record.peak < 0 or not abs(left) < abs(quantity) <= abs(record.peak):
         return False
     newer = 0 < record.filled_ms <= position.update_time_ms
     return not newer and now - record.filled_at < LAG_GRACE_S
@@ -325,6 +351,8 @@ class OrderRecord(NamedTuple):
     """One order of others during a run.
 
     Attributes:
+        first_at: when the reading that first showed it began.
+        shown_at: when the last reading that showed it began.
         listed_at: when the list that first showed it was answered.
         present: whether the last reading that covered its book and symbol showed it.
         seen_at: when that reading began.
@@ -338,6 +366,8 @@ class OrderRecord(NamedTuple):
 
     order: OpenOrder
     seen_at: float
+    first_at: float = float("-inf")
+    shown_at: float = float("-inf")
     listed_at: float = float("-inf")
     present: bool = True
     protective: bool = False
@@ -352,3 +382,20 @@ class OrderRecord(NamedTuple):
     not_before: float = 0.0
     given_up: bool = False
     error: VenueAnswer | None = None
+
+
+def is_left_over(record: OrderRecord, leg: LegRecord | None, *, began_ms: float) -> bool:
+    """Return whether the order was there already when our own confirmed fills closed its leg.
+
+    What was made before the run, at `began_ms` of the venue's clock, was there, listed or not. An
+    answer can come long after its fill, and somebody may have entered anew by then: the stamps tell
+    where both have one. Beside an order of unknown fate it may have been the new leg that we closed
+    a part of.
+    """
+    if leg is None or leg.closed_at is None:
+        return False
+    created_ms = record.order.created_ms
+    if 0 < created_ms < began_ms:
+        return True
+    is_newer = 0 < leg.filled_ms <= created_ms
+    return record.listed_at <= leg.closed_at and not (is_newer or leg.lost)

@@ -75,9 +75,10 @@ WATCH_WEIGHT_KEPT: Final = 300
 """Weight that readings within the window leave to the sweep, the last reading and a second try of
 it: 90 weight each, and two for each symbol swept."""
 
-SWEEPS_UNANSWERED_MAX: Final = 2
-"""How often a sweep may go unanswered before the lists alone decide: its answer can be lost for
-ever while the cancel itself is carried out. (guess)"""
+SWEEPS_FAILED_MAX: Final = 2
+"""How often a sweep may be refused or go unanswered before the lists alone decide, which the result
+then says: the answer can be lost for ever while the cancel itself is carried out, and whole books
+were refused for ever while single cancels worked. (guess)"""
 
 SWEEP_TRIPS: Final = 2.0
 SWEEP_MIN_S: Final = 0.05

@@ -23,7 +23,7 @@ from liqctl.domain.account import (
 )
 from liqctl.domain.amounts import ceil_to_step, coarser_step, floor_to_step, less, split
 from liqctl.domain.commands import OrderType
-from liqctl.planning.ledger import LegRecord, OrderRecord
+from liqctl.planning.ledger import LegRecord, OrderRecord, is_left_over
 from liqctl.planning.pacing import (
     BAND_ASSUMED,
     BAND_INSIDE,
@@ -124,9 +124,10 @@ class Memory:
 
     `mode` is set only after the venue refused an order for its position mode; `marks` are mark
     prices read for limit prices. `looks` are the complete readings of the positions since
-    `began_at`, and `window_s` is how long a contradiction has to be gone. `entered` are symbols
-    that somebody was seen entering anew, `swept` those whose conditional orders were cancelled
-    without having been seen. `conditionals` is how many conditional orders the account has.
+    `began_at`, which was not before `began_ms` of the venue's clock, and `window_s` is how long a
+    contradiction has to be gone. `entered` are symbols that somebody was seen entering anew,
+    `swept` those whose conditional orders were cancelled without having been seen. `conditionals`
+    is how many conditional orders the account has.
     """
 
     legs: Mapping[Leg, LegRecord]
@@ -136,6 +137,7 @@ class Memory:
     mode: PositionMode | None = None
     looks: Sequence[Look] = ()
     began_at: float = 0.0
+    began_ms: float = float("-inf")
     window_s: float = 0.0
     entered: frozenset[str] = frozenset()
     swept: frozenset[str] = frozenset()
@@ -262,7 +264,8 @@ def _is_due(
     if order.kind is OrderKind.ALGO and order.side is None and open_legs:
         return False  # It may open a position, or be the stop of a leg that is not closed yet.
     known, leg = memory.orders.get(order.key), memory.legs.get(order.leg)
-    if leg is not None and leg.doubtful and may_protect(order):
+    is_older = leg is not None and known is not None and leg.seen_at < known.first_at
+    if leg is not None and (leg.doubtful or is_older) and may_protect(order):
         return False  # What the leg holds is not known now, nor what this order would do.
     # Without a flag it would be an order that opens, had it not been a stop of this leg before.
     was_stop = known is not None and known.protective and leg is not None and leg.vanished
@@ -281,10 +284,9 @@ def _is_litter(order: OpenOrder, snapshot: Snapshot, memory: Memory) -> bool:
     agrees; or the leg was read flat for the whole window since the order was listed.
     """
     known, leg = memory.orders.get(order.key), memory.legs.get(order.leg)
-    listed_at = known.listed_at if known else snapshot.finished_at
-    if leg is not None and leg.closed_at is not None and listed_at <= leg.closed_at:
-        return leg.current is None
-    since = max(memory.began_at, listed_at)
+    if known is not None and is_left_over(known, leg, began_ms=memory.began_ms):
+        return leg is not None and leg.current is None
+    since = max(memory.began_at, known.listed_at if known else snapshot.finished_at)
     return is_leg_settled(memory.looks, order.leg, since=since, window_s=memory.window_s)
 
 
@@ -303,7 +305,12 @@ def _by_book_or_id(
     if kind is OrderKind.REGULAR:
         by_book = is_whole or len(together) > SINGLE_CANCELS_MAX
     else:
-        by_book = is_whole and _by_book(together, memory)
+        # Of a leg that we did not close ourselves the list may not show the stop yet.
+        legs = [
+            record for leg, record in memory.legs.items() if mine and leg.symbol == mine[0].symbol
+        ]
+        is_ours = bool(legs) and all(leg.is_closed for leg in legs)
+        by_book = is_whole and is_ours and _by_book(together, memory)
     return (together, singly) if by_book else ((), singly + together)
 
 

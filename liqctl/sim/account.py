@@ -298,7 +298,7 @@ class Account:
         self._note_trade(order, quantity, price, pnl)
         self.journal.fills.append((order.client_order_id, order.owner, *key, before, after))
         self.journal.activity += order.owner != "key"
-        self._shrink(key, abs(after))
+        self._shrink(key, after)
         if not after:
             self.schedule(self.now_ms + _ALGO_EXPIRY_MS, lambda: self._expire_algo(key))
 
@@ -318,17 +318,21 @@ class Account:
         else:
             self._lives[key] = Life(flat_ms=self.now_ms)
 
-    def _shrink(self, key: LegKey, most: Decimal) -> None:
+    def _shrink(self, key: LegKey, held: Decimal) -> None:
         """Cut resting orders that only reduce to what their leg still holds, the newest first.
+
+        Those on the other side of a leg that was turned around have nothing left to reduce.
 
         Binance shrinks and in the end expires them by itself (seen by others, see also reason 4 in
         "Event-Order-Update").
         """
+        left = {"SELL": max(held, _ZERO), "BUY": max(-held, _ZERO)}
         for order in self.open_orders():
             if (order.symbol, order.position_side) != key or not order.reduces:
                 continue
+            most = left[order.side]
             excess = order.remaining - most
-            most -= min(order.remaining, most)
+            left[order.side] -= min(order.remaining, most)
             if excess <= 0:
                 continue
             self._note_order(order)

@@ -138,9 +138,10 @@ def _trigger(venue: Venue, row: Mapping[str, Any]) -> None:
 
 
 def _fill(venue: Venue, row: Mapping[str, Any]) -> None:
-    """Every resting limit order of the symbol fills."""
+    """Every resting limit order of the symbol fills: one that only reduces, what is left of it."""
     for order in venue.account.open_orders():
-        if order.symbol == row["symbol"]:
+        # A market order that fills by and by does not rest, and a fill may end the next one.
+        if order.symbol == row["symbol"] and order.type == "LIMIT" and order.is_open:
             venue.account.fill(order, order.remaining, order.price)
 
 

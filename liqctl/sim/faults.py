@@ -168,6 +168,7 @@ KINDS: Final[Mapping[str, Effect]] = {
     "unknown_denied": Effect(status=503, code=-1000, message=UNKNOWN_TEXT, hide_ms=2000),
     "sliced": Effect(slices=4, slice_ms=300),
     "blip": Effect(spoil="empty"),
+    "row_missing": Effect(spoil="row_missing"),
     "zero_amounts": Effect(spoil="zero_amounts"),
     "empty_amount": Effect(spoil="empty_amount"),
     "unknown_side": Effect(spoil="unknown_side"),

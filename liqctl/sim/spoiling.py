@@ -34,6 +34,7 @@ def _set_amounts(rows: list[Row], amount: str) -> None:
 
 SPOILT: Final[Mapping[str, Callable[[list[Row]], object]]] = {
     "empty": lambda rows: rows.clear(),
+    "row_missing": lambda rows: rows[:1] and rows.pop(0),
     "zero_amounts": lambda rows: _set_amounts(rows, "0"),
     "empty_amount": lambda rows: _set_amounts(rows[:1], ""),
     "huge_number": lambda rows: _set_amounts(rows[:1], "1E+999999"),
@@ -42,7 +43,7 @@ SPOILT: Final[Mapping[str, Callable[[list[Row]], object]]] = {
 }
 """What is done to the rows; `stranger` adds one that nobody can place, with nothing on it."""
 
-_SEEMS_WELL: Final = frozenset({"", "empty", "zero_amounts"})
+_SEEMS_WELL: Final = frozenset({"", "empty", "row_missing", "zero_amounts"})
 """After these every row can be read, and what is missing seems not to be there."""
 
 
