@@ -109,7 +109,7 @@ def _order(
     settings: "Settings", result: "LiquidationResult", exit_code: int, reason: str
 ) -> dict[str, Any]:
     """Return what the other process needs to know; it holds no secret."""
-    from liqctl.report.notices import make_notices
+    from liqctl.desk.notices import make_notices
 
     notices = make_notices(result, exit_code, reason=reason, symbols=settings.liquidation.symbols)
     textfile = settings.metrics.textfile
@@ -160,7 +160,7 @@ def _wait(child: "subprocess.Popen[bytes]", ends_at: float) -> int | None:
 
 
 def _log(settings: "Settings", result: "LiquidationResult", line: str) -> None:
-    from liqctl.audit.logfile import LogFile
+    from liqctl.trail.logfile import LogFile
 
     log = LogFile(settings.audit.log_dir)
     log.write(result.correlation_id, line)

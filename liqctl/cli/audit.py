@@ -22,8 +22,8 @@ from liqctl.domain.states import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from liqctl.audit.reading import LineFilter
-    from liqctl.report.audit import Style
+    from liqctl.desk.trail import Style
+    from liqctl.trail.reading import LineFilter
 
 RUN_SCHEMA: Final = "liqctl.run/1"
 _FOLLOW_POLL_MS: Final = 200
@@ -77,7 +77,7 @@ def tail(  # noqa: PLR0913 - one argument an option
 
     Example: liqctl audit tail -f --failed
     """
-    from liqctl.audit.reading import LineFilter, parse_since
+    from liqctl.trail.reading import LineFilter, parse_since
 
     types = frozenset(name.upper() for name in event_type or ())
     now = datetime.now(UTC)  # noqa: TID251 - the command line is where the clock is read
@@ -152,7 +152,7 @@ def verify(
 def _tail(
     path: Path, lines: int, wanted: "LineFilter", show: "Callable[[bytes], bool]", *, follow: bool
 ) -> int:
-    from liqctl.audit.reading import Follower, all_lines, last_lines, open_for_reading
+    from liqctl.trail.reading import Follower, all_lines, last_lines, open_for_reading
 
     fd = open_for_reading(path)
     end = _end_of_lines(fd) if follow else os.fstat(fd).st_size
@@ -184,8 +184,8 @@ def _nothing_found(path: Path, wanted: "LineFilter") -> str:
 
 
 def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> int:
-    from liqctl.audit.runs import read_run
-    from liqctl.report.audit import render_run
+    from liqctl.desk.trail import render_run
+    from liqctl.trail.runs import read_run
 
     records = read_run([path], correlation_id).records
     if not records:
@@ -207,8 +207,8 @@ def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> 
 
 
 def _verify(path: Path, head: str | None, style: "Style", *, as_json: bool) -> int:
-    from liqctl.audit.verification import verify as verify_trail
-    from liqctl.report.audit import render_verification
+    from liqctl.desk.trail import render_verification
+    from liqctl.trail.verification import verify as verify_trail
 
     found = verify_trail(path, head)
     if as_json:
@@ -219,7 +219,7 @@ def _verify(path: Path, head: str | None, style: "Style", *, as_json: bool) -> i
 
 
 def _style(*, no_color: bool) -> "Style":
-    from liqctl.report.audit import Style
+    from liqctl.desk.trail import Style
 
     if not os.isatty(_STDOUT):
         return Style()
@@ -228,8 +228,8 @@ def _style(*, no_color: bool) -> "Style":
 
 
 def _printer(style: "Style") -> "Callable[[bytes], bool]":
-    from liqctl.audit.record import parse_line
-    from liqctl.report.audit import render_record, render_unreadable
+    from liqctl.desk.trail import render_record, render_unreadable
+    from liqctl.trail.record import parse_line
 
     def show_line(line: bytes) -> bool:
         record = parse_line(line)
@@ -241,7 +241,7 @@ def _printer(style: "Style") -> "Callable[[bytes], bool]":
 
 def _print_bytes(line: bytes) -> bool:
     """Print a record's own bytes; stdout holds JSON only, so what is no record goes to stderr."""
-    from liqctl.audit.record import parse_line
+    from liqctl.trail.record import parse_line
 
     if parse_line(line) is None:
         process.print_error(f"liqctl: an unreadable line of {len(line)} bytes is left out")
@@ -258,7 +258,7 @@ def _wait() -> bool:
 
 def _end_of_lines(fd: int) -> int:
     """Return the position after the last whole line: what is half written is followed."""
-    from liqctl.audit.reading import blocks_backwards
+    from liqctl.trail.reading import blocks_backwards
 
     size = os.fstat(fd).st_size
     if size == 0 or os.pread(fd, 1, size - 1) == b"\n":

@@ -16,11 +16,11 @@ import typer
 
 from liqctl.cli import process
 from liqctl.cli.flags import AsJson, Config, NoColor
+from liqctl.desk.archive import BUNDLE_SCHEMA, make_manifest, pack
 from liqctl.domain.errors import UsageError
 from liqctl.domain.states import ExitCode
 from liqctl.domain.venue import Environment
 from liqctl.engine.clock import SystemClock
-from liqctl.report.archive import BUNDLE_SCHEMA, make_manifest, pack
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE: Final = 0o600
@@ -60,11 +60,11 @@ def bundle(
     if env and env not in set(Environment):
         raise UsageError(f"--env must be one of {', '.join(Environment)}")
     from liqctl import __version__
-    from liqctl.cli.bundle_parts import Gathering, describe
-    from liqctl.report.text import clean
+    from liqctl.cli.bundle_parts import PartCollector, describe
+    from liqctl.desk.text import clean
 
     moment = SystemClock().now()
-    gathering = Gathering(
+    gathering = PartCollector(
         correlation_id=correlation_id,
         environment=env or None,
         config_file=config,
@@ -157,7 +157,7 @@ def _write_new(path: Path, content: bytes) -> None:
 
 def _answer(*, as_json: bool, document: dict[str, Any], text: str) -> None:
     if as_json:
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
         process.print_answer(dump({"schema": BUNDLE_SCHEMA, **document}))
     elif text:

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 from liqctl.cli import surroundings
 from liqctl.cli.trails import trail_at
 from liqctl.config.redaction import Redactor, secrets_of
+from liqctl.desk.archive import Missing, Part
+from liqctl.desk.json import dump
 from liqctl.domain.errors import ConfigurationError, LiqctlError, UsageError
 from liqctl.domain.events import TRAIL_NAME
 from liqctl.domain.venue import Environment
 from liqctl.drill.record import DRILLS_NAME
-from liqctl.report.archive import Missing, Part
-from liqctl.report.json import dump
 
 if TYPE_CHECKING:
-    from liqctl.audit.reading import LineFilter
     from liqctl.cli.validate import Options as ValidateOptions
     from liqctl.config.settings import Settings
+    from liqctl.trail.reading import LineFilter
 
 LINES_MAX: Final = 5_000
 RUN_LINES_MAX: Final = 200_000
@@ -38,7 +38,7 @@ _UNLIKELY: Final = (OSError, ValueError, RecursionError, LiqctlError)
 
 
 @dataclass(slots=True, kw_only=True)
-class Gathering:
+class PartCollector:
     """Collects the parts of one bundle.
 
     Attributes:
@@ -58,8 +58,8 @@ class Gathering:
 
     def gather(self) -> None:
         """Make every part that can be made, in a fixed order."""
-        from liqctl.audit.verification import verify
         from liqctl.cli.validate import Options, has_bytecode
+        from liqctl.trail.verification import verify
 
         options = Options(config_file=self.config_file, as_json=True, online=self.online)
         environments = self._environments(options)
@@ -203,24 +203,24 @@ class Gathering:
     def _status(self, environment: Environment) -> bytes:
         import asyncio
 
-        from liqctl.cli.looking import Looker
+        from liqctl.cli.status_reader import StatusReader
 
         if environment not in self._settings:
             raise ConfigurationError("the settings cannot be used, see validation")
-        looker = Looker(self._settings[environment])
+        reader = StatusReader(self._settings[environment])
         if not self.online:
             why = "not asked: a bundle asks nothing of the venue without --online"
-            return dump(looker.look_aside(why).document).encode()
+            return dump(reader.look_aside(why).document).encode()
 
         async def look() -> dict[str, Any]:
-            async with looker:
-                return (await looker.look()).document
+            async with reader:
+                return (await reader.look()).document
 
         return dump(asyncio.new_event_loop().run_until_complete(look())).encode()
 
     def _excerpt(self, trail: Path) -> bytes:
         """Return the run's lines or the last ones, byte for byte; of many the newest."""
-        from liqctl.audit.reading import LineFilter
+        from liqctl.trail.reading import LineFilter
 
         wanted = LineFilter(correlation_id=self.correlation_id)
         lines = _tail(trail, RUN_LINES_MAX if self.correlation_id else LINES_MAX, wanted)
@@ -240,7 +240,7 @@ class Gathering:
 
 
 def _tail(path: Path, count: int, wanted: "LineFilter | None" = None) -> list[bytes]:
-    from liqctl.audit.reading import LineFilter, last_lines, open_for_reading
+    from liqctl.trail.reading import LineFilter, last_lines, open_for_reading
 
     _refuse_link(path)
     fd = open_for_reading(path)

@@ -21,13 +21,13 @@ from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
-    from liqctl.audit.trail import AuditLogger
     from liqctl.cli.options import Options
     from liqctl.config.settings import Settings
     from liqctl.drill.catalogue import Course, Exercise, Score
     from liqctl.drill.document import Report
     from liqctl.drill.runs import Stop
     from liqctl.planning.policy import LiquidationConfig
+    from liqctl.trail.writer import AuditLogger
 
 LATENCY_MS: Final = 60
 """A round trip from Europe to the venue and back through its gateway takes about so long."""
@@ -131,8 +131,8 @@ def drill(  # noqa: PLR0913 - each option of the command is an argument
         return run(wanted)
     except (UsageError, ConfigurationError) as error:
         if as_json:
+            from liqctl.desk.json import dump
             from liqctl.drill.document import refusal
-            from liqctl.report.json import dump
 
             process.print_answer(dump(refusal(str(error), environment=env)))
         raise
@@ -210,11 +210,11 @@ class _Holding:
     def hold(self, exercises: "Sequence[Exercise]") -> "Report":
         """Run the exercises beside a scratch trail and return what came of it."""
         from liqctl import __version__
-        from liqctl.audit.trail import AuditLogger
         from liqctl.drill.document import Report
         from liqctl.drill.runs import Stop
         from liqctl.drill.scratch import find_fault, scratch_folder
         from liqctl.engine.clock import SystemClock
+        from liqctl.trail.writer import AuditLogger
 
         settings, clock, stop = self._settings, SystemClock(), Stop()
         started_at = clock.now()
@@ -293,11 +293,11 @@ def _print(wanted: Wanted, report: "Report", record: Path, problem: str | None) 
     if problem is not None:
         process.print_error(f"the drill could not be recorded in {record}: {problem}")
     if wanted.options.as_json:
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
         process.print_answer(dump(document))
         return
-    from liqctl.report.drill import render_drill
+    from liqctl.desk.drill import render_drill
 
     process.print_answer(
         render_drill(
@@ -312,7 +312,7 @@ def _print(wanted: Wanted, report: "Report", record: Path, problem: str | None) 
 
 def _rows(notes: int) -> int:
     """Return how many scenarios fit a terminal's height together with the rest of the card."""
-    from liqctl.report.drill import ROWS
+    from liqctl.desk.drill import ROWS
 
     if not process.is_terminal(1):
         return ROWS

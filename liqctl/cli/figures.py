@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl import __version__
+from liqctl.desk.metrics import render_metrics, write_textfile
 from liqctl.domain.events import TRAIL_NAME
 from liqctl.drill.record import DRILLS_NAME, last_passed_drill
 from liqctl.engine.clock import SystemClock
-from liqctl.report.metrics import render_metrics, write_textfile
 
 _CHECKED_MAX_BYTES: Final = 50_000_000
 """A longer trail is not checked each minute; `audit verify` does it."""
@@ -46,8 +46,8 @@ def document_of_trail(
     Raises:
         OSError: the trail is there and cannot be read.
     """
-    from liqctl.audit.runs import read_history
-    from liqctl.cli.looking import make_document
+    from liqctl.cli.status_reader import make_document
+    from liqctl.trail.runs import read_history
 
     history = read_history(log_dir / TRAIL_NAME, environment=environment)
     return make_document(environment, history, account=account)
@@ -55,7 +55,7 @@ def document_of_trail(
 
 def _is_trail_whole(log_dir: Path) -> bool | None:
     """Return whether the chain holds; None when there is no trail, or too much of it."""
-    from liqctl.audit.verification import verify
+    from liqctl.trail.verification import verify
 
     trail = log_dir / TRAIL_NAME
     try:

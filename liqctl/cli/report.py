@@ -12,7 +12,7 @@ from liqctl.domain.states import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqctl.report.incident import Incident
+    from liqctl.desk.incident import Incident
 
 
 def report(
@@ -82,11 +82,11 @@ def gather_incident(
     paths: "Sequence[Path]", correlation_id: str, *, config: Path | None, is_offline: bool
 ) -> "Incident | None":
     """Return what the trail, and the venue unless `is_offline`, tell of a run; None if nothing."""
-    from liqctl.audit.fold import fold_run
-    from liqctl.audit.runs import read_later_runs, read_run
     from liqctl.cli.trade_reading import read_trades
-    from liqctl.report.incident import make_incident
-    from liqctl.report.money import closing_orders
+    from liqctl.desk.incident import make_incident
+    from liqctl.desk.money import closing_orders
+    from liqctl.trail.fold import fold_run
+    from liqctl.trail.runs import read_later_runs, read_run
 
     run = read_run(paths, correlation_id)
     if not run.records:
@@ -104,13 +104,13 @@ def gather_incident(
 def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) -> str:
     """Return the report as Markdown, as a page or as JSON."""
     if as_json:
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
         return dump(incident)
     if html:
-        from liqctl.report.page import render_page
+        from liqctl.desk.page import render_page
 
         return render_page(incident)
-    from liqctl.report.markdown import render_markdown
+    from liqctl.desk.markdown import render_markdown
 
     return render_markdown(incident)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from liqctl.audit.fold import is_start
-from liqctl.audit.record import TrailRecord
+from liqctl.desk.money import ClosingOrder, TradeReading
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError, VenueError
 from liqctl.domain.venue import Environment
-from liqctl.report.money import ClosingOrder, TradeReading
+from liqctl.trail.fold import is_start
+from liqctl.trail.record import TrailRecord
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account

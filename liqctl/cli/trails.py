@@ -58,7 +58,7 @@ def reading(path: Path, read: Callable[[], int], *, as_json: bool = False) -> in
 
 def explain_unknown_run(paths: Sequence[Path], correlation_id: str) -> str:
     """Return where a run was looked for, which ones were likely meant, and where to look next."""
-    from liqctl.audit.runs import near_ids, rotated_siblings
+    from liqctl.trail.runs import near_ids, rotated_siblings
 
     where = ", ".join(map(shown, paths))
     near = near_ids(paths, correlation_id)
@@ -84,7 +84,7 @@ def fail(message: str, *, as_json: bool) -> int:
 
 def shown(path: object) -> str:
     """Return a path as a terminal may show it."""
-    from liqctl.report.text import clean
+    from liqctl.desk.text import clean
 
     return clean(str(path))
 

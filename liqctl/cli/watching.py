@@ -22,8 +22,8 @@ from liqctl.engine.reading import NARROW_SYMBOLS_MAX
 from liqctl.planning.pace import Pace, asked_to_wait_s, look_weight
 
 if TYPE_CHECKING:
-    from liqctl.cli.looking import Looker, View
     from liqctl.cli.status import Options
+    from liqctl.cli.status_reader import StatusReader, View
 
 _STDOUT: Final = 1
 _PIPED_TICK_S: Final = 60.0
@@ -44,7 +44,7 @@ class Watch:
     def __init__(
         self,
         options: "Options",
-        looker: "Looker",
+        reader: "StatusReader",
         *,
         every_s: float,
         also: Callable[[dict[str, Any]], bool],
@@ -53,16 +53,16 @@ class Watch:
 
         Args:
             options: what the command line asked for.
-            looker: looks at the account.
+            reader: looks at the account.
             every_s: how often, at most.
             also: is given each document once it is shown, and returns whether all is well.
         """
         self.is_well = True
         self._also = also
         self._options = options
-        self._looker = looker
+        self._reader = reader
         self._every_s = every_s
-        symbols = len(looker.settings.liquidation.symbols)
+        symbols = len(reader.settings.liquidation.symbols)
         narrow = symbols if symbols <= NARROW_SYMBOLS_MAX else 0
         self._pace = Pace(wished_s=every_s, weight=look_weight(narrow))
         self._known: tuple[datetime, dict[str, Any]] | None = None
@@ -87,7 +87,7 @@ class Watch:
         return await self._look_on(loop)
 
     async def _look_on(self, loop: asyncio.AbstractEventLoop) -> "View":
-        from liqctl.report.json import dump_line
+        from liqctl.desk.json import dump_line
 
         while True:
             view = await self._look(loop.time())
@@ -128,9 +128,9 @@ class Watch:
         """Ask the venue if it is its turn; else tell what the lock and the trail say."""
         clock = SystemClock()
         if self._view is not None and now < self._due_at:
-            view = self._looker.look_aside_again(self._view)
+            view = self._reader.look_aside_again(self._view)
         else:
-            view = await self._looker.look()
+            view = await self._reader.look()
             moment = clock.now()
             self._pace.note(now=moment.timestamp(), weight_1m=view.weight_1m)
             wait_s = max(
@@ -177,7 +177,7 @@ class Watch:
             self.draw()
 
     def _text(self, document: dict[str, Any], width: int | None, height: int | None) -> str:
-        from liqctl.report.status import render_status
+        from liqctl.desk.status import render_status
 
         return render_status(
             document,

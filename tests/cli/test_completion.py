@@ -13,11 +13,11 @@ from typing import Final
 import pytest
 
 import liqctl
-from liqctl.audit.trail import AuditLogger
 from liqctl.cli import completion
 from liqctl.cli.root import COMMANDS
 from liqctl.domain.events import AuditEventType
 from liqctl.sim.scenario import list_scenarios
+from liqctl.trail.writer import AuditLogger
 
 PATIENCE_S: Final = 40.0
 HEAVY: Final = ("ccxt", "aiohttp", "rich", "pydantic", "liqctl.sim.server")

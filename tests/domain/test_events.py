@@ -4,8 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from liqctl.audit.fold import TimedRecord
-from liqctl.audit.record import TrailRecord, clean
+from liqctl.desk.phrases import phrase
 from liqctl.domain import events
 from liqctl.domain.account import (
     Leg,
@@ -21,8 +20,9 @@ from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.commands import CloseOrder, OrderAnswer, OrderStatus, OrderType
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.states import LiquidationState, OrderState, PositionState
-from liqctl.report.phrases import phrase
-from tests.report.builders import make_order, make_position, make_result
+from liqctl.trail.fold import TimedRecord
+from liqctl.trail.record import TrailRecord, clean
+from tests.desk.builders import make_order, make_position, make_result
 
 LEG = Leg(symbol="BTCUSDT", position_side=PositionSide.BOTH)
 HELD = Position(leg=LEG, quantity=Decimal("-0.5"), notional=Decimal(25000))
