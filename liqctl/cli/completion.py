@@ -112,8 +112,9 @@ def _runs(ctx: "Context") -> Mapping[str, str]:
 
 def _trail(given: MutableMapping[str, Any]) -> Path:
     """Return the trail that the options typed so far name, else that of ./logs."""
-    if given.get("log"):
-        return trail_at(Path(given["log"]))
+    log = given.get("log")
+    if log:  # `report` takes several: a list.
+        return trail_at(Path(log[0] if isinstance(log, list | tuple) else log))
     environment = given.get("env") or os.environ.get("LIQCTL_ENV")
     if not (environment or given.get("config")):
         return Path("logs") / TRAIL_NAME

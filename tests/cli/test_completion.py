@@ -93,6 +93,7 @@ def test_runs_are_offered_by_the_trail(environ: dict[str, str], tmp_path: Path) 
     assert ask("liqctl audit show ", environ, tmp_path) == ["liq_second", "liq_first"]
     assert ask("liqctl audit tail --correlation-id liq_f", environ, tmp_path) == ["liq_first"]
     assert ask("liqctl audit show --log logs ", environ, tmp_path) == ["liq_second", "liq_first"]
+    assert ask("liqctl report --log logs ", environ, tmp_path) == ["liq_second", "liq_first"]
     assert ask("liqctl audit show --log nowhere ", environ, tmp_path) == []
     assert ask("liqctl liquidate --correlation-id ", environ, tmp_path) == [], "it names a new run"
     assert (
