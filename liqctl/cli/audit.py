@@ -3,12 +3,10 @@
 Reading commands: a reader that goes away (`| head -1`) ends them quietly, and changes no exit code.
 """
 
-import json
 import os
 import re
 import select
 import shutil
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,15 +20,13 @@ from liqctl.domain.events import FAILURES
 from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
 
-    from liqctl.audit.reading import LineFilter
-    from liqctl.domain.trail import TrailRecord
-    from liqctl.report.audit import Style
+    from liqctl.desk.trail import Style
+    from liqctl.trail.reading import LineFilter
 
 RUN_SCHEMA: Final = "liqctl.run/1"
 _FOLLOW_POLL_MS: Final = 200
-_RUN_RECORDS_MAX: Final = 200_000
 _STDOUT: Final = 1
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -60,7 +56,7 @@ def tail(options: Options) -> int:
 
     Example: liqctl audit tail -f --failed
     """
-    from liqctl.audit.reading import LineFilter, parse_since
+    from liqctl.trail.reading import LineFilter, parse_since
 
     types = frozenset(name.upper() for name in options.event_types)
     now = datetime.now(UTC)  # noqa: TID251 - the command line is where the clock is read
@@ -124,7 +120,7 @@ def verify(options: Options) -> int:
 def _tail(
     path: Path, lines: int, wanted: "LineFilter", show: "Callable[[bytes], bool]", *, follow: bool
 ) -> int:
-    from liqctl.audit.reading import Follower, all_lines, last_lines, open_for_reading
+    from liqctl.trail.reading import Follower, all_lines, last_lines, open_for_reading
 
     fd = open_for_reading(path)
     end = _end_of_lines(fd) if follow else os.fstat(fd).st_size
@@ -156,12 +152,12 @@ def _nothing_found(path: Path, wanted: "LineFilter") -> str:
 
 
 def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> int:
-    from liqctl.cli.trails import explain_unknown_run
-    from liqctl.report.run_story import render_run
+    from liqctl.desk.trail import render_run
+    from liqctl.trail.runs import read_run
 
-    records = _records_of(path, correlation_id)
+    records = read_run([path], correlation_id).records
     if not records:
-        return trails.fail(explain_unknown_run([path], correlation_id), as_json=as_json)
+        return trails.fail(trails.explain_unknown_run([path], correlation_id), as_json=as_json)
     if as_json:
         document = {
             "schema": RUN_SCHEMA,
@@ -170,45 +166,28 @@ def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> 
             "started_at": records[0].timestamp,
             "last_event": records[-1].event_type,
             "last_at": records[-1].timestamp,
-            "records": [asdict(record) for record in records],
+            "records": records,
         }
-        trails.answer(json.dumps(document))
+        trails.answer_json(document)
     else:
         trails.answer(render_run(records, style))
     return ExitCode.DONE
 
 
 def _verify(path: Path, head: str | None, style: "Style", *, as_json: bool) -> int:
-    from liqctl.audit.verification import verify as verify_trail
-    from liqctl.report.audit import render_verification
+    from liqctl.desk.trail import render_verification
+    from liqctl.trail.verification import verify as verify_trail
 
     found = verify_trail(path, head)
     if as_json:
-        trails.answer(json.dumps(found.as_json()))
+        trails.answer_json(found)
     else:
         trails.answer(render_verification(found, style))
     return ExitCode.DONE if found.is_intact else ExitCode.AUDIT_INCOMPLETE
 
 
-def _records_of(path: Path, correlation_id: str) -> "Sequence[TrailRecord]":
-    from itertools import islice
-
-    from liqctl.audit.reading import LineFilter, all_lines, open_for_reading
-    from liqctl.domain.trail import parse_line
-
-    fd = open_for_reading(path)
-    try:
-        found: Iterable[bytes] = all_lines(
-            fd, os.fstat(fd).st_size, LineFilter(correlation_id=correlation_id)
-        )
-        records = map(parse_line, islice(found, _RUN_RECORDS_MAX))
-        return [record for record in records if record is not None]
-    finally:
-        os.close(fd)
-
-
 def _style(options: Options) -> "Style":
-    from liqctl.report.audit import Style
+    from liqctl.desk.trail import Style
 
     if not os.isatty(_STDOUT):
         return Style()
@@ -216,8 +195,8 @@ def _style(options: Options) -> "Style":
 
 
 def _printer(style: "Style") -> "Callable[[bytes], bool]":
-    from liqctl.domain.trail import parse_line
-    from liqctl.report.audit import render_record, render_unreadable
+    from liqctl.desk.trail import render_record, render_unreadable
+    from liqctl.trail.record import parse_line
 
     def show_line(line: bytes) -> bool:
         record = parse_line(line)
@@ -229,7 +208,7 @@ def _printer(style: "Style") -> "Callable[[bytes], bool]":
 
 def _print_bytes(line: bytes) -> bool:
     """Print a record's own bytes; stdout holds JSON only, so what is no record goes to stderr."""
-    from liqctl.domain.trail import parse_line
+    from liqctl.trail.record import parse_line
 
     if parse_line(line) is None:
         process.print_error(f"liqctl: an unreadable line of {len(line)} bytes is left out")
@@ -246,7 +225,7 @@ def _wait() -> bool:
 
 def _end_of_lines(fd: int) -> int:
     """Return the position after the last whole line: what is half written is followed."""
-    from liqctl.audit.reading import blocks_backwards
+    from liqctl.trail.reading import blocks_backwards
 
     size = os.fstat(fd).st_size
     if size == 0 or os.pread(fd, 1, size - 1) == b"\n":

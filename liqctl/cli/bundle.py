@@ -9,15 +9,14 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
+from liqctl.desk.archive import BUNDLE_SCHEMA, make_manifest, pack
 from liqctl.domain.states import ExitCode
 from liqctl.engine.clock import SystemClock
-from liqctl.report.archive import BUNDLE_SCHEMA, make_manifest, pack
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE: Final = 0o600
@@ -40,10 +39,11 @@ def bundle(options: Options) -> ExitCode:
     Example: liqctl bundle liq_20260102_103000_abc123 --env production
     """
     from liqctl import __version__
-    from liqctl.cli.bundle_parts import Gathering, describe
+    from liqctl.cli.bundle_parts import PartCollector, describe
+    from liqctl.desk.text import clean
 
     moment = SystemClock().now()
-    gathering = Gathering(
+    gathering = PartCollector(
         correlation_id=options.any_run,
         environment=options.environment,
         config_file=options.config_file,
@@ -80,7 +80,13 @@ def bundle(options: Options) -> ExitCode:
             "sha256": hashlib.sha256(content).hexdigest(),
             "manifest": manifest,
         },
-        text="\n".join(_told(path, len(content), describe(gathering.parts, gathering.missing))),
+        text="\n".join(
+            [
+                f"{path}: {len(content):,} bytes",
+                *map(clean, describe(gathering.parts, gathering.missing)),
+                "Look through it before you send it; it holds what is open, traded and logged.",
+            ]
+        ),
     )
     return ExitCode.DONE
 
@@ -93,7 +99,10 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
         there is written over or followed, and no half of a bundle is left.
     """
     problems: list[str] = []
-    for folder in _folders():
+    folders = [Path()]
+    with contextlib.suppress(OSError):  # it looks for a folder that can be written to
+        folders.append(Path(tempfile.gettempdir()))
+    for folder in folders:
         for number in range(1, _NAMES_MAX + 1):
             path = folder / (f"{name}.tar.gz" if number == 1 else f"{name}_{number}.tar.gz")
             try:
@@ -111,12 +120,6 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
     return None, problems
 
 
-def _folders() -> Iterator[Path]:
-    yield Path()
-    with contextlib.suppress(OSError):  # it looks for a folder that can be written to
-        yield Path(tempfile.gettempdir())
-
-
 def _write_new(path: Path, content: bytes) -> None:
     fd = os.open(path, _FLAGS, _MODE)
     try:
@@ -132,17 +135,9 @@ def _write_new(path: Path, content: bytes) -> None:
         os.close(fd)
 
 
-def _told(path: Path, size: int, files: Iterator[str]) -> Iterator[str]:
-    from liqctl.report.text import clean
-
-    yield f"{path}: {size:,} bytes"
-    yield from map(clean, files)
-    yield "Look through it before you send it; it holds what is open, traded and logged."
-
-
 def _answer(*, as_json: bool, document: dict[str, Any], text: str) -> None:
     if as_json:
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
         process.print_answer(dump({"schema": BUNDLE_SCHEMA, **document}))
     elif text:

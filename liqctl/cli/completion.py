@@ -11,12 +11,14 @@ What a reader would get wrong:
 
 import os
 import re
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import typer
 
+from liqctl.cli.trails import default_trail, trail_at
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.events import TRAIL_NAME, AuditEventType
 
@@ -60,33 +62,27 @@ def join_equals(environ: MutableMapping[str, str]) -> None:
 
 
 def _completer(
-    offer: Callable[[typer.Context], Iterable[tuple[str, str]]],
+    offer: Callable[[typer.Context], Mapping[str, str]],
 ) -> Callable[[typer.Context, str], list[tuple[str, str]]]:
     def complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         try:
-            return words(offer(ctx), incomplete)
+            return words(offer(ctx).items(), incomplete)
         except (OSError, ConfigurationError, UsageError):
             return []  # a Tab is no place to complain; the command itself will
 
     return complete
 
 
-def _event_types(ctx: typer.Context) -> Iterable[tuple[str, str]]:
-    del ctx
-    return ((event_type.value, "") for event_type in AuditEventType)
-
-
-def _scenarios(ctx: typer.Context) -> Iterable[tuple[str, str]]:
-    del ctx
+def _scenarios() -> Mapping[str, str]:
     from liqctl.sim.scenario import list_scenarios
 
-    return ((name, "") for name in list_scenarios())
+    return dict.fromkeys(list_scenarios(), "")
 
 
-def _runs(ctx: typer.Context) -> Iterable[tuple[str, str]]:
-    """Yield the runs at the end of the trail, the last one first, with when they began."""
-    from liqctl.audit.reading import LineFilter, last_lines, open_for_reading
-    from liqctl.domain.trail import parse_line
+def _runs(ctx: typer.Context) -> Mapping[str, str]:
+    """Return the runs at the end of the trail, the last one first, with when they began."""
+    from liqctl.trail.reading import LineFilter, last_lines, open_for_reading
+    from liqctl.trail.record import parse_line
 
     fd = open_for_reading(_trail(ctx.params))
     try:
@@ -95,18 +91,16 @@ def _runs(ctx: typer.Context) -> Iterable[tuple[str, str]]:
         os.close(fd)
     records = [record for line in lines if (record := parse_line(line)) is not None]
     seen = {record.correlation_id: record.timestamp for record in reversed(records)}
-    return list(seen.items())[:_RUNS_MAX]
+    return dict(islice(seen.items(), _RUNS_MAX))
 
 
 def _trail(given: MutableMapping[str, Any]) -> Path:
     """Return the trail that the options typed so far name."""
-    if given.get("log"):
-        log = Path(given["log"])
-        return log / TRAIL_NAME if log.is_dir() else log
+    log = given.get("log") or given.get("logs")
+    if log:  # `report` takes several: a list.
+        return trail_at(Path(log[0] if isinstance(log, list | tuple) else log))
     environment = given.get("environment") or os.environ.get("LIQCTL_ENV")
     if not (environment or given.get("config_file")):
-        from liqctl.cli.trails import default_trail
-
         return default_trail()
     from liqctl.settings.kept import load_settings
 
@@ -121,8 +115,8 @@ def _trail(given: MutableMapping[str, Any]) -> Path:
 
 
 OFFERS: Final = {
-    "event types": _completer(_event_types),
-    "scenarios": _completer(_scenarios),
+    "event types": _completer(lambda _: dict.fromkeys(AuditEventType, "")),
+    "scenarios": _completer(lambda _: _scenarios()),
     "runs": _completer(_runs),
 }
 """What may stand there, by the name that the table of options gives it."""

@@ -18,12 +18,12 @@ from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
-    from liqctl.audit.trail import AuditLogger
     from liqctl.drill.catalogue import Course, Exercise, Score
     from liqctl.drill.document import Report
     from liqctl.drill.runs import Stop
     from liqctl.planning.policy import LiquidationConfig
     from liqctl.settings.values import Settings
+    from liqctl.trail.writer import AuditLogger
 
 _TELL_EVERY_S: Final = 1.0
 _CARD_LINES: Final = 16
@@ -55,8 +55,8 @@ def drill(options: Options) -> ExitCode:
         return run(options)
     except (UsageError, ConfigurationError) as error:
         if options.as_json:
+            from liqctl.desk.json import dump
             from liqctl.drill.document import refusal
-            from liqctl.report.json import dump
 
             process.print_answer(dump(refusal(str(error), environment=options.environment)))
         raise
@@ -134,11 +134,11 @@ class _Holding:
     def hold(self, exercises: "Sequence[Exercise]") -> "Report":
         """Run the exercises beside a scratch trail and return what came of it."""
         from liqctl import __version__
-        from liqctl.audit.trail import AuditLogger
         from liqctl.drill.document import Report
         from liqctl.drill.runs import Stop
         from liqctl.drill.scratch import find_fault, scratch_folder
         from liqctl.engine.clock import SystemClock
+        from liqctl.trail.writer import AuditLogger
 
         settings, clock, stop = self._settings, SystemClock(), Stop()
         started_at = clock.now()
@@ -217,11 +217,11 @@ def _print(options: Options, report: "Report", record: Path, problem: str | None
     if problem is not None:
         process.print_error(f"the drill could not be recorded in {record}: {problem}")
     if options.as_json:
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
         process.print_answer(dump(document))
         return
-    from liqctl.report.drill import render_drill
+    from liqctl.desk.drill import render_drill
 
     process.print_answer(
         render_drill(
@@ -236,7 +236,7 @@ def _print(options: Options, report: "Report", record: Path, problem: str | None
 
 def _rows(notes: int) -> int:
     """Return how many scenarios fit a terminal's height together with the rest of the card."""
-    from liqctl.report.drill import ROWS
+    from liqctl.desk.drill import ROWS
 
     if not process.is_terminal(1):
         return ROWS

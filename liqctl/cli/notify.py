@@ -67,11 +67,11 @@ def _send(settings: "Settings") -> "list[Delivery]":
 def _test(settings: "Settings") -> "Notice":
     import socket
 
+    from liqctl.desk.text import clean
     from liqctl.domain.ids import make_correlation_id
     from liqctl.domain.notices import Notice, NoticeKind, Severity
     from liqctl.domain.times import rfc3339
     from liqctl.engine.clock import SystemClock
-    from liqctl.report.text import clean
 
     now = SystemClock().now()
     name = make_correlation_id(now, os.urandom(3).hex())
@@ -109,11 +109,11 @@ def _document(
 
 def _print(options: Options, document: "Mapping[str, Any]") -> None:
     if options.as_json:
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
         process.print_answer(dump(document))
     elif document["targets"]:
-        from liqctl.report.deliveries import render_deliveries
+        from liqctl.desk.deliveries import render_deliveries
 
         process.print_answer(
             render_deliveries(

@@ -10,7 +10,7 @@ from liqctl.domain.states import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqctl.report.incident import Incident
+    from liqctl.desk.incident import Incident
 
 
 @takes(
@@ -41,10 +41,10 @@ def _report(paths: "Sequence[Path]", options: Options) -> int:
     if incident is None:
         message = trails.explain_unknown_run(paths, options.run)
         return trails.fail(message, as_json=options.as_json)
-    if not incident.chain.is_intact:
+    if not incident.audit.is_intact:
         process.print_error(
             "liqctl: the record of this run is not whole, see the report's proof: "
-            + "; ".join(incident.chain.problems)
+            + "; ".join(incident.audit.problems)
         )
     trails.answer(render_incident(incident, html=options.html, as_json=options.as_json))
     return ExitCode.DONE
@@ -54,17 +54,17 @@ def gather_incident(
     paths: "Sequence[Path]", correlation_id: str, *, config: Path | None, is_offline: bool
 ) -> "Incident | None":
     """Return what the trail, and the venue unless `is_offline`, tell of a run; None if nothing."""
-    from liqctl.audit.runs import read_later_runs, read_run
     from liqctl.cli.trade_reading import read_trades
-    from liqctl.report.incident import make_incident
-    from liqctl.report.money import sent_orders
-    from liqctl.report.story import tell
+    from liqctl.desk.incident import make_incident
+    from liqctl.desk.money import closing_orders
+    from liqctl.trail.fold import fold_run
+    from liqctl.trail.runs import read_later_runs, read_run
 
     run = read_run(paths, correlation_id)
     if not run.records:
         return None
     first = run.records[0]
-    orders = sent_orders(tell(run.records))
+    orders = closing_orders(fold_run(run.records))
     return make_incident(
         run.records,
         chain=run.chain,
@@ -76,14 +76,13 @@ def gather_incident(
 def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) -> str:
     """Return the report as Markdown, as a page or as JSON."""
     if as_json:
-        from liqctl.report.incident_json import report_document
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
-        return dump(report_document(incident))
+        return dump(incident)
     if html:
-        from liqctl.report.page import render_page
+        from liqctl.desk.page import render_page
 
         return render_page(incident)
-    from liqctl.report.markdown import render_markdown
+    from liqctl.desk.markdown import render_markdown
 
     return render_markdown(incident)

@@ -46,7 +46,7 @@ def schema(options: Options) -> None:
 
     Example: liqctl schema settings > liqctl.schema.json
     """
-    from liqctl.report.json import dump
-    from liqctl.report.schemas import schema_of
+    from liqctl.desk.json import dump
+    from liqctl.desk.schemas import schema_of
 
     process.print_answer(dump(schema_of(options.document)))

@@ -4,9 +4,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from liqctl.cli import process
-from liqctl.cli.looking import Looker, View, make_document
 from liqctl.cli.options import Options, takes
 from liqctl.cli.settings import load
+from liqctl.cli.status_reader import StatusReader, View, make_document
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
 
@@ -52,8 +52,8 @@ def status(options: Options) -> None:
 
 
 async def _once(options: Options, settings: "Settings") -> tuple[View, bool]:
-    async with Looker(settings, options.settle) as looker:
-        view = await looker.look()
+    async with StatusReader(settings, options.settle) as reader:
+        view = await reader.look()
     _print(options, view.document)
     return view, write_figures(options, settings, view.document)
 
@@ -75,10 +75,10 @@ def write_figures(options: Options, settings: "Settings", document: dict[str, An
 async def _watch(options: Options, settings: "Settings") -> tuple[View, bool]:
     from liqctl.cli.watching import Watch
 
-    async with Looker(settings) as looker:
+    async with StatusReader(settings) as reader:
         watch = Watch(
             options,
-            looker,
+            reader,
             every_s=options.every,
             also=lambda document: write_figures(options, settings, document),
         )
@@ -88,18 +88,18 @@ async def _watch(options: Options, settings: "Settings") -> tuple[View, bool]:
 def _print_refusal(options: Options, why: str) -> None:
     """Print the document of a look that was not taken, if JSON was asked for."""
     if options.as_json:
-        from liqctl.audit.history import History
+        from liqctl.trail.runs import no_history
 
-        _print(options, make_document(options.environment or "", History(), account_error=why))
+        _print(options, make_document(options.environment or "", no_history(), account_error=why))
 
 
 def _print(options: Options, document: dict[str, Any]) -> None:
     if options.as_json:
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
         process.print_answer(dump(document))
         return
-    from liqctl.report.status import render_status
+    from liqctl.desk.status import render_status
 
     process.print_answer(
         render_status(

@@ -232,11 +232,11 @@ def _ask_venue(settings: "Settings") -> "Iterable[Issue]":
 
 def _print(documents: list[dict[str, Any]], options: Options) -> None:
     if options.as_json:
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
         process.print_answer(dump(documents[0] if len(documents) == 1 else _together(documents)))
         return
-    from liqctl.report.validation import render_validation
+    from liqctl.desk.validation import render_validation
 
     told = [
         render_validation(

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import liqctl
-from liqctl.audit.durability import HelperThread
 from liqctl.domain.errors import ConfigurationError
 from liqctl.domain.secrets import hide_secrets
 from liqctl.engine.lock import make_private, state_folders
 from liqctl.settings.credentials import CREDENTIAL
 from liqctl.settings.values import Settings, Source, SourceKind, make_settings
 from liqctl.settings.yaml_file import find_file, read_bounded
+from liqctl.trail.durability import HelperThread
 
 _WAIT_MAX_S: Final = 0.05
 """How long a run waits for the kept file: a hundred times what a disk needs, a third of what it

@@ -4,7 +4,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 
-from liqctl.report.schemas import DRILL, RESULT, STATUS
+from liqctl.desk.schemas import DRILL, RESULT, STATUS
 
 __all__ = ["DRILL", "RESULT", "STATUS", "check"]
 

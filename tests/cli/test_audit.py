@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from liqctl.audit.trail import AuditLogger
+from liqctl.trail.writer import AuditLogger
 
 _ROOT = Path(__file__).parents[2]
 _PROGRAM = "import sys; from liqctl.cli.app import run; sys.exit(run(['audit', *sys.argv[1:]]))"

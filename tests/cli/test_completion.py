@@ -13,11 +13,11 @@ from typing import Final
 import pytest
 
 import liqctl
-from liqctl.audit.trail import AuditLogger
 from liqctl.cli import completion
 from liqctl.cli.root import COMMANDS
 from liqctl.domain.events import AuditEventType
 from liqctl.sim.scenario import list_scenarios
+from liqctl.trail.writer import AuditLogger
 
 PATIENCE_S: Final = 40.0
 HEAVY: Final = ("ccxt", "aiohttp", "rich", "liqctl.sim.server")
@@ -93,6 +93,7 @@ def test_runs_are_offered_by_the_trail(environ: dict[str, str], tmp_path: Path) 
     assert ask("liqctl audit show ", environ, tmp_path) == ["liq_second", "liq_first"]
     assert ask("liqctl audit tail --correlation-id liq_f", environ, tmp_path) == ["liq_first"]
     assert ask("liqctl audit show --log logs ", environ, tmp_path) == ["liq_second", "liq_first"]
+    assert ask("liqctl report --log logs ", environ, tmp_path) == ["liq_second", "liq_first"]
     assert ask("liqctl audit show --log nowhere ", environ, tmp_path) == []
     assert ask("liqctl liquidate --correlation-id ", environ, tmp_path) == [], "it names a new run"
     assert (

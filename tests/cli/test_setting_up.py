@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 import liqctl
 from liqctl.cli.options import Document
+from liqctl.desk.schemas import schema_of
 from liqctl.domain.venue import Environment
-from liqctl.report.schemas import schema_of
 from liqctl.settings import load_settings
 from liqctl.settings.model import TABLE
 from liqctl.settings.values import SourceKind
