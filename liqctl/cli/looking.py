@@ -95,6 +95,7 @@ class Looker:
             account=describe_account(inspection, self.settings) if is_shown else None,
             account_error=inspection.why_unreadable(),
             trail_error=self._trail_error,
+            config_file=self.settings.file,
         )
         return View(
             document=document,
@@ -112,6 +113,7 @@ class Looker:
             in_progress=_in_progress(self._lock_of(self._account)),
             account_error=why,
             trail_error=self._trail_error,
+            config_file=self.settings.file,
         )
         return View(document=document, exit_code=exit_code)
 
@@ -184,11 +186,13 @@ def make_document(
     account: dict[str, Any] | None = None,
     account_error: str | None = None,
     trail_error: str | None = None,
+    config_file: Path | None = None,
 ) -> dict[str, Any]:
     """Return the status document of the contract; with a `trail_error` its counts mean nothing."""
     return {
         "schema": STATUS_SCHEMA,
         "environment": environment,
+        "config_file": str(config_file) if config_file else None,
         "looked_at": rfc3339(SystemClock().now()),
         "state": "IN_PROGRESS" if in_progress else "IDLE",
         "in_progress": in_progress,
