@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - a script, not a module
 """Writes the man page, and the completion scripts of the shells, from what the program says.
 
-The page is made of the help, the settings' table and the README's exit codes. Run this with
+The page is made of the help, the settings' table and the table of exit codes. Run this with
 `make docs`; `make_man.py --check` only says what is stale. click-man reads click's commands, which
 Typer's are no longer, and help2man would need Perl; hence these few lines.
 """
@@ -21,6 +21,7 @@ from liqctl.cli.app import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
 from liqctl.config.rules import RULES
 from liqctl.config.table import markdown_table
+from liqctl.domain.words import EXIT_CODES
 
 if TYPE_CHECKING:
     from typer._click import Command
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
 REPOSITORY: Final = Path(__file__).parents[1]
 DOCS: Final = REPOSITORY / "docs"
 SHELLS: Final = ("bash", "zsh", "fish")
-README: Final = REPOSITORY / "README.md"
 
-_EXIT_CODE: Final = re.compile(r"^\| (\d[\d, ]*) \| (.+) \|$", re.MULTILINE)
 _SETTING: Final = re.compile(r"^\| `([a-z_.]+)` \| `(.+?)` \| (.+) \| (.+) \|$", re.MULTILINE)
 _EXAMPLE: Final = re.compile(r"(?P<command>liqctl .*?)(?:   +(?P<meaning>.+))?")
 
@@ -138,8 +137,8 @@ def _options(context: typer.Context) -> Iterator[str]:
 
 
 def _exit_codes() -> Iterator[tuple[str, str]]:
-    for match in _EXIT_CODE.finditer(README.read_text(encoding="utf-8")):
-        yield match[1], match[2].replace("`", "")
+    for code, (meaning, then) in EXIT_CODES.items():
+        yield f"{code:d}", f"{meaning}. {then}".replace("`", "")
 
 
 def _settings() -> Iterator[tuple[str, str]]:

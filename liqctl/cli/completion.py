@@ -97,6 +97,13 @@ def _event_types(ctx: "Context") -> Iterable[tuple[str, str]]:
     return ((event_type.value, "") for event_type in AuditEventType)
 
 
+def _explained(ctx: "Context") -> Iterable[tuple[str, str]]:
+    del ctx
+    from liqctl.cli.explain import all_meanings
+
+    return dict.fromkeys((each.word, "") for each in all_meanings() if each.word[0].isalpha())
+
+
 def _scenarios(ctx: "Context") -> Iterable[tuple[str, str]]:
     del ctx
     from liqctl.sim.scenario import list_scenarios
@@ -140,6 +147,7 @@ _OFFERS: "Final[dict[tuple[str, str], Callable[[Context], Iterable[tuple[str, st
     ("", "event_type"): _event_types,
     ("", "scenario"): _scenarios,
     ("", "correlation_id"): _runs,
+    ("explain", "words"): _explained,
     ("liquidate", "correlation_id"): lambda ctx: (),  # it names a new run  # noqa: ARG005
 }
 """Command, or none for any, and parameter: what may stand there."""

@@ -71,6 +71,10 @@ COMMANDS: Final = {
         home="liqctl.cli.bundle:bundle",
         summary="Put together what support needs, without a secret.",
     ),
+    "explain": Entry(
+        home="liqctl.cli.explain:explain_app",
+        summary="Tell what a venue code, state, event or exit code means.",
+    ),
     "simulator": Entry(
         home="liqctl.cli.simulator:simulator_app",
         summary="Keep a simulated Binance Futures venue running for other shells.",
