@@ -49,7 +49,10 @@ EXIT_CODES: Final[Mapping[ExitCode, tuple[str, str]]] = {
         "Run `liqctl validate --online`, or close by hand now.",
     ),
     ExitCode.AUDIT_INCOMPLETE: (
-        "the account is flat, but the audit trail is incomplete or broken",
+        (
+            "the account is flat, but the audit trail is incomplete or broken (`audit verify`: the "
+            "trail is broken)"
+        ),
         "The account needs nothing. Keep the output, check the disk, run `liqctl audit verify`.",
     ),
     ExitCode.INTERRUPTED: (
