@@ -14,6 +14,7 @@ from liqctl.domain.times import rfc3339
 
 RESULT_SCHEMA = "liqctl.result/1"
 ALREADY_IN_PROGRESS = "Liquidation already in progress"
+_POSITIONS = "positions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +188,9 @@ class LiquidationResult:
     `residual` is None when no reading succeeded. `time_spent_s` splits the duration by what the
     run waited for (`reading`, `cancelling`, `closing`, `waiting`). `notes` are sentences for the
     operator, worst first. `settled_seconds` is how long flat was watched up to the last reading, 0
-    where flat was not seen. `unread` names the sources in scope that never answered.
+    where flat was not seen. `unread` names the sources in scope that never answered. `never_read`
+    names the lists (`positions`, `regular orders`, `conditional orders`) that no reading showed in
+    full: what is counted in them is None, as it is without a `residual`, unless some were seen.
     """
 
     correlation_id: str
@@ -203,6 +206,7 @@ class LiquidationResult:
     deadline_exceeded: bool = False
     settled_seconds: float = 0.0
     unread: tuple[str, ...] = ()
+    never_read: frozenset[str] = frozenset()
     positions: tuple[PositionReport, ...] = ()
     orders: tuple[OrderReport, ...] = ()
     residual: Residual | None = None
@@ -223,25 +227,45 @@ class LiquidationResult:
         return sum(order.state in states for order in self.orders)
 
     @property
-    def positions_closed(self) -> int:
-        """How many positions are proven closed."""
+    def positions_found(self) -> int | None:
+        """How many positions were ever read; None where no reading showed them."""
+        is_read = self.residual is not None and _POSITIONS not in self.never_read
+        return len(self.positions) if self.positions or is_read else None
+
+    @property
+    def positions_closed(self) -> int | None:
+        """How many positions are proven closed; None where none could be found."""
+        if self.positions_found is None:
+            return None
         return self.count_positions(PositionState.CLOSED)
 
     @property
-    def positions_failed(self) -> int:
-        """How many positions are or may be open."""
+    def positions_failed(self) -> int | None:
+        """How many positions are or may be open; None where none could be found."""
+        if self.positions_found is None:
+            return None
         return self.count_positions(
             PositionState.PARTIAL, PositionState.FAILED, PositionState.UNKNOWN
         )
 
     @property
-    def orders_cancelled(self) -> int:
-        """How many orders are proven cancelled by us."""
+    def orders_found(self) -> int | None:
+        """How many orders were ever read; None where no reading showed both books."""
+        is_read = self.residual is not None and self.never_read <= {_POSITIONS}
+        return len(self.orders) if self.orders or is_read else None
+
+    @property
+    def orders_cancelled(self) -> int | None:
+        """How many orders are proven cancelled by us; None where none could be found."""
+        if self.orders_found is None:
+            return None
         return self.count_orders(OrderState.CANCELLED)
 
     @property
-    def orders_failed(self) -> int:
-        """How many orders are or may be open against our will."""
+    def orders_failed(self) -> int | None:
+        """How many orders are or may be open against our will; None where none could be found."""
+        if self.orders_found is None:
+            return None
         return self.count_orders(OrderState.FAILED, OrderState.UNKNOWN)
 
     @property
@@ -289,10 +313,10 @@ class LiquidationResult:
             "finished_at": rfc3339(self.finished_at),
             "duration_seconds": round(self.duration_seconds, 6),
             "timeout_seconds": self.timeout_seconds,
-            "positions_found": len(self.positions),
+            "positions_found": self.positions_found,
             "positions_closed": self.positions_closed,
             "positions_failed": self.positions_failed,
-            "orders_found": len(self.orders),
+            "orders_found": self.orders_found,
             "orders_cancelled": self.orders_cancelled,
             "orders_failed": self.orders_failed,
             "positions": [position.as_json() for position in self.positions],

@@ -73,13 +73,13 @@ def explain_unread(snapshot: Snapshot) -> str | None:
 
 
 def describe_reading(snapshot: Snapshot) -> dict[str, object]:
-    """Return what an event keeps of a reading; a count is None where the source failed."""
+    """Return what an event keeps of a reading; counts and sums are None where a source failed."""
     positions = snapshot.positions.items
     details: dict[str, object] = {
         "positions": _count(snapshot.positions),
         "regular_orders": _count(snapshot.regular_orders),
         "algo_orders": _count(snapshot.algo_orders),
-        "notional": plain(sum((p.notional for p in positions), Decimal(0))),
+        "notional": _notional(snapshot.positions),
         "reading_s": round(snapshot.finished_at - snapshot.started_at, 4),
     }
     unread = unread_sources(snapshot)
@@ -99,7 +99,7 @@ def describe_look(positions: Reading[Position]) -> dict[str, object]:
     details: dict[str, object] = {
         "only": "positions",
         "positions": _count(positions),
-        "notional": plain(sum((p.notional for p in positions.items), Decimal(0))),
+        "notional": _notional(positions),
     }
     if positions.error is not None:
         details["unread"] = {"positions": positions.error.describe()}
@@ -127,6 +127,12 @@ def describe_intent(order: CloseOrder, *, attempt: int, mark: Decimal | None) ->
 
 def _count(reading: Reading[T]) -> int | None:
     return len(reading.items) if reading.complete else None
+
+
+def _notional(positions: Reading[Position]) -> str | None:
+    if not positions.complete:
+        return None
+    return plain(sum((p.notional for p in positions.items), Decimal(0)))
 
 
 def explain_positions(positions: Sequence[PositionReport]) -> str | None:

@@ -209,8 +209,8 @@ def _state(incident: Incident) -> Fact:
     return Fact(name="State", theirs=theirs, ours=", ".join(parts))
 
 
-def _of(done: int, found: int | None) -> str:
-    return f"{done} of {NOT_TOLD if found is None else found}"
+def _of(done: int | None, found: int | None) -> str:
+    return "not read" if found is None else f"{done} of {found}"
 
 
 def _time(incident: Incident) -> str:

@@ -102,9 +102,9 @@ class Incident:
     ended_at: str | None
     symbols: tuple[str, ...]
     positions_found: int | None
-    positions_closed: int
+    positions_closed: int | None
     orders_found: int | None
-    orders_cancelled: int
+    orders_cancelled: int | None
     failed: tuple[FailedPosition, ...]
     codes: tuple[CodeCount, ...]
     notes: tuple[str, ...]
@@ -126,6 +126,12 @@ def make_incident(
     details = _details_of_end(story, records)
     first = story.start or records[0]
     orders = sent_orders(story)
+    positions_found = _count(details.get("positions_found"))
+    if positions_found is None:
+        positions_found = _positions_seen(story)
+    orders_found = _count(details.get("orders_found"))
+    if orders_found is None:
+        orders_found = _orders_read(story)
     return Incident(
         kind=kind_of(story, records),
         story=story,
@@ -150,13 +156,17 @@ def make_incident(
         ),
         ended_at=story.end.timestamp if story.end else None,
         symbols=_symbols(records, story),
-        positions_found=_or_seen(details.get("positions_found"), len(story.legs), story),
-        positions_closed=_or(
+        positions_found=positions_found,
+        positions_closed=None
+        if positions_found is None
+        else _or(
             details.get("positions_closed"),
             sum(leg.outcome is Outcome.DONE for leg in story.legs),
         ),
-        orders_found=_or_seen(details.get("orders_found"), _orders_read(story), story),
-        orders_cancelled=_or(details.get("orders_cancelled"), _orders_answered(story)),
+        orders_found=orders_found,
+        orders_cancelled=None
+        if orders_found is None
+        else _or(details.get("orders_cancelled"), _orders_answered(story)),
         failed=tuple(_failed(leg, story) for leg in story.legs if leg.outcome is not Outcome.DONE),
         codes=_codes(records),
         notes=_notes(details, story, chain),
@@ -242,22 +252,22 @@ def _or(value: object, otherwise: int) -> int:
     return otherwise if found is None else found
 
 
-def _or_seen(value: object, seen: int, story: RunStory) -> int | None:
-    """Return the count of the end record; else what was seen, None where nothing was ever read."""
-    found = _count(value)
-    if found is not None:
-        return found
-    return seen if story.readings or seen else None
+def _positions_seen(story: RunStory) -> int | None:
+    """Return how many positions were seen; None where no reading showed them in full."""
+    is_read = any(
+        _count(reading.sent.details.get("positions")) is not None for reading in story.readings
+    )
+    return len(story.legs) if story.legs or is_read else None
 
 
-def _orders_read(story: RunStory) -> int:
-    """Return how many orders of others the first complete reading listed."""
+def _orders_read(story: RunStory) -> int | None:
+    """Return how many orders of others the first complete reading listed; None without one."""
     for reading in story.readings:
         regular = _count(reading.sent.details.get("regular_orders"))
         algo = _count(reading.sent.details.get("algo_orders"))
         if regular is not None and algo is not None:
             return regular + algo
-    return 0
+    return None
 
 
 def _orders_answered(story: RunStory) -> int:

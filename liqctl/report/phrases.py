@@ -224,10 +224,15 @@ def _reentry(event: Event) -> str:
 
 def _ended(event: Event) -> str:
     details = _of(event)
-    text = (
-        f"{details['positions_closed']} of {plural(details['positions_found'], 'position')} "
-        f"closed, {details['orders_cancelled']} of {plural(details['orders_found'], 'order')} "
-        f"cancelled, exit {details['exit_code']}"
+    positions, orders = details["positions_found"], details["orders_found"]
+    closed = f"{details['positions_closed']} of {plural(positions, 'position')} closed"
+    cancelled = f"{details['orders_cancelled']} of {plural(orders, 'order')} cancelled"
+    text = ", ".join(
+        [
+            "positions not read" if positions is None else closed,
+            "orders not read" if orders is None else cancelled,
+            f"exit {details['exit_code']}",
+        ]
     )
     return f"{text}: {details['error_message']}" if details.get("error_message") else text
 
