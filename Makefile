@@ -38,7 +38,7 @@ format: .venv/.tools ## put the code into its one format
 	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
 
-docs: .venv/.tools ## renew the man page and the generated parts of README and pages
+docs: .venv/.tools ## renew man page, schema and the generated parts of README and pages
 	$(BIN)/cog -r -P $(COGGED)
 	$(BIN)/python docs/make_man.py
 

@@ -1,30 +1,29 @@
 # ruff: noqa: INP001 - a script, not a module
-"""Writes the man page, and the completion scripts of the shells, from what the program says.
+"""Writes the man page, the shells' completion scripts and the schema of settings files.
 
 The page is made of the help, the settings' table and the table of exit codes. Run this with
 `make docs`; `make_man.py --check` only says what is stale. click-man reads click's commands, which
 Typer's are no longer, and help2man would need Perl; hence these few lines.
 """
 
+import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import typer
-from typer._completion_shared import get_completion_script
 from typer.main import get_command
 
 import liqctl
 from liqctl.cli.app import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
-from liqctl.config.rules import RULES
-from liqctl.config.table import markdown_table
 from liqctl.domain.words import EXIT_CODES
-
-if TYPE_CHECKING:
-    from typer._click import Command
+from liqctl.settings.model import TABLE
+from liqctl.settings.pages import json_schema, markdown_table
 
 REPOSITORY: Final = Path(__file__).parents[1]
 DOCS: Final = REPOSITORY / "docs"
@@ -49,7 +48,7 @@ ENVIRONMENT: Final = {
     "XDG_CONFIG_HOME, XDG_STATE_HOME": "Where settings and the lock are looked for.",
 }
 FILES: Final = {
-    "./configs/NAME.yaml, $XDG_CONFIG_HOME/liqctl/NAME.yaml, /etc/liqctl/NAME.yaml": "Settings of "
+    "$XDG_CONFIG_HOME/liqctl/NAME.yaml, /etc/liqctl/NAME.yaml, ./configs/NAME.yaml": "Settings of "
     "the environment NAME; the first that is there counts.",
     "LOG_DIR/audit.jsonl": "The audit trail: one JSON object a line, appended, never rewritten.",
     "LOG_DIR/liqctl.log": "What was tried, for people.",
@@ -120,7 +119,7 @@ def _list(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield from (".TP", f".B {escape(term)}", escape(" ".join(meaning.split())))
 
 
-def _command(command: "Command", path: str) -> Iterator[str]:
+def _command(command: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - of Typer
     """Yield a command's section, then those of its subcommands."""
     context = typer.Context(command, info_name=path)
     yield f".SS {escape(' '.join([path, *command.collect_usage_pieces(context)]))}"
@@ -143,14 +142,14 @@ def _exit_codes() -> Iterator[tuple[str, str]]:
 
 def _settings() -> Iterator[tuple[str, str]]:
     rows = list(_SETTING.finditer(markdown_table()))
-    if len(rows) != len(RULES):
+    if len(rows) != len(TABLE):
         raise ValueError("the table of settings has lines of another form")
     for match in rows:
         allowed = match[3].replace("`", "")
         yield match[1], f"{match[4]}. Default {match[2]}; {allowed}."
 
 
-def _examples(command: "Command") -> Iterator[str]:
+def _examples(command: Any) -> Iterator[str]:  # noqa: ANN401 - of Typer
     """Yield the examples that stand under the help."""
     for line in (command.epilog or "").splitlines():
         match = _EXAMPLE.fullmatch(line.strip())
@@ -159,14 +158,25 @@ def _examples(command: "Command") -> Iterator[str]:
 
 
 def script(shell: str) -> str:
-    """Return Typer's completion script for a shell."""
-    text = get_completion_script(prog_name="liqctl", complete_var=COMPLETION, shell=shell)
-    return f"{text}\n"
+    """Return Typer's completion script for a shell, as the program hands it out."""
+    return (
+        subprocess.run(
+            [sys.executable, "-m", "liqctl"],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+            env={**os.environ, COMPLETION: f"source_{shell}"},
+        ).stdout.strip()
+        + "\n"
+    )
 
 
 def main() -> int:
     """Write the files, or with --check return 1 when one is stale."""
     made = {DOCS / "man" / "liqctl.1": page()}
+    schema = json.dumps(json_schema(), indent=2, ensure_ascii=False)
+    made[REPOSITORY / "configs" / "liqctl.schema.json"] = f"{schema}\n"
     made |= {DOCS / "completion" / f"liqctl.{shell}": script(shell) for shell in SHELLS}
     stale = [
         file

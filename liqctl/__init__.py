@@ -11,13 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from liqctl.audit.trail import AuditLogger
     from liqctl.domain.errors import ConfigurationError
     from liqctl.domain.events import AuditEventType
     from liqctl.domain.result import LiquidationResult
     from liqctl.domain.states import LiquidationState
     from liqctl.engine.manager import LiquidationManager
     from liqctl.planning.policy import LiquidationConfig
+    from liqctl.trail.writer import AuditLogger
 
 __version__: Final = "0.3.0"
 
@@ -34,7 +34,7 @@ __all__ = [
 
 _HOMES: Final = {
     "AuditEventType": "liqctl.domain.events",
-    "AuditLogger": "liqctl.audit.trail",
+    "AuditLogger": "liqctl.trail.writer",
     "ConfigurationError": "liqctl.domain.errors",
     "LiquidationConfig": "liqctl.planning.policy",
     "LiquidationManager": "liqctl.engine.manager",

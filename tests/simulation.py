@@ -19,7 +19,7 @@ from typing_extensions import override
 from liqctl.domain.events import AuditEventType
 from liqctl.domain.result import LiquidationResult
 from liqctl.drill.judges import Case, judge
-from liqctl.drill.witness import LoopClock, Witness
+from liqctl.drill.memory_sink import LoopClock, MemorySink
 from liqctl.engine.manager import LiquidationManager
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.sim.events import make_event
@@ -47,8 +47,8 @@ ACTS = ("reopen", "add", "close", "flip", "liquidate", "deleverage", "trigger", 
 
 
 @dataclass(slots=True)
-class ListSink(Witness):
-    """A witness that tells each event as it comes, if it is to `show` them."""
+class ListSink(MemorySink):
+    """A sink that tells each event as it comes, if it is to `show` them."""
 
     show: bool = False
     lost: bool = False
@@ -65,7 +65,7 @@ class ListSink(Witness):
     ) -> None:
         """Keep the event."""
         # Not super(): a dataclass with slots is made twice, and super() finds the first.
-        Witness.log_event(
+        MemorySink.log_event(
             self, event_type=event_type, correlation_id=correlation_id, details=details
         )
         if self.show:

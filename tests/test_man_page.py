@@ -4,19 +4,15 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import pytest
 
 from liqctl.cli.root import COMMANDS, load
-from liqctl.config.rules import RULES
 from liqctl.domain.states import ExitCode
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from typer._click import Command
+from liqctl.settings.model import TABLE
 
 ROOT: Final = Path(__file__).parent.parent
 PAGE: Final = ROOT / "docs" / "man" / "liqctl.1"
@@ -26,7 +22,7 @@ SECTIONS: Final = "NAME SYNOPSIS DESCRIPTION OPTIONS COMMANDS EXIT~STATUS CONFIG
 TIMEOUT_S: Final = 60
 
 
-def options(command: "Command") -> "Iterator[str]":
+def options(command: Any) -> Iterator[str]:
     """Yield the long options of a command and of its subcommands."""
     for subcommand in getattr(command, "commands", {}).values():
         yield from options(subcommand)
@@ -56,7 +52,7 @@ def test_the_page_names_every_command_option_setting_and_exit_code() -> None:
         assert f".SS liqctl {name}" in SHOWN
         missing = [each for each in options(load(name, entry)) if each not in SHOWN]
         assert missing == []
-    assert [rule.key for rule in RULES if f"\n.B {rule.key}\n" not in SHOWN] == []
+    assert [rule.key for rule in TABLE if f"\n.B {rule.key}\n" not in SHOWN] == []
     explained = " ".join(re.findall(r"(?m)^\.B ([\d, ]+)$", TEXT)).replace(",", " ").split()
     assert {str(int(code)) for code in ExitCode} <= set(explained)
 

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any, Final
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
 from liqctl.domain.amounts import plain
+from liqctl.domain.as_json import as_json
 
 if TYPE_CHECKING:
-    from liqctl.config.settings import Settings
     from liqctl.domain.result import LiquidationResult
+    from liqctl.settings.values import Settings
 
 COURIER_S: Final = 2.0
 """How long the other process may live, and how long it is waited for at most."""
@@ -101,14 +102,14 @@ def account_after(settings: "Settings", result: "LiquidationResult") -> dict[str
     }
     unread = [name for name, seen in is_seen.items() if not (seen or result.verified_flat)]
     known = {"flat": result.verified_flat, "notional": plain(exposure), "unread": unread}
-    return known | residual.as_json()
+    return {**known, **as_json(residual)}
 
 
 def _order(
     settings: "Settings", result: "LiquidationResult", exit_code: int, reason: str
 ) -> dict[str, Any]:
     """Return what the other process needs to know; it holds no secret."""
-    from liqctl.report.notices import make_notices
+    from liqctl.desk.notices import make_notices
 
     notices = make_notices(result, exit_code, reason=reason, symbols=settings.liquidation.symbols)
     textfile = settings.metrics.textfile
@@ -159,7 +160,7 @@ def _wait(child: "subprocess.Popen[bytes]", ends_at: float) -> int | None:
 
 
 def _log(settings: "Settings", result: "LiquidationResult", line: str) -> None:
-    from liqctl.audit.logfile import LogFile
+    from liqctl.trail.logfile import LogFile
 
     log = LogFile(settings.audit.log_dir)
     log.write(result.correlation_id, line)

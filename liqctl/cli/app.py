@@ -25,6 +25,8 @@ _SENDS_NOTHING: Final = frozenset(
         "report",
         "bundle",
         "explain",
+        "init",
+        "schema",
         "simulator",
     }
 )
@@ -118,12 +120,12 @@ def _interrupted(arguments: list[str]) -> None:
 
 def _document(code: "ExitCode", message: str, arguments: list[str]) -> str:
     """Return a failed result for `liquidate`, an error for every other command."""
-    from liqctl.report.json import dump
+    from liqctl.desk.json import dump
 
     if arguments[:1] != ["liquidate"]:
         return dump({"schema": "liqctl.error/1", "exit_code": int(code), "error_message": message})
     from liqctl.cli.options import Options
-    from liqctl.cli.telling import Teller
+    from liqctl.cli.result_printer import ResultPrinter
     from liqctl.domain.states import FailureCause
 
-    return dump(Teller(Options()).refusal(FailureCause.NONE, message).as_json())
+    return dump(ResultPrinter(Options()).refusal(FailureCause.NONE, message).as_json())

@@ -3,34 +3,30 @@
 Reading commands: a reader that goes away (`| head -1`) ends them quietly, and changes no exit code.
 """
 
-import json
 import os
 import re
 import select
 import shutil
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from liqctl.cli import process, trails
-from liqctl.cli.flags import Config, NoColor, TrailEnv
+from liqctl.cli.options import Options, takes
 from liqctl.domain.errors import UsageError
 from liqctl.domain.events import FAILURES
 from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
 
-    from liqctl.audit.reading import LineFilter
-    from liqctl.domain.trail import TrailRecord
-    from liqctl.report.audit import Style
+    from liqctl.desk.trail import Style
+    from liqctl.trail.reading import LineFilter
 
 RUN_SCHEMA: Final = "liqctl.run/1"
 _FOLLOW_POLL_MS: Final = 200
-_RUN_RECORDS_MAX: Final = 200_000
 _STDOUT: Final = 1
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -42,38 +38,17 @@ audit_app = typer.Typer(
     add_completion=False,
 )
 
-Log = Annotated[
-    Path | None,
-    typer.Option("--log", help="Trail file; else the settings' one, or ./logs.", metavar="FILE"),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_WHOSE: Final = "Whose log_dir to read."
 
 
 @audit_app.command("tail")
-def tail(  # noqa: PLR0913 - one argument an option
-    *,
-    lines: Annotated[
-        int, typer.Option("--lines", "-n", min=0, help="How many of the last lines; 0 for all.")
-    ] = 10,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
-    correlation_id: Annotated[str | None, typer.Option(help="Only this run.", metavar="ID")] = None,
-    event_type: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this event, e.g. ORDER_REJECTED; repeatable.", metavar="TYPE"),
-    ] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only what went wrong.")] = False,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            help="Only what is newer than 10m, 2h or 2026-01-02T10:30:00Z.", metavar="WHEN"
-        ),
-    ] = None,
-    log: Log = None,
-    env: TrailEnv = None,
-    config: Config = None,
-    as_json: AsJson = False,
-    no_color: NoColor = False,
-) -> None:
+@takes(
+    *("lines", "follow", "only_run", "event_types", "failed", "since"),
+    *("log", "environment", "config_file", "as_json", "no_color"),
+    environment=_WHOSE,
+    as_json="Print JSON.",
+)
+def tail(options: Options) -> int:
     """Show the last events, and with --follow those that come.
 
     With --json: JSON Lines, the bytes of the trail itself. Exit codes: 0, 1 no
@@ -81,59 +56,50 @@ def tail(  # noqa: PLR0913 - one argument an option
 
     Example: liqctl audit tail -f --failed
     """
-    from liqctl.audit.reading import LineFilter, parse_since
+    from liqctl.trail.reading import LineFilter, parse_since
 
-    types = frozenset(name.upper() for name in event_type or ())
+    types = frozenset(name.upper() for name in options.event_types)
     now = datetime.now(UTC)  # noqa: TID251 - the command line is where the clock is read
     wanted = LineFilter(
-        correlation_id=correlation_id,
-        event_types=types | (frozenset(map(str, FAILURES)) if failed else frozenset()),
-        since=parse_since(since, now) if since else None,
+        correlation_id=options.only_run,
+        event_types=types | (frozenset(map(str, FAILURES)) if options.failed else frozenset()),
+        since=parse_since(options.since, now) if options.since else None,
     )
-    path = trails.find_trail(log, env, config)
-    show = _print_bytes if as_json else _printer(_style(no_color=no_color))
-    raise typer.Exit(trails.reading(path, lambda: _tail(path, lines, wanted, show, follow=follow)))
+    path = trails.find_trail(options.log, options.environment, options.config_file)
+    show = _print_bytes if options.as_json else _printer(_style(options))
+    return trails.reading(
+        path, lambda: _tail(path, options.lines, wanted, show, follow=options.follow)
+    )
 
 
 @audit_app.command("show", short_help="Tell one run as a story.")
-def show(
-    correlation_id: Annotated[str, typer.Argument(help="The run.", metavar="ID")],
-    *,
-    log: Log = None,
-    env: TrailEnv = None,
-    config: Config = None,
-    as_json: AsJson = False,
-    no_color: NoColor = False,
-) -> None:
+@takes(
+    *("run", "log", "environment", "config_file", "as_json", "no_color"),
+    environment=_WHOSE,
+    as_json="Print JSON.",
+)
+def show(options: Options) -> int:
     """Tell one run as a story: who and why, what happened to each symbol, how it ended.
 
     Exit codes: 0, 1 there is no such run, 2 usage.
 
     Example: liqctl audit show liq_20260102_103000_abc123
     """
-    path = trails.find_trail(log, env, config)
-    raise typer.Exit(
-        trails.reading(
-            path,
-            lambda: _show(path, correlation_id, _style(no_color=no_color), as_json=as_json),
-            as_json=as_json,
-        )
+    path = trails.find_trail(options.log, options.environment, options.config_file)
+    return trails.reading(
+        path,
+        lambda: _show(path, options.run, _style(options), as_json=options.as_json),
+        as_json=options.as_json,
     )
 
 
 @audit_app.command("verify")
-def verify(
-    *,
-    head: Annotated[
-        str | None,
-        typer.Option(help="A result's audit_head: also finds a cut or rewritten file."),
-    ] = None,
-    log: Log = None,
-    env: TrailEnv = None,
-    config: Config = None,
-    as_json: AsJson = False,
-    no_color: NoColor = False,
-) -> None:
+@takes(
+    *("head", "log", "environment", "config_file", "as_json", "no_color"),
+    environment=_WHOSE,
+    as_json="Print JSON.",
+)
+def verify(options: Options) -> int:
     """Check the whole chain; exit 0 if it holds, 8 if it is broken.
 
     Other exit codes: 1 no trail can be read, 2 usage. A run without an end is told and breaks
@@ -141,22 +107,20 @@ def verify(
 
     Example: liqctl audit verify --env production
     """
-    if head is not None and not _HASH.fullmatch(head):
+    if options.head is not None and not _HASH.fullmatch(options.head):
         raise UsageError("--head takes the 64 hex digits of a result's audit_head")
-    path = trails.find_trail(log, env, config)
-    raise typer.Exit(
-        trails.reading(
-            path,
-            lambda: _verify(path, head, _style(no_color=no_color), as_json=as_json),
-            as_json=as_json,
-        )
+    path = trails.find_trail(options.log, options.environment, options.config_file)
+    return trails.reading(
+        path,
+        lambda: _verify(path, options.head, _style(options), as_json=options.as_json),
+        as_json=options.as_json,
     )
 
 
 def _tail(
     path: Path, lines: int, wanted: "LineFilter", show: "Callable[[bytes], bool]", *, follow: bool
 ) -> int:
-    from liqctl.audit.reading import Follower, all_lines, last_lines, open_for_reading
+    from liqctl.trail.reading import Follower, all_lines, last_lines, open_for_reading
 
     fd = open_for_reading(path)
     end = _end_of_lines(fd) if follow else os.fstat(fd).st_size
@@ -188,12 +152,12 @@ def _nothing_found(path: Path, wanted: "LineFilter") -> str:
 
 
 def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> int:
-    from liqctl.cli.trails import explain_unknown_run
-    from liqctl.report.run_story import render_run
+    from liqctl.desk.trail import render_run
+    from liqctl.trail.runs import read_run
 
-    records = _records_of(path, correlation_id)
+    records = read_run([path], correlation_id).records
     if not records:
-        return trails.fail(explain_unknown_run([path], correlation_id), as_json=as_json)
+        return trails.fail(trails.explain_unknown_run([path], correlation_id), as_json=as_json)
     if as_json:
         document = {
             "schema": RUN_SCHEMA,
@@ -202,55 +166,37 @@ def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> 
             "started_at": records[0].timestamp,
             "last_event": records[-1].event_type,
             "last_at": records[-1].timestamp,
-            "records": [asdict(record) for record in records],
+            "records": records,
         }
-        trails.answer(json.dumps(document))
+        trails.answer_json(document)
     else:
         trails.answer(render_run(records, style))
     return ExitCode.DONE
 
 
 def _verify(path: Path, head: str | None, style: "Style", *, as_json: bool) -> int:
-    from liqctl.audit.verification import verify as verify_trail
-    from liqctl.report.audit import render_verification
+    from liqctl.desk.trail import render_verification
+    from liqctl.trail.verification import verify as verify_trail
 
     found = verify_trail(path, head)
     if as_json:
-        trails.answer(json.dumps(found.as_json()))
+        trails.answer_json(found)
     else:
         trails.answer(render_verification(found, style))
     return ExitCode.DONE if found.is_intact else ExitCode.AUDIT_INCOMPLETE
 
 
-def _records_of(path: Path, correlation_id: str) -> "Sequence[TrailRecord]":
-    from itertools import islice
-
-    from liqctl.audit.reading import LineFilter, all_lines, open_for_reading
-    from liqctl.domain.trail import parse_line
-
-    fd = open_for_reading(path)
-    try:
-        found: Iterable[bytes] = all_lines(
-            fd, os.fstat(fd).st_size, LineFilter(correlation_id=correlation_id)
-        )
-        records = map(parse_line, islice(found, _RUN_RECORDS_MAX))
-        return [record for record in records if record is not None]
-    finally:
-        os.close(fd)
-
-
-def _style(*, no_color: bool) -> "Style":
-    from liqctl.report.audit import Style
+def _style(options: Options) -> "Style":
+    from liqctl.desk.trail import Style
 
     if not os.isatty(_STDOUT):
         return Style()
-    colour = not no_color and not os.environ.get("NO_COLOR")
-    return Style(width=shutil.get_terminal_size().columns, colour=colour)
+    return Style(width=shutil.get_terminal_size().columns, colour=options.colour)
 
 
 def _printer(style: "Style") -> "Callable[[bytes], bool]":
-    from liqctl.domain.trail import parse_line
-    from liqctl.report.audit import render_record, render_unreadable
+    from liqctl.desk.trail import render_record, render_unreadable
+    from liqctl.trail.record import parse_line
 
     def show_line(line: bytes) -> bool:
         record = parse_line(line)
@@ -262,7 +208,7 @@ def _printer(style: "Style") -> "Callable[[bytes], bool]":
 
 def _print_bytes(line: bytes) -> bool:
     """Print a record's own bytes; stdout holds JSON only, so what is no record goes to stderr."""
-    from liqctl.domain.trail import parse_line
+    from liqctl.trail.record import parse_line
 
     if parse_line(line) is None:
         process.print_error(f"liqctl: an unreadable line of {len(line)} bytes is left out")
@@ -279,7 +225,7 @@ def _wait() -> bool:
 
 def _end_of_lines(fd: int) -> int:
     """Return the position after the last whole line: what is half written is followed."""
-    from liqctl.audit.reading import blocks_backwards
+    from liqctl.trail.reading import blocks_backwards
 
     size = os.fstat(fd).st_size
     if size == 0 or os.pread(fd, 1, size - 1) == b"\n":

@@ -9,19 +9,14 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
-
-import typer
+from typing import Any, Final
 
 from liqctl.cli import process
-from liqctl.cli.flags import AsJson, Config, NoColor
-from liqctl.domain.errors import UsageError
+from liqctl.cli.options import Options, takes
+from liqctl.desk.archive import BUNDLE_SCHEMA, make_manifest, pack
 from liqctl.domain.states import ExitCode
-from liqctl.domain.venue import Environment
 from liqctl.engine.clock import SystemClock
-from liqctl.report.archive import BUNDLE_SCHEMA, make_manifest, pack
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE: Final = 0o600
@@ -30,26 +25,12 @@ _ID_MAX: Final = 64
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def bundle(
-    correlation_id: Annotated[
-        str | None, typer.Argument(help="The run; without it, the last runs.", metavar="[ID]")
-    ] = None,
-    *,
-    env: Annotated[
-        str | None,
-        typer.Option("--env", help="Whose settings; else all that are found.", envvar="LIQCTL_ENV"),
-    ] = None,
-    config: Config = None,
-    log: Annotated[
-        Path | None,
-        typer.Option(
-            "--log", help="Trail file; else the settings' one, or ./logs.", metavar="FILE"
-        ),
-    ] = None,
-    online: Annotated[bool, typer.Option("--online", help="Also ask the venue.")] = False,
-    as_json: AsJson = False,
-    no_color: NoColor = False,
-) -> None:
+@takes(
+    *("any_run", "environment", "config_file", "log", "online", "as_json", "no_color"),
+    environment="Whose settings; else all that are found.",
+    online="Also ask the venue.",
+)
+def bundle(options: Options) -> ExitCode:
     """Put trail, log, settings, versions and machine into a .tar.gz for support.
 
     No key, secret or signature goes in, and nothing is asked of the venue without --online.
@@ -57,29 +38,27 @@ def bundle(
 
     Example: liqctl bundle liq_20260102_103000_abc123 --env production
     """
-    del no_color  # nothing here is coloured
-    if env and env not in set(Environment):
-        raise UsageError(f"--env must be one of {', '.join(Environment)}")
     from liqctl import __version__
-    from liqctl.cli.bundle_parts import Gathering, describe
+    from liqctl.cli.bundle_parts import PartCollector, describe
+    from liqctl.desk.text import clean
 
     moment = SystemClock().now()
-    gathering = Gathering(
-        correlation_id=correlation_id,
-        environment=env or None,
-        config_file=config,
-        log=log,
-        online=online,
+    gathering = PartCollector(
+        correlation_id=options.any_run,
+        environment=options.environment,
+        config_file=options.config_file,
+        log=options.log,
+        online=options.online,
     )
     gathering.gather()
-    shown_id = gathering.hide(correlation_id) if correlation_id else None
+    shown_id = gathering.hide(options.any_run) if options.any_run else None
     manifest = make_manifest(
         gathering.parts,
         gathering.missing,
         moment=moment,
         version=__version__,
         correlation_id=shown_id,
-        online=online,
+        online=options.online,
     )
     name = f"liqctl_bundle_{moment:%Y%m%d_%H%M%S}"
     if shown_id:
@@ -91,18 +70,25 @@ def bundle(
     if path is None:
         message = "no bundle was made: change to a folder with room that is yours, and run it again"
         process.print_error(f"liqctl: {message}")
-        _answer(as_json=as_json, document={"path": None, "error_message": message}, text="")
-        raise typer.Exit(ExitCode.FAILED)
+        _answer(as_json=options.as_json, document={"path": None, "error_message": message}, text="")
+        return ExitCode.FAILED
     _answer(
-        as_json=as_json,
+        as_json=options.as_json,
         document={
             "path": str(path),
             "bytes": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
             "manifest": manifest,
         },
-        text="\n".join(_told(path, len(content), describe(gathering.parts, gathering.missing))),
+        text="\n".join(
+            [
+                f"{path}: {len(content):,} bytes",
+                *map(clean, describe(gathering.parts, gathering.missing)),
+                "Look through it before you send it; it holds what is open, traded and logged.",
+            ]
+        ),
     )
+    return ExitCode.DONE
 
 
 def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
@@ -113,7 +99,10 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
         there is written over or followed, and no half of a bundle is left.
     """
     problems: list[str] = []
-    for folder in _folders():
+    folders = [Path()]
+    with contextlib.suppress(OSError):  # it looks for a folder that can be written to
+        folders.append(Path(tempfile.gettempdir()))
+    for folder in folders:
         for number in range(1, _NAMES_MAX + 1):
             path = folder / (f"{name}.tar.gz" if number == 1 else f"{name}_{number}.tar.gz")
             try:
@@ -131,12 +120,6 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
     return None, problems
 
 
-def _folders() -> Iterator[Path]:
-    yield Path()
-    with contextlib.suppress(OSError):  # it looks for a folder that can be written to
-        yield Path(tempfile.gettempdir())
-
-
 def _write_new(path: Path, content: bytes) -> None:
     fd = os.open(path, _FLAGS, _MODE)
     try:
@@ -152,17 +135,9 @@ def _write_new(path: Path, content: bytes) -> None:
         os.close(fd)
 
 
-def _told(path: Path, size: int, files: Iterator[str]) -> Iterator[str]:
-    from liqctl.report.text import clean
-
-    yield f"{path}: {size:,} bytes"
-    yield from map(clean, files)
-    yield "Look through it before you send it; it holds what is open, traded and logged."
-
-
 def _answer(*, as_json: bool, document: dict[str, Any], text: str) -> None:
     if as_json:
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
         process.print_answer(dump({"schema": BUNDLE_SCHEMA, **document}))
     elif text:

@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import surroundings
+from liqctl.cli.trails import default_trail, trail_at
 from liqctl.config.redaction import Redactor, secrets_of
+from liqctl.desk.archive import Missing, Part
+from liqctl.desk.json import dump
 from liqctl.domain.errors import ConfigurationError, LiqctlError, UsageError
 from liqctl.domain.events import TRAIL_NAME
 from liqctl.domain.venue import Environment
 from liqctl.drill.record import DRILLS_NAME
-from liqctl.report.archive import Missing, Part
-from liqctl.report.json import dump
 
 if TYPE_CHECKING:
-    from liqctl.audit.reading import LineFilter
-    from liqctl.cli.validate import Options as ValidateOptions
-    from liqctl.config.settings import Settings
+    from liqctl.cli.options import Options
+    from liqctl.settings.values import Settings
+    from liqctl.trail.reading import LineFilter
 
 LINES_MAX: Final = 5_000
 RUN_LINES_MAX: Final = 200_000
@@ -37,7 +38,7 @@ _UNLIKELY: Final = (OSError, ValueError, RecursionError, LiqctlError)
 
 
 @dataclass(slots=True, kw_only=True)
-class Gathering:
+class PartCollector:
     """Collects the parts of one bundle.
 
     Attributes:
@@ -57,29 +58,59 @@ class Gathering:
 
     def gather(self) -> None:
         """Make every part that can be made, in a fixed order."""
-        options = self._options()
+        from liqctl.cli.options import Options
+        from liqctl.cli.validate import has_bytecode
+        from liqctl.trail.verification import verify
+
+        options = Options(config_file=self.config_file, as_json=True, online=self.online)
         environments = self._environments(options)
         notifications = [n for each in self._settings.values() for n in each.notifications]
         self._redactor = Redactor(secrets_of(os.environ, notifications))
-        trail = self._trail()
-        self._add(f"trail/{TRAIL_NAME}", self._how_of_trail(), lambda: self._excerpt(trail))
+        configured = (each.audit.log_dir / TRAIL_NAME for each in self._settings.values())
+        trail = trail_at(self.log or next(configured, None) or default_trail())
+        run = self.correlation_id
+
+        def verified() -> bytes:
+            size = trail.stat().st_size
+            if size > _VERIFIED_MAX_BYTES:
+                many = f"{size} bytes are too many for a bundle; run `liqctl audit verify`"
+                raise ValueError(many)
+            return dump(verify(trail)).encode()
+
+        def facts() -> bytes:
+            return dump(
+                surroundings.surroundings(
+                    os.environ, log_dir=trail.parent, has_bytecode=has_bytecode()
+                )
+            ).encode()
+
+        which = f"the lines of run {run}" if run else f"the last {LINES_MAX} lines at most"
+        excerpt = f"{which}, byte for byte"
+        self._add(f"trail/{TRAIL_NAME}", excerpt, lambda: self._excerpt(trail))
         self._add(
             "trail/verification.json",
             "liqctl audit verify --json, of the whole trail",
-            lambda: _verified(trail),
+            verified,
         )
-        self._add("log/liqctl.log", self._how_of_log(), lambda: self._log(trail.parent))
+        log_lines = f"the last {_LOG_LINES_MAX} lines at most" + (
+            f" that name {run}" if run else ""
+        )
+        self._add("log/liqctl.log", log_lines, lambda: self._log(trail.parent))
         self._add(
             "log/drills.jsonl",
             f"the last {_DRILLS_MAX} lines",
             lambda: b"\n".join(_tail(trail.parent / DRILLS_NAME, _DRILLS_MAX)),
         )
-        if self.correlation_id is not None:
-            self._add_report(trail, self.correlation_id)
+        if run is not None:
+            self._add_report(trail, run)
         for environment in environments:
             self._add_environment(environment, options)
-        self._add("versions.json", "of the installed packages", _json(surroundings.versions))
-        self._add("environment.json", "read on this machine", lambda: self._facts(trail.parent))
+        self._add(
+            "versions.json",
+            "of the installed packages",
+            lambda: dump(surroundings.versions()).encode(),
+        )
+        self._add("environment.json", "read on this machine", facts)
 
     def hide(self, text: str) -> str:
         """Return a text without secrets, for what is told beside the parts."""
@@ -98,15 +129,10 @@ class Gathering:
         part = Part(name=name, content=content, how=self.hide(how), redacted_lines=redacted)
         self.parts.append(part)
 
-    def _options(self) -> "ValidateOptions":
-        from liqctl.cli.validate import Options
-
-        return Options(config_file=self.config_file, as_json=True, online=self.online)
-
-    def _environments(self, options: "ValidateOptions") -> list[Environment]:
+    def _environments(self, options: "Options") -> list[Environment]:
         """Return whose settings are told, and load them; broken ones are told by `validate`."""
         from liqctl.cli.validate import find_environments
-        from liqctl.config import load_settings
+        from liqctl.settings import load_settings
 
         try:
             found = (
@@ -127,13 +153,7 @@ class Gathering:
                 continue
         return found
 
-    def _trail(self) -> Path:
-        if self.log is not None:
-            return self.log / TRAIL_NAME if self.log.is_dir() else self.log
-        configured = next((each.audit.log_dir for each in self._settings.values()), Path("logs"))
-        return configured / TRAIL_NAME
-
-    def _add_environment(self, environment: Environment, options: "ValidateOptions") -> None:
+    def _add_environment(self, environment: Environment, options: "Options") -> None:
         """Add what `validate` and `status` say of one environment."""
         from liqctl.cli.validate import check_environment
 
@@ -143,13 +163,18 @@ class Gathering:
             document.update(check_environment(environment, options))
             return dump(document).encode()
 
+        def config() -> bytes:
+            if not document.get("config"):
+                raise ConfigurationError("the settings cannot be used, see validation")
+            return dump(document["config"]).encode()
+
         name = environment.value
         asked = " --online" if self.online else ""
         self._add(f"validation/{name}.json", f"liqctl validate --json{asked}", validate)
         self._add(
             f"config/{name}.json",
             "every setting in force with its source; keys as set or not set",
-            lambda: _config(document),
+            config,
         )
         self._add(
             f"status/{name}.json",
@@ -179,24 +204,24 @@ class Gathering:
     def _status(self, environment: Environment) -> bytes:
         import asyncio
 
-        from liqctl.cli.looking import Looker
+        from liqctl.cli.status_reader import StatusReader
 
         if environment not in self._settings:
             raise ConfigurationError("the settings cannot be used, see validation")
-        looker = Looker(self._settings[environment])
+        reader = StatusReader(self._settings[environment])
         if not self.online:
             why = "not asked: a bundle asks nothing of the venue without --online"
-            return dump(looker.look_aside(why).document).encode()
+            return dump(reader.look_aside(why).document).encode()
 
         async def look() -> dict[str, Any]:
-            async with looker:
-                return (await looker.look()).document
+            async with reader:
+                return (await reader.look()).document
 
         return dump(asyncio.new_event_loop().run_until_complete(look())).encode()
 
     def _excerpt(self, trail: Path) -> bytes:
         """Return the run's lines or the last ones, byte for byte; of many the newest."""
-        from liqctl.audit.reading import LineFilter
+        from liqctl.trail.reading import LineFilter
 
         wanted = LineFilter(correlation_id=self.correlation_id)
         lines = _tail(trail, RUN_LINES_MAX if self.correlation_id else LINES_MAX, wanted)
@@ -214,25 +239,9 @@ class Gathering:
             lines = [line for line in lines if word in line]
         return b"\n".join(_newest(lines[-_LOG_LINES_MAX:]))
 
-    def _facts(self, log_dir: Path) -> bytes:
-        from liqctl.cli.validate import has_bytecode
-
-        found = surroundings.surroundings(os.environ, log_dir=log_dir, has_bytecode=has_bytecode())
-        return dump(found).encode()
-
-    def _how_of_trail(self) -> str:
-        if self.correlation_id:
-            return f"the lines of run {self.correlation_id}, byte for byte"
-        return f"the last {LINES_MAX} lines at most, byte for byte"
-
-    def _how_of_log(self) -> str:
-        return f"the last {_LOG_LINES_MAX} lines at most" + (
-            f" that name {self.correlation_id}" if self.correlation_id else ""
-        )
-
 
 def _tail(path: Path, count: int, wanted: "LineFilter | None" = None) -> list[bytes]:
-    from liqctl.audit.reading import LineFilter, last_lines, open_for_reading
+    from liqctl.trail.reading import LineFilter, last_lines, open_for_reading
 
     _refuse_link(path)
     fd = open_for_reading(path)
@@ -264,25 +273,6 @@ def _newest(lines: list[bytes]) -> list[bytes]:
             break
         kept.appendleft(line)
     return list(kept)
-
-
-def _verified(trail: Path) -> bytes:
-    from liqctl.audit.verification import verify
-
-    size = trail.stat().st_size
-    if size > _VERIFIED_MAX_BYTES:
-        raise ValueError(f"{size} bytes are too many for a bundle; run `liqctl audit verify`")
-    return dump(verify(trail).as_json()).encode()
-
-
-def _config(document: dict[str, Any]) -> bytes:
-    if not document.get("config"):
-        raise ConfigurationError("the settings cannot be used, see validation")
-    return dump(document["config"]).encode()
-
-
-def _json(make: Callable[[], dict[str, Any]]) -> Callable[[], bytes]:
-    return lambda: dump(make()).encode()
 
 
 def describe(parts: list[Part], missing: list[Missing]) -> Iterator[str]:

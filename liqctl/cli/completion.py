@@ -1,7 +1,7 @@
 """What a word may go on with when the shell asks: environments, scenarios, events, runs.
 
-Typer completes commands and options by itself; this gives values to options by their names, so that
-a new command with `--env` has them too. The module is loaded only when a shell asks.
+Typer completes commands, options and choices by itself; the table of options names what is offered
+for the rest.
 
 What a reader would get wrong:
 - zsh evaluates what is printed: only plain words may get out, whatever stands in the trail.
@@ -11,18 +11,16 @@ What a reader would get wrong:
 
 import os
 import re
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from typer._click.shell_completion import CompletionItem
+import typer
 
+from liqctl.cli.trails import default_trail, trail_at
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.events import TRAIL_NAME, AuditEventType
-from liqctl.domain.venue import Environment
-
-if TYPE_CHECKING:
-    from typer._click import Command, Context
 
 _LINES_MAX: Final = 2000
 """Last lines of the trail in which runs are looked for: some hundred runs, 5 ms."""
@@ -32,22 +30,10 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EQUALS: Final = "="
 
 
-def offer_values(command: "Command") -> None:
-    """Let the options and arguments of a command, and of its subcommands, know their values."""
-    for subcommand in getattr(command, "commands", {}).values():
-        offer_values(subcommand)
-    for parameter in command.params:
-        offer = _OFFERS.get((command.name or "", parameter.name or "")) or _OFFERS.get(
-            ("", parameter.name or "")
-        )
-        if offer is not None:
-            parameter.shell_complete = _completer(offer)  # type: ignore[assignment, method-assign]
-
-
-def words(names: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem]:
+def words(names: Iterable[tuple[str, str]], incomplete: str) -> list[tuple[str, str]]:
     """Return those of the names that go on from what is typed, each with what it means."""
     return [
-        CompletionItem(name, help=meaning or None)
+        (name, meaning)
         for name, meaning in names
         if name.startswith(incomplete) and _PLAIN.fullmatch(name)
     ]
@@ -76,45 +62,27 @@ def join_equals(environ: MutableMapping[str, str]) -> None:
 
 
 def _completer(
-    offer: "Callable[[Context], Iterable[tuple[str, str]]]",
-) -> "Callable[[Context, str], list[CompletionItem]]":
-    def complete(ctx: "Context", incomplete: str) -> list[CompletionItem]:
+    offer: Callable[[typer.Context], Mapping[str, str]],
+) -> Callable[[typer.Context, str], list[tuple[str, str]]]:
+    def complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         try:
-            return words(offer(ctx), incomplete)
+            return words(offer(ctx).items(), incomplete)
         except (OSError, ConfigurationError, UsageError):
             return []  # a Tab is no place to complain; the command itself will
 
     return complete
 
 
-def _environments(ctx: "Context") -> Iterable[tuple[str, str]]:
-    del ctx
-    return ((environment.value, "") for environment in Environment)
-
-
-def _event_types(ctx: "Context") -> Iterable[tuple[str, str]]:
-    del ctx
-    return ((event_type.value, "") for event_type in AuditEventType)
-
-
-def _explained(ctx: "Context") -> Iterable[tuple[str, str]]:
-    del ctx
-    from liqctl.cli.explain import all_meanings
-
-    return dict.fromkeys((each.word, "") for each in all_meanings() if each.word[0].isalpha())
-
-
-def _scenarios(ctx: "Context") -> Iterable[tuple[str, str]]:
-    del ctx
+def _scenarios() -> Mapping[str, str]:
     from liqctl.sim.scenario import list_scenarios
 
-    return ((name, "") for name in list_scenarios())
+    return dict.fromkeys(list_scenarios(), "")
 
 
-def _runs(ctx: "Context") -> Iterable[tuple[str, str]]:
-    """Yield the runs at the end of the trail, the last one first, with when they began."""
-    from liqctl.audit.reading import LineFilter, last_lines, open_for_reading
-    from liqctl.domain.trail import parse_line
+def _runs(ctx: typer.Context) -> Mapping[str, str]:
+    """Return the runs at the end of the trail, the last one first, with when they began."""
+    from liqctl.trail.reading import LineFilter, last_lines, open_for_reading
+    from liqctl.trail.record import parse_line
 
     fd = open_for_reading(_trail(ctx.params))
     try:
@@ -123,31 +91,39 @@ def _runs(ctx: "Context") -> Iterable[tuple[str, str]]:
         os.close(fd)
     records = [record for line in lines if (record := parse_line(line)) is not None]
     seen = {record.correlation_id: record.timestamp for record in reversed(records)}
-    return list(seen.items())[:_RUNS_MAX]
+    return dict(islice(seen.items(), _RUNS_MAX))
 
 
 def _trail(given: MutableMapping[str, Any]) -> Path:
-    """Return the trail that the options typed so far name, else that of ./logs."""
-    if given.get("log"):
-        log = Path(given["log"])
-        return log / TRAIL_NAME if log.is_dir() else log
-    environment = given.get("env") or os.environ.get("LIQCTL_ENV")
-    if not (environment or given.get("config")):
-        return Path("logs") / TRAIL_NAME
-    from liqctl.config import load_settings
+    """Return the trail that the options typed so far name."""
+    log = given.get("log") or given.get("logs")
+    if log:  # `report` takes several: a list.
+        return trail_at(Path(log[0] if isinstance(log, list | tuple) else log))
+    environment = given.get("environment") or os.environ.get("LIQCTL_ENV")
+    if not (environment or given.get("config_file")):
+        return default_trail()
+    from liqctl.settings.kept import load_settings
 
     settings = load_settings(
-        environment=environment, config_file=given.get("config"), flags={}, environ=os.environ
+        environment=environment,
+        config_file=given.get("config_file"),
+        flags={},
+        environ=os.environ,
+        may_be_kept=True,
     )
     return Path(settings.audit.log_dir) / TRAIL_NAME
 
 
-_OFFERS: "Final[dict[tuple[str, str], Callable[[Context], Iterable[tuple[str, str]]]]]" = {
-    ("", "env"): _environments,
-    ("", "event_type"): _event_types,
-    ("", "scenario"): _scenarios,
-    ("", "correlation_id"): _runs,
-    ("explain", "words"): _explained,
-    ("liquidate", "correlation_id"): lambda ctx: (),  # it names a new run  # noqa: ARG005
+def _explained() -> Mapping[str, str]:
+    from liqctl.cli.explain import all_meanings
+
+    return {each.word: "" for each in all_meanings() if each.word[0].isalpha()}
+
+
+OFFERS: Final = {
+    "event types": _completer(lambda _: dict.fromkeys(AuditEventType, "")),
+    "scenarios": _completer(lambda _: _scenarios()),
+    "runs": _completer(_runs),
+    "words": _completer(lambda _: _explained()),
 }
-"""Command, or none for any, and parameter: what may stand there."""
+"""What may stand there, by the name that the table of options gives it."""

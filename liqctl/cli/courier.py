@@ -15,10 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NoReturn
 
-from liqctl.audit.logfile import LogFile, describe_event
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
 from liqctl.domain.notices import Delivery, Notice, NoticeKind, Severity
+from liqctl.trail.logfile import LogFile, describe_event
 
 _LOGGING_S: Final = 0.15
 """How long before its end the sending stops, so that the outcome is logged in time."""

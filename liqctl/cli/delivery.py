@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from liqctl import __version__
-from liqctl.config.secrets import read_secret_file
-from liqctl.config.targets import address_problem, read_targets
 from liqctl.domain.notices import Delivery, Notice
 from liqctl.exchange.tls import make_tls_context
 from liqctl.notify.sending import Sender
+from liqctl.settings.credentials import read_secret_file
+from liqctl.settings.targets import address_problem, read_targets
 
 
 def deliver(

@@ -10,30 +10,21 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
-
-import typer
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
-from liqctl.cli.flags import AsJson, Config, NoColor, Settle
-from liqctl.cli.options import make_options
+from liqctl.cli.options import Options, takes
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
-    from liqctl.audit.trail import AuditLogger
-    from liqctl.cli.options import Options
-    from liqctl.config.settings import Settings
     from liqctl.drill.catalogue import Course, Exercise, Score
     from liqctl.drill.document import Report
     from liqctl.drill.runs import Stop
     from liqctl.planning.policy import LiquidationConfig
+    from liqctl.settings.values import Settings
+    from liqctl.trail.writer import AuditLogger
 
-LATENCY_MS: Final = 60
-"""A round trip from Europe to the venue and back through its gateway takes about so long."""
-
-_LATENCY_MAX_MS: Final = 2000
-_REPEAT_MAX: Final = 1000
 _TELL_EVERY_S: Final = 1.0
 _CARD_LINES: Final = 16
 """Lines of the card that are no scenario, and the prompt under it."""
@@ -42,65 +33,16 @@ _NOTE_LINES: Final = 3
 _ROWS_MIN: Final = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What the command line asked for, besides the settings."""
-
-    options: "Options"
-    scenarios: Sequence[str] = ()
-    repeat: int = 1
-    latency_ms: int = LATENCY_MS
-    real: bool = False
-
-
-def drill(  # noqa: PLR0913 - each option of the command is an argument
-    *,
-    env: Annotated[
-        str | None,
-        typer.Option(
-            "--env", help="Whose settings: production, testnet or simulator.", envvar="LIQCTL_ENV"
-        ),
-    ] = None,
-    config: Config = None,
-    scenario: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this one of `liqctl simulator list`, or a YAML file; repeatable."),
-    ] = None,
-    real: Annotated[
-        bool, typer.Option("--real", help="Real time, HTTP on loopback, real disk: minutes.")
-    ] = False,
-    repeat: Annotated[
-        int, typer.Option(help="Runs of each scenario, each with a seed.", min=1, max=_REPEAT_MAX)
-    ] = 1,
-    latency: Annotated[
-        int,
-        typer.Option(
-            help="Round trip to simulate, in milliseconds.",
-            metavar="MS",
-            min=0,
-            max=_LATENCY_MAX_MS,
-        ),
-    ] = LATENCY_MS,
-    timeout: Annotated[
-        float | None,
-        typer.Option(help="Deadline to try instead, in seconds, 1 to 30.", metavar="S"),
-    ] = None,
-    max_retries: Annotated[
-        int | None, typer.Option(help="Repeats to try instead, 0 to 10.")
-    ] = None,
-    retry_delay: Annotated[
-        float | None,
-        typer.Option(
-            help="Wait before the first repeat to try instead, in seconds, 0.1 to 5.", metavar="S"
-        ),
-    ] = None,
-    settle: Settle = None,
-    as_json: AsJson = False,
-    no_color: NoColor = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show every scenario, and all that is wrong.")
-    ] = False,
-) -> ExitCode:
+@takes(
+    *("environment", "config_file", "scenarios", "real", "repeat", "latency"),
+    *("timeout", "max_retries", "retry_delay", "settle", "as_json", "no_color", "verbose"),
+    environment="Whose settings.",
+    timeout="Deadline to try instead, in seconds, 1 to 30.",
+    max_retries="Repeats to try instead, 0 to 10.",
+    retry_delay="Wait before the first repeat to try instead, in seconds, 0.1 to 5.",
+    verbose="Show every scenario, and all that is wrong.",
+)
+def drill(options: Options) -> ExitCode:
     """Run every scenario of trouble with your settings; tells whether your deadline is enough.
 
     Speaks to a simulated venue in this process only, with the settings of --env; needs no key.
@@ -109,36 +51,18 @@ def drill(  # noqa: PLR0913 - each option of the command is an argument
 
     Example: liqctl drill --env production
     """
-    options = make_options(
-        env=env,
-        config=config,
-        timeout=timeout,
-        max_retries=max_retries,
-        retry_delay=retry_delay,
-        settle=settle,
-        as_json=as_json,
-        no_color=no_color,
-        verbose=verbose,
-    )
-    wanted = Wanted(
-        options=options,
-        scenarios=scenario or (),
-        repeat=repeat,
-        latency_ms=latency,
-        real=real,
-    )
     try:
-        return run(wanted)
+        return run(options)
     except (UsageError, ConfigurationError) as error:
-        if as_json:
+        if options.as_json:
+            from liqctl.desk.json import dump
             from liqctl.drill.document import refusal
-            from liqctl.report.json import dump
 
-            process.print_answer(dump(refusal(str(error), environment=env)))
+            process.print_answer(dump(refusal(str(error), environment=options.environment)))
         raise
 
 
-def run(wanted: Wanted) -> ExitCode:
+def run(options: Options) -> ExitCode:
     """Hold the drill, print the card, record it; return the exit code.
 
     Raises:
@@ -148,18 +72,18 @@ def run(wanted: Wanted) -> ExitCode:
     from liqctl.cli.settings import load
     from liqctl.drill.record import DRILLS_NAME, append_row
 
-    settings = load(wanted.options)
-    exercises = _exercises(wanted, replace(settings.liquidation, symbols=()))
-    report = _Holding(wanted, settings).hold(exercises)
+    settings = load(options)
+    exercises = _exercises(options, replace(settings.liquidation, symbols=()))
+    report = _Holding(options, settings).hold(exercises)
     record = settings.audit.log_dir / DRILLS_NAME
     problem = append_row(record, report.row())
-    _print(wanted, report, record, problem)
+    _print(options, report, record, problem)
     if not report.passed:
         return ExitCode.FAILED
     return ExitCode.DONE if problem is None else ExitCode.AUDIT_INCOMPLETE
 
 
-def _exercises(wanted: Wanted, policy: "LiquidationConfig") -> "list[Exercise]":
+def _exercises(options: Options, policy: "LiquidationConfig") -> "list[Exercise]":
     """Return what to run.
 
     Raises:
@@ -170,7 +94,7 @@ def _exercises(wanted: Wanted, policy: "LiquidationConfig") -> "list[Exercise]":
 
     known = list_scenarios()
     exercises = []
-    for name in dict.fromkeys(wanted.scenarios or known):
+    for name in dict.fromkeys(options.scenarios or known):
         try:
             scenario = load_scenario(name)
         except ConfigurationError as error:
@@ -203,18 +127,18 @@ def narrowed(
 class _Holding:
     """A drill while it is held."""
 
-    _wanted: Wanted
+    _options: Options
     _settings: "Settings"
     _told_at: float = field(default=0.0)
 
     def hold(self, exercises: "Sequence[Exercise]") -> "Report":
         """Run the exercises beside a scratch trail and return what came of it."""
         from liqctl import __version__
-        from liqctl.audit.trail import AuditLogger
         from liqctl.drill.document import Report
         from liqctl.drill.runs import Stop
         from liqctl.drill.scratch import find_fault, scratch_folder
         from liqctl.engine.clock import SystemClock
+        from liqctl.trail.writer import AuditLogger
 
         settings, clock, stop = self._settings, SystemClock(), Stop()
         started_at = clock.now()
@@ -244,8 +168,8 @@ class _Holding:
             finished_at=clock.now(),
             log_dir=settings.audit.log_dir,
             config_file=settings.file,
-            overridden=tuple(key.rpartition(".")[2] for key in self._wanted.options.flags),
-            whole_catalogue=not self._wanted.scenarios,
+            overridden=tuple(key.rpartition(".")[2] for key in self._options.flags),
+            whole_catalogue=not self._options.scenarios,
             interrupted=stop.requested,
             trail_problem=problem,
             events=events,
@@ -259,13 +183,13 @@ class _Holding:
         return Course(
             exercises=exercises,
             conditions=Conditions(
-                latency_s=self._wanted.latency_ms / 1000,
+                latency_s=self._options.latency / 1000,
                 recv_window_ms=self._settings.exchange.recv_window_ms,
                 environment=self._settings.environment,
                 trail=trail,
             ),
-            mode=Mode.REAL if self._wanted.real else Mode.VIRTUAL,
-            repeat=self._wanted.repeat,
+            mode=Mode.REAL if self._options.real else Mode.VIRTUAL,
+            repeat=self._options.repeat,
         )
 
     def _run(self, course: "Course", stop: "Stop") -> "list[Score]":
@@ -288,23 +212,23 @@ def _lines_in(path: Path) -> int:
         return 0
 
 
-def _print(wanted: Wanted, report: "Report", record: Path, problem: str | None) -> None:
+def _print(options: Options, report: "Report", record: Path, problem: str | None) -> None:
     document = report.as_json(record_problem=problem)
     if problem is not None:
         process.print_error(f"the drill could not be recorded in {record}: {problem}")
-    if wanted.options.as_json:
-        from liqctl.report.json import dump
+    if options.as_json:
+        from liqctl.desk.json import dump
 
         process.print_answer(dump(document))
         return
-    from liqctl.report.drill import render_drill
+    from liqctl.desk.drill import render_drill
 
     process.print_answer(
         render_drill(
             document,
             width=process.width_of(1),
-            colour=wanted.options.colour and process.is_terminal(1),
-            rows=None if wanted.options.verbose else _rows(len(report.notes())),
+            colour=options.colour and process.is_terminal(1),
+            rows=None if options.verbose else _rows(len(report.notes())),
             record=str(record),
         )
     )
@@ -312,7 +236,7 @@ def _print(wanted: Wanted, report: "Report", record: Path, problem: str | None) 
 
 def _rows(notes: int) -> int:
     """Return how many scenarios fit a terminal's height together with the rest of the card."""
-    from liqctl.report.drill import ROWS
+    from liqctl.desk.drill import ROWS
 
     if not process.is_terminal(1):
         return ROWS

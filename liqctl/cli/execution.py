@@ -17,15 +17,15 @@ from liqctl.engine.clock import SystemClock
 from liqctl.engine.opening import Opening
 
 if TYPE_CHECKING:
+    from liqctl.cli.command_sink import CommandSink
     from liqctl.cli.live import LiveView
-    from liqctl.cli.narration import Narrator
     from liqctl.cli.options import Options
-    from liqctl.cli.telling import Teller
+    from liqctl.cli.result_printer import ResultPrinter
     from liqctl.cli.wiring import Account
-    from liqctl.config.settings import Settings
     from liqctl.domain.result import LiquidationResult
     from liqctl.engine.account_lock import AccountLock
     from liqctl.engine.manager import LiquidationManager
+    from liqctl.settings.values import Settings
 
 LOADED_MEANWHILE: Final = (
     "liqctl.domain.result",
@@ -37,10 +37,10 @@ LOADED_MEANWHILE: Final = (
     "liqctl.engine.closing",
     "liqctl.engine.run",
     "liqctl.engine.manager",
-    "liqctl.audit.trail",
-    "liqctl.audit.logfile",
-    "liqctl.cli.narration",
-    "liqctl.report.text",
+    "liqctl.trail.writer",
+    "liqctl.trail.logfile",
+    "liqctl.cli.command_sink",
+    "liqctl.desk.text",
 )
 
 _INTERRUPTED: Final = "interrupted: nothing was sent"
@@ -63,16 +63,16 @@ class Execution:
     """The liquidation of one account inside its deadline."""
 
     def __init__(
-        self, options: "Options", settings: "Settings", account: "Account", teller: "Teller"
+        self, options: "Options", settings: "Settings", account: "Account", printer: "ResultPrinter"
     ) -> None:
         """Prepare; nothing is sent before `run`."""
         self._options = options
         self._settings = settings
         self._account = account
-        self._teller = teller
+        self._printer = printer
         self._began_at = 0.0
         self._manager: LiquidationManager | None = None
-        self._trail: Narrator | None = None
+        self._trail: CommandSink | None = None
         self._view: LiveView | None = None
 
     def run(self, loop: asyncio.AbstractEventLoop) -> ExitCode:
@@ -98,7 +98,7 @@ class Execution:
             opening = Opening(
                 exchange=self._account.exchange,
                 policy=self._settings.liquidation,
-                correlation_id=self._teller.correlation_id,
+                correlation_id=self._printer.correlation_id,
                 wall_clock=SystemClock(),
                 lock=lock,
             )
@@ -110,8 +110,8 @@ class Execution:
 
         process.signals.shield(interrupt)
         return await manager.execute_liquidation(
-            reason=self._teller.reason,
-            correlation_id=self._teller.correlation_id,
+            reason=self._printer.reason,
+            correlation_id=self._printer.correlation_id,
             opening=opening,
         )
 
@@ -127,17 +127,17 @@ class Execution:
 
     def _make_manager(self, lock: "AccountLock | None") -> "LiquidationManager":
         from liqctl import __version__
-        from liqctl.audit.logfile import LogFile
-        from liqctl.audit.trail import AuditLogger
-        from liqctl.cli.narration import Narrator
+        from liqctl.cli.command_sink import CommandSink
         from liqctl.engine.manager import LiquidationManager
+        from liqctl.trail.logfile import LogFile
+        from liqctl.trail.writer import AuditLogger
 
         settings = self._settings
         aloud = self._options.verbose
         if not aloud and process.is_terminal(_STDERR):
             self._view = self._open_view()
             aloud = self._view is None
-        trail = self._trail = Narrator(
+        trail = self._trail = CommandSink(
             AuditLogger(
                 settings.audit.log_dir,
                 environment=settings.environment.value,
@@ -170,7 +170,7 @@ class Execution:
             return None
         try:
             return LiveView(
-                title=f"{self._settings.environment.value}  {self._teller.correlation_id}",
+                title=f"{self._settings.environment.value}  {self._printer.correlation_id}",
                 timeout_s=self._settings.liquidation.timeout_seconds,
                 began_at=self._began_at,
                 colour=self._options.colour,
@@ -189,26 +189,26 @@ class Execution:
             from liqctl.domain.states import FailureCause
 
             why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
-            result = self._teller.refusal(FailureCause.NONE, why)
+            result = self._printer.refusal(FailureCause.NONE, why)
         code = self._tell(result)
         if self._manager is not None:
             self._manager.record_expiry()
         if self._trail is not None:
             self._trail.finish(_LAST_RECORDS_S)
-        self._teller.follow_up(result, code, patience_s=0.0)
+        self._printer.follow_up(result, code, patience_s=0.0)
         return code
 
     def _end(self, result: "LiquidationResult") -> ExitCode:
         code = self._tell(result)
         if self._trail is not None:
             self._trail.finish()
-        self._teller.follow_up(result, code)
+        self._printer.follow_up(result, code)
         return code
 
     def _tell(self, result: "LiquidationResult") -> ExitCode:
         if self._view is not None:
             self._view.close()
-        return self._teller.end(result)
+        return self._printer.end(result)
 
 
 async def _load_meanwhile() -> None:

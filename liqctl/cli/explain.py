@@ -1,14 +1,15 @@
 """`liqctl explain`: what a code, state, event or exit code means and what liqctl does about it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import typer
 
 from liqctl.cli import process
-from liqctl.cli.flags import AsJson
+from liqctl.cli.options import Options, takes
 from liqctl.domain.answers import classify
+from liqctl.domain.as_json import as_json
 from liqctl.domain.codes import CODES, AnswerKind
 from liqctl.domain.errors import UsageError
 from liqctl.domain.words import (
@@ -54,8 +55,6 @@ _KIND_WORDS: Final = {
 }
 """What may stand before a word to say which kind of it is meant."""
 
-explain_app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
@@ -77,20 +76,8 @@ class Meaning:
         return "\n".join(lines)
 
 
-# A venue's code begins like an option; without this -4131 would be refused as one.
-@explain_app.command("explain", context_settings={"ignore_unknown_options": True})
-def explain(
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            help="-4131, PARTIAL, ORDER_UNKNOWN, exit 8, http 418.",
-            metavar="WORD",
-            show_default=False,
-        ),
-    ],
-    *,
-    as_json: AsJson = False,
-) -> None:
+@takes("words", "as_json")
+def explain(options: Options) -> None:
     """Tell what a venue code, state, event or exit code means and what liqctl does about it.
 
     A word before it narrows: exit, code, http, run, position, order, status, event. Exit codes:
@@ -98,15 +85,18 @@ def explain(
 
     Example: liqctl explain -2015 PARTIAL exit 8
     """
-    found = look_up(words)
-    if as_json:
-        from liqctl.report.json import dump
+    found = look_up(options.words)
+    if options.as_json:
+        from liqctl.desk.json import dump
 
-        process.print_answer(
-            dump({"schema": EXPLAIN_SCHEMA, "meanings": [asdict(each) for each in found]})
-        )
+        process.print_answer(dump({"schema": EXPLAIN_SCHEMA, "meanings": as_json(found)}))
     else:
         process.print_answer("\n\n".join(each.as_text() for each in found))
+
+
+explain_app = typer.Typer(add_completion=False, rich_markup_mode=None)
+# A venue's code begins like an option; without this -4131 would be refused as one.
+explain_app.command("explain", context_settings={"ignore_unknown_options": True})(explain)
 
 
 def look_up(words: Sequence[str]) -> list[Meaning]:

@@ -1,15 +1,14 @@
 """Gathers what the trail and the drills tell and writes it as figures for Prometheus."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from liqctl import __version__
+from liqctl.desk.metrics import render_metrics, write_textfile
 from liqctl.domain.events import TRAIL_NAME
 from liqctl.drill.record import DRILLS_NAME, last_passed_drill
 from liqctl.engine.clock import SystemClock
-from liqctl.report.metrics import render_metrics, write_textfile
 
 _CHECKED_MAX_BYTES: Final = 50_000_000
 """A longer trail is not checked each minute; `audit verify` does it."""
@@ -40,29 +39,23 @@ def write_figures(
 
 
 def document_of_trail(
-    log_dir: Path, environment: str, account: Mapping[str, Any] | None
+    log_dir: Path, environment: str, account: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Return the part of the status document that needs no venue, and the account as given.
 
     Raises:
         OSError: the trail is there and cannot be read.
     """
-    from liqctl.audit.history import read_history
+    from liqctl.cli.status_reader import make_document
+    from liqctl.trail.runs import read_history
 
     history = read_history(log_dir / TRAIL_NAME, environment=environment)
-    return {
-        "environment": environment,
-        "in_progress": None,
-        "account": account,
-        "last_run": history.last_run.as_json() if history.last_run else None,
-        "unfinished_runs": [asdict(run) for run in history.unfinished],
-        "metrics": history.metrics(),
-    }
+    return make_document(environment, history, account=account)
 
 
 def _is_trail_whole(log_dir: Path) -> bool | None:
     """Return whether the chain holds; None when there is no trail, or too much of it."""
-    from liqctl.audit.verification import verify
+    from liqctl.trail.verification import verify
 
     trail = log_dir / TRAIL_NAME
     try:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
-from liqctl.cli.options import SCOPES, Options
-from liqctl.cli.telling import Teller
+from liqctl.cli.options import Options
+from liqctl.cli.result_printer import ResultPrinter
 from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.domain.ids import is_correlation_id
 from liqctl.domain.states import ExitCode, FailureCause
@@ -18,8 +18,8 @@ from liqctl.engine.clock import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
-    from liqctl.config.settings import Settings
     from liqctl.engine.inspection import Inspection
+    from liqctl.settings.values import Settings
 
 READING_MAX_S: Final = 3.0
 """How long the question waits for a reading; an operator may know enough without it."""
@@ -37,29 +37,29 @@ def run(options: Options) -> ExitCode:
     """Carry out the command and return its exit code; everything it had to say is printed."""
     from liqctl.cli.settings import load
 
-    teller = Teller(options)
-    process.signals.last_word(teller.interrupted)
+    printer = ResultPrinter(options)
+    process.signals.last_word(printer.interrupted)
     try:
         _check(options)
-        settings = load(options)
+        settings = load(options, may_be_kept=True)
     except UsageError as error:
         process.print_error(f"liqctl: {error}")
-        return teller.end_without_run(FailureCause.USAGE, str(error))
+        return printer.end_without_run(FailureCause.USAGE, str(error))
     except ConfigurationError as error:
         process.print_error(f"the configuration is invalid; nothing was sent\n{error}\n{_CORRECT}")
-        return teller.end_without_run(FailureCause.CONFIGURATION, str(error))
-    teller.settings = settings
+        return printer.end_without_run(FailureCause.CONFIGURATION, str(error))
+    printer.settings = settings
     if options.yes or settings.environment is not Environment.PRODUCTION:
         process.signals.ignore_hangups()  # Nobody has to be there any more.
     from liqctl.cli.wiring import open_account
 
     try:
         with open_account(settings) as account:
-            return _with_account(options, settings, account, teller)
+            return _with_account(options, settings, account, printer)
     except CredentialsError as error:
         process.print_error(f"{error}\nNothing was sent; what is open stays open.")
-        teller.say_next(FailureCause.CREDENTIALS, str(error))
-        return teller.end_without_run(FailureCause.CREDENTIALS, str(error))
+        printer.say_next(FailureCause.CREDENTIALS, str(error))
+        return printer.end_without_run(FailureCause.CREDENTIALS, str(error))
 
 
 def _check(options: Options) -> None:
@@ -68,7 +68,7 @@ def _check(options: Options) -> None:
     Raises:
         UsageError: they contradict one another, or the run cannot bear that name.
     """
-    if options.scopes == SCOPES:
+    if options.orders_only and options.positions_only:
         raise UsageError(
             "--orders-only and --positions-only exclude one another; give one. Nothing was sent"
         )
@@ -77,36 +77,36 @@ def _check(options: Options) -> None:
 
 
 def _with_account(
-    options: Options, settings: "Settings", account: "Account", teller: "Teller"
+    options: Options, settings: "Settings", account: "Account", printer: "ResultPrinter"
 ) -> ExitCode:
     # One loop for the question and the run: connections belong to the loop that made them. It is
     # never closed, for that would wait for a thread that hangs in a name look-up.
     loop = asyncio.new_event_loop()
-    teller.reason = account.hide(options.reason)
-    if teller.reason != options.reason:
+    printer.reason = account.hide(options.reason)
+    if printer.reason != options.reason:
         process.print_error(
             "the reason holds the key or the secret: it is recorded without; replace that key, for "
             "the shell's history and the list of processes have it"
         )
     try:
         if options.dry_run:
-            return _rehearse(settings, account, teller, loop)
+            return _rehearse(settings, account, printer, loop)
         if settings.liquidation.emergency_liquidation and needs_confirmation(account):
             refusal = _confirm(options, settings, account, loop)
             if refusal is not None:
                 cause, why = refusal
                 process.print_error(why)
-                return teller.end_without_run(cause, why)
+                return printer.end_without_run(cause, why)
         from liqctl.cli.execution import Execution
 
-        return Execution(options, settings, account, teller).run(loop)
+        return Execution(options, settings, account, printer).run(loop)
     finally:
         loop.run_until_complete(account.exchange.close())
 
 
 def needs_confirmation(account: "Account") -> bool:
     """Return whether real money may hang on it: production, or a testnet that is somewhere else."""
-    from liqctl.config.hosts import is_demo_host, is_loopback_url
+    from liqctl.settings.hosts import is_demo_host, is_loopback_url
 
     match account.environment:
         case Environment.PRODUCTION:
@@ -124,7 +124,7 @@ def _confirm(
     loop: asyncio.AbstractEventLoop,
 ) -> tuple[FailureCause, str] | None:
     """Ask the operator; return why not, None for yes."""
-    from liqctl.report.plan import render_confirmation
+    from liqctl.desk.plan import render_confirmation
 
     if options.yes:
         return None
@@ -189,7 +189,10 @@ async def _inspect(
 
 
 def _rehearse(
-    settings: "Settings", account: "Account", teller: "Teller", loop: asyncio.AbstractEventLoop
+    settings: "Settings",
+    account: "Account",
+    printer: "ResultPrinter",
+    loop: asyncio.AbstractEventLoop,
 ) -> ExitCode:
     """Read, show what a run would do, send nothing."""
     from liqctl.engine.inspection import dry_run_result
@@ -201,10 +204,10 @@ def _rehearse(
     result = dry_run_result(
         inspection,
         settings.liquidation,
-        correlation_id=teller.correlation_id,
+        correlation_id=printer.correlation_id,
         environment=settings.environment.value,
         started_at=started_at,
         finished_at=datetime.now(UTC),  # noqa: TID251
         requests=account.exchange.usage.requests - before,
     )
-    return teller.end(result, inspection)
+    return printer.end(result, inspection)

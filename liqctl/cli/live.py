@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from liqctl.cli import process
 
 if TYPE_CHECKING:
-    from liqctl.report.live import LiveModel
+    from liqctl.desk.live import LiveModel
 
 FIRST_FRAME_S: Final = 0.4
 """How long a run must last before it is shown while it goes on."""
@@ -82,7 +82,7 @@ class LiveView:
         if self._done.wait(max(waited_s, 0.0)) or not process.canvas.open(_STDERR):
             return
         sys.setswitchinterval(_SWITCH_S)
-        from liqctl.report.live import LiveModel
+        from liqctl.desk.live import LiveModel
 
         model = LiveModel(began_at=self._began_at, timeout_s=self._timeout_s)
         while not self._done.is_set():
@@ -92,7 +92,7 @@ class LiveView:
             self._draw(model)
 
     def _draw(self, model: "LiveModel") -> None:
-        from liqctl.report.frame import draw
+        from liqctl.desk.frame import draw
 
         while self._events:
             at, event_type, details = self._events.popleft()

@@ -2,14 +2,12 @@
 
 import os
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from liqctl.cli import process
-from liqctl.cli.flags import AsJson, Config, Env, NoColor
+from liqctl.cli.options import Options, takes
 from liqctl.cli.settings import load
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
@@ -17,51 +15,29 @@ from liqctl.domain.states import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from liqctl.config.settings import Settings
     from liqctl.domain.notices import Delivery, Notice
+    from liqctl.settings.values import Settings
 
 NOTIFY_SCHEMA: Final = "liqctl.notify/1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the command line asked for."""
-
-    environment: str | None
-    config_file: Path | None
-    as_json: bool
-    colour: bool
-    flags: "Mapping[str, object]" = field(default_factory=dict)
-
-
-def notify(
-    *,
-    env: Env = None,
-    config: Config = None,
-    as_json: AsJson = False,
-    no_color: NoColor = False,
-) -> None:
+@takes("environment", "config_file", "as_json", "no_color")
+def notify(options: Options) -> None:
     """Send a test message to every notification target; touches no account.
 
     Exit codes: 0 all delivered, 1 one was not, or none is configured, 2 usage, 4 configuration.
 
     Example: liqctl notify --env production
     """
-    options = Options(
-        environment=env,
-        config_file=config,
-        as_json=as_json,
-        colour=not no_color and not os.environ.get("NO_COLOR"),
-    )
     try:
         settings = load(options)
     except UsageError as error:
         process.print_error(f"liqctl: {error}")
-        _print(options, _document(env, [], error=str(error)))
+        _print(options, _document(options.environment, [], error=str(error)))
         raise typer.Exit(ExitCode.USAGE) from None
     except ConfigurationError as error:
         process.print_error(f"the configuration is invalid\n{error}")
-        _print(options, _document(env, [], error=str(error)))
+        _print(options, _document(options.environment, [], error=str(error)))
         raise typer.Exit(ExitCode.CONFIGURATION) from None
     deliveries = _send(settings)
     _print(options, _document(settings.environment.value, deliveries))
@@ -91,11 +67,11 @@ def _send(settings: "Settings") -> "list[Delivery]":
 def _test(settings: "Settings") -> "Notice":
     import socket
 
+    from liqctl.desk.text import clean
     from liqctl.domain.ids import make_correlation_id
     from liqctl.domain.notices import Notice, NoticeKind, Severity
     from liqctl.domain.times import rfc3339
     from liqctl.engine.clock import SystemClock
-    from liqctl.report.text import clean
 
     now = SystemClock().now()
     name = make_correlation_id(now, os.urandom(3).hex())
@@ -133,11 +109,11 @@ def _document(
 
 def _print(options: Options, document: "Mapping[str, Any]") -> None:
     if options.as_json:
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
         process.print_answer(dump(document))
     elif document["targets"]:
-        from liqctl.report.deliveries import render_deliveries
+        from liqctl.desk.deliveries import render_deliveries
 
         process.print_answer(
             render_deliveries(

@@ -23,7 +23,7 @@ from liqctl.planning.forecast import make_forecast
 from liqctl.planning.readiness import VenueFacts
 
 if TYPE_CHECKING:
-    from liqctl.config.settings import Settings
+    from liqctl.settings.values import Settings
 
 _ROOM_MIN_BYTES: Final = 20_000_000
 _NO_KEY: Final = {"LIQCTL_ENV": ""}

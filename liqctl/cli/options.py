@@ -1,99 +1,375 @@
-"""What `liqctl liquidate` was asked for, whoever read the command line."""
+"""The one table of options: what each is called, takes, means and sets.
 
+A field of `Options` is an option, its type and its default; an instance is what a command line
+asked for. Typer's signatures, the quick reading of plain `liquidate` lines, what a shell offers at
+Tab and the flags' names in errors are made from it. Typer is imported by the commands that it
+reads, not here.
+"""
+
+import functools
+import inspect
 import os
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, TypeVar
 
-_SCOPE: Final = {
-    "orders_only": {"liquidation.close_positions": False, "liquidation.cancel_orders": True},
-    "positions_only": {"liquidation.close_positions": True, "liquidation.cancel_orders": False},
-}
-SCOPES: Final = frozenset(_SCOPE)
-_NUMBERS: Final = {
-    "liquidation.timeout_seconds": "--timeout",
-    "liquidation.max_retries": "--max-retries",
-    "liquidation.retry_delay_seconds": "--retry-delay",
-    "liquidation.settle_seconds": "--settle",
-}
+from liqctl.domain.venue import Environment
+
+Result = TypeVar("Result")
+
+
+class Document(StrEnum):
+    """What has a published schema."""
+
+    SETTINGS = "settings"
+    RESULT = "result"
+    STATUS = "status"
+    VALIDATION = "validation"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """How one option is written and read; an argument has no names.
+
+    `sets` is the setting that it wins over, `low` and `high` are allowed values themselves, and
+    `offers` names what `liqctl.cli.completion` knows of its values.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str | None = None
+    variable: str | None = None
+    sets: str | None = None
+    low: float | None = None
+    high: float | None = None
+    offers: str | None = None
+    required: bool = False
+
+
+def _option(*names: str, default: Any = None, **said: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
+    metadata = {"option": Option(names=names, **said)}
+    if default is list:
+        return field(default_factory=list, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line asked for; `flags` are settings by dotted key."""
+    """What a command line asked for; every command takes some of these."""
 
-    environment: str | None = None
-    config_file: Path | None = None
-    as_json: bool = False
-    colour: bool = True
-    verbose: bool = False
-    yes: bool = False
-    dry_run: bool = False
-    reason: str = ""
-    correlation_id: str = ""
-    scopes: frozenset[str] = frozenset()
-    flags: Mapping[str, object] = field(default_factory=dict)
+    run: str = _option(default="", help="The run.", metavar="ID", offers="runs", required=True)
+    any_run: str | None = _option(
+        help="The run; without it, the last runs.", metavar="ID", offers="runs"
+    )
+    document: Document = _option(
+        default=Document.SETTINGS, help="Which document.", metavar="|".join(Document), required=True
+    )
+    words: list[str] = _option(
+        default=list,
+        help="-4131, PARTIAL, ORDER_UNKNOWN, exit 8, http 418.",
+        metavar="WORD",
+        offers="words",
+        required=True,
+    )
+    environment: Environment | None = _option(
+        "--env",
+        help="Whose account and settings.",
+        metavar=f"[{'|'.join(Environment)}]",
+        variable="LIQCTL_ENV",
+    )
+    config_file: Path | None = _option(
+        "--config",
+        help="Settings file; else the environment's, where found.",
+        metavar="FILE",
+        variable="LIQCTL_CONFIG",
+    )
+    yes: bool = _option("--yes", "-y", default=False, help="Do not ask for confirmation.")
+    dry_run: bool = _option(
+        "--dry-run", default=False, help="Read and show the plan; send nothing."
+    )
+    symbols: list[str] = _option(
+        "--symbol",
+        default=list,
+        help="Only this symbol, e.g. BTCUSDT; repeatable.",
+        metavar="SYMBOL",
+        sets="liquidation.symbols",
+    )
+    orders_only: bool = _option(
+        "--orders-only", default=False, help="Cancel orders, leave positions and their stops."
+    )
+    positions_only: bool = _option(
+        "--positions-only", default=False, help="Close positions, leave orders."
+    )
+    timeout: float | None = _option(
+        "--timeout",
+        help="Hard deadline in seconds, 1 to 30; else the settings'.",
+        metavar="S",
+        sets="liquidation.timeout_seconds",
+    )
+    max_retries: int | None = _option(
+        "--max-retries",
+        help="Repeats of one refused order or cancel, 0 to 10; else the settings'.",
+        metavar="N",
+        sets="liquidation.max_retries",
+    )
+    retry_delay: float | None = _option(
+        "--retry-delay",
+        help="Seconds before the first repeat, doubling, 0.1 to 5; else the settings'.",
+        metavar="S",
+        sets="liquidation.retry_delay_seconds",
+    )
+    settle: float | None = _option(
+        "--settle",
+        help="Watch flat for S seconds before it is called proven, 0 to 30.",
+        metavar="S",
+        sets="liquidation.settle_seconds",
+    )
+    reason: str = _option(
+        "--reason", default="", help="Why; stands in the audit trail.", metavar="TEXT"
+    )
+    correlation_id: str = _option(
+        "--correlation-id",
+        default="",
+        help="Name of this run: 1 to 64 letters, digits, _ or -; else made up.",
+        metavar="ID",
+    )
+    only_run: str | None = _option(
+        "--correlation-id", help="Only this run.", metavar="ID", offers="runs"
+    )
+    watch: bool = _option(
+        "--watch",
+        default=False,
+        help="Look again and again; less often while others use the limits up.",
+    )
+    every: float = _option(
+        "--every",
+        # Twelve readings of 90 weight a minute: under half of the venue's 2400.
+        default=5.0,
+        help="Seconds between two looks of --watch, where the limits allow it.",
+        metavar="S",
+        low=1.0,
+        high=3600.0,
+    )
+    exit_code: bool = _option(
+        "--exit-code", default=False, help="Exit 3 when anything is open, 0 when flat."
+    )
+    prometheus: Path | None = _option(
+        "--prometheus", help="Also write figures for Prometheus to this file.", metavar="FILE"
+    )
+    strict: bool = _option("--strict", default=False, help="Warnings are errors too.")
+    online: bool = _option(
+        "--online",
+        default=False,
+        help="Also ask the venue: key, rights, clock, exposure.",
+    )
+    against: Path | None = _option(
+        "--against", help="Also list what changed from this settings file.", metavar="FILE"
+    )
+    scenarios: list[str] = _option(
+        "--scenario",
+        default=list,
+        help="Only this one of `liqctl simulator list`, or a YAML file; repeatable.",
+        metavar="NAME",
+        offers="scenarios",
+    )
+    real: bool = _option(
+        "--real", default=False, help="Real time, HTTP on loopback, real disk: minutes."
+    )
+    repeat: int = _option(
+        "--repeat",
+        default=1,
+        help="Runs of each scenario, each with a seed.",
+        metavar="N",
+        low=1,
+        high=1000,
+    )
+    latency: int = _option(
+        "--latency",
+        # A round trip from Europe to the venue and back through its gateway takes about so long.
+        default=60,
+        help="Round trip to simulate, in milliseconds.",
+        metavar="MS",
+        low=0,
+        high=2000,
+    )
+    lines: int = _option(
+        "--lines",
+        "-n",
+        default=10,
+        help="How many of the last lines; 0 for all.",
+        metavar="N",
+        low=0,
+    )
+    follow: bool = _option("--follow", "-f", default=False, help="Wait for more.")
+    event_types: list[str] = _option(
+        "--event-type",
+        default=list,
+        help="Only this event, e.g. ORDER_REJECTED; repeatable.",
+        metavar="TYPE",
+        offers="event types",
+    )
+    failed: bool = _option("--failed", default=False, help="Only what went wrong.")
+    since: str | None = _option(
+        "--since",
+        help="Only what is newer than 10m, 2h or 2026-01-02T10:30:00Z.",
+        metavar="WHEN",
+    )
+    log: Path | None = _option(
+        "--log",
+        help="Trail file; else the settings' one, ./logs or the state folder's.",
+        metavar="FILE",
+    )
+    logs: list[Path] = _option(
+        "--log",
+        default=list,
+        help="Trail file, repeatable for rotated ones; else the settings'.",
+        metavar="FILE",
+    )
+    head: str | None = _option(
+        "--head",
+        help="A result's audit_head: also finds a cut or rewritten file.",
+        metavar="HASH",
+    )
+    html: bool = _option(
+        "--html", default=False, help="One page with a timeline, for browsers and paper."
+    )
+    offline: bool = _option(
+        "--offline", default=False, help="Do not ask the venue for profit and fees."
+    )
+    port: int = _option(
+        "--port",
+        default=0,
+        help="Port on 127.0.0.1; 0 takes a free one.",
+        metavar="PORT",
+        low=0,
+        high=65535,
+    )
+    scenario: str = _option(
+        "--scenario",
+        default="default",
+        help="A name from `liqctl simulator list`, or a YAML file.",
+        metavar="NAME",
+        offers="scenarios",
+    )
+    latency_ms: int = _option(
+        "--latency-ms",
+        default=0,
+        help="Delay of every answer, in milliseconds.",
+        metavar="MS",
+        low=0,
+        high=60_000,
+    )
+    as_json: bool = _option("--json", default=False, help="Print one JSON document.")
+    no_color: bool = _option("--no-color", default=False, help="No colours.")
+    verbose: bool = _option(
+        "--verbose", "-v", default=False, help="Tell each event on stderr as it happens."
+    )
+
+    @property
+    def colour(self) -> bool:
+        """Whether colours are wanted, where there is a terminal."""
+        return not self.no_color and not os.environ.get("NO_COLOR")
+
+    @property
+    def flags(self) -> Mapping[str, object]:
+        """The settings that the command line gave, by dotted key."""
+        given = {
+            option.sets: getattr(self, name)
+            for name, option in OPTIONS.items()
+            if option.sets and getattr(self, name) not in (None, [])
+        }
+        if self.orders_only != self.positions_only:
+            given["liquidation.close_positions"] = self.positions_only
+            given["liquidation.cancel_orders"] = self.orders_only
+        return given
 
     def repeated(self) -> str:
         """Return the options that another run of the same scope needs, ready to be pasted.
 
-        >>> Options(flags={"liquidation.symbols": ["BTCUSDT"]}).repeated()
-        '--symbol BTCUSDT'
+        >>> Options(symbols=["BTCUSDT"], orders_only=True, timeout=10.0).repeated()
+        '--symbol BTCUSDT --orders-only --timeout 10'
         """
         words = ["--config", str(self.config_file)] if self.config_file else []
-        symbols = self.flags.get("liquidation.symbols")
-        for symbol in symbols if isinstance(symbols, list) else []:
+        for symbol in self.symbols:
             words += ["--symbol", symbol]
-        words += [f"--{scope.replace('_', '-')}" for scope in sorted(self.scopes)]
-        for key, flag in _NUMBERS.items():
-            if key in self.flags:
-                words += [flag, str(self.flags[key]).removesuffix(".0")]
+        words += ["--orders-only"] * self.orders_only + ["--positions-only"] * self.positions_only
+        for name, option in OPTIONS.items():
+            value = getattr(self, name)
+            if option.sets and isinstance(value, int | float):
+                words += [option.names[0], str(value).removesuffix(".0")]
         return shlex.join(words)
 
 
-def make_options(  # noqa: PLR0913 - each option of the command is an argument
-    *,
-    env: str | None = None,
-    config: Path | None = None,
-    yes: bool = False,
-    dry_run: bool = False,
-    symbol: Sequence[str] | None = None,
-    orders_only: bool = False,
-    positions_only: bool = False,
-    timeout: float | None = None,
-    max_retries: int | None = None,
-    retry_delay: float | None = None,
-    settle: float | None = None,
-    reason: str = "",
-    correlation_id: str = "",
-    as_json: bool = False,
-    no_color: bool = False,
-    verbose: bool = False,
-) -> Options:
-    """Return the options of a command line; the names are those of its long options."""
-    flags: dict[str, object] = {
-        "liquidation.timeout_seconds": timeout,
-        "liquidation.max_retries": max_retries,
-        "liquidation.retry_delay_seconds": retry_delay,
-        "liquidation.settle_seconds": settle,
-        "liquidation.symbols": list(symbol) if symbol else None,
+FIELDS: Final[Mapping[str, Field[Any]]] = {each.name: each for each in fields(Options)}
+OPTIONS: Final[Mapping[str, Option]] = {
+    name: each.metadata["option"] for name, each in FIELDS.items()
+}
+FLAG_NAMES: Final = {
+    **{option.sets: option.names[0] for option in OPTIONS.values() if option.sets},
+    **dict.fromkeys(
+        ("liquidation.close_positions", "liquidation.cancel_orders"),
+        "--orders-only or --positions-only",
+    ),
+}
+"""What errors call the flag that gave a setting."""
+
+LIQUIDATE: Final = (
+    *("environment", "config_file", "yes", "dry_run", "symbols", "orders_only", "positions_only"),
+    *("timeout", "max_retries", "retry_delay", "settle", "reason", "correlation_id"),
+    *("as_json", "no_color", "verbose"),
+)
+"""The options of the emergency: `liqctl.cli.quick` reads them too."""
+
+
+def takes(
+    *names: str, **helps: str
+) -> Callable[[Callable[[Options], Result]], Callable[..., Result]]:
+    """Make a function of `Options` a command with these options, as Typer wants it.
+
+    Args:
+        names: fields of `Options`, in the order that the help shows.
+        helps: what some of them mean for this command, where it is not what the table says.
+    """
+
+    def make(function: Callable[[Options], Result]) -> Callable[..., Result]:
+        @functools.wraps(function)
+        def command(**given: Any) -> Result:  # noqa: ANN401 - Typer made them what the table says
+            return function(Options(**{name: v for name, v in given.items() if v is not None}))
+
+        signature = [_parameter(name, helps.get(name)) for name in names]
+        command.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in signature}
+        return command
+
+    return make
+
+
+def _parameter(name: str, meaning: str | None) -> inspect.Parameter:
+    import typer
+
+    described, option = FIELDS[name], OPTIONS[name]
+    info = typer.Option if option.names else typer.Argument
+    said: dict[str, Any] = {
+        "help": meaning or option.help,
+        "metavar": option.metavar,
+        "envvar": option.variable,
+        "min": option.low,
+        "max": option.high,
     }
-    chosen = {"orders_only": orders_only, "positions_only": positions_only}
-    scopes = frozenset(name for name, wanted in chosen.items() if wanted)
-    for name in scopes:
-        flags |= _SCOPE[name]
-    return Options(
-        environment=env,
-        config_file=config,
-        as_json=as_json,
-        colour=not no_color and not os.environ.get("NO_COLOR"),
-        verbose=verbose,
-        yes=yes,
-        dry_run=dry_run,
-        reason=reason,
-        correlation_id=correlation_id,
-        scopes=scopes,
-        flags={name: value for name, value in flags.items() if value is not None},
+    if option.offers:
+        from liqctl.cli import completion
+
+        said["autocompletion"] = completion.OFFERS[option.offers]
+    default = described.default
+    if described.default_factory is not MISSING:
+        default = described.default_factory()
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if option.required else default,
+        annotation=Annotated[described.type, info(*option.names, **said)],
     )

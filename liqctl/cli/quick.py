@@ -4,43 +4,53 @@ Only words that need no judgement pass here. Help, an abbreviation, a number in 
 typing error: `read` returns None, and Typer reads the whole line.
 """
 
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.cli.coercion import PLAIN
-from liqctl.cli.options import Options, make_options
+from liqctl.cli.options import FIELDS, LIQUIDATE, OPTIONS, Options
+from liqctl.domain.venue import Environment
 
-_SWITCHES: Final = {
-    "--yes": "yes",
-    "-y": "yes",
-    "--dry-run": "dry_run",
-    "--orders-only": "orders_only",
-    "--positions-only": "positions_only",
-    "--json": "as_json",
-    "--no-color": "no_color",
-    "--verbose": "verbose",
-    "-v": "verbose",
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        raise ValueError
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", text):
+        raise ValueError
+    return float(text)
+
+
+def _path(text: str) -> Path:
+    path = Path(text)
+    if not (path.is_file() and os.access(path, os.R_OK)):
+        raise ValueError
+    return path
+
+
+_MAKERS: Final[Mapping[object, Callable[[str], object]]] = {
+    str: str,
+    list[str]: str,
+    int | None: _whole,
+    float | None: _number,
+    Path | None: _path,
+    Environment | None: Environment,
 }
-_VALUES: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
-    "--env": ("env", PLAIN[str]),
-    "--config": ("config", PLAIN[Path]),
-    "--symbol": ("symbol", PLAIN[str]),
-    "--timeout": ("timeout", PLAIN[float]),
-    "--max-retries": ("max_retries", PLAIN[int]),
-    "--retry-delay": ("retry_delay", PLAIN[float]),
-    "--settle": ("settle", PLAIN[float]),
-    "--reason": ("reason", PLAIN[str]),
-    "--correlation-id": ("correlation_id", PLAIN[str]),
-}
-_VARIABLES: Final = {"env": ("LIQCTL_ENV", PLAIN[str]), "config": ("LIQCTL_CONFIG", PLAIN[Path])}
+"""What makes a value of each type; ValueError means that Typer must judge."""
+
+_NAMES: Final = {option: name for name in LIQUIDATE for option in OPTIONS[name].names}
 
 
 def read(words: Sequence[str], environ: Mapping[str, str]) -> Options | None:
     """Return what the words after `liquidate` ask for, None where Typer must judge."""
     try:
-        return make_options(**_values(words, environ))
-    except (LookupError, TypeError, ValueError, OSError):
+        return Options(**_values(words, environ))
+    except (LookupError, ValueError, OSError):
         return None
 
 
@@ -50,16 +60,20 @@ def _values(words: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
     rest = list(reversed(words))
     while rest:
         word = rest.pop()
-        if word in _SWITCHES:
-            values[_SWITCHES[word]] = True
-            continue
         option, joined, value = word.partition("=")
-        name, make = _VALUES[option]
+        name = _NAMES[option]
+        if FIELDS[name].type is bool:
+            if joined:
+                raise ValueError
+            values[name] = True
+            continue
         text = value if joined else rest.pop()
         if not text or (text.startswith("-") and not joined):
             raise ValueError
-        values[name] = [*values.get(name, ()), text] if name == "symbol" else make(text)
-    for name, (variable, make) in _VARIABLES.items():
-        if name not in values and environ.get(variable):
-            values[name] = make(environ[variable])
+        made = _MAKERS[FIELDS[name].type](text)
+        values[name] = [*values.get(name, ()), made] if FIELDS[name].type == list[str] else made
+    for name in LIQUIDATE:
+        variable = OPTIONS[name].variable
+        if variable and name not in values and environ.get(variable):
+            values[name] = _MAKERS[FIELDS[name].type](environ[variable])
     return values

@@ -1,41 +1,24 @@
 """`liqctl report`: the incident report of a run, from the trail, to be finished by hand."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from liqctl.cli import process, trails
-from liqctl.cli.flags import Config, TrailEnv
+from liqctl.cli.options import Options, takes
 from liqctl.domain.states import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqctl.report.incident import Incident
+    from liqctl.desk.incident import Incident
 
 
-def report(
-    correlation_id: Annotated[str, typer.Argument(help="The run.", metavar="ID")],
-    *,
-    html: Annotated[
-        bool, typer.Option("--html", help="One page with a timeline, for browsers and paper.")
-    ] = False,
-    log: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--log",
-            help="Trail file, repeatable for rotated ones; else the settings'.",
-            metavar="FILE",
-        ),
-    ] = None,
-    env: TrailEnv = None,
-    config: Config = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Do not ask the venue for profit and fees.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
-) -> None:
+@takes(
+    *("run", "html", "logs", "environment", "config_file", "offline", "as_json"),
+    environment="Whose log_dir to read.",
+    as_json="Print the facts as JSON.",
+)
+def report(options: Options) -> int:
     """Write the incident report of a run as Markdown: what happened, to what, what it cost.
 
     The trail tells most of it and needs no key. Profit and fees are asked of the venue where the
@@ -44,37 +27,26 @@ def report(
 
     Example: liqctl report liq_20260102_103000_abc123 --html > incident.html
     """
-    paths = [trails.find_trail(one, env, config) for one in (log or (None,))]
-    raise typer.Exit(
-        trails.reading(
-            paths[0],
-            lambda: _report(
-                paths, correlation_id, config=config, offline=offline, html=html, as_json=as_json
-            ),
-            as_json=as_json,
-        )
+    paths = [
+        trails.find_trail(log, options.environment, options.config_file)
+        for log in (options.logs or (None,))
+    ]
+    return trails.reading(paths[0], lambda: _report(paths, options), as_json=options.as_json)
+
+
+def _report(paths: "Sequence[Path]", options: Options) -> int:
+    incident = gather_incident(
+        paths, options.run, config=options.config_file, is_offline=options.offline
     )
-
-
-def _report(
-    paths: "Sequence[Path]",
-    correlation_id: str,
-    *,
-    config: Path | None,
-    offline: bool,
-    html: bool,
-    as_json: bool,
-) -> int:
-    incident = gather_incident(paths, correlation_id, config=config, is_offline=offline)
     if incident is None:
-        message = trails.explain_unknown_run(paths, correlation_id)
-        return trails.fail(message, as_json=as_json)
-    if not incident.chain.is_intact:
+        message = trails.explain_unknown_run(paths, options.run)
+        return trails.fail(message, as_json=options.as_json)
+    if not incident.audit.is_intact:
         process.print_error(
             "liqctl: the record of this run is not whole, see the report's proof: "
-            + "; ".join(incident.chain.problems)
+            + "; ".join(incident.audit.problems)
         )
-    trails.answer(render_incident(incident, html=html, as_json=as_json))
+    trails.answer(render_incident(incident, html=options.html, as_json=options.as_json))
     return ExitCode.DONE
 
 
@@ -82,17 +54,17 @@ def gather_incident(
     paths: "Sequence[Path]", correlation_id: str, *, config: Path | None, is_offline: bool
 ) -> "Incident | None":
     """Return what the trail, and the venue unless `is_offline`, tell of a run; None if nothing."""
-    from liqctl.audit.runs import read_later_runs, read_run
     from liqctl.cli.trade_reading import read_trades
-    from liqctl.report.incident import make_incident
-    from liqctl.report.money import sent_orders
-    from liqctl.report.story import tell
+    from liqctl.desk.incident import make_incident
+    from liqctl.desk.money import closing_orders
+    from liqctl.trail.fold import fold_run
+    from liqctl.trail.runs import read_later_runs, read_run
 
     run = read_run(paths, correlation_id)
     if not run.records:
         return None
     first = run.records[0]
-    orders = sent_orders(tell(run.records))
+    orders = closing_orders(fold_run(run.records))
     return make_incident(
         run.records,
         chain=run.chain,
@@ -104,14 +76,13 @@ def gather_incident(
 def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) -> str:
     """Return the report as Markdown, as a page or as JSON."""
     if as_json:
-        from liqctl.report.incident_json import report_document
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
-        return dump(report_document(incident))
+        return dump(incident)
     if html:
-        from liqctl.report.page import render_page
+        from liqctl.desk.page import render_page
 
         return render_page(incident)
-    from liqctl.report.markdown import render_markdown
+    from liqctl.desk.markdown import render_markdown
 
     return render_markdown(incident)

@@ -17,7 +17,6 @@ from typer.main import get_command
 import liqctl
 from liqctl.cli import process
 from liqctl.cli.app import COMPLETION
-from liqctl.cli.coercion import use_plain_values
 from liqctl.domain.errors import UsageError
 from liqctl.domain.secrets import hide_secrets
 from liqctl.domain.states import ExitCode
@@ -25,9 +24,6 @@ from liqctl.domain.venue import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from typer._click import Command, Context, HelpFormatter
-    from typer._click.shell_completion import CompletionItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +71,14 @@ COMMANDS: Final = {
         home="liqctl.cli.explain:explain_app",
         summary="Tell what a venue code, state, event or exit code means.",
     ),
+    "init": Entry(
+        home="liqctl.cli.setting_up:init",
+        summary="Write a commented settings file.",
+    ),
+    "schema": Entry(
+        home="liqctl.cli.setting_up:schema",
+        summary="Print the JSON schema of a document.",
+    ),
     "simulator": Entry(
         home="liqctl.cli.simulator:simulator_app",
         summary="Keep a simulated Binance Futures venue running for other shells.",
@@ -107,38 +111,41 @@ Exit codes: 0 flat or nothing to do, 1 failed, 2 usage, 3 partly done,
 class LazyGroup(TyperGroup):
     """A group whose commands are imported when invoked."""
 
+    _lists_only = False
+
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - Typer decides what comes
         """Know the names only; suggestions for typing errors come from them."""
         super().__init__(**attributes)
         self.commands = dict.fromkeys(COMMANDS, TyperCommand(None))
 
-    def list_commands(self, ctx: "Context") -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer's own
         """Return the names, in the order of the emergency."""
         del ctx
         return list(COMMANDS)
 
-    def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
-        """Import a command and return it."""
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
+        """Import a command and return it; while a shell lists them, only what is said of it."""
         del ctx
         entry = COMMANDS.get(cmd_name)
-        return None if entry is None else load(cmd_name, entry)
+        if entry is None:
+            return None
+        if self._lists_only:
+            return TyperCommand(cmd_name, short_help=entry.summary)
+        return load(cmd_name, entry)
 
-    def format_commands(self, ctx: "Context", formatter: "HelpFormatter") -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """Write the list of commands without importing any."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
-    def shell_complete(self, ctx: "Context", incomplete: str) -> "list[CompletionItem]":
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # noqa: ANN401
         """Return the commands, or options, that go on from what is typed; imports none of them."""
-        from liqctl.cli import completion
-
-        named = [(name, entry.summary) for name, entry in COMMANDS.items()]
-        options = super(TyperGroup, self).shell_complete(ctx, incomplete)
-        return [*completion.words(named, incomplete), *options]
+        self._lists_only = True
+        return super().shell_complete(ctx, incomplete)
 
 
-def load(name: str, entry: Entry) -> "Command":
+def load(name: str, entry: Entry) -> Any:  # noqa: ANN401 - what Typer makes of an application
     """Import a command's module and return the command under its name."""
     module, _, attribute = entry.home.partition(":")
     target = getattr(importlib.import_module(module), attribute)
@@ -148,11 +155,6 @@ def load(name: str, entry: Entry) -> "Command":
         target = alone
     command = get_command(target)
     command.name = name
-    use_plain_values(command)
-    if COMPLETION in os.environ:
-        from liqctl.cli import completion
-
-        completion.offer_values(command)
     return command
 
 
@@ -178,7 +180,6 @@ def run(arguments: "Sequence[str]") -> int:
         UsageError: the line cannot be understood.
     """
     command = get_command(make_app())
-    use_plain_values(command)
     if COMPLETION in os.environ:
         from liqctl.cli import completion
 
@@ -222,7 +223,7 @@ def _root(
 def _explain(error: TyperException, arguments: "Sequence[str]") -> str:
     """Return a usage error as text, without anything in it that could be a key."""
     context = getattr(error, "ctx", None)
-    message = hide_secrets(error.format_message())
+    message = hide_secrets(error.format_message()).replace("Value error, ", "", 1)
     named = [word for word in arguments[:1] if word in COMMANDS]
     path = " ".join(["liqctl", *named]) if context is None else context.command_path
     for environment in Environment:

@@ -1,17 +1,15 @@
 """`liqctl simulator`: a venue on loopback that other shells, bots and drills can talk to."""
 
 import select
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
 from liqctl.cli import process
-from liqctl.cli.flags import AsJson
+from liqctl.cli.options import Options, takes
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
 
-_PORT_MAX: Final = 65535
-_LATENCY_MAX_MS: Final = 60_000
 _WAKE_MS: Final = 60_000
 
 simulator_app = typer.Typer(
@@ -23,20 +21,8 @@ simulator_app = typer.Typer(
 
 
 @simulator_app.command("serve", short_help="Serve the venue until Ctrl-C.")
-def serve(
-    *,
-    port: Annotated[
-        int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=_PORT_MAX)
-    ] = 0,
-    scenario: Annotated[
-        str, typer.Option(help="A name from `liqctl simulator list`, or a YAML file.")
-    ] = "default",
-    latency_ms: Annotated[
-        int,
-        typer.Option(help="Delay of every answer, in milliseconds.", min=0, max=_LATENCY_MAX_MS),
-    ] = 0,
-    as_json: AsJson = False,
-) -> None:
+@takes("port", "scenario", "latency_ms", "as_json")
+def serve(options: Options) -> None:
     """Serve the venue until Ctrl-C; prints its address, its keys and what to paste where.
 
     Example: liqctl simulator serve --port 8787
@@ -45,36 +31,38 @@ def serve(
     from liqctl.sim.server import EmbeddedServer
 
     try:
-        with EmbeddedServer(load_scenario(scenario), port=port, latency_ms=latency_ms) as server:
+        with EmbeddedServer(
+            load_scenario(options.scenario), port=options.port, latency_ms=options.latency_ms
+        ) as server:
             process.print_answer(
-                _as_json(server.url, server.api_key, server.api_secret, scenario)
-                if as_json
+                _as_json(server.url, server.api_key, server.api_secret, options.scenario)
+                if options.as_json
                 else _instructions(server.url, server.api_key, server.api_secret)
             )
             _wait_for_signal()
     except ConfigurationError as error:
         raise UsageError(str(error)) from error
     except OSError as error:
-        reason = f"cannot listen on 127.0.0.1:{port}: {error.strerror}; choose another --port"
+        reason = (
+            f"cannot listen on 127.0.0.1:{options.port}: {error.strerror}; choose another --port"
+        )
         raise UsageError(reason) from error
 
 
 @simulator_app.command("list")
-def list_scenarios(
-    *,
-    as_json: AsJson = False,
-) -> None:
+@takes("as_json")
+def list_scenarios(options: Options) -> None:
     """List the accounts and troubles that can be served.
 
     Example: liqctl simulator list --json
     """
-    from liqctl.report.json import dump
-    from liqctl.report.text import clean, table
+    from liqctl.desk.json import dump
+    from liqctl.desk.text import clean, table
     from liqctl.sim.scenario import list_scenarios as find_scenarios
     from liqctl.sim.scenario import load_scenario
 
     found = [(name, load_scenario(name).description) for name in find_scenarios()]
-    if as_json:
+    if options.as_json:
         rows = [{"name": name, "description": description} for name, description in found]
         process.print_answer(dump({"schema": "liqctl.scenarios/1", "scenarios": rows}))
         return
@@ -91,7 +79,7 @@ def _wait_for_signal() -> None:
 
 
 def _as_json(url: str, key: str, secret: str, scenario: str) -> str:
-    from liqctl.report.json import dump_line
+    from liqctl.desk.json import dump_line
 
     return dump_line(
         {

@@ -7,15 +7,15 @@ import resource
 import ssl
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.config.secrets import find_source
 from liqctl.domain.times import rfc3339
 from liqctl.domain.venue import Environment
 from liqctl.engine.clock import SystemClock
+from liqctl.settings.credentials import find_source
 
 _LIBRARIES: Final = (
     *("aiohttp", "ccxt", "certifi", "cryptography", "httpx", "jinja2", "prometheus-client"),
@@ -31,12 +31,16 @@ def versions() -> dict[str, Any]:
     """Return what runs here, without importing it."""
     from liqctl import __version__
 
+    try:
+        system = platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
+    except OSError:
+        system = "unknown"
     return {
         "liqctl": __version__,
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "openssl": ssl.OPENSSL_VERSION,
-        "os": _os_name(),
+        "os": system,
         "kernel": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "libc": " ".join(platform.libc_ver()),
@@ -48,11 +52,12 @@ def surroundings(
     environ: Mapping[str, str], *, log_dir: Path, has_bytecode: bool
 ) -> dict[str, Any]:
     """Return the facts that explain why a run behaves here as it does nowhere else."""
+    timesync, memory = Path("/run/systemd/timesync"), _fields("/proc/meminfo")
     return {
         "now": rfc3339(SystemClock().now()),
         "clock": {
             "time_zone": list(time.tzname),
-            "ntp_synchronised": _ntp(),
+            "ntp_synchronised": (timesync / "synchronized").exists() if timesync.is_dir() else None,
             "monotonic_s": round(time.monotonic(), 3),
         },
         "variables_set": sorted(name for name in environ if name.startswith(_PREFIX)),
@@ -68,7 +73,7 @@ def surroundings(
         "process": {
             "uid": os.geteuid(),
             "gid": os.getegid(),
-            "umask": _umask(),
+            "umask": _fields("/proc/self/status").get("Umask"),
             "terminal": {name: os.isatty(fd) for fd, name in enumerate(("in", "out", "err"))},
             "python_flags": [name for name in ("isolated", "optimize") if getattr(sys.flags, name)],
             "prefix": sys.prefix,
@@ -76,19 +81,14 @@ def surroundings(
         },
         "limits": {name: _limit(name) for name in _LIMITS},
         "processors": os.cpu_count(),
-        "memory_kb": _memory_kb(),
+        "memory_kb": {
+            name: int(memory[name]) for name in ("MemTotal", "MemAvailable") if name in memory
+        },
         "disks": {
-            "current folder": _disk(Path.cwd) if _has_cwd() else None,
+            "current folder": _disk(Path.cwd),
             "log_dir": _disk(lambda: log_dir),
         },
     }
-
-
-def _os_name() -> str:
-    try:
-        return platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
-    except OSError:
-        return "unknown"
 
 
 def _version_of(name: str) -> str | None:
@@ -98,43 +98,22 @@ def _version_of(name: str) -> str | None:
         return None
 
 
-def _ntp() -> bool | None:
-    """Return whether systemd keeps the time, None where it does not say."""
-    folder = Path("/run/systemd/timesync")
-    return (folder / "synchronized").exists() if folder.is_dir() else None
-
-
-def _umask() -> str | None:
-    for line in _text(Path("/proc/self/status")).splitlines():
-        if line.startswith("Umask:"):
-            return line.split()[1]
-    return None
-
-
-def _memory_kb() -> dict[str, int]:
-    wanted = ("MemTotal", "MemAvailable")
-    rows = (line.split() for line in _text(Path("/proc/meminfo")).splitlines())
-    return {row[0].rstrip(":"): int(row[1]) for row in rows if row[0].rstrip(":") in wanted}
-
-
 def _limit(name: str) -> list[int | None]:
     """Return the soft and hard limit; None is unlimited."""
     values = resource.getrlimit(getattr(resource, name))
     return [None if value == resource.RLIM_INFINITY else value for value in values]
 
 
-def _has_cwd() -> bool:
-    try:
-        Path.cwd()
-    except OSError:
-        return False
-    return True
+def _fields(path: str) -> dict[str, str]:
+    """Return the first word after each name of a file of `/proc`."""
+    rows = (line.partition(":") for line in _text(Path(path)).splitlines())
+    return {name: values[0] for name, _, told in rows if (values := told.split())}
 
 
-def _disk(folder: Any) -> dict[str, Any] | None:  # noqa: ANN401 - a function that may raise
+def _disk(find_folder: Callable[[], Path]) -> dict[str, Any] | None:
     """Return room and mount of a folder, or of its nearest parent that exists."""
     try:
-        path = folder().absolute()
+        path = find_folder().absolute()
         nearest = next(each for each in (path, *path.parents) if each.exists())
         found = os.statvfs(nearest)
         mode = nearest.stat()

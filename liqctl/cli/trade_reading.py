@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from liqctl.desk.money import ClosingOrder, TradeReading
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError, VenueError
-from liqctl.domain.events import AuditEventType, is_run_start
-from liqctl.domain.trail import TrailRecord
 from liqctl.domain.venue import Environment
-from liqctl.report.money import SentOrder, TradeReading
+from liqctl.trail.fold import is_start
+from liqctl.trail.record import TrailRecord
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
-    from liqctl.config.settings import Settings
     from liqctl.domain.trades import Trade
     from liqctl.ports import TradeHistory
+    from liqctl.settings.values import Settings
 
 READING_MAX_S: Final = 15.0
 _CALL_MAX_S: Final = 5.0
@@ -32,6 +32,7 @@ _WEIGHT_MAX: Final = 1200
 """Half of what an address has a minute: a liquidation may need the other half at any moment."""
 
 _CLOCK_OFF: Final = -1021
+_END_ALL: Final = {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}
 
 _AGAIN: Final = (
     "run the same command where the run's key is set (LIQCTL_API_KEY and LIQCTL_API_SECRET), "
@@ -41,13 +42,15 @@ _AGAIN: Final = (
 
 def read_trades(
     records: Sequence[TrailRecord],
-    orders: Sequence[SentOrder],
+    orders: Sequence[ClosingOrder],
     *,
     config: Path | None,
     is_offline: bool,
 ) -> TradeReading:
     """Return what the venue told, or why it was not asked; never raises for what the venue does."""
-    start = next((r for r in records if _is_start(r)), None)
+    from liqctl.settings import load_settings
+
+    start = next(filter(is_start, records), None)
     if start is None:
         return TradeReading(why_not="no run began in these records")
     if not orders:
@@ -55,27 +58,18 @@ def read_trades(
     if is_offline:
         return TradeReading(why_not="--offline was given", how="run the command without --offline")
     try:
-        settings = _settings_of(start.environment, config)
+        if start.environment not in set(Environment):
+            raise ValueError("the trail names no environment that liqctl knows")  # noqa: TRY301
+        settings = load_settings(
+            environment=start.environment, config_file=config, flags={}, environ=os.environ
+        )
     except (ConfigurationError, UsageError, ValueError) as error:
         why = str(error).replace("\n", "; ")
         return TradeReading(why_not=f"there are no usable settings for it: {why}", how=_AGAIN)
     return _ask(settings, start, orders)
 
 
-def _is_start(record: TrailRecord) -> bool:
-    return record.event_type == AuditEventType.LIQUIDATION_START and is_run_start(record.details)
-
-
-def _settings_of(environment: str, config: Path | None) -> "Settings":
-    from liqctl.config import load_settings
-
-    if environment not in set(Environment):
-        message = "the trail names no environment that liqctl knows"
-        raise ValueError(message)
-    return load_settings(environment=environment, config_file=config, flags={}, environ=os.environ)
-
-
-def _ask(settings: "Settings", start: TrailRecord, orders: Sequence[SentOrder]) -> TradeReading:
+def _ask(settings: "Settings", start: TrailRecord, orders: Sequence[ClosingOrder]) -> TradeReading:
     from liqctl.cli.wiring import is_embedded, open_account
 
     if is_embedded(settings):
@@ -104,7 +98,7 @@ def _why_another(account: "Account", start: TrailRecord) -> str | None:
     return None
 
 
-async def _read(account: "Account", orders: Sequence[SentOrder]) -> TradeReading:
+async def _read(account: "Account", orders: Sequence[ClosingOrder]) -> TradeReading:
     from liqctl.exchange.trades import TransportTradeHistory
 
     asking = _Asking(account=account, history=TransportTradeHistory(account.transport))
@@ -139,10 +133,10 @@ class _Asking:
     unread: dict[str, str] = field(default_factory=dict)
     stopped: str | None = None
     refusal: VenueAnswer | None = None
-    orders: Sequence[SentOrder] = ()
+    orders: Sequence[ClosingOrder] = ()
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_A_TIME))
 
-    async def all(self, orders: Sequence[SentOrder]) -> None:
+    async def all(self, orders: Sequence[ClosingOrder]) -> None:
         """Ask for the trades of every order that has not been told of."""
         self.orders = orders
         left = [order for order in orders if order.client_order_id not in self.trades]
@@ -154,7 +148,7 @@ class _Asking:
         self.refusal = None
         await self.all(self.orders)
 
-    async def one(self, order: SentOrder) -> None:
+    async def one(self, order: ClosingOrder) -> None:
         """Ask for one order's trades."""
         async with self._room:
             if self.account.exchange.usage.weight_1m > _WEIGHT_MAX:
@@ -164,21 +158,22 @@ class _Asking:
             if self.stopped is not None:
                 return
             try:
-                self.trades[order.client_order_id] = await self._trades_of(order)
+                order_id = order.order_id or await self._order_id_of(order)
+                self.trades[order.client_order_id] = (
+                    await self.history.fetch_trades(
+                        order.symbol, order_id, sent_at_ms=order.sent_at_ms, timeout_s=_CALL_MAX_S
+                    )
+                    if order_id
+                    else ()
+                )
             except VenueError as error:
-                self._note(order, error.answer)
+                answer = error.answer
+                self.unread[order.client_order_id] = answer.describe()
+                self.refusal = self.refusal or answer
+                if answer.kind in _END_ALL or answer.is_rate_limit:
+                    self.stopped = f"the venue said: {answer.describe()}"
 
-    async def _trades_of(self, order: SentOrder) -> "tuple[Trade, ...]":
-        order_id = order.order_id
-        if order_id is None:
-            order_id = await self._order_id_of(order)
-        if order_id is None:
-            return ()
-        return await self.history.fetch_trades(
-            order.symbol, order_id, sent_at_ms=order.sent_at_ms, timeout_s=_CALL_MAX_S
-        )
-
-    async def _order_id_of(self, order: SentOrder) -> str | None:
+    async def _order_id_of(self, order: ClosingOrder) -> str | None:
         """Return the venue's id of an order whose answer was lost; None if it never arrived."""
         try:
             found = await self.account.exchange.fetch_order(
@@ -189,10 +184,3 @@ class _Asking:
                 return None
             raise
         return found.order_id
-
-    def _note(self, order: SentOrder, answer: VenueAnswer) -> None:
-        self.unread[order.client_order_id] = answer.describe()
-        self.refusal = self.refusal or answer
-        ends_all = {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}
-        if answer.kind in ends_all or answer.is_rate_limit:
-            self.stopped = f"the venue said: {answer.describe()}"

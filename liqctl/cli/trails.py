@@ -13,16 +13,17 @@ from liqctl.cli import process
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.events import TRAIL_NAME
 from liqctl.domain.states import ExitCode
+from liqctl.engine.lock import state_folders
 
 _STDOUT: Final = 1
 
 
 def find_trail(log: Path | None, env: str | None, config: Path | None) -> Path:
-    """Return the trail to read: the one named, the configured one, or that of ./logs."""
+    """Return the trail to read: the one named, the configured one, else `default_trail`."""
     if log is not None:
-        return log / TRAIL_NAME if log.is_dir() else log
+        return trail_at(log)
     if env or config:
-        from liqctl.config import load_settings
+        from liqctl.settings import load_settings
 
         try:
             settings = load_settings(
@@ -30,8 +31,22 @@ def find_trail(log: Path | None, env: str | None, config: Path | None) -> Path:
             )
             return Path(settings.audit.log_dir) / TRAIL_NAME
         except (ConfigurationError, UsageError) as error:
-            process.print_error(f"liqctl: reading ./logs, for the settings cannot be used: {error}")
-    return Path("logs") / TRAIL_NAME
+            where = default_trail().parent
+            process.print_error(
+                f"liqctl: reading {where}, for the settings cannot be used: {error}"
+            )
+    return default_trail()
+
+
+def default_trail() -> Path:
+    """Return the trail of ./logs where there is one, else that of the state folder."""
+    here = Path("logs") / TRAIL_NAME
+    return here if here.exists() else state_folders()[0] / "logs" / TRAIL_NAME
+
+
+def trail_at(path: Path) -> Path:
+    """Return the trail that a path names: itself, or the one in that folder."""
+    return path / TRAIL_NAME if path.is_dir() else path
 
 
 def reading(path: Path, read: Callable[[], int], *, as_json: bool = False) -> int:
@@ -53,7 +68,7 @@ def reading(path: Path, read: Callable[[], int], *, as_json: bool = False) -> in
 
 def explain_unknown_run(paths: Sequence[Path], correlation_id: str) -> str:
     """Return where a run was looked for, which ones were likely meant, and where to look next."""
-    from liqctl.audit.runs import near_ids, rotated_siblings
+    from liqctl.trail.runs import near_ids, rotated_siblings
 
     where = ", ".join(map(shown, paths))
     near = near_ids(paths, correlation_id)
@@ -73,15 +88,22 @@ def fail(message: str, *, as_json: bool) -> int:
     """Say what is wrong on stderr, and on stdout too if JSON was asked for; return exit 1."""
     process.print_error(f"liqctl: {message}")
     if as_json:
-        answer(json.dumps({"schema": "liqctl.error/1", "error_message": message}))
+        answer_json({"schema": "liqctl.error/1", "error_message": message})
     return ExitCode.FAILED
 
 
 def shown(path: object) -> str:
     """Return a path as a terminal may show it."""
-    from liqctl.report.text import clean
+    from liqctl.desk.text import clean
 
     return clean(str(path))
+
+
+def answer_json(document: object) -> None:
+    """Print a document of ours on one line."""
+    from liqctl.domain.as_json import as_json
+
+    answer(json.dumps(as_json(document)))
 
 
 def answer(text: str) -> None:

@@ -6,22 +6,20 @@ the worst result is the exit code.
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
-
-import typer
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
-from liqctl.cli.flags import AsJson, Config, Env, NoColor
+from liqctl.cli.options import Options, takes
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
 from liqctl.domain.venue import Environment
 
 if TYPE_CHECKING:
     from liqctl.config.findings import Issue
-    from liqctl.config.settings import Settings
+    from liqctl.settings.values import Settings
 
 VALIDATION_SCHEMA: Final = "liqctl.validation/1"
 
@@ -33,37 +31,12 @@ _COMPILED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the command line asked for."""
-
-    config_file: Path | None = None
-    as_json: bool = False
-    colour: bool = True
-    verbose: bool = False
-    strict: bool = False
-    online: bool = False
-    against: Path | None = None
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-
-
-def validate(
-    *,
-    env: Env = None,
-    config: Config = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors too.")] = False,
-    online: Annotated[
-        bool, typer.Option("--online", help="Also ask the venue: key, rights, clock, exposure.")
-    ] = False,
-    against: Annotated[
-        Path | None, typer.Option(help="Also list what changed from this settings file.")
-    ] = None,
-    as_json: AsJson = False,
-    no_color: NoColor = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show every setting and its source.")
-    ] = False,
-) -> None:
+@takes(
+    *("environment", "config_file", "strict", "online", "against"),
+    *("as_json", "no_color", "verbose"),
+    verbose="Show every setting and its source.",
+)
+def validate(options: Options) -> ExitCode:
     """Check configuration, keys and files; changes nothing.
 
     Without --env every environment whose settings file is found is checked.
@@ -71,36 +44,23 @@ def validate(
 
     Example: liqctl validate --env production --strict --online
     """
-    options = Options(
-        config_file=config,
-        as_json=as_json,
-        colour=not no_color and not os.environ.get("NO_COLOR"),
-        verbose=verbose,
-        strict=strict,
-        online=online,
-        against=against,
-    )
-    if env and env not in set(Environment):
-        raise UsageError(f"--env must be one of {', '.join(Environment)}")
     try:
-        environments = [Environment(env)] if env else find_environments(options)
+        environments = [options.environment] if options.environment else find_environments(options)
         documents = [check_environment(environment, options) for environment in environments]
     except ConfigurationError as error:
         documents = [_document(None, [_unreadable("file", str(error))], {})]
     _print(documents, options)
-    raise typer.Exit(max(exit_code(document, options) for document in documents))
+    return max(exit_code(document, options) for document in documents)
 
 
 def find_environments(options: Options) -> list[Environment]:
     """Return what to check when none was named: the file's own, or all that have a file."""
-    from liqctl.config.loading import choose_environment, collect, find_file
+    from liqctl.settings.sources import stated_environment
+    from liqctl.settings.yaml_file import find_file
 
     if options.config_file is not None:
-        draft = collect(
-            environment=None, config_file=options.config_file, flags={}, environ=options.environ
-        )
-        return [choose_environment(None, draft)]
-    found = [each for each in Environment if find_file(each, options.environ)]
+        return [stated_environment(options.config_file, os.environ)]
+    found = [each for each in Environment if find_file(each, os.environ)]
     if not found:
         raise UsageError(
             "no environment was named and no settings file was found; give --env "
@@ -111,15 +71,15 @@ def find_environments(options: Options) -> list[Environment]:
 
 def check_environment(environment: Environment, options: Options) -> dict[str, Any]:
     """Return the validation document of one environment."""
-    from liqctl.config.draft import SettingsError
     from liqctl.config.findings import issue_of_problem, issues_of_settings
+    from liqctl.settings.problems import SettingsError
 
     settings: Settings | None = None
     issues: list[Issue] = []
     try:
-        settings = _load(environment, options.config_file, options)
+        settings = _load(environment, options.config_file)
         issues += issues_of_settings(settings)
-        issues += _issues_of_telling(settings, options)
+        issues += _issues_of_telling(settings)
     except SettingsError as error:
         issues += [issue_of_problem(problem) for problem in error.problems]
     except ConfigurationError as error:
@@ -134,7 +94,7 @@ def check_environment(environment: Environment, options: Options) -> dict[str, A
             issues.append(_unreadable("against", str(error)))
     if options.online:
         issues += [_not_asked()] if settings is None else _ask_venue(settings)
-    config = _config(settings, options) if settings else {}
+    config = _config(settings) if settings else {}
     return _document(environment, issues, config) | comparison
 
 
@@ -174,11 +134,11 @@ def has_bytecode() -> bool:
     return True
 
 
-def _load(environment: Environment, file: Path | None, options: Options) -> "Settings":
-    from liqctl.config import load_settings
+def _load(environment: Environment, file: Path | None) -> "Settings":
+    from liqctl.settings.kept import load_settings
 
     return load_settings(
-        environment=environment.value, config_file=file, flags={}, environ=options.environ
+        environment=environment.value, config_file=file, flags={}, environ=os.environ
     )
 
 
@@ -188,14 +148,14 @@ def _issues_of_machine(
     from liqctl.cli.wiring import is_embedded
     from liqctl.config.facts import read_facts
     from liqctl.config.findings import issues_of_facts
-    from liqctl.config.loading import find_file
+    from liqctl.settings.yaml_file import find_file
 
     facts = read_facts(
         environment,
-        options.environ,
+        os.environ,
         paths={
             "audit.log_dir": settings.audit.log_dir if settings else None,
-            "file": options.config_file or find_file(environment, options.environ),
+            "file": options.config_file or find_file(environment, os.environ),
         },
         needs_keys=environment is not Environment.SIMULATOR
         if settings is None
@@ -205,23 +165,23 @@ def _issues_of_machine(
     return issues_of_facts(environment, facts)
 
 
-def _issues_of_telling(settings: "Settings", options: Options) -> "list[Issue]":
+def _issues_of_telling(settings: "Settings") -> "list[Issue]":
     from liqctl.config.target_findings import issues_of_metrics, issues_of_targets
 
-    return [*issues_of_targets(settings, options.environ), *issues_of_metrics(settings)]
+    return [*issues_of_targets(settings, os.environ), *issues_of_metrics(settings)]
 
 
-def _config(settings: "Settings", options: Options) -> dict[str, Any]:
+def _config(settings: "Settings") -> dict[str, Any]:
     """Return every setting with its value and source, secrets as set or not set."""
     from liqctl.config.findings import values_of
-    from liqctl.config.secrets import find_source
+    from liqctl.settings.credentials import find_source
 
     found = {}
     for key, value in values_of(settings).items():
         source = settings.sources[key]
         found[key] = {"value": value, "source": source.kind.value, "where": source.where}
     for name in ("API_KEY", "API_SECRET"):
-        variable = find_source(name, settings.environment, options.environ)
+        variable = find_source(name, settings.environment, os.environ)
         found[name.lower()] = {
             "value": "set" if variable else "not set",
             "source": "variable" if variable else "default",
@@ -235,7 +195,7 @@ def _changes(
 ) -> list[dict[str, Any]]:
     from liqctl.config.findings import changes
 
-    old = _load(environment, options.against, options)
+    old = _load(environment, options.against)
     return [asdict(change) for change in changes(old, settings)] if settings else []
 
 
@@ -272,11 +232,11 @@ def _ask_venue(settings: "Settings") -> "Iterable[Issue]":
 
 def _print(documents: list[dict[str, Any]], options: Options) -> None:
     if options.as_json:
-        from liqctl.report.json import dump
+        from liqctl.desk.json import dump
 
         process.print_answer(dump(documents[0] if len(documents) == 1 else _together(documents)))
         return
-    from liqctl.report.validation import render_validation
+    from liqctl.desk.validation import render_validation
 
     told = [
         render_validation(

@@ -11,19 +11,19 @@ import os
 import select
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
+from liqctl.domain.times import rfc3339
 from liqctl.engine.clock import SystemClock
 from liqctl.engine.reading import NARROW_SYMBOLS_MAX
 from liqctl.planning.pace import Pace, asked_to_wait_s, look_weight
 
 if TYPE_CHECKING:
-    from liqctl.cli.looking import Looker, View
-    from liqctl.cli.status import Options
+    from liqctl.cli.options import Options
+    from liqctl.cli.status_reader import StatusReader, View
 
 _STDOUT: Final = 1
 _PIPED_TICK_S: Final = 60.0
@@ -38,21 +38,13 @@ _TO_LINE_END: Final = "\x1b[K"
 _TO_SCREEN_END: Final = "\x1b[J"
 
 
-@dataclass(slots=True, kw_only=True)
-class _Known:
-    """The last look that read everything."""
-
-    account: dict[str, Any]
-    at: datetime
-
-
 class Watch:
     """Looks until a signal ends the process, or nobody reads any more."""
 
     def __init__(
         self,
         options: "Options",
-        looker: "Looker",
+        reader: "StatusReader",
         *,
         every_s: float,
         also: Callable[[dict[str, Any]], bool],
@@ -61,19 +53,19 @@ class Watch:
 
         Args:
             options: what the command line asked for.
-            looker: looks at the account.
+            reader: looks at the account.
             every_s: how often, at most.
             also: is given each document once it is shown, and returns whether all is well.
         """
         self.is_well = True
         self._also = also
         self._options = options
-        self._looker = looker
+        self._reader = reader
         self._every_s = every_s
-        symbols = len(looker.settings.liquidation.symbols)
+        symbols = len(reader.settings.liquidation.symbols)
         narrow = symbols if symbols <= NARROW_SYMBOLS_MAX else 0
         self._pace = Pace(wished_s=every_s, weight=look_weight(narrow))
-        self._known: _Known | None = None
+        self._known: tuple[datetime, dict[str, Any]] | None = None
         self._due_at = 0.0
         self._view: View | None = None
         self._screen = _Screen(self) if _can_redraw() and not options.as_json else None
@@ -95,14 +87,18 @@ class Watch:
         return await self._look_on(loop)
 
     async def _look_on(self, loop: asyncio.AbstractEventLoop) -> "View":
+        from liqctl.desk.json import dump_line
+
         while True:
             view = await self._look(loop.time())
             if _is_unread():
                 return view
-            if self._screen is None:
-                self._print(view.document)
-            else:
+            if self._screen is not None:
                 self.draw()
+            elif self._options.as_json:
+                process.print_answer(dump_line(view.document))
+            else:
+                process.print_answer(self._text(view.document, None, None) + "\n")
             self.is_well = self._also(view.document)
             await self._rest(loop)
             if _is_unread():
@@ -132,9 +128,9 @@ class Watch:
         """Ask the venue if it is its turn; else tell what the lock and the trail say."""
         clock = SystemClock()
         if self._view is not None and now < self._due_at:
-            view = self._looker.look_aside_again(self._view)
+            view = self._reader.look_aside_again(self._view)
         else:
-            view = await self._looker.look()
+            view = await self._reader.look()
             moment = clock.now()
             self._pace.note(now=moment.timestamp(), weight_1m=view.weight_1m)
             wait_s = max(
@@ -144,7 +140,7 @@ class Watch:
             self._due_at = asyncio.get_running_loop().time() + wait_s
             account = view.document["account"]
             if account is not None and view.document["account_error"] is None:
-                self._known = _Known(account=account, at=moment)
+                self._known = moment, account
         self._view = view
         view.document["last_known"] = self._last_known(view, clock.now())
         view.document["watch"] = {
@@ -162,11 +158,9 @@ class Watch:
         """Return the last whole reading where this look did not give one."""
         if self._known is None or view.document["account_error"] is None:
             return None
-        return {
-            "at": self._known.at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            "age_seconds": round((now - self._known.at).total_seconds(), 1),
-            "account": self._known.account,
-        }
+        at, account = self._known
+        age_s = round((now - at).total_seconds(), 1)
+        return {"at": rfc3339(at), "age_seconds": age_s, "account": account}
 
     async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for the next look; a resized terminal is redrawn at once."""
@@ -182,16 +176,8 @@ class Watch:
                 return
             self.draw()
 
-    def _print(self, document: dict[str, Any]) -> None:
-        if self._options.as_json:
-            from liqctl.report.json import dump_line
-
-            process.print_answer(dump_line(document))
-        else:
-            process.print_answer(self._text(document, None, None) + "\n")
-
     def _text(self, document: dict[str, Any], width: int | None, height: int | None) -> str:
-        from liqctl.report.status import render_status
+        from liqctl.desk.status import render_status
 
         return render_status(
             document,

@@ -11,8 +11,8 @@ from liqctl.domain.secrets import MASK, Secret
 from liqctl.domain.venue import Environment
 
 if TYPE_CHECKING:
-    from liqctl.config.settings import Settings
     from liqctl.ports import Exchange, Transport
+    from liqctl.settings.values import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def open_account(
     if is_embedded(settings):
         yield from _open_embedded(settings)
         return
-    from liqctl.config.secrets import load_credentials
+    from liqctl.settings.credentials import load_credentials
 
     key = secret = Secret("")
     try:

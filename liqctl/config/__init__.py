@@ -1,18 +1,1 @@
-"""Settings: the table of rules, loading and precedence, secrets, findings of `validate`."""
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from liqctl.config.loading import load_settings
-
-__all__ = ["load_settings"]
-
-
-def __getattr__(name: str) -> object:
-    """Return `load_settings`, imported on first use."""
-    if name == "load_settings":
-        from liqctl.config.loading import load_settings
-
-        return load_settings
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+"""What `validate` finds, and what is taken out of texts for others."""

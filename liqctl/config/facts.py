@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from liqctl.config.findings import Facts
-from liqctl.config.secrets import find_source, load_credentials
 from liqctl.domain.errors import CredentialsError
 from liqctl.domain.venue import Environment
+from liqctl.settings.credentials import find_source, load_credentials
 
 _NAMES: Final = ("API_KEY", "API_SECRET")
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from liqctl.config.draft import Problem
-from liqctl.config.rules import RULES, Kind
-from liqctl.config.settings import Settings
 from liqctl.domain.venue import Environment
 from liqctl.planning.pacing import RESERVE_MAX_S, RESERVE_SHARE
+from liqctl.settings.model import TABLE, Kind
+from liqctl.settings.problems import Problem
+from liqctl.settings.values import Settings
 
 _TIMEOUT_MIN_S: Final = 3.0
 _TIMEOUT_USUAL_S: Final = 5.0
@@ -174,7 +174,7 @@ def changes(old: Settings, new: Settings) -> list[Change]:
             new=after[rule.key],
             impact=_IMPACTS.get(rule.name, rule.help),
         )
-        for rule in RULES
+        for rule in TABLE
         if before[rule.key] != after[rule.key]
         or (rule.kind is Kind.LIST and old.notifications != new.notifications)
     ]
@@ -193,7 +193,7 @@ def values_of(settings: Settings) -> dict[str, Any]:
         "metrics": settings.metrics,
     }
     found: dict[str, Any] = {}
-    for rule in RULES:
+    for rule in TABLE:
         section, _, name = rule.key.rpartition(".")
         value = getattr(sections[section], name) if section else getattr(settings, name)
         match rule.kind:

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from liqctl.config.findings import Issue, IssueType, Level
-from liqctl.config.settings import Settings
 from liqctl.config.venue_findings import NOTHING_TO_DO, make_issue, mild
+from liqctl.settings.values import Settings
 
 DRILL_AGE_MAX: Final = timedelta(days=30)
 

@@ -11,11 +11,11 @@ from typing import Final
 
 from liqctl.config.facts import OTHERS_READ, mode_of
 from liqctl.config.findings import Issue, IssueType, Level, mild_level
-from liqctl.config.secrets import read_secret_file
-from liqctl.config.settings import Settings
-from liqctl.config.targets import address_problem, read_targets
 from liqctl.domain.errors import CredentialsError
 from liqctl.domain.notices import Holder, Reference, Target, TargetType
+from liqctl.settings.credentials import read_secret_file
+from liqctl.settings.targets import address_problem, read_targets
+from liqctl.settings.values import Settings
 
 _TEXTFILE_SUFFIX: Final = ".prom"
 _WITH_ADDRESS: Final = {TargetType.WEBHOOK, TargetType.SLACK, TargetType.HEALTHCHECKS}

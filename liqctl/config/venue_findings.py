@@ -10,13 +10,13 @@ from decimal import Decimal
 from typing import Final
 
 from liqctl.config.findings import Issue, IssueType, Level
-from liqctl.config.settings import Settings
 from liqctl.domain.account import PositionMode
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.venue import Environment
 from liqctl.planning.explain import explain_refusal
 from liqctl.planning.forecast import Forecast
 from liqctl.planning.readiness import Question, VenueFacts
+from liqctl.settings.values import Settings
 
 ROUND_TRIP_MAX_S: Final = 0.1
 CLOCK_MAX_S: Final = 0.5

@@ -213,6 +213,16 @@ class Snapshot:
         return tuple(error for error in sources if error is not None)
 
     @property
+    def unread(self) -> dict[str, str]:
+        """Why each source that failed could not be read, by its name."""
+        sources = {
+            "positions": self.positions.error,
+            "regular orders": self.regular_orders.error,
+            "conditional orders": self.algo_orders.error,
+        }
+        return {name: error.describe() for name, error in sources.items() if error is not None}
+
+    @property
     def silent(self) -> frozenset[str]:
         """The sources that were asked and did not answer in full."""
         return self.positions.silent | self.regular_orders.silent | self.algo_orders.silent

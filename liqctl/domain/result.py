@@ -1,20 +1,23 @@
 """How a run ended: the result that `liquidate --json` prints."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from liqctl.domain.account import OrderKind, PositionSide, Side
-from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.as_json import as_json
 from liqctl.domain.commands import OrderStatus
 from liqctl.domain.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
-from liqctl.domain.times import rfc3339
 
 RESULT_SCHEMA = "liqctl.result/1"
 ALREADY_IN_PROGRESS = "Liquidation already in progress"
-_POSITIONS = "positions"
+_POSITIONS: Final = "positions"
+_COUNTS: Final = (
+    *("positions_found", "positions_closed", "positions_failed"),
+    *("orders_found", "orders_cancelled", "orders_failed"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +34,6 @@ class ErrorReport:
         retryable = answer.kind in {AnswerKind.TRANSIENT, AnswerKind.UNKNOWN, AnswerKind.PAUSE}
         return cls(code=answer.code, message=answer.message, retryable=retryable)
 
-    def as_json(self) -> dict[str, object]:
-        """Return the JSON object of the contract."""
-        return {"code": self.code, "message": self.message, "retryable": self.retryable}
-
 
 class SentOrder(NamedTuple):
     """One order of ours, as far as it is known. `order_id` is None when no answer named it."""
@@ -45,15 +44,9 @@ class SentOrder(NamedTuple):
     executed: Decimal
     status: OrderStatus | None
 
-    def as_json(self) -> dict[str, object]:
-        """Return the JSON object of the contract; status UNKNOWN when no answer came."""
-        return {
-            "client_order_id": self.client_order_id,
-            "order_id": self.order_id,
-            "quantity": plain(self.quantity),
-            "executed": plain(self.executed),
-            "status": self.status.value if self.status else "UNKNOWN",
-        }
+    def json_fields(self) -> dict[str, object]:
+        """Return the fields; the status is UNKNOWN when no answer came."""
+        return {**self._asdict(), "status": self.status or "UNKNOWN"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,22 +65,6 @@ class PositionReport:
     orders: tuple[SentOrder, ...] = ()
     error: ErrorReport | None = None
 
-    def as_json(self) -> dict[str, object]:
-        """Return the JSON object of the contract."""
-        return {
-            "symbol": self.symbol,
-            "position_side": self.position_side.value,
-            "side": self.side.value,
-            "quantity": plain(self.quantity),
-            "notional": plain(self.notional),
-            "state": self.state.value,
-            "remaining": _plain_or_none(self.remaining),
-            "average_price": _plain_or_none(self.average_price),
-            "attempts": self.attempts,
-            "orders": [order.as_json() for order in self.orders],
-            "error": self.error.as_json() if self.error else None,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReport:
@@ -95,31 +72,15 @@ class OrderReport:
 
     symbol: str
     order_id: str
+    client_order_id: str = ""
     kind: OrderKind
     type: str
     side: Side | None
-    protective: bool
-    state: OrderState
     position_side: PositionSide = PositionSide.BOTH
     trigger_price: Decimal | None = None
-    client_order_id: str = ""
+    protective: bool
+    state: OrderState
     error: ErrorReport | None = None
-
-    def as_json(self) -> dict[str, object]:
-        """Return the JSON object of the contract."""
-        return {
-            "symbol": self.symbol,
-            "order_id": self.order_id,
-            "client_order_id": self.client_order_id,
-            "kind": self.kind.value,
-            "type": self.type,
-            "side": self.side.value if self.side else None,
-            "position_side": self.position_side.value,
-            "trigger_price": _plain_or_none(self.trigger_price),
-            "protective": self.protective,
-            "state": self.state.value,
-            "error": self.error.as_json() if self.error else None,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,15 +91,6 @@ class ResidualPosition:
     position_side: PositionSide
     quantity: Decimal
     notional: Decimal
-
-    def as_json(self) -> dict[str, object]:
-        """Return the JSON object; the quantity is signed, as the venue wrote it."""
-        return {
-            "symbol": self.symbol,
-            "position_side": self.position_side.value,
-            "quantity": plain(self.quantity),
-            "notional": plain(self.notional),
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,18 +105,6 @@ class ResidualOrder:
     side: Side | None
     trigger_price: Decimal | None = None
 
-    def as_json(self) -> dict[str, object]:
-        """Return the JSON object."""
-        return {
-            "symbol": self.symbol,
-            "order_id": self.order_id,
-            "client_order_id": self.client_order_id,
-            "kind": self.kind.value,
-            "type": self.type,
-            "side": self.side.value if self.side else None,
-            "trigger_price": _plain_or_none(self.trigger_price),
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residual:
@@ -172,13 +112,6 @@ class Residual:
 
     positions: tuple[ResidualPosition, ...] = ()
     orders: tuple[ResidualOrder, ...] = ()
-
-    def as_json(self) -> dict[str, object]:
-        """Return the JSON object of the contract."""
-        return {
-            "positions": [position.as_json() for position in self.positions],
-            "orders": [order.as_json() for order in self.orders],
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,17 +129,16 @@ class LiquidationResult:
     correlation_id: str
     environment: str
     state: LiquidationState
-    started_at: datetime
-    finished_at: datetime
-    duration_seconds: float
-    timeout_seconds: float
     error_message: str | None = None
     dry_run: bool = False
     verified_flat: bool = False
     deadline_exceeded: bool = False
     settled_seconds: float = 0.0
     unread: tuple[str, ...] = ()
-    never_read: frozenset[str] = frozenset()
+    started_at: datetime
+    finished_at: datetime
+    duration_seconds: float
+    timeout_seconds: float
     positions: tuple[PositionReport, ...] = ()
     orders: tuple[OrderReport, ...] = ()
     residual: Residual | None = None
@@ -214,9 +146,22 @@ class LiquidationResult:
     retries: int = 0
     audit_complete: bool = True
     audit_head: str | None = None
-    cause: FailureCause = FailureCause.NONE
     notes: tuple[str, ...] = ()
     time_spent_s: dict[str, float] = field(default_factory=dict)
+    cause: FailureCause = FailureCause.NONE
+    never_read: frozenset[str] = frozenset()
+
+    def as_json(self) -> dict[str, object]:
+        """Return the JSON document of the contract."""
+        document: dict[str, object] = as_json(self, digits=6)
+        return document
+
+    def json_fields(self) -> dict[str, object]:
+        """Return the fields in the document's order, the counts before what was counted."""
+        names = [each.name for each in fields(self) if each.name not in {"cause", "never_read"}]
+        at = names.index("positions")
+        names[at:at] = _COUNTS
+        return {"schema": RESULT_SCHEMA, **{name: getattr(self, name) for name in names}}
 
     def count_positions(self, *states: PositionState) -> int:
         """Return how many positions ended in one of the states."""
@@ -228,7 +173,7 @@ class LiquidationResult:
 
     @property
     def positions_found(self) -> int | None:
-        """How many positions were ever read; None where no reading showed them."""
+        """How many legs were seen open; None where no reading showed the positions."""
         is_read = self.residual is not None and _POSITIONS not in self.never_read
         return len(self.positions) if self.positions or is_read else None
 
@@ -250,7 +195,7 @@ class LiquidationResult:
 
     @property
     def orders_found(self) -> int | None:
-        """How many orders were ever read; None where no reading showed both books."""
+        """How many orders of others were seen; None where no reading showed both books."""
         is_read = self.residual is not None and self.never_read <= {_POSITIONS}
         return len(self.orders) if self.orders or is_read else None
 
@@ -295,41 +240,3 @@ class LiquidationResult:
                 return ExitCode.PARTIAL
             case _:
                 return ExitCode.FAILED
-
-    def as_json(self) -> dict[str, object]:
-        """Return the JSON document of the contract."""
-        return {
-            "schema": RESULT_SCHEMA,
-            "correlation_id": self.correlation_id,
-            "environment": self.environment,
-            "state": self.state.value,
-            "error_message": self.error_message,
-            "dry_run": self.dry_run,
-            "verified_flat": self.verified_flat,
-            "deadline_exceeded": self.deadline_exceeded,
-            "settled_seconds": round(self.settled_seconds, 6),
-            "unread": list(self.unread),
-            "started_at": rfc3339(self.started_at),
-            "finished_at": rfc3339(self.finished_at),
-            "duration_seconds": round(self.duration_seconds, 6),
-            "timeout_seconds": self.timeout_seconds,
-            "positions_found": self.positions_found,
-            "positions_closed": self.positions_closed,
-            "positions_failed": self.positions_failed,
-            "orders_found": self.orders_found,
-            "orders_cancelled": self.orders_cancelled,
-            "orders_failed": self.orders_failed,
-            "positions": [position.as_json() for position in self.positions],
-            "orders": [order.as_json() for order in self.orders],
-            "residual": self.residual.as_json() if self.residual else None,
-            "requests": self.requests,
-            "retries": self.retries,
-            "audit_complete": self.audit_complete,
-            "audit_head": self.audit_head,
-            "notes": list(self.notes),
-            "time_spent_s": {name: round(spent, 6) for name, spent in self.time_spent_s.items()},
-        }
-
-
-def _plain_or_none(value: Decimal | None) -> str | None:
-    return None if value is None else plain(value)

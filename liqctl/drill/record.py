@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.audit.file import open_trail
-from liqctl.audit.reading import open_for_reading
 from liqctl.config.machine_findings import Drill
-from liqctl.report.json import dump_line
+from liqctl.desk.json import dump_line
+from liqctl.trail.file import open_trail
+from liqctl.trail.reading import open_for_reading
 
 DRILLS_NAME: Final = "drills.jsonl"
 _READ_MAX_BYTES: Final = 1_000_000

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from liqctl.audit.trail import AuditLogger
 from liqctl.domain.errors import invariant
 from liqctl.domain.result import LiquidationResult
 from liqctl.domain.secrets import Secret
 from liqctl.domain.venue import Environment
 from liqctl.drill import judges
+from liqctl.drill.memory_sink import LoopClock, MemorySink
 from liqctl.drill.promise import Difference, compare
-from liqctl.drill.witness import LoopClock, Witness
 from liqctl.engine.clock import SystemClock
 from liqctl.engine.manager import LiquidationManager
 from liqctl.exchange.adapter import BinanceExchange
@@ -26,6 +25,7 @@ from liqctl.sim.memory import EPOCH_MS, MemoryTransport
 from liqctl.sim.scenario import Scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
+from liqctl.trail.writer import AuditLogger
 
 REASON: Final = "drill"
 _OVERDUE_S: Final = 2.0
@@ -92,7 +92,7 @@ def run_in_virtual_time(
     *,
     seed: int = 1,
     name: str | None = None,
-) -> tuple[Run, Venue, Witness]:
+) -> tuple[Run, Venue, MemorySink]:
     """Run a scenario in milliseconds; the same seed gives the same run.
 
     Args:
@@ -102,7 +102,7 @@ def run_in_virtual_time(
         seed: of the backoff's jitter.
         name: the run's correlation id, which must be new to the trail.
     """
-    venue, witness = scenario.make_venue(), Witness(trail=conditions.trail)
+    venue, sink = scenario.make_venue(), MemorySink(trail=conditions.trail)
 
     async def main() -> tuple[LiquidationResult, float]:
         transport = MemoryTransport(
@@ -113,7 +113,7 @@ def run_in_virtual_time(
         manager = LiquidationManager(
             config=policy,
             exchange=BinanceExchange(transport),
-            audit_logger=witness,
+            audit_logger=sink,
             environment=conditions.environment.value,
             wall_clock=LoopClock(),
             rng=random.Random(seed),
@@ -127,13 +127,13 @@ def run_in_virtual_time(
     case = judges.Case(
         venue=venue,
         result=result,
-        events=witness.events,
+        events=sink.events,
         duration_s=duration_s,
         ended_ms=EPOCH_MS + round(duration_s * 1000),
         latency_s=conditions.latency_for(scenario),
         policy=policy,
     )
-    return judge(scenario, case, seed=seed), venue, witness
+    return judge(scenario, case, seed=seed), venue, sink
 
 
 def run_in_real_time(
@@ -149,7 +149,7 @@ def run_in_real_time(
     from liqctl.exchange.client import CcxtTransport
     from liqctl.sim.server import EmbeddedServer
 
-    witness = Witness(trail=conditions.trail, syncs=True)
+    sink = MemorySink(trail=conditions.trail, syncs=True)
     latency_ms = round(conditions.latency_for(scenario) * 1000)
 
     async def main(server: EmbeddedServer) -> tuple[LiquidationResult, float]:
@@ -168,7 +168,7 @@ def run_in_real_time(
         manager = LiquidationManager(
             config=policy,
             exchange=exchange,
-            audit_logger=witness,
+            audit_logger=sink,
             environment=conditions.environment.value,
             wall_clock=SystemClock(),
             rng=random.Random(seed),
@@ -197,7 +197,7 @@ def run_in_real_time(
         case = judges.Case(
             venue=server.venue,
             result=result,
-            events=witness.events,
+            events=sink.events,
             duration_s=duration_s,
             ended_ms=time.time_ns() // 1_000_000,
             latency_s=conditions.latency_for(scenario),

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from liqctl.audit.trail import AuditLogger
-from liqctl.audit.verification import verify
+from liqctl.trail.verification import verify
+from liqctl.trail.writer import AuditLogger
 
 _PREFIX: Final = ".drill-"
 _LEFT_BEHIND_MAX: Final = 100

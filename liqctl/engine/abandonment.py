@@ -12,7 +12,7 @@ from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
-from liqctl.domain.events import RUN_ENDS, AuditEventType
+from liqctl.domain.events import RUN_ENDS, run_abandoned
 from liqctl.engine.gate import Gate
 from liqctl.engine.lock import Holder
 from liqctl.ports import EventSink, Exchange
@@ -65,22 +65,19 @@ async def close_dead_run(
         fates = await asyncio.gather(
             *(_look_up(exchange, gate, *order) for order in orders[:_LOOKED_UP_MAX])
         )
+        fated = zip(orders, fates, strict=False)
+        event = run_abandoned(
+            closed_by=by,
+            pid=dead.pid,
+            host=dead.host,
+            user=dead.user,
+            started_at=dead.started_at,
+            last_event=last_event,
+            unanswered=len(orders),
+            orders=[(*order, fate) for order, fate in fated],
+        )
         sink.log_event(
-            event_type=AuditEventType.LIQUIDATION_ABANDONED,
-            correlation_id=correlation_id,
-            details={
-                "closed_by": by,
-                "pid": dead.pid,
-                "host": dead.host,
-                "user": dead.user,
-                "started_at": dead.started_at,
-                "last_event": last_event,
-                "unanswered": len(orders),
-                "orders": [
-                    {"symbol": symbol, "client_order_id": client_order_id, "fate": fate}
-                    for (symbol, client_order_id), fate in zip(orders, fates, strict=False)
-                ],
-            },
+            event_type=event.event_type, correlation_id=correlation_id, details=event.details
         )
 
 

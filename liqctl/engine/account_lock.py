@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from liqctl.audit.durability import HelperThread
 from liqctl.domain.times import rfc3339
 from liqctl.engine.actor import describe_actor
 from liqctl.engine.lock import Acquired, Blocked, Holder, RunLock, acquire_lock, release
+from liqctl.trail.durability import HelperThread
 
 LOCK_WAIT_MAX_S: Final = 0.2
 """How long a run waits for the disk that holds its lock: a thousand times what it needs, once, and

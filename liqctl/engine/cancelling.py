@@ -5,11 +5,11 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from liqctl.domain import events
 from liqctl.domain.account import OpenOrder, OrderKind
 from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
-from liqctl.domain.events import AuditEventType
 from liqctl.engine.gate import Gate, Halted
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
@@ -20,9 +20,6 @@ from liqctl.planning.plan import SymbolPlan
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.planning.retry import Reaction, decide_cancel
 from liqctl.ports import Exchange
-
-_IDS_PER_EVENT_MAX: Final = 200
-
 
 _ONE: Final = {
     OrderKind.REGULAR: Endpoint.CANCEL_ORDER,
@@ -98,14 +95,8 @@ class Canceller:
     ) -> None:
         if not (self._gate.may_write or plan.is_sweep):
             return
-        details: dict[str, object] = {
-            "symbol": plan.symbol,
-            "endpoint": f"{endpoint.value.method} {endpoint.value.path}",
-            "order_ids": [order.order_id for order in orders[:_IDS_PER_EVENT_MAX]],
-        }
-        if plan.is_sweep:
-            details["sweep"] = True
-        self._recorder.event(AuditEventType.ORDER_CANCEL_SENT, details)
+        sent = events.cancel_sent(plan.symbol, endpoint, orders, is_sweep=plan.is_sweep)
+        self._recorder.event(sent)
         for order in orders:
             self._update(order, lambda r: r._replace(cancel_sent=True, tries=r.tries + 1))
         await self._recorder.durable()
@@ -114,18 +105,16 @@ class Canceller:
         try:
             await self._gate.write(endpoint, call, resync=True, is_last=plan.is_sweep)
         except Halted:
-            self._not_sent(plan, orders, endpoint, details)
+            self._not_sent(plan, orders, endpoint, sent)
             return
         except VenueError as error:
             answer = error.answer
-            self._recorder.event(
-                AuditEventType.ORDER_CANCEL_REJECTED, {**details, **describe(answer)}
-            )
+            self._recorder.event(events.cancel_refused(sent, answer))
             self._state.wrote(is_sweep=plan.is_sweep)
             self._refused(orders, answer, is_whole_book=endpoint in _BOOK)
             self._note_failed_sweep(plan, endpoint, answer)
         else:
-            self._recorder.event(AuditEventType.ORDER_CANCELLED, details)
+            self._recorder.event(events.cancel_answered(sent))
             self._state.wrote(is_sweep=plan.is_sweep)
             self._cancelled(orders)
             if plan.is_sweep:
@@ -136,12 +125,10 @@ class Canceller:
         plan: SymbolPlan,
         orders: tuple[OpenOrder, ...],
         endpoint: Endpoint,
-        details: dict[str, object],
+        sent: events.AuditEvent,
     ) -> None:
-        self._recorder.event(
-            AuditEventType.ORDER_CANCEL_REJECTED,
-            {**details, "message": "not sent: the run may send nothing more"},
-        )
+        why = "not sent: the run may send nothing more"
+        self._recorder.event(events.cancel_refused(sent, why))
         for order in orders:
             self._update(order, lambda r: r._replace(cancel_sent=False))
         if plan.is_sweep:
@@ -242,13 +229,3 @@ def relist_s(relists: int) -> float:
 def _is_definite(answer: VenueAnswer) -> bool:
     """Whether the venue has understood a book's cancel and refused it: again is of no use."""
     return answer.kind in _DEFINITE or answer.code == _BATCH_FAILED
-
-
-def describe(answer: VenueAnswer) -> dict[str, object]:
-    """Return the details that an event keeps of a refusal."""
-    return {
-        "kind": answer.kind.value,
-        "code": answer.code,
-        "http_status": answer.status,
-        "message": answer.message,
-    }

@@ -10,20 +10,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+from liqctl.domain import events
 from liqctl.domain.account import Leg, PositionSide
 from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.domain.commands import CloseOrder, OrderAnswer
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import InvariantError, VenueError
-from liqctl.domain.events import AuditEventType
 from liqctl.domain.ids import make_client_order_id
-from liqctl.engine.cancelling import describe
 from liqctl.engine.gate import Gate, Halted
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
-from liqctl.planning.explain import describe_intent
 from liqctl.planning.ledger import after_adaptation, after_answer, after_refusal, after_sent
 from liqctl.planning.pacing import (
     ANSWER_TRIPS,
@@ -122,8 +120,8 @@ class Closer:
         self._state.legs[leg] = record
         mark = (record.current or record.first).mark_price
         for order in orders:
-            details = describe_intent(order, attempt=record.attempts, mark=mark)
-            self._recorder.event(AuditEventType.ORDER_SENT, details)
+            event = events.order_sent(order, attempt=record.attempts, mark=mark)
+            self._recorder.event(event)
 
     async def _place(self, leg: Leg, order: CloseOrder) -> None:
         """Send the order, again under new ids while it is proven not executed."""
@@ -245,16 +243,14 @@ class Closer:
     def _schedule(self, leg: Leg, answer: VenueAnswer, decision: Decision) -> None:
         self._state.retries += 1
         self._recorder.event(
-            AuditEventType.RETRY_SCHEDULED,
-            {
-                "symbol": leg.symbol,
-                "position_side": leg.position_side.value,
-                "reaction": decision.reaction.value,
-                "adaptation": decision.adaptation.value if decision.adaptation else None,
-                "backoff_s": round(decision.backoff_s, 3),
-                "repeat": self._state.legs[leg].repeats,
-                "reason": answer.describe(),
-            },
+            events.retry_scheduled(
+                leg,
+                reaction=decision.reaction.value,
+                adaptation=decision.adaptation.value if decision.adaptation else None,
+                backoff_s=decision.backoff_s,
+                repeat=self._state.legs[leg].repeats,
+                reason=answer.describe(),
+            )
         )
 
     def give_up(self, leg: Leg, why: str) -> None:
@@ -264,14 +260,8 @@ class Closer:
     def _give_up(self, leg: Leg, answer: VenueAnswer | None) -> None:
         record = self._state.legs[leg]
         self._state.legs[leg] = record._replace(given_up=True, error=answer or record.error)
-        details: dict[str, object] = {
-            "symbol": leg.symbol,
-            "position_side": leg.position_side.value,
-            "attempts": record.attempts,
-        }
-        if answer is not None:
-            details |= describe(answer)
-        self._recorder.event(AuditEventType.POSITION_FAILED, details)
+        event = events.position_failed(leg, attempts=record.attempts, answer=answer)
+        self._recorder.event(event)
 
     async def follow_up(self, leg: Leg) -> None:
         """Look up, once, the orders of a leg whose fate is open."""
@@ -327,19 +317,7 @@ class Closer:
         self._state.legs[leg] = record
         if record.sent == before.sent:
             return
-        self._recorder.event(
-            AuditEventType.ORDER_PLACED,
-            {
-                "symbol": order.leg.symbol,
-                "position_side": order.leg.position_side.value,
-                "client_order_id": order.client_order_id,
-                "order_id": answer.order_id,
-                "status": answer.status.value,
-                "quantity": plain(order.quantity),
-                "executed": plain(answer.executed),
-                "price": None if answer.average_price is None else plain(answer.average_price),
-            },
-        )
+        self._recorder.event(events.order_placed(order, answer))
         if answer.status.is_final and answer.executed < order.quantity:
             self._expired(leg, order, answer, now)
 
@@ -366,9 +344,7 @@ class Closer:
         self._state.legs[leg] = after_refusal(
             self._state.legs[leg], order.client_order_id, answer, now
         )
-        self._recorder.event(
-            AuditEventType.ORDER_REJECTED, {**_identity(order), **describe(answer)}
-        )
+        self._recorder.event(events.order_refused(order, answer))
 
     def _record_unknown(self, leg: Leg, order: CloseOrder, answer: VenueAnswer) -> None:
         now = asyncio.get_running_loop().time()
@@ -376,7 +352,7 @@ class Closer:
         self._state.legs[leg] = after_refusal(
             self._state.legs[leg], order.client_order_id, answer, now
         )
-        self._recorder.event(AuditEventType.ORDER_UNKNOWN, {**_identity(order), **describe(answer)})
+        self._recorder.event(events.order_unknown(order, answer))
 
     def _not_sent(self, leg: Leg, order: CloseOrder) -> None:
         """Take back an intent that the gate did not let pass."""
@@ -388,15 +364,5 @@ class Closer:
             error=record.error or _NO_ROOM,
             not_before=asyncio.get_running_loop().time() + NO_ROOM_PAUSE_S,
         )
-        self._recorder.event(
-            AuditEventType.ORDER_REJECTED,
-            {**_identity(order), "message": "not sent: no order may leave any more"},
-        )
-
-
-def _identity(order: CloseOrder) -> dict[str, object]:
-    return {
-        "symbol": order.leg.symbol,
-        "position_side": order.leg.position_side.value,
-        "client_order_id": order.client_order_id,
-    }
+        why = "not sent: no order may leave any more"
+        self._recorder.event(events.order_refused(order, why))

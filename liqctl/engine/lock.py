@@ -121,9 +121,9 @@ def acquire_lock(
         now: epoch seconds, to be compared with the other's deadline.
     """
     problem = "no directory for its state"
-    for directory in _directories(fallback_dir):
+    for directory in (*state_folders(), fallback_dir):
         try:
-            _make_private(directory, is_ours=directory != fallback_dir)
+            make_private(directory, is_ours=directory != fallback_dir)
             fd = _open(directory / _file_name(identity))
         except OSError as error:
             problem = f"{directory}: {error.strerror or type(error).__name__}"
@@ -144,7 +144,7 @@ def release(lock: RunLock) -> None:
 
 def read_lock(identity: str, *, fallback_dir: Path) -> LockState:
     """Return whether a run holds the lock now, and who; changes nothing and never raises."""
-    for directory in _directories(fallback_dir):
+    for directory in (*state_folders(), fallback_dir):
         try:
             fd = os.open(directory / _file_name(identity), _READ_FLAGS)
         except OSError:
@@ -161,7 +161,7 @@ def find_held(environment: str, *, fallback_dir: Path) -> LockState:
 
     For who has no key and so cannot name the account; changes nothing and never raises.
     """
-    for directory in _directories(fallback_dir):
+    for directory in (*state_folders(), fallback_dir):
         for path in islice(directory.glob(_file_name(f"{environment}-*")), _LOCKS_MAX):
             with contextlib.suppress(OSError):
                 fd = os.open(path, _READ_FLAGS)
@@ -175,7 +175,7 @@ def find_held(environment: str, *, fallback_dir: Path) -> LockState:
 
 def lock_problem(*, fallback_dir: Path) -> str | None:
     """Return why no lock could be taken here, None when one could; makes nothing."""
-    for directory in _directories(fallback_dir):
+    for directory in (*state_folders(), fallback_dir):
         nearest = next((p for p in (directory, *directory.absolute().parents) if p.exists()), None)
         if nearest is not None and os.access(nearest, os.W_OK | os.X_OK):
             return None
@@ -264,8 +264,8 @@ def _is_held(fd: int) -> bool:
     return False
 
 
-def _directories(fallback_dir: Path) -> tuple[Path, ...]:
-    """Return where the lock may live, best first; two runs of one user find the same place."""
+def state_folders() -> tuple[Path, ...]:
+    """Return where private state may live, best first; two runs of one user find the same place."""
     found = []
     state_home = os.environ.get("XDG_STATE_HOME", "")
     if state_home.startswith("/"):
@@ -275,14 +275,14 @@ def _directories(fallback_dir: Path) -> tuple[Path, ...]:
         if home.startswith("/"):
             found.append(Path(home) / ".local" / "state" / "liqctl")
     found.append(Path(f"/tmp/liqctl-{os.geteuid()}"))  # noqa: S108 - checked to be ours and 0700
-    return (*found, fallback_dir)
+    return tuple(found)
 
 
 def _file_name(identity: str) -> str:
     return f"{identity}.lock"
 
 
-def _make_private(directory: Path, *, is_ours: bool) -> None:
+def make_private(directory: Path, *, is_ours: bool) -> None:
     """Make the directory, 0700; one that stands there must be ours, closed to others, no link.
 
     Raises:

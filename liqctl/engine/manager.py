@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from liqctl.domain.events import AuditEventType
+from liqctl.domain import events
 from liqctl.domain.ids import make_correlation_id
 from liqctl.domain.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
 from liqctl.domain.states import FailureCause, LiquidationState, PositionState
@@ -30,11 +30,6 @@ from liqctl.planning.pacing import DISK_END_MAX_S, DISK_END_MIN_S
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.ports import EventSink, Exchange, WallClock
 
-_END_EVENT: Final = {
-    LiquidationState.COMPLETED: AuditEventType.LIQUIDATION_COMPLETE,
-    LiquidationState.PARTIAL: AuditEventType.LIQUIDATION_PARTIAL,
-    LiquidationState.FAILED: AuditEventType.LIQUIDATION_FAILED,
-}
 _ENDING_MAX_S: Final = 0.03
 """How long a loop that is writing its end record is left to it."""
 
@@ -244,44 +239,20 @@ class LiquidationManager:
 
     def _record_start(self, recorder: Recorder, reason: str) -> None:
         recorder.event(
-            AuditEventType.LIQUIDATION_START,
-            {
-                **describe_actor(),
-                **self._identity,
-                "reason": reason,
-                "timeout_seconds": self._config.timeout_seconds,
-                "config": asdict(self._config),
-                "lock": self._lock.note if self._lock else None,
-            },
+            events.run_started(
+                describe_actor(),
+                self._identity,
+                reason=reason,
+                config=asdict(self._config),
+                lock=self._lock.note if self._lock else None,
+            )
         )
 
     def _record_end(self, current: _Current, result: LiquidationResult) -> None:
         recorder = current.recorder
         for position in _untold(current.run, result):
-            recorder.event(AuditEventType.POSITION_FAILED, position.as_json())
-        recorder.event(
-            _END_EVENT[result.state],
-            {
-                "state": result.state.value,
-                "verified_flat": result.verified_flat,
-                "deadline_exceeded": result.deadline_exceeded,
-                "settled_seconds": round(result.settled_seconds, 4),
-                "unread": list(result.unread),
-                "error_message": result.error_message,
-                "positions_found": result.positions_found,
-                "positions_closed": result.positions_closed,
-                "positions_failed": result.positions_failed,
-                "orders_found": result.orders_found,
-                "orders_cancelled": result.orders_cancelled,
-                "orders_failed": result.orders_failed,
-                "duration_seconds": round(result.duration_seconds, 6),
-                "requests": result.requests,
-                "retries": result.retries,
-                "time_spent_s": {k: round(v, 4) for k, v in result.time_spent_s.items()},
-                "notes": list(result.notes),
-                "exit_code": int(result.exit_code()),
-            },
-        )
+            recorder.event(events.position_left(position))
+        recorder.event(events.run_ended(result))
 
     def _make_result(
         self, current: _Current, ending: Ending, duration_s: float
@@ -298,7 +269,7 @@ class LiquidationManager:
         return summarise(base, current.run, ending, self._config)
 
     def _blocked(self, recorder: Recorder, started_at: datetime, holder: str) -> LiquidationResult:
-        recorder.event(AuditEventType.LIQUIDATION_BLOCKED, {**describe_actor(), "holder": holder})
+        recorder.event(events.run_blocked(describe_actor(), holder))
         return replace(
             self._base_result(recorder, started_at),
             error_message=ALREADY_IN_PROGRESS,
@@ -307,10 +278,7 @@ class LiquidationManager:
         )
 
     def _skipped(self, recorder: Recorder, started_at: datetime) -> LiquidationResult:
-        recorder.event(
-            AuditEventType.LIQUIDATION_SKIPPED,
-            {**describe_actor(), "reason": "emergency_liquidation is false"},
-        )
+        recorder.event(events.run_skipped(describe_actor(), "emergency_liquidation is false"))
         result = replace(
             self._base_result(recorder, started_at),
             state=LiquidationState.SKIPPED,

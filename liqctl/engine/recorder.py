@@ -6,10 +6,8 @@ arrive while a sync is under way share the next one, so a wave of orders costs o
 
 import asyncio
 import os
-from collections.abc import Mapping
-from typing import Any
 
-from liqctl.domain.events import AuditEventType
+from liqctl.domain.events import AuditEvent
 from liqctl.domain.ids import ORDER_TAG_BYTES
 from liqctl.ports import EventSink
 
@@ -28,10 +26,12 @@ class Recorder:
         self._next: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
 
-    def event(self, event_type: AuditEventType, details: Mapping[str, Any]) -> None:
+    def event(self, event: AuditEvent) -> None:
         """Append one event."""
         self._sink.log_event(
-            event_type=event_type, correlation_id=self.correlation_id, details=details
+            event_type=event.event_type,
+            correlation_id=self.correlation_id,
+            details=event.details,
         )
 
     async def durable(self) -> None:

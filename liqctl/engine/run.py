@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from liqctl.domain import events
 from liqctl.domain.account import Leg, OrderKind, Position, Reading, Snapshot
 from liqctl.domain.answers import AnswerKind, VenueAnswer
-from liqctl.domain.events import AuditEventType
 from liqctl.engine.cancelling import Canceller
 from liqctl.engine.closing import Closer
 from liqctl.engine.lookout import Lookout
@@ -23,7 +23,7 @@ from liqctl.engine.recorder import Recorder
 from liqctl.engine.side_readings import SideReadings
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
-from liqctl.planning.explain import describe_look, describe_reading, explain_unread
+from liqctl.planning.explain import explain_unread
 from liqctl.planning.outcome import open_legs
 from liqctl.planning.pacing import (
     CALL_MARGIN_S,
@@ -212,19 +212,16 @@ class Run:
         self._snapshot = snapshot
         self._gate.has_read = self._gate.has_read or snapshot.is_any_read
         self.spent.reading += loop.time() - began_at
-        details = {"round": self._rounds, **describe_reading(snapshot)}
-        self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, details)
+        self._recorder.event(events.reading_taken(self._rounds, snapshot))
         was_seen = self.state.streak.seen_flat
         verdict = self._verdict = self.state.absorb(snapshot)
         self._gate.is_proving = False
         if self.state.streak.seen_flat and not was_seen:
+            settle_s, watch_s = self._policy.settle_seconds, self._proven_from() - loop.time()
             self._recorder.event(
-                AuditEventType.FLAT_SEEN,
-                {
-                    "round": self._rounds,
-                    "settle_seconds": self._policy.settle_seconds,
-                    "watch_seconds": round(max(self._proven_from() - loop.time(), 0.0), 3),
-                },
+                events.flat_seen(
+                    self._rounds, settle_seconds=settle_s, watch_seconds=max(watch_s, 0.0)
+                )
             )
         return verdict
 
@@ -294,14 +291,12 @@ class Run:
             if not (is_watched and is_confirmed(streak.looks)) or self._unswept():
                 return False
         self._recorder.event(
-            AuditEventType.VERIFIED,
-            {
-                "flat": True,
-                "readings_in_a_row": len(streak.looks),
-                "kept": len(self._verdict.kept) if self._verdict else 0,
-                "settled_seconds": round(streak.watched_s, 3),
-                "sources": sorted(streak.looks[-1].sources),
-            },
+            events.flat_verified(
+                readings=len(streak.looks),
+                kept=len(self._verdict.kept) if self._verdict else 0,
+                settled_seconds=streak.watched_s,
+                sources=streak.looks[-1].sources,
+            )
         )
         return True
 
@@ -425,7 +420,7 @@ class Run:
     async def _is_seen_flat(self, plan: SymbolPlan) -> bool:
         """Whether the answers say that every leg is closed, and a look agrees."""
         legs = [self.state.legs[close.position.leg] for close in plan.closes]
-        filled = all(leg.is_filled and not leg.lost for leg in legs)
+        filled = all(leg.is_filled and not (leg.lost or leg.is_shown_since) for leg in legs)
         return filled and await self._lookout.sees_flat(plan.symbol)
 
     def _follow_up(self) -> None:
@@ -442,8 +437,7 @@ class Run:
 
     def _note_look(self, positions: Reading[Position], began_at: float) -> None:
         self.state.note_look(positions, began_at)
-        details = {"round": self._rounds, **describe_look(positions)}
-        self._recorder.event(AuditEventType.SNAPSHOT_TAKEN, details)
+        self._recorder.event(events.look_taken(self._rounds, positions))
 
     async def _wait(self, plan: Plan, reread_s: float, *, launched: bool) -> None:
         """Wait for what was started, or for what is due next, whichever the round needs."""

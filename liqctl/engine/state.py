@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from liqctl.domain import events
 from liqctl.domain.account import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
-from liqctl.domain.amounts import plain
-from liqctl.domain.events import AuditEventType
 from liqctl.domain.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.engine.recorder import Recorder
 from liqctl.planning.ledger import (
@@ -17,6 +16,7 @@ from liqctl.planning.ledger import (
     after_reading,
     first_seen,
     is_left_over,
+    shown_open,
 )
 from liqctl.planning.outcome import open_legs
 from liqctl.planning.pacing import LAG_GRACE_S, SWEEPS_FAILED_MAX
@@ -145,7 +145,10 @@ class RunState:
         return verdict
 
     def note_look(self, positions: Reading[Position], began_at: float) -> None:
-        """Keep what a complete reading of the positions showed, for what has to be settled."""
+        """Keep what a reading of the positions showed, for what has to be settled."""
+        for position in positions.items:
+            if (record := self.legs.get(position.leg)) is not None:
+                self.legs[position.leg] = shown_open(record, position, at=began_at)
         if positions.complete:
             self.looks.append(
                 Look(began_at, positions.sources, frozenset(p.leg for p in positions.items))
@@ -182,15 +185,11 @@ class RunState:
             ):
                 self._entered(reopened, snapshot)
             if before.current is not None and after.current is None:
+                found, executed = before.first.size, after.executed
                 self._recorder.event(
-                    AuditEventType.POSITION_CLOSED,
-                    {
-                        "symbol": leg.symbol,
-                        "position_side": leg.position_side.value,
-                        "quantity": plain(before.first.size),
-                        "executed": plain(after.executed),
-                        "attempts": after.attempts,
-                    },
+                    events.position_closed(
+                        leg, quantity=found, executed=executed, attempts=after.attempts
+                    )
                 )
         if snapshot.positions.complete:
             self._absent_at[None] = snapshot.started_at
@@ -223,19 +222,12 @@ class RunState:
     def _entered(self, position: Position, snapshot: Snapshot) -> None:
         """Note that somebody else opened a position during the run."""
         self.entered[position.symbol] = snapshot.finished_at
-        self._recorder.event(
-            AuditEventType.REENTRY_SEEN,
-            {
-                "symbol": position.symbol,
-                "position_side": position.leg.position_side.value,
-                "quantity": plain(position.quantity),
-                "client_order_ids": sorted(
-                    order.client_order_id
-                    for order in snapshot.orders
-                    if order.symbol == position.symbol and self._is_strange(order)
-                ),
-            },
+        strange = (
+            order.client_order_id
+            for order in snapshot.orders
+            if order.symbol == position.symbol and self._is_strange(order)
         )
+        self._recorder.event(events.reentry_seen(position, strange))
 
     def _is_strange(self, order: OpenOrder) -> bool:
         return order.key not in self.orders and self._is_new(order.created_ms, order.kind)

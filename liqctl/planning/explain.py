@@ -3,23 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Final
 
-from liqctl.domain.account import OpenOrder, Position, PositionSide, Reading, Snapshot
+from liqctl.domain.account import OpenOrder, PositionSide, Snapshot
 from liqctl.domain.amounts import plain
 from liqctl.domain.answers import AnswerKind, VenueAnswer
-from liqctl.domain.commands import CloseOrder, OrderType
 from liqctl.domain.result import OrderReport, PositionReport
 from liqctl.domain.states import OrderState, PositionState
-
-T = TypeVar("T")
 
 LETS_NOTHING_THROUGH: Final = "the venue lets nothing through"
 """How a ban or a firewall is told; what follows is the venue's own word."""
 
 _NAMED_MAX: Final = 5
-_LISTED_MAX: Final = 50
 _PREFIX_LENGTH: Final = 8
 _KEY_REFUSED: Final = frozenset({-2014, -2015})
 _KEY_UNKNOWN: Final = -2008
@@ -53,86 +48,13 @@ def explain_refusal(answer: VenueAnswer) -> str:
     return f"the venue refused this key or machine: {answer.describe()}"
 
 
-def unread_sources(snapshot: Snapshot) -> dict[str, str]:
-    """Return why each source that failed could not be read, by its name."""
-    sources = {
-        "positions": snapshot.positions.error,
-        "regular orders": snapshot.regular_orders.error,
-        "conditional orders": snapshot.algo_orders.error,
-    }
-    return {name: error.describe() for name, error in sources.items() if error is not None}
-
-
 def explain_unread(snapshot: Snapshot) -> str | None:
     """Return what a reading could not read and why, None when it was complete."""
     names: dict[str, list[str]] = {}
-    for name, reason in unread_sources(snapshot).items():
+    for name, reason in snapshot.unread.items():
         names.setdefault(reason, []).append(name)
     failed = [f"{' and '.join(those)} ({reason})" for reason, those in names.items()]
     return f"could not read: {', '.join(failed)}" if failed else None
-
-
-def describe_reading(snapshot: Snapshot) -> dict[str, object]:
-    """Return what an event keeps of a reading; counts and sums are None where a source failed."""
-    positions = snapshot.positions.items
-    details: dict[str, object] = {
-        "positions": _count(snapshot.positions),
-        "regular_orders": _count(snapshot.regular_orders),
-        "algo_orders": _count(snapshot.algo_orders),
-        "notional": _notional(snapshot.positions),
-        "reading_s": round(snapshot.finished_at - snapshot.started_at, 4),
-    }
-    unread = unread_sources(snapshot)
-    if unread:
-        details["unread"] = unread
-    if positions:
-        worst = sorted(positions, key=lambda p: -p.notional)[:_LISTED_MAX]
-        details["open"] = [
-            f"{p.symbol} {p.leg.position_side.value} {plain(p.quantity)}" for p in worst
-        ]
-        details["notionals"] = [plain(p.notional) for p in worst]
-    return details
-
-
-def describe_look(positions: Reading[Position]) -> dict[str, object]:
-    """Return what an event keeps of a look at nothing but the positions."""
-    details: dict[str, object] = {
-        "only": "positions",
-        "positions": _count(positions),
-        "notional": _notional(positions),
-    }
-    if positions.error is not None:
-        details["unread"] = {"positions": positions.error.describe()}
-    return details
-
-
-def describe_intent(order: CloseOrder, *, attempt: int, mark: Decimal | None) -> dict[str, object]:
-    """Return what an event keeps of an order about to leave; `mark` is what fills are held to."""
-    details: dict[str, object] = {
-        "symbol": order.leg.symbol,
-        "position_side": order.leg.position_side.value,
-        "side": order.side.value,
-        "type": order.type.value,
-        "quantity": plain(order.quantity),
-        "reduce_only": order.reduce_only,
-        "client_order_id": order.client_order_id,
-        "attempt": attempt,
-    }
-    if order.type is OrderType.LIMIT and order.price is not None:
-        details["price"] = plain(order.price)
-    if mark is not None:
-        details["mark_price"] = plain(mark)
-    return details
-
-
-def _count(reading: Reading[T]) -> int | None:
-    return len(reading.items) if reading.complete else None
-
-
-def _notional(positions: Reading[Position]) -> str | None:
-    if not positions.complete:
-        return None
-    return plain(sum((p.notional for p in positions.items), Decimal(0)))
 
 
 def explain_positions(positions: Sequence[PositionReport]) -> str | None:

@@ -32,6 +32,7 @@ class LegRecord(NamedTuple):
         settled_at: when the last answer came; only later readings count.
         seen_at: when the last reading that counted began; -inf when none did.
         last_open_at: when the last reading that showed the leg open began.
+        open_ms: the venue's newest stamp with which any list showed it open.
         closed_at: when our own confirmed fills had closed the whole leg; None while it is open,
             and for a leg that vanished without them.
         gone_at: when the first reading that showed it flat again began.
@@ -58,6 +59,7 @@ class LegRecord(NamedTuple):
     settled_at: float = float("-inf")
     seen_at: float = float("-inf")
     last_open_at: float = float("-inf")
+    open_ms: int = 0
     closed_at: float | None = None
     gone_at: float = float("-inf")
     held: Decimal = Decimal(0)
@@ -96,12 +98,17 @@ class LegRecord(NamedTuple):
     @property
     def is_closed(self) -> bool:
         """Whether our own confirmed fills closed the leg, and a reading agrees."""
-        return self.current is None and self.closed_at is not None
+        return self.current is None and self.closed_at is not None and not self.is_shown_since
+
+    @property
+    def is_shown_since(self) -> bool:
+        """Whether a list showed it open with a stamp no older than our last fill."""
+        return 0 < self.filled_ms <= self.open_ms
 
     @property
     def vanished(self) -> bool:
         """Whether the leg reads flat and no fill of ours says why."""
-        return self.current is None and self.closed_at is None
+        return self.current is None and not self.is_closed
 
 
 def first_seen(position: Position, at: float) -> LegRecord:
@@ -199,6 +206,14 @@ def after_adaptation(
     return record._replace(adapted=adapted, part_max=part_max)
 
 
+def shown_open(record: LegRecord, position: Position, *, at: float) -> LegRecord:
+    """Return the record once a list that was asked for at this moment showed the leg open."""
+    return record._replace(
+        last_open_at=max(record.last_open_at, at),
+        open_ms=max(record.open_ms, position.update_time_ms),
+    )
+
+
 def after_reading(
     record: LegRecord, position: Position | None, *, started_at: float, now: float
 ) -> LegRecord:
@@ -208,7 +223,7 @@ def after_reading(
     nothing but when the leg was last shown open, unless it shows more than the leg ever held.
     """
     if position is not None:
-        record = record._replace(last_open_at=max(record.last_open_at, started_at))
+        record = shown_open(record, position, at=started_at)
     quantity = position.quantity if position else Decimal(0)
     if record.in_flight and quantity * record.peak > record.peak * record.peak:
         # More than it ever held: what is under way closes a part of it.
@@ -392,7 +407,7 @@ def is_left_over(record: OrderRecord, leg: LegRecord | None, *, began_ms: float)
     where both have one. Beside an order of unknown fate it may have been the new leg that we closed
     a part of.
     """
-    if leg is None or leg.closed_at is None:
+    if leg is None or leg.closed_at is None or leg.is_shown_since:
         return False
     created_ms = record.order.created_ms
     if 0 < created_ms < began_ms:

@@ -26,7 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from tests.bench.runs import ROOT, command_of, our_environ, rival_environ, spawn
+from tests.bench.runs import ROOT, command_of, keep_settings, our_environ, rival_environ, spawn
 
 RUNS: Final = 15
 DELAY_S: Final = 0.03
@@ -147,6 +147,7 @@ def run_once(venue: Venue, symbols: int, tool: str) -> tuple[float, float]:
     place = venue.ask(act="open", symbols=symbols, latency_ms=0, tls=True, faults=())
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryFile() as stream:
         environ = {"PATH": os.environ["PATH"], "HOME": home, "PYTHONPATH": str(ROOT)}
+        environ["XDG_STATE_HOME"] = home
         if tool in _RIVALS:
             command = command_of(tool)
             environ |= rival_environ(place, authority=venue.authority)
@@ -154,6 +155,7 @@ def run_once(venue: Venue, symbols: int, tool: str) -> tuple[float, float]:
             code = f"{_WAYS[tool]}\nfrom liqctl.cli.app import main\nmain()"
             command = [sys.executable, "-c", code, "liquidate", "--env", "testnet", "--yes"]
             environ |= our_environ(place, authority=venue.authority)
+            keep_settings("testnet", environ, home)
         ended = spawn(["ip", "netns", "exec", NEAR, *command], environ, home, stream)
     seen = venue.ask(act="close")
     assert ended.code == 0, ended

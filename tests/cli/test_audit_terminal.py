@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import liqctl
-from liqctl.audit.trail import AuditLogger
 from liqctl.sim.scenario import load_scenario
+from liqctl.trail.writer import AuditLogger
 from tests.process.program import program
 
 PATIENCE_S = 40.0

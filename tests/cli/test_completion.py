@@ -13,14 +13,14 @@ from typing import Final
 import pytest
 
 import liqctl
-from liqctl.audit.trail import AuditLogger
 from liqctl.cli import completion
 from liqctl.cli.root import COMMANDS
 from liqctl.domain.events import AuditEventType
 from liqctl.sim.scenario import list_scenarios
+from liqctl.trail.writer import AuditLogger
 
 PATIENCE_S: Final = 40.0
-HEAVY: Final = ("ccxt", "aiohttp", "rich", "pydantic", "liqctl.sim.server")
+HEAVY: Final = ("ccxt", "aiohttp", "rich", "liqctl.sim.server")
 
 ALONE: Final = {"bash": ("--norc", "--noprofile", "-i"), "zsh": ("-f", "-i")}
 """What keeps a shell from reading the settings of whoever runs the tests."""
@@ -67,7 +67,7 @@ def ask(line: str, environ: dict[str, str], cwd: Path | None = None, **variables
 def test_commands_options_and_values_are_offered(environ: dict[str, str]) -> None:
     """At 3 a.m. nobody remembers the name of a flag."""
     assert ask("liqctl ", environ) == list(COMMANDS)
-    assert ask("liqctl s", environ) == ["status", "simulator"]
+    assert ask("liqctl s", environ) == ["status", "schema", "simulator"]
     assert ask("liqctl liquidate --dry", environ) == ["--dry-run"]
     assert ask("liqctl simulator ", environ) == ["serve", "list"]
     assert ask("liqctl liquidate --yes --env ", environ) == ["production", "testnet", "simulator"]
@@ -94,6 +94,7 @@ def test_runs_are_offered_by_the_trail(environ: dict[str, str], tmp_path: Path) 
     assert ask("liqctl audit show ", environ, tmp_path) == ["liq_second", "liq_first"]
     assert ask("liqctl audit tail --correlation-id liq_f", environ, tmp_path) == ["liq_first"]
     assert ask("liqctl audit show --log logs ", environ, tmp_path) == ["liq_second", "liq_first"]
+    assert ask("liqctl report --log logs ", environ, tmp_path) == ["liq_second", "liq_first"]
     assert ask("liqctl audit show --log nowhere ", environ, tmp_path) == []
     assert ask("liqctl liquidate --correlation-id ", environ, tmp_path) == [], "it names a new run"
     assert (
@@ -119,7 +120,7 @@ def test_words_of_the_trail_that_a_shell_would_run_are_not_offered() -> None:
 
     offered = completion.words([(name, "") for name in [*hostile, "liq_good"]], "")
 
-    assert [item.value for item in offered] == ["-", "liq_good"]
+    assert [name for name, _ in offered] == ["-", "liq_good"]
 
 
 def test_a_tab_reads_no_key_and_starts_no_venue(environ: dict[str, str], tmp_path: Path) -> None:
@@ -161,6 +162,7 @@ def test_a_tab_reads_no_key_and_starts_no_venue(environ: dict[str, str], tmp_pat
                 "COMP_WORDS": "\n".join(words),
                 "COMP_CWORD": str(len(words) - 1),
                 "LIQCTL_API_KEY_FILE": str(key),
+                "LIQCTL_AUDIT__LOG_DIR": "logs",
             },
         )
 

@@ -81,6 +81,7 @@ class Desk:
             "XDG_STATE_HOME": str(self.folder / "state"),
             "PYTHONPATH": os.pathsep.join([str(self.folder / "hook"), str(ROOT)]),
             "TERM": "xterm-256color",
+            "LIQCTL_AUDIT__LOG_DIR": "logs",
             **self.variables,
         }
 

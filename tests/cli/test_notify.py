@@ -93,7 +93,7 @@ def test_nobody_to_tell_is_said_and_is_no_success(running: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "code"), [({"LIQCTL_ENV": "mars"}, 2), ({"LIQCTL_TIMEOUT": "5"}, 4)]
+    ("variables", "code"), [({"LIQCTL_CONFIG": ""}, 2), ({"LIQCTL_TIMEOUT": "5"}, 4)]
 )
 def test_a_refusal_is_one_document_too(
     running: Program, variables: dict[str, str], code: int

@@ -29,6 +29,7 @@ def validate(
         from liqctl.sim.server import API_KEY, API_SECRET
 
         environ |= {"LIQCTL_API_KEY": API_KEY, "LIQCTL_API_SECRET": API_SECRET}
+    environ["LIQCTL_AUDIT__LOG_DIR"] = "logs"
     return subprocess.run(
         [sys.executable, "-m", "liqctl", "validate", "--env", env, "--online", *arguments],
         cwd=cwd,
@@ -36,7 +37,11 @@ def validate(
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
-        env={**environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(cwd / "state")},
+        env={
+            **environ,
+            "PYTHONPATH": str(ROOT),
+            "XDG_STATE_HOME": str(cwd / "state"),
+        },
     )
 
 
@@ -74,7 +79,8 @@ def test_nothing_is_placed_and_nothing_is_left_behind(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout
     assert not orders
     assert len(server.venue.account.open_orders()) == before
-    assert not list(tmp_path.iterdir())
+    left = [str(each.relative_to(tmp_path)) for each in tmp_path.glob("*/*/*")]
+    assert left == ["state/liqctl/settings"], "what it read, kept for the next start"
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from liqctl.audit.trail import AuditLogger
 from liqctl.domain.states import ExitCode
 from liqctl.sim.scenario import Scenario, load_scenario, parse_scenario
+from liqctl.trail.writer import AuditLogger
 from tests.process.program import Ended, Program, program
 
 RUN = "liq_20260102_103000_abc123"

@@ -129,7 +129,7 @@ def test_a_drill_from_check_to_proof(shell: Shell, venue: str) -> None:
         "LIQUIDATION_START",
         "LIQUIDATION_COMPLETE",
     )
-    trail = (shell.folder / "logs" / "audit.jsonl").read_text()
+    trail = (shell.folder / "state" / "liqctl" / "logs" / "audit.jsonl").read_text()
     assert trail.count('"LIQUIDATION_START"') == 1
     assert json.loads(rehearsed.stdout)["correlation_id"] not in trail
     proof = shell.run("audit", "verify", "--head", result["audit_head"])
@@ -151,7 +151,7 @@ def test_the_installed_layout_works_from_another_folder(tmp_path: Path) -> None:
     assert "halted_symbol" in {row["name"] for row in json.loads(listed.stdout)["scenarios"]}
     assert closed.returncode == ExitCode.DONE, closed.stderr
     assert json.loads(closed.stdout)["positions_closed"] == 4
-    assert (installed.folder / "logs" / "audit.jsonl").exists()
+    assert (installed.folder / "state" / "liqctl" / "logs" / "audit.jsonl").exists()
 
 
 def test_the_demo_needs_nothing(shell: Shell) -> None:

@@ -14,11 +14,11 @@ from liqctl.config.findings import (
     issues_of_facts,
     issues_of_settings,
 )
-from liqctl.config.rules import RULES
-from liqctl.config.settings import ExchangeSettings, Settings
-from liqctl.config.table import markdown_table
 from liqctl.domain.venue import Environment
 from liqctl.planning.policy import LiquidationConfig
+from liqctl.settings.model import TABLE
+from liqctl.settings.pages import markdown_table
+from liqctl.settings.values import ExchangeSettings, Settings
 
 DISARMED = {"emergency_liquidation": False, "close_positions": False, "cancel_orders": False}
 
@@ -183,4 +183,4 @@ def test_the_table_names_every_setting() -> None:
     """The README's table is made from it."""
     table = markdown_table()
 
-    assert all(f"| `{rule.key}` |" in table for rule in RULES)
+    assert all(f"| `{rule.key}` |" in table for rule in TABLE)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from liqctl.audit.trail import AuditLogger
 from liqctl.drill.catalogue import Course, Exercise, Mode, Score, hold
 from liqctl.drill.runs import Conditions, Stop
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.sim.scenario import Expectation, load_scenario
+from liqctl.trail.writer import AuditLogger
 
 DEFAULTS = LiquidationConfig()
 

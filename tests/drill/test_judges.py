@@ -9,7 +9,7 @@ from liqctl.domain.result import Residual
 from liqctl.domain.states import LiquidationState
 from liqctl.drill.judges import Case, Events, Verdict, judge
 from liqctl.sim.venue import Venue
-from tests.report.builders import make_result
+from tests.desk.builders import make_result
 from tests.sim.asking import NOW_MS, SELL, ask, make_venue
 
 POSITIONS = "/v3/positionRisk"

@@ -11,7 +11,7 @@ from typing_extensions import override
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.result import LiquidationResult
 from liqctl.domain.states import ExitCode, LiquidationState, OrderState, PositionState
-from liqctl.drill.witness import LoopClock
+from liqctl.drill.memory_sink import LoopClock
 from liqctl.engine.manager import LiquidationManager
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.planning.policy import LiquidationConfig

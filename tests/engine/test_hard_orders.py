@@ -9,7 +9,7 @@ import pytest
 
 from liqctl.domain.result import LiquidationResult
 from liqctl.domain.states import LiquidationState
-from liqctl.drill.witness import LoopClock
+from liqctl.drill.memory_sink import LoopClock
 from liqctl.engine.manager import LiquidationManager
 from liqctl.exchange.adapter import BinanceExchange
 from liqctl.planning.policy import LiquidationConfig

@@ -197,6 +197,26 @@ def test_a_fill_of_what_was_read_is_not_the_whole_of_a_leg_that_grew_meanwhile()
     assert result.state is LiquidationState.COMPLETED, result.error_message
 
 
+def test_a_look_that_shows_more_than_our_fill_left_outweighs_an_empty_list() -> None:
+    """Somebody had added to the leg right before the start, and the look after our fill said so."""
+    venue = venue_of(
+        f"account: {{positions: {{BTCUSDT: '0.500'}}, algo: [{STOP}]}}\n"
+        "venue: {lag_ms: {positions: [100, 0]}}"
+    )
+    row = {"act": "add", "symbol": "BTCUSDT", "quantity": "0.3", "at_ms": 0}
+    venue.events.append(make_event(row))
+    venue.faults += [
+        fault("blip", path="/positionRisk", from_ms=90, until_ms=400),
+        fault("blip", path="/account", from_ms=90, until_ms=400),
+    ]
+
+    result = liquidate(venue, timeout_seconds=10.0)
+
+    assert not venue.account.journal.cancelled_stops
+    assert venue.account.is_flat
+    assert result.state is LiquidationState.COMPLETED, result.error_message
+
+
 def test_a_whole_book_of_stops_does_not_go_on_a_look_from_before_a_lost_reply_was_found() -> None:
     """A bot had entered with a stop of its own in the second that it took."""
     stops = ", ".join([STOP] * 36)

@@ -9,7 +9,7 @@ import pytest
 
 from liqctl.domain.result import LiquidationResult
 from liqctl.domain.states import ExitCode, LiquidationState
-from liqctl.drill.witness import LoopClock
+from liqctl.drill.memory_sink import LoopClock
 from liqctl.engine.inspection import (
     Inspection,
     dry_run_result,

@@ -262,22 +262,17 @@ def test_where_nothing_can_be_written_the_run_goes_on_unlocked(
     """The switch works first; it says that nothing keeps others away."""
     blocker = tmp_path / "file"
     blocker.write_text("")
-    places = (blocker / "a", blocker / "b")
-    monkeypatch.setattr("liqctl.engine.lock._directories", lambda fallback_dir: places)
+    monkeypatch.setattr("liqctl.engine.lock.state_folders", lambda: (blocker / "a",))
 
-    taken = _taken(_holder(), tmp_path)
+    taken = _taken(_holder(), blocker / "b")
     assert taken.lock.fd is None
-    assert taken.unlocked_because == f"{places[1]}: Not a directory"
+    assert taken.unlocked_because == f"{blocker / 'b'}: Not a directory"
     release(taken.lock)
 
 
 def test_the_lock_is_found_without_any_environment(tmp_path: Path) -> None:
     """`env -i` and cron have no HOME: the account's own entry decides."""
-    program = (
-        "from pathlib import Path\n"
-        "from liqctl.engine.lock import _directories\n"
-        "print(*_directories(Path('logs')), sep='\\n')\n"
-    )
+    program = "from liqctl.engine.lock import state_folders\nprint(*state_folders(), sep='\\n')\n"
     places = subprocess.run(
         [sys.executable, "-c", program],
         cwd=_ROOT,
@@ -289,7 +284,7 @@ def test_the_lock_is_found_without_any_environment(tmp_path: Path) -> None:
 
     assert places[0].startswith("/")
     assert places[0].endswith("/.local/state/liqctl")
-    assert places[1:] == [f"/tmp/liqctl-{os.geteuid()}", "logs"]
+    assert places[1:] == [f"/tmp/liqctl-{os.geteuid()}"]
 
 
 def test_status_that_looks_on_does_not_block_a_run(tmp_path: Path) -> None:

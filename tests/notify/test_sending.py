@@ -10,12 +10,12 @@ import httpx
 import pytest
 import respx
 
-from liqctl.config.secrets import read_secret_file
-from liqctl.config.targets import address_problem
 from liqctl.domain.notices import Delivery, Holder, Notice, NoticeKind, Reference, Severity, Target
 from liqctl.domain.notices import TargetType as Kind
 from liqctl.notify import by_apprise
 from liqctl.notify.sending import Sender
+from liqctl.settings.credentials import read_secret_file
+from liqctl.settings.targets import address_problem
 from tests.notify.receiver import receiver
 from tests.notify.test_payloads import make_notice, make_target
 

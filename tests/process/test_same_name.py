@@ -3,8 +3,8 @@
 from collections import Counter
 from pathlib import Path
 
-from liqctl.audit.trail import AuditLogger
 from liqctl.domain.ids import CLIENT_ORDER_ID_MAX
+from liqctl.trail.writer import AuditLogger
 from tests.process.program import PATIENCE_S, Program, program
 
 NAME = "--correlation-id=drill"

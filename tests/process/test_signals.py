@@ -115,12 +115,12 @@ def test_a_signal_while_the_program_loads_still_leaves_one_document(running: Pro
         "liqctl.domain.errors",
         "liqctl.cli.quick",
         "liqctl.cli.liquidate",
-        "liqctl.cli.telling",
-        "liqctl.config.loading",
+        "liqctl.cli.result_printer",
+        "liqctl.settings.sources",
         "liqctl.cli.wiring",
         "aiohttp",
         "liqctl.domain.result",
-        "liqctl.report.json",
+        "liqctl.desk.json",
     ],
 )
 def test_a_signal_in_the_first_moments_still_leaves_one_document(
@@ -140,12 +140,12 @@ def test_a_signal_in_the_first_moments_still_leaves_one_document(
 def test_a_last_word_that_cannot_be_loaded_keeps_nobody(running: Program) -> None:
     """A dead disk must not keep the process that was told to go."""
     running.hook(
-        KILLED_AT.format(module="liqctl.config.loading", number=int(signal.SIGTERM))
+        KILLED_AT.format(module="liqctl.settings.sources", number=int(signal.SIGTERM))
         + """
     import threading
     class Hung:
         def find_spec(self, name, *_):
-            if name == "liqctl.report.json":
+            if name == "liqctl.desk.json":
                 threading.Event().wait()
     sys.meta_path.insert(0, Hung())
     """

@@ -3,14 +3,14 @@
 import pytest
 
 from liqctl.cli.drill import narrowed
+from liqctl.drill.memory_sink import MemorySink
 from liqctl.drill.runs import Conditions, Run, run_in_virtual_time
-from liqctl.drill.witness import Witness
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.sim.scenario import list_scenarios, load_scenario
 from liqctl.sim.venue import Venue
 
 
-def drill(name: str, *, seed: int = 1) -> tuple[Run, Venue, Witness]:
+def drill(name: str, *, seed: int = 1) -> tuple[Run, Venue, MemorySink]:
     """Run a scenario of the catalogue with the configuration that its promise was written for."""
     scenario = load_scenario(name)
     policy = narrowed(LiquidationConfig(), scenario.expect.arguments, name)
@@ -21,9 +21,9 @@ def drill(name: str, *, seed: int = 1) -> tuple[Run, Venue, Witness]:
 @pytest.mark.parametrize("name", list_scenarios())
 def test_a_scenario_ends_as_its_file_promises(name: str, seed: int) -> None:
     """The catalogue is what drills are judged by; each file is a case met on the real venue."""
-    run, _, witness = drill(name, seed=seed)
+    run, _, sink = drill(name, seed=seed)
 
-    told = "\n".join([*run.wrong, *map(str, witness.events)])
+    told = "\n".join([*run.wrong, *map(str, sink.events)])
     assert (run.broken, run.differences) == ((), ()), told
 
 

@@ -1,0 +1,374 @@
+"""The live view's model: events of one run in, the lines of a frame out.
+
+A leg's way, each step by the event that shows it:
+
+    open ─▶ cancelling ─▶ closing ─▶ filled ─▶ flat
+                             ├─▶ refused ─▶ closing (again), or failed
+                             └─▶ unknown ─▶ whatever the look-up or the next reading shows
+
+The view is told nothing the audit trail is not. What it counts as open between two readings is the
+last reading less what answers say was executed; only the end screen tells what is proven.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
+from enum import IntEnum
+from typing import Any, Final
+
+from liqctl.domain.events import RUN_ENDS, AuditEventType
+
+ANSWER_LATE_S: Final = 0.5
+"""From when on it is said how long an answer is waited for."""
+
+_CANCELS: Final = {
+    AuditEventType.ORDER_CANCEL_SENT,
+    AuditEventType.ORDER_CANCELLED,
+    AuditEventType.ORDER_CANCEL_REJECTED,
+}
+_ZERO: Final = Decimal(0)
+
+
+class Stage(IntEnum):
+    """Where a row stands; the smaller, the more it needs somebody to look at it."""
+
+    FAILED = 1
+    UNKNOWN = 2
+    REFUSED = 3
+    CLOSING = 4
+    CANCELLING = 5
+    OPEN = 6
+    LEFT_ALONE = 7
+    FILLED = 8
+    CANCELLED = 9
+    FLAT = 10
+
+    @property
+    def word(self) -> str:
+        """Return the stage as it is shown."""
+        return self.name.lower().replace("_", " ")
+
+
+DONE: Final = {Stage.CANCELLED, Stage.FLAT}
+_CLOSED: Final = {Stage.FILLED, Stage.FLAT}
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveRow:
+    """One leg, or the orders of a symbol without a position (then `position_side` is empty).
+
+    `is_estimated`: no reading named the leg, its notional is the average of those not named.
+    """
+
+    symbol: str
+    position_side: str
+    quantity: Decimal = _ZERO
+    notional: Decimal = _ZERO
+    stages: list[Stage] = field(default_factory=list)
+    tries: int = 0
+    reason: str = ""
+    since: float = 0.0
+    again_at: float = 0.0
+    is_estimated: bool = False
+    executed: dict[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> Stage:
+        """Where it stands now."""
+        return self.stages[-1] if self.stages else Stage.OPEN
+
+    @property
+    def side(self) -> str:
+        """Return LONG or SHORT; empty for orders alone."""
+        if self.position_side != "BOTH":
+            return self.position_side
+        return "SHORT" if self.quantity < 0 else "LONG"
+
+    @property
+    def still_open(self) -> Decimal:
+        """Return the notional that no answer and no reading shows closed."""
+        if self.stage is Stage.FLAT or not self.quantity:
+            return _ZERO
+        left = max(abs(self.quantity) - sum(self.executed.values(), _ZERO), _ZERO)
+        return self.notional * left / abs(self.quantity)
+
+    def move(self, stage: Stage, at: float) -> None:
+        """Take the next step of the way; a step taken again is shown once."""
+        self.since = at
+        if stage in self.stages:
+            del self.stages[self.stages.index(stage) :]
+        if self.stages == [Stage.OPEN]:
+            self.stages.clear()
+        self.stages.append(stage)
+
+    def way(self, now: float) -> str:
+        """Return the steps so far, what is waited for, and why."""
+        words = [stage.word for stage in self.stages] or [Stage.OPEN.word]
+        if self.stage is Stage.REFUSED and self.again_at:
+            words[-1] = f"attempt {self.tries + 1} in {max(self.again_at - now, 0.0):.1f} s"
+        elif self.tries > 1 and self.stage is not Stage.FLAT:
+            words[-1] += f", attempt {self.tries}"
+        told = " → ".join(words)
+        if self.stage in {Stage.CLOSING, Stage.CANCELLING} and now - self.since > ANSWER_LATE_S:
+            told += f", no answer for {now - self.since:.1f} s"
+        return f"{told}: {self.reason}" if self.reason and self.stage not in DONE else told
+
+
+@dataclass(slots=True, kw_only=True)
+class Frame:
+    """What is shown at one moment, and the figures that are kept between two; rows worst first."""
+
+    timeout_s: float
+    now: float = 0.0
+    phase: str = ""
+    left_s: float = 0.0
+    passed_s: float = 0.0
+    has_read: bool = False
+    found_notional: Decimal = _ZERO
+    open_notional: Decimal = _ZERO
+    orders_found: int = 0
+    orders_cancelled: int = 0
+    retries: int = 0
+    trouble: str = ""
+    unread: str = ""
+    rows: "tuple[LiveRow, ...]" = ()
+    unlisted: int = 0
+    unlisted_notional: Decimal = _ZERO
+
+
+class LiveModel:
+    """Takes in the events of one run, in order; never raises on what an event holds."""
+
+    def __init__(self, *, began_at: float, timeout_s: float) -> None:
+        """Know nothing yet but when the run began, on the clock of every `at` and `now`."""
+        self._began_at = began_at
+        self._seen = Frame(timeout_s=timeout_s)
+        self._rows: dict[tuple[str, str], LiveRow] = {}
+        self._symbols: frozenset[str] = frozenset()
+        self._closes = True
+        self._cancelled: set[tuple[str, str]] = set()
+        self._ended = ""
+        self._flat_at: float | None = None
+        self._watch_s = 0.0
+
+    def note(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
+        """Take in one event that happened at that moment."""
+        match event_type:
+            case AuditEventType.LIQUIDATION_START:
+                config = details.get("config")
+                if isinstance(config, Mapping):
+                    self._symbols = frozenset(config.get("symbols") or ())
+                    self._closes = bool(config.get("close_positions", True))
+            case AuditEventType.SNAPSHOT_TAKEN:
+                self._read(details, at)
+            case AuditEventType.POSITION_CLOSED:
+                self._leg(details).move(Stage.FLAT, at)
+            case AuditEventType.FLAT_SEEN:
+                watch_s = details.get("watch_seconds")
+                self._flat_at = at
+                self._watch_s = watch_s if isinstance(watch_s, int | float) else 0.0
+            case AuditEventType.REENTRY_SEEN:
+                self._flat_at = None
+            case AuditEventType.VERIFIED:
+                self._ended = "flat, proven"
+            case _ if event_type in _CANCELS:
+                self._cancel(event_type, details, at)
+            case _ if event_type in RUN_ENDS:
+                self._ended = str(details.get("state", "")).lower()
+            case _:
+                self._order(event_type, details, at)
+
+    def frame(self, now: float, *, stopping: bool = False) -> Frame:
+        """Return what to show now."""
+        ranked = sorted(self._rows.values(), key=lambda row: (row.stage, -row.notional, row.symbol))
+        rows = tuple(row for row in ranked if row.position_side or row.stage is not Stage.CANCELLED)
+        seen = self._seen
+        open_notional = sum((row.still_open for row in rows), seen.unlisted_notional)
+        passed_s = max(now - self._began_at, 0.0)
+        return replace(
+            seen,
+            now=now,
+            phase=self._ended or ("stopping" if stopping else self._phase(rows, now)),
+            left_s=max(seen.timeout_s - passed_s, 0.0),
+            passed_s=passed_s,
+            found_notional=max(seen.found_notional, open_notional),
+            open_notional=open_notional,
+            orders_found=max(seen.orders_found, len(self._cancelled)),
+            orders_cancelled=len(self._cancelled),
+            rows=rows,
+        )
+
+    def _phase(self, rows: Iterable[LiveRow], now: float) -> str:
+        stages = {row.stage for row in rows}
+        if not self._seen.has_read:
+            return "reading the account"
+        if self._flat_at is not None:
+            # The books that are swept late in the watch change nothing about it.
+            watched_s = min(max(now - self._flat_at, 0.0), self._watch_s)
+            return f"flat, watching {watched_s:.1f} s of {self._watch_s:.1f} s"
+        if self._seen.unlisted or stages & {Stage.REFUSED, Stage.CLOSING, Stage.UNKNOWN}:
+            return "closing"
+        if Stage.CANCELLING in stages or Stage.OPEN in stages:
+            return "cancelling"
+        return "reading again: is it flat?"
+
+    def _read(self, details: Mapping[str, Any], at: float) -> None:
+        """Take in a reading; a source that could not be read leaves what was known of it."""
+        unread = details.get("unread")
+        told = unread.items() if isinstance(unread, Mapping) else ()
+        self._seen.unread = "; ".join(f"{name}: {why}" for name, why in told)
+        if "only" in details:
+            return
+        orders = [details.get("regular_orders"), details.get("algo_orders")]
+        counted = sum(number for number in orders if isinstance(number, int))
+        self._seen.orders_found = max(self._seen.orders_found, counted)
+        positions = details.get("positions")
+        if isinstance(positions, int):
+            self._read_positions(details, positions, at)
+
+    def _read_positions(self, details: Mapping[str, Any], positions: int, at: float) -> None:
+        listed = _listed(details)
+        seen = {key for key, _, _ in listed}
+        for key, quantity, notional in listed:
+            if not self._symbols or key[0] in self._symbols:
+                self._see(key, quantity, notional, at)
+        if positions == len(listed):
+            for key, row in self._rows.items():
+                if row.position_side and key not in seen and row.stage is not Stage.FLAT:
+                    row.move(Stage.FLAT, at)
+        rest = [r for r in self._rows.values() if r.is_estimated and r.stage not in _CLOSED]
+        self._seen.unlisted = 0 if self._symbols else max(positions - len(listed) - len(rest), 0)
+        beyond = _decimal(details.get("notional")) - sum((row[2] for row in listed), _ZERO)
+        beyond -= sum((row.notional for row in rest), _ZERO)
+        self._seen.unlisted_notional = max(beyond, _ZERO) if self._seen.unlisted else _ZERO
+        if not self._seen.has_read:
+            self._seen.has_read = True
+            self._seen.found_notional = sum((row.notional for row in self._rows.values()), _ZERO)
+            self._seen.found_notional += self._seen.unlisted_notional
+
+    def _see(self, key: tuple[str, str], quantity: Decimal, notional: Decimal, at: float) -> None:
+        """Take in that a reading shows a leg open."""
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = LiveRow(symbol=key[0], position_side=key[1])
+            row.move(Stage.OPEN if self._closes else Stage.LEFT_ALONE, at)
+        elif row.stage is Stage.FLAT:
+            row.reason = "listed again"
+            self._flat_at = None
+            row.stages.clear()
+            row.move(Stage.OPEN, at)
+        row.quantity, row.notional, row.is_estimated = quantity, notional, False
+        if row.stage is not Stage.FILLED:  # a reading can lag behind a fill
+            row.executed.clear()
+
+    def _leg(self, details: Mapping[str, Any]) -> LiveRow:
+        """Return the leg an event names; in the other position mode it is called otherwise."""
+        symbol = str(details.get("symbol", "?"))
+        side = str(details.get("position_side", ""))
+        row = self._rows.get((symbol, side))
+        if row is not None:
+            return row
+        legs = [r for r in self._rows.values() if r.symbol == symbol and r.position_side]
+        if len(legs) == 1:
+            return legs[0]
+        row = LiveRow(symbol=symbol, position_side=side, is_estimated=True)
+        self._rows[symbol, side] = row
+        quantity = _decimal(details.get("quantity"))
+        row.quantity = -quantity if details.get("side") == "BUY" else quantity
+        if self._seen.unlisted:
+            row.notional = self._seen.unlisted_notional / self._seen.unlisted
+            self._seen.unlisted -= 1
+            self._seen.unlisted_notional -= row.notional
+        return row
+
+    def _order(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
+        """Take in what became of a close."""
+        if "symbol" not in details:
+            return
+        row = self._leg(details)
+        match event_type:
+            case AuditEventType.ORDER_SENT:
+                self._flat_at = None
+                tries = details.get("attempt")
+                row.tries = tries if isinstance(tries, int) else row.tries + 1
+                row.move(Stage.CLOSING, at)
+            case AuditEventType.ORDER_PLACED:
+                executed = _decimal(details.get("executed"))
+                row.executed[str(details.get("client_order_id"))] = executed
+                if not row.still_open:
+                    row.move(Stage.FILLED, at)
+                    row.reason = ""
+            case AuditEventType.ORDER_REJECTED:
+                self._refuse(row, Stage.REFUSED, details, at)
+            case AuditEventType.ORDER_UNKNOWN:
+                self._refuse(row, Stage.UNKNOWN, details, at)
+            case AuditEventType.POSITION_FAILED:
+                self._refuse(row, Stage.FAILED, details, at)
+            case AuditEventType.RETRY_SCHEDULED:
+                self._seen.retries += 1
+                reason = str(details.get("reason") or "")
+                row.reason = reason or row.reason
+                self._seen.trouble = f"{row.symbol}: {row.reason}"
+                row.move(Stage.REFUSED, at)
+                backoff_s = details.get("backoff_s")
+                row.again_at = at + (backoff_s if isinstance(backoff_s, int | float) else 0.0)
+            case _:
+                pass
+
+    def _refuse(self, row: LiveRow, stage: Stage, details: Mapping[str, Any], at: float) -> None:
+        row.move(stage, at)
+        row.again_at = 0.0
+        row.reason = _reason(details) or row.reason
+        if row.reason:
+            self._seen.trouble = f"{row.symbol}: {row.reason}"
+
+    def _cancel(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
+        """Take in what became of a symbol's cancel; stops swept after a close move no leg."""
+        symbol = str(details.get("symbol", "?"))
+        rows = [r for r in self._rows.values() if r.symbol == symbol]
+        if not rows:
+            rows = [self._rows.setdefault((symbol, ""), LiveRow(symbol=symbol, position_side=""))]
+        ids = details.get("order_ids")
+        if event_type == AuditEventType.ORDER_CANCELLED:
+            self._cancelled |= {(symbol, str(order_id)) for order_id in ids or ()}
+        for row in rows:
+            match event_type:
+                case AuditEventType.ORDER_CANCEL_SENT if row.stage in {
+                    Stage.OPEN,
+                    Stage.CANCELLED,
+                    Stage.REFUSED,
+                }:
+                    row.move(Stage.CANCELLING, at)
+                case AuditEventType.ORDER_CANCELLED if not row.position_side:
+                    row.move(Stage.CANCELLED, at)
+                case AuditEventType.ORDER_CANCEL_REJECTED if row.stage is Stage.CANCELLING:
+                    row.reason = f"cancel: {_reason(details)}"
+                    if not row.position_side:
+                        row.move(Stage.REFUSED, at)
+
+
+def _listed(details: Mapping[str, Any]) -> list[tuple[tuple[str, str], Decimal, Decimal]]:
+    """Return the legs a reading names, with signed quantity and notional."""
+    lines = [(*str(line).rsplit(" ", 2), "", "")[:3] for line in details.get("open") or ()]
+    notionals = [_decimal(notional) for notional in details.get("notionals") or ()]
+    notionals += [_ZERO] * (len(lines) - len(notionals))
+    return [
+        ((symbol, side), _decimal(quantity), notional)
+        for (symbol, side, quantity), notional in zip(lines, notionals, strict=False)
+    ]
+
+
+def _reason(details: Mapping[str, Any]) -> str:
+    """Return an event's reason: its own words, or those of the error of a result's row."""
+    error = details.get("error")
+    told = error if isinstance(error, Mapping) else details
+    message = str(told.get("message") or "")
+    code = told.get("code")
+    return f"{message} (code {code})" if message and code is not None else message
+
+
+def _decimal(value: object) -> Decimal:
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return _ZERO

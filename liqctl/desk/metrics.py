@@ -1,0 +1,207 @@
+"""The status document as figures for Prometheus, and the file that node_exporter reads them from.
+
+What is not known is absent, never zero: a gauge of 0 positions would silence every alert. Each
+figure bears the environment, so that files of several environments lie in one folder.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from liqctl.domain.amounts import parse_decimal
+from liqctl.trail.fold import moment
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+TEXTFILE_SUFFIX: Final = ".prom"
+"""node_exporter's textfile collector reads no other file."""
+
+_MODE: Final = 0o644
+"""node_exporter runs as a user of its own."""
+
+_NUMBER_MAX: Final = 1e15
+"""No run has more of anything; a trail that was tampered with may say so."""
+
+_RUN_STATES: Final = ("completed", "partial", "failed", "skipped", "abandoned")
+_LAST_STATES: Final = ("COMPLETED", "PARTIAL", "FAILED", "ABANDONED")
+
+CATALOGUE: Final[Mapping[str, str]] = {
+    "liqctl_build_info": "The version of liqctl; always 1.",
+    "liqctl_metrics_written_timestamp_seconds": "When these figures were made.",
+    "liqctl_account_flat": "1 when a reading showed nothing open in scope, 0 if something.",
+    "liqctl_account_exposure": "Sum of the open positions' notionals, in the quote asset.",
+    "liqctl_account_open_positions": "Open positions.",
+    "liqctl_account_open_orders": "Open orders, conditional ones included.",
+    "liqctl_account_read_timestamp_seconds": "When the account was read.",
+    "liqctl_run_in_progress": "1 while a liquidation of this account runs.",
+    "liqctl_runs_total": "Runs on record by how they ended; skipped ones sent nothing.",
+    "liqctl_unfinished_runs": "Runs on record that have no end: under way, or dead.",
+    "liqctl_last_run_timestamp_seconds": "When the last run ended.",
+    "liqctl_last_run_duration_seconds": "How long the last run took.",
+    "liqctl_last_run_deadline_seconds": "How long the last run was allowed to take.",
+    "liqctl_last_run_state": "1 for the state in which the last run ended, 0 for the others.",
+    "liqctl_last_run_exit_code": "Exit code of the last run's result; a signal's is not in it.",
+    "liqctl_last_run_verified_flat": "1 when the last run proved the account flat in its scope.",
+    "liqctl_last_settled_seconds": "How long the last run watched the account flat.",
+    "liqctl_last_run_positions": "Positions that the last run found, by what became of them.",
+    "liqctl_last_run_orders": "Orders that the last run found, by what became of them.",
+    "liqctl_audit_complete": "1 when the audit trail is complete and unbroken.",
+    "liqctl_drill_last_passed_timestamp_seconds": "When the last drill that passed ended.",
+}
+
+
+def render_metrics(
+    document: Mapping[str, Any],
+    *,
+    version: str,
+    written_at: float,
+    audit_complete: bool | None = None,
+    drill_passed_at: float | None = None,
+) -> bytes:
+    """Return the text of a metrics file.
+
+    Args:
+        document: what `status --json` prints.
+        version: liqctl's.
+        written_at: now, in seconds since the epoch.
+        audit_complete: whether the trail is whole; None when nobody looked.
+        drill_passed_at: the last drill that passed, in seconds since the epoch.
+    """
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    figures = _Figures(environment=str(document.get("environment", "")))
+    figures.add("liqctl_build_info", 1, version=version)
+    figures.add("liqctl_metrics_written_timestamp_seconds", written_at)
+    _add_account(figures, document, written_at)
+    _add_runs(figures, document)
+    _add_last_run(figures, document.get("last_run") or {})
+    if audit_complete is not None:
+        figures.add("liqctl_audit_complete", int(audit_complete))
+    if drill_passed_at is not None:
+        figures.add("liqctl_drill_last_passed_timestamp_seconds", drill_passed_at)
+    registry = CollectorRegistry()
+    registry.register(figures)
+    return generate_latest(registry)
+
+
+def markdown_table() -> str:
+    """Return the figures as a Markdown table, with the labels that tell their samples apart."""
+    labels = {
+        "liqctl_build_info": "version",
+        "liqctl_runs_total": "state",
+        "liqctl_last_run_state": "state",
+        "liqctl_last_run_positions": "outcome",
+        "liqctl_last_run_orders": "outcome",
+    }
+    rows = [f"| `{name}` | {labels.get(name, '')} | {text} |" for name, text in CATALOGUE.items()]
+    return "\n".join(["| figure | label | meaning |", "| --- | --- | --- |", *rows]) + "\n"
+
+
+def write_textfile(path: Path, content: bytes) -> None:
+    """Replace the file as a whole, so that no reader ever sees half of it.
+
+    A link in its place is replaced, not followed; the file beside it that it grows in cannot be
+    planted beforehand.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    growing = f".{path.name}.{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(growing, flags, _MODE, dir_fd=folder), "wb") as file:
+            os.fchmod(file.fileno(), _MODE)
+            file.write(content)
+        os.replace(growing, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(growing, dir_fd=folder)
+        raise
+    finally:
+        os.close(folder)
+
+
+class _Figures:
+    """Metrics of the catalogue that are known already, as the library wants to collect them."""
+
+    def __init__(self, *, environment: str) -> None:
+        self._environment = environment
+        self._families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+
+    def add(self, name: str, value: float, **labels: str) -> None:
+        """Add one value of a metric; the environment comes first among its labels."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        if name not in self._families:
+            family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            names = ("environment", *labels)
+            self._families[name] = family(name, CATALOGUE[name], labels=names)
+        self._families[name].add_metric([self._environment, *labels.values()], value)
+
+    def collect(self) -> "Iterable[Metric]":
+        """Return the metrics in the order in which they were first added."""
+        return self._families.values()
+
+
+def _add_account(figures: _Figures, document: Mapping[str, Any], read_at: float) -> None:
+    account, running = document.get("account"), document.get("in_progress")
+    if account is not None or running is not None:
+        figures.add("liqctl_run_in_progress", int(running is not None))
+    if account is None:
+        return
+    unread = account.get("unread") or ()
+    positions, orders = account["positions"], account["orders"]
+    if positions or orders or not unread:
+        figures.add("liqctl_account_flat", int(account["flat"]))
+    if "positions" not in unread:
+        exposure = parse_decimal(account.get("notional"))
+        if exposure is not None:
+            figures.add("liqctl_account_exposure", float(exposure))
+        figures.add("liqctl_account_open_positions", len(positions))
+    if not set(unread) - {"positions"}:
+        figures.add("liqctl_account_open_orders", len(orders))
+    if not unread:
+        figures.add("liqctl_account_read_timestamp_seconds", read_at)
+
+
+def _add_runs(figures: _Figures, document: Mapping[str, Any]) -> None:
+    if document.get("trail_error"):
+        return  # Nobody knows; a zero would look like a counter that began anew.
+    metrics = document.get("metrics") or {}
+    for name in _RUN_STATES:
+        figures.add("liqctl_runs_total", metrics[name], state=name.upper())
+    running = (document.get("in_progress") or {}).get("correlation_id")
+    unfinished = [run["correlation_id"] for run in document.get("unfinished_runs") or []]
+    figures.add("liqctl_unfinished_runs", sum(name != running for name in unfinished))
+
+
+def _add_last_run(figures: _Figures, run: Mapping[str, Any]) -> None:
+    ended_at = moment(run.get("finished_at"))
+    if ended_at is None:
+        return
+    figures.add("liqctl_last_run_timestamp_seconds", ended_at)
+    for state in _LAST_STATES:
+        figures.add("liqctl_last_run_state", int(run.get("state") == state), state=state)
+    for name, key in (
+        ("liqctl_last_run_duration_seconds", "duration_seconds"),
+        ("liqctl_last_run_deadline_seconds", "timeout_seconds"),
+        ("liqctl_last_run_exit_code", "exit_code"),
+        ("liqctl_last_run_verified_flat", "verified_flat"),
+        ("liqctl_last_settled_seconds", "settled_seconds"),
+    ):
+        value = run.get(key)
+        if isinstance(value, int | float) and abs(value) < _NUMBER_MAX:
+            figures.add(name, value)
+    for noun, done in (("positions", "closed"), ("orders", "cancelled")):
+        counts = [run.get(f"{noun}_{end}") for end in ("found", done, "failed")]
+        whole = [n for n in counts if isinstance(n, int) and abs(n) < _NUMBER_MAX]
+        if len(whole) == len(counts):
+            found, good, bad = whole
+            for end, value in ((done, good), ("failed", bad), ("other", found - good - bad)):
+                figures.add(f"liqctl_last_run_{noun}", value, outcome=end)

@@ -1,0 +1,200 @@
+"""What a liquidation would send: shown before production is confirmed, and by a dry run."""
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final, Protocol
+
+from liqctl.desk.result import Asked, render_result
+from liqctl.desk.text import Tone, clean, count, labelled, money, paint, table
+from liqctl.domain.account import OpenOrder, OrderKind, Position, Snapshot
+from liqctl.domain.amounts import plain
+from liqctl.domain.result import LiquidationResult
+from liqctl.planning.budget import Limits
+from liqctl.planning.explain import explain_contradiction
+from liqctl.planning.forecast import make_forecast
+from liqctl.planning.plan import Plan
+from liqctl.planning.policy import LiquidationConfig
+
+_ROWS_MIN: Final = 3
+_TABLE_LINES: Final = 2
+"""The head of the table and the empty line below it."""
+
+_SYMBOLS_MAX: Final = 5
+_NAMED_MAX: Final = 3
+_NEVER_ENDED: Final = "no reading ended in time"
+
+
+class Inspected(Protocol):
+    """One reading of the account and what a liquidation would send first."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What was read."""
+
+    @property
+    def plan(self) -> Plan:
+        """What would be sent."""
+
+    @property
+    def contradictions(self) -> tuple[OpenOrder, ...]:
+        """Orders that can only reduce, on legs that read flat."""
+
+    def why_unreadable(self) -> str | None:
+        """Return why not everything could be read."""
+
+
+def render_confirmation(
+    inspected: Inspected | None,
+    *,
+    environment: str,
+    base_url: str,
+    key_fingerprint: str,
+    policy: LiquidationConfig,
+    width: int | None,
+    height: int,
+    colour: bool,
+) -> str:
+    """Return where, on whose account, what is open worst first, and what a run would take.
+
+    None stands for a reading that never ended. Positions that would push the rest out of `height`
+    lines are summed up, the smallest ones.
+    """
+    banner = paint(clean(environment).upper(), Tone.BAD, colour=colour)
+    head = [f"{banner}  {clean(base_url)}  key {key_fingerprint}", ""]
+    if inspected is None or not inspected.snapshot.is_any_read:
+        why = (inspected and inspected.why_unreadable()) or _NEVER_ENDED
+        return "\n".join([*head, *_blind(clean(why), policy, width, colour=colour)]) + "\n"
+    orders = [order for order in inspected.snapshot.orders if policy.covers(order.symbol)]
+    positions = inspected.snapshot.positions
+    told = "not known: positions could not be read"
+    if positions.complete:
+        told = _sum([p for p in positions.items if policy.covers(p.symbol)])
+    lines = labelled("open", told, width=width)
+    lines += labelled("orders", _by_symbol(orders), width=width)
+    for order in inspected.contradictions[:_NAMED_MAX]:
+        lines += labelled("doubt", clean(explain_contradiction(order)), width=width)
+    lines += _forecast(inspected, policy, width)
+    closes = [close.position for symbol in inspected.plan.symbols for close in symbol.closes]
+    if closes:
+        rows = max(height - len(head) - len(lines) - _TABLE_LINES, _ROWS_MIN)
+        lines = [*_positions(closes, width, rows), "", *lines]
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def _blind(why: str, policy: LiquidationConfig, width: int | None, *, colour: bool) -> list[str]:
+    """Return what is said when nothing could be read; to go on is the operator's choice."""
+    head = paint("NOTHING COULD BE READ: what is open is not known", Tone.DOUBT, colour=colour)
+    scope = labelled("scope", _scope(policy), width=width)
+    go_on = (
+        f"the run reads for itself, for {policy.timeout_seconds:g} s at most, and cancels and "
+        "closes what it finds"
+    )
+    unread = labelled("unread", why, width=width)
+    return [head, *unread, *scope, *labelled("go on", go_on, width=width)]
+
+
+def render_plan(
+    inspected: Inspected,
+    result: LiquidationResult,
+    *,
+    policy: LiquidationConfig,
+    width: int | None,
+    colour: bool,
+    asked: Asked = Asked(),  # noqa: B008 - a frozen value
+    height: int | None = None,
+) -> str:
+    """Return the end screen of a dry run, with what a real run would send and take."""
+    head = paint("Plan", Tone.STRONG, colour=colour)
+    forecast = [head, *_forecast(inspected, policy, width)]
+    return render_result(
+        result, width=width, height=height, colour=colour, asked=asked, forecast=forecast
+    )
+
+
+def _forecast(inspected: Inspected, policy: LiquidationConfig, width: int | None) -> list[str]:
+    plan = inspected.plan
+    lines = labelled("scope", _scope(policy), width=width)
+    lines += labelled("cancel", _cancels(plan), width=width)
+    lines += labelled("close", _closes(plan), width=width)
+    if plan.kept:
+        kept = f"{count(len(plan.kept), 'protective stop')}, until the position is flat"
+        lines += labelled("keep", kept, width=width)
+    unread = inspected.why_unreadable()
+    if unread:
+        lines += labelled("unread", clean(unread), width=width)
+        return lines + labelled("lasts", f"{policy.timeout_seconds:g} s at most", width=width)
+    snapshot, limits = inspected.snapshot, Limits()
+    trip_s = snapshot.finished_at - snapshot.started_at
+    forecast = make_forecast(snapshot, policy, round_trip_s=trip_s, limits=limits)
+    takes = (
+        f"{count(forecast.round_trips, 'round trip')} of {trip_s * 1000:.0f} ms, "
+        f"{count(forecast.requests, 'request')}, weight {forecast.weight} of {limits.weight_1m}, "
+        f"{count(forecast.closes, 'order')} of {limits.orders_10s} in 10 s"
+    )
+    lines += labelled("takes", takes, width=width)
+    fit = f"DOES NOT FIT the limit of {forecast.timeout_s:g} s; the largest go first"
+    if forecast.fits:
+        fit = f"fits the limit of {forecast.timeout_s:g} s"
+    elif forecast.expected_s <= forecast.timeout_s:
+        fit = f"not every repeat fits the limit of {forecast.timeout_s:g} s"
+    lasts = f"{forecast.expected_s:.2f} s expected, {forecast.worst_s:.2f} s at worst: {fit}"
+    lines += labelled("lasts", lasts, width=width)
+    if not policy.settle_seconds:
+        return lines
+    then = f"flat is watched for {policy.settle_seconds:g} s, or for what the limit leaves"
+    return lines + labelled("then", then, width=width)
+
+
+def _scope(policy: LiquidationConfig) -> str:
+    return ", ".join(clean(symbol) for symbol in policy.symbols) or "the whole account"
+
+
+def _positions(positions: list[Position], width: int | None, rows_max: int) -> list[str]:
+    ranked = sorted(positions, key=lambda position: (-position.notional, position.leg))
+    shown = ranked if len(ranked) <= rows_max else ranked[: rows_max - 1]
+    rows = [
+        (
+            clean(position.symbol),
+            position.direction.value,
+            plain(position.size),
+            money(position.notional),
+            "?" if position.unrealized_pnl is None else f"{position.unrealized_pnl:+,.2f}",
+        )
+        for position in shown
+    ]
+    head = ("symbol", "side", "quantity", "notional", "PnL")
+    lines = table(head, rows, right={2, 3, 4}, width=width).splitlines()
+    rest = ranked[len(shown) :]
+    return lines + ([f"and, smaller, {_sum(rest)}"] if rest else [])
+
+
+def _sum(positions: Sequence[Position]) -> str:
+    exposure = sum((position.notional for position in positions), Decimal(0))
+    pnl = sum((position.unrealized_pnl or Decimal(0) for position in positions), Decimal(0))
+    return f"{count(len(positions), 'position')} of {money(exposure)} notional, PnL {pnl:+,.2f}"
+
+
+def _by_symbol(orders: Sequence[OpenOrder]) -> str:
+    """Return how many orders wait on which symbols, the most first."""
+    if not orders:
+        return "none"
+    symbols = Counter(order.symbol for order in orders)
+    named = ", ".join(f"{number} {clean(s)}" for s, number in symbols.most_common(_SYMBOLS_MAX))
+    more = len(symbols) - _SYMBOLS_MAX
+    return f"{len(orders)}: {named}" + (f", and {count(more, 'symbol')} more" if more > 0 else "")
+
+
+def _cancels(plan: Plan) -> str:
+    kinds = Counter(
+        order.kind for each in plan.symbols for order in (*each.regular, *each.swept, *each.alone)
+    )
+    regular, conditional = kinds[OrderKind.REGULAR], kinds[OrderKind.ALGO]
+    if not regular and not conditional:
+        return "nothing"
+    return f"{count(regular, 'order')}, {count(conditional, 'conditional order')}"
+
+
+def _closes(plan: Plan) -> str:
+    parts = sum(len(close.parts) for symbol in plan.symbols for close in symbol.closes)
+    return f"{count(parts, 'order')} at market, reducing only" if parts else "nothing"

@@ -1,0 +1,281 @@
+"""The one table of settings: a pydantic-settings model, which is also their only reader.
+
+Names, kinds, ranges, defaults and meanings stand here. The README's table, the man page, the JSON
+schema, the shipped files' check, the variables' names and what `validate -v` lists are made from
+it. Where values come from is in `liqctl.settings.sources`; what is said of wrong ones in
+`liqctl.settings.problems`.
+
+Importing pydantic takes a tenth of a second: only `liqctl.settings.sources` and what writes pages
+import this module.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import (  # noqa: TID253 - this module is imported where settings are read
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    model_validator,
+)
+from pydantic.fields import FieldInfo  # noqa: TID253
+from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: TID253
+
+from liqctl.domain.venue import Environment
+from liqctl.planning.policy import LIMITS, LiquidationConfig, problems
+
+_CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::[^-\s]+)?(?:-(\d{6}))?")
+_POLICY: Final = LiquidationConfig()
+
+
+class Kind(StrEnum):
+    """The type of a value, and how a text in the environment is read as one."""
+
+    TEXT = "text"
+    OPTIONAL_TEXT = "text or null"
+    FLAG = "true or false"
+    NUMBER = "number"
+    WHOLE = "whole number"
+    SYMBOLS = "list of symbols"
+    LIST = "list"
+
+
+def is_visible(text: str) -> bool:
+    """Return whether the text holds something that can be seen, and no null byte."""
+    return bool(text.strip()) and "\0" not in text
+
+
+def normalise_symbol(symbol: str) -> str:
+    """Return Binance's id of a symbol that may be written as ccxt does, or in small letters.
+
+    >>> normalise_symbol("BTC/USDT:USDT")
+    'BTCUSDT'
+    >>> normalise_symbol("BTC/USDT:USDT-260925")
+    'BTCUSDT_260925'
+    >>> normalise_symbol("btcusdt")
+    'BTCUSDT'
+    """
+    symbol = symbol.strip()
+    if symbol.isascii():  # Binance has no small letters in a symbol.
+        symbol = symbol.upper()
+    match = _CCXT_SYMBOL.fullmatch(symbol)
+    if match is None:
+        return symbol
+    base, quote, date = match.groups()
+    return f"{base}{quote}_{date}" if date else f"{base}{quote}"
+
+
+def _seen(text: str) -> str:
+    if not is_visible(text):
+        raise ValueError("must hold something that can be seen")
+    return text
+
+
+def _symbol(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must name a symbol")
+    return normalise_symbol(text)
+
+
+def _plain_url(url: str) -> str:
+    # In lower case, for the lock must know one account by one name.
+    return url.rstrip("/").lower()
+
+
+def _targets(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if items:
+        from liqctl.settings.targets import item_problems
+
+        for key, text in item_problems(items):
+            raise ValueError(f"{key}: {text}")
+    return items
+
+
+def _describe_targets(schema: dict[str, Any]) -> None:
+    from liqctl.settings.targets import items_schema
+
+    schema |= items_schema()
+
+
+_Text = Annotated[str, AfterValidator(_seen)]
+Text = Annotated[_Text, Kind.TEXT]
+OptionalText = Annotated[_Text | None, Kind.OPTIONAL_TEXT]
+Url = Annotated[Annotated[_Text, AfterValidator(_plain_url)] | None, Kind.OPTIONAL_TEXT]
+Flag = Annotated[bool, Kind.FLAG]
+Number = Annotated[float, Field(allow_inf_nan=False), Kind.NUMBER]
+Whole = Annotated[int, Kind.WHOLE]
+Symbols = Annotated[list[Annotated[str, AfterValidator(_symbol)]], Kind.SYMBOLS]
+Targets = Annotated[list[dict[str, Any]], AfterValidator(_targets), Kind.LIST]
+
+
+class Section(BaseModel):
+    """Settings that stand together; types are strict, unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Exchange(Section):
+    """How to reach the venue."""
+
+    product: Annotated[Literal["usdm"], Kind.TEXT] = Field(
+        default="usdm", description="USDS-M futures, the only product"
+    )
+    base_url: Url = Field(
+        default=None,
+        description="another host for every request: a gateway, a proxy, a local venue; https but "
+        "for loopback",
+    )
+    recv_window_ms: Whole = Field(
+        default=5000,
+        ge=1,
+        le=60000,
+        description="milliseconds after which the venue refuses a request as too old",
+    )
+    proxy: OptionalText = Field(
+        default=None, description="HTTP proxy; proxy variables of the environment are ignored"
+    )
+
+
+def _policy(name: str, description: str) -> Any:  # noqa: ANN401 - as pydantic's own Field
+    """Return a field with the default and range that the public `LiquidationConfig` has."""
+    limit = LIMITS.get(name)
+    return Field(
+        default=getattr(_POLICY, name),
+        description=description,
+        ge=limit.low if limit else None,
+        le=limit.high if limit else None,
+    )
+
+
+class Liquidation(Section):
+    """What a liquidation may do, and for how long."""
+
+    emergency_liquidation: Flag = _policy(
+        "emergency_liquidation", "false disarms the switch: every run ends SKIPPED"
+    )
+    close_positions: Flag = _policy("close_positions", "close every open position in scope")
+    cancel_orders: Flag = _policy(
+        "cancel_orders", "cancel every open order in scope, conditional ones included"
+    )
+    timeout_seconds: Number = _policy(
+        "timeout_seconds", "seconds from start to the hard end of a run"
+    )
+    max_retries: Whole = _policy("max_retries", "repeats of one refused order or cancel")
+    retry_delay_seconds: Number = _policy(
+        "retry_delay_seconds", "seconds before the first repeat; doubles each time, ±20 %"
+    )
+    symbols: Symbols = Field(default=[], description="symbols in scope; empty is the whole account")
+    settle_seconds: Number = _policy(
+        "settle_seconds",
+        "seconds that flat is watched before it is called proven; 0 trusts one reading",
+    )
+
+    @model_validator(mode="after")
+    def _flags_agree(self) -> "Liquidation":
+        for _, text in problems(self.model_dump()):
+            raise ValueError(text)
+        return self
+
+
+class Audit(Section):
+    """Where the trail and the log are written."""
+
+    log_dir: OptionalText = Field(
+        default=None,
+        description="folder of audit.jsonl and liqctl.log, created when missing; null is `logs` in "
+        "the state folder",
+    )
+
+
+class Metrics(Section):
+    """Where figures are written after a run."""
+
+    textfile: OptionalText = Field(
+        default=None,
+        description="file for Prometheus' node_exporter, written after each run; ends in .prom",
+    )
+
+
+class SettingsModel(BaseSettings):
+    """A settings file of liqctl. Flags and variables win over it; keys never stand in it."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, strict=True, title="liqctl settings"
+    )
+
+    environment: Annotated[
+        Annotated[Environment, Strict(strict=False)] | None, Kind.OPTIONAL_TEXT
+    ] = Field(default=None, description="which account; must agree with --env when both are given")
+    exchange: Exchange = Exchange()
+    liquidation: Liquidation = Liquidation()
+    audit: Audit = Audit()
+    metrics: Metrics = Metrics()
+    notifications: Targets = Field(
+        default=[],
+        description="where to tell people, after the end",
+        json_schema_extra=_describe_targets,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row of the table. `low` and `high` are allowed values themselves."""
+
+    key: str
+    kind: Kind
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    allowed: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The last part of the key, as error texts name it."""
+        return self.key.rpartition(".")[2]
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return f"LIQCTL_{self.key.replace('.', '__').upper()}"
+
+
+def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _rows(field.annotation, f"{name}.")
+        else:
+            yield _row(f"{prefix}{name}", field)
+
+
+def _row(key: str, field: FieldInfo) -> Setting:
+    return Setting(
+        key=key,
+        kind=next(each for each in field.metadata if isinstance(each, Kind)),
+        default=field.default,
+        help=field.description or "",
+        low=next((each.ge for each in field.metadata if hasattr(each, "ge")), None),
+        high=next((each.le for each in field.metadata if hasattr(each, "le")), None),
+        allowed=tuple(_choices(field.annotation)),
+    )
+
+
+def _choices(annotation: object) -> Iterator[str]:
+    """Yield what a value must be one of: an enum's values, or a literal's."""
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        yield from annotation
+    for part in get_args(annotation):
+        if isinstance(part, str) and not isinstance(part, StrEnum):
+            yield part
+        else:
+            yield from _choices(part)
+
+
+TABLE: Final = tuple(_rows(SettingsModel))
+BY_KEY: Final = {setting.key: setting for setting in TABLE}
+SECTIONS: Final = frozenset(key.partition(".")[0] for key in BY_KEY if "." in key)

@@ -1,0 +1,90 @@
+"""What every command knows after loading: typed, checked, each value with its source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from liqctl.domain.venue import Environment
+from liqctl.engine.lock import state_folders
+from liqctl.planning.policy import LiquidationConfig
+
+
+class SourceKind(StrEnum):
+    """Where a value came from, strongest first."""
+
+    FLAG = "flag"
+    VARIABLE = "variable"
+    FILE = "file"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where one value came from; `where` names the flag, variable or file."""
+
+    kind: SourceKind
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeSettings:
+    """How to reach the venue. `base_url` None is the environment's own host."""
+
+    product: str = "usdm"
+    base_url: str | None = None
+    recv_window_ms: int = 5000
+    proxy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """Where the trail and the log are written; by default beside the lock, in the state folder."""
+
+    log_dir: Path = field(default_factory=lambda: state_folders()[0] / "logs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """Where figures for Prometheus are written after a run; None writes none."""
+
+    textfile: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The configuration of one environment; `sources` is keyed by dotted key.
+
+    `notifications` are the items as they stand in the file, checked; `liqctl.settings.targets`
+    reads them where somebody is told.
+    """
+
+    environment: Environment
+    exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
+    liquidation: LiquidationConfig = field(default_factory=LiquidationConfig)
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    notifications: tuple[Mapping[str, Any], ...] = ()
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    file: Path | None = None
+
+
+def make_settings(values: Mapping[str, Any]) -> Settings:
+    """Return checked settings; values of each section by name, paths may be texts.
+
+    Raises:
+        ConfigurationError: a number of the liquidation is none of the allowed ones.
+    """
+    liquidation, log_dir = values["liquidation"], values["audit"]["log_dir"]
+    textfile, file = values["metrics"]["textfile"], values["file"]
+    return Settings(
+        environment=Environment(values["environment"]),
+        exchange=ExchangeSettings(**values["exchange"]),
+        liquidation=LiquidationConfig(**liquidation | {"symbols": tuple(liquidation["symbols"])}),
+        audit=AuditSettings(log_dir=Path(log_dir)) if log_dir else AuditSettings(),
+        metrics=MetricsSettings(textfile=Path(textfile) if textfile else None),
+        notifications=tuple(values["notifications"]),
+        sources=values["sources"],
+        file=Path(file) if file else None,
+    )

@@ -1,0 +1,216 @@
+"""What an operator reads before typing `production`: where, whose, what, how much."""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+import pytest
+
+from liqctl.desk.plan import render_confirmation, render_plan
+from liqctl.domain.account import (
+    Leg,
+    OpenOrder,
+    OrderKind,
+    Position,
+    PositionSide,
+    Reading,
+    Side,
+    Snapshot,
+)
+from liqctl.domain.answers import no_answer
+from liqctl.domain.states import LiquidationState
+from liqctl.planning.ledger import first_seen
+from liqctl.planning.plan import Memory, Plan, make_plan
+from liqctl.planning.policy import LiquidationConfig
+from tests.desk.builders import make_result
+
+POLICY = LiquidationConfig()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """An inspection with nothing but what the screens ask for."""
+
+    snapshot: Snapshot
+    plan: Plan
+    refusal: str | None = None
+    contradictions: tuple[OpenOrder, ...] = ()
+
+    def why_unreadable(self) -> str | None:
+        """Return why not everything could be read."""
+        return self.refusal
+
+
+def make_look(refusal: str | None = None) -> Look:
+    """Return two positions and one resting order, the smaller position first."""
+    positions = (
+        Position(
+            leg=Leg(symbol="ETHUSDT", position_side=PositionSide.BOTH),
+            quantity=Decimal(-2),
+            notional=Decimal(6000),
+            unrealized_pnl=Decimal("-12.5"),
+        ),
+        Position(
+            leg=Leg(symbol="BTCUSDT", position_side=PositionSide.BOTH),
+            quantity=Decimal("0.5"),
+            notional=Decimal(25000),
+            unrealized_pnl=Decimal(100),
+        ),
+    )
+    order = OpenOrder(
+        symbol="BTCUSDT",
+        position_side=PositionSide.BOTH,
+        kind=OrderKind.REGULAR,
+        order_id="1",
+        type="LIMIT",
+        side=Side.BUY,
+        quantity=Decimal(1),
+    )
+    snapshot = Snapshot(
+        positions=Reading(items=positions),
+        regular_orders=Reading(items=(order,)),
+        algo_orders=Reading(),
+        started_at=0.0,
+        finished_at=0.1,
+    )
+    memory = Memory(
+        legs={position.leg: first_seen(position, 0.0) for position in positions},
+        orders={},
+        rules={},
+        marks={},
+    )
+    return Look(snapshot=snapshot, plan=make_plan(snapshot, memory, POLICY), refusal=refusal)
+
+
+def confirmation(
+    look: Look | None, *, width: int | None, height: int = 21, colour: bool = False
+) -> str:
+    """Return the screen for a production account."""
+    return render_confirmation(
+        look,
+        environment="production",
+        base_url="https://fapi.binance.com",
+        key_fingerprint="0a1b2c3d",
+        policy=POLICY,
+        width=width,
+        height=height,
+        colour=colour,
+    )
+
+
+def test_the_confirmation_shows_where_whose_what_and_how_much() -> None:
+    """Worst first, so that a wrong account is noticed at the first row."""
+    assert confirmation(make_look(), width=80) == (
+        "PRODUCTION  https://fapi.binance.com  key 0a1b2c3d\n"
+        "\n"
+        "symbol   side   quantity   notional      PnL\n"
+        "BTCUSDT  LONG        0.5  25,000.00  +100.00\n"
+        "ETHUSDT  SHORT         2   6,000.00   -12.50\n"
+        "\n"
+        "open      2 positions of 31,000.00 notional, PnL +87.50\n"
+        "orders    1: 1 BTCUSDT\n"
+        "scope     the whole account\n"
+        "cancel    1 order, 0 conditional orders\n"
+        "close     2 orders at market, reducing only\n"
+        "takes     4 round trips of 100 ms, 10 requests, weight 176 of 2400, 2 orders of\n"
+        "          300 in 10 s\n"
+        "lasts     0.41 s expected, 4.91 s at worst: fits the limit of 5 s\n"
+        "then      flat is watched for 2 s, or for what the limit leaves\n"
+    )
+
+
+def test_what_could_not_be_read_is_said_before_the_question() -> None:
+    """Confirming half an account must be a choice."""
+    screen = confirmation(make_look("the venue did not answer"), width=80)
+
+    assert "unread    the venue did not answer" in screen
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_confirmation_fits_the_terminal(width: int) -> None:
+    """A broken table is misread."""
+    screen = confirmation(make_look("no answer " * 40), width=width)
+
+    assert max(len(line) for line in screen.splitlines()) <= width
+
+
+def test_a_dry_run_says_that_nothing_was_sent_and_what_would_be() -> None:
+    """Nobody may take a rehearsal for the deed."""
+    result = make_result(LiquidationState.SKIPPED, dry_run=True)
+
+    screen = render_plan(make_look(), result, policy=POLICY, width=80, colour=False)
+
+    assert screen.startswith("DRY RUN: nothing was sent")
+    assert "\nPlan\nscope     the whole account\ncancel    1 order" in screen
+    assert "to do it: liqctl liquidate --env production" in screen
+
+
+def make_large(number: int) -> Look:
+    """Return many positions, the smallest first."""
+    positions = tuple(
+        Position(
+            leg=Leg(symbol=f"C{index:03}USDT", position_side=PositionSide.BOTH),
+            quantity=Decimal(1),
+            notional=Decimal(index + 1),
+            unrealized_pnl=Decimal(-1),
+        )
+        for index in range(number)
+    )
+    snapshot = replace(make_look().snapshot, positions=Reading(items=positions))
+    legs = {position.leg: first_seen(position, 0.0) for position in positions}
+    memory = Memory(legs=legs, orders={}, rules={}, marks={})
+    return Look(snapshot=snapshot, plan=make_plan(snapshot, memory, POLICY))
+
+
+@pytest.mark.parametrize("height", [21, 47])
+@pytest.mark.parametrize("number", [4, 200])
+def test_the_question_stays_in_sight(number: int, height: int) -> None:
+    """A question below two hundred rows is answered unread."""
+    screen = confirmation(make_large(number), width=80, height=height)
+
+    lines = screen.splitlines()
+    assert len(lines) <= height
+    assert f"C{number - 1:03}USDT" in lines[3], "worst first"
+    if number == 200:
+        shown = sum(line.startswith("C") for line in lines)
+        rest = sum(range(1, number - shown + 1))
+        assert f"and, smaller, {number - shown} positions of {rest:,}.00 notional" in screen
+
+
+def test_a_forecast_that_does_not_fit_is_said() -> None:
+    """Better a longer limit now than half an account later."""
+    slow = replace(make_look().snapshot, finished_at=2.0)
+    screen = confirmation(replace(make_look(), snapshot=slow), width=80)
+
+    assert "4 round trips of 2000 ms" in screen
+    assert "DOES NOT FIT the limit of 5 s; the largest go first" in " ".join(screen.split())
+
+
+@pytest.mark.parametrize("look", ["none", "failed"])
+def test_nothing_read_is_never_shown_as_nothing_open(look: str) -> None:
+    """`0 positions` before a yes is a lie; the operator may still go on."""
+    failed: Reading[Position] = Reading(complete=False, error=no_answer("no answer in time"))
+    lists: Reading[OpenOrder] = Reading(complete=False, error=no_answer("no answer in time"))
+    snapshot = Snapshot(
+        positions=failed, regular_orders=lists, algo_orders=lists, started_at=0.0, finished_at=3.0
+    )
+    memory = Memory(legs={}, orders={}, rules={}, marks={})
+    unread = Look(
+        snapshot=snapshot, plan=make_plan(snapshot, memory, POLICY), refusal="no answer in time"
+    )
+
+    screen = confirmation(None if look == "none" else unread, width=80)
+
+    assert "NOTHING COULD BE READ: what is open is not known" in screen
+    assert "0 positions" not in screen
+    assert "go on     the run reads for itself" in screen
+
+
+def test_a_stop_on_a_leg_that_reads_flat_is_told_before_the_question() -> None:
+    """Somebody may have opened this very second; a second look costs nothing."""
+    look = make_look()
+    order = look.snapshot.orders[0]
+    stop = replace(order, symbol="SOLUSDT", type="STOP_MARKET", reduce_only=True)
+
+    screen = confirmation(replace(look, contradictions=(stop,)), width=None)
+
+    assert "doubt     SOLUSDT reads flat, but STOP_MARKET " in screen

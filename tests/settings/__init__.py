@@ -1,0 +1,1 @@
+"""Tests of settings: the model and its sources, kept settings, hosts, credentials, targets."""

@@ -1,0 +1,142 @@
+"""Keys and secrets: the most specific name first, files bounded, values never shown."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from liqctl.domain.errors import CredentialsError
+from liqctl.domain.venue import Environment
+from liqctl.settings.credentials import load_credentials, normalise_secret
+
+PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\nAAAA==\n-----END PRIVATE KEY-----\n"
+OTHERS = {"LIQCTL_API_SECRET": "s"}
+
+
+def test_the_most_specific_variable_wins(tmp_path: Path) -> None:
+    """The production key must not be taken for the testnet one."""
+    file = tmp_path / "key"
+    file.write_text("from-file\n")
+    order = [
+        ("LIQCTL_TESTNET_API_KEY", "own"),
+        ("LIQCTL_TESTNET_API_KEY_FILE", str(file)),
+        ("LIQCTL_API_KEY", "common"),
+        ("LIQCTL_API_KEY_FILE", str(file)),
+    ]
+    for index, (name, value) in enumerate(order):
+        weaker = dict(order[index + 1 + (index % 2 == 0) :])
+        found = load_credentials(Environment.TESTNET, {name: value, **weaker, **OTHERS})
+
+        assert found.key_source == name
+        assert found.api_key.reveal() == ("from-file" if value == str(file) else value)
+
+
+def test_another_environments_key_is_not_taken() -> None:
+    """A production key must never reach the testnet."""
+    environ = {"LIQCTL_PRODUCTION_API_KEY": "p", **OTHERS}
+
+    with pytest.raises(CredentialsError, match="LIQCTL_TESTNET_API_KEY or LIQCTL_API_KEY"):
+        load_credentials(Environment.TESTNET, environ)
+
+
+def test_a_variable_and_its_file_together_are_refused(tmp_path: Path) -> None:
+    """Nobody can tell which of the two was meant."""
+    environ = {"LIQCTL_API_KEY": "a", "LIQCTL_API_KEY_FILE": str(tmp_path / "b"), **OTHERS}
+
+    with pytest.raises(CredentialsError, match="are both set"):
+        load_credentials(Environment.TESTNET, environ)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PEM,
+        PEM.replace("\n", "\r\n"),
+        PEM.replace("\n", "\\n"),
+        f"\n\n{PEM}\n\n",
+        PEM.replace("\n", "\n\n"),
+        PEM.replace("\n", "\n  "),
+    ],
+)
+def test_a_pem_survives_every_way_it_is_carried(text: str) -> None:
+    """Secret stores and shells change line ends."""
+    assert normalise_secret(text) == PEM
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"\xff\xfe", "is not text"),
+        (b"x" * 20_000, "is too large"),
+    ],
+)
+def test_an_unusable_file_is_named_with_its_variable(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    """The operator must learn which of the mounts is wrong."""
+    file = tmp_path / "key"
+    file.write_bytes(content)
+
+    with pytest.raises(CredentialsError, match=f"LIQCTL_API_KEY_FILE: .*{problem}"):
+        load_credentials(Environment.TESTNET, {"LIQCTL_API_KEY_FILE": str(file), **OTHERS})
+
+
+def test_neither_pipes_nor_folders_nor_nothing_hang_or_crash(tmp_path: Path) -> None:
+    """Opening a FIFO would wait for ever; the switch must say so instead."""
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("fifo", ".", "missing"):
+        with pytest.raises(CredentialsError, match="LIQCTL_API_KEY_FILE"):
+            load_credentials(
+                Environment.TESTNET, {"LIQCTL_API_KEY_FILE": str(tmp_path / name), **OTHERS}
+            )
+
+
+def test_credentials_never_show_themselves() -> None:
+    """A repr ends in tracebacks and logs."""
+    environ = {"LIQCTL_API_KEY": "CANARYKEY", "LIQCTL_API_SECRET": "CANARYSECRET"}
+
+    assert "CANARY" not in repr(load_credentials(Environment.PRODUCTION, environ))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "canaryKey0123456789canaryKey0123456789canaryKey0123456789canary",
+        "/run/canaryKey0123456789canaryKey0123456789canaryKey0123456789canary",
+        "0123456789abcdef0123456789abcdef",
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw/canary\n-----END PRIVATE KEY-----",
+    ],
+)
+def test_a_secret_in_place_of_its_path_is_not_shown(value: str) -> None:
+    """`_FILE` set to the value is an easy mistake, and its text goes to web hooks and reports."""
+    with pytest.raises(CredentialsError) as caught:
+        load_credentials(Environment.TESTNET, {"LIQCTL_API_KEY_FILE": value})
+
+    assert value.rpartition("/")[2] not in str(caught.value)
+    assert "MC4CAQ" not in str(caught.value)
+    assert str(caught.value).startswith("LIQCTL_API_KEY_FILE: ")
+
+
+def test_an_ordinary_path_is_shown_whole() -> None:
+    """It is what the operator must correct."""
+    path = "/nowhere/..2026_11_26_10_30_00.123456789/binance_production_api_key.txt"
+
+    with pytest.raises(CredentialsError, match=re.escape(path)):
+        load_credentials(Environment.TESTNET, {"LIQCTL_API_KEY_FILE": path})
+
+
+@pytest.mark.parametrize("text", ["key\n", PEM])
+def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path, text: str) -> None:
+    """Notepad and PowerShell put one before every file; the key was refused as invalid."""
+    file = tmp_path / "file"
+    file.write_bytes(b"\xef\xbb\xbf" + text.encode())
+
+    found = load_credentials(
+        Environment.TESTNET, {"LIQCTL_API_KEY_FILE": str(file), "LIQCTL_API_SECRET_FILE": str(file)}
+    )
+
+    assert found.api_key.reveal() == text.strip()
+    assert found.api_secret.reveal() == normalise_secret(text)
