@@ -49,7 +49,7 @@ COMMANDS: Final = {
     ),
     "drill": Entry(
         home="liqctl.cli.drill:drill",
-        summary="Simulate every failure with your settings: is the deadline enough?",
+        summary="Simulate every failure with your settings: enough time?",
     ),
     "audit": Entry(
         home="liqctl.cli.audit:audit_app",
