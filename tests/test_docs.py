@@ -120,6 +120,7 @@ def test_a_pages_commands_end_as_the_page_says(block: Block, tmp_path: Path) -> 
                 "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
                 "HOME": str(tmp_path),
                 "XDG_STATE_HOME": str(tmp_path / "state"),
+                "LIQCTL_AUDIT__LOG_DIR": "logs",  # as the shipped files have it
                 "PYTHONPATH": str(Path(liqctl.__file__).parent.parent),
                 "LIQCTL_EXCHANGE__BASE_URL": server.url,
                 "LIQCTL_SIMULATOR_API_KEY": server.api_key,

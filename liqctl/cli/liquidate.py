@@ -148,8 +148,9 @@ def _confirm(
             key_fingerprint=account.key_fingerprint,
             policy=settings.liquidation,
             width=process.width_of(2) or 80,
-            height=(process.height_of(2) or 24) - _PROMPT_LINES,
+            height=(process.height_of(2) or 24) - _PROMPT_LINES - bool(settings.file),
             colour=options.colour,
+            config_file=str(settings.file) if settings.file else None,
         )
     )
     process.print_error(f"Type {word} to go on, anything else to leave:")

@@ -70,7 +70,12 @@ class ResultPrinter:
         height = None if lines is None else lines - _PROMPT_LINES
         symbols = self.settings.liquidation.symbols if self.settings else ()
         settle_s = self.settings.liquidation.settle_seconds if self.settings else None
-        asked = Asked(symbols=symbols, options=self._options.repeated(), settle_s=settle_s)
+        asked = Asked(
+            symbols=symbols,
+            options=self._options.repeated(),
+            settle_s=settle_s,
+            config_file=str(self.settings.file) if self.settings and self.settings.file else None,
+        )
         if inspection is not None and self.settings is not None:
             from liqctl.desk.plan import render_plan
 

@@ -22,6 +22,8 @@ from liqctl.planning.explain import explain_contradiction
 from liqctl.planning.protection import is_protective
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from liqctl.cli.wiring import Account
     from liqctl.domain.answers import VenueAnswer
     from liqctl.engine.inspection import Inspection
@@ -99,6 +101,7 @@ class StatusReader:
             account=describe_account(inspection, self.settings) if is_shown else None,
             account_error=inspection.why_unreadable(),
             trail_error=self._trail_error,
+            config_file=self.settings.file,
         )
         return View(
             document=document,
@@ -116,6 +119,7 @@ class StatusReader:
             in_progress=_in_progress(self._lock_of(self._account)),
             account_error=why,
             trail_error=self._trail_error,
+            config_file=self.settings.file,
         )
         return View(document=document, exit_code=exit_code)
 
@@ -182,11 +186,13 @@ def make_document(
     account: dict[str, Any] | None = None,
     account_error: str | None = None,
     trail_error: str | None = None,
+    config_file: "Path | None" = None,
 ) -> dict[str, Any]:
     """Return the status document of the contract; with a `trail_error` its counts mean nothing."""
     return {
         "schema": STATUS_SCHEMA,
         "environment": environment,
+        "config_file": str(config_file) if config_file else None,
         "looked_at": rfc3339(SystemClock().now()),
         "state": "IN_PROGRESS" if in_progress else "IDLE",
         "in_progress": in_progress,

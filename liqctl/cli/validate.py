@@ -73,6 +73,7 @@ def check_environment(environment: Environment, options: Options) -> dict[str, A
     """Return the validation document of one environment."""
     from liqctl.config.findings import issue_of_problem, issues_of_settings
     from liqctl.settings.problems import SettingsError
+    from liqctl.settings.yaml_file import find_file
 
     settings: Settings | None = None
     issues: list[Issue] = []
@@ -95,7 +96,9 @@ def check_environment(environment: Environment, options: Options) -> dict[str, A
     if options.online:
         issues += [_not_asked()] if settings is None else _ask_venue(settings)
     config = _config(settings) if settings else {}
-    return _document(environment, issues, config) | comparison
+    file = options.config_file or find_file(environment, os.environ)
+    named = {"config_file": str(file) if file else None}
+    return _document(environment, issues, config) | named | comparison
 
 
 def _document(

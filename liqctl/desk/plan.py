@@ -44,7 +44,7 @@ class Inspected(Protocol):
         """Return why not everything could be read."""
 
 
-def render_confirmation(
+def render_confirmation(  # noqa: PLR0913 - what the question tells, one by one
     inspected: Inspected | None,
     *,
     environment: str,
@@ -54,6 +54,7 @@ def render_confirmation(
     width: int | None,
     height: int,
     colour: bool,
+    config_file: str | None = None,
 ) -> str:
     """Return where, on whose account, what is open worst first, and what a run would take.
 
@@ -61,7 +62,10 @@ def render_confirmation(
     lines are summed up, the smallest ones.
     """
     banner = paint(clean(environment).upper(), Tone.BAD, colour=colour)
-    head = [f"{banner}  {clean(base_url)}  key {key_fingerprint}", ""]
+    head = [f"{banner}  {clean(base_url)}  key {key_fingerprint}"]
+    if config_file:
+        head += labelled("settings", clean(config_file), width=width)
+    head.append("")
     if inspected is None or not inspected.snapshot.is_any_read:
         why = (inspected and inspected.why_unreadable()) or _NEVER_ENDED
         return "\n".join([*head, *_blind(clean(why), policy, width, colour=colour)]) + "\n"

@@ -56,11 +56,13 @@ class Asked:
         symbols: the symbols in scope; empty for the whole account.
         options: the options that belong to the same run once more, such as `--symbol BTCUSDT`.
         settle_s: how long flat was to be watched; None where that is not known.
+        config_file: the settings file in force; None for the defaults of the program.
     """
 
     symbols: tuple[str, ...] = ()
     options: str = ""
     settle_s: float | None = None
+    config_file: str | None = None
 
 
 def render_result(
@@ -92,7 +94,10 @@ def render_result(
         *_spaced(_tables(result, orders, width)),
         *(["", *forecast] if forecast else []),
     ]
-    lines += ["", *_reasons(result, width), *_record(result, width), *_spaced(steps)]
+    lines += ["", *_reasons(result, width)]
+    if asked.config_file:
+        lines += labelled("settings", clean(asked.config_file), width=width)
+    lines += [*_record(result, width), *_spaced(steps)]
     if height is not None and width is not None and len(lines) > height:
         tail = [*forecast, *_record(result, None)[1:], *steps]
         room = height - len(head) - len(tail)

@@ -78,6 +78,8 @@ def _lines(document: Mapping[str, Any], look: _Look) -> list[str]:
     else:
         lines += labelled("last run", _last_run(document.get("last_run")), width=width)
         lines += labelled("runs", _metrics(document.get("metrics") or {}), width=width)
+    if document.get("config_file"):
+        lines += labelled("settings", clean(str(document["config_file"])), width=width)
     if document.get("watch"):
         lines += labelled("watching", _pace(document["watch"]), width=width)
     return lines

@@ -21,6 +21,8 @@ def render_validation(
 ) -> str:
     """Return the verdict, every issue, what changed, and with `verbose` every setting."""
     lines = [_head(document, colour=colour)]
+    if document.get("config_file"):
+        lines += wrap(f"settings  {clean(document['config_file'])}", indent=" " * 10, width=width)
     issues = document["issues"]
     for level, tone in _TONES.items():
         for issue in issues:

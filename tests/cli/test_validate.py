@@ -45,7 +45,9 @@ def test_the_shipped_files_pass_strictly(tmp_path: Path, environment: str) -> No
 
     assert ended.returncode == 0, ended.stdout
     found = document(ended)
-    assert list(found) == ["schema", "environment", "is_valid", "is_ready", "issues", "config"]
+    keys = ["schema", "environment", "is_valid", "is_ready", "issues", "config", "config_file"]
+    assert list(found) == keys
+    assert found["config_file"] == file
     assert found["schema"] == "liqctl.validation/1"
     assert found["is_valid"]
     assert found["is_ready"]

@@ -97,6 +97,23 @@ def confirmation(
     )
 
 
+def test_the_question_names_the_settings_that_are_in_force() -> None:
+    """Before anything is sent it must be seen whose deadline and scope hold."""
+    screen = render_confirmation(
+        None,
+        environment="production",
+        base_url="https://fapi.binance.com",
+        key_fingerprint="0a1b2c3d",
+        policy=POLICY,
+        width=80,
+        height=21,
+        colour=False,
+        config_file="/etc/liqctl/production.yaml",
+    )
+
+    assert screen.splitlines()[1] == "settings  /etc/liqctl/production.yaml"
+
+
 def test_the_confirmation_shows_where_whose_what_and_how_much() -> None:
     """Worst first, so that a wrong account is noticed at the first row."""
     assert confirmation(make_look(), width=80) == (

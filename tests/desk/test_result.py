@@ -235,6 +235,17 @@ def test_the_first_line_says_how_long_flat_was_watched(
     assert ("unread    account: no answer in the whole run" in screen) is bool(unread)
 
 
+def test_the_screen_names_the_settings_that_were_in_force() -> None:
+    """A run by another file than the one that was checked is a surprise."""
+    result = make_result(LiquidationState.COMPLETED)
+
+    asked = Asked(config_file="/etc/liqctl/production.yaml")
+    named = render_result(result, width=None, colour=False, asked=asked)
+
+    assert "settings  /etc/liqctl/production.yaml" in named
+    assert "settings" not in render_result(result, width=None, colour=False)
+
+
 @pytest.mark.parametrize(
     ("changes", "word", "unseen"),
     [

@@ -75,6 +75,13 @@ def test_open_positions_and_orders_are_listed() -> None:
     assert "\x1b" not in screen
 
 
+def test_the_settings_in_force_are_named() -> None:
+    """What is watched depends on them."""
+    screen = render_status(make_document(config_file="own.yaml"), width=80, colour=False)
+
+    assert "settings  own.yaml" in screen
+
+
 @pytest.mark.parametrize("width", [80, 200])
 def test_the_status_fits_the_terminal(width: int) -> None:
     """A long reason is wrapped under its label."""

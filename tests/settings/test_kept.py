@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ import pytest
 import liqctl
 from liqctl.settings import kept
 from liqctl.settings.values import Settings
+from liqctl.trail.durability import HelperThread, Ticket
 
 PATIENCE_S = 10.0
 
@@ -61,9 +62,26 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """Return a place with nothing kept."""
-    return Place(tmp_path)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """Return a place with nothing kept.
+
+    A thread that writes finds its folder when it gets to it: each is waited for, so that none
+    writes into the folder of the next test.
+    """
+    tickets = []
+
+    class WaitedFor(HelperThread):
+        def call(self, function: Callable[[], object]) -> Ticket:
+            tickets.append(super().call(function))
+            return tickets[-1]
+
+    for thread in threading.enumerate():
+        if thread.name == "kept settings":
+            thread.join(PATIENCE_S)
+    monkeypatch.setattr(kept, "HelperThread", WaitedFor)
+    yield Place(tmp_path)
+    for ticket in tickets:
+        ticket.wait(PATIENCE_S)
 
 
 def test_the_same_input_is_taken_as_it_was_kept(place: Place) -> None:
