@@ -125,7 +125,7 @@ STATUS: Final = _object(
                 flat=_FLAG,
                 positions=_list({"type": "object"}),
                 orders=_list({"type": "object"}),
-                notional=_DECIMAL,
+                notional=_DECIMAL_OR_NULL,
             ),
         ]
     },
