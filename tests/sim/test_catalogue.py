@@ -5,9 +5,10 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,12 @@ import pytest
 
 from liqctl.drill.catalogue import VIRTUAL_TIME_ONLY
 from liqctl.sim.scenario import Scenario, list_scenarios, load_scenario
+from liqctl.sim.server import EmbeddedServer
 from tests import QUICK_SETTLE
 
 PATIENCE_S = 60.0
 SLACK_S = 1.5
 """A busy machine starts processes slowly; the deadline itself is measured elsewhere."""
-
-
-@contextmanager
-def served(scenario: str, environ: dict[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield what `simulator serve --json` says of itself, and stop it afterwards."""
-    command = [sys.executable, "-m", "liqctl", "simulator", "serve", "--scenario", scenario]
-    server = subprocess.Popen(
-        [*command, "--port", "0", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=environ,
-    )
-    try:
-        assert server.stdout is not None
-        yield json.loads(server.stdout.readline())
-    finally:
-        server.terminate()
-        server.wait(PATIENCE_S)
-        assert server.stdout is not None
-        server.stdout.close()
 
 
 def truth_of(url: str) -> dict[str, Any]:
@@ -72,7 +53,7 @@ def check_left(scenario: Scenario, left: list[str]) -> None:
     patterns = scenario.expect.left
     surprising = [n for n in left if not any(fnmatchcase(n, pattern) for pattern in patterns)]
     missing = [p for p in patterns if not any(fnmatchcase(name, p) for name in left)]
-    assert (surprising, missing) == ([], [])
+    assert (surprising, missing) == ([], []), scenario.name
 
 
 PLAIN_TOO = (
@@ -88,10 +69,19 @@ PLAIN_TOO = (
 """A case of every way to hear of a fault; `LIQCTL_PLAIN_IMPORT=1` runs the rest that way too."""
 
 
-@pytest.mark.parametrize("name", sorted(set(list_scenarios()) - VIRTUAL_TIME_ONLY))
-def test_the_program_ends_a_scenario_as_its_file_promises(name: str, tmp_path: Path) -> None:
+NAMES = sorted(set(list_scenarios()) - VIRTUAL_TIME_ONLY)
+HALF = (len(NAMES) + 1) // 2
+PAIRS = list(zip_longest(NAMES[:HALF], NAMES[HALF:], fillvalue=NAMES[0]))
+"""Two at a time: most of a run is waiting."""
+
+
+@pytest.mark.parametrize("names", PAIRS, ids="+".join)
+def test_the_program_ends_a_scenario_as_its_file_promises(
+    names: tuple[str, str], tmp_path: Path
+) -> None:
     """What holds in virtual time holds over HTTP, with ccxt, in a process of its own."""
-    run_and_judge(name, tmp_path)
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda name: run_and_judge(name, tmp_path / name), names))
 
 
 @pytest.mark.parametrize("name", PLAIN_TOO)
@@ -103,20 +93,18 @@ def test_ccxt_imported_plainly_ends_it_alike(name: str, tmp_path: Path) -> None:
 def run_and_judge(name: str, tmp_path: Path, **variables: str) -> None:
     """Run the program against a scenario; what differs from its file's promise fails the test."""
     scenario = load_scenario(name)
+    tmp_path.mkdir(exist_ok=True)
     environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), **variables}
     if "lag_ms" in scenario.venue:  # No quick window: lists that lag prove nothing in it.
         for variable in QUICK_SETTLE:
             del environ[variable]
-    with served(name, environ) as venue:
+    with EmbeddedServer(scenario) as venue:
         settings = tmp_path / "simulator.yaml"
         settings.write_text(
-            f"environment: simulator\nexchange:\n  base_url: {venue['base_url']}\n"
+            f"environment: simulator\nexchange:\n  base_url: {venue.url}\n"
             f"audit:\n  log_dir: {tmp_path / 'logs'}\n"
         )
-        environ |= {
-            "LIQCTL_API_KEY": venue["api_key"],
-            "LIQCTL_API_SECRET": venue["api_secret"],
-        }
+        environ |= {"LIQCTL_API_KEY": venue.api_key, "LIQCTL_API_SECRET": venue.api_secret}
         command = [sys.executable, "-m", "liqctl", "liquidate", "--config", str(settings), "--json"]
         run = subprocess.run(
             [*command, *scenario.expect.arguments],
@@ -126,10 +114,10 @@ def run_and_judge(name: str, tmp_path: Path, **variables: str) -> None:
             timeout=PATIENCE_S,
             check=False,
         )
-        truth = truth_of(venue["base_url"])
+        truth = truth_of(venue.url)
 
     result = json.loads(run.stdout)
-    told = "; ".join([result["error_message"] or "", *result["notes"]])
+    told = "; ".join([name, result["error_message"] or "", *result["notes"]])
     assert run.returncode in scenario.expect.exits, told
     assert result["state"] in scenario.expect.states, told
     assert [words for words in scenario.expect.says if words not in told] == [], told
