@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - a script, not a module
 """Writes the man page, the shells' completion scripts and the schema of settings files.
 
-The page is made of the help, the settings' table and the README's exit codes. Run this with
+The page is made of the help, the settings' table and the table of exit codes. Run this with
 `make docs`; `make_man.py --check` only says what is stale. click-man reads click's commands, which
 Typer's are no longer, and help2man would need Perl; hence these few lines.
 """
@@ -21,15 +21,14 @@ from typer.main import get_command
 import liqctl
 from liqctl.cli.app import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
+from liqctl.domain.words import EXIT_CODES
 from liqctl.settings.model import TABLE
 from liqctl.settings.pages import json_schema, markdown_table
 
 REPOSITORY: Final = Path(__file__).parents[1]
 DOCS: Final = REPOSITORY / "docs"
 SHELLS: Final = ("bash", "zsh", "fish")
-README: Final = REPOSITORY / "README.md"
 
-_EXIT_CODE: Final = re.compile(r"^\| (\d[\d, ]*) \| (.+) \|$", re.MULTILINE)
 _SETTING: Final = re.compile(r"^\| `([a-z_.]+)` \| `(.+?)` \| (.+) \| (.+) \|$", re.MULTILINE)
 _EXAMPLE: Final = re.compile(r"(?P<command>liqctl .*?)(?:   +(?P<meaning>.+))?")
 
@@ -137,8 +136,8 @@ def _options(context: typer.Context) -> Iterator[str]:
 
 
 def _exit_codes() -> Iterator[tuple[str, str]]:
-    for match in _EXIT_CODE.finditer(README.read_text(encoding="utf-8")):
-        yield match[1], match[2].replace("`", "")
+    for code, (meaning, then) in EXIT_CODES.items():
+        yield f"{code:d}", f"{meaning}. {then}".replace("`", "")
 
 
 def _settings() -> Iterator[tuple[str, str]]:

@@ -64,11 +64,17 @@ def test_the_wheel_holds_everything_that_is_no_code(wheel: Path) -> None:
 
 def test_the_version_is_the_one_of_the_changes(wheel: Path) -> None:
     """Who reads the changes of a version must have that version."""
-    newest = re.search(r"(?m)^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"(?m)^## (.+)$", text)
+    released = [
+        re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d", line) for line in headings[1:]
+    ]
 
-    assert newest is not None
-    assert newest[1] == liqctl.__version__
-    assert wheel.name.startswith(f"liqctl-{newest[1]}-")
+    assert headings[0] == "[Unreleased]"
+    assert all(released), "each version has a date"
+    assert released[0] is not None
+    assert released[0][1] == liqctl.__version__
+    assert wheel.name.startswith(f"liqctl-{liqctl.__version__}-")
 
 
 def test_the_wheel_works_in_a_clean_place(wheel: Path, tmp_path: Path) -> None:

@@ -15,6 +15,33 @@ if TYPE_CHECKING:
 COMPLETION: Final = "_LIQCTL_COMPLETE"
 """Set by a shell that asks Typer how a word goes on."""
 
+_SENDS_NOTHING: Final = frozenset(
+    {
+        "status",
+        "validate",
+        "drill",
+        "audit",
+        "notify",
+        "report",
+        "bundle",
+        "explain",
+        "init",
+        "schema",
+        "simulator",
+    }
+)
+"""Commands that close and cancel nothing; of any other it is not known what a crash left."""
+
+_CRASHED_READING: Final = (
+    "Nothing was sent to the account: this command closes and cancels nothing.\n"
+    "Next: run it again. If it fails again, `liqctl bundle` collects what a bug report needs."
+)
+_CRASHED_SENDING: Final = (
+    "It is not known what was sent before it: positions and orders may still be open.\n"
+    "Next: `liqctl status` shows what is open; then run the command again, or close by "
+    "hand on the Binance website or app."
+)
+
 
 def main() -> NoReturn:
     """Run the command line and leave with the exit code of the contract."""
@@ -56,11 +83,10 @@ def run(arguments: list[str]) -> int:
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place that catches everything
         code = ExitCode.FAILED
+        sends_nothing = frozenset(arguments[:1]) & _SENDS_NOTHING
         message = (
             f"unexpected error, a bug in liqctl: {process.describe_unexpected(error)}\n"
-            "It is not known what was sent before it: positions and orders may still be open.\n"
-            "Next: `liqctl status` shows what is open; then run the command again, or close by "
-            "hand on the Binance website or app."
+            f"{_CRASHED_READING if sends_nothing else _CRASHED_SENDING}"
         )
     return _fail(code, message, arguments)
 

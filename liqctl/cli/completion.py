@@ -114,9 +114,16 @@ def _trail(given: MutableMapping[str, Any]) -> Path:
     return Path(settings.audit.log_dir) / TRAIL_NAME
 
 
+def _explained() -> Mapping[str, str]:
+    from liqctl.cli.explain import all_meanings
+
+    return {each.word: "" for each in all_meanings() if each.word[0].isalpha()}
+
+
 OFFERS: Final = {
     "event types": _completer(lambda _: dict.fromkeys(AuditEventType, "")),
     "scenarios": _completer(lambda _: _scenarios()),
     "runs": _completer(_runs),
+    "words": _completer(lambda _: _explained()),
 }
 """What may stand there, by the name that the table of options gives it."""

@@ -68,6 +68,13 @@ class Options:
     document: Document = _option(
         default=Document.SETTINGS, help="Which document.", metavar="|".join(Document), required=True
     )
+    words: list[str] = _option(
+        default=list,
+        help="-4131, PARTIAL, ORDER_UNKNOWN, exit 8, http 418.",
+        metavar="WORD",
+        offers="words",
+        required=True,
+    )
     environment: Environment | None = _option(
         "--env",
         help="Whose account and settings.",

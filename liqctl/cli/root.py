@@ -49,7 +49,7 @@ COMMANDS: Final = {
     ),
     "drill": Entry(
         home="liqctl.cli.drill:drill",
-        summary="Try every trouble on your settings: is the deadline enough?",
+        summary="Simulate every failure with your settings: enough time?",
     ),
     "audit": Entry(
         home="liqctl.cli.audit:audit_app",
@@ -66,6 +66,10 @@ COMMANDS: Final = {
     "bundle": Entry(
         home="liqctl.cli.bundle:bundle",
         summary="Put together what support needs, without a secret.",
+    ),
+    "explain": Entry(
+        home="liqctl.cli.explain:explain_app",
+        summary="Tell what a venue code, state, event or exit code means.",
     ),
     "init": Entry(
         home="liqctl.cli.setting_up:init",
@@ -93,10 +97,11 @@ _EXAMPLES: Final = """\b
 Examples:
   liqctl liquidate --env simulator             try it: no key, no network
   liqctl validate --env production --online    check key and venue beforehand
-  liqctl drill --env production                would my seconds be enough?
+  liqctl drill --env production                is the deadline long enough?
   liqctl liquidate --env production --dry-run  show what would be sent
   liqctl liquidate --env production            the emergency; asks once
   liqctl status --env production               what is open now
+  liqctl explain -2015 exit 8                  what a code on the screen means
 
 \b
 Exit codes: 0 flat or nothing to do, 1 failed, 2 usage, 3 partly done,

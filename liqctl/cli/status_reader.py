@@ -243,7 +243,9 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
                 }
                 for o in verdict.orders
             ],
-            "notional": sum((p.notional for p in verdict.positions), start=Decimal(0)),
+            "notional": None
+            if "positions" in unread and not verdict.positions
+            else sum((p.notional for p in verdict.positions), start=Decimal(0)),
             "scope": settings.liquidation.symbols,
             "unknown_symbols": inspection.unknown_symbols or (),
             "unread": list(unread),

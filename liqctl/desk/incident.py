@@ -147,9 +147,9 @@ class Incident:
     base_url: str | None
     symbols: tuple[str, ...]
     positions_found: int | None
-    positions_closed: int
+    positions_closed: int | None
     orders_found: int | None
-    orders_cancelled: int
+    orders_cancelled: int | None
     positions_failed: tuple[FailedPosition, ...]
     errors: tuple[ErrorCount, ...]
     notes: tuple[str, ...]
@@ -182,6 +182,11 @@ def make_incident(
     end: Mapping[str, object] = own[-1].details if own else {}
     done = sum(leg.outcome is Outcome.DONE for leg in legs)
     closed, cancelled = _whole(end.get("positions_closed")), _whole(end.get("orders_cancelled"))
+    cancelled = _orders_answered(story) if cancelled is None else cancelled
+    # The count of the end record; else what was seen, None where no reading showed it.
+    found, orders = _whole(end.get("positions_found")), _whole(end.get("orders_found"))
+    found = _positions_seen(story) if found is None else found
+    orders = _orders_listed(story) if orders is None else orders
     return Incident(
         correlation_id=story.correlation_id,
         environment=story.environment,
@@ -214,10 +219,10 @@ def make_incident(
                 [leg.symbol for leg in legs] + [e.symbol for e in story.events if e.symbol]
             )
         ),
-        positions_found=_found(end.get("positions_found"), len(legs), story),
-        positions_closed=done if closed is None else closed,
-        orders_found=_found(end.get("orders_found"), _orders_listed(story), story),
-        orders_cancelled=_orders_answered(story) if cancelled is None else cancelled,
+        positions_found=found,
+        positions_closed=None if found is None else done if closed is None else closed,
+        orders_found=orders,
+        orders_cancelled=None if orders is None else cancelled,
         positions_failed=tuple(
             _failed_position(leg, story) for leg in legs if leg.outcome is not Outcome.DONE
         ),
@@ -288,20 +293,20 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list) else ()
 
 
-def _found(value: object, seen: int, story: RunStory) -> int | None:
-    """Return the count of the end record; else what was seen, None where nothing was ever read."""
-    found = _whole(value)
-    return (seen if story.readings or seen else None) if found is None else found
+def _positions_seen(story: RunStory) -> int | None:
+    """Return how many legs were seen open; None where no reading showed all positions."""
+    read = (_whole(reading.sent.details.get("positions")) for reading in story.readings)
+    return len(story.legs) if story.legs or any(n is not None for n in read) else None
 
 
-def _orders_listed(story: RunStory) -> int:
-    """Return how many orders of others the first complete reading listed."""
+def _orders_listed(story: RunStory) -> int | None:
+    """Return how many orders of others the first complete reading listed; None without one."""
     for reading in story.readings:
         details = reading.sent.details
         regular, algo = _whole(details.get("regular_orders")), _whole(details.get("algo_orders"))
         if regular is not None and algo is not None:
             return regular + algo
-    return 0
+    return None
 
 
 def _orders_answered(story: RunStory) -> int:
@@ -551,8 +556,8 @@ def _state(incident: Incident) -> Fact:
     return Fact(name="State", theirs=theirs, ours=", ".join(parts))
 
 
-def _of(done: int, found: int | None) -> str:
-    return f"{done} of {NOT_TOLD if found is None else found}"
+def _of(done: int | None, found: int | None) -> str:
+    return "not read" if found is None else f"{done} of {found}"
 
 
 def _time(incident: Incident) -> str:

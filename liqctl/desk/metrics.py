@@ -99,7 +99,7 @@ def markdown_table() -> str:
         "liqctl_last_run_orders": "outcome",
     }
     rows = [f"| `{name}` | {labels.get(name, '')} | {text} |" for name, text in CATALOGUE.items()]
-    return "\n".join(["| figure | label | meaning |", "| --- | --- | --- |", *rows]) + "\n"
+    return "\n".join(["| metric | label | meaning |", "| --- | --- | --- |", *rows]) + "\n"
 
 
 def write_textfile(path: Path, content: bytes) -> None:

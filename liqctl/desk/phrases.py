@@ -240,11 +240,14 @@ def _reentry(details: Details) -> str:
 
 
 def _ended(details: Details) -> str:
-    text = (
-        f"{details['positions_closed']} of {count(details['positions_found'], 'position')} "
-        f"closed, {details['orders_cancelled']} of {count(details['orders_found'], 'order')} "
-        f"cancelled, exit {details['exit_code']}"
-    )
+    parts = [f"exit {details['exit_code']}"]
+    for noun, done in (("order", "cancelled"), ("position", "closed")):
+        found = details[f"{noun}s_found"]
+        ended = f"{details[f'{noun}s_{done}']} of"
+        parts.insert(
+            0, f"{noun}s not read" if found is None else f"{ended} {count(found, noun)} {done}"
+        )
+    text = ", ".join(parts)
     return f"{text}: {details['error_message']}" if details.get("error_message") else text
 
 

@@ -221,15 +221,19 @@ def _stay(result: LiquidationResult) -> str:
 
 
 def _counts(result: LiquidationResult, width: int | None) -> list[str]:
-    found = _sum_up(result)
+    positions, orders = (
+        f"{noun}s not read" if found is None else count(found, noun)
+        for found, noun in ((result.positions_found, "position"), (result.orders_found, "order"))
+    )
+    held = positions if result.positions_found is None else _exposure(result.positions)
+    found = f"{held}, {orders}"
     if result.residual is None and not result.positions and not result.orders:
         return labelled("left", _left(result), width=width)
     lines = labelled("found", found, width=width)
     if not result.dry_run:
-        done = (
-            f"{result.positions_closed} of {count(len(result.positions), 'position')}, "
-            f"{result.orders_cancelled} of {count(len(result.orders), 'order')} cancelled"
-        )
+        closed = "" if result.positions_closed is None else f"{result.positions_closed} of "
+        cancelled = f"{result.orders_cancelled} of {orders} cancelled"
+        done = f"{closed}{positions}, {orders if result.orders_cancelled is None else cancelled}"
         lines += labelled("closed", done, width=width)
     return lines + labelled("left", _left(result), width=width)
 
@@ -282,7 +286,7 @@ def split_residual(result: LiquidationResult) -> tuple[Residual, Residual]:
     return left, listed
 
 
-def _sum_up(listed: Residual | LiquidationResult) -> str:
+def _sum_up(listed: Residual) -> str:
     orders = count(len(listed.orders), "order")
     return f"{_exposure(listed.positions)}, {orders}"
 

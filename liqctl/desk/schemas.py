@@ -6,6 +6,7 @@ from liqctl.domain.events import AuditEventType
 
 _TEXT: Final = {"type": "string"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
+_COUNT_OR_NULL: Final = {"type": ["integer", "null"], "minimum": 0}
 _MOMENT: Final = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"}
 _DECIMAL: Final = {"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}
 _DECIMAL_OR_NULL: Final = {"anyOf": [_DECIMAL, {"type": "null"}]}
@@ -73,12 +74,12 @@ RESULT: Final = _object(
     finished_at=_MOMENT,
     duration_seconds={"type": "number", "minimum": 0},
     timeout_seconds={"type": "number"},
-    positions_found=_COUNT,
-    positions_closed=_COUNT,
-    positions_failed=_COUNT,
-    orders_found=_COUNT,
-    orders_cancelled=_COUNT,
-    orders_failed=_COUNT,
+    positions_found=_COUNT_OR_NULL,
+    positions_closed=_COUNT_OR_NULL,
+    positions_failed=_COUNT_OR_NULL,
+    orders_found=_COUNT_OR_NULL,
+    orders_cancelled=_COUNT_OR_NULL,
+    orders_failed=_COUNT_OR_NULL,
     positions=_list(_POSITION),
     orders=_list(_ORDER),
     residual={
@@ -124,7 +125,7 @@ STATUS: Final = _object(
                 flat=_FLAG,
                 positions=_list({"type": "object"}),
                 orders=_list({"type": "object"}),
-                notional=_DECIMAL,
+                notional=_DECIMAL_OR_NULL,
             ),
         ]
     },

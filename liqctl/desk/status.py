@@ -110,13 +110,13 @@ def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> str:  #
 def _account(account: Mapping[str, Any], look: _Look) -> list[str]:
     positions, orders = account.get("positions") or [], account.get("orders") or []
     lines = _positions(positions, look) + _orders(orders, look)
-    total = (
-        f"{count(len(positions), 'position')} of {_money(account.get('notional'))} notional, "
-        f"{count(len(orders), 'order')}"
-    )
-    if account.get("unread"):
-        total = f"at least {total}"
-    lines += labelled("open", total, width=look.width)
+    unread = set(account.get("unread") or ())
+    exposure = f"{count(len(positions), 'position')} of {_money(account.get('notional'))} notional"
+    totals = [
+        _total("positions", positions, exposure, is_read="positions" not in unread),
+        _total("orders", orders, count(len(orders), "order"), is_read=unread <= {"positions"}),
+    ]
+    lines += labelled("open", ", ".join(totals), width=look.width)
     for told in (account.get("contradictions") or ())[:_NAMED_MAX]:
         lines += labelled("doubt", clean(str(told)), width=look.width)
     if account.get("silent") and (positions or account.get("proven")):
@@ -127,6 +127,12 @@ def _account(account: Mapping[str, Any], look: _Look) -> list[str]:
         names = ", ".join(clean(str(each)) for each in unknown[:_NAMED_MAX])
         lines += labelled("scope", f"the venue does not know {names}", width=look.width)
     return lines
+
+
+def _total(noun: str, listed: Sequence[object], total: str, *, is_read: bool) -> str:
+    if is_read:
+        return total
+    return f"at least {total}" if listed else f"{noun} not read"
 
 
 def _positions(positions: Sequence[Mapping[str, Any]], look: _Look) -> list[str]:

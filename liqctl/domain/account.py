@@ -197,6 +197,16 @@ class Snapshot:
         return self.positions.complete or self.regular_orders.complete or self.algo_orders.complete
 
     @property
+    def lists_missing(self) -> frozenset[str]:
+        """The lists that were not read in full, by the names that results use."""
+        lists: dict[str, Reading[Position] | Reading[OpenOrder]] = {
+            "positions": self.positions,
+            "regular orders": self.regular_orders,
+            "conditional orders": self.algo_orders,
+        }
+        return frozenset(name for name, reading in lists.items() if not reading.complete)
+
+    @property
     def errors(self) -> tuple[VenueAnswer, ...]:
         """Why sources could not be read, positions first."""
         sources = (self.positions.error, self.regular_orders.error, self.algo_orders.error)

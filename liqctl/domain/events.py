@@ -198,7 +198,7 @@ def reading_taken(round_no: int, snapshot: "Snapshot") -> AuditEvent:
         "positions": _count(snapshot.positions),
         "regular_orders": _count(snapshot.regular_orders),
         "algo_orders": _count(snapshot.algo_orders),
-        "notional": plain(sum((p.notional for p in positions), Decimal(0))),
+        "notional": _notional(snapshot.positions),
         "reading_s": round(snapshot.finished_at - snapshot.started_at, 4),
     }
     if snapshot.unread:
@@ -218,7 +218,7 @@ def look_taken(round_no: int, positions: "Reading[Position]") -> AuditEvent:
         "round": round_no,
         "only": "positions",
         "positions": _count(positions),
-        "notional": plain(sum((p.notional for p in positions.items), Decimal(0))),
+        "notional": _notional(positions),
     }
     if positions.error is not None:
         details["unread"] = {"positions": positions.error.describe()}
@@ -403,6 +403,12 @@ def _why(why: "VenueAnswer | str") -> dict[str, object]:
 
 def _count(reading: "Reading[Any]") -> int | None:
     return len(reading.items) if reading.complete else None
+
+
+def _notional(positions: "Reading[Position]") -> str | None:
+    if not positions.complete:
+        return None
+    return plain(sum((p.notional for p in positions.items), Decimal(0)))
 
 
 _ENDS: Final = {

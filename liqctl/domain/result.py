@@ -13,6 +13,7 @@ from liqctl.domain.states import ExitCode, FailureCause, LiquidationState, Order
 
 RESULT_SCHEMA = "liqctl.result/1"
 ALREADY_IN_PROGRESS = "Liquidation already in progress"
+_POSITIONS: Final = "positions"
 _COUNTS: Final = (
     *("positions_found", "positions_closed", "positions_failed"),
     *("orders_found", "orders_cancelled", "orders_failed"),
@@ -120,7 +121,9 @@ class LiquidationResult:
     `residual` is None when no reading succeeded. `time_spent_s` splits the duration by what the
     run waited for (`reading`, `cancelling`, `closing`, `waiting`). `notes` are sentences for the
     operator, worst first. `settled_seconds` is how long flat was watched up to the last reading, 0
-    where flat was not seen. `unread` names the sources in scope that never answered.
+    where flat was not seen. `unread` names the sources in scope that never answered. `never_read`
+    names the lists (`positions`, `regular orders`, `conditional orders`) that no reading showed in
+    full: what is counted in them is None, as it is without a `residual`, unless some were seen.
     """
 
     correlation_id: str
@@ -146,6 +149,7 @@ class LiquidationResult:
     notes: tuple[str, ...] = ()
     time_spent_s: dict[str, float] = field(default_factory=dict)
     cause: FailureCause = FailureCause.NONE
+    never_read: frozenset[str] = frozenset()
 
     def as_json(self) -> dict[str, object]:
         """Return the JSON document of the contract."""
@@ -154,7 +158,7 @@ class LiquidationResult:
 
     def json_fields(self) -> dict[str, object]:
         """Return the fields in the document's order, the counts before what was counted."""
-        names = [each.name for each in fields(self) if each.name != "cause"]
+        names = [each.name for each in fields(self) if each.name not in {"cause", "never_read"}]
         at = names.index("positions")
         names[at:at] = _COUNTS
         return {"schema": RESULT_SCHEMA, **{name: getattr(self, name) for name in names}}
@@ -168,35 +172,45 @@ class LiquidationResult:
         return sum(order.state in states for order in self.orders)
 
     @property
-    def positions_found(self) -> int:
-        """How many legs were seen open."""
-        return len(self.positions)
+    def positions_found(self) -> int | None:
+        """How many legs were seen open; None where no reading showed the positions."""
+        is_read = self.residual is not None and _POSITIONS not in self.never_read
+        return len(self.positions) if self.positions or is_read else None
 
     @property
-    def positions_closed(self) -> int:
-        """How many positions are proven closed."""
+    def positions_closed(self) -> int | None:
+        """How many positions are proven closed; None where none could be found."""
+        if self.positions_found is None:
+            return None
         return self.count_positions(PositionState.CLOSED)
 
     @property
-    def positions_failed(self) -> int:
-        """How many positions are or may be open."""
+    def positions_failed(self) -> int | None:
+        """How many positions are or may be open; None where none could be found."""
+        if self.positions_found is None:
+            return None
         return self.count_positions(
             PositionState.PARTIAL, PositionState.FAILED, PositionState.UNKNOWN
         )
 
     @property
-    def orders_found(self) -> int:
-        """How many orders of others were seen."""
-        return len(self.orders)
+    def orders_found(self) -> int | None:
+        """How many orders of others were seen; None where no reading showed both books."""
+        is_read = self.residual is not None and self.never_read <= {_POSITIONS}
+        return len(self.orders) if self.orders or is_read else None
 
     @property
-    def orders_cancelled(self) -> int:
-        """How many orders are proven cancelled by us."""
+    def orders_cancelled(self) -> int | None:
+        """How many orders are proven cancelled by us; None where none could be found."""
+        if self.orders_found is None:
+            return None
         return self.count_orders(OrderState.CANCELLED)
 
     @property
-    def orders_failed(self) -> int:
-        """How many orders are or may be open against our will."""
+    def orders_failed(self) -> int | None:
+        """How many orders are or may be open against our will; None where none could be found."""
+        if self.orders_found is None:
+            return None
         return self.count_orders(OrderState.FAILED, OrderState.UNKNOWN)
 
     @property

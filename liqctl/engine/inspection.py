@@ -292,5 +292,6 @@ def dry_run_result(
         requests=requests,
         cause=cause,
         unread=inspection.silent,
+        never_read=snapshot.lists_missing,
         notes=tuple(map(explain_contradiction, inspection.contradictions)),
     )

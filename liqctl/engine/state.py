@@ -46,6 +46,7 @@ class RunState:
         self.refused_sweeps: set[tuple[str, OrderKind]] = set()
         self.began_at = began_at
         self.last_known: Snapshot | None = None
+        self.never_read: frozenset[str] | None = None
         self.readings = 0
         self.retries = 0
         self.strangers: dict[str, None] = {}
@@ -138,6 +139,8 @@ class RunState:
         if snapshot.is_any_read:
             self.readings += 1
         self.last_known = with_last_known(snapshot, self.last_known)
+        missing = snapshot.lists_missing
+        self.never_read = missing if self.never_read is None else self.never_read & missing
         self._watch(verdict, snapshot)
         return verdict
 

@@ -58,6 +58,7 @@ def summarise(
         deadline_exceeded=ending is Ending.DEADLINE,
         settled_seconds=state.streak.watched_s if state.streak.seen_flat else 0.0,
         unread=run.unread_sources,
+        never_read=state.never_read or frozenset(),
         positions=positions,
         orders=orders,
         residual=residual_of(

@@ -123,7 +123,8 @@ def account_after(settings: "Settings", result: "LiquidationResult") -> dict[str
         "orders": residual.orders,
     }
     unread = [name for name, seen in is_seen.items() if not (seen or result.verified_flat)]
-    known = {"flat": result.verified_flat, "notional": plain(exposure), "unread": unread}
+    notional = None if "positions" in unread else plain(exposure)
+    known = {"flat": result.verified_flat, "notional": notional, "unread": unread}
     return {**known, **as_json(residual)}
 
 

@@ -130,9 +130,12 @@ def _end_text(result: LiquidationResult, exit_code: int, symbols: tuple[str, ...
         f"liqctl {clean(result.environment)} {word}: {meaning(result, Asked(symbols=symbols))}"
     ]
     if result.positions or result.orders:
+        closed = f"{result.positions_closed}/{result.positions_found} positions closed"
+        cancelled = f"{result.orders_cancelled}/{result.orders_found} orders cancelled"
         parts.append(
-            f"{result.positions_closed}/{len(result.positions)} positions closed, "
-            f"{result.orders_cancelled}/{len(result.orders)} orders cancelled"
+            ("positions not read" if result.positions_found is None else closed)
+            + ", "
+            + ("orders not read" if result.orders_found is None else cancelled)
         )
     left, listed = split_residual(result)
     if left.positions or left.orders:

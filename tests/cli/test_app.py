@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import liqctl
+from liqctl.cli import app
 from liqctl.cli.root import COMMANDS
 from liqctl.domain.states import ExitCode
 
@@ -233,11 +234,26 @@ def test_an_unexpected_error_shows_where_but_never_its_text() -> None:
     """A library's error text holds headers and signed addresses."""
     ended = run_python(
         "from liqctl.cli import app, root\n"
-        "root.COMMANDS['status'] = root.Entry(home='liqctl.cli:canary_hunter2', summary='')\n"
-        "raise SystemExit(app.run(['status']))"
+        "root.COMMANDS['liquidate'] = root.Entry(home='liqctl.cli:canary_hunter2', summary='')\n"
+        "raise SystemExit(app.run(['liquidate', '--help']))"
     )
 
     assert ended.returncode == ExitCode.FAILED
     assert "unexpected error, a bug in liqctl: AttributeError at liqctl.cli.app" in ended.stderr
     assert "may still be open" in ended.stderr
     assert "hunter2" not in ended.stderr
+
+
+def test_a_crash_of_a_command_that_sends_nothing_says_so() -> None:
+    """Who only looked must not start to close by hand."""
+    ended = run_python(
+        "from liqctl.cli import app, root\n"
+        "root.COMMANDS['status'] = root.Entry(home='liqctl.cli:nothing', summary='')\n"
+        "raise SystemExit(app.run(['status']))"
+    )
+
+    assert ended.returncode == ExitCode.FAILED
+    assert "Nothing was sent to the account" in ended.stderr
+    assert "may still be open" not in ended.stderr
+    sending = COMMANDS.keys() - app._SENDS_NOTHING
+    assert sending == {"liquidate"}, "say of a new command whether it sends anything"

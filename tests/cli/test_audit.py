@@ -21,7 +21,8 @@ def _command(*arguments: object) -> list[str]:
 
 
 def _environment(**changes: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **changes}
+    kept = {name: os.environ[name] for name in ("PATH", "XDG_STATE_HOME")}
+    return {**kept, "PYTHONPATH": str(_ROOT), **changes}
 
 
 def _run(
@@ -247,7 +248,8 @@ def test_a_missing_trail_is_explained(tmp_path: Path, command: tuple[str, ...]) 
     ended = _run(*command, cwd=tmp_path)
 
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "no audit trail at logs/audit.jsonl" in ended.stderr
+    missing = tmp_path / "state" / "liqctl" / "logs" / "audit.jsonl"
+    assert f"no audit trail at {missing}" in ended.stderr
     assert "--log FILE" in ended.stderr
 
 

@@ -67,11 +67,12 @@ def ask(line: str, environ: dict[str, str], cwd: Path | None = None, **variables
 def test_commands_options_and_values_are_offered(environ: dict[str, str]) -> None:
     """At 3 a.m. nobody remembers the name of a flag."""
     assert ask("liqctl ", environ) == list(COMMANDS)
-    assert ask("liqctl s", environ) == ["status", "simulator"]
+    assert ask("liqctl s", environ) == ["status", "schema", "simulator"]
     assert ask("liqctl liquidate --dry", environ) == ["--dry-run"]
     assert ask("liqctl simulator ", environ) == ["serve", "list"]
     assert ask("liqctl liquidate --yes --env ", environ) == ["production", "testnet", "simulator"]
     assert ask("liqctl simulator serve --scenario ", environ) == list(list_scenarios())
+    assert ask("liqctl explain ORDER_UNK", environ) == ["ORDER_UNKNOWN"]
     assert ask("liqctl audit tail --event-type ", environ) == [str(t) for t in AuditEventType]
 
 

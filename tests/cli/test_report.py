@@ -424,3 +424,21 @@ def test_json_is_one_document_whatever_happens(tmp_path: Path) -> None:
 
     assert ended.code == ExitCode.FAILED
     assert json.loads(ended.stdout)["error_message"].startswith("no audit trail at ")
+
+
+def test_what_the_run_could_not_read_is_not_reported_as_zero(served: Program) -> None:
+    """The report is read by who was not there."""
+    served.timeout_s = 1.0
+    for path in ("/fapi/v3/positionRisk", "/fapi/v3/account"):
+        served.hang(path=path)
+    liquidate(served)
+
+    told = facts(served)
+    story = served.run("audit", "show", RUN).stdout
+    last = served.run("status", "--json").result["last_run"]
+
+    assert (told["positions_found"], told["positions_closed"]) == (None, None)
+    assert told["orders_found"] == 8
+    assert "positions not read, " in story
+    assert last["positions_found"] is None
+    assert "not read" in served.run("report", RUN).stdout

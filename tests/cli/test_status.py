@@ -299,3 +299,17 @@ def test_a_watch_that_cannot_be_is_refused(
     assert ended.code == code
     check(ended.result, STATUS)
     assert words in ended.result["account_error"]
+
+
+def test_positions_that_were_not_read_are_null_and_said_to_be_not_read(served: Program) -> None:
+    """0 positions of 0.00 notional would be taken for a flat account."""
+    served.timeout_s = 1.0
+    for path in ("/fapi/v3/positionRisk", "/fapi/v3/account"):
+        served.hang(path=path)
+
+    account = served.run("status", "--json").result["account"]
+    screen = served.run("status").stdout
+
+    assert account["positions"] == []
+    assert account["notional"] is None
+    assert "positions not read, 8 orders" in screen

@@ -3,6 +3,7 @@
 Names of fields are checked against the few that are used; `make wheel-check` asks the API's schema.
 """
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,4 +125,8 @@ def test_the_arguments_are_what_the_program_takes() -> None:
 @pytest.mark.parametrize("name", WITH_PODS)
 def test_the_image_is_of_this_version(name: str) -> None:
     """`latest` is another program tomorrow."""
-    assert pod(name)["containers"][0]["image"] == f"liqctl:{liqctl.__version__}"
+    image = f"liqctl:{liqctl.__version__}"
+    page = (ROOT / "docs" / "deployment.md").read_text()
+
+    assert pod(name)["containers"][0]["image"] == image
+    assert set(re.findall(r"liqctl:\d[\w.]*", page)) == {image}

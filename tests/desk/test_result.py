@@ -334,3 +334,19 @@ def test_a_message_counts_the_same_way() -> None:
     *_, end = make_notices(listed_after_all(also="SOLUSDT"), 3)
 
     assert "; left: SOLUSDT 0.5 (25,000.00); still listed although confirmed: BTCUSDT" in end.text
+
+
+def test_what_was_not_read_is_said_to_be_not_read_and_never_zero() -> None:
+    """An operator who reads "0 positions" goes home."""
+    result = make_result(
+        LiquidationState.FAILED, never_read=frozenset({"positions"}), orders=make_partial().orders
+    )
+
+    screen = render_result(result, width=80, colour=False)
+    (*_, end) = make_notices(result, 1, reason="", symbols=())
+
+    assert "found     positions not read, 1 order\n" in screen
+    assert "closed    positions not read, 0 of 1 order cancelled\n" in screen
+    assert "positions not read, 0/1 orders cancelled" in end.text
+    assert end.details["positions_found"] is None
+    assert end.details["orders_found"] == 1

@@ -152,7 +152,7 @@ def test_half_a_reading_that_shows_nothing_is_unknown() -> None:
         "flat": False,
         "positions": [],
         "orders": [],
-        "notional": "0",
+        "notional": None,
         "unread": ["positions"],
     }
     document = make_document(account=account, account_error="HTTP 502")
@@ -160,7 +160,7 @@ def test_half_a_reading_that_shows_nothing_is_unknown() -> None:
     screen = render_status(document, width=80, colour=False)
 
     assert screen.startswith("UNKNOWN: testnet")
-    assert "at least 0 positions" in screen
+    assert "open      positions not read, 0 orders\n" in screen
 
 
 def test_flat_in_scope_names_the_scope() -> None:

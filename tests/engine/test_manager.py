@@ -260,6 +260,38 @@ def test_an_account_that_cannot_be_read_is_failed_by_the_deadline() -> None:
     assert result.deadline_exceeded
     assert ended_at < 2.25
     assert AuditEventType.LIQUIDATION_FAILED in types(sink)
+    counts = [
+        *("positions_found", "positions_closed", "positions_failed"),
+        *("orders_found", "orders_cancelled", "orders_failed"),
+    ]
+    (end,) = [d for t, d in sink.events if t == AuditEventType.LIQUIDATION_FAILED]
+    assert {end[count] for count in counts} == {None}, "not read is not 0"
+    assert {result.as_json()[count] for count in counts} == {None}
+
+
+def test_positions_that_no_reading_showed_are_null_beside_orders_that_one_did() -> None:
+    """A 0 in an event or a result would be taken for an empty account."""
+    venue = load_scenario("default").make_venue()
+    for path in ("/fapi/v3/positionRisk", "/fapi/v3/account"):
+        venue.faults.append(Fault(effect=KINDS["hang"], path=path, times=0))
+    sink = ListSink()
+
+    async def main() -> LiquidationResult:
+        return await make_manager(venue, sink, timeout_seconds=2.0).execute_liquidation()
+
+    result = run_virtual(main)
+    readings = [d for t, d in sink.events if t == AuditEventType.SNAPSHOT_TAKEN]
+
+    assert result.residual is not None
+    assert (result.positions_found, result.positions_closed, result.positions_failed) == (
+        None,
+        None,
+        None,
+    )
+    assert result.orders_found == 8
+    assert readings
+    assert {(d["positions"], d["notional"]) for d in readings} == {(None, None)}
+    assert any(d.get("regular_orders") for d in readings)
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,10 @@ SLOW_LOG = """
 SLOW_MODULES = """
     import importlib, threading
     original = importlib.import_module
-    def import_module(name, *rest):
+    def import_module(name, *rest, **more):
         if name == "liqctl.engine.run":
             threading.Event().wait()
-        return original(name, *rest)
+        return original(name, *rest, **more)
     importlib.import_module = import_module
 """
 BUSY_LOOP = """

@@ -1,0 +1,197 @@
+"""`liqctl explain`: what a code, state, event or exit code means and what liqctl does about it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import typer
+
+from liqctl.cli import process
+from liqctl.cli.options import Options, takes
+from liqctl.domain.answers import classify
+from liqctl.domain.as_json import as_json
+from liqctl.domain.codes import CODES, AnswerKind
+from liqctl.domain.errors import UsageError
+from liqctl.domain.words import (
+    EVENTS,
+    EXIT_CODES,
+    HTTP_STATUSES,
+    KINDS,
+    ORDER_STATES,
+    ORDER_STATUSES,
+    POSITION_STATES,
+    RUN_STATES,
+)
+from liqctl.planning.retry import ADAPTATIONS, Adaptation
+
+EXPLAIN_SCHEMA: Final = "liqctl.explain/1"
+_NEAR_MAX: Final = 3
+_WORD_SHOWN_MAX: Final = 40
+
+ADAPTED: Final[Mapping[Adaptation, str]] = {
+    Adaptation.CANCEL_FIRST: "Cancels the symbol's orders, reads again and sends the close again.",
+    Adaptation.SPLIT: "Sends the close in halves, and halves again as often as needed.",
+    Adaptation.ROUND: "Reads the symbol's limits again and rounds the quantity to them.",
+    Adaptation.MODE: "Reads the account's position mode again and sends the order in that mode.",
+    Adaptation.AGAIN: "Sends limit and market orders in turn until the deadline.",
+    Adaptation.LIMIT_IOC: "Sends limit orders inside the price band and market orders in turn, "
+    "until the deadline.",
+    Adaptation.REPRICE: "Sends the next limit order at the price that the venue names.",
+}
+"""What liqctl does about a refusal for which it changes the order."""
+
+_SPECIAL: Final = {-1021: "Sets its clock by the venue's and sends the request again."}
+
+_KIND_WORDS: Final = {
+    "exit": "exit code",
+    "code": "venue code",
+    "http": "HTTP status",
+    "state": "run state",
+    "run": "run state",
+    "position": "position state",
+    "order": "order state",
+    "status": "order status",
+    "event": "event",
+}
+"""What may stand before a word to say which kind of it is meant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """One meaning of a word; `liqctl_does` and `next` are None where there is nothing to say."""
+
+    word: str
+    kind: str
+    meaning: str
+    liqctl_does: str | None = None
+    next: str | None = None
+
+    def as_text(self) -> str:
+        """Return the meaning as lines for people."""
+        lines = [f"{self.word} ({self.kind})", f"  means   {self.meaning}"]
+        if self.liqctl_does:
+            lines.append(f"  liqctl  {self.liqctl_does}")
+        if self.next:
+            lines.append(f"  next    {self.next}")
+        return "\n".join(lines)
+
+
+@takes("words", "as_json")
+def explain(options: Options) -> None:
+    """Tell what a venue code, state, event or exit code means and what liqctl does about it.
+
+    A word before it narrows: exit, code, http, run, position, order, status, event. Exit codes:
+    0, 2 a word is not known; the message names the nearest ones.
+
+    Example: liqctl explain -2015 PARTIAL exit 8
+    """
+    found = look_up(options.words)
+    if options.as_json:
+        from liqctl.desk.json import dump
+
+        process.print_answer(dump({"schema": EXPLAIN_SCHEMA, "meanings": as_json(found)}))
+    else:
+        process.print_answer("\n\n".join(each.as_text() for each in found))
+
+
+explain_app = typer.Typer(add_completion=False, rich_markup_mode=None)
+# A venue's code begins like an option; without this -4131 would be refused as one.
+explain_app.command("explain", context_settings={"ignore_unknown_options": True})(explain)
+
+
+def look_up(words: Sequence[str]) -> list[Meaning]:
+    """Return every meaning of the words, in their order.
+
+    Raises:
+        UsageError: a word is not known.
+    """
+    found: list[Meaning] = []
+    kind: str | None = None
+    waiting = [part for word in words for part in word.split()]
+    for index, word in enumerate(waiting):
+        named = _KIND_WORDS.get(word.lower())
+        if kind is None and named is not None and index + 1 < len(waiting):
+            kind = named
+            continue
+        those = [
+            each for each in all_meanings() if _is_meant(each, word) and kind in {None, each.kind}
+        ]
+        if not those:
+            raise UsageError(_unknown(word, kind))
+        found += those
+        kind = None
+    return found
+
+
+def all_meanings() -> Iterator[Meaning]:
+    """Yield everything that can be explained."""
+    for exit_code, (meaning, then) in EXIT_CODES.items():
+        yield Meaning(word=str(int(exit_code)), kind="exit code", meaning=meaning, next=then)
+    for code, (answer, meaning) in CODES.items():
+        yield Meaning(
+            word=str(code),
+            kind="venue code",
+            meaning=meaning,
+            liqctl_does=_does(code, answer),
+        )
+    for status, meaning in HTTP_STATUSES.items():
+        answer = classify(status, None, "")
+        yield Meaning(
+            word=str(status), kind="HTTP status", meaning=meaning, liqctl_does=KINDS[answer][1]
+        )
+    for answer, (meaning, does) in KINDS.items():
+        yield Meaning(word=answer, kind="kind of answer", meaning=meaning, liqctl_does=does)
+    tables: tuple[tuple[str, Mapping[Any, str]], ...] = (
+        ("run state", RUN_STATES),
+        ("position state", POSITION_STATES),
+        ("order state", ORDER_STATES),
+        ("order status", ORDER_STATUSES),
+        ("event", EVENTS),
+    )
+    for kind, table in tables:
+        for word, meaning in table.items():
+            yield Meaning(word=str(word), kind=kind, meaning=meaning)
+
+
+def _does(code: int, answer: AnswerKind) -> str:
+    """Return what liqctl does about a venue's code."""
+    changes = ADAPTATIONS.get(code, ())
+    if not changes:
+        return _SPECIAL.get(code, KINDS[answer][1])
+    return " ".join(ADAPTED[change] for change in changes)
+
+
+def _is_meant(each: Meaning, word: str) -> bool:
+    """Whether the word as typed names this; a venue's code may be typed without its minus."""
+    return word.upper() == each.word or (each.kind == "venue code" and f"-{word}" == each.word)
+
+
+def _unknown(word: str, kind: str | None) -> str:
+    """Return that a word is not known, and the nearest ones that are."""
+    from difflib import get_close_matches
+
+    from liqctl.domain.answers import printable
+    from liqctl.domain.secrets import hide_secrets
+
+    known = dict.fromkeys(each.word for each in all_meanings() if kind in {None, each.kind})
+    shown = hide_secrets(printable(word, _WORD_SHOWN_MAX))
+    number = word.lstrip("-")
+    if number.isdecimal() and len(number) < _WORD_SHOWN_MAX:
+        near = _nearest_numbers(int(word) if word != number else int(number), known)
+    else:
+        near = get_close_matches(word.upper()[:_WORD_SHOWN_MAX], known, n=_NEAR_MAX, cutoff=0.0)
+    told = f"{shown!r} is not {f'a known {kind}' if kind else 'known'}; nearest: {', '.join(near)}"
+    if word.startswith("-") and number.isdecimal():
+        told += (
+            ". liqctl decides about a code that it does not know by the HTTP status: a 4xx refused "
+            "the order, after a 5xx it is looked up"
+        )
+    return told
+
+
+def _nearest_numbers(number: int, known: Iterable[str]) -> list[str]:
+    """Return the known numbers next to one, as codes without their minus are typed too."""
+    numbers = [word for word in known if word.lstrip("-").isdecimal()]
+    return sorted(
+        numbers, key=lambda word: min(abs(int(word) - number), abs(abs(int(word)) - number))
+    )[:_NEAR_MAX]
