@@ -17,8 +17,6 @@ from liqctl.domain.events import AuditEventType
 
 if TYPE_CHECKING:
     from liqctl.domain.trades import Trade
-    from liqctl.planning.budget import Limits
-    from liqctl.planning.readiness import KeyRights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,22 +94,6 @@ class Exchange(Protocol):
 
     async def close(self) -> None:
         """Close connections at once; never raises."""
-
-
-class Probe(Protocol):
-    """What is asked of the venue before the emergency only. Raises VenueError like the exchange."""
-
-    async def measure_pings_s(self, *, timeout_s: float) -> tuple[float, ...]:
-        """Return the round trips of up to five pings, in seconds; at least one, in time."""
-
-    async def fetch_key_rights(self, *, timeout_s: float) -> "KeyRights":
-        """Return what the key may do; refused with kind REJECTED where nobody can tell."""
-
-    async def fetch_limits(self, *, timeout_s: float) -> "Limits":
-        """Return the account's limits."""
-
-    async def rehearse_order(self, order: CloseOrder, *, timeout_s: float) -> None:
-        """Let the venue check a close without placing it; returns when it would be taken."""
 
 
 class TradeHistory(Protocol):

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import surroundings
 from liqctl.cli.trails import default_trail, trail_at
-from liqctl.config.redaction import Redactor, secrets_of
 from liqctl.desk.archive import Missing, Part
 from liqctl.desk.json import dump
+from liqctl.desk.redaction import Redactor, secrets_of
 from liqctl.domain.errors import ConfigurationError, LiqctlError, UsageError
 from liqctl.domain.events import TRAIL_NAME
 from liqctl.domain.venue import Environment
 from liqctl.drill.record import DRILLS_NAME
 
 if TYPE_CHECKING:
-    from liqctl.cli.options import Options
     from liqctl.settings.values import Settings
     from liqctl.trail.reading import LineFilter
 
@@ -58,12 +57,10 @@ class PartCollector:
 
     def gather(self) -> None:
         """Make every part that can be made, in a fixed order."""
-        from liqctl.cli.options import Options
-        from liqctl.cli.validate import has_bytecode
+        from liqctl.checks.of_machine import has_bytecode
         from liqctl.trail.verification import verify
 
-        options = Options(config_file=self.config_file, as_json=True, online=self.online)
-        environments = self._environments(options)
+        environments = self._environments()
         notifications = [n for each in self._settings.values() for n in each.notifications]
         self._redactor = Redactor(secrets_of(os.environ, notifications))
         configured = (each.audit.log_dir / TRAIL_NAME for each in self._settings.values())
@@ -104,7 +101,7 @@ class PartCollector:
         if run is not None:
             self._add_report(trail, run)
         for environment in environments:
-            self._add_environment(environment, options)
+            self._add_environment(environment)
         self._add(
             "versions.json",
             "of the installed packages",
@@ -129,14 +126,16 @@ class PartCollector:
         part = Part(name=name, content=content, how=self.hide(how), redacted_lines=redacted)
         self.parts.append(part)
 
-    def _environments(self, options: "Options") -> list[Environment]:
+    def _environments(self) -> list[Environment]:
         """Return whose settings are told, and load them; broken ones are told by `validate`."""
-        from liqctl.cli.validate import find_environments
+        from liqctl.checks.document import find_environments
         from liqctl.settings import load_settings
 
         try:
             found = (
-                [Environment(self.environment)] if self.environment else find_environments(options)
+                [Environment(self.environment)]
+                if self.environment
+                else find_environments(self.config_file)
             )
         except (ConfigurationError, UsageError, ValueError) as error:
             self.missing.append(Missing(name="validation", why=self.hide(str(error))))
@@ -153,14 +152,17 @@ class PartCollector:
                 continue
         return found
 
-    def _add_environment(self, environment: Environment, options: "Options") -> None:
+    def _add_environment(self, environment: Environment) -> None:
         """Add what `validate` and `status` say of one environment."""
-        from liqctl.cli.validate import check_environment
+        from liqctl.checks.document import check_environment
+        from liqctl.cli.validate import ask_venue
 
         document: dict[str, Any] = {}
 
         def validate() -> bytes:
-            document.update(check_environment(environment, options))
+            ask = ask_venue if self.online else None
+            found = check_environment(environment, config_file=self.config_file, ask_venue=ask)
+            document.update(found)
             return dump(document).encode()
 
         def config() -> bytes:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,14 +11,13 @@ from liqctl.cli.options import Options, takes
 from liqctl.cli.settings import load
 from liqctl.domain.errors import ConfigurationError, UsageError
 from liqctl.domain.states import ExitCode
+from liqctl.notify.screen import make_document, render_deliveries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from liqctl.domain.notices import Delivery, Notice
+    from liqctl.notify.notice import Delivery
     from liqctl.settings.values import Settings
-
-NOTIFY_SCHEMA: Final = "liqctl.notify/1"
 
 
 @takes("environment", "config_file", "as_json", "no_color")
@@ -33,14 +32,14 @@ def notify(options: Options) -> None:
         settings = load(options)
     except UsageError as error:
         process.print_error(f"liqctl: {error}")
-        _print(options, _document(options.environment, [], error=str(error)))
+        _print(options, make_document(options.environment, [], error=str(error)))
         raise typer.Exit(ExitCode.USAGE) from None
     except ConfigurationError as error:
         process.print_error(f"the configuration is invalid\n{error}")
-        _print(options, _document(options.environment, [], error=str(error)))
+        _print(options, make_document(options.environment, [], error=str(error)))
         raise typer.Exit(ExitCode.CONFIGURATION) from None
     deliveries = _send(settings)
-    _print(options, _document(settings.environment.value, deliveries))
+    _print(options, make_document(settings.environment.value, deliveries))
     if not deliveries:
         process.print_error(
             "nobody is told when a run ends: `notifications` is empty. Next: add a target, see "
@@ -55,56 +54,15 @@ def _send(settings: "Settings") -> "list[Delivery]":
     """Send the test, in no more time than an end of a run is given."""
     if not settings.notifications:
         return []
-    from liqctl.cli.afterwards import COURIER_S, plain_environment
-    from liqctl.cli.delivery import deliver
+    from liqctl.notify.courier import COURIER_S, plain_environment
+    from liqctl.notify.sending import deliver
+    from liqctl.notify.texts import make_test_notice
 
     variables = plain_environment(os.environ)
     for name in set(os.environ) - set(variables):
         del os.environ[name]  # what follows a run has neither keys nor proxies
-    return deliver(settings.notifications, [_test(settings)], ends_at=time.monotonic() + COURIER_S)
-
-
-def _test(settings: "Settings") -> "Notice":
-    import socket
-
-    from liqctl.desk.text import clean
-    from liqctl.domain.ids import make_correlation_id
-    from liqctl.domain.notices import Notice, NoticeKind, Severity
-    from liqctl.domain.times import rfc3339
-    from liqctl.engine.clock import SystemClock
-
-    now = SystemClock().now()
-    name = make_correlation_id(now, os.urandom(3).hex())
-    environment = settings.environment.value
-    return Notice(
-        kind=NoticeKind.TEST,
-        severity=Severity.INFO,
-        text=f"liqctl {environment} TEST: sent by hand on {clean(socket.gethostname())} to see "
-        f"that it arrives; no account was touched; {name}",
-        at=rfc3339(now),
-        environment=environment,
-        correlation_id=name,
-    )
-
-
-def _document(
-    environment: str | None, deliveries: "Sequence[Delivery]", *, error: str | None = None
-) -> dict[str, Any]:
-    return {
-        "schema": NOTIFY_SCHEMA,
-        "environment": environment,
-        "error": error,
-        "targets": [
-            {
-                "name": delivery.target.name,
-                "type": delivery.target.type.value,
-                "delivered": delivery.problem is None,
-                "problem": delivery.problem,
-                "seconds": round(delivery.seconds, 3),
-            }
-            for delivery in deliveries
-        ],
-    }
+    notice = make_test_notice(settings.environment.value)
+    return deliver(settings.notifications, [notice], ends_at=time.monotonic() + COURIER_S)
 
 
 def _print(options: Options, document: "Mapping[str, Any]") -> None:
@@ -113,8 +71,6 @@ def _print(options: Options, document: "Mapping[str, Any]") -> None:
 
         process.print_answer(dump(document))
     elif document["targets"]:
-        from liqctl.desk.deliveries import render_deliveries
-
         process.print_answer(
             render_deliveries(
                 document,

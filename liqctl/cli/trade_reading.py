@@ -70,9 +70,9 @@ def read_trades(
 
 
 def _ask(settings: "Settings", start: TrailRecord, orders: Sequence[ClosingOrder]) -> TradeReading:
-    from liqctl.cli.wiring import is_embedded, open_account
+    from liqctl.cli.wiring import open_account
 
-    if is_embedded(settings):
+    if settings.is_embedded:
         return TradeReading(
             why_not="the simulated venue ended with its run",
             how="serve one that stays with `liqctl simulator serve` and name its base_url",

@@ -50,11 +50,6 @@ class Account:
         )
 
 
-def is_embedded(settings: "Settings") -> bool:
-    """Return whether the settings ask for the venue inside this process."""
-    return settings.environment is Environment.SIMULATOR and settings.exchange.base_url is None
-
-
 @contextmanager
 def open_account(
     settings: "Settings", environ: Mapping[str, str] | None = None, *, needs_key: bool = True
@@ -64,7 +59,7 @@ def open_account(
     Raises:
         CredentialsError: no usable key is set for the environment, and it `needs_key`.
     """
-    if is_embedded(settings):
+    if settings.is_embedded:
         yield from _open_embedded(settings)
         return
     from liqctl.settings.credentials import load_credentials

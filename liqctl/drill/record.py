@@ -3,17 +3,25 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.config.machine_findings import Drill
 from liqctl.desk.json import dump_line
 from liqctl.trail.file import open_trail
 from liqctl.trail.reading import open_for_reading
 
 DRILLS_NAME: Final = "drills.jsonl"
 _READ_MAX_BYTES: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """One drill on record."""
+
+    finished_at: datetime
+    passed: bool
 
 
 def append_row(path: Path, row: Mapping[str, object]) -> str | None:

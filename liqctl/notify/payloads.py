@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, assert_never
 from urllib.parse import urlsplit, urlunsplit
 
-from liqctl.domain.notices import Notice, NoticeKind, Severity, Target, TargetType
+from liqctl.notify.notice import Notice, NoticeKind, Severity, Target, TargetType
 
 NOTIFICATION_SCHEMA: Final = "liqctl.notification/1"
 
@@ -44,7 +44,8 @@ def posts_for(
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             yield Post(url=secret, document=document_of(notice), headers=headers)
         case TargetType.SLACK:
-            yield Post(url=secret, document=_slack(notice))
+            unwanted = {"mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+            yield Post(url=secret, document={"text": escape_slack(notice.text), **unwanted})
         case TargetType.TELEGRAM:
             yield Post(
                 url=f"{target.base_url}/bot{secret}/sendMessage",
@@ -109,15 +110,6 @@ def ping_address(address: str, notice: Notice) -> str:
     rid = f"rid={uuid.uuid5(uuid.NAMESPACE_OID, notice.correlation_id)}"
     query = f"{parts.query}&{rid}" if parts.query else rid
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") + step, query, ""))
-
-
-def _slack(notice: Notice) -> dict[str, object]:
-    return {
-        "text": escape_slack(notice.text),
-        "mrkdwn": False,
-        "unfurl_links": False,
-        "unfurl_media": False,
-    }
 
 
 def _pagerduty(target: Target, notice: Notice, routing_key: str) -> Iterator[Post]:

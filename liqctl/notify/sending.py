@@ -6,17 +6,21 @@ and its delivery counts as timed out. So the caller's process ends by `os._exit`
 No word of a library, an answer or an address gets out: problems are told in our own words.
 """
 
+import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from liqctl import __version__
 from liqctl.domain.errors import CredentialsError
-from liqctl.domain.notices import Delivery, Holder, Notice, Reference, Target, TargetType
-from liqctl.notify import by_apprise
+from liqctl.notify.notice import Delivery, Holder, Notice, Reference, Severity, Target, TargetType
 from liqctl.notify.payloads import Post, posts_for
+from liqctl.settings.credentials import read_secret_file
+from liqctl.settings.targets import address_problem, read_targets
 
 if TYPE_CHECKING:
     import ssl
@@ -30,34 +34,48 @@ _EARLIER_SHARE: Final = 0.5
 _REPLY_MAX_BYTES: Final = 64
 _SUCCESS: Final = range(200, 300)
 _REDIRECT: Final = range(300, 400)
+_APPRISE_TYPES: Final = {
+    Severity.INFO: "info",
+    Severity.WARNING: "warning",
+    Severity.CRITICAL: "failure",
+}
 
 
 class Problem(Exception):  # noqa: N818 - the end of one delivery, not of the program
     """Why a notice could not be delivered, in words that hold no secret."""
 
 
-class Sender:
-    """Sends notices until a moment on the monotonic clock.
+def deliver(
+    items: Sequence[Mapping[str, Any]], notices: Sequence[Notice], *, ends_at: float
+) -> list[Delivery]:
+    """Send the notices to those targets of the settings that want them; return what became of it.
 
-    `read_file` returns a secret file's text and `check_address` why an address may not be posted
-    to; both are other rooms' business.
+    Args:
+        items: the settings' `notifications`.
+        notices: in the order in which each target is to get them.
+        ends_at: when to stop, on the monotonic clock.
     """
+    from liqctl.exchange.tls import make_tls_context
 
-    def __init__(
-        self,
-        *,
-        environ: Mapping[str, str],
-        read_file: Callable[[Path], str],
-        check_address: Callable[[str], str | None],
-        tls: "ssl.SSLContext",
-        user_agent: str,
-    ) -> None:
+    sender = Sender(environ=os.environ, tls=make_tls_context())
+    return sender.send(read_targets(items), notices, ends_at=ends_at)
+
+
+def has_apprise() -> bool:
+    """Return whether apprise is there (`pip install liqctl[apprise]`); looks, and imports nothing.
+
+    It knows a hundred services more.
+    """
+    return find_spec("apprise") is not None
+
+
+class Sender:
+    """Sends notices until a moment on the monotonic clock."""
+
+    def __init__(self, *, environ: Mapping[str, str], tls: "ssl.SSLContext") -> None:
         """Prepare; nothing is opened before `send`."""
         self._environ = environ
-        self._read_file = read_file
-        self._check_address = check_address
         self._tls = tls
-        self._user_agent = user_agent
 
     def send(
         self, targets: Sequence[Target], notices: Sequence[Notice], *, ends_at: float
@@ -99,7 +117,7 @@ class Sender:
             trust_env=False,
             follow_redirects=False,
             timeout=max(seconds, _SHORTEST_S),
-            headers={"User-Agent": self._user_agent},
+            headers={"User-Agent": f"liqctl/{__version__}"},
         )
 
     def _tell(
@@ -130,12 +148,10 @@ class Sender:
         secret = self._look_up(target.secret)
         token = self._look_up(target.token) if target.token else None
         if target.type is TargetType.APPRISE:
-            problem = by_apprise.send(secret, notice)
-            if problem:
-                raise Problem(problem)
+            _send_by_apprise(secret, notice)
             return
         for post in posts_for(target, notice, secret=secret, token=token):
-            problem = self._check_address(post.url)
+            problem = address_problem(post.url)
             if problem:
                 raise Problem(f"the address {problem}")
             self._post(client, target, post, max(ends_at - time.monotonic(), _SHORTEST_S))
@@ -149,7 +165,7 @@ class Sender:
                 return value
             case Holder.FILE:
                 try:
-                    return self._read_file(Path(reference.where))
+                    return read_secret_file(Path(reference.where), "notifications")
                 except CredentialsError as error:
                     raise Problem(str(error)) from None
             case Holder.TEXT:
@@ -184,6 +200,20 @@ class Sender:
         # healthchecks.io answers 200 for checks that do not exist, and says so in its text only.
         if b"not found" in begin:
             raise Problem("there is no such check")
+
+
+def _send_by_apprise(url: str, notice: Notice) -> None:
+    if not has_apprise():
+        raise Problem("apprise is not installed: pip install liqctl[apprise]")
+    import apprise
+
+    asset = apprise.AppriseAsset(app_id="liqctl", secure_logging=True, async_mode=False)
+    service = apprise.Apprise(asset=asset)
+    if not service.add(url):
+        raise Problem("apprise does not know this address")
+    kind = _APPRISE_TYPES[notice.severity]
+    if not service.notify(title="liqctl", body=notice.text, notify_type=kind, body_format="text"):
+        raise Problem("apprise could not deliver it")
 
 
 def _take(found: list[Delivery], target: Target, notice: Notice, spent_s: float) -> Delivery:

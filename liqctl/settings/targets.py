@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from liqctl.domain.notices import Holder, NoticeKind, Reference, Severity, Target, TargetType
+from liqctl.notify.notice import Holder, NoticeKind, Reference, Severity, Target, TargetType
 from liqctl.settings.hosts import host_of, is_loopback_url, url_problem
 from liqctl.settings.problems import is_secret_name
 

@@ -69,6 +69,11 @@ class Settings:
     sources: Mapping[str, Source] = field(default_factory=dict)
     file: Path | None = None
 
+    @property
+    def is_embedded(self) -> bool:
+        """Return whether the venue is the one inside this process."""
+        return self.environment is Environment.SIMULATOR and self.exchange.base_url is None
+
 
 def make_settings(values: Mapping[str, Any]) -> Settings:
     """Return checked settings; values of each section by name, paths may be texts.

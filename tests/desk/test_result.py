@@ -6,7 +6,6 @@ from typing import Final
 
 import pytest
 
-from liqctl.desk.notices import make_notices
 from liqctl.desk.result import Asked, next_steps, render_result
 from liqctl.domain.account import PositionSide
 from liqctl.domain.result import (
@@ -17,6 +16,7 @@ from liqctl.domain.result import (
     ResidualPosition,
 )
 from liqctl.domain.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.notify.texts import make_notices
 from tests.desk.builders import make_order, make_partial, make_position, make_result
 
 SHORT: Final = "(the deadline left no more of the 2 s asked for)"

@@ -10,7 +10,7 @@ from liqctl.domain.account import Side
 from liqctl.domain.errors import VenueError
 from liqctl.domain.trades import Trade
 from liqctl.exchange.trades import ROWS_MAX, TransportTradeHistory
-from tests.exchange.test_preflight import Canned, on_venue
+from tests.checks.test_preflight import Canned, on_venue
 from tests.exchange.venue import TIMEOUT_S, says
 
 ROW: Final = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.domain.notices import (
+from liqctl.notify.notice import (
     Holder,
     Notice,
     NoticeKind,

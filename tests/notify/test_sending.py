@@ -10,12 +10,9 @@ import httpx
 import pytest
 import respx
 
-from liqctl.domain.notices import Delivery, Holder, Notice, NoticeKind, Reference, Severity, Target
-from liqctl.domain.notices import TargetType as Kind
-from liqctl.notify import by_apprise
-from liqctl.notify.sending import Sender
-from liqctl.settings.credentials import read_secret_file
-from liqctl.settings.targets import address_problem
+from liqctl.notify.notice import Delivery, Holder, Notice, NoticeKind, Reference, Severity, Target
+from liqctl.notify.notice import TargetType as Kind
+from liqctl.notify.sending import Sender, has_apprise
 from tests.notify.receiver import receiver
 from tests.notify.test_payloads import make_notice, make_target
 
@@ -34,10 +31,7 @@ def send(
     """Send the notices; `SECRET` is the address unless the environment says otherwise."""
     sender = Sender(
         environ={"SECRET": ADDRESS, **environ},
-        read_file=lambda path: read_secret_file(path, "here"),
-        check_address=address_problem,
         tls=ssl.create_default_context(),
-        user_agent="liqctl/test",
     )
     return sender.send(targets, notices, ends_at=time.monotonic() + seconds)
 
@@ -179,7 +173,7 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
 
         assert len(own.received) == 1
     assert delivery.problem is None
-    assert gone.problem == f"here: {file}: No such file or directory"
+    assert gone.problem == f"notifications: {file}: No such file or directory"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +189,7 @@ def test_a_check_that_does_not_exist_is_no_delivery(body: bytes, problem: str | 
 
 def test_apprise_is_an_extra_that_is_asked_for_by_name() -> None:
     """Its absence must not be a mystery at night."""
-    if by_apprise.is_installed():
+    if has_apprise():
         pytest.skip("apprise is installed here")
     (delivery,) = send([make_target(Kind.APPRISE)])
 
@@ -205,7 +199,7 @@ def test_apprise_is_an_extra_that_is_asked_for_by_name() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # apprise's, of its own parts
 def test_apprise_delivers_what_it_is_given() -> None:
     """The real library, against a real server."""
-    if not by_apprise.is_installed():
+    if not has_apprise():
         pytest.skip("apprise is not installed: pip install liqctl[apprise]")
     with receiver() as own:
         address = own.url.replace("http://", "json://")

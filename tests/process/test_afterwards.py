@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.cli.afterwards import plain_environment
+from liqctl.notify.courier import plain_environment
 from tests.notify.receiver import Receiver, receiver
 from tests.process.program import OVERSHOOT_S, Program, overshoot_s, program, wait_until
 
@@ -312,7 +312,7 @@ def test_without_targets_and_figures_nothing_is_started(running: Program) -> Non
 
     loaded = (running.folder / "modules").read_text().split()
     assert "liqctl.cli.execution" in loaded
-    assert not {"liqctl.cli.afterwards", "liqctl.settings.targets", "liqctl.desk.notices"} & {
+    assert not {"liqctl.cli.afterwards", "liqctl.settings.targets", "liqctl.notify.texts"} & {
         *loaded
     }
 

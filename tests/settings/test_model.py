@@ -17,16 +17,14 @@ PACKAGE = Path(liqctl.__file__).parent
 _ASK = """
 import json, sys
 from pathlib import Path
-from liqctl.cli.validate import check_environment
-from liqctl.cli.options import Options
+from liqctl.checks.document import check_environment
 from liqctl.domain.venue import Environment
 from liqctl.settings.model import SettingsModel
 from liqctl.settings.pages import markdown_table
 
 def told(text):
     Path("s.yaml").write_text(text)
-    options = Options(config_file=Path("s.yaml"))
-    return check_environment(Environment.SIMULATOR, options)
+    return check_environment(Environment.SIMULATOR, config_file=Path("s.yaml"))
 
 print(json.dumps({
     "table": markdown_table(),

@@ -10,14 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from liqctl.config.target_findings import issues_of_metrics, issues_of_targets
 from liqctl.domain.errors import ConfigurationError
-from liqctl.domain.notices import Holder, NoticeKind, Reference, Severity, Target, TargetType
-from liqctl.domain.venue import Environment
+from liqctl.notify.notice import Holder, NoticeKind, Reference, Severity, Target, TargetType
 from liqctl.settings import load_settings
 from liqctl.settings.pages import json_schema
 from liqctl.settings.targets import TARGETS_MAX, read_targets
-from liqctl.settings.values import MetricsSettings, Settings
+from liqctl.settings.values import Settings
 
 SCHEMA = Draft202012Validator(json_schema())
 CANARY = "CANARY0secret0value0123456789"
@@ -220,51 +218,3 @@ def test_every_list_of_targets_is_read_or_refused_in_our_words(
     else:
         assert len(read_targets(settings.notifications)) == len(given_items)
         assert not [*SCHEMA.iter_errors({"notifications": given_items})]
-
-
-def issues(environment: Environment, *items: dict[str, Any], **environ: str) -> list[str]:
-    """Return level, type and message of each finding about targets."""
-    settings = Settings(environment=environment, notifications=items)
-    return [
-        f"{issue.level} {issue.type} {issue.message}"
-        for issue in issues_of_targets(settings, environ)
-    ]
-
-
-def test_validate_tells_whom_a_run_would_not_reach(tmp_path: Path) -> None:
-    """A hidden broken web hook is worth nothing on the night it is needed."""
-    unset = {"type": "slack", "url_env": "SLACK_URL"}
-    plain = "ERROR SECURITY slack-1: the address must be https, but for loopback addresses; "
-    file = tmp_path / "url"
-    file.write_text("https://example.org")
-    file.chmod(0o644)
-
-    assert issues(Environment.PRODUCTION) == ["INFO CONFIGURATION nobody is told when a run ends"]
-    assert issues(Environment.PRODUCTION, unset) == [
-        "WARNING DEPLOYMENT slack-1 would not be told: the variable SLACK_URL is not set"
-    ]
-    assert issues(Environment.TESTNET, unset)[0].startswith("INFO DEPLOYMENT")
-    assert issues(Environment.TESTNET, unset, SLACK_URL="http://example.org/x") == [
-        f"{plain}nothing is sent there"
-    ]
-    assert issues(Environment.TESTNET, unset, SLACK_URL="https://example.org/x") == []
-    assert issues(Environment.PRODUCTION, {"type": "slack", "url_file": str(file)}) == [
-        f"WARNING SECURITY others may read {file}"
-    ]
-    assert issues(Environment.PRODUCTION, {"type": "slack", "url_file": "/nowhere"})[0].startswith(
-        "WARNING DEPLOYMENT slack-1 would not be told: notifications[0]: /nowhere: No such file"
-    )
-
-
-@pytest.mark.parametrize(
-    ("path", "count"), [("liqctl.prom", 0), ("liqctl.txt", 1), ("no/such/liqctl.prom", 1)]
-)
-def test_validate_tells_why_prometheus_would_see_nothing(
-    path: str, count: int, tmp_path: Path
-) -> None:
-    """node_exporter passes over other names without a word."""
-    settings = Settings(
-        environment=Environment.PRODUCTION, metrics=MetricsSettings(textfile=tmp_path / path)
-    )
-
-    assert len(list(issues_of_metrics(settings))) == count

@@ -1,24 +1,16 @@
 """What validate says: levels by environment, as the contract lists them."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from liqctl.config.facts import is_open_to_others, read_facts
-from liqctl.config.findings import (
-    Facts,
-    Level,
-    changes,
-    issues_of_facts,
-    issues_of_settings,
-)
+from liqctl.checks.of_settings import changes, issues_of_settings
 from liqctl.domain.venue import Environment
 from liqctl.planning.policy import LiquidationConfig
 from liqctl.settings.model import TABLE
 from liqctl.settings.pages import markdown_table
-from liqctl.settings.values import ExchangeSettings, Settings
+from liqctl.settings.values import Settings
 
 DISARMED = {"emergency_liquidation": False, "close_positions": False, "cancel_orders": False}
 
@@ -107,37 +99,6 @@ def test_outside_production_only_a_window_that_was_asked_for_must_fit() -> None:
     assert levels(Environment.TESTNET, settle_seconds=0.0) == [("INFO", "settle_seconds")]
 
 
-@pytest.mark.parametrize(
-    ("environment", "level"),
-    [
-        (Environment.PRODUCTION, Level.WARNING),
-        (Environment.TESTNET, Level.INFO),
-        (Environment.SIMULATOR, Level.INFO),
-    ],
-)
-def test_the_machine_is_judged_by_the_environment(environment: Environment, level: Level) -> None:
-    """Outside production the shipped files must pass --strict."""
-    facts = Facts(
-        missing_keys=("API_KEY",),
-        open_paths=(("audit.log_dir", "logs"),),
-        readable_secrets=("LIQCTL_API_SECRET_FILE",),
-        has_bytecode=False,
-    )
-    exchange = ExchangeSettings(base_url="http://127.0.0.1:1")
-    settings = Settings(environment=environment, exchange=exchange)
-
-    found = [*issues_of_facts(environment, facts), *issues_of_settings(settings)]
-
-    assert {issue.level for issue in found} == {level}
-    assert [issue.type.value for issue in found] == [
-        "DEPLOYMENT",
-        "SECURITY",
-        "SECURITY",
-        "PERFORMANCE",
-        "SECURITY",
-    ]
-
-
 def test_changes_name_old_new_and_impact() -> None:
     """A reviewer wants to know what a change does, not only that it is one."""
     old = Settings(environment=Environment.TESTNET)
@@ -148,35 +109,6 @@ def test_changes_name_old_new_and_impact() -> None:
     assert (change.key, change.old, change.new) == ("liquidation.timeout_seconds", 5.0, 9.0)
     assert change.impact == "when a run ends, finished or not"
     assert changes(old, old) == []
-
-
-def test_paths_that_others_may_write_are_noticed(tmp_path: Path) -> None:
-    """Who can write the trail's folder can rewrite the trail."""
-    folder = tmp_path / "logs"
-    assert not is_open_to_others(folder)
-
-    folder.mkdir()
-    folder.chmod(0o770)
-    assert is_open_to_others(folder)
-    assert is_open_to_others(folder / "deeper" / "still")
-
-    folder.chmod(0o755)
-    assert not is_open_to_others(folder)
-
-
-def test_facts_tell_missing_broken_and_readable_keys(tmp_path: Path) -> None:
-    """All that can be known is reported in one run."""
-    secret = tmp_path / "secret"
-    secret.write_text("")
-    secret.chmod(0o644)
-    environ = {"LIQCTL_API_KEY": "k", "LIQCTL_API_SECRET_FILE": str(secret)}
-
-    facts = read_facts(Environment.TESTNET, environ, paths={}, needs_keys=True, has_bytecode=True)
-    nothing = read_facts(Environment.TESTNET, {}, paths={}, needs_keys=True, has_bytecode=True)
-
-    assert "is empty" in facts.broken_keys[0]
-    assert facts.readable_secrets == ("LIQCTL_API_SECRET_FILE",)
-    assert nothing.missing_keys == ("API_KEY", "API_SECRET")
 
 
 def test_the_table_names_every_setting() -> None:

@@ -1,9 +1,33 @@
-"""The document of `notify` as text for people."""
+"""The document of `notify`, and as text for people."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from liqctl.desk.text import Tone, clean, count, paint, table, wrap
+from liqctl.notify.notice import Delivery
+
+NOTIFY_SCHEMA: Final = "liqctl.notify/1"
+
+
+def make_document(
+    environment: str | None, deliveries: Sequence[Delivery], *, error: str | None = None
+) -> dict[str, Any]:
+    """Return what `notify --json` prints."""
+    return {
+        "schema": NOTIFY_SCHEMA,
+        "environment": environment,
+        "error": error,
+        "targets": [
+            {
+                "name": delivery.target.name,
+                "type": delivery.target.type.value,
+                "delivered": delivery.problem is None,
+                "problem": delivery.problem,
+                "seconds": round(delivery.seconds, 3),
+            }
+            for delivery in deliveries
+        ],
+    }
 
 
 def render_deliveries(document: Mapping[str, Any], *, width: int | None, colour: bool) -> str:

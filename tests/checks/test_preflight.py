@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from liqctl.domain.account import Leg, PositionSide, Side
-from liqctl.domain.commands import CloseOrder
-from liqctl.domain.endpoints import Endpoint
-from liqctl.domain.errors import InvariantError, VenueError
-from liqctl.exchange.client import CcxtTransport
-from liqctl.exchange.preflight import (
+from liqctl.checks.preflight import (
     PINGS,
+    KeyRights,
     fetch_key_rights,
     fetch_limits,
     measure_pings_s,
     rehearse_order,
 )
+from liqctl.domain.account import Leg, PositionSide, Side
+from liqctl.domain.commands import CloseOrder
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import InvariantError, VenueError
+from liqctl.exchange.client import CcxtTransport
 from liqctl.planning.budget import Limits
-from liqctl.planning.readiness import KeyRights
 from liqctl.ports import Usage
 from tests.exchange.venue import Handler, Seen, says, serving, transport_to
 

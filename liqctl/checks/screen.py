@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from liqctl.checks.issue import NOTHING_TO_DO
 from liqctl.desk.text import Tone, clean, count, paint, wrap
 
 _TONES: Final = {
@@ -12,7 +13,6 @@ _TONES: Final = {
     "INFO": Tone.QUIET,
 }
 _BLOCKING: Final = frozenset({"CRITICAL", "ERROR"})
-_NO_ADVICE: Final = "nothing to do"
 _VALUE_MAX: Final = 100
 
 
@@ -31,7 +31,11 @@ def render_validation(
     if "changes" in document:
         lines += _changes(document, width)
     if verbose and document["config"]:
-        lines += ["", *_config(document["config"], width)]
+        lines.append("")
+        for key, setting in document["config"].items():
+            where = f" {clean(setting['where'])}" if setting["where"] else ""
+            text = f"{key} = {_value(setting['value'])}  ({setting['source']}{where})"
+            lines += wrap(text, indent=" " * 4, width=width)
     return "\n".join(lines) + "\n"
 
 
@@ -57,7 +61,7 @@ def _issue(issue: Mapping[str, Any], tone: Tone, *, width: int | None, colour: b
     level = issue["level"]
     advice = clean(issue["recommendation"])
     text = f"{level:<8}  {clean(issue['field'])}: {clean(issue['message'])}"
-    if advice != _NO_ADVICE:
+    if advice != NOTHING_TO_DO:
         text += f" ({advice})"
     first, *rest = wrap(text, indent=" " * 10, width=width)
     return [paint(level, tone, colour=colour) + first[len(level) :], *rest]
@@ -70,15 +74,6 @@ def _changes(document: Mapping[str, Any], width: int | None) -> list[str]:
             f"  {change['key']}: {_value(change['old'])} -> {_value(change['new'])} "
             f"({change['impact']})"
         )
-        lines += wrap(text, indent=" " * 4, width=width)
-    return lines
-
-
-def _config(config: Mapping[str, Mapping[str, Any]], width: int | None) -> list[str]:
-    lines = []
-    for key, setting in config.items():
-        where = f" {clean(setting['where'])}" if setting["where"] else ""
-        text = f"{key} = {_value(setting['value'])}  ({setting['source']}{where})"
         lines += wrap(text, indent=" " * 4, width=width)
     return lines
 

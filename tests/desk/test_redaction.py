@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liqctl.config import redaction
-from liqctl.config.redaction import Redactor, secrets_of
+from liqctl.desk import redaction
+from liqctl.desk.redaction import Redactor, secrets_of
 from liqctl.domain.secrets import MASK
 
 BINANCE = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from liqctl.desk.notices import TEXT_MAX, make_notices
 from liqctl.domain.account import PositionSide
-from liqctl.domain.notices import NoticeKind, Severity
 from liqctl.domain.result import LiquidationResult, Residual, ResidualPosition
 from liqctl.domain.states import FailureCause, LiquidationState, PositionState
+from liqctl.notify.notice import NoticeKind, Severity
+from liqctl.notify.texts import TEXT_MAX, make_notices
 from tests.desk.builders import MOMENT, make_partial, make_position, make_result
 
 HOSTILE = "a\x1b[31m\nb\u202e<!channel>" * 200

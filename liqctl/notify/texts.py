@@ -6,13 +6,15 @@ yet the record is incomplete.
 critical: PARTIAL, FAILED, and whatever left the account unproven.
 """
 
+import os
+import socket
 from typing import Final
 
 from liqctl.desk.result import Asked, meaning, split_residual
 from liqctl.desk.text import clean, count, money
 from liqctl.domain.amounts import plain
 from liqctl.domain.as_json import as_json
-from liqctl.domain.notices import Notice, NoticeKind, Severity
+from liqctl.domain.ids import make_correlation_id
 from liqctl.domain.result import LiquidationResult, Residual
 from liqctl.domain.states import (
     ExitCode,
@@ -22,6 +24,8 @@ from liqctl.domain.states import (
     PositionState,
 )
 from liqctl.domain.times import rfc3339
+from liqctl.engine.clock import SystemClock
+from liqctl.notify.notice import Notice, NoticeKind, Severity
 
 TEXT_MAX: Final = 900
 """Characters of a message; PagerDuty takes 1,024, Telegram 4,096."""
@@ -48,7 +52,25 @@ def make_notices(
         symbols: the symbols in scope; empty for the whole account.
     """
     end = _end(result, exit_code, symbols)
-    return (_start(result, reason), end) if _has_begun(result) else (end,)
+    # A run that was refused before it began has no start to tell of.
+    was_refused = result.state is LiquidationState.SKIPPED or result.cause is FailureCause.BLOCKED
+    has_begun = not was_refused and (result.audit_head is not None or result.requests > 0)
+    return (_start(result, reason), end) if has_begun else (end,)
+
+
+def make_test_notice(environment: str) -> Notice:
+    """Return what `notify` sends to see whether it arrives."""
+    now = SystemClock().now()
+    name = make_correlation_id(now, os.urandom(3).hex())
+    return Notice(
+        kind=NoticeKind.TEST,
+        severity=Severity.INFO,
+        text=f"liqctl {environment} TEST: sent by hand on {clean(socket.gethostname())} to see "
+        f"that it arrives; no account was touched; {name}",
+        at=rfc3339(now),
+        environment=environment,
+        correlation_id=name,
+    )
 
 
 def is_unproven(result: LiquidationResult) -> bool:
@@ -70,12 +92,6 @@ def severity_of(result: LiquidationResult, exit_code: int) -> Severity:
     if result.state is LiquidationState.SKIPPED or result.cause is FailureCause.BLOCKED:
         return Severity.WARNING
     return Severity.CRITICAL
-
-
-def _has_begun(result: LiquidationResult) -> bool:
-    """Return whether there was a start: a run that was refused before has none."""
-    was_refused = result.state is LiquidationState.SKIPPED or result.cause is FailureCause.BLOCKED
-    return not was_refused and (result.audit_head is not None or result.requests > 0)
 
 
 def _start(result: LiquidationResult, reason: str) -> Notice:

@@ -1,0 +1,1 @@
+"""What `validate` finds: of the settings, of this machine, of the venue."""

@@ -1,0 +1,285 @@
+"""What `validate` says of this machine: keys, files, record, lock, drills, and who would be told.
+
+Nothing is created, changed or sent.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from importlib.util import cache_from_source, find_spec
+from pathlib import Path
+from typing import Final
+
+from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info, mild, risk
+from liqctl.desk.text import count
+from liqctl.domain.errors import CredentialsError
+from liqctl.domain.events import TRAIL_NAME
+from liqctl.domain.venue import Environment
+from liqctl.drill.record import Drill
+from liqctl.engine.lock import lock_problem, read_lock
+from liqctl.notify.notice import Holder, Reference, Target, TargetType
+from liqctl.notify.sending import has_apprise
+from liqctl.settings.credentials import find_source, load_credentials, read_secret_file
+from liqctl.settings.targets import address_problem, read_targets
+from liqctl.settings.values import Settings
+
+KEY_NAMES: Final = ("API_KEY", "API_SECRET")
+DRILL_AGE_MAX: Final = timedelta(days=30)
+
+_ROOM_MIN_BYTES: Final = 20_000_000
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_OTHERS_READ: Final = stat.S_IRGRP | stat.S_IROTH
+_COMPILED: Final = {
+    "asyncio": "base_events.py",  # container images come without Python's own
+    "ccxt": "async_support/binance.py",
+    "aiohttp": "client.py",
+}
+_TEXTFILE_SUFFIX: Final = ".prom"
+_WITH_ADDRESS: Final = {TargetType.WEBHOOK, TargetType.SLACK, TargetType.HEALTHCHECKS}
+
+
+def issues_of_machine(
+    environment: Environment,
+    environ: Mapping[str, str],
+    *,
+    paths: Mapping[str, Path | None],
+    needs_keys: bool,
+    is_compiled: bool,
+) -> Iterator[Issue]:
+    """Yield what is to be said of keys and files; known even where the settings are invalid.
+
+    Args:
+        environment: whose keys.
+        environ: the environment variables.
+        paths: what others must not write, by the setting that names it.
+        needs_keys: False for the embedded venue, which brings its own.
+        is_compiled: as `has_bytecode` has it.
+    """
+    sources = {name: find_source(name, environment, environ) for name in KEY_NAMES}
+    for name in [name for name, source in sources.items() if needs_keys and not source]:
+        text = f"no {name.lower()} is set for {environment}"
+        variable = f"LIQCTL_{environment.upper()}_{name}"
+        advice = f"set {variable} or {variable}_FILE"
+        yield risk(environment, Area.DEPLOYMENT, name.lower(), text, advice)
+    if all(sources.values()):
+        try:
+            load_credentials(environment, environ)
+        except CredentialsError as failure:
+            advice = "correct the variable or the file; liquidate would exit 7"
+            yield error(Area.DEPLOYMENT, "credentials", str(failure), advice)
+    for key, path in paths.items():
+        if path and is_open_to_others(path):
+            text, advice = f"others may write {path}", f"chmod go-w {path}"
+            yield risk(environment, Area.SECURITY, key, text, advice)
+    for source in sources.values():
+        if source and source.endswith("_FILE") and _mode_of(Path(environ[source])) & _OTHERS_READ:
+            text = f"others may read the file that {source} names"
+            yield risk(environment, Area.SECURITY, source, text, "chmod 600 it")
+    if not is_compiled:
+        yield risk(
+            environment,
+            Area.PERFORMANCE,
+            "installation",
+            "Python's library, ccxt or aiohttp is not compiled to bytecode: every "
+            "start takes longer, up to seconds",
+            "run `python -m compileall` on the installation once; with uv: "
+            "`uv tool install --compile-bytecode`",
+        )
+
+
+def issues_of_targets(settings: Settings, environ: Mapping[str, str]) -> Iterator[Issue]:
+    """Yield what keeps a target from being told, and that there is none; `notify` tries them."""
+    if not settings.notifications:
+        yield info(
+            Area.CONFIGURATION,
+            "notifications",
+            "nobody is told when a run ends",
+            "add a target, see the notifications section of the README",
+        )
+    for number, target in enumerate(read_targets(settings.notifications)):
+        field = f"notifications[{number}]"
+        for reference in filter(None, (target.secret, target.token)):
+            yield from _issues_of_reference(settings, field, target, reference, environ)
+        if target.type is TargetType.APPRISE and not has_apprise():
+            why, advice = "apprise is not installed", "pip install liqctl[apprise]"
+            yield _undelivered(settings, field, target, why, advice)
+
+
+def issues_of_metrics(settings: Settings) -> Iterator[Issue]:
+    """Yield what keeps figures from reaching Prometheus."""
+    path = settings.metrics.textfile
+    if path is None:
+        return
+    if path.suffix != _TEXTFILE_SUFFIX:
+        yield risk(
+            settings.environment,
+            Area.CONFIGURATION,
+            "metrics.textfile",
+            f"node_exporter reads no file but those that end in {_TEXTFILE_SUFFIX}",
+            f"name it {path.with_suffix(_TEXTFILE_SUFFIX)}",
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        yield risk(
+            settings.environment,
+            Area.DEPLOYMENT,
+            "metrics.textfile",
+            f"the folder {path.parent} is missing or not ours to write",
+            "create it, writable by the user who runs liqctl",
+        )
+
+
+def issues_of_run(settings: Settings, identity: str, key_problem: str | None) -> Iterator[Issue]:
+    """Yield what a run would miss on this machine.
+
+    Args:
+        settings: whose trail and fallback for the lock.
+        identity: the account, as the lock names it.
+        key_problem: why the key cannot sign.
+    """
+    environment, log_dir = settings.environment, settings.audit.log_dir
+    problem = _trail_problem(log_dir)
+    if problem is not None:
+        text = f"the audit trail cannot be written: {problem}"
+        advice = "a run would close the account and exit 8; give the folder to this user"
+        yield risk(environment, Area.DEPLOYMENT, "audit.log_dir", text, advice)
+    problem = _room_problem(log_dir)
+    if problem is not None:
+        text = f"there is little room for the audit trail: {problem}"
+        advice = "make room; on a full disk a run closes the account and exits 8"
+        yield risk(environment, Area.DEPLOYMENT, "audit.log_dir", text, advice)
+    if key_problem is not None:
+        text = f"the key cannot be used: {key_problem}"
+        advice = "correct the variable or the file; liquidate would exit 7"
+        yield error(Area.DEPLOYMENT, "online.key", text, advice)
+    problem = lock_problem(fallback_dir=log_dir)
+    if problem is not None:
+        text = f"nothing would keep a second run off the account: {problem}"
+        advice = "set XDG_STATE_HOME to a folder of this user"
+        yield risk(environment, Area.DEPLOYMENT, "lock", text, advice)
+    held = read_lock(identity, fallback_dir=log_dir)
+    if held.is_held:
+        who = held.holder
+        running = f"process {who.pid}, {who.correlation_id}" if who else "unknown"
+        text = f"a liquidation is in progress: {running}"
+        yield info(Area.DEPLOYMENT, "lock", text, "liqctl status")
+
+
+def issue_of_drills(settings: Settings, drill: Drill | None, now: datetime) -> Issue:
+    """Return how long ago a drill passed."""
+    level, advice = mild(settings.environment), f"run `liqctl drill --env {settings.environment}`"
+    if drill is None:
+        text = "no drill is on record"
+    elif not drill.passed:
+        text = f"the last drill, on {drill.finished_at:%Y-%m-%d}, failed"
+    else:
+        days = max((now - drill.finished_at).days, 0)
+        ago = f"{count(days, 'day')} ago" if days else "less than a day ago"
+        text = f"the last drill passed {ago}, on {drill.finished_at:%Y-%m-%d}"
+        if now - drill.finished_at <= DRILL_AGE_MAX:
+            level, advice = Level.INFO, NOTHING_TO_DO
+    return Issue(level, Area.DEPLOYMENT, "drills", text, advice)
+
+
+def has_bytecode() -> bool:
+    """Return whether the heaviest modules are compiled; looks, and imports nothing."""
+    for name, module in _COMPILED.items():
+        spec = find_spec(name)
+        places = spec.submodule_search_locations if spec else None
+        if not places or not Path(cache_from_source(f"{places[0]}/{module}")).exists():
+            return False
+    return True
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Return whether others may write the path, or its nearest parent that exists."""
+    for each in (path, *path.absolute().parents):
+        mode = _mode_of(each)
+        if mode:
+            is_sticky = bool(mode & stat.S_ISVTX) and each != path
+            return bool(mode & _OTHERS_WRITE) and not is_sticky
+    return False
+
+
+def _issues_of_reference(
+    settings: Settings,
+    field: str,
+    target: Target,
+    reference: Reference,
+    environ: Mapping[str, str],
+) -> Iterator[Issue]:
+    value = reference.where
+    match reference.holder:
+        case Holder.VARIABLE:
+            value = environ.get(reference.where, "").strip()
+            if not value:
+                text = f"the variable {reference.where} is not set"
+                yield _undelivered(settings, field, target, text, f"set {reference.where}")
+                return
+        case Holder.FILE:
+            try:
+                value = read_secret_file(Path(reference.where), field)
+            except CredentialsError as failure:
+                yield _undelivered(settings, field, target, str(failure), "correct the file")
+                return
+            if _mode_of(Path(reference.where)) & _OTHERS_READ:
+                text = f"others may read {reference.where}"
+                yield risk(settings.environment, Area.SECURITY, field, text, "chmod 600 it")
+        case Holder.TEXT:
+            pass
+    problem = address_problem(value)
+    if problem and target.type in _WITH_ADDRESS and reference is target.secret:
+        text = f"{target.name}: the address {problem}; nothing is sent there"
+        yield error(Area.SECURITY, field, text, "correct it")
+
+
+def _undelivered(settings: Settings, field: str, target: Target, why: str, advice: str) -> Issue:
+    text = f"{target.name} would not be told: {why}"
+    return risk(settings.environment, Area.DEPLOYMENT, field, text, advice)
+
+
+def _mode_of(path: Path) -> int:
+    """Return the mode of what is there, 0 when nothing is or nobody may look."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _trail_problem(log_dir: Path) -> str | None:
+    """Return why the trail could not be written, without writing; None when it could."""
+    trail = log_dir / TRAIL_NAME
+    try:
+        if not (trail.is_symlink() or trail.exists()):
+            folder = _nearest(log_dir)
+            if not folder.is_dir():
+                return f"{folder} is not a folder"
+            usable = os.access(folder, os.W_OK | os.X_OK)
+            return None if usable else f"{folder} is not ours to write"
+        found = trail.lstat()
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    if not stat.S_ISREG(found.st_mode):
+        return f"{trail} is not a regular file"
+    if found.st_nlink > 1:
+        return f"{trail} has a second name (a hard link), so it may be somebody else's file"
+    return None if os.access(trail, os.W_OK) else f"{trail} is not ours to write"
+
+
+def _room_problem(log_dir: Path) -> str | None:
+    """Return why the disk under the trail is nearly full, None when it is not."""
+    try:
+        found = os.statvfs(_nearest(log_dir))
+    except OSError:
+        return None
+    free = found.f_bavail * found.f_frsize
+    if free < _ROOM_MIN_BYTES:
+        return f"{free // 1_000_000} MB are free, less than {_ROOM_MIN_BYTES // 1_000_000}"
+    if found.f_files and not found.f_favail:
+        return "no further file can be made on that disk"
+    return None
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or its nearest parent that exists."""
+    return next((p for p in (folder, *folder.absolute().parents) if p.exists()), Path("/"))

@@ -1,0 +1,226 @@
+"""What `validate` says about settings that load: risks, oddities, and what changed.
+
+Pure. Findings never stop `liquidate`; production is judged by the strictest measure, elsewhere
+most of it is INFO.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from liqctl.checks.issue import Area, Issue, Level, error, info, risk, warning
+from liqctl.domain.venue import Environment
+from liqctl.planning.pacing import RESERVE_MAX_S, RESERVE_SHARE
+from liqctl.planning.policy import LiquidationConfig
+from liqctl.settings.model import TABLE, Kind
+from liqctl.settings.values import Settings
+
+_TIMEOUT_MIN_S: Final = 3.0
+_TIMEOUT_USUAL_S: Final = 5.0
+_RETRIES_MAX: Final = 5
+_RETRIES_USUAL: Final = 3
+_DELAY_MAX_S: Final = 2.0
+_JITTER_MAX: Final = 1.2
+_LAG_S: Final = 2.0
+"""How long the venue's lists were seen to lag behind what came to be."""
+
+_WORK_S: Final = 1.0
+"""What cancelling and closing take before flat can be seen: a few round trips and one repeat of a
+refused order. A guess; `validate --online` measures the round trip."""
+
+_CHOSEN: Final = "keep it only if it was chosen on purpose"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One setting that differs from an earlier configuration."""
+
+    key: str
+    old: Any
+    new: Any
+    impact: str
+
+
+def issues_of_settings(settings: Settings) -> Iterator[Issue]:
+    """Yield what is to be said about the settings themselves."""
+    environment, policy = settings.environment, settings.liquidation
+    if policy.emergency_liquidation:
+        yield from _scope(environment, policy)
+    else:
+        yield Issue(
+            Level.CRITICAL if environment is Environment.PRODUCTION else Level.WARNING,
+            Area.CONFIGURATION,
+            "liquidation.emergency_liquidation",
+            "the switch is disarmed: every liquidation ends SKIPPED and sends nothing",
+            "set emergency_liquidation, close_positions and cancel_orders to true",
+        )
+    if settings.exchange.base_url is not None:
+        yield risk(
+            environment,
+            Area.SECURITY,
+            "exchange.base_url",
+            f"requests and the key go to {settings.exchange.base_url}",
+            "leave base_url null unless this host is meant to see the key",
+        )
+    if environment is Environment.PRODUCTION:
+        yield from _production_numbers(policy)
+    waits_s = policy.retry_delay_seconds * (2**policy.max_retries - 1) * _JITTER_MAX
+    if waits_s > policy.timeout_seconds:
+        yield risk(
+            environment,
+            Area.PERFORMANCE,
+            "liquidation.retry_delay_seconds",
+            f"{policy.max_retries} repeats may wait {waits_s:.1f} s, more than "
+            f"timeout_seconds {policy.timeout_seconds}: the last ones will not happen",
+            "lower max_retries or retry_delay_seconds, or raise timeout_seconds",
+        )
+    if policy.emergency_liquidation:
+        yield from _settling(environment, policy)
+
+
+def changes(old: Settings, new: Settings) -> list[Change]:
+    """Return what differs between two configurations of one environment, in the table's order."""
+    before, after = values_of(old), values_of(new)
+    return [
+        Change(
+            key=rule.key,
+            old=before[rule.key],
+            new=after[rule.key],
+            impact=_IMPACTS.get(rule.name, rule.help),
+        )
+        for rule in TABLE
+        if before[rule.key] != after[rule.key]
+        or (rule.kind is Kind.LIST and old.notifications != new.notifications)
+    ]
+
+
+def values_of(settings: Settings) -> dict[str, Any]:
+    """Return every setting by dotted key as JSON would have it.
+
+    Of notifications only the number is told: the address of a web hook is a secret.
+    """
+    found: dict[str, Any] = {}
+    for rule in TABLE:
+        section, _, name = rule.key.rpartition(".")
+        value = getattr(getattr(settings, section) if section else settings, name)
+        match rule.kind:
+            case Kind.LIST:
+                found[rule.key] = f"{len(value)} set"
+            case Kind.SYMBOLS:
+                found[rule.key] = list(value)
+            case Kind.TEXT | Kind.OPTIONAL_TEXT:
+                found[rule.key] = None if value is None else str(value)
+            case _:
+                found[rule.key] = value
+    return found
+
+
+def _scope(environment: Environment, policy: LiquidationConfig) -> Iterator[Issue]:
+    if not policy.close_positions:
+        yield risk(
+            environment,
+            Area.CONFIGURATION,
+            "liquidation.close_positions",
+            "positions stay open in an emergency",
+            "set close_positions to true; --orders-only serves the single case",
+        )
+    if not policy.cancel_orders:
+        yield info(
+            Area.CONFIGURATION,
+            "liquidation.cancel_orders",
+            "open orders stay, and may open positions again",
+            "set cancel_orders to true; --positions-only serves the single case",
+        )
+    if policy.symbols:
+        yield info(
+            Area.CONFIGURATION,
+            "liquidation.symbols",
+            f"only {', '.join(policy.symbols)} is in scope; everything else stays open",
+            "leave symbols empty; --symbol serves the single case",
+        )
+
+
+def _production_numbers(policy: LiquidationConfig) -> Iterator[Issue]:
+    timeout, field = policy.timeout_seconds, "liquidation.timeout_seconds"
+    if timeout < _TIMEOUT_MIN_S:
+        yield error(
+            Area.CONFIGURATION,
+            field,
+            f"timeout_seconds {timeout} is too short for production, at least {_TIMEOUT_MIN_S}",
+            f"set timeout_seconds to {_TIMEOUT_USUAL_S}",
+        )
+    elif timeout != _TIMEOUT_USUAL_S:
+        text = f"timeout_seconds is {timeout}, the tried value is {_TIMEOUT_USUAL_S}"
+        yield info(Area.CONFIGURATION, field, text, _CHOSEN)
+    retries, field = policy.max_retries, "liquidation.max_retries"
+    if retries == 0 or retries > _RETRIES_MAX:
+        yield warning(
+            Area.CONFIGURATION,
+            field,
+            f"max_retries {retries} is unusual for production: 1 to {_RETRIES_MAX} is usual",
+            f"set max_retries to {_RETRIES_USUAL}",
+        )
+    elif retries != _RETRIES_USUAL:
+        text = f"max_retries is {retries}, the tried value is {_RETRIES_USUAL}"
+        yield info(Area.CONFIGURATION, field, text, _CHOSEN)
+    if policy.retry_delay_seconds > _DELAY_MAX_S:
+        yield warning(
+            Area.PERFORMANCE,
+            "liquidation.retry_delay_seconds",
+            f"retry_delay_seconds {policy.retry_delay_seconds} wastes the deadline, "
+            f"at most {_DELAY_MAX_S} is usual",
+            "set retry_delay_seconds to 0.5",
+        )
+
+
+def _settling(environment: Environment, policy: LiquidationConfig) -> Iterator[Issue]:
+    """Yield what is wrong with the time that flat is watched."""
+    in_production = environment is Environment.PRODUCTION
+    field, settle_s = "liquidation.settle_seconds", policy.settle_seconds
+    if settle_s == 0:
+        yield risk(
+            environment,
+            Area.CONFIGURATION,
+            field,
+            "settle_seconds is 0: one reading is trusted, and what appeared less than about "
+            f"{_LAG_S:g} s before it can be missing from the venue's lists",
+            f"set settle_seconds to {_LAG_S}; --settle 0 serves the single case",
+        )
+    elif settle_s < _LAG_S and in_production:
+        yield info(
+            Area.CONFIGURATION,
+            field,
+            f"settle_seconds is {settle_s}; the venue's lists lag by up to about {_LAG_S:g} s",
+            f"set settle_seconds to {_LAG_S}",
+        )
+    timeout_s = policy.timeout_seconds
+    room_s = timeout_s - min(timeout_s * RESERVE_SHARE, RESERVE_MAX_S) - _WORK_S
+    # Outside production a short deadline alone is nobody's mistake, and the window is what it
+    # leaves. A window made longer than usual was meant to be kept.
+    if settle_s > room_s and (in_production or settle_s > _LAG_S):
+        yield warning(
+            Area.PERFORMANCE,
+            field,
+            f"timeout_seconds {timeout_s} leaves about {max(room_s, 0.0):.1f} s to watch flat "
+            f"after the work, less than settle_seconds {settle_s}: the proof will be that short",
+            "raise timeout_seconds, or lower settle_seconds",
+        )
+
+
+_IMPACTS: Final = {
+    "environment": "another account",
+    "base_url": "the key and every order go to another host",
+    "proxy": "every request takes another way",
+    "recv_window_ms": "how late a request may arrive before the venue refuses it",
+    "emergency_liquidation": "whether the switch does anything at all",
+    "close_positions": "whether positions are closed in an emergency",
+    "cancel_orders": "whether orders are cancelled in an emergency",
+    "timeout_seconds": "when a run ends, finished or not",
+    "max_retries": "how often a refused order is sent again",
+    "retry_delay_seconds": "how long a refused order waits before it is sent again",
+    "settle_seconds": "how long flat is watched before it is called proven, and a run takes longer",
+    "symbols": "what is closed and what stays open",
+    "log_dir": "where the audit trail is; earlier runs stay in the old place",
+    "textfile": "where Prometheus finds how the last run ended",
+    "notifications": "who hears of a run",
+}

@@ -1,0 +1,272 @@
+"""What `validate --online` says about the venue, the key and the account.
+
+Pure: the answers are gathered by `preflight`. In production a missing answer is a WARNING, for an
+unasked question may be the one that fails at three in the morning.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info, mild, risk, warning
+from liqctl.checks.preflight import Question, VenueFacts
+from liqctl.desk.text import count
+from liqctl.domain.account import PositionMode
+from liqctl.domain.answers import AnswerKind, VenueAnswer
+from liqctl.domain.venue import Environment
+from liqctl.planning.explain import explain_refusal
+from liqctl.planning.forecast import Forecast
+from liqctl.settings.values import Settings
+
+_ROUND_TRIP_MAX_S: Final = 0.1
+_CLOCK_MAX_S: Final = 0.5
+_JUDGED: Final = frozenset({-2022, -4118})
+"""Refusals of a reducing order that a key without futures rights never gets to."""
+
+_WEIGHT_SHARE_MAX: Final = 0.5
+_NAMED_MAX: Final = 8
+_BANNED: Final = 418
+_BY_HAND: Final = "check it by hand on Binance's page of API keys"
+
+
+def issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
+    """Yield what is to be said about the venue, the key and the account."""
+    environment = settings.environment
+    unreachable = facts.refusals.get(Question.REACHABLE)
+    if unreachable is not None:
+        yield _unreachable(unreachable)
+        return
+    text = f"the venue was asked {facts.requests} times in {facts.asked_s:.1f} s"
+    yield info(Area.DEPLOYMENT, "online.reachable", text)
+    yield from _speed(facts)
+    yield _clock(settings, facts)
+    yield _weight(facts)
+    if Question.SYMBOLS in facts.refusals:
+        yield _unasked(environment, facts, Question.SYMBOLS, "whether every symbol trades")
+    if not facts.has_key:
+        text = "no key: rights, account, limits and the test order were not checked"
+        advice = "set the key, then validate again"
+        yield risk(environment, Area.DEPLOYMENT, "online.key", text, advice)
+        return
+    if facts.snapshot is None and facts.mode is None:  # Nothing that needs the key was answered.
+        for refusal in facts.refusals.values():
+            if refusal.kind is AnswerKind.RUN_FATAL:
+                yield _key_refused(refusal)
+                return
+    yield from _rights(environment, facts)
+    yield _order(environment, facts)
+    yield from _account(environment, facts)
+    if Question.LIMITS in facts.refusals:
+        what = "the account's limits; the forecast takes the usual ones"
+        yield _unasked(environment, facts, Question.LIMITS, what)
+
+
+def issue_of_forecast(settings: Settings, forecast: Forecast) -> Issue:
+    """Return whether a liquidation of the account as it is would fit its deadline."""
+    text = (
+        f"a liquidation now: {count(forecast.round_trips, 'round trip')}, "
+        f"{count(forecast.requests, 'request')}, "
+        f"{forecast.weight} weight, {forecast.closes} of {forecast.order_limit} orders in 10 s; "
+        f"{forecast.expected_s:.1f} s expected, {forecast.worst_s:.1f} s if one order is refused "
+        f"until the last repeat; timeout_seconds is {forecast.timeout_s:g}"
+    )
+    level, advice = Level.INFO, NOTHING_TO_DO
+    if forecast.expected_s > forecast.timeout_s:
+        level = mild(settings.environment)
+        advice = "raise timeout_seconds, or expect exit 3 and run it twice"
+    elif not forecast.fits:
+        advice = "lower max_retries or retry_delay_seconds to fit every repeat"
+    return Issue(level, Area.PERFORMANCE, "online.forecast", text, advice)
+
+
+def _unreachable(answer: VenueAnswer) -> Issue:
+    """Return why nothing gets through: a ban, a firewall and a full limit are no broken network."""
+    if answer.kind is AnswerKind.RUN_FATAL:
+        return _key_refused(answer)
+    text = f"the venue cannot be reached: {answer.describe()}"
+    advice = (
+        "check network, DNS, proxy and exchange.base_url; a liquidation from here would close "
+        "nothing"
+    )
+    if answer.status == _BANNED:
+        until = "the time it names"
+        if answer.banned_until_ms is not None:
+            moment = datetime.fromtimestamp(answer.banned_until_ms / 1000, tz=UTC)
+            until = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+        text = f"this IP address is banned until {until}: {answer.describe()}"
+        advice = (
+            "send nothing until then, or go to another address; find the program here that asks "
+            "too much. A liquidation from here would send nothing until then"
+        )
+    elif answer.kind is AnswerKind.PAUSE:
+        text = f"the venue's firewall lets nothing through: {answer.describe()}"
+        advice = "wait some minutes, or go to another address; a liquidation would close nothing"
+    elif answer.is_rate_limit:
+        text = f"the request limit of this IP address is used up: {answer.describe()}"
+        advice = "slow other programs at this address down; they would delay a liquidation"
+    return error(Area.DEPLOYMENT, "online.reachable", text, advice)
+
+
+def _key_refused(refusal: VenueAnswer) -> Issue:
+    advice = "make a key with futures trading for this address; liquidate would exit 7"
+    return error(Area.SECURITY, "online.key", explain_refusal(refusal), advice)
+
+
+def _speed(facts: VenueFacts) -> Iterator[Issue]:
+    if facts.round_trip_s is None:
+        return
+    field = "online.latency"
+    text = f"the median of {facts.pings} pings is {facts.round_trip_s * 1000:.0f} ms"
+    if facts.round_trip_s > _ROUND_TRIP_MAX_S:
+        text += f", more than {_ROUND_TRIP_MAX_S * 1000:.0f} ms"
+        yield warning(Area.PERFORMANCE, field, text, "run liqctl nearer to the venue")
+    else:
+        yield info(Area.PERFORMANCE, field, text)
+
+
+def _clock(settings: Settings, facts: VenueFacts) -> Issue:
+    if facts.clock_ahead_s is None:
+        what = "the clock was not compared"
+        return _unasked(settings.environment, facts, Question.CLOCK, what)
+    off_s = abs(facts.clock_ahead_s)
+    way = "ahead of" if facts.clock_ahead_s > 0 else "behind"
+    text = f"this machine's clock is {off_s * 1000:.0f} ms {way} the venue's"
+    window_ms = settings.exchange.recv_window_ms
+    is_beyond = off_s > window_ms / 1000
+    if is_beyond:
+        text += f", beyond recv_window_ms {window_ms}"
+    if off_s <= _CLOCK_MAX_S:
+        return info(Area.DEPLOYMENT, "online.clock", text)
+    advice = "let the machine's time be kept by NTP; liqctl corrects itself, at a round trip"
+    level = Level.ERROR if is_beyond else Level.WARNING
+    return Issue(level, Area.DEPLOYMENT, "online.clock", text, advice)
+
+
+def _weight(facts: VenueFacts) -> Issue:
+    field, used, limit = "online.weight", facts.weight_used_by_others, facts.limits.weight_1m
+    if used < 0:
+        text = "not checked: the venue did not say how much request weight is in use"
+        advice = (
+            "a gateway may strip the header X-MBX-USED-WEIGHT-1M; liqctl then counts its own only"
+        )
+        return info(Area.PERFORMANCE, field, text, advice)
+    text = (
+        f"other programs at this address used {used} of {limit} request weight this minute; "
+        f"{max(limit - used, 0)} left"
+    )
+    if used > _WEIGHT_SHARE_MAX * limit:
+        advice = "slow them down: a liquidation needs about 200"
+        return warning(Area.PERFORMANCE, field, text, advice)
+    return info(Area.PERFORMANCE, field, text)
+
+
+def _rights(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
+    rights = facts.rights
+    if rights is None:
+        what = "withdrawals and the list of addresses could not be asked for"
+        yield _unasked(environment, facts, Question.RIGHTS, what)
+        return
+    if not rights.futures:
+        text = "the key may not trade futures"
+        advice = "enable futures for the key; liquidate would close nothing"
+        yield error(Area.SECURITY, "online.key.futures", text, advice)
+    field = "online.key.withdrawals"
+    match rights.withdrawals:
+        case None:
+            text = "not checked: the venue did not tell whether the key may withdraw money"
+            yield risk(environment, Area.SECURITY, field, text, _BY_HAND)
+        case True:
+            text = "the key may withdraw money"
+            advice = "take the right away: closing needs trading only"
+            yield warning(Area.SECURITY, field, text, advice)
+        case False:
+            yield info(Area.SECURITY, field, "the key may not withdraw money")
+    field = "online.key.addresses"
+    match rights.ip_restricted:
+        case None:
+            text = "not checked: the venue did not tell whether the key is bound to addresses"
+            yield risk(environment, Area.SECURITY, field, text, _BY_HAND)
+        case True:
+            yield info(Area.SECURITY, field, "the key is bound to listed addresses")
+        case False:
+            text = "the key works from every address, and such a key expires"
+            yield warning(Area.SECURITY, field, text, "bind it to the addresses of this machine")
+
+
+def _order(environment: Environment, facts: VenueFacts) -> Issue:
+    refusal = facts.refusals.get(Question.ORDER)
+    field = "online.key.trading"
+    if refusal is None:
+        where = facts.rehearsed
+        text = f"the venue accepted a test of a reducing order on {where}; nothing was placed"
+        return info(Area.DEPLOYMENT, field, text)
+    words = refusal.describe()
+    if refusal.code in _JUDGED:
+        text = f"the venue judged a test order by what is open, not by the key: {words}"
+        return info(Area.DEPLOYMENT, field, text)
+    if refusal.kind is AnswerKind.RUN_FATAL:
+        text = f"the key may not place orders: {words}"
+        advice = "give the key futures trading from this address; liquidate would close nothing"
+        return error(Area.DEPLOYMENT, field, text, advice)
+    if refusal.kind in {AnswerKind.LEG_FATAL, AnswerKind.REJECTED} and refusal.code is not None:
+        text = f"a test of a reducing order was refused: {words}"
+        advice = "a close may be refused like this; liquidate tries other ways, then says so"
+        return error(Area.DEPLOYMENT, field, text, advice)
+    text = f"not checked: whether the key may place orders: {words}"
+    advice = "validate again; where the venue has no test orders, try with a small position"
+    return risk(environment, Area.DEPLOYMENT, field, text, advice)
+
+
+def _account(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
+    if facts.is_portfolio_margin:
+        text = "this account is in portfolio margin: its positions do not show here"
+        advice = "liqctl cannot close it; close by hand"
+        yield error(Area.DEPLOYMENT, "online.account", text, advice)
+        return
+    if facts.is_portfolio_margin is None:
+        what = "whether this account is in portfolio margin, where liqctl sees nothing"
+        yield _unasked(environment, facts, Question.MARGIN, what)
+    refusal = facts.refusals.get(Question.ACCOUNT)
+    if refusal is not None:
+        yield Issue(
+            Level.ERROR if facts.snapshot is None else Level.WARNING,
+            Area.DEPLOYMENT,
+            "online.account",
+            f"the account could not be read in full: {refusal.describe()}",
+            "validate again; liquidate reads what it can and never takes unread for flat",
+        )
+    if facts.mode is None:
+        yield _unasked(environment, facts, Question.MODE, "the position mode")
+    else:
+        is_hedge = facts.mode is PositionMode.HEDGE
+        text = "hedge mode: LONG and SHORT legs" if is_hedge else "one-way mode"
+        yield info(Area.CONFIGURATION, "online.position_mode", text)
+    if facts.snapshot is not None:
+        positions = facts.snapshot.positions.items
+        notional = sum((position.notional for position in positions), start=Decimal(0))
+        least = "at least " if facts.snapshot.errors else ""
+        text = (
+            f"open now: {least}{count(len(positions), 'position')} of {notional:,.2f} notional, "
+            f"{count(len(facts.snapshot.orders), 'order')}"
+        )
+        yield info(Area.DEPLOYMENT, "online.exposure", text, "liqctl status shows them")
+    if facts.not_trading:
+        text = f"not trading now, with something open: {', '.join(facts.not_trading[:_NAMED_MAX])}"
+        more = len(facts.not_trading) - _NAMED_MAX
+        if more > 0:
+            text += f" and {more} more"
+        advice = "liqctl cannot close these until the venue trades them again; mind their margin"
+        yield warning(Area.DEPLOYMENT, "online.symbols", text, advice)
+
+
+def _unasked(environment: Environment, facts: VenueFacts, question: Question, what: str) -> Issue:
+    answer = facts.refusals.get(question)
+    why = f": {answer.describe()}" if answer is not None else ""
+    return risk(
+        environment,
+        Area.DEPLOYMENT,
+        f"online.{question.value.replace(' ', '_')}",
+        f"not checked: {what}{why}",
+        _BY_HAND if question is Question.RIGHTS else "validate again",
+    )

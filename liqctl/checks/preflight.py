@@ -1,0 +1,354 @@
+# ruff: noqa: ANN401 - the border: what JSON hands over has no types
+"""Asks the venue everything that would stop a liquidation, while there is time to mend it.
+
+Nothing is changed: the one order that is sent is sent to the venue's test endpoint, which never
+reaches the market. Every question is bounded by itself; one without an answer stays open and is
+told, it does not hide the others. The rights of a key are known to Binance's spot host only and
+exist for production only; elsewhere that question is refused before anything is sent.
+"""
+
+import asyncio
+import statistics
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from liqctl.domain.account import Leg, MarketRules, PositionMode, PositionSide, Side, Snapshot
+from liqctl.domain.answers import VenueAnswer, not_sent, unreadable
+from liqctl.domain.commands import CloseOrder, OrderType
+from liqctl.domain.endpoints import Endpoint
+from liqctl.domain.errors import VenueError
+from liqctl.domain.ids import make_client_order_id
+from liqctl.engine.clock import SystemClock
+from liqctl.engine.gate import Gate
+from liqctl.engine.reading import Reader
+from liqctl.exchange import wire
+from liqctl.planning.budget import Limits
+from liqctl.planning.policy import LiquidationConfig
+from liqctl.ports import Exchange, Transport
+
+T = TypeVar("T")
+
+PINGS: Final = 5
+PINGS_MAX_S: Final = 5.0
+CALL_MAX_S: Final = 2.5
+"""How long one question is waited for."""
+
+ASK_MAX_S: Final = PINGS_MAX_S + 4 * CALL_MAX_S
+"""How long all of it may take: the pings, the clock, the symbols, the account, the test order."""
+
+_BANNED: Final = 418
+_USUAL_SYMBOL: Final = "BTCUSDT"
+_USUAL_QUANTITY: Final = Decimal("0.001")
+_UNKNOWN_MODE: Final = "nothing is open, and the position mode, which the order depends on, unknown"
+_INTERVAL_S: Final = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400}
+
+
+class Question(StrEnum):
+    """What is asked of the venue."""
+
+    REACHABLE = "reachable"
+    CLOCK = "clock"
+    SYMBOLS = "symbols"
+    ACCOUNT = "account"
+    MODE = "position mode"
+    RIGHTS = "key rights"
+    LIMITS = "limits"
+    ORDER = "test order"
+    MARGIN = "margin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRights:
+    """What a key may do; a switch that sits unused wants futures, a bound IP and no withdrawals.
+
+    None is what the venue did not tell: nothing is claimed of it.
+    """
+
+    futures: bool
+    withdrawals: bool | None
+    ip_restricted: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueFacts:
+    """Answers to the questions of a preflight; None where there was none.
+
+    Attributes:
+        refusals: why a question stayed open.
+        round_trip_s: median of five pings.
+        clock_ahead_s: our clock less the venue's, in seconds.
+        rehearsed: the symbol on which the venue accepted a test of a reducing order.
+        pings: how many pings that is the median of.
+        is_portfolio_margin: None when the venue did not tell.
+        not_trading: symbols with a position or order that the venue does not trade now, or does
+            not list.
+        asked_s: how long all of it took.
+        requests: how many requests that were.
+        weight_used_by_others: request weight of this address in the minute, before ours; -1 when
+            the venue did not say.
+    """
+
+    refusals: Mapping[Question, VenueAnswer] = field(default_factory=dict)
+    round_trip_s: float | None = None
+    pings: int = 0
+    clock_ahead_s: float | None = None
+    has_key: bool = True
+    snapshot: Snapshot | None = None
+    mode: PositionMode | None = None
+    is_portfolio_margin: bool | None = False
+    rights: KeyRights | None = None
+    rehearsed: str | None = None
+    not_trading: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    weight_used_by_others: int = -1
+    asked_s: float = 0.0
+    requests: int = 0
+
+
+class Preflight:
+    """One round of questions. Keeps what stayed open, by question."""
+
+    def __init__(self, exchange: Exchange, transport: Transport) -> None:
+        """Ask nothing yet."""
+        self._exchange = exchange
+        self._transport = transport
+        self._refusals: dict[Question, VenueAnswer] = {}
+
+    async def ask(self, policy: LiquidationConfig, *, has_key: bool) -> VenueFacts:
+        """Return what the venue told, and close the connections.
+
+        Without a key only what everybody may ask is asked. A ban ends the questions: asking on
+        makes it longer.
+        """
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        try:
+            facts = await self._ask(policy, has_key=has_key)
+            spent_s = loop.time() - began_at
+            return replace(facts, asked_s=spent_s, requests=self._exchange.usage.requests)
+        finally:
+            await self._exchange.close()
+
+    async def _ask(self, policy: LiquidationConfig, *, has_key: bool) -> VenueFacts:
+        pings = await self._try(
+            Question.REACHABLE, measure_pings_s, self._transport, timeout_s=PINGS_MAX_S
+        )
+        if pings is None:
+            return VenueFacts(refusals=self._refusals, has_key=has_key)
+        usage = self._exchange.usage
+        used_before = max(usage.weight_1m - usage.requests, 0) if usage.weight_1m >= 0 else -1
+        ahead_s = await self._try(Question.CLOCK, self._exchange.sync_clock)
+        rules = await self._try(Question.SYMBOLS, self._exchange.fetch_market_rules)
+        public = VenueFacts(
+            refusals=self._refusals,
+            round_trip_s=statistics.median(pings),
+            pings=len(pings),
+            clock_ahead_s=ahead_s,
+            has_key=has_key,
+            weight_used_by_others=used_before,
+        )
+        return await self._ask_account(public, policy, rules) if has_key else public
+
+    async def _ask_account(
+        self,
+        public: VenueFacts,
+        policy: LiquidationConfig,
+        rules: Mapping[str, MarketRules] | None,
+    ) -> VenueFacts:
+        snapshot, mode, rights, limits, is_portfolio_margin = await asyncio.gather(
+            self._read(policy),
+            self._try(Question.MODE, self._exchange.fetch_position_mode),
+            self._try(Question.RIGHTS, fetch_key_rights, self._transport),
+            self._try(Question.LIMITS, fetch_limits, self._transport),
+            self._try(Question.MARGIN, self._exchange.is_portfolio_margin),
+        )
+        order = _rehearsal(snapshot, mode, rules or {})
+        if order is None:
+            self._refusals[Question.ORDER] = not_sent(_UNKNOWN_MODE)
+        else:
+            await self._try(Question.ORDER, rehearse_order, self._transport, order)
+        return replace(
+            public,
+            snapshot=snapshot,
+            mode=mode,
+            is_portfolio_margin=is_portfolio_margin,
+            rights=rights,
+            rehearsed=order.leg.symbol if order and Question.ORDER not in self._refusals else None,
+            not_trading=() if rules is None else _not_trading(snapshot, rules),
+            limits=limits or Limits(),
+        )
+
+    async def _read(self, policy: LiquidationConfig) -> Snapshot | None:
+        """Return one reading, None when not even a part of it could be read."""
+        ban = self._ban()
+        if ban is not None:
+            self._refusals[Question.ACCOUNT] = ban
+            return None
+        began_at = asyncio.get_running_loop().time()
+        gate = Gate(
+            self._exchange, timeout_s=CALL_MAX_S, started_at=began_at, wall_clock=SystemClock()
+        )
+        gate.close()
+        snapshot = await Reader(self._exchange, gate, policy).snapshot(policy.symbols)
+        if snapshot.errors:
+            self._refusals[Question.ACCOUNT] = snapshot.errors[0]
+        return snapshot if snapshot.is_any_read else None
+
+    def _ban(self) -> VenueAnswer | None:
+        return next((a for a in self._refusals.values() if a.status == _BANNED), None)
+
+    async def _try(
+        self,
+        question: Question,
+        ask: Callable[..., Awaitable[T]],
+        *what: object,
+        timeout_s: float = CALL_MAX_S,
+    ) -> T | None:
+        ban = self._ban()
+        if ban is not None:
+            self._refusals[question] = ban
+            return None
+        try:
+            return await ask(*what, timeout_s=timeout_s)
+        except VenueError as error:
+            self._refusals[question] = error.answer
+        return None
+
+
+async def measure_pings_s(transport: Transport, *, timeout_s: float) -> tuple[float, ...]:
+    """Return the round trips of five pings on a warm connection; fewer where time runs out.
+
+    Args:
+        transport: what the pings go through.
+        timeout_s: for all of them together.
+
+    Raises:
+        VenueError: not even one was answered.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
+    await transport.request(Endpoint.PING, {}, timeout_s=timeout_s)
+    round_trips: list[float] = []
+    for _ in range(PINGS):
+        sent_at = loop.time()
+        try:
+            await transport.request(Endpoint.PING, {}, timeout_s=until - sent_at)
+        except VenueError:
+            if not round_trips:
+                raise
+            break
+        round_trips.append(loop.time() - sent_at)
+    return tuple(round_trips)
+
+
+async def fetch_key_rights(transport: Transport, *, timeout_s: float) -> KeyRights:
+    """Return what the key may do.
+
+    Raises:
+        VenueError: of kind REJECTED where the venue has no such question (not production).
+    """
+    row = await transport.request(Endpoint.API_RESTRICTIONS, {}, timeout_s=timeout_s)
+    if not isinstance(row, dict) or not isinstance(row.get("enableFutures"), bool):
+        raise VenueError(unreadable(200, "no rights of the key"))
+    flags = {name: value for name, value in row.items() if isinstance(value, bool)}
+    return KeyRights(
+        futures=flags["enableFutures"],
+        withdrawals=flags.get("enableWithdrawals"),
+        ip_restricted=flags.get("ipRestrict"),
+    )
+
+
+async def fetch_limits(transport: Transport, *, timeout_s: float) -> Limits:
+    """Return the account's limits: orders as the account has them, weight as exchangeInfo says."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
+    general = await transport.request(Endpoint.EXCHANGE_INFO, {}, timeout_s=timeout_s)
+    own = await transport.request(Endpoint.ORDER_LIMITS, {}, timeout_s=until - loop.time())
+    rows = general.get("rateLimits") if isinstance(general, dict) else None
+    if not isinstance(rows, list) or not isinstance(own, list):
+        raise VenueError(unreadable(200, "no limits"))
+    found = {
+        (str(row.get("rateLimitType")), row["intervalNum"] * _INTERVAL_S[row["interval"]]): row[
+            "limit"
+        ]
+        for row in (*rows, *own)
+        if _is_limit(row)
+    }
+    usual = Limits()
+    return Limits(
+        weight_1m=found.get(("REQUEST_WEIGHT", 60), usual.weight_1m),
+        orders_10s=found.get(("ORDERS", 10), usual.orders_10s),
+        orders_1m=found.get(("ORDERS", 60), usual.orders_1m),
+    )
+
+
+async def rehearse_order(transport: Transport, order: CloseOrder, *, timeout_s: float) -> None:
+    """Let the venue check a close without placing it; returns when it would have been taken."""
+    params = wire.close_order_params(order)
+    wire.check_reducing(params)
+    await transport.request(Endpoint.TEST_ORDER, params, timeout_s=timeout_s)
+
+
+def _is_limit(row: Any) -> bool:
+    """Return whether a row states a usable limit."""
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("limit"), int)
+        and isinstance(row.get("intervalNum"), int)
+        and row["limit"] > 0
+        and row.get("interval") in _INTERVAL_S
+    )
+
+
+def _rehearsal(
+    snapshot: Snapshot | None, mode: PositionMode | None, rules: Mapping[str, MarketRules]
+) -> CloseOrder | None:
+    """Return the order to test: a position's own close, else a small one.
+
+    A resting order or a halted symbol gets a close refused that a run would send later: the worst
+    position without them is taken. None where nothing is open and the position mode is unknown: the
+    order would be a guess.
+    """
+    positions = snapshot.positions.items if snapshot else ()
+    if snapshot is not None and positions:
+        busy = {order.symbol for order in snapshot.regular_orders.items}
+        trading = [p for p in positions if p.symbol not in rules or _trades(rules[p.symbol])]
+        free = [position for position in trading if position.symbol not in busy]
+        worst = max(free or trading or positions, key=lambda position: position.notional)
+        leg, side = worst.leg, worst.closing_side
+        most = rules[worst.symbol].market_quantity_max if worst.symbol in rules else None
+        quantity = worst.size if most is None else min(worst.size, most)
+    elif mode is None:
+        return None
+    else:
+        symbols = [rules[_USUAL_SYMBOL]] if _USUAL_SYMBOL in rules else list(rules.values())
+        usual = next(filter(_trades, symbols), None)
+        symbol = usual.symbol if usual else _USUAL_SYMBOL
+        hedged = mode is PositionMode.HEDGE
+        leg = Leg(symbol=symbol, position_side=PositionSide.LONG if hedged else PositionSide.BOTH)
+        side = Side.SELL
+        quantity = (usual.quantity_min if usual else None) or _USUAL_QUANTITY
+    return CloseOrder(
+        leg=leg,
+        side=side,
+        quantity=quantity,
+        client_order_id=make_client_order_id("preflight", 1, part_no=1),
+        type=OrderType.MARKET,
+        price=None,
+        reduce_only=leg.position_side is PositionSide.BOTH,
+    )
+
+
+def _trades(rules: MarketRules) -> bool:
+    return rules.status == "TRADING"
+
+
+def _not_trading(snapshot: Snapshot | None, rules: Mapping[str, MarketRules]) -> tuple[str, ...]:
+    """Return the symbols with something open that the venue does not trade now, or not list."""
+    if snapshot is None:
+        return ()
+    held = {p.symbol for p in snapshot.positions.items} | {o.symbol for o in snapshot.orders}
+    return tuple(sorted(s for s in held if s not in rules or not _trades(rules[s])))

@@ -1,1 +1,0 @@
-"""What `validate` finds, and what is taken out of texts for others."""

@@ -1,0 +1,140 @@
+"""What validate says of the machine: keys, files, and who would be told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liqctl.checks.issue import Level
+from liqctl.checks.of_machine import (
+    is_open_to_others,
+    issues_of_machine,
+    issues_of_metrics,
+    issues_of_targets,
+)
+from liqctl.checks.of_settings import issues_of_settings
+from liqctl.domain.venue import Environment
+from liqctl.settings.values import ExchangeSettings, MetricsSettings, Settings
+
+
+@pytest.mark.parametrize(
+    ("environment", "level"),
+    [
+        (Environment.PRODUCTION, Level.WARNING),
+        (Environment.TESTNET, Level.INFO),
+        (Environment.SIMULATOR, Level.INFO),
+    ],
+)
+def test_the_machine_is_judged_by_the_environment(
+    environment: Environment, level: Level, tmp_path: Path
+) -> None:
+    """Outside production the shipped files must pass --strict."""
+    secret, folder = tmp_path / "secret", tmp_path / "logs"
+    secret.write_text("")
+    secret.chmod(0o644)
+    folder.mkdir()
+    folder.chmod(0o770)
+    exchange = ExchangeSettings(base_url="http://127.0.0.1:1")
+    settings = Settings(environment=environment, exchange=exchange)
+
+    found = [
+        *issues_of_machine(
+            environment,
+            {"LIQCTL_API_SECRET_FILE": str(secret)},
+            paths={"audit.log_dir": folder},
+            needs_keys=True,
+            is_compiled=False,
+        ),
+        *issues_of_settings(settings),
+    ]
+
+    assert {issue.level for issue in found} == {level}
+    assert [issue.type.value for issue in found] == [
+        "DEPLOYMENT",
+        "SECURITY",
+        "SECURITY",
+        "PERFORMANCE",
+        "SECURITY",
+    ]
+
+
+def test_paths_that_others_may_write_are_noticed(tmp_path: Path) -> None:
+    """Who can write the trail's folder can rewrite the trail."""
+    folder = tmp_path / "logs"
+    assert not is_open_to_others(folder)
+
+    folder.mkdir()
+    folder.chmod(0o770)
+    assert is_open_to_others(folder)
+    assert is_open_to_others(folder / "deeper" / "still")
+
+    folder.chmod(0o755)
+    assert not is_open_to_others(folder)
+
+
+def test_missing_broken_and_readable_keys_are_told(tmp_path: Path) -> None:
+    """All that can be known is reported in one run."""
+    secret = tmp_path / "secret"
+    secret.write_text("")
+    secret.chmod(0o644)
+    environ = {"LIQCTL_API_KEY": "k", "LIQCTL_API_SECRET_FILE": str(secret)}
+
+    def told(variables: dict[str, str]) -> list[tuple[str, str]]:
+        found = issues_of_machine(
+            Environment.TESTNET, variables, paths={}, needs_keys=True, is_compiled=True
+        )
+        return [(issue.field, issue.message) for issue in found]
+
+    broken, readable = told(environ)
+    assert broken[0] == "credentials"
+    assert "is empty" in broken[1]
+    assert readable[0] == "LIQCTL_API_SECRET_FILE"
+    assert [field for field, _ in told({})] == ["api_key", "api_secret"]
+
+
+def issues(environment: Environment, *items: dict[str, Any], **environ: str) -> list[str]:
+    """Return level, type and message of each finding about targets."""
+    settings = Settings(environment=environment, notifications=items)
+    return [
+        f"{issue.level} {issue.type} {issue.message}"
+        for issue in issues_of_targets(settings, environ)
+    ]
+
+
+def test_validate_tells_whom_a_run_would_not_reach(tmp_path: Path) -> None:
+    """A hidden broken web hook is worth nothing on the night it is needed."""
+    unset = {"type": "slack", "url_env": "SLACK_URL"}
+    plain = "ERROR SECURITY slack-1: the address must be https, but for loopback addresses; "
+    file = tmp_path / "url"
+    file.write_text("https://example.org")
+    file.chmod(0o644)
+
+    assert issues(Environment.PRODUCTION) == ["INFO CONFIGURATION nobody is told when a run ends"]
+    assert issues(Environment.PRODUCTION, unset) == [
+        "WARNING DEPLOYMENT slack-1 would not be told: the variable SLACK_URL is not set"
+    ]
+    assert issues(Environment.TESTNET, unset)[0].startswith("INFO DEPLOYMENT")
+    assert issues(Environment.TESTNET, unset, SLACK_URL="http://example.org/x") == [
+        f"{plain}nothing is sent there"
+    ]
+    assert issues(Environment.TESTNET, unset, SLACK_URL="https://example.org/x") == []
+    assert issues(Environment.PRODUCTION, {"type": "slack", "url_file": str(file)}) == [
+        f"WARNING SECURITY others may read {file}"
+    ]
+    assert issues(Environment.PRODUCTION, {"type": "slack", "url_file": "/nowhere"})[0].startswith(
+        "WARNING DEPLOYMENT slack-1 would not be told: notifications[0]: /nowhere: No such file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "count"), [("liqctl.prom", 0), ("liqctl.txt", 1), ("no/such/liqctl.prom", 1)]
+)
+def test_validate_tells_why_prometheus_would_see_nothing(
+    path: str, count: int, tmp_path: Path
+) -> None:
+    """node_exporter passes over other names without a word."""
+    settings = Settings(
+        environment=Environment.PRODUCTION, metrics=MetricsSettings(textfile=tmp_path / path)
+    )
+
+    assert len(list(issues_of_metrics(settings))) == count

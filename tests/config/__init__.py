@@ -1,1 +1,0 @@
-"""Tests of settings: loading, hosts, secrets, findings."""
