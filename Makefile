@@ -22,7 +22,7 @@ install: .venv/.installed ## install liqctl into .venv/bin/liqctl
 
 test: .venv/.tools ## run every test
 	$(BIN)/python -m compileall -q liqctl tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: .venv/.tools ## check style, imports between floors, and generated pages
 	$(BIN)/ruff check .
