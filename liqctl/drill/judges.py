@@ -186,7 +186,7 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
         )
         if _could_not_know(case, stop, by_ms):
             excused.append(text)
-        else:
+        elif not _own_fills_closed(case, _leg(algo), by_ms, by_stamps=True):
             yield text
 
 
@@ -201,10 +201,11 @@ def _was_unreadable(case: Case, algo: AlgoOrder, by_ms: float) -> bool:
     )
 
 
-def _own_fills_closed(case: Case, key: LegKey, by_ms: float) -> bool:
+def _own_fills_closed(case: Case, key: LegKey, by_ms: float, *, by_stamps: bool = False) -> bool:
     """Return whether our confirmed fills closed all that was read of the leg, and a list agrees.
 
-    A list that was asked for before the fill's answer came says nothing of what is left.
+    A list that was asked for before the fill's answer came says nothing of what is left; with
+    `by_stamps` nor does a later one that shows a moment before the fill, as its stamps tell.
     """
     account = case.venue.account
     ours = [
@@ -217,7 +218,8 @@ def _own_fills_closed(case: Case, key: LegKey, by_ms: float) -> bool:
     began_ms, answered_ms = ours[-1].time_ms - case.latency_ms, ours[-1].time_ms + case.latency_ms
     shown = [each for each in case.listings(*_POSITIONS, by_ms=by_ms) if key in each.shown]
     before = next((each for each in shown if each.at_ms <= began_ms), None)
-    if before is None or shown[0].at_ms >= answered_ms:
+    says_more = bool(shown) and not (by_stamps and shown[0].moment_ms < ours[-1].time_ms)
+    if before is None or (shown[0].at_ms >= answered_ms and says_more):
         return False
     held = account.holdings_at(before.moment_ms)[key].amount
     closed = sum(trade.quantity for trade in ours if trade.time_ms > before.moment_ms)

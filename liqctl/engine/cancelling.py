@@ -11,6 +11,7 @@ from liqctl.domain.answers import AnswerKind, VenueAnswer
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
 from liqctl.engine.gate import Gate, Halted
+from liqctl.engine.reading import Reader
 from liqctl.engine.recorder import Recorder
 from liqctl.engine.state import RunState
 from liqctl.engine.together import together
@@ -18,6 +19,7 @@ from liqctl.planning.ledger import OrderRecord
 from liqctl.planning.pacing import RELIST_MAX_S, RELIST_S
 from liqctl.planning.plan import SymbolPlan
 from liqctl.planning.policy import LiquidationConfig
+from liqctl.planning.protection import is_protective
 from liqctl.planning.retry import Reaction, decide_cancel
 from liqctl.ports import Exchange
 
@@ -40,6 +42,7 @@ class Canceller:
         self,
         exchange: Exchange,
         gate: Gate,
+        reader: Reader,
         state: RunState,
         recorder: Recorder,
         policy: LiquidationConfig,
@@ -48,6 +51,7 @@ class Canceller:
         """Cancel through the gate and note the answers in the state."""
         self._exchange = exchange
         self._gate = gate
+        self._reader = reader
         self._state = state
         self._recorder = recorder
         self._policy = policy
@@ -79,12 +83,17 @@ class Canceller:
         await together(jobs)
 
     def _cancel_one(self, plan: SymbolPlan, order: OpenOrder) -> Awaitable[None]:
-        return self._send(
-            plan,
-            (order,),
-            _ONE[order.kind],
-            lambda s: self._exchange.cancel_order(order, timeout_s=s),
-        )
+        planned_at = asyncio.get_running_loop().time()
+
+        async def call(timeout_s: float) -> None:
+            # It may have waited for the venue's limits, and a list be there that nobody weighed.
+            shown_at, position = self._reader.shown.get(order.leg, (planned_at, None))
+            is_later = position is not None and shown_at > planned_at
+            if position and is_later and is_protective(order, {order.leg: position}):
+                raise Halted("a list shows the position that it protects")
+            await self._exchange.cancel_order(order, timeout_s=timeout_s)
+
+        return self._send(plan, (order,), _ONE[order.kind], call)
 
     async def _send(
         self,
@@ -104,8 +113,10 @@ class Canceller:
             self._state.sweeps(plan.symbol, _BOOK[endpoint])
         try:
             await self._gate.write(endpoint, call, resync=True, is_last=plan.is_sweep)
-        except Halted:
-            self._not_sent(plan, orders, endpoint, sent)
+        except Halted as halted:
+            why = str(halted) or "the run may send nothing more"
+            self._recorder.event(events.cancel_refused(sent, f"not sent: {why}"))
+            self._not_sent(plan, orders, endpoint)
             return
         except VenueError as error:
             answer = error.answer
@@ -121,14 +132,8 @@ class Canceller:
                 self._state.note_swept(plan.symbol, _BOOK[endpoint])
 
     def _not_sent(
-        self,
-        plan: SymbolPlan,
-        orders: tuple[OpenOrder, ...],
-        endpoint: Endpoint,
-        sent: events.AuditEvent,
+        self, plan: SymbolPlan, orders: tuple[OpenOrder, ...], endpoint: Endpoint
     ) -> None:
-        why = "not sent: the run may send nothing more"
-        self._recorder.event(events.cancel_refused(sent, why))
         for order in orders:
             self._update(order, lambda r: r._replace(cancel_sent=False))
         if plan.is_sweep:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from liqctl.domain.account import OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
+from liqctl.domain.account import Leg, OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
 from liqctl.domain.answers import AnswerKind, VenueAnswer, unreadable_rows
 from liqctl.domain.endpoints import Endpoint
 from liqctl.domain.errors import VenueError
@@ -36,6 +36,8 @@ class Reader:
         """Read what the policy has in scope."""
         self._exchange = exchange
         self._gate = gate
+        self.shown: dict[Leg, tuple[float, Position]] = {}
+        """What the lists of positions showed open, and when the last of them was answered."""
         self._narrow = policy.symbols if len(policy.symbols) <= NARROW_SYMBOLS_MAX else ()
 
     async def snapshot(
@@ -66,11 +68,14 @@ class Reader:
         """
         if both_sources:
             first, second = await asyncio.gather(self._by_risk(), self._by_account())
-            return _merged(first, second)
-        first = await self._by_risk()
-        if first.complete or self._is_useless_to_ask_on(first.error):
-            return first
-        return _merged(first, await self._by_account())
+            found = _merged(first, second)
+        else:
+            found = await self._by_risk()
+            if not (found.complete or self._is_useless_to_ask_on(found.error)):
+                found = _merged(found, await self._by_account())
+        now = asyncio.get_running_loop().time()
+        self.shown.update({position.leg: (now, position) for position in found.items})
+        return found
 
     async def _by_risk(self) -> Reading[Position]:
         if self._narrow:

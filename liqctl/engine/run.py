@@ -104,7 +104,9 @@ class Run:
         self._recorder = recorder
         self._policy = policy
         self._opening = opening
-        self._canceller = Canceller(exchange, gate, self.state, recorder, policy, rng)
+        self._canceller = Canceller(
+            exchange, gate, opening.reader, self.state, recorder, policy, rng
+        )
         self._lookout = Lookout(opening.reader, gate, self._note_look)
         self._closer = Closer(
             exchange, gate, self.state, recorder, policy, rng, self._lookout.close_sent
@@ -288,7 +290,7 @@ class Run:
             return False
         if window_s:
             is_watched = (late or streak.watched_s >= window_s) and not doubted
-            if not (is_watched and is_confirmed(streak.looks)) or self._unswept():
+            if not (is_watched and self._is_confirmed()) or self._unswept():
                 return False
         self._recorder.event(
             events.flat_verified(
@@ -299,6 +301,10 @@ class Run:
             )
         )
         return True
+
+    def _is_confirmed(self) -> bool:
+        vanished = any(record.vanished for record in self.state.legs.values())
+        return is_confirmed(self.state.streak.looks, is_doubted=vanished)
 
     async def _watch_on(self) -> None:
         """Wait for the next reading of a flat account; sweep the books shortly before the last.
@@ -570,7 +576,7 @@ class Run:
             missing.append(
                 f"a stop on {', '.join(symbols)} may belong to a position that no list shows yet"
             )
-        if not is_confirmed(streak.looks) and self._snapshot is not None:
+        if not self._is_confirmed() and self._snapshot is not None:
             missing.append(f"{' and '.join(sorted(self._snapshot.silent))} did not answer")
         if not missing and (unswept := sorted({plan.symbol for plan in self._unswept()})):
             missing.append(f"no last cancel of all orders was answered on {', '.join(unswept[:5])}")

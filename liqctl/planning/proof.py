@@ -15,6 +15,10 @@ _SOURCES: Final = 2
 _READINGS_OF_ONE: Final = 3
 """Where one of the two sources is silent, the other must show nothing this often."""
 
+_READINGS_OF_ONE_DOUBTED: Final = 5
+"""The same where a position vanished by itself: three wrong empty answers in a row were seen in
+simulation. (guess)"""
+
 
 class Look(NamedTuple):
     """One complete reading of the positions.
@@ -30,11 +34,15 @@ class Look(NamedTuple):
     open_legs: frozenset[Leg]
 
 
-def is_confirmed(looks: Sequence[Look]) -> bool:
-    """Return whether these looks, which all showed nothing, are enough of a confirmation."""
+def is_confirmed(looks: Sequence[Look], *, is_doubted: bool = False) -> bool:
+    """Return whether these looks, which all showed nothing, are enough of a confirmation.
+
+    `is_doubted` says that a position was open and no fill of ours closed it.
+    """
     if not looks:
         return False
-    return len(looks[-1].sources) >= _SOURCES or len(looks) >= _READINGS_OF_ONE
+    needed = _READINGS_OF_ONE_DOUBTED if is_doubted else _READINGS_OF_ONE
+    return len(looks[-1].sources) >= _SOURCES or len(looks) >= needed
 
 
 def is_leg_settled(looks: Sequence[Look], leg: Leg, *, since: float, window_s: float) -> bool:
