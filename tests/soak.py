@@ -38,8 +38,8 @@ class Tally:
         self.broken |= other.broken
 
 
-def run_chunk(first: int, count: int) -> Tally:
-    """Run some seeds."""
+def run_chunk(first: int, count: int, *, is_enough: bool = False) -> Tally:
+    """Run some seeds; with `is_enough` only until a rule is broken."""
     tally = Tally()
     for seed in range(first, first + count):
         outcome = run_seed(seed)
@@ -55,6 +55,8 @@ def run_chunk(first: int, count: int) -> Tally:
         tally.worst_s = max(tally.worst_s, outcome.overshoot_s)
         if outcome.broken:
             tally.broken[seed] = outcome.broken
+            if is_enough:
+                break
     return tally
 
 

@@ -32,6 +32,9 @@ _WAIT_MAX_S: Final = 0.05
 """How long a run waits for the kept file: a hundred times what a disk needs, a third of what it
 saves."""
 
+_WRITE_WAIT_S: Final = 0.5
+"""How long a command that is in no hurry lets the disk take: it may end a moment later."""
+
 _FOLDER: Final = "settings"
 _FILES_MAX: Final = 64
 """How many are kept: one for each file, variables and flags that somebody uses."""
@@ -87,7 +90,9 @@ def load_settings(
         flag_names=flag_names,
     )
     if name:
-        thread.call(lambda: _write(name, settings))  # Nobody waits: the next run may read again.
+        written = thread.call(lambda: _write(name, settings))
+        if not may_be_kept:  # A `liquidate` waits for nothing; the next one may read again.
+            written.wait(_WRITE_WAIT_S)
     return settings
 
 

@@ -121,7 +121,7 @@ def test_the_exposure_is_the_one_that_the_page_states(unit: str) -> None:
 
     assert score is not None, ended.stderr
     assert float(score[1]) <= EXPOSURE_MAX
-    assert f"exposure is {score[1]}" in PAGE or "252" not in version()
+    assert f"exposure of {score[1]} " in PAGE or "252" not in version()
 
 
 def version() -> str:
