@@ -20,9 +20,9 @@ demo: .venv/.installed ## watch a simulated account being closed; needs no key a
 
 install: .venv/.installed ## install liqctl into .venv/bin/liqctl
 
-test: .venv/.tools ## run every test
+test: .venv/.tools ## run every test; three workers for two cores, because most of a test is waiting
 	$(BIN)/python -m compileall -q liqctl tests
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 lint: .venv/.tools ## check style, imports between floors, and generated pages
 	$(BIN)/ruff check .

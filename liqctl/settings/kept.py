@@ -118,7 +118,8 @@ def _name_of(
         )
     )
     versions = (liqctl.__version__, sys.version, code)
-    told = (versions, environment, file and str(file), variables, sorted(flags.items()))
+    name = environment and str(environment)  # An enum's repr is another one than its text's.
+    told = (versions, name, file and str(file), variables, sorted(flags.items()))
     return hashlib.sha256(repr(told).encode("utf-8", "surrogateescape") + content).hexdigest()
 
 
