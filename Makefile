@@ -20,7 +20,8 @@ demo: .venv/.installed ## watch a simulated account being closed; needs no key a
 
 install: .venv/.installed ## install liqctl into .venv/bin/liqctl
 
-test: .venv/.tools ## run every test; three workers for two cores, because most of a test is waiting
+# Three workers for two cores: most of a test is waiting.
+test: .venv/.tools ## run every test
 	$(BIN)/python -m compileall -q liqctl tests
 	$(BIN)/pytest -n 3 --dist worksteal
 
