@@ -265,7 +265,13 @@ def _is_due(
         return False  # It may open a position, or be the stop of a leg that is not closed yet.
     known, leg = memory.orders.get(order.key), memory.legs.get(order.leg)
     is_older = leg is not None and known is not None and leg.seen_at < known.first_at
-    if leg is not None and (leg.doubtful or is_older) and may_protect(order):
+    # A list of a moment before our last fill may show the leg the other way round.
+    is_stale = (
+        leg is not None
+        and leg.current is not None
+        and (0 < leg.current.update_time_ms < leg.filled_ms)
+    )
+    if leg is not None and (leg.doubtful or is_older or is_stale) and may_protect(order):
         return False  # What the leg holds is not known now, nor what this order would do.
     # Without a flag it would be an order that opens, had it not been a stop of this leg before.
     was_stop = known is not None and known.protective and leg is not None and leg.vanished

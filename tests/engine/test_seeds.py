@@ -19,6 +19,7 @@ FOUND = {
 """Seeds that showed a bug before the venue became harsh, and which; kept as they are."""
 
 FOUND_HARSH = {
+    700227: "took a plain stop by a list that was older than our own fill",
     404192: "believed one source three times about positions that had vanished by themselves",
     409933: "sent a cancel that had waited, though a list showed the stop's position by then",
 }
