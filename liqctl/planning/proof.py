@@ -59,7 +59,8 @@ def is_leg_settled(looks: Sequence[Look], leg: Leg, *, since: float, window_s: f
             since = look.began_at
             break
         flat.append(look)
-    return bool(flat) and flat[0].began_at >= since + window_s and is_confirmed(flat[::-1])
+    is_watched = bool(flat) and flat[0].began_at >= since + window_s
+    return is_watched and is_confirmed(flat[::-1], is_doubted=True)
 
 
 class Streak(NamedTuple):

@@ -35,8 +35,7 @@ MUTATIONS = {
     ),
     "a stop on a leg that reads flat is taken at once": Mutation(
         file="planning/proof.py",
-        line="return bool(flat) and flat[0].began_at >= since + window_s and "
-        "is_confirmed(flat[::-1])",
+        line="return is_watched and is_confirmed(flat[::-1], is_doubted=True)",
         broken="return bool(flat)",
     ),
     "the books are not swept": Mutation(
