@@ -33,6 +33,7 @@ _BOOK: Final = {
 }
 _DEFINITE: Final = frozenset({AnswerKind.DONE, AnswerKind.REJECTED, AnswerKind.LEG_FATAL})
 _BATCH_FAILED: Final = -2012
+_SHOWN: Final = "a list shows a position that it may protect"
 
 
 class Canceller:
@@ -59,7 +60,15 @@ class Canceller:
 
     async def cancel(self, plan: SymbolPlan) -> None:
         """Send every cancel of one symbol in parallel; returns when all are answered or cut."""
-        symbol = plan.symbol
+        symbol, planned_at = plan.symbol, asyncio.get_running_loop().time()
+
+        async def cancel_algo_orders(timeout_s: float) -> None:
+            # It may have waited for the venue's limits, and a list be there that nobody weighed.
+            shown = self._reader.shown.items()
+            if any(leg.symbol == symbol and at > planned_at for leg, (at, _) in shown):
+                raise Halted(_SHOWN)
+            await self._exchange.cancel_algo_orders(symbol, timeout_s=timeout_s)
+
         jobs: list[Awaitable[None]] = []
         if plan.cancel_regular:
             jobs.append(
@@ -76,7 +85,7 @@ class Canceller:
                     plan,
                     plan.swept,
                     Endpoint.CANCEL_ALGO_ORDERS,
-                    lambda s: self._exchange.cancel_algo_orders(symbol, timeout_s=s),
+                    cancel_algo_orders,
                 )
             )
         jobs.extend(self._cancel_one(plan, order) for order in plan.alone)
@@ -86,11 +95,10 @@ class Canceller:
         planned_at = asyncio.get_running_loop().time()
 
         async def call(timeout_s: float) -> None:
-            # It may have waited for the venue's limits, and a list be there that nobody weighed.
             shown_at, position = self._reader.shown.get(order.leg, (planned_at, None))
             is_later = position is not None and shown_at > planned_at
             if position and is_later and is_protective(order, {order.leg: position}):
-                raise Halted("a list shows the position that it protects")
+                raise Halted(_SHOWN)
             await self._exchange.cancel_order(order, timeout_s=timeout_s)
 
         return self._send(plan, (order,), _ONE[order.kind], call)

@@ -21,6 +21,7 @@ FOUND = {
 FOUND_HARSH = {
     700227: "took a plain stop by a list that was older than our own fill",
     722876: "took a stop when one source had missed its position's row three times",
+    718805: "cancelled a whole book by a plan that had waited, though a list showed a position",
     404192: "believed one source three times about positions that had vanished by themselves",
     409933: "sent a cancel that had waited, though a list showed the stop's position by then",
 }
