@@ -21,7 +21,7 @@ from typer.main import get_command
 import liqctl
 from liqctl.cli.app import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
-from liqctl.domain.words import EXIT_CODES
+from liqctl.kernel.words import EXIT_CODES
 from liqctl.settings.model import TABLE
 from liqctl.settings.pages import json_schema, markdown_table
 

@@ -11,12 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from liqctl.domain.errors import ConfigurationError
-    from liqctl.domain.events import AuditEventType
-    from liqctl.domain.result import LiquidationResult
-    from liqctl.domain.states import LiquidationState
-    from liqctl.engine.manager import LiquidationManager
-    from liqctl.planning.policy import LiquidationConfig
+    from liqctl.kernel.errors import ConfigurationError
+    from liqctl.kernel.events import AuditEventType
+    from liqctl.kernel.policy import LiquidationConfig
+    from liqctl.kernel.result import LiquidationResult
+    from liqctl.kernel.states import LiquidationState
+    from liqctl.run.manager import LiquidationManager
     from liqctl.trail.writer import AuditLogger
 
 __version__: Final = "0.3.0"
@@ -33,13 +33,13 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "AuditEventType": "liqctl.domain.events",
+    "AuditEventType": "liqctl.kernel.events",
     "AuditLogger": "liqctl.trail.writer",
-    "ConfigurationError": "liqctl.domain.errors",
-    "LiquidationConfig": "liqctl.planning.policy",
-    "LiquidationManager": "liqctl.engine.manager",
-    "LiquidationResult": "liqctl.domain.result",
-    "LiquidationState": "liqctl.domain.states",
+    "ConfigurationError": "liqctl.kernel.errors",
+    "LiquidationConfig": "liqctl.kernel.policy",
+    "LiquidationManager": "liqctl.run.manager",
+    "LiquidationResult": "liqctl.kernel.result",
+    "LiquidationState": "liqctl.kernel.states",
 }
 
 

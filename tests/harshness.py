@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.sim.account import SOURCES
 from liqctl.sim.events import make_event
 from liqctl.sim.faults import make_fault

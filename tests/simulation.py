@@ -16,18 +16,18 @@ from typing import Any
 
 from typing_extensions import override
 
-from liqctl.domain.events import AuditEventType
-from liqctl.domain.result import LiquidationResult
 from liqctl.drill.judges import Case, judge
 from liqctl.drill.memory_sink import LoopClock, MemorySink
-from liqctl.engine.manager import LiquidationManager
-from liqctl.exchange.adapter import BinanceExchange
+from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.result import LiquidationResult
+from liqctl.run.manager import LiquidationManager
 from liqctl.sim.events import make_event
 from liqctl.sim.faults import KINDS, make_fault
 from liqctl.sim.memory import EPOCH_MS, MemoryTransport
 from liqctl.sim.scenario import make_large_account
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
+from liqctl.venue.adapter import BinanceExchange
 from tests import harshness
 
 TARGETS = (

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from liqctl.cli.root import COMMANDS, load
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.states import ExitCode
 from liqctl.settings.model import TABLE
 
 ROOT: Final = Path(__file__).parent.parent

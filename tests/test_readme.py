@@ -3,7 +3,7 @@
 import doctest
 from pathlib import Path
 
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.states import ExitCode
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -15,8 +15,8 @@ from liqctl.checks.of_machine import (
     issues_of_targets,
 )
 from liqctl.checks.of_settings import changes, issues_of_settings, values_of
-from liqctl.domain.errors import ConfigurationError, UsageError
-from liqctl.domain.venue import Environment
+from liqctl.kernel.errors import ConfigurationError, UsageError
+from liqctl.kernel.venue import Environment
 from liqctl.settings.credentials import find_source
 from liqctl.settings.kept import load_settings
 from liqctl.settings.problems import SettingsError

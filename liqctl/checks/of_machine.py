@@ -13,13 +13,13 @@ from typing import Final
 
 from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info, mild, risk
 from liqctl.desk.text import count
-from liqctl.domain.errors import CredentialsError
-from liqctl.domain.events import TRAIL_NAME
-from liqctl.domain.venue import Environment
 from liqctl.drill.record import Drill
-from liqctl.engine.lock import lock_problem, read_lock
+from liqctl.kernel.errors import CredentialsError
+from liqctl.kernel.events import TRAIL_NAME
+from liqctl.kernel.venue import Environment
 from liqctl.notify.notice import Holder, Reference, Target, TargetType
 from liqctl.notify.sending import has_apprise
+from liqctl.run.lock import lock_problem, read_lock
 from liqctl.settings.credentials import find_source, load_credentials, read_secret_file
 from liqctl.settings.targets import address_problem, read_targets
 from liqctl.settings.values import Settings

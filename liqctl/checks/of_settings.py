@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from liqctl.checks.issue import Area, Issue, Level, error, info, risk, warning
-from liqctl.domain.venue import Environment
-from liqctl.planning.pacing import RESERVE_MAX_S, RESERVE_SHARE
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.pacing import RESERVE_MAX_S, RESERVE_SHARE
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.venue import Environment
 from liqctl.settings.model import TABLE, Kind
 from liqctl.settings.values import Settings
 

@@ -7,8 +7,8 @@ from liqctl.checks.of_machine import issue_of_drills, issues_of_run
 from liqctl.checks.of_venue import issue_of_forecast, issues_of_venue
 from liqctl.checks.preflight import VenueFacts
 from liqctl.drill.record import DRILLS_NAME, last_drill
-from liqctl.engine.clock import SystemClock
-from liqctl.planning.forecast import make_forecast
+from liqctl.kernel.forecast import make_forecast
+from liqctl.run.clock import SystemClock
 from liqctl.settings.values import Settings
 
 

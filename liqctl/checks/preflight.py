@@ -15,19 +15,19 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from liqctl.domain.account import Leg, MarketRules, PositionMode, PositionSide, Side, Snapshot
-from liqctl.domain.answers import VenueAnswer, not_sent, unreadable
-from liqctl.domain.commands import CloseOrder, OrderType
-from liqctl.domain.endpoints import Endpoint
-from liqctl.domain.errors import VenueError
-from liqctl.domain.ids import make_client_order_id
-from liqctl.engine.clock import SystemClock
-from liqctl.engine.gate import Gate
-from liqctl.engine.reading import Reader
-from liqctl.exchange import wire
-from liqctl.planning.budget import Limits
-from liqctl.planning.policy import LiquidationConfig
-from liqctl.ports import Exchange, Transport
+from liqctl.kernel.account import Leg, MarketRules, PositionMode, PositionSide, Side, Snapshot
+from liqctl.kernel.answers import VenueAnswer, not_sent, unreadable
+from liqctl.kernel.budget import Limits
+from liqctl.kernel.commands import CloseOrder, OrderType
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.errors import VenueError
+from liqctl.kernel.ids import make_client_order_id
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.ports import Exchange, Transport
+from liqctl.run.clock import SystemClock
+from liqctl.run.gate import Gate
+from liqctl.run.reading import Reader
+from liqctl.venue import wire
 
 T = TypeVar("T")
 

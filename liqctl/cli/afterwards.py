@@ -14,7 +14,7 @@ from liqctl.notify.courier import COURIER_S, make_order, start_courier, wait_for
 from liqctl.trail.logfile import LogFile
 
 if TYPE_CHECKING:
-    from liqctl.domain.result import LiquidationResult
+    from liqctl.kernel.result import LiquidationResult
     from liqctl.settings.values import Settings
 
 _GUARD_S: Final = 0.08

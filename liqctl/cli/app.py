@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from liqctl.cli import process
 
 if TYPE_CHECKING:
-    from liqctl.domain.states import ExitCode
+    from liqctl.kernel.states import ExitCode
 
 COMPLETION: Final = "_LIQCTL_COMPLETE"
 """Set by a shell that asks Typer how a word goes on."""
@@ -53,13 +53,13 @@ def run(arguments: list[str]) -> int:
     """Return the exit code of a command line; what went wrong is said on stderr."""
     if arguments[:1] == ["liquidate"] and "--json" in arguments:
         process.signals.last_word(lambda: _interrupted(arguments))
-    from liqctl.domain.errors import (
+    from liqctl.kernel.errors import (
         ConfigurationError,
         CredentialsError,
         UsageError,
         VenueError,
     )
-    from liqctl.domain.states import ExitCode
+    from liqctl.kernel.states import ExitCode
 
     try:
         if arguments[:1] == ["liquidate"] and COMPLETION not in os.environ:
@@ -92,9 +92,9 @@ def run(arguments: list[str]) -> int:
 
 
 def _exit_code(error: Exception) -> "ExitCode":
-    from liqctl.domain.answers import AnswerKind
-    from liqctl.domain.errors import VenueError
-    from liqctl.domain.states import ExitCode
+    from liqctl.kernel.answers import AnswerKind
+    from liqctl.kernel.errors import VenueError
+    from liqctl.kernel.states import ExitCode
 
     if isinstance(error, VenueError) and error.answer.kind is not AnswerKind.RUN_FATAL:
         return ExitCode.FAILED
@@ -111,7 +111,7 @@ def _fail(code: "ExitCode", message: str, arguments: list[str]) -> int:
 
 def _interrupted(arguments: list[str]) -> None:
     """Print the one document where a signal comes before the command line was read."""
-    from liqctl.domain.states import ExitCode
+    from liqctl.kernel.states import ExitCode
 
     if not process.Answer.given:
         message = "interrupted: nothing was sent"
@@ -126,6 +126,6 @@ def _document(code: "ExitCode", message: str, arguments: list[str]) -> str:
         return dump({"schema": "liqctl.error/1", "exit_code": int(code), "error_message": message})
     from liqctl.cli.options import Options
     from liqctl.cli.result_printer import ResultPrinter
-    from liqctl.domain.states import FailureCause
+    from liqctl.kernel.states import FailureCause
 
     return dump(ResultPrinter(Options()).refusal(FailureCause.NONE, message).as_json())

@@ -15,9 +15,9 @@ import typer
 
 from liqctl.cli import process, trails
 from liqctl.cli.options import Options, takes
-from liqctl.domain.errors import UsageError
-from liqctl.domain.events import FAILURES
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.errors import UsageError
+from liqctl.kernel.events import FAILURES
+from liqctl.kernel.states import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,7 @@ def _tail(
 
 def _nothing_found(path: Path, wanted: "LineFilter") -> str:
     """Return that no event matched: silence would look as if nothing had happened."""
-    from liqctl.domain.events import AuditEventType
+    from liqctl.kernel.events import AuditEventType
 
     told = f"no event in {trails.shown(path)}" + ("" if wanted.is_empty else " matches")
     unknown = sorted(wanted.event_types - set(AuditEventType))

@@ -17,10 +17,10 @@ from liqctl.cli.trails import default_trail, trail_at
 from liqctl.desk.archive import Missing, Part
 from liqctl.desk.json import dump
 from liqctl.desk.redaction import Redactor, secrets_of
-from liqctl.domain.errors import ConfigurationError, LiqctlError, UsageError
-from liqctl.domain.events import TRAIL_NAME
-from liqctl.domain.venue import Environment
 from liqctl.drill.record import DRILLS_NAME
+from liqctl.kernel.errors import ConfigurationError, LiqctlError, UsageError
+from liqctl.kernel.events import TRAIL_NAME
+from liqctl.kernel.venue import Environment
 
 if TYPE_CHECKING:
     from liqctl.settings.values import Settings

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from liqctl.cli import process
-from liqctl.domain.events import AuditEventType
+from liqctl.kernel.events import AuditEventType
 from liqctl.trail.logfile import LogFile, describe_event
 from liqctl.trail.writer import END_WAIT_MAX_S, AuditLogger
 

@@ -19,8 +19,8 @@ from typing import Any, Final
 import typer
 
 from liqctl.cli.trails import default_trail, trail_at
-from liqctl.domain.errors import ConfigurationError, UsageError
-from liqctl.domain.events import TRAIL_NAME, AuditEventType
+from liqctl.kernel.errors import ConfigurationError, UsageError
+from liqctl.kernel.events import TRAIL_NAME, AuditEventType
 
 _LINES_MAX: Final = 2000
 """Last lines of the trail in which runs are looked for: some hundred runs, 5 ms."""

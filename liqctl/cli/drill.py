@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
-from liqctl.domain.errors import ConfigurationError, UsageError
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.errors import ConfigurationError, UsageError
+from liqctl.kernel.states import ExitCode
 
 if TYPE_CHECKING:
     from liqctl.drill.catalogue import Course, Exercise, Score
     from liqctl.drill.document import Report
     from liqctl.drill.runs import Stop
-    from liqctl.planning.policy import LiquidationConfig
+    from liqctl.kernel.policy import LiquidationConfig
     from liqctl.settings.values import Settings
     from liqctl.trail.writer import AuditLogger
 
@@ -137,7 +137,7 @@ class _Holding:
         from liqctl.drill.document import Report
         from liqctl.drill.runs import Stop
         from liqctl.drill.scratch import find_fault, scratch_folder
-        from liqctl.engine.clock import SystemClock
+        from liqctl.run.clock import SystemClock
         from liqctl.trail.writer import AuditLogger
 
         settings, clock, stop = self._settings, SystemClock(), Stop()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
-from liqctl.domain.states import ExitCode
-from liqctl.engine.clock import SystemClock
-from liqctl.engine.opening import Opening
+from liqctl.kernel.states import ExitCode
+from liqctl.run.clock import SystemClock
+from liqctl.run.opening import Opening
 
 if TYPE_CHECKING:
     from liqctl.cli.command_sink import CommandSink
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from liqctl.cli.options import Options
     from liqctl.cli.result_printer import ResultPrinter
     from liqctl.cli.wiring import Account
-    from liqctl.domain.result import LiquidationResult
-    from liqctl.engine.account_lock import AccountLock
-    from liqctl.engine.manager import LiquidationManager
+    from liqctl.kernel.result import LiquidationResult
+    from liqctl.run.account_lock import AccountLock
+    from liqctl.run.manager import LiquidationManager
     from liqctl.settings.values import Settings
 
 LOADED_MEANWHILE: Final = (
-    "liqctl.domain.result",
-    "liqctl.planning.ledger",
-    "liqctl.planning.plan",
-    "liqctl.planning.outcome",
-    "liqctl.planning.explain",
-    "liqctl.engine.cancelling",
-    "liqctl.engine.closing",
-    "liqctl.engine.run",
-    "liqctl.engine.manager",
+    "liqctl.kernel.result",
+    "liqctl.kernel.ledger",
+    "liqctl.kernel.plan",
+    "liqctl.kernel.outcome",
+    "liqctl.kernel.explain",
+    "liqctl.run.cancelling",
+    "liqctl.run.closing",
+    "liqctl.run.run",
+    "liqctl.run.manager",
     "liqctl.trail.writer",
     "liqctl.trail.logfile",
     "liqctl.cli.command_sink",
@@ -116,8 +116,8 @@ class Execution:
         )
 
     def _lock(self) -> "AccountLock":
-        from liqctl.domain.events import TRAIL_NAME
-        from liqctl.engine.account_lock import AccountLock
+        from liqctl.kernel.events import TRAIL_NAME
+        from liqctl.run.account_lock import AccountLock
 
         return AccountLock(
             identity=self._account.identity,
@@ -128,7 +128,7 @@ class Execution:
     def _make_manager(self, lock: "AccountLock | None") -> "LiquidationManager":
         from liqctl import __version__
         from liqctl.cli.command_sink import CommandSink
-        from liqctl.engine.manager import LiquidationManager
+        from liqctl.run.manager import LiquidationManager
         from liqctl.trail.logfile import LogFile
         from liqctl.trail.writer import AuditLogger
 
@@ -186,7 +186,7 @@ class Execution:
         duration_s = time.monotonic() - self._began_at
         result = self._manager.expire(duration_s) if self._manager else None
         if result is None:
-            from liqctl.domain.states import FailureCause
+            from liqctl.kernel.states import FailureCause
 
             why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
             result = self._printer.refusal(FailureCause.NONE, why)

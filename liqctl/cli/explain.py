@@ -8,11 +8,12 @@ import typer
 
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
-from liqctl.domain.answers import classify
-from liqctl.domain.as_json import as_json
-from liqctl.domain.codes import CODES, AnswerKind
-from liqctl.domain.errors import UsageError
-from liqctl.domain.words import (
+from liqctl.kernel.answers import classify
+from liqctl.kernel.as_json import as_json
+from liqctl.kernel.codes import CODES, AnswerKind
+from liqctl.kernel.errors import UsageError
+from liqctl.kernel.retry import ADAPTATIONS, Adaptation
+from liqctl.kernel.words import (
     EVENTS,
     EXIT_CODES,
     HTTP_STATUSES,
@@ -22,7 +23,6 @@ from liqctl.domain.words import (
     POSITION_STATES,
     RUN_STATES,
 )
-from liqctl.planning.retry import ADAPTATIONS, Adaptation
 
 EXPLAIN_SCHEMA: Final = "liqctl.explain/1"
 _NEAR_MAX: Final = 3
@@ -170,8 +170,8 @@ def _unknown(word: str, kind: str | None) -> str:
     """Return that a word is not known, and the nearest ones that are."""
     from difflib import get_close_matches
 
-    from liqctl.domain.answers import printable
-    from liqctl.domain.secrets import hide_secrets
+    from liqctl.kernel.answers import printable
+    from liqctl.kernel.secrets import hide_secrets
 
     known = dict.fromkeys(each.word for each in all_meanings() if kind in {None, each.kind})
     shown = hide_secrets(printable(word, _WORD_SHOWN_MAX))

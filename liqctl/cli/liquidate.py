@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Final
 from liqctl.cli import process
 from liqctl.cli.options import Options
 from liqctl.cli.result_printer import ResultPrinter
-from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError
-from liqctl.domain.ids import is_correlation_id
-from liqctl.domain.states import ExitCode, FailureCause
-from liqctl.domain.venue import Environment
-from liqctl.engine.clock import SystemClock
+from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
+from liqctl.kernel.ids import is_correlation_id
+from liqctl.kernel.states import ExitCode, FailureCause
+from liqctl.kernel.venue import Environment
+from liqctl.run.clock import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
-    from liqctl.engine.inspection import Inspection
+    from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
 
 READING_MAX_S: Final = 3.0
@@ -179,7 +179,7 @@ async def _look(settings: "Settings", account: "Account", limit_s: float) -> "In
 async def _inspect(
     settings: "Settings", account: "Account", timeout_s: float | None = None
 ) -> "Inspection":
-    from liqctl.engine.inspection import inspect_account
+    from liqctl.run.inspection import inspect_account
 
     return await inspect_account(
         account.exchange,
@@ -196,7 +196,7 @@ def _rehearse(
     loop: asyncio.AbstractEventLoop,
 ) -> ExitCode:
     """Read, show what a run would do, send nothing."""
-    from liqctl.engine.inspection import dry_run_result
+    from liqctl.run.inspection import dry_run_result
 
     started_at = datetime.now(UTC)  # noqa: TID251 - the command line is where the clock is read
     before = account.exchange.usage.requests

@@ -9,8 +9,8 @@ import typer
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
 from liqctl.cli.settings import load
-from liqctl.domain.errors import ConfigurationError, UsageError
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.errors import ConfigurationError, UsageError
+from liqctl.kernel.states import ExitCode
 from liqctl.notify.screen import make_document, render_deliveries
 
 if TYPE_CHECKING:

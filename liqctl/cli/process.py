@@ -31,7 +31,7 @@ from liqctl.cli.terminal import Canvas, open_unblocked, write_patiently
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from liqctl.domain.states import ExitCode
+    from liqctl.kernel.states import ExitCode
 
 LAST_RESORT_S: Final = 0.2
 """How long after the deadline the process is ended even if the watchdog thread cannot run."""
@@ -175,7 +175,7 @@ class Signals:
         """The exit code of the first signal that came, None when none did."""
         if self._received is None:
             return None
-        from liqctl.domain.states import ExitCode
+        from liqctl.kernel.states import ExitCode
 
         return ExitCode(self._received)
 

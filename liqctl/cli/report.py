@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from liqctl.cli import process, trails
 from liqctl.cli.options import Options, takes
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.states import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
 from liqctl.cli.options import Options
-from liqctl.domain.ids import make_correlation_id
-from liqctl.domain.states import ExitCode, FailureCause, LiquidationState
-from liqctl.engine.clock import SystemClock
+from liqctl.kernel.ids import make_correlation_id
+from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState
+from liqctl.run.clock import SystemClock
 
 if TYPE_CHECKING:
-    from liqctl.domain.result import LiquidationResult
-    from liqctl.engine.inspection import Inspection
+    from liqctl.kernel.result import LiquidationResult
+    from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
 
 
@@ -139,7 +139,7 @@ class ResultPrinter:
 
     def refusal(self, cause: FailureCause, message: str) -> "LiquidationResult":
         """Return the result of a run that never started."""
-        from liqctl.domain.result import LiquidationResult
+        from liqctl.kernel.result import LiquidationResult
 
         now = SystemClock().now()
         return LiquidationResult(

@@ -17,10 +17,10 @@ from typer.main import get_command
 import liqctl
 from liqctl.cli import process
 from liqctl.cli.app import COMPLETION
-from liqctl.domain.errors import UsageError
-from liqctl.domain.secrets import hide_secrets
-from liqctl.domain.states import ExitCode
-from liqctl.domain.venue import Environment
+from liqctl.kernel.errors import UsageError
+from liqctl.kernel.secrets import hide_secrets
+from liqctl.kernel.states import ExitCode
+from liqctl.kernel.venue import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

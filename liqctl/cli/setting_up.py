@@ -4,7 +4,7 @@ import os
 
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
-from liqctl.domain.errors import UsageError
+from liqctl.kernel.errors import UsageError
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -7,8 +7,8 @@ import typer
 
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
-from liqctl.domain.errors import ConfigurationError, UsageError
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.errors import ConfigurationError, UsageError
+from liqctl.kernel.states import ExitCode
 
 _WAKE_MS: Final = 60_000
 

@@ -7,8 +7,8 @@ from liqctl.cli import process
 from liqctl.cli.options import Options, takes
 from liqctl.cli.settings import load
 from liqctl.cli.status_reader import StatusReader, View, make_document
-from liqctl.domain.errors import ConfigurationError, UsageError
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.errors import ConfigurationError, UsageError
+from liqctl.kernel.states import ExitCode
 
 if TYPE_CHECKING:
     from liqctl.settings.values import Settings

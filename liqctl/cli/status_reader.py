@@ -12,22 +12,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from liqctl.cli import process
-from liqctl.domain.answers import AnswerKind
-from liqctl.domain.as_json import as_json
-from liqctl.domain.errors import CredentialsError
-from liqctl.domain.states import ExitCode
-from liqctl.domain.times import rfc3339
-from liqctl.engine.clock import SystemClock
-from liqctl.planning.explain import explain_contradiction
-from liqctl.planning.protection import is_protective
+from liqctl.kernel.answers import AnswerKind
+from liqctl.kernel.as_json import as_json
+from liqctl.kernel.errors import CredentialsError
+from liqctl.kernel.explain import explain_contradiction
+from liqctl.kernel.protection import is_protective
+from liqctl.kernel.states import ExitCode
+from liqctl.kernel.times import rfc3339
+from liqctl.run.clock import SystemClock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from liqctl.cli.wiring import Account
-    from liqctl.domain.answers import VenueAnswer
-    from liqctl.engine.inspection import Inspection
-    from liqctl.engine.lock import LockState
+    from liqctl.kernel.answers import VenueAnswer
+    from liqctl.run.inspection import Inspection
+    from liqctl.run.lock import LockState
     from liqctl.settings.values import Settings
     from liqctl.trail.runs import History
 
@@ -130,8 +130,8 @@ class StatusReader:
         return replace(view, document=aside | kept)
 
     async def _inspect(self, account: "Account") -> "Inspection":
-        from liqctl.engine.inspection import inspect_account, inspect_again, inspect_settled
-        from liqctl.planning.policy import LiquidationConfig
+        from liqctl.kernel.policy import LiquidationConfig
+        from liqctl.run.inspection import inspect_account, inspect_again, inspect_settled
 
         policy = LiquidationConfig(
             timeout_seconds=self.settings.liquidation.timeout_seconds,
@@ -148,7 +148,7 @@ class StatusReader:
         return await inspect_again(account.exchange, policy, self._before, wall_clock=clock)
 
     def _lock_of(self, account: "Account | None") -> "LockState":
-        from liqctl.engine.lock import find_held, read_lock
+        from liqctl.run.lock import find_held, read_lock
 
         log_dir = self.settings.audit.log_dir
         if account is None:
@@ -160,7 +160,7 @@ class StatusReader:
 
         A trail that cannot be read is said on stderr and in the document, and tells nothing.
         """
-        from liqctl.domain.events import TRAIL_NAME
+        from liqctl.kernel.events import TRAIL_NAME
         from liqctl.trail.runs import no_history, read_history
 
         trail = self.settings.audit.log_dir / TRAIL_NAME
@@ -269,7 +269,7 @@ def _exit_code(inspection: "Inspection") -> ExitCode:
 
 def _in_progress(state: "LockState") -> dict[str, Any] | None:
     """Return who holds the lock; one whose text cannot be read is somebody all the same."""
-    from liqctl.engine.lock import OVERRUN_GRACE_S, is_running
+    from liqctl.run.lock import OVERRUN_GRACE_S, is_running
 
     if not state.is_held:
         return None

@@ -12,9 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.domain.times import rfc3339
-from liqctl.domain.venue import Environment
-from liqctl.engine.clock import SystemClock
+from liqctl.kernel.times import rfc3339
+from liqctl.kernel.venue import Environment
+from liqctl.run.clock import SystemClock
 from liqctl.settings.credentials import find_source
 
 _LIBRARIES: Final = (

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from liqctl.desk.money import ClosingOrder, TradeReading
-from liqctl.domain.answers import AnswerKind, VenueAnswer
-from liqctl.domain.errors import ConfigurationError, CredentialsError, UsageError, VenueError
-from liqctl.domain.venue import Environment
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
+from liqctl.kernel.venue import Environment
 from liqctl.trail.fold import is_start
 from liqctl.trail.record import TrailRecord
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
-    from liqctl.domain.trades import Trade
-    from liqctl.ports import TradeHistory
+    from liqctl.kernel.ports import TradeHistory
+    from liqctl.kernel.trades import Trade
     from liqctl.settings.values import Settings
 
 READING_MAX_S: Final = 15.0
@@ -99,7 +99,7 @@ def _why_another(account: "Account", start: TrailRecord) -> str | None:
 
 
 async def _read(account: "Account", orders: Sequence[ClosingOrder]) -> TradeReading:
-    from liqctl.exchange.trades import TransportTradeHistory
+    from liqctl.venue.trades import TransportTradeHistory
 
     asking = _Asking(account=account, history=TransportTradeHistory(account.transport))
     try:

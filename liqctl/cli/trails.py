@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from liqctl.cli import process
-from liqctl.domain.errors import ConfigurationError, UsageError
-from liqctl.domain.events import TRAIL_NAME
-from liqctl.domain.states import ExitCode
-from liqctl.engine.lock import state_folders
+from liqctl.kernel.errors import ConfigurationError, UsageError
+from liqctl.kernel.events import TRAIL_NAME
+from liqctl.kernel.states import ExitCode
+from liqctl.run.lock import state_folders
 
 _STDOUT: Final = 1
 
@@ -101,7 +101,7 @@ def shown(path: object) -> str:
 
 def answer_json(document: object) -> None:
     """Print a document of ours on one line."""
-    from liqctl.domain.as_json import as_json
+    from liqctl.kernel.as_json import as_json
 
     answer(json.dumps(as_json(document)))
 

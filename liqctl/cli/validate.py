@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
-from liqctl.domain.errors import ConfigurationError, CredentialsError
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.errors import ConfigurationError, CredentialsError
+from liqctl.kernel.states import ExitCode
 
 if TYPE_CHECKING:
     from liqctl.checks.issue import Issue

@@ -16,10 +16,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
-from liqctl.domain.times import rfc3339
-from liqctl.engine.clock import SystemClock
-from liqctl.engine.reading import NARROW_SYMBOLS_MAX
-from liqctl.planning.pace import Pace, asked_to_wait_s, look_weight
+from liqctl.kernel.pace import Pace, asked_to_wait_s, look_weight
+from liqctl.kernel.times import rfc3339
+from liqctl.run.clock import SystemClock
+from liqctl.run.reading import NARROW_SYMBOLS_MAX
 
 if TYPE_CHECKING:
     from liqctl.cli.options import Options

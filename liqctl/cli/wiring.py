@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from liqctl.domain.errors import CredentialsError
-from liqctl.domain.secrets import MASK, Secret
-from liqctl.domain.venue import Environment
+from liqctl.kernel.errors import CredentialsError
+from liqctl.kernel.secrets import MASK, Secret
+from liqctl.kernel.venue import Environment
 
 if TYPE_CHECKING:
-    from liqctl.ports import Exchange, Transport
+    from liqctl.kernel.ports import Exchange, Transport
     from liqctl.settings.values import Settings
 
 
@@ -41,7 +41,7 @@ class Account:
     @property
     def identity(self) -> str:
         """Return what the lock is for, in a form that is safe in a file name."""
-        from liqctl.engine.lock import lock_identity
+        from liqctl.run.lock import lock_identity
 
         return lock_identity(
             environment=self.environment.value,
@@ -96,8 +96,8 @@ def _connect(
     embedded: bool = False,
 ) -> Account:
     from liqctl import __version__
-    from liqctl.exchange.adapter import BinanceExchange
-    from liqctl.exchange.client import CcxtTransport
+    from liqctl.venue.adapter import BinanceExchange
+    from liqctl.venue.client import CcxtTransport
 
     transport = CcxtTransport(
         key=key,

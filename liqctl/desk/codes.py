@@ -1,6 +1,6 @@
 """The venue's error codes in words an operator can act on."""
 
-from liqctl.domain.codes import CODES
+from liqctl.kernel.codes import CODES
 
 
 def explain_code(code: int) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text  # noqa: TID253
 
 from liqctl.desk.live import Frame, LiveRow, Stage
 from liqctl.desk.text import clean, labelled, money
-from liqctl.domain.amounts import plain
+from liqctl.kernel.amounts import plain
 
 _WIDE: Final = 100
 """From so many columns on the quantity is shown as well."""

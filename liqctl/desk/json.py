@@ -2,7 +2,7 @@
 
 import json
 
-from liqctl.domain.as_json import as_json
+from liqctl.kernel.as_json import as_json
 
 
 def dump(document: object) -> str:

@@ -16,7 +16,7 @@ from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 from typing import Any, Final
 
-from liqctl.domain.events import RUN_ENDS, AuditEventType
+from liqctl.kernel.events import RUN_ENDS, AuditEventType
 
 ANSWER_LATE_S: Final = 0.5
 """From when on it is said how long an answer is waited for."""

@@ -19,7 +19,7 @@ from liqctl.desk.incident import (
     timeline_table,
 )
 from liqctl.desk.text import clean
-from liqctl.domain.events import FAILURES, RUN_ENDS, AuditEventType
+from liqctl.kernel.events import FAILURES, RUN_ENDS, AuditEventType
 from liqctl.trail.fold import TimedRecord
 
 EVENTS_MAX: Final = 60

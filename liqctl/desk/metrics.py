@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from liqctl.domain.amounts import parse_decimal
+from liqctl.kernel.amounts import parse_decimal
 from liqctl.trail.fold import moment
 
 if TYPE_CHECKING:

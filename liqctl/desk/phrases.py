@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from liqctl.desk.text import count, money
-from liqctl.domain.amounts import parse_decimal
-from liqctl.domain.answers import printable
-from liqctl.domain.events import AuditEventType
+from liqctl.kernel.amounts import parse_decimal
+from liqctl.kernel.answers import printable
+from liqctl.kernel.events import AuditEventType
 from liqctl.trail.fold import TimedRecord, number, words
 
 _LISTED_MAX: Final = 3

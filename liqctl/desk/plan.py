@@ -7,14 +7,14 @@ from typing import Final, Protocol
 
 from liqctl.desk.result import Asked, render_result
 from liqctl.desk.text import Tone, clean, count, labelled, money, paint, table
-from liqctl.domain.account import OpenOrder, OrderKind, Position, Snapshot
-from liqctl.domain.amounts import plain
-from liqctl.domain.result import LiquidationResult
-from liqctl.planning.budget import Limits
-from liqctl.planning.explain import explain_contradiction
-from liqctl.planning.forecast import make_forecast
-from liqctl.planning.plan import Plan
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.account import OpenOrder, OrderKind, Position, Snapshot
+from liqctl.kernel.amounts import plain
+from liqctl.kernel.budget import Limits
+from liqctl.kernel.explain import explain_contradiction
+from liqctl.kernel.forecast import make_forecast
+from liqctl.kernel.plan import Plan
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.result import LiquidationResult
 
 _ROWS_MIN: Final = 3
 _TABLE_LINES: Final = 2

@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import Final, assert_never
 
 from liqctl.desk.text import Tone, clean, count, cut, labelled, money, paint, table, wrap
-from liqctl.domain.amounts import plain
-from liqctl.domain.result import (
+from liqctl.kernel.amounts import plain
+from liqctl.kernel.explain import LETS_NOTHING_THROUGH, explain_kept
+from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
     OrderReport,
@@ -22,8 +23,7 @@ from liqctl.domain.result import (
     Residual,
     ResidualPosition,
 )
-from liqctl.domain.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
-from liqctl.planning.explain import LETS_NOTHING_THROUGH, explain_kept
+from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
 
 ROWS_MAX: Final = 250
 _NAMED_MAX: Final = 10

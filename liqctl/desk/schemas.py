@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from liqctl.domain.events import AuditEventType
+from liqctl.kernel.events import AuditEventType
 
 _TEXT: Final = {"type": "string"}
 _COUNT: Final = {"type": "integer", "minimum": 0}

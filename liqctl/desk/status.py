@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from liqctl.desk.text import Tone, clean, count, cut, labelled, money, paint, table
-from liqctl.domain.amounts import parse_decimal
+from liqctl.kernel.amounts import parse_decimal
 
 ROWS_MAX: Final = 250
 

@@ -11,8 +11,8 @@ from typing import Final
 from liqctl.desk.phrases import describe_details, duration, phrase, reason_of, value_of, who_of
 from liqctl.desk.text import Tone, count, paint
 from liqctl.desk.text import wrap as wrap_text
-from liqctl.domain.answers import printable
-from liqctl.domain.events import FAILURES, RUN_ENDS, AuditEventType
+from liqctl.kernel.answers import printable
+from liqctl.kernel.events import FAILURES, RUN_ENDS, AuditEventType
 from liqctl.trail.fold import LegStory, Outcome, RunStory, TimedRecord, fold_run
 from liqctl.trail.record import TrailRecord
 from liqctl.trail.verification import Verification

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from liqctl.drill.catalogue import DEADLINE_MAX_S, Course, Score
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig
 
 _NAMED_MAX: Final = 3
 

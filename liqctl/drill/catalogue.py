@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from liqctl.domain.states import LiquidationState
 from liqctl.drill.runs import Conditions, Run, Stop, run_in_real_time, run_in_virtual_time
-from liqctl.planning.policy import LIMITS, LiquidationConfig
+from liqctl.kernel.policy import LIMITS, LiquidationConfig
+from liqctl.kernel.states import LiquidationState
 from liqctl.sim.scenario import Scenario
 
 VIRTUAL_TIME_ONLY: Final = frozenset({"weight_exhausted"})

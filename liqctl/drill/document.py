@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from liqctl.domain.times import rfc3339
 from liqctl.drill.answer import answer, slowest_of, sort_scores
 from liqctl.drill.catalogue import Course, Score
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.times import rfc3339
 
 DRILL_SCHEMA: Final = "liqctl.drill/1"
 

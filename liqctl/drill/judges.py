@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from liqctl.domain.events import RUN_ENDS, AuditEventType
-from liqctl.domain.ids import CLIENT_ORDER_ID_PREFIX
-from liqctl.domain.result import LiquidationResult
-from liqctl.domain.states import LiquidationState, OrderState
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.events import RUN_ENDS, AuditEventType
+from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.result import LiquidationResult
+from liqctl.kernel.states import LiquidationState, OrderState
 from liqctl.sim.account import SOURCES
 from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order, is_closing
 from liqctl.sim.venue import Venue

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from liqctl.domain.events import AuditEventType
+from liqctl.kernel.events import AuditEventType
 from liqctl.sim.memory import EPOCH_MS
 from liqctl.trail.writer import AuditLogger
 

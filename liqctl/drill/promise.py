@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from liqctl.domain.result import LiquidationResult
-from liqctl.domain.states import LiquidationState
 from liqctl.drill.judges import WHOLE_ACCOUNT, kept_orders, what_is_left
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.result import LiquidationResult
+from liqctl.kernel.states import LiquidationState
 from liqctl.sim.scenario import Expectation
 from liqctl.sim.venue import Venue
 

@@ -10,22 +10,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from liqctl.domain.errors import invariant
-from liqctl.domain.result import LiquidationResult
-from liqctl.domain.secrets import Secret
-from liqctl.domain.venue import Environment
 from liqctl.drill import judges
 from liqctl.drill.memory_sink import LoopClock, MemorySink
 from liqctl.drill.promise import Difference, compare
-from liqctl.engine.clock import SystemClock
-from liqctl.engine.manager import LiquidationManager
-from liqctl.exchange.adapter import BinanceExchange
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.errors import invariant
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.result import LiquidationResult
+from liqctl.kernel.secrets import Secret
+from liqctl.kernel.venue import Environment
+from liqctl.run.clock import SystemClock
+from liqctl.run.manager import LiquidationManager
 from liqctl.sim.memory import EPOCH_MS, MemoryTransport
 from liqctl.sim.scenario import Scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
 from liqctl.trail.writer import AuditLogger
+from liqctl.venue.adapter import BinanceExchange
 
 REASON: Final = "drill"
 _OVERDUE_S: Final = 2.0
@@ -146,8 +146,8 @@ def run_in_real_time(
     name: str,
 ) -> Run | None:
     """Run a scenario over HTTP on loopback, with ccxt, clock and disk; None when stopped."""
-    from liqctl.exchange.client import CcxtTransport
     from liqctl.sim.server import EmbeddedServer
+    from liqctl.venue.client import CcxtTransport
 
     sink = MemorySink(trail=conditions.trail, syncs=True)
     latency_ms = round(conditions.latency_for(scenario) * 1000)

@@ -19,13 +19,13 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from liqctl.domain.amounts import plain
-from liqctl.domain.as_json import as_json
+from liqctl.kernel.amounts import plain
+from liqctl.kernel.as_json import as_json
 from liqctl.notify.notice import Delivery, Notice, NoticeKind, Severity
 from liqctl.trail.logfile import describe_event
 
 if TYPE_CHECKING:
-    from liqctl.domain.result import LiquidationResult
+    from liqctl.kernel.result import LiquidationResult
     from liqctl.settings.values import Settings
 
 COURIER_S: Final = 2.0

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl import __version__
-from liqctl.domain.errors import CredentialsError
+from liqctl.kernel.errors import CredentialsError
 from liqctl.notify.notice import Delivery, Holder, Notice, Reference, Severity, Target, TargetType
 from liqctl.notify.payloads import Post, posts_for
 from liqctl.settings.credentials import read_secret_file
@@ -55,7 +55,7 @@ def deliver(
         notices: in the order in which each target is to get them.
         ends_at: when to stop, on the monotonic clock.
     """
-    from liqctl.exchange.tls import make_tls_context
+    from liqctl.venue.tls import make_tls_context
 
     sender = Sender(environ=os.environ, tls=make_tls_context())
     return sender.send(read_targets(items), notices, ends_at=ends_at)

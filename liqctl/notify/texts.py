@@ -12,20 +12,20 @@ from typing import Final
 
 from liqctl.desk.result import Asked, meaning, split_residual
 from liqctl.desk.text import clean, count, money
-from liqctl.domain.amounts import plain
-from liqctl.domain.as_json import as_json
-from liqctl.domain.ids import make_correlation_id
-from liqctl.domain.result import LiquidationResult, Residual
-from liqctl.domain.states import (
+from liqctl.kernel.amounts import plain
+from liqctl.kernel.as_json import as_json
+from liqctl.kernel.ids import make_correlation_id
+from liqctl.kernel.result import LiquidationResult, Residual
+from liqctl.kernel.states import (
     ExitCode,
     FailureCause,
     LiquidationState,
     OrderState,
     PositionState,
 )
-from liqctl.domain.times import rfc3339
-from liqctl.engine.clock import SystemClock
+from liqctl.kernel.times import rfc3339
 from liqctl.notify.notice import Notice, NoticeKind, Severity
+from liqctl.run.clock import SystemClock
 
 TEXT_MAX: Final = 900
 """Characters of a message; PagerDuty takes 1,024, Telegram 4,096."""

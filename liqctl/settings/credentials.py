@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from liqctl.domain.errors import CredentialsError
-from liqctl.domain.secrets import MASK, Secret
-from liqctl.domain.venue import Environment
+from liqctl.kernel.errors import CredentialsError
+from liqctl.kernel.secrets import MASK, Secret
+from liqctl.kernel.venue import Environment
 
 CREDENTIAL: Final = re.compile(
     r"LIQCTL_(?:(?:PRODUCTION|TESTNET|SIMULATOR)_)?API_(?:KEY|SECRET)(?:_FILE)?"

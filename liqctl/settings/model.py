@@ -26,8 +26,8 @@ from pydantic import (  # noqa: TID253 - this module is imported where settings 
 from pydantic.fields import FieldInfo  # noqa: TID253
 from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: TID253
 
-from liqctl.domain.venue import Environment
-from liqctl.planning.policy import LIMITS, LiquidationConfig, problems
+from liqctl.kernel.policy import LIMITS, LiquidationConfig, problems
+from liqctl.kernel.venue import Environment
 
 _CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::[^-\s]+)?(?:-(\d{6}))?")
 _POLICY: Final = LiquidationConfig()

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from liqctl.domain.errors import ConfigurationError
-from liqctl.domain.secrets import hide_secrets
-from liqctl.planning.policy import found_value, problems
+from liqctl.kernel.errors import ConfigurationError
+from liqctl.kernel.policy import found_value, problems
+from liqctl.kernel.secrets import hide_secrets
 
 if TYPE_CHECKING:
     from liqctl.settings.model import Setting
@@ -60,7 +60,7 @@ def is_secret_name(name: str) -> bool:
 
 def shown_key(key: str) -> str:
     """Return a name that others wrote, short and on one line."""
-    from liqctl.domain.answers import printable
+    from liqctl.kernel.answers import printable
 
     return printable(key, _KEY_MAX)
 

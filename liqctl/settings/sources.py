@@ -17,9 +17,9 @@ from pydantic.fields import FieldInfo  # noqa: TID253
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource  # noqa: TID253
 from typing_extensions import override
 
-from liqctl.domain.errors import UsageError
-from liqctl.domain.venue import Environment
-from liqctl.planning.policy import FLAGS
+from liqctl.kernel.errors import UsageError
+from liqctl.kernel.policy import FLAGS
+from liqctl.kernel.venue import Environment
 from liqctl.settings.credentials import CREDENTIAL
 from liqctl.settings.hosts import base_url_problem, url_problem
 from liqctl.settings.model import BY_KEY, SECTIONS, TABLE, Kind, Setting, SettingsModel

@@ -6,9 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from liqctl.domain.venue import Environment
-from liqctl.engine.lock import state_folders
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.venue import Environment
+from liqctl.run.lock import state_folders
 
 
 class SourceKind(StrEnum):

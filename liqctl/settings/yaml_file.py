@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from liqctl.domain.errors import ConfigurationError
-from liqctl.domain.venue import Environment
+from liqctl.kernel.errors import ConfigurationError
+from liqctl.kernel.venue import Environment
 
 if TYPE_CHECKING:
     import yaml

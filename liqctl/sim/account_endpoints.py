@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from liqctl.domain.amounts import plain
+from liqctl.kernel.amounts import plain
 from liqctl.sim.account import Account
 from liqctl.sim.orders import Holding, LegKey
 from liqctl.sim.refusal import Refused

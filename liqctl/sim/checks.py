@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Final
 
-from liqctl.domain.amounts import parse_decimal
+from liqctl.kernel.amounts import parse_decimal
 from liqctl.sim.market import Market
 from liqctl.sim.orders import AlgoOrder, Order, is_closing
 from liqctl.sim.refusal import Refused, malformed

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
-from liqctl.domain.amounts import plain
+from liqctl.kernel.amounts import plain
 
 
 @dataclass(slots=True, kw_only=True)

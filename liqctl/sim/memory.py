@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from liqctl.domain.answers import (
+from liqctl.kernel.answers import (
     VenueAnswer,
     element_refused,
     no_answer,
@@ -18,9 +18,9 @@ from liqctl.domain.answers import (
     refused,
     unreadable,
 )
-from liqctl.domain.endpoints import Endpoint
-from liqctl.domain.errors import VenueError
-from liqctl.ports import Usage
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.errors import VenueError
+from liqctl.kernel.ports import Usage
 from liqctl.sim.venue import Reply, Request, Venue
 
 EPOCH_MS: Final = 1_767_225_600_000
@@ -28,7 +28,7 @@ EPOCH_MS: Final = 1_767_225_600_000
 
 
 class MemoryTransport:
-    """Implements `liqctl.ports.Transport` on a venue in this process."""
+    """Implements `liqctl.kernel.ports.Transport` on a venue in this process."""
 
     def __init__(
         self, venue: Venue, *, latency_s: float = 0.05, recv_window_ms: int = 5000

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from liqctl.domain.amounts import plain
+from liqctl.kernel.amounts import plain
 
 LegKey = tuple[str, str]
 """Symbol and position side."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from liqctl.domain.amounts import plain
+from liqctl.kernel.amounts import plain
 from liqctl.sim.routes import Json, Params, Route, Routes, limit_row
 
 if TYPE_CHECKING:

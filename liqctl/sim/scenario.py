@@ -29,7 +29,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.domain.errors import ConfigurationError
+from liqctl.kernel.errors import ConfigurationError
 from liqctl.sim.account import SOURCES, Account
 from liqctl.sim.events import make_event
 from liqctl.sim.faults import make_fault

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from liqctl.domain.amounts import plain
+from liqctl.kernel.amounts import plain
 from liqctl.sim.faults import EFFECT_KEYS, KINDS, make_fault
 from liqctl.sim.scenario import Scenario, load_scenario
 from liqctl.sim.venue import Reply, Request, Venue

@@ -17,7 +17,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from liqctl.domain.events import RUN_ENDS, AuditEventType, is_run_start
+from liqctl.kernel.events import RUN_ENDS, AuditEventType, is_run_start
 from liqctl.trail.record import TrailRecord, parse_line
 
 LegKey = tuple[str, str]

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from liqctl.domain.events import AuditEventType
-from liqctl.domain.states import LiquidationState
+from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.states import LiquidationState
 from liqctl.trail.fold import (
     RunChain,
     RunFold,

@@ -29,8 +29,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.domain.events import TRAIL_NAME, AuditEventType
-from liqctl.domain.ids import time_of_correlation_id
+from liqctl.kernel.events import TRAIL_NAME, AuditEventType
+from liqctl.kernel.ids import time_of_correlation_id
 from liqctl.trail.durability import HelperThread, Patience, Ticket
 from liqctl.trail.file import Link, TrailFile, open_trail
 from liqctl.trail.record import Record, make_record

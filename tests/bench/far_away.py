@@ -39,9 +39,9 @@ _RIVALS: Final = ("ccxt tuned", "bare aiohttp")
 _WAYS: Final = {
     "liqctl": "",
     "liqctl, none begun early": (
-        "from liqctl.exchange import client; client.EarlyConnections = lambda *_: None"
+        "from liqctl.venue import client; client.EarlyConnections = lambda *_: None"
     ),
-    "liqctl, no spare ones": "from liqctl.engine import opening; opening.WARM_CONNECTIONS = 0",
+    "liqctl, no spare ones": "from liqctl.run import opening; opening.WARM_CONNECTIONS = 0",
 }
 _VENUE: Final = (
     "import asyncio, tests.bench.venue as venue; "

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from liqctl.checks.of_settings import changes, issues_of_settings
-from liqctl.domain.venue import Environment
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.venue import Environment
 from liqctl.settings.model import TABLE
 from liqctl.settings.pages import markdown_table
 from liqctl.settings.values import Settings

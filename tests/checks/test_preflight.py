@@ -16,14 +16,14 @@ from liqctl.checks.preflight import (
     measure_pings_s,
     rehearse_order,
 )
-from liqctl.domain.account import Leg, PositionSide, Side
-from liqctl.domain.commands import CloseOrder
-from liqctl.domain.endpoints import Endpoint
-from liqctl.domain.errors import InvariantError, VenueError
-from liqctl.exchange.client import CcxtTransport
-from liqctl.planning.budget import Limits
-from liqctl.ports import Usage
-from tests.exchange.venue import Handler, Seen, says, serving, transport_to
+from liqctl.kernel.account import Leg, PositionSide, Side
+from liqctl.kernel.budget import Limits
+from liqctl.kernel.commands import CloseOrder
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.errors import InvariantError, VenueError
+from liqctl.kernel.ports import Usage
+from liqctl.venue.client import CcxtTransport
+from tests.venue.venue import Handler, Seen, says, serving, transport_to
 
 TIMEOUT_S = 5.0
 

@@ -11,7 +11,7 @@ import pytest
 import liqctl
 from liqctl.cli import app
 from liqctl.cli.root import COMMANDS
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.states import ExitCode
 
 TIMEOUT_S = 60
 

@@ -15,7 +15,7 @@ import pytest
 import liqctl
 from liqctl.cli import completion
 from liqctl.cli.root import COMMANDS
-from liqctl.domain.events import AuditEventType
+from liqctl.kernel.events import AuditEventType
 from liqctl.sim.scenario import list_scenarios
 from liqctl.trail.writer import AuditLogger
 

@@ -519,22 +519,22 @@ def on_terminal(desk: Desk, *, columns: int, lines: int) -> str:
 
 BREAKS: Final = {
     "the stops are cancelled first": (
-        "planning/protection.py",
+        "kernel/protection.py",
         "position = positions.get(order.leg)",
         "position = None",
     ),
     "a failed reading is taken for an empty one": (
-        "engine/reading.py",
+        "run/reading.py",
         "return Reading(complete=False, error=error.answer, silent=source)",
         "return Reading()",
     ),
     "the deadline is ten times as long": (
-        "engine/gate.py",
+        "run/gate.py",
         "self.deadline_at = started_at + timeout_s",
         "self.deadline_at = started_at + 10 * timeout_s",
     ),
     "a client order id is used again": (
-        "engine/closing.py",
+        "run/closing.py",
         "self._order_no += 1",
         "self._order_no = 1",
     ),
@@ -566,7 +566,7 @@ def test_a_broken_engine_turns_the_drill_red(name: str, desk: Desk) -> None:
 def test_an_engine_that_closes_nothing_turns_the_drill_red(desk: Desk) -> None:
     """No rule is broken by doing nothing: then the promises are what is not kept."""
     flag = "reduce_only=close.order_leg.position_side is PositionSide.BOTH"
-    break_engine(desk, "engine/closing.py", flag, "reduce_only=False")
+    break_engine(desk, "run/closing.py", flag, "reduce_only=False")
 
     code, document = desk.drill("--scenario", "default")
 

@@ -8,12 +8,12 @@ from enum import Enum
 import pytest
 
 from liqctl.cli.explain import ADAPTED, all_meanings, look_up
-from liqctl.domain.codes import CODES, AnswerKind
-from liqctl.domain.commands import OrderStatus
-from liqctl.domain.errors import UsageError
-from liqctl.domain.events import AuditEventType
-from liqctl.domain.states import ExitCode, LiquidationState, OrderState, PositionState
-from liqctl.planning.retry import Adaptation
+from liqctl.kernel.codes import CODES, AnswerKind
+from liqctl.kernel.commands import OrderStatus
+from liqctl.kernel.errors import UsageError
+from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.retry import Adaptation
+from liqctl.kernel.states import ExitCode, LiquidationState, OrderState, PositionState
 from tests.cli.test_app import TIMEOUT_S, run
 
 

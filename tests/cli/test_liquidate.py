@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.states import ExitCode
 from liqctl.sim.scenario import load_scenario
 from tests.cli.documents import RESULT, check
 from tests.process.program import PATIENCE_S, Program, command, program

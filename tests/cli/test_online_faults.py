@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from liqctl.domain.secrets import Secret
-from liqctl.engine.lock import Acquired, Holder, acquire_lock, lock_identity, release
+from liqctl.kernel.secrets import Secret
+from liqctl.run.lock import Acquired, Holder, acquire_lock, lock_identity, release
 from liqctl.sim.faults import KINDS, Effect, Fault
 from liqctl.sim.scenario import Scenario, load_scenario
 from liqctl.sim.server import API_KEY, EmbeddedServer

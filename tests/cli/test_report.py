@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.states import ExitCode
 from liqctl.sim.scenario import Scenario, load_scenario, parse_scenario
 from liqctl.trail.writer import AuditLogger
 from tests.process.program import Ended, Program, program

@@ -8,7 +8,7 @@ import sys
 import httpx
 import pytest
 
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.states import ExitCode
 
 COMMAND = [sys.executable, "-m", "liqctl", "simulator"]
 TIMEOUT_S = 60

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.states import ExitCode
 from liqctl.sim.faults import Effect, Fault
 from liqctl.sim.scenario import Scenario, load_scenario
 from tests.cli.documents import STATUS, check

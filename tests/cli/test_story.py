@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 import liqctl
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.states import ExitCode
 
 TIMEOUT_S = 60
 PACKAGE = Path(liqctl.__file__).parent

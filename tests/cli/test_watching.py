@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.states import ExitCode
 from liqctl.sim.scenario import Scenario, load_scenario
 from tests.cli.documents import STATUS, check
 from tests.process.program import SMALL, Program, command, program, wait_until

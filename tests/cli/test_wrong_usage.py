@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from liqctl.domain.states import ExitCode
+from liqctl.kernel.states import ExitCode
 from liqctl.sim.scenario import load_scenario
 from tests.process.program import Program, program
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from liqctl.domain.account import OrderKind, PositionSide, Side
-from liqctl.domain.result import (
+from liqctl.kernel.account import OrderKind, PositionSide, Side
+from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
     OrderReport,
@@ -13,7 +13,7 @@ from liqctl.domain.result import (
     Residual,
     ResidualPosition,
 )
-from liqctl.domain.states import LiquidationState, OrderState, PositionState
+from liqctl.kernel.states import LiquidationState, OrderState, PositionState
 
 MOMENT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
 

@@ -3,9 +3,9 @@
 import pytest
 
 from liqctl.desk.codes import explain_code
-from liqctl.domain.answers import AnswerKind, VenueAnswer
-from liqctl.domain.codes import CODES
-from liqctl.planning.explain import explain_refusal
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.codes import CODES
+from liqctl.kernel.explain import explain_refusal
 
 
 @pytest.mark.parametrize("code", sorted(CODES))

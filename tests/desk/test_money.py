@@ -4,8 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 from liqctl.desk.money import ClosingOrder, TradeReading, add_up
-from liqctl.domain.account import Side
-from liqctl.domain.trades import Trade
+from liqctl.kernel.account import Side
+from liqctl.kernel.trades import Trade
 
 
 def make_order(name: str, **changes: Any) -> ClosingOrder:

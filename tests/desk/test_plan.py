@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from liqctl.desk.plan import render_confirmation, render_plan
-from liqctl.domain.account import (
+from liqctl.kernel.account import (
     Leg,
     OpenOrder,
     OrderKind,
@@ -16,11 +16,11 @@ from liqctl.domain.account import (
     Side,
     Snapshot,
 )
-from liqctl.domain.answers import no_answer
-from liqctl.domain.states import LiquidationState
-from liqctl.planning.ledger import first_seen
-from liqctl.planning.plan import Memory, Plan, make_plan
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.answers import no_answer
+from liqctl.kernel.ledger import first_seen
+from liqctl.kernel.plan import Memory, Plan, make_plan
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.states import LiquidationState
 from tests.desk.builders import make_result
 
 POLICY = LiquidationConfig()

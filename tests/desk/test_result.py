@@ -7,15 +7,15 @@ from typing import Final
 import pytest
 
 from liqctl.desk.result import Asked, next_steps, render_result
-from liqctl.domain.account import PositionSide
-from liqctl.domain.result import (
+from liqctl.kernel.account import PositionSide
+from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
     Residual,
     ResidualOrder,
     ResidualPosition,
 )
-from liqctl.domain.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.notify.texts import make_notices
 from tests.desk.builders import make_order, make_partial, make_position, make_result
 

@@ -9,7 +9,7 @@ from liqctl.desk.markdown import render_markdown
 from liqctl.desk.money import TradeReading
 from liqctl.desk.phrases import phrase
 from liqctl.desk.timeline import draw
-from liqctl.domain.as_json import as_json
+from liqctl.kernel.as_json import as_json
 from liqctl.trail.fold import Outcome, RunChain, TimedRecord, fold_run
 from liqctl.trail.record import TrailRecord
 

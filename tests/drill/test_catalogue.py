@@ -8,7 +8,7 @@ import pytest
 
 from liqctl.drill.catalogue import Course, Exercise, Mode, Score, hold
 from liqctl.drill.runs import Conditions, Stop
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.sim.scenario import Expectation, load_scenario
 from liqctl.trail.writer import AuditLogger
 

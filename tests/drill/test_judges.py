@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from liqctl.domain.events import AuditEventType
-from liqctl.domain.result import Residual
-from liqctl.domain.states import LiquidationState
 from liqctl.drill.judges import Case, Events, Verdict, judge
+from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.result import Residual
+from liqctl.kernel.states import LiquidationState
 from liqctl.sim.venue import Venue
 from tests.desk.builders import make_result
 from tests.sim.asking import NOW_MS, SELL, ask, make_venue

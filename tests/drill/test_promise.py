@@ -6,7 +6,7 @@ import pytest
 
 from liqctl.drill.promise import compare
 from liqctl.drill.runs import Conditions, Run, run_in_virtual_time
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.sim.scenario import Expectation, Scenario, load_scenario
 
 NEAR = Conditions(latency_s=0.05)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import liqctl
-from liqctl.domain.events import RUN_ENDS
+from liqctl.kernel.events import RUN_ENDS
 from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.scenario import Scenario
 from liqctl.sim.server import EmbeddedServer

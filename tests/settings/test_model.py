@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import liqctl
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.settings.model import BY_KEY, TABLE, Kind
 from liqctl.settings.values import ExchangeSettings, MetricsSettings
 
@@ -18,7 +18,7 @@ _ASK = """
 import json, sys
 from pathlib import Path
 from liqctl.checks.document import check_environment
-from liqctl.domain.venue import Environment
+from liqctl.kernel.venue import Environment
 from liqctl.settings.model import SettingsModel
 from liqctl.settings.pages import markdown_table
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from liqctl.domain.errors import ConfigurationError
+from liqctl.kernel.errors import ConfigurationError
 from liqctl.notify.notice import Holder, NoticeKind, Reference, Severity, Target, TargetType
 from liqctl.settings import load_settings
 from liqctl.settings.pages import json_schema

@@ -5,7 +5,7 @@ import pytest
 from liqctl.cli.drill import narrowed
 from liqctl.drill.memory_sink import MemorySink
 from liqctl.drill.runs import Conditions, Run, run_in_virtual_time
-from liqctl.planning.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.sim.scenario import list_scenarios, load_scenario
 from liqctl.sim.venue import Venue
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from liqctl.domain.errors import UsageError
+from liqctl.kernel.errors import UsageError
 from liqctl.trail.reading import (
     Follower,
     LineFilter,

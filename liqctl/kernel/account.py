@@ -1,0 +1,228 @@
+"""What stands on a futures account, as values.
+
+Easy to get wrong: `Position.quantity` is signed (a short is negative in hedge mode too), while
+quantities of orders are always positive. Symbols are opaque strings; the venue lists some that
+are not ASCII.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from liqctl.kernel.answers import VenueAnswer
+
+T = TypeVar("T")
+
+
+class Side(StrEnum):
+    """Buy or sell, of an order."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class PositionSide(StrEnum):
+    """Which leg of a symbol: BOTH in one-way mode, LONG or SHORT in hedge mode."""
+
+    BOTH = "BOTH"
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+
+class PositionMode(StrEnum):
+    """The account-wide position mode; COIN-M shares it and may flip it."""
+
+    ONE_WAY = "ONE_WAY"
+    HEDGE = "HEDGE"
+
+
+class OrderKind(StrEnum):
+    """The venue's two disjoint order books: regular orders and conditional (algo) orders."""
+
+    REGULAR = "REGULAR"
+    ALGO = "ALGO"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Leg:
+    """One (symbol, position side): the unit that is closed."""
+
+    symbol: str
+    position_side: PositionSide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """What is open on one leg.
+
+    `quantity` is signed base asset and never zero in a snapshot; `notional` is the absolute value
+    in quote asset at mark price. `update_time_ms` is the venue's own stamp, 0 when it sent none.
+    """
+
+    leg: Leg
+    quantity: Decimal
+    notional: Decimal
+    entry_price: Decimal | None = None
+    mark_price: Decimal | None = None
+    unrealized_pnl: Decimal | None = None
+    update_time_ms: int = 0
+
+    @property
+    def symbol(self) -> str:
+        """The symbol of the leg."""
+        return self.leg.symbol
+
+    @property
+    def size(self) -> Decimal:
+        """The absolute quantity: what an order must trade to close the leg."""
+        return self.quantity.copy_abs()  # `abs` would round to 28 digits.
+
+    @property
+    def direction(self) -> PositionSide:
+        """LONG or SHORT, by the leg in hedge mode and by the sign in one-way mode."""
+        if self.leg.position_side is not PositionSide.BOTH:
+            return self.leg.position_side
+        return PositionSide.LONG if self.quantity > 0 else PositionSide.SHORT
+
+    @property
+    def closing_side(self) -> Side:
+        """The order side that shrinks the position."""
+        return Side.SELL if self.direction is PositionSide.LONG else Side.BUY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOrder:
+    """An order resting on one of the two books.
+
+    `side` and `quantity` are None when the venue's row could not be read: such an order is
+    treated as able to open a position, never skipped. `quantity` is also None for
+    `close_position` orders, which close whatever the leg holds. `created_ms` is the venue's stamp
+    (epoch milliseconds), 0 when it sent none that can be read.
+    """
+
+    symbol: str
+    position_side: PositionSide
+    kind: OrderKind
+    order_id: str
+    client_order_id: str = ""
+    type: str = ""
+    side: Side | None = None
+    quantity: Decimal | None = None
+    executed: Decimal = Decimal(0)
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    reduce_only: bool = False
+    close_position: bool = False
+    created_ms: int = 0
+
+    @property
+    def leg(self) -> Leg:
+        """The leg the order acts on."""
+        return Leg(symbol=self.symbol, position_side=self.position_side)
+
+    @property
+    def key(self) -> tuple[str, OrderKind, str]:
+        """Identity: order ids are unique per symbol and book only."""
+        return (self.symbol, self.kind, self.order_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketRules:
+    """Step, tick and limits of one symbol, from exchangeInfo.
+
+    None stands for "the venue sets no such limit". `market_step_size` can be coarser than
+    `step_size`: what is left under it goes as a limit order. `price_multiplier_*` bound limit
+    prices to mark x multiplier (PERCENT_PRICE).
+    """
+
+    symbol: str
+    status: str = "TRADING"
+    contract_type: str = "PERPETUAL"
+    tick_size: Decimal | None = None
+    step_size: Decimal | None = None
+    market_step_size: Decimal | None = None
+    market_quantity_max: Decimal | None = None
+    limit_quantity_max: Decimal | None = None
+    quantity_min: Decimal | None = None
+    price_multiplier_up: Decimal | None = None
+    price_multiplier_down: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows(Generic[T]):
+    """A list as the venue sent it: what could be read, and short names of the rows that could not.
+
+    With a row that could not be read the list proves nothing absent.
+    """
+
+    items: tuple[T, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading(Generic[T]):
+    """What one source of readings gave.
+
+    `complete` is False when the source failed or covered only part of the scope: then `items` are
+    known to exist and others may exist too. An incomplete reading never proves absence. `sources`
+    names the sources that answered in full, `silent` those that were asked and did not.
+    """
+
+    items: tuple[T, ...] = ()
+    complete: bool = True
+    error: VenueAnswer | None = None
+    sources: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything read in one pass; times are of the event loop's clock, in seconds."""
+
+    positions: Reading[Position]
+    regular_orders: Reading[OpenOrder]
+    algo_orders: Reading[OpenOrder]
+    started_at: float
+    finished_at: float
+
+    @property
+    def orders(self) -> tuple[OpenOrder, ...]:
+        """Both books, regular orders first."""
+        return self.regular_orders.items + self.algo_orders.items
+
+    @property
+    def is_any_read(self) -> bool:
+        """Whether at least one source was read in full."""
+        return self.positions.complete or self.regular_orders.complete or self.algo_orders.complete
+
+    @property
+    def lists_missing(self) -> frozenset[str]:
+        """The lists that were not read in full, by the names that results use."""
+        lists: dict[str, Reading[Position] | Reading[OpenOrder]] = {
+            "positions": self.positions,
+            "regular orders": self.regular_orders,
+            "conditional orders": self.algo_orders,
+        }
+        return frozenset(name for name, reading in lists.items() if not reading.complete)
+
+    @property
+    def errors(self) -> tuple[VenueAnswer, ...]:
+        """Why sources could not be read, positions first."""
+        sources = (self.positions.error, self.regular_orders.error, self.algo_orders.error)
+        return tuple(error for error in sources if error is not None)
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Why each source that failed could not be read, by its name."""
+        sources = {
+            "positions": self.positions.error,
+            "regular orders": self.regular_orders.error,
+            "conditional orders": self.algo_orders.error,
+        }
+        return {name: error.describe() for name, error in sources.items() if error is not None}
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """The sources that were asked and did not answer in full."""
+        return self.positions.silent | self.regular_orders.silent | self.algo_orders.silent

@@ -1,0 +1,303 @@
+"""How much may still be asked of the venue, and when: closes before cancels before reads.
+
+Binance counts three things: request weight per minute for the whole IP address, and orders per
+ten seconds and per minute for the whole account. Other programs use them up too, so what counts
+is the larger of our own count and the venue's last word plus what we sent since:
+
+    used = max(own in the last interval, header + own since the header)
+
+Easy to get wrong: whose limits they are. Accounts of higher tiers may send many times as many
+orders, other hosts allow more weight, and no header says so before a count goes over what we know.
+So our numbers hold back reads that can wait; closes, cancels and the readings that decide are held
+back by refusals only. Beyond our number they leave as probes, a few at a time: a count above the
+number proves that the limit is higher (the number doubles, and the rest leaves at once), a refusal
+that it is not. That costs an account with raised limits one round trip, and an ordinary one a
+handful of refusals instead of hundreds: going on after refusals bans the address (418), and then
+nothing can be closed at all.
+
+After a refusal nothing leaves for the time that the venue names, else for a moment that doubles:
+its intervals are its own and may end any time, and others' orders count too. Then one probe leaves
+at a time. Our own requests are counted over a sliding interval, which is never too lenient whatever
+moment the venue starts its intervals at.
+
+Limits: Binance USDS-M "General Info" page, read 2026-11-23.
+"""
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from liqctl.kernel.answers import VenueAnswer
+from liqctl.kernel.endpoints import EndpointSpec
+from liqctl.kernel.pacing import (
+    CANCELS_MAKE_WAY_S,
+    LIMIT_RAISED,
+    PROBE_GAP_S,
+    PROBE_POLL_S,
+    PROBE_WAIT_S,
+    PROBES_MAX,
+    REFUSED_FACTOR_MAX,
+    REFUSED_WAIT_S,
+)
+
+MINUTE_S: Final = 60.0
+ORDER_BURST_S: Final = 10.0
+TOO_MANY_ORDERS: Final = -1015
+
+
+class Priority(IntEnum):
+    """Who may use up what is left; smaller goes first."""
+
+    CLOSE = 0
+    CANCEL = 1
+    READ = 2
+
+
+WEIGHT_KEPT_FREE: Final = {Priority.CLOSE: 0, Priority.CANCEL: 40, Priority.READ: 120}
+"""Weight that a request leaves to those before it, once the limit is certain: closes cost none, a
+cancel leaves one reading of a symbol-less list, a reading also 80 cancels."""
+
+_NAMED_LIMIT: Final = re.compile(
+    r"current limit is ([0-9]{1,6}) [a-z ]{1,20} per [0-9 ]{0,4}(SECOND|MINUTE)",
+    re.IGNORECASE,
+)
+"""-1015 "Too many new orders; current limit is 300 orders per 10 SECOND.", -1003 likewise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The venue's limits; the defaults are those of a normal account on production."""
+
+    weight_1m: int = 2400
+    orders_10s: int = 300
+    orders_1m: int = 1200
+
+
+def priority_of(spec: EndpointSpec) -> Priority:
+    """Return who is asking: orders close, DELETE cancels, GET reads."""
+    if spec.method == "POST":
+        return Priority.CLOSE
+    return Priority.CANCEL if spec.is_write else Priority.READ
+
+
+class RequestBudget:
+    """Counts requests and says how long the next one should wait.
+
+    Pure but for its counts: every method is given `now`, a moment of one monotonic clock in
+    seconds. `minute_start` is any moment of that clock at which a minute of the venue began; with
+    it a full minute is known to end early, without it the worst is assumed.
+    """
+
+    def __init__(self, limits: Limits | None = None, *, minute_start: float | None = None) -> None:
+        """Start with nothing used."""
+        limits = limits or Limits()
+        reserve = WEIGHT_KEPT_FREE[Priority.CANCEL]
+        self._weight = _Counter(limits.weight_1m, MINUTE_S, minute_start, reserve=reserve)
+        self._orders_10s = _Counter(limits.orders_10s, ORDER_BURST_S, minute_start)
+        self._orders_1m = _Counter(limits.orders_1m, MINUTE_S, minute_start)
+
+    def delay_s(
+        self,
+        spec: EndpointSpec,
+        now: float,
+        *,
+        whole_account: bool = False,
+        priority: Priority | None = None,
+    ) -> float:
+        """Return how many seconds to wait before this request may be sent; 0 for at once.
+
+        Args:
+            spec: the endpoint.
+            now: the moment of asking.
+            whole_account: no symbol narrows the request, which then costs more.
+            priority: another than the endpoint's own, for a reading that everything waits for.
+        """
+        weight = spec.weight_all if whole_account else spec.weight
+        priority = priority_of(spec) if priority is None else priority
+        return max(
+            self._weight.delay_s(weight, now, priority, kept_free=WEIGHT_KEPT_FREE[priority]),
+            self._orders_10s.delay_s(spec.orders, now, Priority.CLOSE),
+            self._orders_1m.delay_s(spec.orders, now, Priority.CLOSE),
+        )
+
+    def weight_left(self, now: float) -> int:
+        """Return the weight between what was used and the limit as far as it is known."""
+        return self._weight.left(now)
+
+    def note_sent(self, spec: EndpointSpec, now: float, *, whole_account: bool = False) -> None:
+        """Count a request that is being sent."""
+        self._weight.add(spec.weight_all if whole_account else spec.weight, now)
+        if spec.orders:
+            self._weight.make_way(now)
+        self._orders_10s.add(spec.orders, now)
+        self._orders_1m.add(spec.orders, now)
+
+    def note_usage(self, now: float, *, weight_1m: int, orders_10s: int, orders_1m: int) -> None:
+        """Take over what the headers of an answer said; -1 stands for nothing said."""
+        self._weight.hear(weight_1m, now)
+        self._orders_10s.hear(orders_10s, now)
+        self._orders_1m.hear(orders_1m, now)
+
+    def note_refusal(self, answer: VenueAnswer, now: float) -> None:
+        """Take a "too many" as the venue's word that a limit is used up, and often how high it is.
+
+        Only this holds back what is essential: until the time that the venue names, else until the
+        interval ends.
+        """
+        if not answer.is_rate_limit:
+            return
+        named = _NAMED_LIMIT.search(answer.message)
+        if answer.code != TOO_MANY_ORDERS:
+            counter = self._weight
+        elif named is not None and named.group(2).upper() == "MINUTE":
+            counter = self._orders_1m
+        else:
+            counter = self._orders_10s
+        limit = int(named.group(1)) if named is not None else None
+        counter.refuse(now, limit=limit, retry_after_s=answer.retry_after_s)
+
+
+class _Counter:
+    """One limit: what was used of it in the interval before a moment."""
+
+    def __init__(
+        self, limit: int, interval_s: float, anchor: float | None, *, reserve: int = 0
+    ) -> None:
+        self._limit = limit
+        self._reserve = reserve
+        self._interval_s = interval_s
+        self._anchor = anchor
+        self._own: deque[tuple[float, int]] = deque()
+        self._own_sum = 0
+        self._since_heard = 0
+        self._heard = 0
+        self._heard_at = 0.0
+        self._heard_until = 0.0
+        self._is_certain = False
+        self._refusals = 0
+        self._refused_until = 0.0
+        self._suspect_until = 0.0
+        self._probes = 0
+        self._sent_at = 0.0
+        self._is_answered = False
+        self._way_until = 0.0
+
+    def add(self, cost: int, now: float) -> None:
+        """Count our own request."""
+        self._forget(now)
+        if cost:
+            if now < self._suspect_until or self._used(now) + cost > self._limit - self._reserve:
+                self._probes = 1 if now - self._sent_at >= PROBE_GAP_S else self._probes + 1
+            else:
+                # The first probe waits for an answer to what fits, which shall not be refused.
+                self._probes = PROBES_MAX
+            self._sent_at, self._is_answered = now, False
+            self._own.append((now, cost))
+            self._own_sum += cost
+            self._since_heard += cost
+
+    def make_way(self, now: float) -> None:
+        """Let cancels beyond our number wait: a close was sent, and may have to be again."""
+        self._way_until = now + CANCELS_MAKE_WAY_S
+
+    def hear(self, used: int, now: float) -> None:
+        """Take over the venue's count after an answer, valid until its interval ends.
+
+        Answers overtake one another: a smaller count is an older one, unless it is so much smaller
+        that a new interval has begun.
+        """
+        self._is_answered = True
+        # A refused answer counts itself, and its headers may be read again after the interval.
+        is_news = used not in {-1, self._heard} and now >= self._refused_until
+        if is_news and used > self._limit:
+            self._limit = used * LIMIT_RAISED
+            self._is_certain = False
+        if is_news and self._sent_at >= self._refused_until:
+            self._suspect_until, self._refusals = now, 0
+        is_older = now < self._heard_until and self._heard / 2 < used < self._heard
+        if used < 0 or is_older:
+            return
+        self._heard, self._heard_at = used, now
+        self._heard_until = self._interval_end(now)
+        self._since_heard = self._sent_since(now)
+
+    def refuse(self, now: float, *, limit: int | None, retry_after_s: float | None) -> None:
+        """Let nothing pass for the time the venue named, else for a moment; then one at a time."""
+        if now >= self._refused_until:
+            # Requests that left together and were refused together are one refusal.
+            self._refusals += 1
+        wait_s = REFUSED_WAIT_S * min(1 << (self._refusals - 1), REFUSED_FACTOR_MAX)
+        self._refused_until = max(self._refused_until, now + (retry_after_s or wait_s))
+        self._suspect_until = max(self._interval_end(now), self._refused_until)
+        if limit:
+            self._limit, self._is_certain = limit, True
+
+    def delay_s(self, cost: int, now: float, priority: Priority, *, kept_free: int = 0) -> float:
+        """Return the seconds until `cost` may be sent."""
+        if not cost:
+            return 0.0
+        self._forget(now)
+        if now < self._refused_until:
+            return self._refused_until - now
+        is_suspect = now < self._suspect_until
+        room = max(self._limit - kept_free, cost)
+        fits = self._used(now) + cost <= room
+        if fits and not is_suspect:
+            return 0.0
+        if fits or not (priority is Priority.READ or self._is_certain):
+            return self._probe_delay_s(cost, now, priority, is_suspect=is_suspect)
+        moments = [now, self._heard_until, *(sent + self._interval_s for sent, _ in self._own)]
+        for moment in sorted(moments):
+            if moment >= now and self._used(moment) + cost <= room:
+                return moment - now
+        return self._interval_s
+
+    def _probe_delay_s(
+        self, cost: int, now: float, priority: Priority, *, is_suspect: bool
+    ) -> float:
+        if priority is Priority.CANCEL and now < self._way_until:
+            return self._way_until - now
+        is_beyond = self._used(now) + cost > self._limit
+        is_alone = is_suspect or (priority is Priority.CANCEL and is_beyond)
+        gap_s = PROBE_GAP_S if self._is_answered else PROBE_WAIT_S
+        is_free = self._probes < (1 if is_alone else PROBES_MAX)
+        return 0.0 if is_free or now - self._sent_at >= gap_s else PROBE_POLL_S
+
+    def left(self, now: float) -> int:
+        """Return what is left of the limit as far as it is known, never negative."""
+        self._forget(now)
+        return max(self._limit - self._used(now), 0)
+
+    def _used(self, moment: float) -> int:
+        """Return what will still count at that moment, now or later."""
+        own = self._own_sum
+        for sent, cost in self._own:
+            if sent + self._interval_s > moment:
+                break
+            own -= cost
+        if moment >= self._heard_until:
+            return own
+        return max(own, self._heard + self._since_heard)
+
+    def _sent_since(self, moment: float) -> int:
+        """Return what was sent at that moment or later; looks at the latest first."""
+        since = 0
+        for sent, cost in reversed(self._own):
+            if sent < moment:
+                break
+            since += cost
+        return since
+
+    def _interval_end(self, now: float) -> float:
+        if self._anchor is None:
+            return now + self._interval_s
+        return now + self._interval_s - (now - self._anchor) % self._interval_s
+
+    def _forget(self, now: float) -> None:
+        while self._own and self._own[0][0] + self._interval_s <= now:
+            sent, cost = self._own.popleft()
+            self._own_sum -= cost
+            if sent >= self._heard_at:
+                self._since_heard -= cost

@@ -1,0 +1,418 @@
+"""The audit trail's events: their names, and one maker for the details of each.
+
+Users grep for the names and for the keys of the details: change them only by adding.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from liqctl.kernel.amounts import plain
+from liqctl.kernel.as_json import as_json
+
+if TYPE_CHECKING:
+    from liqctl.kernel.account import Leg, OpenOrder, Position, Reading, Snapshot
+    from liqctl.kernel.answers import VenueAnswer
+    from liqctl.kernel.commands import CloseOrder, OrderAnswer
+    from liqctl.kernel.endpoints import Endpoint
+    from liqctl.kernel.result import LiquidationResult, PositionReport
+
+TRAIL_NAME: Final = "audit.jsonl"
+"""The file of the trail, in the log directory."""
+
+_LISTED_MAX: Final = 50
+"""Positions that a reading's event names, the largest; the others are counted."""
+
+_IDS_MAX: Final = 200
+"""Orders that a cancel's event names: with more the record would not fit its 8 kB."""
+
+
+class AuditEventType(StrEnum):
+    """What one line of the audit trail records."""
+
+    LIQUIDATION_START = "LIQUIDATION_START"
+    SNAPSHOT_TAKEN = "SNAPSHOT_TAKEN"
+    ORDER_CANCEL_SENT = "ORDER_CANCEL_SENT"
+    ORDER_CANCELLED = "ORDER_CANCELLED"
+    ORDER_CANCEL_REJECTED = "ORDER_CANCEL_REJECTED"
+    ORDER_SENT = "ORDER_SENT"
+    ORDER_PLACED = "ORDER_PLACED"
+    ORDER_REJECTED = "ORDER_REJECTED"
+    ORDER_UNKNOWN = "ORDER_UNKNOWN"
+    POSITION_CLOSED = "POSITION_CLOSED"
+    POSITION_FAILED = "POSITION_FAILED"
+    RETRY_SCHEDULED = "RETRY_SCHEDULED"
+    FLAT_SEEN = "FLAT_SEEN"
+    REENTRY_SEEN = "REENTRY_SEEN"
+    VERIFIED = "VERIFIED"
+    LIQUIDATION_COMPLETE = "LIQUIDATION_COMPLETE"
+    LIQUIDATION_PARTIAL = "LIQUIDATION_PARTIAL"
+    LIQUIDATION_FAILED = "LIQUIDATION_FAILED"
+    LIQUIDATION_BLOCKED = "LIQUIDATION_BLOCKED"
+    LIQUIDATION_SKIPPED = "LIQUIDATION_SKIPPED"
+    LIQUIDATION_ABANDONED = "LIQUIDATION_ABANDONED"
+
+
+RUN_ENDS = frozenset(
+    {
+        AuditEventType.LIQUIDATION_COMPLETE,
+        AuditEventType.LIQUIDATION_PARTIAL,
+        AuditEventType.LIQUIDATION_FAILED,
+        AuditEventType.LIQUIDATION_ABANDONED,
+    }
+)
+"""Exactly one of these follows each LIQUIDATION_START of a run."""
+
+FAILURES = frozenset(
+    {
+        AuditEventType.ORDER_REJECTED,
+        AuditEventType.ORDER_UNKNOWN,
+        AuditEventType.ORDER_CANCEL_REJECTED,
+        AuditEventType.POSITION_FAILED,
+        AuditEventType.LIQUIDATION_FAILED,
+        AuditEventType.LIQUIDATION_PARTIAL,
+        AuditEventType.LIQUIDATION_ABANDONED,
+    }
+)
+"""What `audit tail --failed` shows."""
+
+
+INTERRUPTED: Final = "interrupted before it was done"
+"""What the end record's `error_message` holds when a signal stopped the run."""
+
+
+def is_run_start(details: Mapping[str, object]) -> bool:
+    """Return whether a LIQUIDATION_START with these details began a run.
+
+    One logged by hand through `AuditLogger` names neither the process nor its time limit.
+    """
+    return "pid" in details and "timeout_seconds" in details
+
+
+class AuditEvent(NamedTuple):
+    """One event about to be recorded. The keys of its details are the trail's: add, never rename.
+
+    Every event is made by one of the functions below, and read by the same keys in `trail.fold`,
+    `desk.phrases` and `desk.live`. Quantities and prices are plain decimal strings.
+    """
+
+    event_type: AuditEventType
+    details: Mapping[str, object]
+
+
+def run_started(
+    actor: Mapping[str, object],
+    identity: Mapping[str, object],
+    *,
+    reason: str,
+    config: Mapping[str, Any],
+    lock: str | None,
+) -> AuditEvent:
+    """Return LIQUIDATION_START: who and what; `lock` is what there is to say of it."""
+    return AuditEvent(
+        AuditEventType.LIQUIDATION_START,
+        {
+            **actor,
+            **identity,
+            "reason": reason,
+            "timeout_seconds": config["timeout_seconds"],
+            "config": config,
+            "lock": lock,
+        },
+    )
+
+
+def run_blocked(actor: Mapping[str, object], holder: str) -> AuditEvent:
+    """Return LIQUIDATION_BLOCKED: another run has the account."""
+    return AuditEvent(AuditEventType.LIQUIDATION_BLOCKED, {**actor, "holder": holder})
+
+
+def run_skipped(actor: Mapping[str, object], reason: str) -> AuditEvent:
+    """Return LIQUIDATION_SKIPPED: nothing was sent."""
+    return AuditEvent(AuditEventType.LIQUIDATION_SKIPPED, {**actor, "reason": reason})
+
+
+def run_ended(result: "LiquidationResult") -> AuditEvent:
+    """Return the event that ends a run, with the counts that status and reports tell."""
+    return AuditEvent(
+        _ENDS[result.state.value],
+        {
+            "state": result.state.value,
+            "verified_flat": result.verified_flat,
+            "deadline_exceeded": result.deadline_exceeded,
+            "settled_seconds": round(result.settled_seconds, 4),
+            "unread": list(result.unread),
+            "error_message": result.error_message,
+            "positions_found": result.positions_found,
+            "positions_closed": result.positions_closed,
+            "positions_failed": result.positions_failed,
+            "orders_found": result.orders_found,
+            "orders_cancelled": result.orders_cancelled,
+            "orders_failed": result.orders_failed,
+            "duration_seconds": round(result.duration_seconds, 6),
+            "requests": result.requests,
+            "retries": result.retries,
+            "time_spent_s": {k: round(v, 4) for k, v in result.time_spent_s.items()},
+            "notes": list(result.notes),
+            "exit_code": int(result.exit_code()),
+        },
+    )
+
+
+def run_abandoned(
+    *,
+    closed_by: str,
+    pid: int,
+    host: str,
+    user: str,
+    started_at: str,
+    last_event: str,
+    unanswered: int,
+    orders: Iterable[tuple[str, str, str]],
+) -> AuditEvent:
+    """Return LIQUIDATION_ABANDONED: a run that died, with symbol, id and fate of its orders."""
+    return AuditEvent(
+        AuditEventType.LIQUIDATION_ABANDONED,
+        {
+            "closed_by": closed_by,
+            "pid": pid,
+            "host": host,
+            "user": user,
+            "started_at": started_at,
+            "last_event": last_event,
+            "unanswered": unanswered,
+            "orders": [
+                {"symbol": symbol, "client_order_id": client_order_id, "fate": fate}
+                for symbol, client_order_id, fate in orders
+            ],
+        },
+    )
+
+
+def reading_taken(round_no: int, snapshot: "Snapshot") -> AuditEvent:
+    """Return SNAPSHOT_TAKEN of a reading; a count is None where the source failed."""
+    positions = snapshot.positions.items
+    details: dict[str, object] = {
+        "round": round_no,
+        "positions": _count(snapshot.positions),
+        "regular_orders": _count(snapshot.regular_orders),
+        "algo_orders": _count(snapshot.algo_orders),
+        "notional": _notional(snapshot.positions),
+        "reading_s": round(snapshot.finished_at - snapshot.started_at, 4),
+    }
+    if snapshot.unread:
+        details["unread"] = snapshot.unread
+    if positions:
+        worst = sorted(positions, key=lambda p: -p.notional)[:_LISTED_MAX]
+        details["open"] = [
+            f"{p.symbol} {p.leg.position_side.value} {plain(p.quantity)}" for p in worst
+        ]
+        details["notionals"] = [plain(p.notional) for p in worst]
+    return AuditEvent(AuditEventType.SNAPSHOT_TAKEN, details)
+
+
+def look_taken(round_no: int, positions: "Reading[Position]") -> AuditEvent:
+    """Return SNAPSHOT_TAKEN of a look at nothing but the positions."""
+    details: dict[str, object] = {
+        "round": round_no,
+        "only": "positions",
+        "positions": _count(positions),
+        "notional": _notional(positions),
+    }
+    if positions.error is not None:
+        details["unread"] = {"positions": positions.error.describe()}
+    return AuditEvent(AuditEventType.SNAPSHOT_TAKEN, details)
+
+
+def flat_seen(round_no: int, *, settle_seconds: float, watch_seconds: float) -> AuditEvent:
+    """Return FLAT_SEEN: nothing is listed, and how long that will be watched."""
+    return AuditEvent(
+        AuditEventType.FLAT_SEEN,
+        {
+            "round": round_no,
+            "settle_seconds": settle_seconds,
+            "watch_seconds": round(watch_seconds, 3),
+        },
+    )
+
+
+def reentry_seen(position: "Position", client_order_ids: Iterable[str]) -> AuditEvent:
+    """Return REENTRY_SEEN: others opened something during the run, with the orders beside it."""
+    return AuditEvent(
+        AuditEventType.REENTRY_SEEN,
+        {
+            **_leg(position.leg),
+            "quantity": plain(position.quantity),
+            "client_order_ids": sorted(client_order_ids),
+        },
+    )
+
+
+def flat_verified(
+    *, readings: int, kept: int, settled_seconds: float, sources: Iterable[str]
+) -> AuditEvent:
+    """Return VERIFIED: flat is proven, by how many readings of which sources."""
+    return AuditEvent(
+        AuditEventType.VERIFIED,
+        {
+            "flat": True,
+            "readings_in_a_row": readings,
+            "kept": kept,
+            "settled_seconds": round(settled_seconds, 3),
+            "sources": sorted(sources),
+        },
+    )
+
+
+def cancel_sent(
+    symbol: str, endpoint: "Endpoint", orders: "Sequence[OpenOrder]", *, is_sweep: bool
+) -> AuditEvent:
+    """Return ORDER_CANCEL_SENT; its answer has the same details and more."""
+    details: dict[str, object] = {
+        "symbol": symbol,
+        "endpoint": f"{endpoint.value.method} {endpoint.value.path}",
+        "order_ids": [order.order_id for order in orders[:_IDS_MAX]],
+    }
+    if is_sweep:
+        details["sweep"] = True
+    return AuditEvent(AuditEventType.ORDER_CANCEL_SENT, details)
+
+
+def cancel_answered(sent: AuditEvent) -> AuditEvent:
+    """Return ORDER_CANCELLED: the venue took the cancel."""
+    return AuditEvent(AuditEventType.ORDER_CANCELLED, sent.details)
+
+
+def cancel_refused(sent: AuditEvent, why: "VenueAnswer | str") -> AuditEvent:
+    """Return ORDER_CANCEL_REJECTED: refused, not answered, or not sent at all (a text)."""
+    return AuditEvent(AuditEventType.ORDER_CANCEL_REJECTED, {**sent.details, **_why(why)})
+
+
+def order_sent(order: "CloseOrder", *, attempt: int, mark: Decimal | None) -> AuditEvent:
+    """Return ORDER_SENT of an order about to leave; `mark` is what fills are held to."""
+    details: dict[str, object] = {
+        **_leg(order.leg),
+        "side": order.side.value,
+        "type": order.type.value,
+        "quantity": plain(order.quantity),
+        "reduce_only": order.reduce_only,
+        "client_order_id": order.client_order_id,
+        "attempt": attempt,
+    }
+    if order.type.value == "LIMIT" and order.price is not None:
+        details["price"] = plain(order.price)
+    if mark is not None:
+        details["mark_price"] = plain(mark)
+    return AuditEvent(AuditEventType.ORDER_SENT, details)
+
+
+def order_placed(order: "CloseOrder", answer: "OrderAnswer") -> AuditEvent:
+    """Return ORDER_PLACED: what the venue says of an order it took."""
+    return AuditEvent(
+        AuditEventType.ORDER_PLACED,
+        {
+            **_order(order),
+            "order_id": answer.order_id,
+            "status": answer.status.value,
+            "quantity": plain(order.quantity),
+            "executed": plain(answer.executed),
+            "price": None if answer.average_price is None else plain(answer.average_price),
+        },
+    )
+
+
+def order_refused(order: "CloseOrder", why: "VenueAnswer | str") -> AuditEvent:
+    """Return ORDER_REJECTED: refused, or not sent at all (a text)."""
+    return AuditEvent(AuditEventType.ORDER_REJECTED, {**_order(order), **_why(why)})
+
+
+def order_unknown(order: "CloseOrder", answer: "VenueAnswer") -> AuditEvent:
+    """Return ORDER_UNKNOWN: nobody knows whether it arrived."""
+    return AuditEvent(AuditEventType.ORDER_UNKNOWN, {**_order(order), **_why(answer)})
+
+
+def retry_scheduled(
+    leg: "Leg",
+    *,
+    reaction: str,
+    adaptation: str | None,
+    backoff_s: float,
+    repeat: int,
+    reason: str,
+) -> AuditEvent:
+    """Return RETRY_SCHEDULED: how a leg is tried again, when and why."""
+    return AuditEvent(
+        AuditEventType.RETRY_SCHEDULED,
+        {
+            **_leg(leg),
+            "reaction": reaction,
+            "adaptation": adaptation,
+            "backoff_s": round(backoff_s, 3),
+            "repeat": repeat,
+            "reason": reason,
+        },
+    )
+
+
+def position_closed(
+    leg: "Leg", *, quantity: Decimal, executed: Decimal, attempts: int
+) -> AuditEvent:
+    """Return POSITION_CLOSED: a reading shows the leg flat; `quantity` is what was found."""
+    return AuditEvent(
+        AuditEventType.POSITION_CLOSED,
+        {
+            **_leg(leg),
+            "quantity": plain(quantity),
+            "executed": plain(executed),
+            "attempts": attempts,
+        },
+    )
+
+
+def position_failed(leg: "Leg", *, attempts: int, answer: "VenueAnswer | None") -> AuditEvent:
+    """Return POSITION_FAILED of a leg that is given up."""
+    refusal = {} if answer is None else _why(answer)
+    details = {**_leg(leg), "attempts": attempts, **refusal}
+    return AuditEvent(AuditEventType.POSITION_FAILED, details)
+
+
+def position_left(position: "PositionReport") -> AuditEvent:
+    """Return POSITION_FAILED of a position that is or may be open when the run ends."""
+    return AuditEvent(AuditEventType.POSITION_FAILED, as_json(position))
+
+
+def _leg(leg: "Leg") -> dict[str, object]:
+    return {"symbol": leg.symbol, "position_side": leg.position_side.value}
+
+
+def _order(order: "CloseOrder") -> dict[str, object]:
+    return {**_leg(order.leg), "client_order_id": order.client_order_id}
+
+
+def _why(why: "VenueAnswer | str") -> dict[str, object]:
+    if isinstance(why, str):
+        return {"message": why}
+    return {
+        "kind": why.kind.value,
+        "code": why.code,
+        "http_status": why.status,
+        "message": why.message,
+    }
+
+
+def _count(reading: "Reading[Any]") -> int | None:
+    return len(reading.items) if reading.complete else None
+
+
+def _notional(positions: "Reading[Position]") -> str | None:
+    if not positions.complete:
+        return None
+    return plain(sum((p.notional for p in positions.items), Decimal(0)))
+
+
+_ENDS: Final = {
+    "COMPLETED": AuditEventType.LIQUIDATION_COMPLETE,
+    "PARTIAL": AuditEventType.LIQUIDATION_PARTIAL,
+    "FAILED": AuditEventType.LIQUIDATION_FAILED,
+}

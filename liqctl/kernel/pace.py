@@ -1,0 +1,112 @@
+"""How often a watched account may be read, so that watching never costs a liquidation its turn.
+
+The venue counts request weight for the whole IP address, by calendar minutes; bots share it.
+
+    others   the venue's count less our own looks, in this minute or the last, the larger one
+    free     limit - kept free for a liquidation - others, at most half of the limit for us
+    wait     a minute divided among the looks that `free` pays for; never under the wished interval
+
+>>> pace = Pace(wished_s=5.0)
+>>> pace.note(now=60.0, weight_1m=90)
+>>> pace.wait_s(now=60.0)
+5.0
+>>> pace.note(now=65.0, weight_1m=1700 + 180)
+>>> pace.others, pace.wait_s(now=65.0), pace.is_slowed
+(1700, 20.0, True)
+"""
+
+from typing import Final
+
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.budget import MINUTE_S, Limits
+from liqctl.kernel.endpoints import Endpoint, EndpointSpec
+
+_LOOK: Final = (Endpoint.POSITIONS, Endpoint.OPEN_ORDERS, Endpoint.OPEN_ALGO_ORDERS)
+_SECOND: Final = Endpoint.ACCOUNT.value.weight_all
+"""The second source of positions is asked as a whole, whatever is in scope."""
+
+KEPT_FREE: Final = 400
+"""Weight left for others: a liquidation needs about 200, and may be started by two people."""
+
+_OWN_SHARE: Final = 0.5
+_REFUSED_KEY_S: Final = 60.0
+"""A key that is refused again and again gets its address banned."""
+
+_FIREWALL_S: Final = 30.0
+_LIMIT_S: Final = 30.0
+
+
+def look_weight(symbols: int) -> int:
+    """Return what one reading costs: of so many symbols one by one, of the whole account for 0.
+
+    >>> look_weight(0), look_weight(3)
+    (90, 26)
+    """
+    specs: list[EndpointSpec] = [endpoint.value for endpoint in _LOOK]
+    if symbols:
+        return symbols * sum(spec.weight for spec in specs) + _SECOND
+    return sum(spec.weight_all for spec in specs) + _SECOND
+
+
+class Pace:
+    """Counts looks and says when the next one may be taken; `now` is in epoch seconds."""
+
+    def __init__(self, *, wished_s: float, weight: int = look_weight(0)) -> None:
+        """Start with nothing counted; a look costs `weight`."""
+        self.others = 0
+        self.used = -1
+        self.limit = Limits().weight_1m
+        self._weight = weight
+        self._wished_s = wished_s
+        self._minute = -1
+        self._own = 0
+        self._others_before = 0
+        self._others_now = 0
+
+    def note(self, *, now: float, weight_1m: int) -> None:
+        """Count a look; `weight_1m` is the venue's word after it, -1 when it said nothing."""
+        minute = int(now // MINUTE_S)
+        if minute != self._minute:
+            is_next = minute == self._minute + 1
+            self._others_before = self._others_now if is_next else 0
+            self._minute, self._own, self._others_now = minute, 0, 0
+        self._own += self._weight
+        if weight_1m >= 0:
+            self.used = weight_1m
+            self._others_now = max(weight_1m - self._own, 0)
+        self.others = max(self._others_now, self._others_before)
+
+    def wait_s(self, *, now: float) -> float:
+        """Return how long to wait for the next look: up to what is left of a minute and a bit."""
+        looks = self._looks_a_minute(self.others)
+        if looks < 1:
+            return MINUTE_S - now % MINUTE_S + 1.0
+        return max(self._wished_s, MINUTE_S / looks)
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether looks are rarer than they would be, for others use the weight up."""
+        alone = min(self._looks_a_minute(0), MINUTE_S / self._wished_s)
+        return self._looks_a_minute(self.others) < alone
+
+    def _looks_a_minute(self, others: int) -> int:
+        free = min(self.limit - KEPT_FREE - others, int(self.limit * _OWN_SHARE))
+        return max(free, 0) // self._weight
+
+
+def asked_to_wait_s(refusal: VenueAnswer | None, *, now: float) -> float:
+    """Return how long the venue must be left alone after a refusal; 0 where it asked for nothing.
+
+    A ban lasts until the moment it names; asking during one makes it longer.
+    """
+    if refusal is None:
+        return 0.0
+    if refusal.banned_until_ms is not None:
+        return max(refusal.banned_until_ms / 1000 - now, 0.0) + 1.0
+    if refusal.retry_after_s is not None:
+        return refusal.retry_after_s
+    if refusal.kind is AnswerKind.PAUSE:
+        return _FIREWALL_S
+    if refusal.kind is AnswerKind.RUN_FATAL:
+        return _REFUSED_KEY_S
+    return _LIMIT_S if refusal.is_rate_limit else 0.0

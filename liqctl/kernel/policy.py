@@ -1,0 +1,160 @@
+"""The knobs that planning reads, and the one table of their ranges.
+
+`LiquidationConfig` is the public name. The settings file, the environment variables and the flags
+are checked against the same `LIMITS` with the same texts.
+
+>>> LiquidationConfig(timeout_seconds=0.5)
+Traceback (most recent call last):
+    ...
+liqctl.kernel.errors.ConfigurationError: timeout_seconds must be between 1.0 and 30.0, got 0.5
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final
+
+from liqctl.kernel.errors import ConfigurationError
+from liqctl.kernel.secrets import hide_secrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """The allowed range of one number; both ends are allowed."""
+
+    low: float
+    high: float
+    whole: bool = False
+
+
+LIMITS: Final[Mapping[str, Limit]] = {
+    "timeout_seconds": Limit(low=1.0, high=30.0),
+    "max_retries": Limit(low=0, high=10, whole=True),
+    "retry_delay_seconds": Limit(low=0.1, high=5.0),
+    "settle_seconds": Limit(low=0.0, high=30.0),
+}
+
+FLAGS: Final = ("emergency_liquidation", "close_positions", "cancel_orders")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiquidationConfig:
+    """What a liquidation may do, and for how long.
+
+    Args:
+        emergency_liquidation: False makes every run end SKIPPED.
+        close_positions: close positions.
+        cancel_orders: cancel open orders, conditional ones included.
+        timeout_seconds: the hard deadline, 1.0 to 30.0.
+        max_retries: repeats of one refused order or cancel, 0 to 10.
+        retry_delay_seconds: base of the exponential backoff, 0.1 to 5.0.
+        symbols: Binance symbols in scope; empty means the whole account.
+        settle_seconds: how long flat is watched before it is called proven, 0.0 to 30.0; lists
+            lag what came to be by up to about 2 s. 0 trusts one reading.
+
+    Raises:
+        ConfigurationError: a value has the wrong type or lies outside its range, or the three
+            flags contradict one another; every problem is named, one a line.
+    """
+
+    emergency_liquidation: bool = True
+    close_positions: bool = True
+    cancel_orders: bool = True
+    timeout_seconds: float = 5.0
+    max_retries: int = 3
+    retry_delay_seconds: float = 0.5
+    symbols: tuple[str, ...] = ()
+    settle_seconds: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that a liquidation could not be trusted with."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        found = problems(values)
+        if found:
+            raise ConfigurationError("\n".join(text for _, text in found))
+        object.__setattr__(self, "symbols", tuple(self.symbols))
+
+    def covers(self, symbol: str) -> bool:
+        """Return whether the symbol is in scope."""
+        return not self.symbols or symbol in self.symbols
+
+
+def problems(values: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return every problem among the liquidation settings, as (key, text), in the table's order.
+
+    Keys that are absent are not checked; relations are checked only between readable values.
+    """
+    found = [
+        (name, text)
+        for name in FLAGS
+        if name in values and (text := _flag_problem(name, values[name]))
+    ]
+    found += [
+        (name, text)
+        for name, limit in LIMITS.items()
+        if name in values and (text := _number_problem(name, values[name], limit))
+    ]
+    if "symbols" in values and (text := _symbols_problem(values["symbols"])):
+        found.append(("symbols", text))
+    flags = [values.get(name, True) for name in FLAGS]
+    if all(isinstance(flag, bool) for flag in flags) and (text := _consistency_problem(*flags)):
+        found.append(("emergency_liquidation", text))
+    return found
+
+
+def found_value(value: object) -> str:
+    """Return the value and its type as the error texts show them: `'5' (str)`.
+
+    What a container holds is not shown, nor what looks like a key: it may have slipped there.
+    """
+    if isinstance(value, Mapping | list | tuple | set):
+        return f"a {type(value).__name__}"
+    return f"{hide_secrets(repr(value))} ({type(value).__name__})"
+
+
+def _flag_problem(name: str, value: object) -> str | None:
+    if isinstance(value, bool):
+        return None
+    return f"{name} must be true or false, got {found_value(value)}"
+
+
+def _number_problem(name: str, value: object, limit: Limit) -> str | None:
+    expected = "a whole number" if limit.whole else "a number"
+    allowed = int if limit.whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, allowed):
+        return f"{name} must be {expected}, got {found_value(value)}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{name} must be {expected}, got {found_value(value)}"
+    if not limit.low <= value <= limit.high:
+        return f"{name} must be between {limit.low} and {limit.high}, got {value}"
+    return None
+
+
+def _symbols_problem(value: object) -> str | None:
+    if not isinstance(value, list | tuple):
+        return f"symbols must be a list of symbols, got {found_value(value)}"
+    for symbol in value:
+        if not isinstance(symbol, str) or not symbol.strip():
+            return f"symbols must be a list of symbols, got {found_value(symbol)} in it"
+    return None
+
+
+def _consistency_problem(
+    emergency_liquidation: object, close_positions: object, cancel_orders: object
+) -> str | None:
+    if not emergency_liquidation and (close_positions or cancel_orders):
+        return (
+            "close_positions and cancel_orders must both be false when emergency_liquidation is "
+            f"false, got close_positions {_yaml(close_positions)} and "
+            f"cancel_orders {_yaml(cancel_orders)}"
+        )
+    if emergency_liquidation and not (close_positions or cancel_orders):
+        return (
+            "close_positions or cancel_orders must be true when emergency_liquidation is true, "
+            "got close_positions false and cancel_orders false"
+        )
+    return None
+
+
+def _yaml(flag: object) -> str:
+    return "true" if flag else "false"

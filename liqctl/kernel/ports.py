@@ -1,0 +1,168 @@
+"""What the engine asks of the world.
+
+Every method of `Exchange` raises `VenueError` (see `liqctl.kernel.answers` for what its kind
+means) and nothing else but `asyncio.CancelledError`. No method repeats a request by itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+from liqctl.kernel.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode, Rows
+from liqctl.kernel.commands import CloseOrder, OrderAnswer
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.events import AuditEventType
+
+if TYPE_CHECKING:
+    from liqctl.kernel.trades import Trade
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the venue's headers last said of its limits; -1 when it said nothing.
+
+    `weight_1m` counts for the whole IP address, order counts for the account; other programs use
+    both up too.
+    """
+
+    requests: int = 0
+    weight_1m: int = -1
+    orders_10s: int = -1
+    orders_1m: int = -1
+
+
+class Exchange(Protocol):
+    """One account on one venue. `timeout_s` cuts a call that takes longer."""
+
+    @property
+    def base_url(self) -> str:
+        """Scheme and host of every request, as configured."""
+
+    @property
+    def usage(self) -> Usage:
+        """Requests sent so far and the venue's last word on its limits."""
+
+    async def fetch_positions(
+        self, symbol: str | None = None, *, timeout_s: float
+    ) -> Rows[Position]:
+        """Return the open positions (quantity not zero); never empty for want of an answer."""
+
+    async def fetch_account_positions(self, *, timeout_s: float) -> Rows[Position]:
+        """Return the open positions by the second, independent source (`v3/account`)."""
+
+    async def fetch_open_orders(
+        self, kind: OrderKind, symbol: str | None = None, *, timeout_s: float
+    ) -> Rows[OpenOrder]:
+        """Return the open orders of one book; without a symbol, of the whole account."""
+
+    async def fetch_order(
+        self, symbol: str, client_order_id: str, *, timeout_s: float
+    ) -> OrderAnswer:
+        """Return one order of ours; an order the venue does not know raises kind DONE (-2013)."""
+
+    async def fetch_position_mode(self, *, timeout_s: float) -> PositionMode:
+        """Return the account's position mode."""
+
+    async def is_portfolio_margin(self, *, timeout_s: float) -> bool:
+        """Return whether the account is in portfolio margin, where this API shows nothing."""
+
+    async def fetch_market_rules(self, *, timeout_s: float) -> Mapping[str, MarketRules]:
+        """Return the rules of every symbol. Large: megabytes on the real venue."""
+
+    async def fetch_mark_price(self, symbol: str, *, timeout_s: float) -> Decimal:
+        """Return the symbol's mark price."""
+
+    async def sync_clock(self, *, timeout_s: float) -> float:
+        """Measure and apply the clock difference; return it in seconds, positive if ahead."""
+
+    async def submit_order(self, order: CloseOrder, *, timeout_s: float) -> OrderAnswer:
+        """Send one closing order. Refuses, before sending, an order that could open."""
+
+    async def cancel_orders(self, symbol: str, *, timeout_s: float) -> None:
+        """Cancel every regular order of a symbol; the answer does not prove them gone."""
+
+    async def cancel_algo_orders(self, symbol: str, *, timeout_s: float) -> None:
+        """Cancel every conditional order of a symbol."""
+
+    async def cancel_order(self, order: OpenOrder, *, timeout_s: float) -> None:
+        """Cancel one order of either book."""
+
+    async def warm_up(self, connections: int, *, timeout_s: float) -> None:
+        """Open connections by sending cheap requests; never raises."""
+
+    async def close(self) -> None:
+        """Close connections at once; never raises."""
+
+
+class TradeHistory(Protocol):
+    """What is asked of the venue long after the end. Raises VenueError like the exchange."""
+
+    async def fetch_trades(
+        self, symbol: str, order_id: str, *, sent_at_ms: int, timeout_s: float
+    ) -> "tuple[Trade, ...]":
+        """Return the trades of one order, oldest first; empty when it traded nothing.
+
+        `sent_at_ms` is about when it was sent: the venue lists a few days at a time.
+        """
+
+
+class EventSink(Protocol):
+    """Where events go. Never raises: a trail that cannot be written is marked incomplete."""
+
+    def log_event(
+        self,
+        *,
+        event_type: AuditEventType,
+        correlation_id: str,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Take one event; this never touches the disk."""
+
+    async def sync(self) -> None:
+        """Wait (bounded) until every event so far is on disk: orders are about to be sent."""
+
+    async def drain(self, wait_max_s: float) -> None:
+        """Wait (bounded, longer) until every event so far is on disk: the run ends."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every event so far reached the trail."""
+
+    def head(self, correlation_id: str) -> str | None:
+        """Return the SHA-256 of the run's last line, None when nothing was written."""
+
+
+class WallClock(Protocol):
+    """The only source of calendar time."""
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+
+
+class Transport(Protocol):
+    """Carries one request to the venue: the ccxt client, or the simulator in memory."""
+
+    @property
+    def base_url(self) -> str:
+        """Scheme and host of every request."""
+
+    @property
+    def usage(self) -> Usage:
+        """Requests sent so far and the venue's last word on its limits."""
+
+    async def request(
+        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+    ) -> Any:  # noqa: ANN401 - decoded JSON
+        """Send one request and return the decoded JSON object or array of a success.
+
+        Numbers with a fraction arrive as Decimal, never as float. Refusals, silence, an unreadable
+        or non-JSON success body raise VenueError, with the kinds of `liqctl.kernel.answers`.
+        """
+
+    async def sync_clock(self, *, timeout_s: float) -> float:
+        """Measure and apply the clock difference; return it in seconds, positive if ahead."""
+
+    async def close(self) -> None:
+        """Close connections at once; never raises."""

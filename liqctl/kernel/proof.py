@@ -1,0 +1,84 @@
+"""When flat may be called proven: how long it was watched, and by which sources.
+
+A position or an order can be missing from a list for about two seconds after it came to be, single
+answers are sometimes empty, and two sources may be served by two replicas. So one flat reading
+proves nothing: what counts is a window of readings that all show nothing, the last one by both
+sources of positions.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from liqctl.kernel.account import Leg
+
+_SOURCES: Final = 2
+_READINGS_OF_ONE: Final = 3
+"""Where one of the two sources is silent, the other must show nothing this often."""
+
+_READINGS_OF_ONE_DOUBTED: Final = 5
+"""The same where a position vanished by itself: three wrong empty answers in a row were seen in
+simulation. (guess)"""
+
+
+class Look(NamedTuple):
+    """One complete reading of the positions.
+
+    Attributes:
+        began_at: when it was asked for, on the loop's clock.
+        sources: the names of the sources that answered in full.
+        open_legs: the legs that any of them showed open.
+    """
+
+    began_at: float
+    sources: frozenset[str]
+    open_legs: frozenset[Leg]
+
+
+def is_confirmed(looks: Sequence[Look], *, is_doubted: bool = False) -> bool:
+    """Return whether these looks, which all showed nothing, are enough of a confirmation.
+
+    `is_doubted` says that a position was open and no fill of ours closed it.
+    """
+    if not looks:
+        return False
+    needed = _READINGS_OF_ONE_DOUBTED if is_doubted else _READINGS_OF_ONE
+    return len(looks[-1].sources) >= _SOURCES or len(looks) >= needed
+
+
+def is_leg_settled(looks: Sequence[Look], leg: Leg, *, since: float, window_s: float) -> bool:
+    """Return whether the leg was read flat for the whole window, counted from `since` at least.
+
+    A look that shows the leg open begins the window anew: what was open then was there then. Looks
+    that began before `since` say nothing: they may be older than what is asked about.
+    """
+    flat: list[Look] = []
+    for look in reversed(looks):
+        if look.began_at < since:
+            break
+        if leg in look.open_legs:
+            since = look.began_at
+            break
+        flat.append(look)
+    is_watched = bool(flat) and flat[0].began_at >= since + window_s
+    return is_watched and is_confirmed(flat[::-1], is_doubted=True)
+
+
+class Streak(NamedTuple):
+    """Readings in a row that showed nothing: no position, and no order but stops that wait.
+
+    A stop on a leg that reads flat waits until its leg is settled; it keeps the account from being
+    called flat, not from being watched.
+    """
+
+    looks: tuple[Look, ...] = ()
+    seen_flat: bool = False
+
+    @property
+    def since(self) -> float | None:
+        """When the first of them began, None without one."""
+        return self.looks[0].began_at if self.looks else None
+
+    @property
+    def watched_s(self) -> float:
+        """How long nothing was seen, from the first to the last reading."""
+        return self.looks[-1].began_at - self.looks[0].began_at if self.looks else 0.0

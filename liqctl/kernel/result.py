@@ -1,0 +1,242 @@
+"""How a run ended: the result that `liquidate --json` prints."""
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from liqctl.kernel.account import OrderKind, PositionSide, Side
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.as_json import as_json
+from liqctl.kernel.commands import OrderStatus
+from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
+
+RESULT_SCHEMA = "liqctl.result/1"
+ALREADY_IN_PROGRESS = "Liquidation already in progress"
+_POSITIONS: Final = "positions"
+_COUNTS: Final = (
+    *("positions_found", "positions_closed", "positions_failed"),
+    *("orders_found", "orders_cancelled", "orders_failed"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorReport:
+    """Why a position or order is not done."""
+
+    code: int | None
+    message: str
+    retryable: bool
+
+    @classmethod
+    def of(cls, answer: VenueAnswer) -> "ErrorReport":
+        """Return the report of a venue's answer."""
+        retryable = answer.kind in {AnswerKind.TRANSIENT, AnswerKind.UNKNOWN, AnswerKind.PAUSE}
+        return cls(code=answer.code, message=answer.message, retryable=retryable)
+
+
+class SentOrder(NamedTuple):
+    """One order of ours, as far as it is known. `order_id` is None when no answer named it."""
+
+    client_order_id: str
+    order_id: str | None
+    quantity: Decimal
+    executed: Decimal
+    status: OrderStatus | None
+
+    def json_fields(self) -> dict[str, object]:
+        """Return the fields; the status is UNKNOWN when no answer came."""
+        return {**self._asdict(), "status": self.status or "UNKNOWN"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionReport:
+    """What became of one leg. `quantity` and `remaining` are absolute."""
+
+    symbol: str
+    position_side: PositionSide
+    side: PositionSide
+    quantity: Decimal
+    notional: Decimal
+    state: PositionState
+    remaining: Decimal | None
+    average_price: Decimal | None = None
+    attempts: int = 0
+    orders: tuple[SentOrder, ...] = ()
+    error: ErrorReport | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReport:
+    """What became of one order of others."""
+
+    symbol: str
+    order_id: str
+    client_order_id: str = ""
+    kind: OrderKind
+    type: str
+    side: Side | None
+    position_side: PositionSide = PositionSide.BOTH
+    trigger_price: Decimal | None = None
+    protective: bool
+    state: OrderState
+    error: ErrorReport | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualPosition:
+    """A position that the last reading still showed."""
+
+    symbol: str
+    position_side: PositionSide
+    quantity: Decimal
+    notional: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualOrder:
+    """An order that the last reading still showed."""
+
+    symbol: str
+    order_id: str
+    client_order_id: str
+    kind: OrderKind
+    type: str
+    side: Side | None
+    trigger_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residual:
+    """What the last reading showed still open, in scope."""
+
+    positions: tuple[ResidualPosition, ...] = ()
+    orders: tuple[ResidualOrder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiquidationResult:
+    """The end of one run; every number is counted from what was read and answered.
+
+    `residual` is None when no reading succeeded. `time_spent_s` splits the duration by what the
+    run waited for (`reading`, `cancelling`, `closing`, `waiting`). `notes` are sentences for the
+    operator, worst first. `settled_seconds` is how long flat was watched up to the last reading, 0
+    where flat was not seen. `unread` names the sources in scope that never answered. `never_read`
+    names the lists (`positions`, `regular orders`, `conditional orders`) that no reading showed in
+    full: what is counted in them is None, as it is without a `residual`, unless some were seen.
+    """
+
+    correlation_id: str
+    environment: str
+    state: LiquidationState
+    error_message: str | None = None
+    dry_run: bool = False
+    verified_flat: bool = False
+    deadline_exceeded: bool = False
+    settled_seconds: float = 0.0
+    unread: tuple[str, ...] = ()
+    started_at: datetime
+    finished_at: datetime
+    duration_seconds: float
+    timeout_seconds: float
+    positions: tuple[PositionReport, ...] = ()
+    orders: tuple[OrderReport, ...] = ()
+    residual: Residual | None = None
+    requests: int = 0
+    retries: int = 0
+    audit_complete: bool = True
+    audit_head: str | None = None
+    notes: tuple[str, ...] = ()
+    time_spent_s: dict[str, float] = field(default_factory=dict)
+    cause: FailureCause = FailureCause.NONE
+    never_read: frozenset[str] = frozenset()
+
+    def as_json(self) -> dict[str, object]:
+        """Return the JSON document of the contract."""
+        document: dict[str, object] = as_json(self, digits=6)
+        return document
+
+    def json_fields(self) -> dict[str, object]:
+        """Return the fields in the document's order, the counts before what was counted."""
+        names = [each.name for each in fields(self) if each.name not in {"cause", "never_read"}]
+        at = names.index("positions")
+        names[at:at] = _COUNTS
+        return {"schema": RESULT_SCHEMA, **{name: getattr(self, name) for name in names}}
+
+    def count_positions(self, *states: PositionState) -> int:
+        """Return how many positions ended in one of the states."""
+        return sum(position.state in states for position in self.positions)
+
+    def count_orders(self, *states: OrderState) -> int:
+        """Return how many orders ended in one of the states."""
+        return sum(order.state in states for order in self.orders)
+
+    @property
+    def positions_found(self) -> int | None:
+        """How many legs were seen open; None where no reading showed the positions."""
+        is_read = self.residual is not None and _POSITIONS not in self.never_read
+        return len(self.positions) if self.positions or is_read else None
+
+    @property
+    def positions_closed(self) -> int | None:
+        """How many positions are proven closed; None where none could be found."""
+        if self.positions_found is None:
+            return None
+        return self.count_positions(PositionState.CLOSED)
+
+    @property
+    def positions_failed(self) -> int | None:
+        """How many positions are or may be open; None where none could be found."""
+        if self.positions_found is None:
+            return None
+        return self.count_positions(
+            PositionState.PARTIAL, PositionState.FAILED, PositionState.UNKNOWN
+        )
+
+    @property
+    def orders_found(self) -> int | None:
+        """How many orders of others were seen; None where no reading showed both books."""
+        is_read = self.residual is not None and self.never_read <= {_POSITIONS}
+        return len(self.orders) if self.orders or is_read else None
+
+    @property
+    def orders_cancelled(self) -> int | None:
+        """How many orders are proven cancelled by us; None where none could be found."""
+        if self.orders_found is None:
+            return None
+        return self.count_orders(OrderState.CANCELLED)
+
+    @property
+    def orders_failed(self) -> int | None:
+        """How many orders are or may be open against our will; None where none could be found."""
+        if self.orders_found is None:
+            return None
+        return self.count_orders(OrderState.FAILED, OrderState.UNKNOWN)
+
+    @property
+    def flat_after_seconds(self) -> float:
+        """When flat was seen for good, or the end where it never was; the proof comes later."""
+        return max(self.duration_seconds - self.settled_seconds, 0.0)
+
+    def exit_code(self) -> ExitCode:
+        """Return the process exit code of this result, signals aside."""
+        match self.cause:
+            case FailureCause.BLOCKED:
+                return ExitCode.IN_PROGRESS
+            case FailureCause.CONFIGURATION:
+                return ExitCode.CONFIGURATION
+            case FailureCause.NOT_CONFIRMED:
+                return ExitCode.NOT_CONFIRMED
+            case FailureCause.USAGE:
+                return ExitCode.USAGE
+            case FailureCause.CREDENTIALS if self.state is LiquidationState.FAILED:
+                return ExitCode.CREDENTIALS
+            case _:
+                pass
+        match self.state:
+            case LiquidationState.COMPLETED | LiquidationState.SKIPPED:
+                return ExitCode.DONE if self.audit_complete else ExitCode.AUDIT_INCOMPLETE
+            case LiquidationState.PARTIAL:
+                return ExitCode.PARTIAL
+            case _:
+                return ExitCode.FAILED

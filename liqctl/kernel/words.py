@@ -1,0 +1,193 @@
+"""What exit codes, states, events and kinds of answers mean: the one table of words.
+
+`liqctl explain` and the README's table of exit codes are made of it; the venue's codes stand in
+`liqctl.kernel.codes`. A new member of one of these enumerations needs its line here.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from liqctl.kernel.codes import AnswerKind
+from liqctl.kernel.commands import OrderStatus
+from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.states import ExitCode, LiquidationState, OrderState, PositionState
+
+EXIT_CODES: Final[Mapping[ExitCode, tuple[str, str]]] = {
+    ExitCode.DONE: (
+        "the account is proven flat in scope, or there was nothing to do; for other commands: done",
+        "Nothing. Keep the result's audit_head.",
+    ),
+    ExitCode.FAILED: (
+        "nothing could be closed or cancelled, nothing could be read, or an unexpected error",
+        "Run `liqctl status`. If positions are open, run the command again or close by hand.",
+    ),
+    ExitCode.USAGE: (
+        "wrong usage; nothing was sent",
+        "Correct the command line. The message names the option.",
+    ),
+    ExitCode.PARTIAL: (
+        (
+            "some of the work is proven done, the rest is or may be open (`status --exit-code`: "
+            "something is open)"
+        ),
+        "Read what is left on the screen, run the command again, or close the rest by hand.",
+    ),
+    ExitCode.CONFIGURATION: (
+        "the configuration is invalid; nothing was sent (`validate --strict`: or has warnings)",
+        "Correct the keys that the message names, or use flags; then run the command again.",
+    ),
+    ExitCode.IN_PROGRESS: (
+        "a liquidation of this account is already in progress; this run sent nothing",
+        "Follow the other run with `liqctl status --watch`. Do not end it.",
+    ),
+    ExitCode.NOT_CONFIRMED: (
+        "not confirmed; nothing was sent",
+        "Type the word that the question asks for, or add `--yes` where there is no terminal.",
+    ),
+    ExitCode.CREDENTIALS: (
+        "the key is missing or the venue refused it, and nothing is proven done",
+        "Run `liqctl validate --online`, or close by hand now.",
+    ),
+    ExitCode.AUDIT_INCOMPLETE: (
+        (
+            "the account is flat, but the audit trail is incomplete or broken (`audit verify`: the "
+            "trail is broken)"
+        ),
+        "The account needs nothing. Keep the output, check the disk, run `liqctl audit verify`.",
+    ),
+    ExitCode.INTERRUPTED: (
+        "interrupted by SIGINT (Ctrl-C); what is known is recorded and printed",
+        "Run `liqctl status`: positions and orders may still be open.",
+    ),
+    ExitCode.TERMINATED: (
+        "interrupted by SIGTERM; what is known is recorded and printed",
+        "Run `liqctl status`: positions and orders may still be open.",
+    ),
+}
+"""What each exit code means, and what the operator does next."""
+
+KINDS: Final[Mapping[AnswerKind, tuple[str, str]]] = {
+    AnswerKind.DONE: (
+        "what was asked is already so",
+        "Reads the account to confirm it, and sends nothing more for it if the reading agrees.",
+    ),
+    AnswerKind.TRANSIENT: (
+        "the request was not executed, and the reason may pass",
+        "Sends it again until the deadline, after the wait that the venue names if it names one.",
+    ),
+    AnswerKind.UNKNOWN: (
+        "the request may have been executed",
+        "Looks the order up before it sends anything else for that position.",
+    ),
+    AnswerKind.REJECTED: (
+        "the venue refused this order as it is",
+        "Plans the order again, up to max_retries times, then reports the position as not closed.",
+    ),
+    AnswerKind.LEG_FATAL: (
+        "this symbol cannot be closed now",
+        "Reports it and goes on with the other symbols.",
+    ),
+    AnswerKind.RUN_FATAL: (
+        "the key, its permissions or this machine's address are refused",
+        (
+            "Ends with exit code 7 if no request with this key succeeded before. Otherwise it "
+            "takes the refusal for one of this request and sends it again until the deadline."
+        ),
+    ),
+    AnswerKind.PAUSE: (
+        "this address is banned or blocked",
+        (
+            "Sends nothing until the time that the venue names, and goes on if that is before the "
+            "deadline."
+        ),
+    ),
+}
+"""What each kind of answer means, and what liqctl does about it."""
+
+HTTP_STATUSES: Final[Mapping[int, str]] = {
+    401: "the key is not authorised",
+    403: "the venue's firewall refused the request",
+    408: "the venue's backend did not answer in time; the order may have been executed",
+    418: "this address is banned for sending too many requests",
+    429: "too many requests from this address, or too many orders",
+    451: "the venue does not serve this place",
+    503: "the venue is overloaded; its text decides whether the order may have been executed",
+}
+"""The HTTP statuses that operators ask about."""
+
+RUN_STATES: Final[Mapping[LiquidationState, str]] = {
+    LiquidationState.IDLE: "no run has started yet",
+    LiquidationState.IN_PROGRESS: "a run is under way",
+    LiquidationState.COMPLETED: "the account is proven flat in scope, or there was nothing to do",
+    LiquidationState.PARTIAL: "some of the work is proven done, the rest is or may be open",
+    LiquidationState.FAILED: "nothing is proven closed or cancelled",
+    LiquidationState.SKIPPED: "emergency_liquidation is false, so nothing was sent",
+}
+
+POSITION_STATES: Final[Mapping[PositionState, str]] = {
+    PositionState.CLOSED: "proven closed",
+    PositionState.PARTIAL: "part of it is closed, `remaining` is open",
+    PositionState.FAILED: "not closed; `error` says why",
+    PositionState.UNKNOWN: "an answer or the last reading is missing: it may be open",
+    PositionState.SKIPPED: "not touched: a dry run, or positions were not to be closed",
+}
+
+ORDER_STATES: Final[Mapping[OrderState, str]] = {
+    OrderState.CANCELLED: "proven cancelled by this run",
+    OrderState.GONE: "no longer open, by its own fill, expiry or somebody else's cancel",
+    OrderState.KEPT: "a protective stop that stays because its position is or may be open",
+    OrderState.FAILED: "not cancelled; `error` says why",
+    OrderState.UNKNOWN: "an answer or the last reading is missing: it may be open",
+    OrderState.SKIPPED: "not touched: a dry run, or orders were not to be cancelled",
+}
+
+ORDER_STATUSES: Final[Mapping[OrderStatus, str]] = {
+    OrderStatus.NEW: "the venue took the order; nothing is executed yet",
+    OrderStatus.PARTIALLY_FILLED: "part of the order is executed, the rest is still open",
+    OrderStatus.FILLED: "the whole order is executed",
+    OrderStatus.CANCELED: "the order was cancelled; `executed` says how much was filled before",
+    OrderStatus.REJECTED: "the venue refused the order",
+    OrderStatus.EXPIRED: "the rest of the order expired, usually because the book was too thin",
+    OrderStatus.EXPIRED_IN_MATCH: "self-trade prevention let the rest of the order expire",
+    OrderStatus.UNREADABLE: "the venue named a status that liqctl does not know",
+}
+
+EVENTS: Final[Mapping[AuditEventType, str]] = {
+    AuditEventType.LIQUIDATION_START: "a run began; records who started it, why, and its settings",
+    AuditEventType.SNAPSHOT_TAKEN: "the account was read; null is what could not be read",
+    AuditEventType.ORDER_CANCEL_SENT: "a cancel is about to be sent",
+    AuditEventType.ORDER_CANCELLED: "the venue confirmed a cancel",
+    AuditEventType.ORDER_CANCEL_REJECTED: "the venue refused a cancel or did not answer it",
+    AuditEventType.ORDER_SENT: "a closing order is about to be sent",
+    AuditEventType.ORDER_PLACED: "the venue took a closing order; records status and quantity",
+    AuditEventType.ORDER_REJECTED: "the venue refused a closing order",
+    AuditEventType.ORDER_UNKNOWN: (
+        "a closing order was not answered, so it may have been executed; liqctl looks it up before "
+        "it sends anything else for that position"
+    ),
+    AuditEventType.POSITION_CLOSED: "a position is proven closed",
+    AuditEventType.POSITION_FAILED: "a position was given up or was still open at the end",
+    AuditEventType.RETRY_SCHEDULED: "an order or cancel will be sent again; records when and why",
+    AuditEventType.FLAT_SEEN: "nothing is listed any more; the watch for settle_seconds begins",
+    AuditEventType.REENTRY_SEEN: (
+        "somebody else opened a position or order during the run; liqctl closes it too"
+    ),
+    AuditEventType.VERIFIED: "the last reading was judged: flat or not, and by which sources",
+    AuditEventType.LIQUIDATION_COMPLETE: "the run ended COMPLETED",
+    AuditEventType.LIQUIDATION_PARTIAL: "the run ended PARTIAL",
+    AuditEventType.LIQUIDATION_FAILED: "the run ended FAILED",
+    AuditEventType.LIQUIDATION_BLOCKED: (
+        "no run began: another liquidation of this account was in progress"
+    ),
+    AuditEventType.LIQUIDATION_SKIPPED: "no run began: emergency_liquidation is false",
+    AuditEventType.LIQUIDATION_ABANDONED: (
+        "a run's process died before its end; the next run of the account recorded this"
+    ),
+}
+
+
+def exit_code_table() -> str:
+    """Return the table of the exit codes in Markdown."""
+    rows = ["| exit code | meaning | next |", "| --- | --- | --- |"]
+    rows += [f"| {code:d} | {meaning} | {then} |" for code, (meaning, then) in EXIT_CODES.items()]
+    return "\n".join(rows)

@@ -1,0 +1,96 @@
+"""Closing the record of a run that died: what it had sent and not heard of is looked up.
+
+The next run of the account finds it through the lock. The dead run's own chain is continued, so its
+start has an end and the file stays one proof.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from liqctl.kernel.amounts import plain
+from liqctl.kernel.answers import AnswerKind
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.errors import VenueError
+from liqctl.kernel.events import RUN_ENDS, run_abandoned
+from liqctl.kernel.ports import EventSink, Exchange
+from liqctl.run.gate import Gate
+from liqctl.run.lock import Holder
+
+_LOOKED_UP_MAX: Final = 20
+_READING_SHARE: Final = 0.5
+"""Of the time left, how much a slow disk may take to find a dead run's records (guess)."""
+
+
+class DeadRuns(Protocol):
+    """What the trail tells of runs that died."""
+
+    async def resume(self, correlation_id: str) -> str | None:
+        """Continue the run's chain; return its last line's event, None when it is not there."""
+
+    async def unanswered(
+        self, correlation_id: str, *, before_latest: bool
+    ) -> tuple[str | None, Sequence[tuple[str, str]]]:
+        """Return the last event's type, and each order's symbol and id that was not answered.
+
+        Of several runs of that name the latest is meant, or the one `before_latest`.
+        """
+
+
+async def close_dead_run(
+    dead: Holder,
+    *,
+    by: str,
+    trail: DeadRuns,
+    sink: EventSink,
+    exchange: Exchange,
+    gate: Gate,
+) -> None:
+    """Write LIQUIDATION_ABANDONED for the dead run and for those it had not got to closing itself.
+
+    A run that did end, and died before it could clear the lock, is left as it is.
+    """
+    for correlation_id in (*dead.unburied.split(), dead.correlation_id):
+        try:
+            async with asyncio.timeout(gate.remaining_s() * _READING_SHARE):
+                if correlation_id != by:
+                    await trail.resume(correlation_id)
+                last_event, orders = await trail.unanswered(
+                    correlation_id, before_latest=correlation_id == by
+                )
+        except TimeoutError:  # Its record stays open; this run's own end matters more.
+            return
+        if last_event is None or last_event in RUN_ENDS:
+            continue
+        fates = await asyncio.gather(
+            *(_look_up(exchange, gate, *order) for order in orders[:_LOOKED_UP_MAX])
+        )
+        fated = zip(orders, fates, strict=False)
+        event = run_abandoned(
+            closed_by=by,
+            pid=dead.pid,
+            host=dead.host,
+            user=dead.user,
+            started_at=dead.started_at,
+            last_event=last_event,
+            unanswered=len(orders),
+            orders=[(*order, fate) for order, fate in fated],
+        )
+        sink.log_event(
+            event_type=event.event_type, correlation_id=correlation_id, details=event.details
+        )
+
+
+async def _look_up(exchange: Exchange, gate: Gate, symbol: str, client_order_id: str) -> str:
+    """Return what became of an order, in a few words."""
+    try:
+        answer = await gate.read(
+            Endpoint.ORDER,
+            lambda s: exchange.fetch_order(symbol, client_order_id, timeout_s=s),
+            narrow=True,
+        )
+    except VenueError as error:
+        if error.answer.kind is AnswerKind.DONE:
+            return "the venue does not know it"
+        return f"not known: {error.answer.describe()}"
+    return f"{answer.status}, {plain(answer.executed)} executed"

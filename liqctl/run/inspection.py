@@ -1,0 +1,297 @@
+"""Looking without touching: what is open now, and what a liquidation would do about it."""
+
+import asyncio
+import math
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from liqctl.kernel.account import OpenOrder, OrderKind, Snapshot
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.explain import explain_contradiction, explain_refusal
+from liqctl.kernel.ledger import first_seen
+from liqctl.kernel.outcome import residual_of
+from liqctl.kernel.plan import Memory, Plan, make_plan
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.ports import Exchange, WallClock
+from liqctl.kernel.protection import is_protective
+from liqctl.kernel.result import LiquidationResult, OrderReport, PositionReport
+from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.verify import Verdict, verify
+from liqctl.run.gate import Gate
+from liqctl.run.questions import ask_portfolio_margin, ask_unknown_symbols
+from liqctl.run.reading import Reader
+
+_READINGS_MIN: Final = 3
+_READINGS_MAX: Final = 12
+"""Readings of one watch: at least as many as prove flat where one of the two sources is silent; at
+most 1,080 weight of the 2,400 a minute, whatever its length."""
+
+_READINGS_APART_S: Final = 0.5
+_FUTILE: Final = frozenset({AnswerKind.RUN_FATAL, AnswerKind.PAUSE})
+"""Asking on after these is what gets a key or an address banned."""
+
+_MARGIN_ASKED_MAX: Final = 2
+"""One lost answer is common enough to ask once more; a second one is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """One reading and what follows from it.
+
+    Positions are those of both sources. `refusal` is why nothing, or not everything, could be read;
+    `silent` names the sources of positions that did not answer. `plan` is what a liquidation would
+    send first. `unknown_symbols` are symbols in scope that the venue does not list, None where it
+    did not say; so is `is_portfolio_margin` where nothing is listed.
+    `settled_s` is how long flat was watched when it is proven, else 0.
+    """
+
+    snapshot: Snapshot
+    verdict: Verdict
+    plan: Plan
+    refusal: VenueAnswer | None
+    silent: tuple[str, ...] = ()
+    unknown_symbols: tuple[str, ...] | None = ()
+    is_portfolio_margin: bool | None = False
+    is_proven: bool = False
+    settled_s: float = 0.0
+
+    @property
+    def contradictions(self) -> tuple[OpenOrder, ...]:
+        """Orders that can only reduce, on legs that read flat."""
+        return self.verdict.evidence if self.snapshot.positions.complete else ()
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether nothing in scope is listed and everything was read, positions by one source."""
+        is_answered = self.is_portfolio_margin is False and self.unknown_symbols is not None
+        return is_answered and self.verdict.is_flat
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether this reading shows the account flat: one silent source leaves it unknown."""
+        return self.is_proven or (self.shows_nothing and not self.silent)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether nothing is listed and that proves nothing."""
+        seen = self.verdict.positions or self.verdict.orders
+        return not (seen or self.is_flat)
+
+    def why_unreadable(self) -> str | None:
+        """Return why the account, or part of it, could not be read."""
+        if self.is_portfolio_margin:
+            return "this account is in portfolio margin: its positions do not show here"
+        if self.refusal is not None:
+            if self.refusal.kind in _FUTILE:
+                return explain_refusal(self.refusal)
+            return self.refusal.describe()
+        if not self.is_doubtful:
+            return None
+        if self.is_portfolio_margin is None:
+            return (
+                "nothing is listed, and whether this account is in portfolio margin, where "
+                "positions do not show here, was not answered"
+            )
+        if self.unknown_symbols is None:
+            return "nothing is listed, and the venue did not say whether it knows every symbol"
+        if self.silent:
+            return (
+                f"nothing is listed, but {' and '.join(self.silent)} did not answer: one "
+                "source alone does not show that the account is flat"
+            )
+        return None
+
+
+async def inspect_account(
+    exchange: Exchange,
+    policy: LiquidationConfig,
+    *,
+    wall_clock: WallClock,
+    timeout_s: float | None = None,
+) -> Inspection:
+    """Return one reading of the account; sends no write.
+
+    It is taken within `timeout_s`, the policy's timeout when None.
+    """
+    snapshot, gate = await _look(exchange, policy, wall_clock, timeout_s or policy.timeout_seconds)
+    return await _inspection(exchange, policy, snapshot, gate, known_margin=None)
+
+
+async def inspect_again(
+    exchange: Exchange, policy: LiquidationConfig, before: Inspection, *, wall_clock: WallClock
+) -> Inspection:
+    """Return another reading of the account; what does not change is not asked for again."""
+    snapshot, gate = await _look(exchange, policy, wall_clock, policy.timeout_seconds)
+    # While something is listed the question is not asked, and False only means that.
+    was_asked = _is_empty(before.snapshot)
+    return await _inspection(
+        exchange,
+        policy,
+        snapshot,
+        gate,
+        known_margin=before.is_portfolio_margin if was_asked else None,
+        unknown_symbols=before.unknown_symbols,
+    )
+
+
+async def inspect_settled(
+    exchange: Exchange, policy: LiquidationConfig, *, wall_clock: WallClock, settle_s: float
+) -> Inspection:
+    """Return the last of several readings over `settle_s`; flat is proven if all show nothing.
+
+    Ends at the first reading that shows something. The last one begins at least `settle_s` after
+    the first, and is confirmed by the second source; where one of the two is silent, three readings
+    of the other are needed. A venue that does not answer is waited for as long as one reading may
+    take, then it is not proven.
+    """
+    loop = asyncio.get_running_loop()
+    now = await inspect_account(exchange, policy, wall_clock=wall_clock)
+    began_at = now.snapshot.started_at
+    wished = math.ceil(settle_s / _READINGS_APART_S) + 1
+    # A millisecond more: rounding down would cost one more reading at the end.
+    gap_s = settle_s / (min(max(wished, _READINGS_MIN), _READINGS_MAX) - 1) + 0.001
+    give_up_at = began_at + settle_s + policy.timeout_seconds
+    empty = 0
+    while True:
+        if now.verdict.positions or now.verdict.orders or now.is_portfolio_margin:
+            return now
+        if now.refusal is not None and now.refusal.kind in _FUTILE:
+            return now
+        empty += now.shows_nothing
+        watched_s = now.snapshot.started_at - began_at
+        is_over = watched_s >= settle_s and empty >= _READINGS_MIN
+        if is_over and now.shows_nothing:
+            return replace(now, is_proven=True, settled_s=watched_s)
+        next_at = max(now.snapshot.started_at + gap_s, loop.time())
+        if next_at >= give_up_at:
+            return now
+        await asyncio.sleep(next_at - loop.time())
+        now = await inspect_again(exchange, policy, now, wall_clock=wall_clock)
+
+
+async def _look(
+    exchange: Exchange, policy: LiquidationConfig, wall_clock: WallClock, timeout_s: float
+) -> tuple[Snapshot, Gate]:
+    loop = asyncio.get_running_loop()
+    gate = Gate(
+        exchange,
+        timeout_s=timeout_s,
+        started_at=loop.time(),
+        wall_clock=wall_clock,
+    )
+    gate.close()
+    reader = Reader(exchange, gate, policy)
+    return await reader.snapshot(policy.symbols, both_sources=True), gate
+
+
+def _is_empty(snapshot: Snapshot) -> bool:
+    """Return whether everything was read and nothing is open."""
+    return not (snapshot.errors or snapshot.positions.items or snapshot.orders)
+
+
+async def _inspection(
+    exchange: Exchange,
+    policy: LiquidationConfig,
+    snapshot: Snapshot,
+    gate: Gate,
+    *,
+    known_margin: bool | None,
+    unknown_symbols: tuple[str, ...] | None = None,
+) -> Inspection:
+    """Return what follows from a look; what was answered before is not asked again."""
+    if unknown_symbols is None:
+        seen = {p.symbol for p in snapshot.positions.items} | {o.symbol for o in snapshot.orders}
+        unseen = [symbol for symbol in policy.symbols if symbol not in seen]
+        unknown_symbols = await ask_unknown_symbols(exchange, gate, unseen) if unseen else ()
+    margin: bool | None = False
+    if _is_empty(snapshot):
+        margin = known_margin
+        for _ in range(_MARGIN_ASKED_MAX):
+            if margin is None:
+                margin = await ask_portfolio_margin(exchange, gate)
+    legs = {
+        position.leg: first_seen(position, snapshot.started_at)
+        for position in snapshot.positions.items
+    }
+    memory = Memory(legs=legs, orders={}, rules={}, marks={}, now=snapshot.finished_at)
+    errors = snapshot.errors
+    return Inspection(
+        snapshot=snapshot,
+        verdict=verify(snapshot, policy),
+        plan=make_plan(snapshot, memory, policy),
+        refusal=errors[0] if errors else None,
+        silent=tuple(sorted(snapshot.positions.silent)),
+        unknown_symbols=unknown_symbols,
+        is_portfolio_margin=margin,
+    )
+
+
+def dry_run_result(
+    inspection: Inspection,
+    policy: LiquidationConfig,
+    *,
+    correlation_id: str,
+    environment: str,
+    started_at: datetime,
+    finished_at: datetime,
+    requests: int,
+) -> LiquidationResult:
+    """Return the result of a rehearsal: everything found, nothing sent."""
+    snapshot = inspection.snapshot
+    positions = tuple(p for p in snapshot.positions.items if policy.covers(p.symbol))
+    orders = tuple(o for o in snapshot.orders if policy.covers(o.symbol))
+    by_leg = {position.leg: position for position in positions}
+    state, cause, message = LiquidationState.SKIPPED, FailureCause.NONE, inspection.why_unreadable()
+    if inspection.unknown_symbols:
+        state, cause = LiquidationState.FAILED, FailureCause.USAGE
+        message = f"the venue does not know {', '.join(inspection.unknown_symbols)}"
+    elif message is not None:
+        state = LiquidationState.FAILED
+        if inspection.refusal and inspection.refusal.kind is AnswerKind.RUN_FATAL:
+            cause = FailureCause.CREDENTIALS
+    return LiquidationResult(
+        correlation_id=correlation_id,
+        environment=environment,
+        state=state,
+        error_message=message,
+        dry_run=True,
+        verified_flat=inspection.is_flat and policy.emergency_liquidation,
+        started_at=started_at,
+        finished_at=finished_at,
+        duration_seconds=(finished_at - started_at).total_seconds(),
+        timeout_seconds=policy.timeout_seconds,
+        positions=tuple(
+            PositionReport(
+                symbol=p.symbol,
+                position_side=p.leg.position_side,
+                side=p.direction,
+                quantity=p.size,
+                notional=p.notional,
+                state=PositionState.SKIPPED,
+                remaining=p.size,
+            )
+            for p in sorted(positions, key=lambda p: (-p.notional, p.leg))
+        ),
+        orders=tuple(
+            OrderReport(
+                symbol=o.symbol,
+                order_id=o.order_id,
+                client_order_id=o.client_order_id,
+                kind=o.kind,
+                type=o.type,
+                side=o.side,
+                position_side=o.position_side,
+                trigger_price=o.trigger_price,
+                protective=o.kind is OrderKind.ALGO and is_protective(o, by_leg),
+                state=OrderState.SKIPPED,
+            )
+            for o in orders
+        ),
+        residual=residual_of(inspection.verdict, readable=snapshot.is_any_read),
+        requests=requests,
+        cause=cause,
+        unread=inspection.silent,
+        never_read=snapshot.lists_missing,
+        notes=tuple(map(explain_contradiction, inspection.contradictions)),
+    )

@@ -1,0 +1,354 @@
+"""One liquidation of an account at a time, by a lock that cannot disarm the switch.
+
+The kernel holds the lock (`flock`), so it dies with its process, and it is never waited for. The
+file beside it says who holds it; that text is a hint for people, so anything may stand there. A
+text without a lock is the trace of a run that died.
+
+    nobody holds it, no text        Acquired
+    nobody holds it, text stands    Acquired, `previous` is the dead run
+    held, within its own deadline   Blocked
+    held, past its deadline + 1 s   Acquired without the lock, `overrun` is the other run
+    held, no believable text        as if a run of the longest deadline began at the file's time
+    nowhere to put the file         Acquired without the lock, `unlocked_because` says why
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import math
+import os
+import pwd
+import stat
+import time
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from liqctl.kernel.policy import LIMITS
+
+OVERRUN_GRACE_S: Final = 1.0
+"""How long after its deadline a holder is still believed to be ending."""
+
+HELD_MAX_S: Final = LIMITS["timeout_seconds"].high + OVERRUN_GRACE_S
+"""How long after its file's time a lock is believed to be a run's, whatever its text says."""
+
+_TEXT_WAIT_S: Final = 0.05
+"""How long a holder may take from getting the lock to writing its text; it needs 0.1 ms."""
+
+_TEXT_MAX_BYTES: Final = 4096
+_FIELD_MAX: Final = 1024
+_LOCKS_MAX: Final = 1000
+_TRIES: Final = 3
+_TRY_AGAIN_S: Final = 0.001
+_PRIVATE: Final = 0o700
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds the lock. `deadline_at` is in epoch seconds, `started_at` in RFC 3339.
+
+    `unburied` are the correlation ids, space-separated, of earlier runs that died and whose record
+    this one has yet to close.
+    """
+
+    correlation_id: str
+    pid: int
+    host: str
+    user: str
+    started_at: str
+    deadline_at: float
+    log_path: str
+    environment: str
+    unburied: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLock:
+    """A lock that was taken; `fd` is None for a run that goes on without it."""
+
+    path: Path | None
+    fd: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquired:
+    """The run may go on.
+
+    `previous` is a dead run that never cleared its text; `overrun` a living one that is passed
+    over, where its name can be read; `unlocked_because` tells why nothing keeps others away.
+    """
+
+    lock: RunLock
+    previous: Holder | None = None
+    overrun: Holder | None = None
+    unlocked_because: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Another run holds the lock; `holder` is None when its text cannot be read."""
+
+    holder: Holder | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockState:
+    """What stands there now: for `status`."""
+
+    is_held: bool
+    holder: Holder | None
+
+
+def lock_identity(*, environment: str, key_fingerprint: str, base_url: str) -> str:
+    """Return what one lock is for: one key in one environment at one host."""
+    text = "\0".join((environment, key_fingerprint, base_url.rstrip("/").lower()))
+    return f"{environment}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+
+def acquire_lock(
+    identity: str, holder: Holder, *, fallback_dir: Path, now: float
+) -> Acquired | Blocked:
+    """Take the lock if it is free; never waits and never raises.
+
+    Args:
+        identity: what is locked, see `lock_identity`.
+        holder: who we are, for others to read.
+        fallback_dir: the log directory, used where no state directory can be had.
+        now: epoch seconds, to be compared with the other's deadline.
+    """
+    problem = "no directory for its state"
+    for directory in (*state_folders(), fallback_dir):
+        try:
+            make_private(directory, is_ours=directory != fallback_dir)
+            fd = _open(directory / _file_name(identity))
+        except OSError as error:
+            problem = f"{directory}: {error.strerror or type(error).__name__}"
+            continue
+        return _take(RunLock(path=directory / _file_name(identity), fd=fd), holder, now)
+    return Acquired(lock=RunLock(path=None, fd=None), unlocked_because=problem)
+
+
+def release(lock: RunLock) -> None:
+    """Clear the text, then let go; never raises."""
+    if lock.fd is None:
+        return
+    with contextlib.suppress(OSError):
+        os.ftruncate(lock.fd, 0)
+    with contextlib.suppress(OSError):
+        os.close(lock.fd)
+
+
+def read_lock(identity: str, *, fallback_dir: Path) -> LockState:
+    """Return whether a run holds the lock now, and who; changes nothing and never raises."""
+    for directory in (*state_folders(), fallback_dir):
+        try:
+            fd = os.open(directory / _file_name(identity), _READ_FLAGS)
+        except OSError:
+            continue
+        try:
+            return LockState(is_held=_is_held(fd), holder=_read(fd))
+        finally:
+            os.close(fd)
+    return LockState(is_held=False, holder=None)
+
+
+def find_held(environment: str, *, fallback_dir: Path) -> LockState:
+    """Return the first lock of an environment that a run holds now, of whatever key.
+
+    For who has no key and so cannot name the account; changes nothing and never raises.
+    """
+    for directory in (*state_folders(), fallback_dir):
+        for path in islice(directory.glob(_file_name(f"{environment}-*")), _LOCKS_MAX):
+            with contextlib.suppress(OSError):
+                fd = os.open(path, _READ_FLAGS)
+                try:
+                    if _is_held(fd):
+                        return LockState(is_held=True, holder=_read(fd))
+                finally:
+                    os.close(fd)
+    return LockState(is_held=False, holder=None)
+
+
+def lock_problem(*, fallback_dir: Path) -> str | None:
+    """Return why no lock could be taken here, None when one could; makes nothing."""
+    for directory in (*state_folders(), fallback_dir):
+        nearest = next((p for p in (directory, *directory.absolute().parents) if p.exists()), None)
+        if nearest is not None and os.access(nearest, os.W_OK | os.X_OK):
+            return None
+    return "no folder for it can be written"
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process of that number lives on this machine."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _take(lock: RunLock, holder: Holder, now: float) -> Acquired | Blocked:
+    """Lock the open file, or tell who has it."""
+    if lock.fd is None:
+        return Acquired(lock=lock)
+    try:
+        _flock(lock.fd)
+    except BlockingIOError:
+        other, ends_at = _read_holder(lock.fd, now)
+        os.close(lock.fd)
+        if now <= ends_at:
+            return Blocked(holder=other)
+        return Acquired(
+            lock=RunLock(path=lock.path, fd=None),
+            overrun=other,
+            unlocked_because="its holder has overrun its deadline",
+        )
+    except OSError as error:
+        os.close(lock.fd)
+        return Acquired(
+            lock=RunLock(path=lock.path, fd=None),
+            unlocked_because=f"{lock.path}: {error.strerror}",
+        )
+    previous = _read(lock.fd)
+    if previous is not None:
+        dead = f"{previous.unburied} {previous.correlation_id}".strip()
+        holder = replace(holder, unburied=dead[-_FIELD_MAX:])
+    _write(lock.fd, holder, now)
+    return Acquired(lock=lock, previous=previous)
+
+
+def _read_holder(fd: int, now: float) -> tuple[Holder | None, float]:
+    """Return who holds the lock, and until when that is believed.
+
+    A run writes its text right after it has the lock, so a missing one is looked for again.
+    """
+    looks_until = time.monotonic() + _TEXT_WAIT_S
+    while (holder := _read(fd)) is None and time.monotonic() < looks_until:
+        time.sleep(_TRY_AGAIN_S)  # noqa: TID251 - a file has nothing to wait on
+    try:
+        began_at = os.fstat(fd).st_mtime
+    except OSError:
+        return holder, now
+    if began_at > now + OVERRUN_GRACE_S:  # The clock was set back: nothing there can be believed.
+        return holder, -math.inf
+    ends_at = began_at + HELD_MAX_S
+    return holder, ends_at if holder is None else min(ends_at, holder.deadline_at + OVERRUN_GRACE_S)
+
+
+def _flock(fd: int) -> None:
+    """Take the lock, or raise BlockingIOError; `status` may have it for an instant to see it."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_TRY_AGAIN_S)  # noqa: TID251 - flock has nothing to wait on
+    return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_held(fd: int) -> bool:
+    """Return whether somebody has the lock; a shared lock is tried, for an instant."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return False
+
+
+def state_folders() -> tuple[Path, ...]:
+    """Return where private state may live, best first; two runs of one user find the same place."""
+    found = []
+    state_home = os.environ.get("XDG_STATE_HOME", "")
+    if state_home.startswith("/"):
+        found.append(Path(state_home) / "liqctl")
+    with contextlib.suppress(KeyError):
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+        if home.startswith("/"):
+            found.append(Path(home) / ".local" / "state" / "liqctl")
+    found.append(Path(f"/tmp/liqctl-{os.geteuid()}"))  # noqa: S108 - checked to be ours and 0700
+    return tuple(found)
+
+
+def _file_name(identity: str) -> str:
+    return f"{identity}.lock"
+
+
+def make_private(directory: Path, *, is_ours: bool) -> None:
+    """Make the directory, 0700; one that stands there must be ours, closed to others, no link.
+
+    Raises:
+        OSError: it is none of that, or cannot be made.
+    """
+    directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    if not is_ours:
+        return
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise OSError(0, "not a directory")
+    if found.st_uid != os.geteuid():
+        raise OSError(0, f"it belongs to user {found.st_uid}")
+    if found.st_mode & 0o077:
+        directory.chmod(_PRIVATE)
+
+
+def _open(path: Path) -> int:
+    """Open the lock file.
+
+    Raises:
+        OSError: it cannot be opened, or something else stands there.
+    """
+    fd = os.open(path, _FLAGS, 0o600)
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1:
+        return fd
+    os.close(fd)
+    raise OSError(0, "not a regular file of ours")
+
+
+def _write(fd: int, holder: Holder, now: float) -> None:
+    """Write the text in one step, so that a reader sees all of it or knows that it does not.
+
+    The file's time is set too, by the clock that its readers compare it with.
+    """
+    text = json.dumps(asdict(holder)).encode("ascii") + b"\n"
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, text, 0)
+        os.utime(fd, (now, now))
+
+
+def _read(fd: int) -> Holder | None:
+    """Return whom the text names; None for no text, half a text or any other."""
+    try:
+        text = os.pread(fd, _TEXT_MAX_BYTES, 0)
+        found = json.loads(text) if text.endswith(b"\n") else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    wanted = {field.name: field.type for field in fields(Holder)}
+    values: dict[str, Any] = {name: found.get(name) for name in wanted}
+    values["unburied"] = found.get("unburied", "")
+    if not all(_is_typed(kind, values[name]) for name, kind in wanted.items()):
+        return None
+    return Holder(**values)
+
+
+def _is_typed(wanted: object, value: object) -> bool:
+    """Return whether the value has the field's type and a size one would show."""
+    if isinstance(value, bool):
+        return False
+    if wanted is str:
+        return isinstance(value, str) and len(value) <= _FIELD_MAX
+    if wanted is int:
+        return isinstance(value, int) and 0 < value < 2**31
+    return isinstance(value, int | float) and abs(value) < 1e12  # noqa: PLR2004 - year 33658

@@ -1,0 +1,328 @@
+"""The liquidation as one call: start record, run, result, end record.
+
+Whatever happens in between, a run that was started ends with exactly one end record and a result.
+"""
+
+import asyncio
+import os
+import random
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from liqctl.kernel import events
+from liqctl.kernel.ids import make_correlation_id
+from liqctl.kernel.pacing import DISK_END_MAX_S, DISK_END_MIN_S
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.ports import EventSink, Exchange, WallClock
+from liqctl.kernel.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
+from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
+from liqctl.kernel.times import rfc3339
+from liqctl.run.abandonment import DeadRuns, close_dead_run
+from liqctl.run.account_lock import AccountLock, describe_holder
+from liqctl.run.actor import describe_actor
+from liqctl.run.clock import SystemClock
+from liqctl.run.gate import Gate
+from liqctl.run.opening import Opening
+from liqctl.run.recorder import Recorder
+from liqctl.run.run import Ending, Run
+from liqctl.run.summary import summarise
+
+_ENDING_MAX_S: Final = 0.03
+"""How long a loop that is writing its end record is left to it."""
+
+
+@dataclass(slots=True)
+class _Current:
+    """The run under way, for whoever has to end it from outside the loop."""
+
+    run: Run
+    opening: Opening
+    recorder: Recorder
+
+
+class LiquidationManager:
+    """Liquidates one account, one run at a time."""
+
+    def __init__(  # noqa: PLR0913 - the last five have defaults that most callers keep
+        self,
+        *,
+        config: LiquidationConfig,
+        exchange: Exchange,
+        audit_logger: EventSink,
+        environment: str = "",
+        identity: Mapping[str, object] | None = None,
+        lock: AccountLock | None = None,
+        dead_runs: DeadRuns | None = None,
+        wall_clock: WallClock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Prepare a manager; nothing is sent before `execute_liquidation`.
+
+        Args:
+            config: what a run may do, and for how long.
+            exchange: the account on its venue.
+            audit_logger: where events go.
+            environment: the name shown in results.
+            identity: what the start record says besides who runs the process (base URL, key
+                fingerprint, version). Never a key.
+            lock: keeps other processes off the account; None within one process only.
+            dead_runs: the trail, where runs that died are to be closed.
+            wall_clock: calendar time; the machine's own by default.
+            rng: jitter of the backoff.
+        """
+        self._config = config
+        self._exchange = exchange
+        self._sink = audit_logger
+        self._environment = environment
+        self._identity = dict(identity or {})
+        self._lock = lock
+        self._dead_runs = dead_runs
+        self._wall_clock = wall_clock or SystemClock()
+        self._rng = rng or random.Random()
+        self._state = LiquidationState.IDLE
+        self._current: _Current | None = None
+        self._ended = threading.Lock()
+        self._ending: LiquidationResult | None = None
+        self._expired: tuple[_Current, LiquidationResult] | None = None
+        self._results: list[LiquidationResult] = []
+
+    @property
+    def state(self) -> LiquidationState:
+        """IDLE, IN_PROGRESS, or how the last run ended."""
+        return self._state
+
+    def get_metrics(self) -> dict[str, object]:
+        """Return the counts of this manager's runs, under the keys of `status`' metrics.
+
+        A skipped run executed nothing: it is counted as skipped, and is not the last execution.
+        """
+        ends = [result.state for result in self._results]
+        executed = [r for r in self._results if r.state is not LiquidationState.SKIPPED]
+        last = executed[-1] if executed else None
+        return {
+            "execution_count": len(executed),
+            "completed": ends.count(LiquidationState.COMPLETED),
+            "partial": ends.count(LiquidationState.PARTIAL),
+            "failed": ends.count(LiquidationState.FAILED),
+            "skipped": ends.count(LiquidationState.SKIPPED),
+            "abandoned": 0,
+            "last_execution_time": rfc3339(last.started_at) if last else None,
+            "last_state": last.state.value if last else None,
+            "last_positions_closed": last.positions_closed if last else None,
+            "last_orders_cancelled": last.orders_cancelled if last else None,
+            "last_duration_seconds": last.duration_seconds if last else None,
+        }
+
+    def interrupt(self) -> None:
+        """Let the run send nothing new, read once more and end; without a run, nothing happens."""
+        if self._current is not None:
+            self._current.run.interrupt()
+
+    async def execute_liquidation(
+        self,
+        *,
+        reason: str = "",
+        correlation_id: str | None = None,
+        opening: Opening | None = None,
+    ) -> LiquidationResult:
+        """Cancel and close what is in scope, prove it, and return how it ended.
+
+        Args:
+            reason: why, in the operator's words; stands in the start record.
+            correlation_id: 1 to 64 letters, digits, `_`, `-`; generated when None.
+            opening: the run, where it was opened before; the name and the lock are its own.
+
+        Returns:
+            The result; also when another run is in progress (FAILED), when the configuration
+            forbids it (SKIPPED) and when nothing could be reached (FAILED).
+        """
+        started_at = opening.started_at if opening else self._wall_clock.now()
+        name = opening.correlation_id if opening else correlation_id
+        name = name or make_correlation_id(started_at, os.urandom(3).hex())
+        recorder = Recorder(self._sink, name)
+        if self._state is LiquidationState.IN_PROGRESS:
+            blocked = self._blocked(recorder, started_at, "a run of this process")
+            return await _drained(recorder, blocked)
+        if not self._config.emergency_liquidation:
+            return await _drained(recorder, self._skipped(recorder, started_at))
+        opening = opening or Opening(
+            exchange=self._exchange,
+            policy=self._config,
+            correlation_id=name,
+            wall_clock=self._wall_clock,
+            lock=self._lock,
+        )
+        if opening.blocked is not None:
+            holder = describe_holder(opening.blocked.holder)
+            return await _drained(recorder, self._blocked(recorder, started_at, holder))
+        self._state = LiquidationState.IN_PROGRESS
+        try:
+            result = await self._execute(recorder, opening, reason)
+        finally:
+            self._current = None
+            if self._lock is not None:
+                self._lock.release()
+        self._state = result.state
+        self._results.append(result)
+        return result
+
+    async def _execute(
+        self, recorder: Recorder, opening: Opening, reason: str
+    ) -> LiquidationResult:
+        loop = asyncio.get_running_loop()
+        run = Run(
+            exchange=self._exchange,
+            opening=opening,
+            recorder=recorder,
+            policy=self._config,
+            rng=self._rng,
+        )
+        current = self._current = _Current(run=run, opening=opening, recorder=recorder)
+        self._record_start(recorder, reason)
+        ending = Ending.DEADLINE
+        try:
+            ending = await run.converge()
+            await run.side.settle_prices()
+            await self._close_dead_run(recorder, opening.gate)
+        finally:
+            result = self._end(current, ending, duration_s=loop.time() - opening.began_at)
+        return await _drained(recorder, result)
+
+    async def _close_dead_run(self, recorder: Recorder, gate: Gate) -> None:
+        """Close the record of the run that held the lock and died, in what time is left."""
+        dead = self._lock.dead_run if self._lock else None
+        if dead is None or self._dead_runs is None:
+            return
+        await close_dead_run(
+            dead,
+            by=recorder.correlation_id,
+            trail=self._dead_runs,
+            sink=self._sink,
+            exchange=self._exchange,
+            gate=gate,
+        )
+
+    def expire(self, duration_s: float) -> LiquidationResult | None:
+        """End the run from another thread because its loop did not; return what is known.
+
+        Nothing is recorded before `record_expiry`, so that the caller can print the result first.
+        A run that ended by itself and still waits for the disk has an incomplete trail. None when
+        there was no run.
+        """
+        current = self._current
+        if current is None or not self._ended.acquire(timeout=_ENDING_MAX_S):
+            return replace(self._ending, audit_complete=False) if self._ending else None
+        if self._current is None and self._ending is not None:
+            return replace(self._ending, audit_complete=False)
+        result = self._make_result(current, Ending.DEADLINE, duration_s)
+        self._expired = (current, result)
+        return result
+
+    def record_expiry(self) -> None:
+        """Record the end of the run that `expire` ended, if it ended one."""
+        if self._expired is not None:
+            self._record_end(*self._expired)
+            self._expired = None
+
+    def _end(self, current: _Current, ending: Ending, *, duration_s: float) -> LiquidationResult:
+        result = self._ending = self._make_result(current, ending, duration_s)
+        if self._ended.acquire(blocking=False):
+            try:
+                self._record_end(current, result)
+            finally:
+                self._current = None
+                self._ended.release()
+        return result
+
+    def _record_start(self, recorder: Recorder, reason: str) -> None:
+        recorder.event(
+            events.run_started(
+                describe_actor(),
+                self._identity,
+                reason=reason,
+                config=asdict(self._config),
+                lock=self._lock.note if self._lock else None,
+            )
+        )
+
+    def _record_end(self, current: _Current, result: LiquidationResult) -> None:
+        recorder = current.recorder
+        for position in _untold(current.run, result):
+            recorder.event(events.position_left(position))
+        recorder.event(events.run_ended(result))
+
+    def _make_result(
+        self, current: _Current, ending: Ending, duration_s: float
+    ) -> LiquidationResult:
+        """Return the result as the run's records have it now."""
+        base = self._base_result(current.recorder, current.opening.started_at)
+        note = self._lock.note if self._lock else None
+        base = replace(
+            base,
+            duration_seconds=duration_s,
+            requests=self._exchange.usage.requests - current.opening.requests_before,
+            notes=(note,) if note else (),
+        )
+        return summarise(base, current.run, ending, self._config)
+
+    def _blocked(self, recorder: Recorder, started_at: datetime, holder: str) -> LiquidationResult:
+        recorder.event(events.run_blocked(describe_actor(), holder))
+        return replace(
+            self._base_result(recorder, started_at),
+            error_message=ALREADY_IN_PROGRESS,
+            cause=FailureCause.BLOCKED,
+            notes=(f"held by {holder}",),
+        )
+
+    def _skipped(self, recorder: Recorder, started_at: datetime) -> LiquidationResult:
+        recorder.event(events.run_skipped(describe_actor(), "emergency_liquidation is false"))
+        result = replace(
+            self._base_result(recorder, started_at),
+            state=LiquidationState.SKIPPED,
+            error_message="emergency_liquidation is false: nothing was read, cancelled or closed",
+        )
+        self._state = result.state
+        self._results.append(result)
+        return result
+
+    def _base_result(self, recorder: Recorder, started_at: datetime) -> LiquidationResult:
+        """Return a result that says nothing was done, as of now."""
+        finished_at = self._wall_clock.now()
+        return LiquidationResult(
+            correlation_id=recorder.correlation_id,
+            environment=self._environment,
+            state=LiquidationState.FAILED,
+            started_at=started_at,
+            finished_at=finished_at,
+            duration_seconds=(finished_at - started_at).total_seconds(),
+            timeout_seconds=self._config.timeout_seconds,
+            audit_complete=recorder.complete,
+            audit_head=recorder.head,
+        )
+
+
+async def _drained(recorder: Recorder, result: LiquidationResult) -> LiquidationResult:
+    """Return the result once its records are on disk, or known not to be.
+
+    The account is safe by now: a slow disk gets what the deadline left of its time, within reason.
+    """
+    left_s = result.timeout_seconds - result.duration_seconds
+    await recorder.drain(min(max(left_s, DISK_END_MIN_S), DISK_END_MAX_S))
+    return replace(result, audit_complete=recorder.complete, audit_head=recorder.head)
+
+
+def _untold(run: Run, result: LiquidationResult) -> Iterator[PositionReport]:
+    """Yield the positions not closed whose failure stands in no event yet."""
+    legs = dict(run.state.legs).items()
+    told = {(leg.symbol, leg.position_side) for leg, record in legs if record.given_up}
+    for position in result.positions:
+        match position.state:
+            case PositionState.PARTIAL | PositionState.UNKNOWN:
+                yield position
+            case PositionState.FAILED if (position.symbol, position.position_side) not in told:
+                yield position
+            case _:
+                continue

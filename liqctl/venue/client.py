@@ -1,0 +1,334 @@
+# ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
+"""Carries one request to Binance through ccxt: signed, bounded, to one host, never repeated.
+
+ccxt builds the URL, signs and sends; everything that decides is taken from it. Out of the box it
+returns an HTML page of HTTP 524 as a success, follows redirects with the key in the header, reads
+numbers as floats, names errors by the URL's prefix and waits seconds in its own throttle. Only its
+raw ("implicit") methods are called: the convenient ones load markets first, drop positions without
+an entry price, and ask the spot host. Facts: ccxt 4.5.90, read and run 2026-11-23.
+"""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+
+from liqctl.kernel.answers import VenueAnswer, element_refused, not_sent, refused, unreadable
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.errors import InvariantError, VenueError, invariant
+from liqctl.kernel.ports import Usage
+from liqctl.kernel.secrets import MASK, Secret
+from liqctl.kernel.venue import Environment
+from liqctl.venue.early import EarlyConnections
+from liqctl.venue.failures import is_certificate_failure, translate_failure
+from liqctl.venue.lean_import import load_exchange_class
+from liqctl.venue.session import Flight, GuardedSession, current_flight, origin_of
+from liqctl.venue.signing import Sign, is_private_key, make_signer
+
+BASE_URLS: Final = {
+    Environment.PRODUCTION: "https://fapi.binance.com",
+    Environment.TESTNET: "https://demo-fapi.binance.com",
+}
+KEY_INFORMATION_URL: Final = "https://api.binance.com"
+"""Binance tells the rights of a key on its spot host only; never asked while liquidating. Another
+host that stands in for the futures endpoints is asked itself."""
+
+METHODS: Final[Mapping[Endpoint, str]] = {
+    Endpoint.PING: "fapiPublicGetPing",
+    Endpoint.TIME: "fapiPublicGetTime",
+    Endpoint.EXCHANGE_INFO: "fapiPublicGetExchangeInfo",
+    Endpoint.MARK_PRICE: "fapiPublicGetPremiumIndex",
+    Endpoint.POSITIONS: "fapiPrivateV3GetPositionRisk",
+    Endpoint.ACCOUNT: "fapiPrivateV3GetAccount",
+    Endpoint.ACCOUNT_CONFIG: "fapiPrivateGetAccountConfig",
+    Endpoint.POSITION_MODE: "fapiPrivateGetPositionSideDual",
+    Endpoint.OPEN_ORDERS: "fapiPrivateGetOpenOrders",
+    Endpoint.OPEN_ALGO_ORDERS: "fapiPrivateGetOpenAlgoOrders",
+    Endpoint.ORDER: "fapiPrivateGetOrder",
+    Endpoint.USER_TRADES: "fapiPrivateGetUserTrades",
+    Endpoint.SUBMIT_ORDER: "fapiPrivatePostOrder",
+    Endpoint.TEST_ORDER: "fapiPrivatePostOrderTest",
+    Endpoint.CANCEL_ORDER: "fapiPrivateDeleteOrder",
+    Endpoint.CANCEL_ORDERS: "fapiPrivateDeleteAllOpenOrders",
+    Endpoint.CANCEL_ALGO_ORDER: "fapiPrivateDeleteAlgoOrder",
+    Endpoint.CANCEL_ALGO_ORDERS: "fapiPrivateDeleteAlgoOpenOrders",
+    Endpoint.ORDER_LIMITS: "fapiPrivateGetRateLimitOrder",
+    Endpoint.PORTFOLIO_MARGIN: "fapiPrivateGetPmAccountInfo",
+    Endpoint.API_RESTRICTIONS: "sapiGetAccountApiRestrictions",
+}
+"""ccxt's implicit method for each endpoint."""
+
+_CALL_TIMEOUT_MAX_MS: Final = 60_000
+"""ccxt's own cap on a call; the caller's `timeout_s` always ends it earlier."""
+
+_MASKED_MIN: Final = 16
+"""Shorter test keys may be part of any number or symbol; Binance's have 64 characters."""
+
+_SUCCESS: Final = 2
+"""First digit of the HTTP statuses that are a success."""
+
+_USAGE_HEADERS: Final = {
+    "x-mbx-used-weight-1m": "weight_1m",
+    "x-mbx-order-count-10s": "orders_10s",
+    "x-mbx-order-count-1m": "orders_1m",
+}
+
+
+class CcxtTransport:
+    """One account on one venue, reached by HTTP. Implements `liqctl.kernel.ports.Transport`.
+
+    Args:
+        key: the API key; may be empty for the endpoints that need none.
+        secret: an HMAC secret, or an Ed25519 or RSA private key in PEM.
+        environment: which of Binance's hosts; `simulator` has none and needs `base_url`.
+        base_url: another scheme, host and path prefix for every request.
+        recv_window_ms: how old a request may be when it arrives.
+        proxy: URL of an HTTP proxy. The environment's proxy variables are never read.
+        user_agent: what the venue is told of the program.
+        owns_process: nothing else in this process uses aiohttp, so its own TLS contexts may stay
+            empty: that saves parsing the trusted authorities twice. With a key and without a proxy
+            connections are begun at once.
+
+    Raises:
+        CredentialsError: the secret is a private key that cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: Secret,
+        secret: Secret,
+        environment: Environment,
+        base_url: str | None = None,
+        recv_window_ms: int = 5000,
+        proxy: str | None = None,
+        user_agent: str = "liqctl",
+        owns_process: bool = False,
+    ) -> None:
+        base = base_url or BASE_URLS.get(environment)
+        invariant(base is not None, f"{environment} has no host of its own: base_url is needed")
+        self._base_url = str(base).rstrip("/")
+        self._counts: dict[str, int] = {}
+        self._secrets = (key, secret)
+        origin = origin_of(self._base_url)
+        early = EarlyConnections(*origin[1:]) if owns_process and key and not proxy else None
+        sign = make_signer(secret)
+        logging.getLogger("ccxt").setLevel(logging.WARNING)  # its DEBUG lines hold the key
+        loaded = load_exchange_class(
+            hmac_only=not is_private_key(secret), owns_process=owns_process
+        )
+        self.import_mode, self.import_error = loaded.mode, loaded.error
+        asks_spot_host = environment is Environment.PRODUCTION and base_url is None
+        self._session = GuardedSession(
+            origin=origin,
+            read_origin=origin_of(KEY_INFORMATION_URL) if asks_spot_host else None,
+            proxy=proxy,
+            early=early,
+        )
+        self._client: Any = _harden(loaded.cls, sign, self._note_answer)(
+            {
+                "apiKey": key.reveal().strip(),
+                "secret": _secret_mark(secret),
+                "session": self._session,
+                "enableRateLimit": False,
+                "timeout": _CALL_TIMEOUT_MAX_MS,
+                "timeout_on_exit": 0,
+                "userAgent": user_agent,
+                "enableLastHttpResponse": False,
+                "enableLastJsonResponse": False,
+                "enableLastResponseHeaders": False,
+                "options": {
+                    "recvWindow": recv_window_ms,
+                    "maxRetriesOnFailure": 0,
+                    "fetchCurrencies": False,
+                    "warnOnFetchOpenOrdersWithoutSymbol": False,
+                },
+            }
+        )
+        if environment is Environment.TESTNET:
+            self._client.enable_demo_trading(True)  # noqa: FBT003 - ccxt's own
+        self._direct_urls(keep_spot_host=asks_spot_host, own_host=base_url is not None)
+
+    @property
+    def base_url(self) -> str:
+        """Scheme and host of every request."""
+        return self._base_url
+
+    @property
+    def usage(self) -> Usage:
+        """Requests sent so far and the venue's last word on its limits."""
+        return Usage(requests=self._session.requests, **self._counts)
+
+    async def request(
+        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+    ) -> Any:
+        """Send one request and return the decoded JSON object or array of a success.
+
+        Raises:
+            VenueError: the venue refused, did not answer in time, or cannot be understood.
+        """
+        # The error is raised here, outside every handler: so it carries no traceback and no
+        # context of the libraries, whose frames and texts hold the key and the signature.
+        answer = await self._send(endpoint, params, timeout_s=timeout_s)
+        if isinstance(answer, VenueAnswer):
+            raise VenueError(answer)
+        if isinstance(answer, InvariantError):
+            raise InvariantError(str(answer))
+        return answer
+
+    async def sync_clock(self, *, timeout_s: float) -> float:
+        """Measure and apply the clock difference; return it in seconds, positive if we are ahead.
+
+        difference = (our time before + our time after) / 2 - venue's time
+        """
+        before_ms = self._client.milliseconds()
+        row = await self.request(Endpoint.TIME, {}, timeout_s=timeout_s)
+        after_ms = self._client.milliseconds()
+        venue_ms = row.get("serverTime") if isinstance(row, dict) else None
+        if isinstance(venue_ms, bool) or not isinstance(venue_ms, int):
+            raise VenueError(unreadable(200, "no serverTime"))
+        difference_ms = float(before_ms + after_ms) / 2 - venue_ms
+        self._client.options["timeDifference"] = round(difference_ms)
+        return difference_ms / 1000
+
+    async def close(self) -> None:
+        """Close connections at once; never raises."""
+        await self._session.close()
+
+    async def _send(
+        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+    ) -> Any:
+        from aiohttp import ClientError
+        from ccxt.base.errors import BaseError
+
+        host = origin_of(self._base_url)[1]
+        if timeout_s <= 0:
+            return not_sent(f"no time left to ask {host}")
+        flight = Flight(asyncio.get_running_loop().time() + timeout_s)
+        current_flight.set(flight)
+        method = getattr(self._client, METHODS[endpoint])
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._with_all_authorities(method, dict(params))
+        except VenueError as error:
+            return error.answer
+        except InvariantError as error:
+            return error
+        except (BaseError, ClientError, OSError, RuntimeError, ValueError) as error:
+            return translate_failure(error, host=host, sent=flight.sent)
+
+    async def _with_all_authorities(
+        self, method: Callable[[dict[str, Any]], Awaitable[Any]], params: dict[str, Any]
+    ) -> Any:
+        """Call ccxt, once more if the certificate was refused and certifi may know its issuer.
+
+        A refused certificate is found before anything is sent.
+        """
+        from ccxt.base.errors import NetworkError
+
+        try:
+            return await method(params)
+        except NetworkError as error:
+            if not (is_certificate_failure(error) and self._session.add_authorities()):
+                raise
+        return await method(params)
+
+    def _direct_urls(self, *, keep_spot_host: bool, own_host: bool) -> None:
+        """Point every futures URL of ccxt at our host, drop all others, and check the result."""
+        prefixes = ("fapiPublic", "fapiPrivate")
+        urls = {
+            name: re.sub(r"^https?://[^/]+", lambda _: self._base_url, url)
+            for name, url in self._client.urls["api"].items()
+            if name.startswith(prefixes)
+        }
+        for name, url in urls.items():
+            invariant(url.startswith(f"{self._base_url}/fapi/v"), f"ccxt's {name} leads elsewhere")
+        if keep_spot_host:
+            urls["sapi"] = self._client.urls["api"]["sapi"]
+        elif own_host:
+            urls["sapi"] = f"{self._base_url}/sapi/v1"
+        self._client.urls["api"] = urls
+
+    def _note_answer(self, headers: Mapping[str, str], body: str) -> str:
+        """Keep what the headers say of the limits; return the body, echoed secrets masked."""
+        for name, value in headers.items():
+            field = _USAGE_HEADERS.get(name.lower())
+            if field is not None and value.strip().isdecimal():
+                self._counts[field] = int(value)
+        for secret in self._secrets:
+            text = secret.reveal().strip()
+            if len(text) >= _MASKED_MIN:
+                body = body.replace(text, MASK)
+        return body
+
+
+def _secret_mark(secret: Secret) -> str:
+    """Return what ccxt is given for a secret: it only asks whether there is one, and its kind."""
+    if not secret:
+        return ""
+    return "PRIVATE KEY" if is_private_key(secret) else "HMAC"
+
+
+def _harden(
+    base: type[Any], sign: Sign, note_answer: Callable[[Mapping[str, str], str], str]
+) -> type[Any]:
+    """Return a subclass of ccxt's exchange that leaves every decision to us."""
+
+    class Client(base):  # type: ignore[misc]  # the base is loaded at run time
+        """ccxt's exchange with strict reading, our signatures and no memory of requests."""
+
+        last_request_headers = property(lambda _: None, lambda _, __: None)
+        last_request_url = property(lambda _: None, lambda _, __: None)
+        last_request_body = property(lambda _: None, lambda _, __: None)
+
+        def __del__(self) -> None:
+            """Leave quietly: ccxt would log advice here."""
+
+        def open(self, *_: Any) -> None:
+            """Skip ccxt's own session and its third parse of the trusted authorities."""
+
+        def on_rest_response(self, *response: Any) -> str:
+            """Return the body that is read from here on."""
+            headers, body = response[4:6]
+            return note_answer(headers, body)
+
+        def parse_json(self, http_response: str) -> Any:
+            """Return the decoded object or array with exact numbers, None for anything else."""
+            try:
+                decoded = json.loads(
+                    http_response, parse_float=Decimal, parse_constant=_refuse_constant
+                )
+            except (ValueError, RecursionError):
+                return None
+            return decoded if isinstance(decoded, dict | list) else None
+
+        def handle_errors(self, *response: Any) -> None:
+            """Raise unless the answer is a readable success."""
+            status, headers, body, decoded = (response[place] for place in (0, 4, 5, 6))
+            if status // 100 != _SUCCESS:
+                raise VenueError(refused(status, headers, body))
+            if decoded is None:
+                raise VenueError(unreadable(status, "not JSON" if body else "empty"))
+            if isinstance(decoded, dict) and (answer := element_refused(decoded)):
+                raise VenueError(answer)
+
+        def hmac(self, request: bytes, *_: Any, **__: Any) -> str:
+            """Return the HMAC signature of a query."""
+            return sign(request)
+
+        def rsa(self, request: str, *_: Any, **__: Any) -> str:
+            """Return the signature of a query by a private key."""
+            return sign(request.encode())
+
+        def eddsa(self, request: bytes, *_: Any, **__: Any) -> str:
+            """Return the signature of a query by a private key."""
+            return sign(request)
+
+    return Client
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)

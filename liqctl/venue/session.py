@@ -1,0 +1,242 @@
+# ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
+"""The HTTP connections to the venue: one host, no redirects, no cookies, no second tries.
+
+ccxt asks a session for `get`, `post`, `put` and `delete`; this one gives it these and nothing
+else. Every request is checked against the expected scheme, host and port at the last moment,
+against the URL that really leaves, because a key sent to another host is a key given away.
+
+A name lookup that hangs cannot be interrupted: it blocks one thread of the loop's pool. aiohttp
+shares one lookup among all who wait for the same host, so it stays at one thread, and the
+process leaves with `os._exit`, which does not wait for it.
+"""
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from liqctl.kernel.errors import invariant
+from liqctl.venue.early import make_resolver
+from liqctl.venue.tls import add_bundled_authorities, make_tls_context, trust_is_pinned
+
+if TYPE_CHECKING:
+    import ssl
+
+    from liqctl.venue.early import EarlyConnections
+
+KEEPALIVE_S: Final = 60.0
+DNS_CACHE_S: Final = 60
+HAPPY_EYEBALLS_DELAY_S: Final = 0.1
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+"""An order of magnitude more than the largest answer (exchangeInfo, several MB)."""
+_OTHER_FILES: Final = 16
+"""Descriptors that the rest of a program needs: standard streams, event loop, trail, log, lock."""
+
+_CONNECTIONS_MIN: Final = 4
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+Origin = tuple[str, str, int]
+"""Scheme, host and port."""
+
+
+class Flight:
+    """What is known of one request on its way: whether its first bytes may have left.
+
+    From `until` on, in the loop's time, it must not leave any more.
+    """
+
+    __slots__ = ("sent", "until")
+
+    def __init__(self, until: float) -> None:
+        self.sent = False
+        self.until = until
+
+
+current_flight: ContextVar[Flight] = ContextVar("current_flight")
+
+
+def origin_of(url: str) -> Origin:
+    """Return scheme, host and port of a URL.
+
+    >>> origin_of("https://fapi.binance.com/fapi/v1/ping?a=1")
+    ('https', 'fapi.binance.com', 443)
+    """
+    parts = urlsplit(url)
+    return (parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0))
+
+
+def _beginnings(origin: Origin) -> tuple[str, ...]:
+    """Return how the URLs of an origin begin; those that begin otherwise are looked at closely.
+
+    >>> _beginnings(("https", "fapi.binance.com", 443))
+    ('https://fapi.binance.com:443/', 'https://fapi.binance.com/')
+    """
+    scheme, host, port = origin
+    named = (f"{scheme}://{host}:{port}/",)
+    return (*named, f"{scheme}://{host}/") if _DEFAULT_PORTS.get(scheme) == port else named
+
+
+class GuardedSession:
+    """An aiohttp session for one origin, opened by the first request.
+
+    Args:
+        origin: where requests may go.
+        read_origin: one other place where GET requests may go (Binance's key information).
+        proxy: URL of the proxy, None for a direct connection; the environment's is ignored.
+        early: connections to the origin that were begun before, None where none were.
+    """
+
+    def __init__(
+        self,
+        *,
+        origin: Origin,
+        read_origin: Origin | None,
+        proxy: str | None,
+        early: "EarlyConnections | None" = None,
+    ) -> None:
+        self.headers: dict[str, str] = {}
+        self.requests = 0
+        self._origin = origin
+        self._homes = _beginnings(origin)
+        self._read_origin = read_origin
+        self._proxy = proxy
+        self._early = early
+        self._session: Any = None
+        self._tls: ssl.SSLContext | None = None
+        self._bundled = False
+        self._closed = False
+
+    def get(self, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
+        """Send a GET request."""
+        return self._request("GET", url, options)
+
+    def post(self, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
+        """Send a POST request."""
+        return self._request("POST", url, options)
+
+    def put(self, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
+        """Send a PUT request."""
+        return self._request("PUT", url, options)
+
+    def delete(self, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
+        """Send a DELETE request."""
+        return self._request("DELETE", url, options)
+
+    def add_authorities(self) -> bool:
+        """Trust certifi's authorities too, unless the operator named the trusted ones.
+
+        Returns:
+            Whether they are trusted now, so that a refused certificate is worth a second look.
+        """
+        if self._tls is None or trust_is_pinned():
+            return False
+        if not self._bundled:
+            self._bundled = True
+            add_bundled_authorities(self._tls)
+        return True
+
+    async def close(self) -> None:
+        """Drop every connection without a farewell."""
+        self._closed = True
+        if self._early is not None:
+            self._early.close()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.connector.close(abort_ssl=True)
+            await session.close()
+
+    def _request(
+        self, method: str, url: Any, options: dict[str, Any]
+    ) -> AbstractAsyncContextManager[Any]:
+        if not str(url).startswith(self._homes):
+            target = origin_of(str(url))
+            allowed = target == self._origin or (method == "GET" and target == self._read_origin)
+            invariant(allowed, f"a request for {target[1]} was stopped: not our venue")
+        if self._closed:
+            message = "the session is closed"
+            raise RuntimeError(message)
+        self.requests += 1
+        options |= {"proxy": self._proxy, "allow_redirects": False}
+        options["trace_request_ctx"] = current_flight.get(None)
+        session = self._session or self._open()
+        request: AbstractAsyncContextManager[Any] = session.request(method, url, **options)
+        return request
+
+    def _open(self) -> Any:
+        import aiohttp
+
+        connection: dict[str, Any] = {
+            "limit": _connections_max(),
+            "keepalive_timeout": KEEPALIVE_S,
+            "ttl_dns_cache": DNS_CACHE_S,
+            "happy_eyeballs_delay": HAPPY_EYEBALLS_DELAY_S,
+        }
+        if self._origin[0] == "https" or (self._proxy or "").startswith("https"):
+            self._tls = connection["ssl"] = make_tls_context()
+        if self._early is not None:
+            connection["socket_factory"] = self._early.make_socket
+            connection["resolver"] = make_resolver(self._early)
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_headers_sent.append(_note_sent)
+        tracing.on_request_chunk_sent.append(_note_sent)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(**connection),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            trace_configs=[tracing],
+            response_class=_bounded_response_class(),
+        )
+        # aiohttp sends GET and DELETE again by itself after a lost connection; there is no
+        # public switch (aiohttp/client.py, 3.14). Only planning decides to repeat.
+        self._session._retry_connection = False  # noqa: SLF001
+        return self._session
+
+
+def _connections_max() -> int:
+    """Return how many connections may stand at once; 0 for no limit.
+
+    One more would take the descriptor that the trail needs, and fail; in the queue it only waits.
+    """
+    import resource
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return 0
+    return max(files - _OTHER_FILES, _CONNECTIONS_MIN)
+
+
+async def _note_sent(_session: object, context: SimpleNamespace, _params: object) -> None:
+    """Remember that a request is about to be written; aiohttp says so before headers and body.
+
+    A process that was stopped finds its connection made and its time over in the same turn of the
+    loop: the timeout alone would come second. Headers wait for the body, so both are held back.
+    """
+    flight = context.trace_request_ctx
+    if isinstance(flight, Flight):
+        if asyncio.get_running_loop().time() >= flight.until:
+            raise TimeoutError
+        flight.sent = True
+
+
+def _bounded_response_class() -> type[Any]:
+    from aiohttp import ClientPayloadError, ClientResponse
+
+    class BoundedResponse(ClientResponse):
+        """An answer whose body, unpacked, must stay under the limit."""
+
+        async def read(self) -> bytes:
+            """Return the whole body."""
+            if self._body is None:
+                body = bytearray()
+                async for chunk in self.content.iter_any():
+                    body += chunk
+                    if len(body) > ANSWER_BYTES_MAX:
+                        self.close()
+                        message = "answer too large"
+                        raise ClientPayloadError(message)
+                self._body = bytes(body)
+            return await super().read()
+
+    return BoundedResponse

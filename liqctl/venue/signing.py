@@ -1,0 +1,72 @@
+"""Signs requests with the account's secret, whose text never enters the ccxt object.
+
+Left alone, ccxt parses a private key anew for each request (45 ms for RSA-2048, 375 ms for
+RSA-4096), guesses its kind by the length of the text, and keeps the text as an attribute. Here the
+key is read once and its kind asked of the key itself; signatures are byte for byte the same.
+"""
+
+import hmac
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Final
+
+from liqctl.kernel.errors import CredentialsError
+from liqctl.kernel.secrets import Secret
+
+_PEM_MARK: Final = "PRIVATE KEY"
+
+Sign = Callable[[bytes], str]
+"""Returns the signature of a query: hex for HMAC, base64 for a private key."""
+
+
+def is_private_key(secret: Secret) -> bool:
+    """Return whether the secret is a PEM private key and not an HMAC secret."""
+    return _PEM_MARK in secret.reveal()
+
+
+def make_signer(secret: Secret) -> Sign:
+    r"""Return the function that signs with this secret.
+
+    White space around the secret, Windows line ends and `\\n` written as two characters are
+    put right first: each of them comes from copying a key, and each would fail every request.
+
+    Raises:
+        CredentialsError: the PEM is not a readable, unencrypted Ed25519 or RSA key.
+    """
+    text = secret.reveal().strip()
+    if not is_private_key(secret):
+        return _hmac_signer(text.encode())
+    return _private_key_signer(text.replace("\\n", "\n").replace("\r\n", "\n").encode())
+
+
+def _hmac_signer(key: bytes) -> Sign:
+    def sign(query: bytes) -> str:
+        return hmac.digest(key, query, "sha256").hex()
+
+    return sign
+
+
+def _private_key_signer(pem: bytes) -> Sign:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    match key:
+        case Ed25519PrivateKey():
+            return lambda query: b64encode(key.sign(query)).decode()
+        case RSAPrivateKey():
+            padding, algorithm = PKCS1v15(), SHA256()
+            return lambda query: b64encode(key.sign(query, padding, algorithm)).decode()
+        case _:
+            message = (
+                "the API secret looks like a private key but cannot be read; "
+                "give an unencrypted Ed25519 or RSA key in PEM (PKCS#8)"
+            )
+            raise CredentialsError(message) from None

@@ -1,0 +1,355 @@
+# ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
+"""Binance's rows as our values, and our orders as Binance's parameters; pure and strict.
+
+A row that cannot be read is named beside those that can: the list is then known to be smaller than
+the truth, but what is known to be open is closed. A list of orders says what to cancel, so a row
+that names its symbol and id is kept however odd the rest is. Shapes: Binance USDS-M endpoint pages
+and the official SDK's samples, read 2026-11-23.
+
+    regular order   orderId, clientOrderId,  origQty,  type,      status,     stopPrice
+    algo order      algoId,  clientAlgoId,   quantity, orderType, algoStatus, triggerPrice
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from liqctl.kernel.account import (
+    Leg,
+    MarketRules,
+    OpenOrder,
+    OrderKind,
+    Position,
+    PositionMode,
+    PositionSide,
+    Rows,
+    Side,
+)
+from liqctl.kernel.amounts import parse_decimal, plain
+from liqctl.kernel.answers import printable, unreadable
+from liqctl.kernel.commands import CloseOrder, OrderAnswer, OrderStatus, OrderType, is_reducing
+from liqctl.kernel.errors import VenueError, invariant
+
+_REDUCING_IN_HEDGE_MODE: Final = {("LONG", "SELL"), ("SHORT", "BUY")}
+
+
+_NAME_MAX: Final = 80
+_NAMES_MAX: Final = 50
+_MS_MAX: Final = 253_402_300_799_999
+"""The end of the year 9999: what is later is no stamp."""
+
+T = TypeVar("T")
+
+
+def parse_positions(rows: Any) -> Rows[Position]:
+    """Return the open positions of a positionRisk list, rows of quantity zero left out.
+
+    Raises:
+        VenueError: it is no list.
+    """
+    if not isinstance(rows, list):
+        raise _unreadable("positions are not a list")
+    found = _parse_rows(rows, _parse_position)
+    return replace(found, items=tuple(position for position in found.items if position.quantity))
+
+
+def parse_account_positions(row: Any) -> Rows[Position]:
+    """Return the open positions inside an account answer."""
+    if not isinstance(row, dict) or "positions" not in row:
+        raise _unreadable("the account has no positions list")
+    return parse_positions(row["positions"])
+
+
+def parse_open_orders(kind: OrderKind, rows: Any) -> Rows[OpenOrder]:
+    """Return the open orders of one book.
+
+    Raises:
+        VenueError: it is no list.
+    """
+    if not isinstance(rows, list):
+        raise _unreadable("open orders are not a list")
+    return _parse_rows(rows, partial(_parse_open_order, kind))
+
+
+def _parse_rows(rows: list[Any], parse: Callable[[Any], T | str]) -> Rows[T]:
+    """Return the rows as `parse` reads them; it answers a text for a row that it cannot read."""
+    items: list[T] = []
+    names: list[str] = []
+    for row in rows:
+        parsed = parse(row)
+        if isinstance(parsed, str):
+            names.append(printable(parsed, _NAME_MAX))
+        else:
+            items.append(parsed)
+    if len(names) > _NAMES_MAX:
+        names[_NAMES_MAX:] = [f"{len(names) - _NAMES_MAX} others"]
+    return Rows(items=tuple(items), unreadable=tuple(names))
+
+
+def parse_order_answer(row: Any, sent: CloseOrder) -> OrderAnswer:
+    """Return what the venue says of the order we sent, after checking that it is the one we sent.
+
+    Raises:
+        VenueError: it cannot be read, or it names another symbol, side, leg or id, or an order
+            that is not reduce-only where ours was. The order may stand: kind UNKNOWN.
+    """
+    answer = parse_queried_order(row, sent.leg.symbol, sent.client_order_id, quantity=sent.quantity)
+    promises = {"side": sent.side, "positionSide": sent.leg.position_side}
+    for name, promised in promises.items():
+        if row.get(name, promised) != promised:
+            raise _unreadable(f"the order answered has another {name}")
+    if sent.reduce_only and not _is_true(row.get("reduceOnly", True)):
+        raise _unreadable("the order answered is not reduce-only")
+    return answer
+
+
+def parse_queried_order(
+    row: Any, symbol: str, client_order_id: str, *, quantity: Decimal | None = None
+) -> OrderAnswer:
+    """Return the state of the order with this symbol and client order id.
+
+    `quantity` stands in where the venue does not repeat it.
+    """
+    if not isinstance(row, dict):
+        raise _unreadable("an order is no object")
+    if row.get("symbol") != symbol or row.get("clientOrderId") != client_order_id:
+        raise _unreadable("the answer is about another order")
+    order_id, executed = _id(row.get("orderId")), parse_decimal(row.get("executedQty"))
+    ordered = parse_decimal(row.get("origQty", quantity))
+    if order_id is None or executed is None or ordered is None or executed < 0:
+        raise _unreadable("an order lacks its id or its quantities")
+    average_price = parse_decimal(row.get("avgPrice"))
+    return OrderAnswer(
+        client_order_id=client_order_id,
+        order_id=order_id,
+        status=_status(row.get("status")),
+        quantity=ordered,
+        executed=executed,
+        average_price=average_price or None,
+        update_time_ms=_milliseconds(row.get("updateTime")),
+    )
+
+
+def check_all_cancelled(row: Any) -> None:
+    """Accept the answer of a cancel that names no order: code 200, a number or a text."""
+    if not isinstance(row, dict) or row.get("code") not in (200, "200"):
+        raise _unreadable("the cancel was not confirmed")
+
+
+def check_cancelled(row: Any, order: OpenOrder) -> None:
+    """Accept the answer of a cancel of one regular order: the order itself, finished."""
+    if not isinstance(row, dict) or _id(row.get("orderId")) != order.order_id:
+        raise _unreadable("the cancel was not confirmed")
+    if not _status(row.get("status")).is_final:
+        raise _unreadable("the order is not cancelled")
+
+
+def parse_position_mode(row: Any) -> PositionMode:
+    """Return the position mode of an accountConfig or positionSide/dual answer."""
+    dual = row.get("dualSidePosition") if isinstance(row, dict) else None
+    if not isinstance(dual, bool):
+        raise _unreadable("no position mode")
+    return PositionMode.HEDGE if dual else PositionMode.ONE_WAY
+
+
+def parse_mark_price(row: Any) -> Decimal:
+    """Return the mark price of a premiumIndex answer."""
+    price = parse_decimal(row.get("markPrice")) if isinstance(row, dict) else None
+    if price is None or price <= 0:
+        raise _unreadable("no mark price")
+    return price
+
+
+def parse_market_rules(row: Any) -> dict[str, MarketRules]:
+    """Return the rules of every symbol that can be read; a limit of 0 is no limit."""
+    symbols = row.get("symbols") if isinstance(row, dict) else None
+    if not isinstance(symbols, list):
+        raise _unreadable("no list of symbols")
+    rules = (_parse_rules(symbol) for symbol in symbols if isinstance(symbol, dict))
+    return {rule.symbol: rule for rule in rules if rule.symbol}
+
+
+def close_order_params(order: CloseOrder) -> dict[str, str]:
+    """Return the parameters of a closing order, after making sure that they can only reduce.
+
+    Raises:
+        InvariantError: the order, or what it became here, could open or enlarge a position.
+    """
+    invariant(is_reducing(order), f"an order for {order.leg.symbol} could open a position")
+    params = {
+        "symbol": order.leg.symbol,
+        "side": order.side.value,
+        "type": order.type.value,
+        "quantity": plain(order.quantity),
+        "newClientOrderId": order.client_order_id,
+        "newOrderRespType": "RESULT",
+    }
+    if order.leg.position_side is PositionSide.BOTH:
+        params["reduceOnly"] = "true"
+    else:
+        params["positionSide"] = order.leg.position_side.value
+    if order.type is OrderType.LIMIT:
+        invariant(order.price is not None, "a limit order needs a price")
+        params |= {"price": plain(order.price or Decimal(0)), "timeInForce": "IOC"}
+    return params
+
+
+def check_reducing(params: Mapping[str, str]) -> None:
+    """Refuse parameters that could open a position; called on what leaves, just before it does."""
+    if "positionSide" in params:
+        sides = (params["positionSide"], params.get("side"))
+        reduces = sides in _REDUCING_IN_HEDGE_MODE and "reduceOnly" not in params
+    else:
+        reduces = params.get("reduceOnly") == "true"
+    quantity = parse_decimal(params.get("quantity"))
+    invariant(reduces, "the request could open a position")
+    invariant(quantity is not None and quantity > 0, "the request has no quantity")
+    lasting = params.get("type") != "MARKET" and params.get("timeInForce") != "IOC"
+    invariant(not lasting, "the request could leave an order resting")
+
+
+def _parse_position(row: Any) -> Position | str:
+    if not isinstance(row, dict):
+        return "a row that is no object"
+    symbol, written = row.get("symbol"), row.get("positionAmt")
+    if not isinstance(symbol, str) or not symbol:
+        return f"no symbol: positionAmt {_shown(written)}"
+    quantity, position_side = parse_decimal(written), _position_side(row)
+    if position_side is None:
+        side = _shown(row.get("positionSide"))
+        return f"{symbol}: positionSide {side}, positionAmt {_shown(written)}"
+    if quantity is None:
+        return f"{symbol} {position_side}: positionAmt {_shown(written)}"
+    match position_side:
+        case PositionSide.LONG:
+            quantity = quantity.copy_abs()
+        case PositionSide.SHORT:
+            quantity = quantity.copy_abs().copy_negate()
+        case PositionSide.BOTH:
+            pass
+    mark_price, entry_price = (_positive(row.get(name)) for name in ("markPrice", "entryPrice"))
+    notional = parse_decimal(row.get("notional"))
+    if not notional:
+        notional = quantity * (mark_price or entry_price or Decimal(0))
+    profit = row.get("unRealizedProfit", row.get("unrealizedProfit"))
+    return Position(
+        leg=Leg(symbol=symbol, position_side=position_side),
+        quantity=quantity,
+        notional=abs(notional),
+        entry_price=entry_price,
+        mark_price=mark_price,
+        unrealized_pnl=parse_decimal(profit),
+        update_time_ms=_milliseconds(row.get("updateTime")),
+    )
+
+
+def _parse_open_order(kind: OrderKind, row: Any) -> OpenOrder | str:
+    regular = kind is OrderKind.REGULAR
+    if not isinstance(row, dict):
+        return "a row that is no object"
+    symbol, written = row.get("symbol"), row.get("orderId" if regular else "algoId")
+    order_id = _id(written)
+    if not isinstance(symbol, str) or not symbol:
+        return f"no symbol: order {_shown(written)}"
+    if order_id is None:
+        return f"{symbol}: order {_shown(written)}"
+    position_side = _position_side(row)
+    close_position = _is_true(row.get("closePosition"))
+    quantity = _positive(row.get("origQty" if regular else "quantity"))
+    client_order_id = row.get("clientOrderId" if regular else "clientAlgoId")
+    order_type = row.get("type" if regular else "orderType")
+    return OpenOrder(
+        symbol=symbol,
+        position_side=position_side or PositionSide.BOTH,
+        kind=kind,
+        order_id=order_id,
+        client_order_id=client_order_id if isinstance(client_order_id, str) else "",
+        type=order_type if isinstance(order_type, str) else "",
+        side=_side(row.get("side")) if position_side else None,
+        quantity=None if close_position else quantity,
+        executed=parse_decimal(row.get("executedQty")) or Decimal(0),
+        price=_positive(row.get("price")),
+        trigger_price=_positive(row.get("stopPrice" if regular else "triggerPrice")),
+        reduce_only=_is_true(row.get("reduceOnly")),
+        close_position=close_position,
+        created_ms=_milliseconds(row.get("time" if regular else "createTime")),
+    )
+
+
+def _parse_rules(row: Mapping[str, Any]) -> MarketRules:
+    filters = row.get("filters")
+    by_type: dict[object, Mapping[str, Any]] = {
+        entry.get("filterType"): entry
+        for entry in (filters if isinstance(filters, list) else ())
+        if isinstance(entry, dict)
+    }
+
+    def limit(filter_type: str, name: str) -> Decimal | None:
+        return _positive(by_type.get(filter_type, {}).get(name))
+
+    limit_max = limit("LOT_SIZE", "maxQty")
+    return MarketRules(
+        symbol=str(row.get("symbol") or ""),
+        status=str(row.get("status") or ""),
+        contract_type=str(row.get("contractType") or ""),
+        tick_size=limit("PRICE_FILTER", "tickSize"),
+        step_size=limit("LOT_SIZE", "stepSize"),
+        market_step_size=limit("MARKET_LOT_SIZE", "stepSize"),
+        market_quantity_max=limit("MARKET_LOT_SIZE", "maxQty") or limit_max,
+        limit_quantity_max=limit_max,
+        quantity_min=limit("LOT_SIZE", "minQty"),
+        price_multiplier_up=limit("PERCENT_PRICE", "multiplierUp"),
+        price_multiplier_down=limit("PERCENT_PRICE", "multiplierDown"),
+    )
+
+
+def _position_side(row: Mapping[str, Any]) -> PositionSide | None:
+    """Return the row's position side, BOTH when it has none, None when it is no known one."""
+    try:
+        return PositionSide(row.get("positionSide", PositionSide.BOTH))
+    except ValueError:
+        return None
+
+
+def _side(value: object) -> Side | None:
+    return next((side for side in Side if side == value), None)
+
+
+def _status(value: object) -> OrderStatus:
+    return next((status for status in OrderStatus if status == value), OrderStatus.UNREADABLE)
+
+
+def _id(value: object) -> str | None:
+    """Return an order id as text; venues write numbers, gateways sometimes texts."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    return str(value) or None
+
+
+def _is_true(value: object) -> bool:
+    return value is True or value == "true"
+
+
+def _positive(value: object) -> Decimal | None:
+    """Return a number above zero; Binance writes 0 for "none"."""
+    number = parse_decimal(value)
+    return number if number is not None and number > 0 else None
+
+
+def _milliseconds(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0
+    return value if 0 < value <= _MS_MAX else 0
+
+
+def _shown(value: object) -> str:
+    """Return what the venue wrote instead of a value, short; a container's type only."""
+    if not isinstance(value, str | int | Decimal | None):
+        return type(value).__name__
+    return printable(repr(value)[:_NAME_MAX], _NAME_MAX // 2)
+
+
+def _unreadable(what: str) -> VenueError:
+    return VenueError(unreadable(200, what))

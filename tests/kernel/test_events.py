@@ -1,0 +1,169 @@
+"""Every event's maker and its readers agree on keys: what is made is told in words."""
+
+from decimal import Decimal
+
+import pytest
+
+from liqctl.desk.phrases import phrase
+from liqctl.kernel import events
+from liqctl.kernel.account import (
+    Leg,
+    OpenOrder,
+    OrderKind,
+    Position,
+    PositionSide,
+    Reading,
+    Side,
+    Snapshot,
+)
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.commands import CloseOrder, OrderAnswer, OrderStatus, OrderType
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.states import LiquidationState, OrderState, PositionState
+from liqctl.trail.fold import TimedRecord
+from liqctl.trail.record import TrailRecord, clean
+from tests.desk.builders import make_order, make_position, make_result
+
+LEG = Leg(symbol="BTCUSDT", position_side=PositionSide.BOTH)
+HELD = Position(leg=LEG, quantity=Decimal("-0.5"), notional=Decimal(25000))
+ORDER = CloseOrder(
+    leg=LEG,
+    side=Side.BUY,
+    quantity=Decimal("0.5"),
+    client_order_id="liq-a-1",
+    type=OrderType.LIMIT,
+    price=Decimal(49000),
+)
+ANSWER = OrderAnswer(
+    client_order_id="liq-a-1",
+    order_id="7",
+    status=OrderStatus.FILLED,
+    quantity=Decimal("0.5"),
+    executed=Decimal("0.5"),
+    average_price=Decimal("48999.5"),
+)
+REFUSAL = VenueAnswer(kind=AnswerKind.REJECTED, code=-4131, status=400, message="no counterparty")
+RESTING = OpenOrder(
+    symbol="BTCUSDT", position_side=PositionSide.BOTH, kind=OrderKind.REGULAR, order_id="9"
+)
+SENT = events.cancel_sent("BTCUSDT", Endpoint.CANCEL_ORDERS, [RESTING], is_sweep=True)
+CONFIG = {
+    "timeout_seconds": 5.0,
+    "max_retries": 3,
+    "symbols": (),
+    "close_positions": True,
+    "cancel_orders": True,
+}
+SNAPSHOT = Snapshot(
+    positions=Reading(items=(HELD,)),
+    regular_orders=Reading(items=(RESTING,)),
+    algo_orders=Reading(complete=False, error=REFUSAL),
+    started_at=1.0,
+    finished_at=1.25,
+)
+UNREAD = "conditional orders not read, in 250 ms; unread: conditional orders"
+MADE = (
+    (
+        events.run_started({"pid": 1}, {}, reason="why", config=CONFIG, lock=None),
+        "the whole account, within 5 s, retries 3",
+    ),
+    (events.run_blocked({}, "process 3"), "nothing was sent: process 3 has the account"),
+    (events.run_skipped({}, "disarmed"), "nothing was sent: disarmed"),
+    (
+        events.run_ended(
+            make_result(
+                LiquidationState.COMPLETED,
+                positions=(make_position(),),
+                orders=(make_order(OrderState.CANCELLED),),
+            )
+        ),
+        "1 of 1 position closed, 1 of 1 order cancelled, exit 0",
+    ),
+    (
+        events.run_abandoned(
+            closed_by="liq_2",
+            pid=7,
+            host="h",
+            user="u",
+            started_at="then",
+            last_event="ORDER_SENT",
+            unanswered=1,
+            orders=[("BTCUSDT", "liq-a-1", "FILLED, 0.5 executed")],
+        ),
+        "process 7 is gone; 1 order unanswered; BTCUSDT liq-a-1: FILLED, 0.5 executed",
+    ),
+    (
+        events.reading_taken(1, SNAPSHOT),
+        f"1 position of 25,000.00, 1 order, {UNREAD}: {REFUSAL.describe()}",
+    ),
+    (
+        events.look_taken(2, SNAPSHOT.positions),
+        "a look: 1 position of 25,000.00",
+    ),
+    (
+        events.flat_seen(3, settle_seconds=2.0, watch_seconds=2.0),
+        "nothing is listed; watched for 2.0 s at most",
+    ),
+    (
+        events.reentry_seen(HELD, ["bot_1"]),
+        "opened by others during the run: -0.5 on BOTH; orders bot_1",
+    ),
+    (
+        events.flat_verified(readings=4, kept=0, settled_seconds=2.05, sources=["account"]),
+        "flat, by 4 readings of account over 2.050 s",
+    ),
+    (SENT, "1 order: 9"),
+    (events.cancel_answered(SENT), "1 order: 9, after 10 ms"),
+    (events.cancel_refused(SENT, "not sent"), "not sent, after 10 ms"),
+    (
+        events.order_sent(ORDER, attempt=2, mark=Decimal(50000)),
+        "BUY 0.5 LIMIT at 49000, reduce only, attempt 2",
+    ),
+    (events.order_placed(ORDER, ANSWER), "FILLED, 0.5 of 0.5 at 48999.5, after 10 ms"),
+    (events.order_refused(ORDER, REFUSAL), "no counterparty (code -4131), after 10 ms"),
+    (events.order_unknown(ORDER, REFUSAL), "no counterparty (code -4131), after 10 ms"),
+    (
+        events.retry_scheduled(
+            LEG, reaction="ADAPT", adaptation="SPLIT", backoff_s=0.5, repeat=1, reason="too large"
+        ),
+        "again in smaller parts in 500 ms: too large",
+    ),
+    (
+        events.position_closed(LEG, quantity=Decimal("0.5"), executed=Decimal("0.5"), attempts=1),
+        "0.5, 1 order sent",
+    ),
+    (
+        events.position_left(make_position(state=PositionState.UNKNOWN, remaining=Decimal("0.5"))),
+        "0.5 of 0.500 left, 1 order sent: no reason",
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "told"), MADE, ids=[f"{at} {event.event_type}" for at, (event, _) in enumerate(MADE)]
+)
+def test_what_is_made_is_told_in_words(event: events.AuditEvent, told: str) -> None:
+    """A key that only one side knows would be told as raw details, or not at all."""
+    details = clean(event.details)
+    assert isinstance(details, dict)
+    record = TrailRecord(
+        timestamp="2026-01-02T10:30:00.000000Z",
+        event_type=event.event_type,
+        correlation_id="liq_1",
+        environment="testnet",
+        seq=1,
+        prev_hash=None,
+        torn_hash=None,
+        details=details,
+    )
+
+    assert phrase(TimedRecord(record=record, at_s=0.0, took_s=0.01)) == told
+
+
+def test_every_event_has_a_maker() -> None:
+    """And none is made whose name is not in the list that users grep."""
+    made = {event.event_type for event, _ in MADE}
+    ends = (LiquidationState.PARTIAL, LiquidationState.FAILED)
+
+    made |= {events.run_ended(make_result(state)).event_type for state in ends}
+    assert made == set(events.AuditEventType)
