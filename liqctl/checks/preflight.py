@@ -32,9 +32,9 @@ from liqctl.kernel.values import (
     Side,
     Snapshot,
 )
-from liqctl.run.clock import SystemClock
 from liqctl.run.gate import Gate
 from liqctl.run.reading import Reader
+from liqctl.run.who import SystemClock
 from liqctl.venue import wire
 
 T = TypeVar("T")

@@ -137,7 +137,7 @@ class _Holding:
         from liqctl.drill.document import Report
         from liqctl.drill.runs import Stop
         from liqctl.drill.scratch import find_fault, scratch_folder
-        from liqctl.run.clock import SystemClock
+        from liqctl.run.who import SystemClock
         from liqctl.trail.writer import AuditLogger
 
         settings, clock, stop = self._settings, SystemClock(), Stop()

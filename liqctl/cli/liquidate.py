@@ -13,7 +13,7 @@ from liqctl.cli.result_printer import ResultPrinter
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.kernel.ids import is_correlation_id
 from liqctl.kernel.states import Environment, ExitCode, FailureCause
-from liqctl.run.clock import SystemClock
+from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account

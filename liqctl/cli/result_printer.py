@@ -8,7 +8,7 @@ from liqctl.cli import process
 from liqctl.cli.options import Options
 from liqctl.kernel.ids import make_correlation_id
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState
-from liqctl.run.clock import SystemClock
+from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.kernel.result import LiquidationResult

@@ -17,8 +17,7 @@ from typer.main import get_command
 import liqctl
 from liqctl.cli import process
 from liqctl.cli.app import COMPLETION
-from liqctl.kernel.errors import UsageError
-from liqctl.kernel.secrets import hide_secrets
+from liqctl.kernel.errors import UsageError, hide_secrets
 from liqctl.kernel.states import Environment, ExitCode
 
 if TYPE_CHECKING:

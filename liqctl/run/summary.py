@@ -4,16 +4,6 @@ from dataclasses import asdict, replace
 
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.events import INTERRUPTED
-from liqctl.kernel.explain import (
-    explain_failed_sweeps,
-    explain_kept,
-    explain_orders,
-    explain_oversized,
-    explain_positions,
-    explain_refusal,
-    explain_strangers,
-    explain_watch,
-)
 from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.outcome import (
     end_state,
@@ -28,6 +18,16 @@ from liqctl.kernel.result import LiquidationResult, OrderReport, PositionReport
 from liqctl.kernel.states import FailureCause
 from liqctl.kernel.values import Leg
 from liqctl.kernel.verify import verify
+from liqctl.kernel.words import (
+    explain_failed_sweeps,
+    explain_kept,
+    explain_orders,
+    explain_oversized,
+    explain_positions,
+    explain_refusal,
+    explain_strangers,
+    explain_watch,
+)
 from liqctl.run.run import Ending, Run
 
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from liqctl.kernel.errors import CredentialsError
-from liqctl.kernel.secrets import MASK, Secret
+from liqctl.kernel.errors import MASK, CredentialsError, Secret
 from liqctl.kernel.states import Environment
 
 CREDENTIAL: Final = re.compile(

@@ -8,7 +8,7 @@ import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
-from liqctl.kernel.secrets import hide_secrets
+from liqctl.kernel.errors import hide_secrets
 from liqctl.kernel.states import Environment
 
 PRODUCTION_HOSTS: Final = frozenset({"fapi.binance.com"})

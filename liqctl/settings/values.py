@@ -8,7 +8,7 @@ from typing import Any
 
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Environment
-from liqctl.run.lock import state_folders
+from liqctl.run.who import state_folders
 
 
 class SourceKind(StrEnum):

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from liqctl.kernel.answers import AnswerKind
-from liqctl.kernel.errors import InvariantError, VenueError
-from liqctl.kernel.secrets import Secret
+from liqctl.kernel.errors import InvariantError, Secret, VenueError
 from liqctl.kernel.states import Environment
 from liqctl.kernel.values import (
     CloseOrder,
@@ -30,8 +29,8 @@ from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.scenario import parse_scenario
 from liqctl.sim.server import EmbeddedServer
 from liqctl.sim.venue import Venue
-from liqctl.venue.adapter import BinanceExchange
 from liqctl.venue.client import CcxtTransport
+from liqctl.venue.exchange import BinanceExchange
 
 Check = Callable[[BinanceExchange, Venue], Coroutine[Any, Any, None]]
 Door = Callable[[str, Check], None]

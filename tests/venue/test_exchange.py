@@ -22,7 +22,7 @@ from liqctl.kernel.values import (
     PositionSide,
     Side,
 )
-from liqctl.venue.adapter import BinanceExchange
+from liqctl.venue.exchange import BinanceExchange
 from tests.venue.venue import Handler, Seen, says, serving, transport_to
 
 TIMEOUT_S = 5.0
