@@ -20,7 +20,7 @@ from liqctl.desk.redaction import Redactor, secrets_of
 from liqctl.drill.record import DRILLS_NAME
 from liqctl.kernel.errors import ConfigurationError, LiqctlError, UsageError
 from liqctl.kernel.events import TRAIL_NAME
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 
 if TYPE_CHECKING:
     from liqctl.settings.values import Settings

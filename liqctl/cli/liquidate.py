@@ -12,8 +12,7 @@ from liqctl.cli.options import Options
 from liqctl.cli.result_printer import ResultPrinter
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.kernel.ids import is_correlation_id
-from liqctl.kernel.states import ExitCode, FailureCause
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment, ExitCode, FailureCause
 from liqctl.run.clock import SystemClock
 
 if TYPE_CHECKING:

@@ -19,8 +19,7 @@ from liqctl.cli import process
 from liqctl.cli.app import COMPLETION
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.secrets import hide_secrets
-from liqctl.kernel.states import ExitCode
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

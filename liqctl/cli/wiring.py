@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.secrets import MASK, Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 
 if TYPE_CHECKING:
     from liqctl.kernel.ports import Exchange, Transport

@@ -17,7 +17,7 @@ from liqctl.kernel.errors import invariant
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.secrets import Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.run.clock import SystemClock
 from liqctl.run.manager import LiquidationManager
 from liqctl.sim.memory import EPOCH_MS, MemoryTransport

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from liqctl.kernel.account import OpenOrder, PositionSide, Snapshot
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.result import OrderReport, PositionReport
 from liqctl.kernel.states import OrderState, PositionState
+from liqctl.kernel.values import OpenOrder, PositionSide, Snapshot
 
 LETS_NOTHING_THROUGH: Final = "the venue lets nothing through"
 """How a ban or a firewall is told; what follows is the venue's own word."""

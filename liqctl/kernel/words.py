@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from liqctl.kernel.codes import AnswerKind
-from liqctl.kernel.commands import OrderStatus
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.states import ExitCode, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import OrderStatus
 
 EXIT_CODES: Final[Mapping[ExitCode, tuple[str, str]]] = {
     ExitCode.DONE: (

@@ -14,7 +14,7 @@ from liqctl.run.gate import Gate
 from liqctl.run.reading import Reader
 
 if TYPE_CHECKING:
-    from liqctl.kernel.account import Snapshot
+    from liqctl.kernel.values import Snapshot
     from liqctl.run.account_lock import AccountLock
     from liqctl.run.lock import Blocked
 

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, replace
 
-from liqctl.kernel.account import Leg
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.events import INTERRUPTED
 from liqctl.kernel.explain import (
@@ -27,6 +26,7 @@ from liqctl.kernel.pacing import SWEEPS_FAILED_MAX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult, OrderReport, PositionReport
 from liqctl.kernel.states import FailureCause
+from liqctl.kernel.values import Leg
 from liqctl.kernel.verify import verify
 from liqctl.run.run import Ending, Run
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.secrets import MASK, Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 
 CREDENTIAL: Final = re.compile(
     r"LIQCTL_(?:(?:PRODUCTION|TESTNET|SIMULATOR)_)?API_(?:KEY|SECRET)(?:_FILE)?"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.run.lock import state_folders
 
 

@@ -21,7 +21,7 @@ from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import InvariantError, VenueError, invariant
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.secrets import MASK, Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.venue.early import EarlyConnections
 from liqctl.venue.failures import is_certificate_failure, translate_failure
 from liqctl.venue.lean_import import load_exchange_class

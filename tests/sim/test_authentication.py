@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.secrets import Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.sim.authentication import check_signature, check_timestamp, sign
 from liqctl.sim.refusal import Refused
 from liqctl.sim.scenario import load_scenario

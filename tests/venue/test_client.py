@@ -14,7 +14,7 @@ from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import InvariantError, VenueError
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.secrets import Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.sim.server import EmbeddedServer
 from liqctl.venue.adapter import BinanceExchange
 from liqctl.venue.client import METHODS, CcxtTransport
