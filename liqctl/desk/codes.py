@@ -11,6 +11,5 @@ def explain_code(code: int) -> str:
     >>> explain_code(-9999)
     'not a code that liqctl knows: see Binance USDS-M "Error Code"'
     """
-    if code not in CODES:
-        return 'not a code that liqctl knows: see Binance USDS-M "Error Code"'
-    return CODES[code][1]
+    row = CODES.get(code)
+    return row.words if row else 'not a code that liqctl knows: see Binance USDS-M "Error Code"'
