@@ -86,7 +86,7 @@ def explain(options: Options) -> None:
     """
     found = look_up(options.words)
     if options.as_json:
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         process.print_answer(dump({"schema": EXPLAIN_SCHEMA, "meanings": as_json(found)}))
     else:
