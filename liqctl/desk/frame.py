@@ -101,7 +101,7 @@ def _head(frame: Frame, width: int) -> "list[Table | Text]":
 
 def _labelled(label: str, told: str, width: int) -> list[Text]:
     """Return a label and what is told, in few lines: the rows need the room."""
-    lines = labelled(label, clean(told), width=width)
+    lines = labelled((label, clean(told)), width=width)
     cut = lines[:_TOLD_MAX]
     if len(lines) > _TOLD_MAX:
         cut[-1] = f"{cut[-1][: width - 2]} …"
