@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.desk.json import dump_line
-from liqctl.trail.file import open_trail
-from liqctl.trail.reading import open_for_reading
+from liqctl.trail.file import open_for_reading, open_trail
 
 DRILLS_NAME: Final = "drills.jsonl"
 _READ_MAX_BYTES: Final = 1_000_000

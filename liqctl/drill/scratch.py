@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from liqctl.trail.verification import verify
+from liqctl.trail.verify import verify
 from liqctl.trail.writer import AuditLogger
 
 _PREFIX: Final = ".drill-"
