@@ -15,18 +15,26 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from liqctl.kernel.account import Leg, MarketRules, PositionMode, PositionSide, Side, Snapshot
 from liqctl.kernel.answers import VenueAnswer, not_sent, unreadable
 from liqctl.kernel.budget import Limits
-from liqctl.kernel.commands import CloseOrder, OrderType
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, Transport
-from liqctl.run.clock import SystemClock
+from liqctl.kernel.values import (
+    CloseOrder,
+    Leg,
+    MarketRules,
+    OrderType,
+    PositionMode,
+    PositionSide,
+    Side,
+    Snapshot,
+)
 from liqctl.run.gate import Gate
 from liqctl.run.reading import Reader
+from liqctl.run.who import SystemClock
 from liqctl.venue import wire
 
 T = TypeVar("T")

@@ -87,7 +87,7 @@ def explain(options: Options) -> None:
     """
     found = look_up(options.words)
     if options.as_json:
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         process.print_answer(dump({"schema": EXPLAIN_SCHEMA, "meanings": as_json(found)}))
     else:
@@ -171,7 +171,7 @@ def _unknown(word: str, kind: str | None) -> str:
     from difflib import get_close_matches
 
     from liqctl.kernel.answers import printable
-    from liqctl.kernel.secrets import hide_secrets
+    from liqctl.kernel.errors import hide_secrets
 
     known = dict.fromkeys(each.word for each in all_meanings() if kind in {None, each.kind})
     shown = hide_secrets(printable(word, _WORD_SHOWN_MAX))

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final
 from liqctl.desk.money import ClosingOrder, TradeReading
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.trail.fold import is_start
 from liqctl.trail.record import TrailRecord
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
     from liqctl.kernel.ports import TradeHistory
-    from liqctl.kernel.trades import Trade
+    from liqctl.kernel.values import Trade
     from liqctl.settings.values import Settings
 
 READING_MAX_S: Final = 15.0

@@ -288,3 +288,16 @@ CODES: Final[Mapping[int, tuple[AnswerKind, str]]] = {
     -5043: (_REJECTED, "the order is being amended"),
     -5047: (_REJECTED, "the order cannot be amended"),
 }
+
+
+def explain_code(code: int) -> str:
+    """Return what a code means, in words an operator can act on.
+
+    >>> explain_code(-4141)
+    'the symbol is closed for trading'
+    >>> explain_code(-9999)
+    'not a code that liqctl knows: see Binance USDS-M "Error Code"'
+    """
+    if code not in CODES:
+        return 'not a code that liqctl knows: see Binance USDS-M "Error Code"'
+    return CODES[code][1]

@@ -10,13 +10,12 @@ too: `closed_at` tells the two apart.
 from decimal import Decimal
 from typing import NamedTuple
 
-from liqctl.kernel.account import Leg, OpenOrder, Position
 from liqctl.kernel.amounts import halve
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.commands import CloseOrder, OrderAnswer, OrderStatus
 from liqctl.kernel.pacing import LAG_GRACE_S
 from liqctl.kernel.result import SentOrder
 from liqctl.kernel.retry import Adaptation, adapted_by
+from liqctl.kernel.values import CloseOrder, Leg, OpenOrder, OrderAnswer, OrderStatus, Position
 
 
 class LegRecord(NamedTuple):

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from liqctl.kernel.account import Leg, Position
 from liqctl.kernel.amounts import rounded
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.ledger import LegRecord, OrderRecord
@@ -17,6 +16,7 @@ from liqctl.kernel.result import (
     ResidualPosition,
 )
 from liqctl.kernel.states import LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import Leg, Position
 from liqctl.kernel.verify import Verdict
 
 _NOT_REACHED = VenueAnswer(

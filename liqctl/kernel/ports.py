@@ -10,13 +10,21 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
-from liqctl.kernel.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode, Rows
-from liqctl.kernel.commands import CloseOrder, OrderAnswer
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.values import (
+    CloseOrder,
+    MarketRules,
+    OpenOrder,
+    OrderAnswer,
+    OrderKind,
+    Position,
+    PositionMode,
+    Rows,
+)
 
 if TYPE_CHECKING:
-    from liqctl.kernel.trades import Trade
+    from liqctl.kernel.values import Trade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ sources of positions.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from liqctl.kernel.account import Leg
+from liqctl.kernel.values import Leg
 
 _SOURCES: Final = 2
 _READINGS_OF_ONE: Final = 3

@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Final
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.commands import OrderType
 from liqctl.kernel.pacing import BACKOFF_FACTOR_MAX, SAFE_BACKOFF_MAX_S
+from liqctl.kernel.values import OrderType
 
 
 class Adaptation(StrEnum):

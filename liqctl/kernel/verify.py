@@ -8,9 +8,9 @@ unknown   a source could not be read: what is listed is open, what is not listed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from liqctl.kernel.account import Leg, OpenOrder, Position, Snapshot
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective, reduces_only
+from liqctl.kernel.values import Leg, OpenOrder, Position, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from liqctl.kernel import events
-from liqctl.kernel.account import OpenOrder, OrderKind
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
@@ -17,6 +16,7 @@ from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.retry import Reaction, decide_cancel
+from liqctl.kernel.values import OpenOrder, OrderKind
 from liqctl.run.gate import Gate, Halted
 from liqctl.run.reading import Reader
 from liqctl.run.recorder import Recorder

@@ -11,10 +11,8 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from liqctl.kernel import events
-from liqctl.kernel.account import Leg, PositionSide
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
-from liqctl.kernel.commands import CloseOrder, OrderAnswer
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import InvariantError, VenueError
 from liqctl.kernel.ids import make_client_order_id
@@ -31,6 +29,7 @@ from liqctl.kernel.plan import ClosePart, LegClose
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange
 from liqctl.kernel.retry import Decision, Reaction, decide, decide_expired
+from liqctl.kernel.values import CloseOrder, Leg, OrderAnswer, PositionSide
 from liqctl.run.gate import Gate, Halted
 from liqctl.run.recorder import Recorder
 from liqctl.run.state import RunState

@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from liqctl.kernel.account import OpenOrder, OrderKind, Snapshot
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.explain import explain_contradiction, explain_refusal
 from liqctl.kernel.ledger import first_seen
 from liqctl.kernel.outcome import residual_of
 from liqctl.kernel.plan import Memory, Plan, make_plan
@@ -17,7 +15,9 @@ from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.result import LiquidationResult, OrderReport, PositionReport
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import OpenOrder, OrderKind, Snapshot
 from liqctl.kernel.verify import Verdict, verify
+from liqctl.kernel.words import explain_contradiction, explain_refusal
 from liqctl.run.gate import Gate
 from liqctl.run.questions import ask_portfolio_margin, ask_unknown_symbols
 from liqctl.run.reading import Reader

@@ -13,7 +13,7 @@ from liqctl.run.gate import Gate
 from liqctl.run.reading import Reader
 
 if TYPE_CHECKING:
-    from liqctl.kernel.account import Position, Reading
+    from liqctl.kernel.values import Position, Reading
 
 LOOKS_MAX: Final = 12
 """Looks of one run: 60 weight of the 2400 a minute."""

@@ -13,22 +13,21 @@ from datetime import datetime
 from typing import Final
 
 from liqctl.kernel import events
+from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.ids import make_correlation_id
 from liqctl.kernel.pacing import DISK_END_MAX_S, DISK_END_MIN_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
-from liqctl.kernel.times import rfc3339
 from liqctl.run.abandonment import DeadRuns, close_dead_run
-from liqctl.run.account_lock import AccountLock, describe_holder
-from liqctl.run.actor import describe_actor
-from liqctl.run.clock import SystemClock
 from liqctl.run.gate import Gate
+from liqctl.run.lock import AccountLock, describe_holder
 from liqctl.run.opening import Opening
 from liqctl.run.recorder import Recorder
 from liqctl.run.run import Ending, Run
 from liqctl.run.summary import summarise
+from liqctl.run.who import SystemClock, describe_actor
 
 _ENDING_MAX_S: Final = 0.03
 """How long a loop that is writing its end record is left to it."""

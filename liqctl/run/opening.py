@@ -14,9 +14,8 @@ from liqctl.run.gate import Gate
 from liqctl.run.reading import Reader
 
 if TYPE_CHECKING:
-    from liqctl.kernel.account import Snapshot
-    from liqctl.run.account_lock import AccountLock
-    from liqctl.run.lock import Blocked
+    from liqctl.kernel.values import Snapshot
+    from liqctl.run.lock import AccountLock, Blocked
 
 WARM_CONNECTIONS: Final = 6
 """Connections opened while the first reading is under way, so that closes wait for no handshake."""

@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
-from liqctl.kernel.account import Snapshot
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.pacing import QUESTION_GAP_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange
+from liqctl.kernel.values import Snapshot
 from liqctl.run.gate import Gate
 
 _INVALID_SYMBOL: Final = -1121

@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from liqctl.kernel.account import Leg, OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, unreadable_rows
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange
+from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
 from liqctl.run.gate import Gate
 
 T = TypeVar("T")

@@ -12,9 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from liqctl.kernel import events
-from liqctl.kernel.account import Leg, OrderKind, Position, Reading, Snapshot
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.explain import explain_unread
 from liqctl.kernel.outcome import open_legs
 from liqctl.kernel.pacing import (
     CALL_MARGIN_S,
@@ -43,7 +41,9 @@ from liqctl.kernel.plan import Memory, Plan, SymbolPlan, make_plan, plan_sweep
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange
 from liqctl.kernel.proof import is_confirmed
+from liqctl.kernel.values import Leg, OrderKind, Position, Reading, Snapshot
 from liqctl.kernel.verify import Verdict
+from liqctl.kernel.words import explain_unread
 from liqctl.run.cancelling import Canceller
 from liqctl.run.closing import Closer
 from liqctl.run.lookout import Lookout

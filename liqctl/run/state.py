@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from liqctl.kernel import events
-from liqctl.kernel.account import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.ledger import (
     LegRecord,
@@ -22,6 +21,7 @@ from liqctl.kernel.pacing import LAG_GRACE_S, SWEEPS_FAILED_MAX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Look, Streak
 from liqctl.kernel.protection import is_oversized, is_protective, reduces_only
+from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
 from liqctl.kernel.verify import Verdict, verify
 from liqctl.run.recorder import Recorder
 

@@ -2,19 +2,8 @@
 
 from dataclasses import asdict, replace
 
-from liqctl.kernel.account import Leg
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.events import INTERRUPTED
-from liqctl.kernel.explain import (
-    explain_failed_sweeps,
-    explain_kept,
-    explain_orders,
-    explain_oversized,
-    explain_positions,
-    explain_refusal,
-    explain_strangers,
-    explain_watch,
-)
 from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.outcome import (
     end_state,
@@ -27,7 +16,18 @@ from liqctl.kernel.pacing import SWEEPS_FAILED_MAX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult, OrderReport, PositionReport
 from liqctl.kernel.states import FailureCause
+from liqctl.kernel.values import Leg
 from liqctl.kernel.verify import verify
+from liqctl.kernel.words import (
+    explain_failed_sweeps,
+    explain_kept,
+    explain_orders,
+    explain_oversized,
+    explain_positions,
+    explain_refusal,
+    explain_strangers,
+    explain_watch,
+)
 from liqctl.run.run import Ending, Run
 
 

@@ -23,10 +23,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.states import LiquidationState
-from liqctl.kernel.times import rfc3339
 from liqctl.trail.file import blocks, blocks_backwards, open_for_reading
 from liqctl.trail.fold import RunFold, RunHeadline, fold_run, split_runs
 from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_line

@@ -9,11 +9,11 @@ import pytest
 
 from liqctl.cli.explain import ADAPTED, all_meanings, look_up
 from liqctl.kernel.codes import CODES, AnswerKind
-from liqctl.kernel.commands import OrderStatus
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.retry import Adaptation
 from liqctl.kernel.states import ExitCode, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import OrderStatus
 from tests.cli.test_app import TIMEOUT_S, run
 
 

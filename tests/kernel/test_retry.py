@@ -3,7 +3,6 @@
 import pytest
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, classify, not_sent
-from liqctl.kernel.commands import OrderType
 from liqctl.kernel.retry import (
     ADAPTATIONS,
     Adaptation,
@@ -15,6 +14,7 @@ from liqctl.kernel.retry import (
     decide_expired,
     next_adaptation,
 )
+from liqctl.kernel.values import OrderType
 
 
 def refusal(code: int, status: int = 400) -> VenueAnswer:

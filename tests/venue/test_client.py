@@ -11,13 +11,12 @@ from aiohttp import web
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.endpoints import Endpoint
-from liqctl.kernel.errors import InvariantError, VenueError
+from liqctl.kernel.errors import InvariantError, Secret, VenueError
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.secrets import Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.sim.server import EmbeddedServer
-from liqctl.venue.adapter import BinanceExchange
 from liqctl.venue.client import METHODS, CcxtTransport
+from liqctl.venue.exchange import BinanceExchange
 from liqctl.venue.session import GuardedSession, origin_of
 from tests.venue.venue import (
     KEY,

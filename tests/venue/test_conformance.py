@@ -11,19 +11,26 @@ from typing import Any
 
 import pytest
 
-from liqctl.kernel.account import Leg, OrderKind, PositionMode, PositionSide, Side
 from liqctl.kernel.answers import AnswerKind
-from liqctl.kernel.commands import CloseOrder, OrderStatus, OrderType
-from liqctl.kernel.errors import InvariantError, VenueError
-from liqctl.kernel.secrets import Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.errors import InvariantError, Secret, VenueError
+from liqctl.kernel.states import Environment
+from liqctl.kernel.values import (
+    CloseOrder,
+    Leg,
+    OrderKind,
+    OrderStatus,
+    OrderType,
+    PositionMode,
+    PositionSide,
+    Side,
+)
 from liqctl.sim.faults import KINDS, Effect, Fault
 from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.scenario import parse_scenario
 from liqctl.sim.server import EmbeddedServer
 from liqctl.sim.venue import Venue
-from liqctl.venue.adapter import BinanceExchange
 from liqctl.venue.client import CcxtTransport
+from liqctl.venue.exchange import BinanceExchange
 
 Check = Callable[[BinanceExchange, Venue], Coroutine[Any, Any, None]]
 Door = Callable[[str, Check], None]

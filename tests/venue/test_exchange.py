@@ -8,12 +8,21 @@ from typing import Any, TypeVar
 import pytest
 from aiohttp import web
 
-from liqctl.kernel.account import Leg, OpenOrder, OrderKind, PositionMode, PositionSide, Side
 from liqctl.kernel.answers import AnswerKind
-from liqctl.kernel.commands import CloseOrder, OrderAnswer, OrderStatus
 from liqctl.kernel.errors import InvariantError, VenueError
 from liqctl.kernel.ports import Exchange
-from liqctl.venue.adapter import BinanceExchange
+from liqctl.kernel.values import (
+    CloseOrder,
+    Leg,
+    OpenOrder,
+    OrderAnswer,
+    OrderKind,
+    OrderStatus,
+    PositionMode,
+    PositionSide,
+    Side,
+)
+from liqctl.venue.exchange import BinanceExchange
 from tests.venue.venue import Handler, Seen, says, serving, transport_to
 
 TIMEOUT_S = 5.0

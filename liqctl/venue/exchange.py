@@ -11,12 +11,20 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from liqctl.kernel.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode, Rows
 from liqctl.kernel.answers import AnswerKind
-from liqctl.kernel.commands import CloseOrder, OrderAnswer
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Transport, Usage
+from liqctl.kernel.values import (
+    CloseOrder,
+    MarketRules,
+    OpenOrder,
+    OrderAnswer,
+    OrderKind,
+    Position,
+    PositionMode,
+    Rows,
+)
 from liqctl.venue import wire
 
 _OPEN_ORDERS = {
