@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json
 from liqctl.notify.notice import Delivery, Notice, NoticeKind, Severity
-from liqctl.trail.logfile import describe_event
+from liqctl.trail.durability import describe_event
 
 if TYPE_CHECKING:
     from liqctl.kernel.result import LiquidationResult
