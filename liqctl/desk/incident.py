@@ -19,16 +19,16 @@ from liqctl.kernel.events import FAILURES, INTERRUPTED, RUN_ENDS, AuditEventType
 from liqctl.trail.fold import (
     LegStory,
     Outcome,
-    RunChain,
     RunHeadline,
     RunStory,
     TimedRecord,
-    ends_of,
     fold_run,
+    is_own_end,
     number,
     words,
 )
 from liqctl.trail.record import TrailRecord
+from liqctl.trail.verify import RunChain
 
 REPORT_SCHEMA: Final = "liqctl.report/1"
 
@@ -162,8 +162,7 @@ def make_incident(
     story = fold_run(records)
     first, legs = story.start or records[0], story.legs
     # A run that others declared dead has told nothing of its own end, or told it before.
-    abandoned = AuditEventType.LIQUIDATION_ABANDONED
-    own = [end for end in ends_of(records) if end.event_type != abandoned]
+    own = [end for end in story.ends if is_own_end(end)]
     end: Mapping[str, object] = own[-1].details if own else {}
     scope = None
     with contextlib.suppress(LookupError, TypeError):  # A start that was altered has no scope.
@@ -333,7 +332,7 @@ def _notes(end: Mapping[str, object], story: RunStory, chain: RunChain) -> tuple
     found = list(_texts(end.get("notes")))
     if end.get("deadline_exceeded") is True:
         found.append("it ended for want of time: part of the deadline is kept for the last reading")
-    if story.end and story.end.event_type == AuditEventType.LIQUIDATION_ABANDONED:
+    if story.end and not is_own_end(story.end):
         told = phrase(TimedRecord(record=story.end, at_s=None))
         found += [told] if told else []
         by = words(story.end.details.get("closed_by"))
@@ -349,7 +348,7 @@ def _later_run(run: RunHeadline) -> LaterRun:
     closed, found = _whole(details.get("positions_closed")), _whole(details.get("positions_found"))
     return LaterRun(
         correlation_id=run.correlation_id,
-        at=run.heard_at,
+        at=run.began_at,
         end=run.end.event_type if run.end else None,
         who=_who(first) if first else None,
         reason=words(first.details.get("reason")) if first else None,

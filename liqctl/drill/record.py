@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.kernel.as_json import dump_line
-from liqctl.trail.file import open_trail
-from liqctl.trail.reading import open_for_reading
-from liqctl.trail.verification import verify
+from liqctl.trail.file import open_for_reading, open_trail
+from liqctl.trail.verify import verify
 from liqctl.trail.writer import AuditLogger
 
 DRILLS_NAME: Final = "drills.jsonl"
