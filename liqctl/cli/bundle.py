@@ -137,7 +137,7 @@ def _write_new(path: Path, content: bytes) -> None:
 
 def _answer(*, as_json: bool, document: dict[str, Any], text: str) -> None:
     if as_json:
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         process.print_answer(dump({"schema": BUNDLE_SCHEMA, **document}))
     elif text:

@@ -55,8 +55,8 @@ def drill(options: Options) -> ExitCode:
         return run(options)
     except (UsageError, ConfigurationError) as error:
         if options.as_json:
-            from liqctl.desk.json import dump
             from liqctl.drill.document import refusal
+            from liqctl.kernel.as_json import dump
 
             process.print_answer(dump(refusal(str(error), environment=options.environment)))
         raise
@@ -135,8 +135,8 @@ class _Holding:
         """Run the exercises beside a scratch trail and return what came of it."""
         from liqctl import __version__
         from liqctl.drill.document import Report
+        from liqctl.drill.record import find_fault, scratch_folder
         from liqctl.drill.runs import Stop
-        from liqctl.drill.scratch import find_fault, scratch_folder
         from liqctl.run.who import SystemClock
         from liqctl.trail.writer import AuditLogger
 
@@ -217,7 +217,7 @@ def _print(options: Options, report: "Report", record: Path, problem: str | None
     if problem is not None:
         process.print_error(f"the drill could not be recorded in {record}: {problem}")
     if options.as_json:
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         process.print_answer(dump(document))
         return

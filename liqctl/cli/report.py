@@ -58,7 +58,7 @@ def gather_incident(
     from liqctl.desk.incident import make_incident
     from liqctl.desk.money import closing_orders
     from liqctl.trail.fold import fold_run
-    from liqctl.trail.runs import read_later_runs, read_run
+    from liqctl.trail.reading import read_later_runs, read_run
 
     run = read_run(paths, correlation_id)
     if not run.records:
@@ -76,7 +76,7 @@ def gather_incident(
 def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) -> str:
     """Return the report as Markdown, as a page or as JSON."""
     if as_json:
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         return dump(incident)
     if html:

@@ -37,7 +37,7 @@ class ResultPrinter:
         """Print the result and return its exit code; a signal's code outranks it."""
         self._say_loudly(result)
         if self._options.as_json:
-            from liqctl.desk.json import dump
+            from liqctl.kernel.as_json import dump
 
             process.print_answer(dump(result.as_json()))
         else:

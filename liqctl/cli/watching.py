@@ -87,7 +87,7 @@ class Watch:
         return await self._look_on(loop)
 
     async def _look_on(self, loop: asyncio.AbstractEventLoop) -> "View":
-        from liqctl.desk.json import dump_line
+        from liqctl.kernel.as_json import dump_line
 
         while True:
             view = await self._look(loop.time())

@@ -10,6 +10,7 @@ returns them with values that are still to be encoded.
 0.3
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -56,3 +57,19 @@ def as_json(value: Any, *, digits: int | None = None) -> Any:  # noqa: ANN401 - 
 def rfc3339(moment: datetime) -> str:
     """Return the moment in UTC with microseconds and a `Z`."""
     return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def dump(document: object) -> str:
+    """Return one indented JSON document; ASCII, so that no text of others breaks a terminal.
+
+    >>> print(dump({"state": "COMPLETED"}))
+    {
+      "state": "COMPLETED"
+    }
+    """
+    return json.dumps(as_json(document), indent=2, allow_nan=False)
+
+
+def dump_line(document: object) -> str:
+    """Return one JSON document on one line, for JSON Lines."""
+    return json.dumps(as_json(document), separators=(",", ":"), allow_nan=False)

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from liqctl.kernel.amounts import halve
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.pacing import LAG_GRACE_S
 from liqctl.kernel.result import SentOrder
-from liqctl.kernel.retry import Adaptation, adapted_by
+from liqctl.kernel.retry import adapted_by
 from liqctl.kernel.values import CloseOrder, Leg, OpenOrder, OrderAnswer, OrderStatus, Position
 
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from liqctl.kernel.amounts import ceil_to_step, coarser_step, floor_to_step, less, split
+from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord, OrderRecord, is_left_over
 from liqctl.kernel.pacing import (
     BAND_ASSUMED,
@@ -21,7 +22,7 @@ from liqctl.kernel.pacing import (
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Look, is_leg_settled
 from liqctl.kernel.protection import is_protective, may_protect, reduces_only
-from liqctl.kernel.retry import ROUND_CODES, Adaptation
+from liqctl.kernel.retry import ROUND_CODES
 from liqctl.kernel.values import (
     Leg,
     MarketRules,

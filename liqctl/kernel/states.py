@@ -11,6 +11,13 @@ class Environment(StrEnum):
     SIMULATOR = "simulator"
 
 
+class Product(StrEnum):
+    """Which futures: margined in dollars (USDS-M) or in the coin itself (COIN-M)."""
+
+    USDM = "USDM"
+    COINM = "COINM"
+
+
 class LiquidationState(StrEnum):
     """The state of a manager and of a result."""
 

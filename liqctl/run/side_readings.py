@@ -8,12 +8,12 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.plan import Mark, wants_mark
 from liqctl.kernel.ports import Exchange
-from liqctl.kernel.retry import Adaptation
 from liqctl.kernel.values import Leg, MarketRules, PositionMode
 from liqctl.run.gate import Gate
 

@@ -1,4 +1,3 @@
-# ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
 """The `Exchange` port on top of any `Transport`: the real venue and the simulator in memory alike.
 
 Nothing is repeated and nothing is remembered here: each method is one request, its answer checked
@@ -9,9 +8,9 @@ that leave.
 import asyncio
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Final
 
-from liqctl.kernel.answers import AnswerKind
+from liqctl.kernel.answers import AnswerKind, unreadable
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Transport, Usage
@@ -24,6 +23,7 @@ from liqctl.kernel.values import (
     Position,
     PositionMode,
     Rows,
+    Trade,
 )
 from liqctl.venue import wire
 
@@ -31,15 +31,23 @@ _OPEN_ORDERS = {
     OrderKind.REGULAR: Endpoint.OPEN_ORDERS,
     OrderKind.ALGO: Endpoint.OPEN_ALGO_ORDERS,
 }
+TRADES_MAX: Final = 1000
+"""What one request lists at most. An order of ours that traded more often is said to be cut."""
+
+_TRADES_BEFORE_MS: Final = 60_000
+_TRADES_SPAN_MS: Final = 86_400_000
+"""A minute for clocks that differ; a market order or immediate-or-cancel trades at once."""
+
 _NO_ANSWER = frozenset({AnswerKind.PAUSE, AnswerKind.TRANSIENT, AnswerKind.UNKNOWN})
 
 
 class BinanceExchange:
-    """One account on one venue, through a transport. Implements `liqctl.kernel.ports.Exchange`."""
+    """One account on one venue: the ports `Exchange` and, for reports, `TradeHistory`."""
 
     def __init__(self, transport: Transport) -> None:
         """Speak through the transport."""
         self._transport = transport
+        self._request = transport.request
 
     @property
     def base_url(self) -> str:
@@ -55,7 +63,8 @@ class BinanceExchange:
         self, symbol: str | None = None, *, timeout_s: float
     ) -> Rows[Position]:
         """Return the open positions (quantity not zero); never empty for want of an answer."""
-        rows = await self._request(Endpoint.POSITIONS, _only(symbol), timeout_s=timeout_s)
+        params = {} if symbol is None else {"symbol": symbol}
+        rows = await self._request(Endpoint.POSITIONS, params, timeout_s=timeout_s)
         return wire.parse_positions(rows)
 
     async def fetch_account_positions(self, *, timeout_s: float) -> Rows[Position]:
@@ -67,7 +76,8 @@ class BinanceExchange:
         self, kind: OrderKind, symbol: str | None = None, *, timeout_s: float
     ) -> Rows[OpenOrder]:
         """Return the open orders of one book; without a symbol, of the whole account."""
-        rows = await self._request(_OPEN_ORDERS[kind], _only(symbol), timeout_s=timeout_s)
+        params = {} if symbol is None else {"symbol": symbol}
+        rows = await self._request(_OPEN_ORDERS[kind], params, timeout_s=timeout_s)
         return wire.parse_open_orders(kind, rows)
 
     async def fetch_order(
@@ -146,15 +156,36 @@ class BinanceExchange:
 
     async def cancel_order(self, order: OpenOrder, *, timeout_s: float) -> None:
         """Cancel one order of either book."""
-        match order.kind:
-            case OrderKind.REGULAR:
-                params = {"symbol": order.symbol, "orderId": order.order_id}
-                row = await self._request(Endpoint.CANCEL_ORDER, params, timeout_s=timeout_s)
-                wire.check_cancelled(row, order)
-            case OrderKind.ALGO:
-                params = {"algoId": order.order_id}
-                row = await self._request(Endpoint.CANCEL_ALGO_ORDER, params, timeout_s=timeout_s)
-                wire.check_all_cancelled(row)
+        if order.kind is OrderKind.ALGO:
+            params = {"algoId": order.order_id}
+            row = await self._request(Endpoint.CANCEL_ALGO_ORDER, params, timeout_s=timeout_s)
+            wire.check_all_cancelled(row)
+        else:
+            params = {"symbol": order.symbol, "orderId": order.order_id}
+            row = await self._request(Endpoint.CANCEL_ORDER, params, timeout_s=timeout_s)
+            wire.check_cancelled(row, order)
+
+    async def fetch_trades(
+        self, symbol: str, order_id: str, *, sent_at_ms: int, timeout_s: float
+    ) -> tuple[Trade, ...]:
+        """Return the trades of one order, oldest first; empty when it traded nothing.
+
+        For reports: an order's own answer carries no average price since 2026-06-30; its trades do,
+        with fee and profit. The venue keeps three months of them and lists seven days a request
+        (Binance USDS-M "Account Trade List", read 2026-11-23), so the moment of sending is named.
+        """
+        params = {
+            "symbol": symbol,
+            "orderId": order_id,
+            "startTime": sent_at_ms - _TRADES_BEFORE_MS,
+            "endTime": sent_at_ms + _TRADES_SPAN_MS,
+            "limit": TRADES_MAX,
+        }
+        rows = await self._request(Endpoint.USER_TRADES, params, timeout_s=timeout_s)
+        if isinstance(rows, list) and len(rows) >= TRADES_MAX:
+            why = f"{TRADES_MAX} trades of one order, and maybe more"
+            raise VenueError(unreadable(200, why))
+        return wire.parse_trades(rows, symbol, order_id)
 
     async def warm_up(self, connections: int, *, timeout_s: float) -> None:
         """Open connections by sending cheap requests at the same time; never raises."""
@@ -164,12 +195,3 @@ class BinanceExchange:
     async def close(self) -> None:
         """Close connections at once; never raises."""
         await self._transport.close()
-
-    async def _request(
-        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
-    ) -> Any:
-        return await self._transport.request(endpoint, params, timeout_s=timeout_s)
-
-
-def _only(symbol: str | None) -> dict[str, str]:
-    return {} if symbol is None else {"symbol": symbol}

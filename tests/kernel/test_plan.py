@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from liqctl.kernel.amounts import PARTS_MAX, plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord, first_seen
 from liqctl.kernel.plan import LegClose, Mark, Memory, Plan, make_plan, wants_mark
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.result import SentOrder
-from liqctl.kernel.retry import Adaptation
 from liqctl.kernel.values import (
     CloseOrder,
     Leg,

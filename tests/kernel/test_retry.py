@@ -3,9 +3,8 @@
 import pytest
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, classify, not_sent
+from liqctl.kernel.codes import CODES, Adaptation
 from liqctl.kernel.retry import (
-    ADAPTATIONS,
-    Adaptation,
     Decision,
     Reaction,
     adapted_by,
@@ -57,15 +56,16 @@ def test_jitter_is_a_fifth_either_way() -> None:
 
 ONCE = sorted(
     code
-    for code, changes in ADAPTATIONS.items()
-    if changes[0] in {Adaptation.CANCEL_FIRST, Adaptation.ROUND, Adaptation.MODE}
+    for code, row in CODES.items()
+    if row.adaptation in {Adaptation.CANCEL_FIRST, Adaptation.ROUND, Adaptation.MODE}
 )
 
 
 @pytest.mark.parametrize("code", ONCE)
 def test_the_first_adaptation_is_free_and_is_made_once(code: int) -> None:
     """A changed order is another order; the same one again is a repeat."""
-    (expected,) = ADAPTATIONS[code]
+    expected = CODES[code].adaptation
+    assert expected is not None
 
     assert react(refusal(code), repeats=3, adapted=frozenset()) == Decision(
         reaction=Reaction.PLAN_AGAIN, adaptation=expected
