@@ -11,7 +11,7 @@ from liqctl.desk.text import count, money
 from liqctl.kernel.amounts import parse_decimal
 from liqctl.kernel.answers import printable
 from liqctl.kernel.events import AuditEventType
-from liqctl.trail.fold import TimedRecord, number, words
+from liqctl.trail.fold import Outcome, TimedRecord, number, words
 
 _LISTED_MAX: Final = 3
 _SIGNIFICANT_MS: Final = 10
@@ -22,6 +22,14 @@ _PARTS_MAX: Final = 2
 _VALUE_MAX: Final = 300
 
 Details = Mapping[str, Any]
+
+OUTCOME_WORDS: Final = {
+    Outcome.DONE: "closed",
+    Outcome.REFUSED: "not closed",
+    Outcome.UNKNOWN: "unknown whether closed",
+    Outcome.OPEN: "not closed as far as is recorded",
+}
+"""What became of a leg."""
 
 
 def phrase(event: TimedRecord) -> str | None:
@@ -49,13 +57,20 @@ def duration(seconds: float | None) -> str:
     return f"{ms:.1f} ms" if ms < _SIGNIFICANT_MS else f"{ms:.0f} ms"
 
 
-def reason_of(details: Details) -> str | None:
-    """Return why something failed: the message with its code, of either form that events have."""
+def error_of(details: Details) -> tuple[str | None, float | None, float | None]:
+    """Return message, code and HTTP status of a failure, of either form that events have."""
     error = details.get("error")
     source = error if isinstance(error, dict) else details
-    message = words(source.get("message"))
-    code = number(source.get("code"))
-    status = number(source.get("http_status"))
+    return (
+        words(source.get("message")),
+        number(source.get("code")),
+        number(source.get("http_status")),
+    )
+
+
+def reason_of(details: Details) -> str | None:
+    """Return why something failed: the message with its code."""
+    message, code, status = error_of(details)
     if message is None:
         return None if code is None else f"code {code:.0f}"
     if code is not None:
