@@ -217,7 +217,7 @@ class LiveModel:
 
     def phase(self, now: float, *, stopping: bool = False) -> str:
         """Return what the run is about."""
-        stages = {row.stage for row in self.rows()}
+        stages = {row.stage for row in self.by_leg.values()}
         if self.ended or stopping:
             return self.ended or "stopping"
         if not self.has_read:
