@@ -182,7 +182,7 @@ def issues_of_run(settings: Settings, identity: str, key_problem: str | None) ->
         advice = "set XDG_STATE_HOME to a folder of this user"
         yield risk(environment, Area.DEPLOYMENT, "lock", text, advice)
     held = read_lock(identity, fallback_dir=log_dir)
-    if held.is_held:
+    if held is not None:
         who = held.holder
         running = f"process {who.pid}, {who.correlation_id}" if who else "unknown"
         text = f"a liquidation is in progress: {running}"
