@@ -11,8 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from liqctl.settings.hosts import host_of, is_loopback_url, url_problem
-from liqctl.settings.problems import is_secret_name
+from liqctl.settings.credentials import host_of, is_loopback_url, is_secret_name, url_problem
 
 
 class NoticeKind(StrEnum):
