@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from liqctl.desk.money import Costs, TradeReading, add_up, closing_orders
-from liqctl.desk.phrases import error_of, phrase, reason_of, scope_of, who_of
+from liqctl.desk.trail import error_of, phrase, reason_of, scope_of, who_of
 from liqctl.kernel.codes import explain_code
 from liqctl.kernel.events import FAILURES, INTERRUPTED, RUN_ENDS, AuditEventType
 from liqctl.trail.fold import (

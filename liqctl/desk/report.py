@@ -17,9 +17,9 @@ from typing import Final
 
 from liqctl.desk.incident import Incident, IncidentKind
 from liqctl.desk.money import Costs
-from liqctl.desk.phrases import OUTCOME_WORDS, describe_details, duration
 from liqctl.desk.text import clean, count
 from liqctl.desk.timeline import draw
+from liqctl.desk.trail import LEG_ENDS, describe_details, duration
 from liqctl.kernel.events import FAILURES, RUN_ENDS, AuditEventType
 from liqctl.kernel.states import LiquidationState
 from liqctl.trail.fold import TimedRecord
@@ -146,7 +146,7 @@ def sections_of(incident: Incident) -> tuple[Section, ...]:
                 leg.direction or leg.position_side,
                 leg.quantity or "?",
                 leg.remaining or "?",
-                OUTCOME_WORDS[leg.outcome],
+                LEG_ENDS[leg.outcome].lower(),
                 leg.reason,
             )
             for leg in incident.positions_failed

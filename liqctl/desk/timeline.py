@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from liqctl.desk.incident import Incident
-from liqctl.desk.phrases import OUTCOME_WORDS, duration, phrase, reason_of
 from liqctl.desk.text import clean, count
+from liqctl.desk.trail import LEG_ENDS, duration, phrase, reason_of
 from liqctl.trail.fold import LegStory, Outcome, Request, RequestKind, RunStory, TimedRecord
 
 _LEG_HEIGHT: Final = 12
@@ -183,7 +183,7 @@ def _rows(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Row]
 def _verdict(leg: LegStory) -> str:
     """Return what became of a leg, its sign first."""
     side = leg.direction or leg.position_side
-    text = f"{_SIGNS[leg.outcome]} {side} {leg.quantity or ''} {OUTCOME_WORDS[leg.outcome]}"
+    text = f"{_SIGNS[leg.outcome]} {side} {leg.quantity or ''} {LEG_ENDS[leg.outcome].lower()}"
     if leg.retries:
         text += f", {count(leg.retries, 'repeat')}"
     reason = reason_of(leg.last_word.details) if leg.last_word else None
