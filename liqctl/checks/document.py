@@ -20,8 +20,7 @@ from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import find_source
 from liqctl.settings.kept import load_settings
-from liqctl.settings.problems import SettingsError
-from liqctl.settings.sources import stated_environment
+from liqctl.settings.sources import SettingsError, stated_environment
 from liqctl.settings.values import Settings
 from liqctl.settings.yaml_file import find_file
 
