@@ -186,7 +186,7 @@ def deliver(
         notices: in the order in which each target is to get them.
         ends_at: when to stop, on the monotonic clock.
     """
-    from liqctl.venue.tls import make_tls_context
+    from liqctl.venue.session import make_tls_context
 
     targets, tls = read_targets(items), make_tls_context()
     return send(targets, notices, ends_at=ends_at, environ=os.environ, tls=tls)
