@@ -17,16 +17,16 @@ from typing import Any, Final, TypeVar
 
 from liqctl.kernel.account import Leg, MarketRules, PositionMode, PositionSide, Side, Snapshot
 from liqctl.kernel.answers import VenueAnswer, not_sent, unreadable
-from liqctl.kernel.budget import Limits
+from liqctl.kernel.limits import Limits
 from liqctl.kernel.commands import CloseOrder, OrderType
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, Transport
+from liqctl.kernel.reading import Reader
 from liqctl.run.clock import SystemClock
-from liqctl.run.gate import Gate
-from liqctl.run.reading import Reader
+from liqctl.run.driver import Driver
 from liqctl.venue import wire
 
 T = TypeVar("T")
@@ -187,12 +187,10 @@ class Preflight:
         if ban is not None:
             self._refusals[Question.ACCOUNT] = ban
             return None
-        began_at = asyncio.get_running_loop().time()
-        gate = Gate(
-            self._exchange, timeout_s=CALL_MAX_S, started_at=began_at, wall_clock=SystemClock()
-        )
-        gate.close()
-        snapshot = await Reader(self._exchange, gate, policy).snapshot(policy.symbols)
+        driver = Driver.starting_now(self._exchange, CALL_MAX_S, SystemClock())
+        driver.machine.limits.end_writes()
+        reader = Reader(driver.machine, policy)
+        snapshot = await driver.perform(reader.snapshot(policy.symbols))
         if snapshot.errors:
             self._refusals[Question.ACCOUNT] = snapshot.errors[0]
         return snapshot if snapshot.is_any_read else None

@@ -14,7 +14,7 @@ from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
 from liqctl.kernel.states import ExitCode
 from liqctl.run.clock import SystemClock
-from liqctl.run.opening import Opening
+from liqctl.run.driver import Opening
 
 if TYPE_CHECKING:
     from liqctl.cli.command_sink import CommandSink
@@ -33,9 +33,9 @@ LOADED_MEANWHILE: Final = (
     "liqctl.kernel.plan",
     "liqctl.kernel.outcome",
     "liqctl.kernel.explain",
-    "liqctl.run.cancelling",
-    "liqctl.run.closing",
-    "liqctl.run.run",
+    "liqctl.kernel.state",
+    "liqctl.kernel.closes",
+    "liqctl.kernel.rounds",
     "liqctl.run.manager",
     "liqctl.trail.writer",
     "liqctl.trail.logfile",

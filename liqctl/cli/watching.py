@@ -19,7 +19,7 @@ from liqctl.cli import process
 from liqctl.kernel.pace import Pace, asked_to_wait_s, look_weight
 from liqctl.kernel.times import rfc3339
 from liqctl.run.clock import SystemClock
-from liqctl.run.reading import NARROW_SYMBOLS_MAX
+from liqctl.kernel.pacing import NARROW_SYMBOLS_MAX
 
 if TYPE_CHECKING:
     from liqctl.cli.options import Options

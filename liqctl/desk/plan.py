@@ -9,7 +9,7 @@ from liqctl.desk.result import Asked, render_result
 from liqctl.desk.text import Tone, clean, count, labelled, money, paint, table
 from liqctl.kernel.account import OpenOrder, OrderKind, Position, Snapshot
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.budget import Limits
+from liqctl.kernel.limits import Limits
 from liqctl.kernel.explain import explain_contradiction
 from liqctl.kernel.forecast import make_forecast
 from liqctl.kernel.plan import Plan

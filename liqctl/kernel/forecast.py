@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from liqctl.kernel.account import OpenOrder, Snapshot
-from liqctl.kernel.budget import ORDER_BURST_S, Limits
+from liqctl.kernel.limits import ORDER_BURST_S, Limits
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective

@@ -18,7 +18,7 @@ The venue counts request weight for the whole IP address, by calendar minutes; b
 from typing import Final
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.budget import MINUTE_S, Limits
+from liqctl.kernel.limits import MINUTE_S, Limits
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 
 _LOOK: Final = (Endpoint.POSITIONS, Endpoint.OPEN_ORDERS, Endpoint.OPEN_ALGO_ORDERS)

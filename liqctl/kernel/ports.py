@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from liqctl.kernel.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode, Rows
 from liqctl.kernel.commands import CloseOrder, OrderAnswer
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.requests import Request
 
 if TYPE_CHECKING:
     from liqctl.kernel.trades import Trade
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,9 @@ class Exchange(Protocol):
     @property
     def usage(self) -> Usage:
         """Requests sent so far and the venue's last word on its limits."""
+
+    async def send(self, request: Request[T], *, timeout_s: float) -> T:
+        """Send one request and return its answer."""
 
     async def fetch_positions(
         self, symbol: str | None = None, *, timeout_s: float

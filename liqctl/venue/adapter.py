@@ -9,7 +9,7 @@ that leave.
 import asyncio
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from liqctl.kernel.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode, Rows
 from liqctl.kernel.answers import AnswerKind
@@ -17,7 +17,10 @@ from liqctl.kernel.commands import CloseOrder, OrderAnswer
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Transport, Usage
+from liqctl.kernel.requests import Request
 from liqctl.venue import wire
+
+T = TypeVar("T")
 
 _OPEN_ORDERS = {
     OrderKind.REGULAR: Endpoint.OPEN_ORDERS,
@@ -42,6 +45,11 @@ class BinanceExchange:
     def usage(self) -> Usage:
         """Requests sent so far and the venue's last word on its limits."""
         return self._transport.usage
+
+    async def send(self, request: Request[T], *, timeout_s: float) -> T:
+        """Send one request and return its answer."""
+        answer: T = await _SENDERS[request.endpoint](self, request, timeout_s)
+        return answer
 
     async def fetch_positions(
         self, symbol: str | None = None, *, timeout_s: float
@@ -165,3 +173,26 @@ class BinanceExchange:
 
 def _only(symbol: str | None) -> dict[str, str]:
     return {} if symbol is None else {"symbol": symbol}
+
+
+_SENDERS: dict[Endpoint, Any] = {
+    Endpoint.POSITIONS: lambda x, r, s: x.fetch_positions(r.symbol, timeout_s=s),
+    Endpoint.ACCOUNT: lambda x, r, s: x.fetch_account_positions(timeout_s=s),
+    Endpoint.OPEN_ORDERS: lambda x, r, s: x.fetch_open_orders(
+        OrderKind.REGULAR, r.symbol, timeout_s=s
+    ),
+    Endpoint.OPEN_ALGO_ORDERS: lambda x, r, s: x.fetch_open_orders(
+        OrderKind.ALGO, r.symbol, timeout_s=s
+    ),
+    Endpoint.ORDER: lambda x, r, s: x.fetch_order(r.symbol, r.client_order_id, timeout_s=s),
+    Endpoint.ACCOUNT_CONFIG: lambda x, r, s: x.fetch_position_mode(timeout_s=s),
+    Endpoint.PORTFOLIO_MARGIN: lambda x, r, s: x.is_portfolio_margin(timeout_s=s),
+    Endpoint.EXCHANGE_INFO: lambda x, r, s: x.fetch_market_rules(timeout_s=s),
+    Endpoint.MARK_PRICE: lambda x, r, s: x.fetch_mark_price(r.symbol, timeout_s=s),
+    Endpoint.TIME: lambda x, r, s: x.sync_clock(timeout_s=s),
+    Endpoint.SUBMIT_ORDER: lambda x, r, s: x.submit_order(r.close, timeout_s=s),
+    Endpoint.CANCEL_ORDERS: lambda x, r, s: x.cancel_orders(r.symbol, timeout_s=s),
+    Endpoint.CANCEL_ALGO_ORDERS: lambda x, r, s: x.cancel_algo_orders(r.symbol, timeout_s=s),
+    Endpoint.CANCEL_ORDER: lambda x, r, s: x.cancel_order(r.order, timeout_s=s),
+    Endpoint.CANCEL_ALGO_ORDER: lambda x, r, s: x.cancel_order(r.order, timeout_s=s),
+}

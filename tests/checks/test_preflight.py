@@ -17,7 +17,7 @@ from liqctl.checks.preflight import (
     rehearse_order,
 )
 from liqctl.kernel.account import Leg, PositionSide, Side
-from liqctl.kernel.budget import Limits
+from liqctl.kernel.limits import Limits
 from liqctl.kernel.commands import CloseOrder
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import InvariantError, VenueError

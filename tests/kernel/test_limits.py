@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqctl.kernel.answers import refused
-from liqctl.kernel.budget import (
+from liqctl.kernel.limits import (
     WEIGHT_KEPT_FREE,
     Limits,
     Priority,
