@@ -3,14 +3,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 LOCKS := requirements/runtime.txt requirements/build.txt
-UV ?= uv
-UV_COMPILE := $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 \
+# Without --upgrade uv keeps each version that stands in the lock and that pyproject.toml still allows.
+MOVED :=
+UV_COMPILE = $(BIN)/uv pip compile --quiet $(MOVED) --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test lint types format docs bench bench-quick soak audit wheel \
-	wheel-check lock clean
+.PHONY: help demo install test lint pages types format docs bench bench-quick soak audit wheel \
+	wheel-check lock upgrade clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,10 +26,12 @@ test: .venv/.tools ## run every test
 	$(BIN)/python -m compileall -q liqctl tests
 	$(BIN)/pytest -n 3 --dist worksteal
 
-lint: .venv/.tools ## check style, imports between floors, and generated pages
+lint: .venv/.tools ## check style and imports between layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+pages: .venv/.tools ## check that the generated pages are fresh; runs the drill
 	$(BIN)/cog --check -r -P $(COGGED)
 	$(BIN)/python docs/make_man.py --check
 
@@ -39,7 +42,7 @@ format: .venv/.tools ## put the code into its one format
 	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
 
-docs: .venv/.tools ## renew man page, schema and the generated parts of README and pages
+docs: .venv/.tools ## renew man page, reference, schema and the generated parts of README and pages
 	$(BIN)/cog -r -P $(COGGED)
 	$(BIN)/python docs/make_man.py
 
@@ -67,7 +70,7 @@ wheel: .venv/.installed ## build the wheel and its CycloneDX bill of materials i
 wheel-check: .venv/.tools ## install with pipx and uv, go through the container's steps: 3 minutes
 	$(BIN)/python -m tests.deploy.wheel_check
 
-lock: ## renew requirements/ from pyproject.toml (needs uv)
+lock: .venv/.tools ## bring requirements/ in line with pyproject.toml; moves no other version
 	$(UV_COMPILE) pyproject.toml --output-file requirements/runtime.txt
 	$(UV_COMPILE) --group build --output-file requirements/build.txt
 	$(UV_COMPILE) pyproject.toml --group build --group dev \
@@ -75,8 +78,11 @@ lock: ## renew requirements/ from pyproject.toml (needs uv)
 	$(UV_COMPILE) requirements/bench.in \
 		--constraint requirements/runtime.txt --output-file requirements/bench.txt
 
+upgrade: ## move one package, or all, to the newest version allowed: make upgrade P=ccxt
+	$(MAKE) lock MOVED="$(if $(P),--upgrade-package $(P),--upgrade)"
+
 clean: ## remove .venv, caches and build results
-	rm -rf .venv .venv-bench build dist .coverage .coverage.* .hypothesis .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-bench build dist .hypothesis .mypy_cache .ruff_cache \
 		.pytest_cache .import_linter_cache
 	find liqctl tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

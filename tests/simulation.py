@@ -27,7 +27,7 @@ from liqctl.sim.memory import EPOCH_MS, MemoryTransport
 from liqctl.sim.scenario import make_large_account
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
-from liqctl.venue.adapter import BinanceExchange
+from liqctl.venue.exchange import BinanceExchange
 from tests import harshness
 
 TARGETS = (

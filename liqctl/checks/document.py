@@ -16,7 +16,7 @@ from liqctl.checks.of_machine import (
 )
 from liqctl.checks.of_settings import changes, issues_of_settings, values_of
 from liqctl.kernel.errors import ConfigurationError, UsageError
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import find_source
 from liqctl.settings.kept import load_settings
 from liqctl.settings.problems import SettingsError

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 
 NOTHING_TO_DO: Final = "nothing to do"
 

@@ -16,7 +16,7 @@ from liqctl.desk.text import count
 from liqctl.drill.record import Drill
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.events import TRAIL_NAME
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.notify.notice import Holder, Reference, Target, TargetType
 from liqctl.notify.sending import has_apprise
 from liqctl.run.lock import lock_problem, read_lock

@@ -11,7 +11,7 @@ from typing import Any, Final
 from liqctl.checks.issue import Area, Issue, Level, error, info, risk, warning
 from liqctl.kernel.pacing import RESERVE_MAX_S, RESERVE_SHARE
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.settings.model import TABLE, Kind
 from liqctl.settings.values import Settings
 

@@ -12,11 +12,11 @@ from typing import Final
 from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info, mild, risk, warning
 from liqctl.checks.preflight import Question, VenueFacts
 from liqctl.desk.text import count
-from liqctl.kernel.account import PositionMode
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.explain import explain_refusal
 from liqctl.kernel.forecast import Forecast
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
+from liqctl.kernel.values import PositionMode
+from liqctl.kernel.words import explain_refusal
 from liqctl.settings.values import Settings
 
 _ROUND_TRIP_MAX_S: Final = 0.1

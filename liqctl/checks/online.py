@@ -8,7 +8,7 @@ from liqctl.checks.of_venue import issue_of_forecast, issues_of_venue
 from liqctl.checks.preflight import VenueFacts
 from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.kernel.forecast import make_forecast
-from liqctl.run.clock import SystemClock
+from liqctl.run.who import SystemClock
 from liqctl.settings.values import Settings
 
 

@@ -120,7 +120,7 @@ def _interrupted(arguments: list[str]) -> None:
 
 def _document(code: "ExitCode", message: str, arguments: list[str]) -> str:
     """Return a failed result for `liquidate`, an error for every other command."""
-    from liqctl.desk.json import dump
+    from liqctl.kernel.as_json import dump
 
     if arguments[:1] != ["liquidate"]:
         return dump({"schema": "liqctl.error/1", "exit_code": int(code), "error_message": message})

@@ -16,7 +16,7 @@ from liqctl.cli import process
 from liqctl.cli.options import Options, takes
 from liqctl.desk.archive import BUNDLE_SCHEMA, make_manifest, pack
 from liqctl.kernel.states import ExitCode
-from liqctl.run.clock import SystemClock
+from liqctl.run.who import SystemClock
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE: Final = 0o600
@@ -137,7 +137,7 @@ def _write_new(path: Path, content: bytes) -> None:
 
 def _answer(*, as_json: bool, document: dict[str, Any], text: str) -> None:
     if as_json:
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         process.print_answer(dump({"schema": BUNDLE_SCHEMA, **document}))
     elif text:

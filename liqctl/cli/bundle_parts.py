@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 from liqctl.cli import surroundings
 from liqctl.cli.trails import default_trail, trail_at
 from liqctl.desk.archive import Missing, Part
-from liqctl.desk.json import dump
 from liqctl.desk.redaction import Redactor, secrets_of
 from liqctl.drill.record import DRILLS_NAME
+from liqctl.kernel.as_json import dump
 from liqctl.kernel.errors import ConfigurationError, LiqctlError, UsageError
 from liqctl.kernel.events import TRAIL_NAME
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 
 if TYPE_CHECKING:
     from liqctl.settings.values import Settings

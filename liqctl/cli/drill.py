@@ -55,8 +55,8 @@ def drill(options: Options) -> ExitCode:
         return run(options)
     except (UsageError, ConfigurationError) as error:
         if options.as_json:
-            from liqctl.desk.json import dump
             from liqctl.drill.document import refusal
+            from liqctl.kernel.as_json import dump
 
             process.print_answer(dump(refusal(str(error), environment=options.environment)))
         raise
@@ -137,7 +137,7 @@ class _Holding:
         from liqctl.drill.document import Report
         from liqctl.drill.runs import Stop
         from liqctl.drill.scratch import find_fault, scratch_folder
-        from liqctl.run.clock import SystemClock
+        from liqctl.run.who import SystemClock
         from liqctl.trail.writer import AuditLogger
 
         settings, clock, stop = self._settings, SystemClock(), Stop()
@@ -217,7 +217,7 @@ def _print(options: Options, report: "Report", record: Path, problem: str | None
     if problem is not None:
         process.print_error(f"the drill could not be recorded in {record}: {problem}")
     if options.as_json:
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         process.print_answer(dump(document))
         return

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
 from liqctl.kernel.states import ExitCode
-from liqctl.run.clock import SystemClock
 from liqctl.run.driver import Opening
+from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.cli.command_sink import CommandSink
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from liqctl.cli.result_printer import ResultPrinter
     from liqctl.cli.wiring import Account
     from liqctl.kernel.result import LiquidationResult
-    from liqctl.run.account_lock import AccountLock
+    from liqctl.run.lock import AccountLock
     from liqctl.run.manager import LiquidationManager
     from liqctl.settings.values import Settings
 
@@ -32,7 +32,7 @@ LOADED_MEANWHILE: Final = (
     "liqctl.kernel.ledger",
     "liqctl.kernel.plan",
     "liqctl.kernel.outcome",
-    "liqctl.kernel.explain",
+    "liqctl.kernel.words",
     "liqctl.kernel.state",
     "liqctl.kernel.closes",
     "liqctl.kernel.rounds",
@@ -117,7 +117,7 @@ class Execution:
 
     def _lock(self) -> "AccountLock":
         from liqctl.kernel.events import TRAIL_NAME
-        from liqctl.run.account_lock import AccountLock
+        from liqctl.run.lock import AccountLock
 
         return AccountLock(
             identity=self._account.identity,

@@ -10,9 +10,8 @@ from liqctl.cli import process
 from liqctl.cli.options import Options, takes
 from liqctl.kernel.answers import classify
 from liqctl.kernel.as_json import as_json
-from liqctl.kernel.codes import CODES, AnswerKind
+from liqctl.kernel.codes import CODES, Adaptation
 from liqctl.kernel.errors import UsageError
-from liqctl.kernel.retry import ADAPTATIONS, Adaptation
 from liqctl.kernel.words import (
     EVENTS,
     EXIT_CODES,
@@ -87,7 +86,7 @@ def explain(options: Options) -> None:
     """
     found = look_up(options.words)
     if options.as_json:
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         process.print_answer(dump({"schema": EXPLAIN_SCHEMA, "meanings": as_json(found)}))
     else:
@@ -127,13 +126,11 @@ def all_meanings() -> Iterator[Meaning]:
     """Yield everything that can be explained."""
     for exit_code, (meaning, then) in EXIT_CODES.items():
         yield Meaning(word=str(int(exit_code)), kind="exit code", meaning=meaning, next=then)
-    for code, (answer, meaning) in CODES.items():
-        yield Meaning(
-            word=str(code),
-            kind="venue code",
-            meaning=meaning,
-            liqctl_does=_does(code, answer),
-        )
+    for code, row in CODES.items():
+        does = _SPECIAL.get(code, KINDS[row.kind][1])
+        if row.adaptation is not None:
+            does = ADAPTED[row.adaptation]
+        yield Meaning(word=str(code), kind="venue code", meaning=row.words, liqctl_does=does)
     for status, meaning in HTTP_STATUSES.items():
         answer = classify(status, None, "")
         yield Meaning(
@@ -153,14 +150,6 @@ def all_meanings() -> Iterator[Meaning]:
             yield Meaning(word=str(word), kind=kind, meaning=meaning)
 
 
-def _does(code: int, answer: AnswerKind) -> str:
-    """Return what liqctl does about a venue's code."""
-    changes = ADAPTATIONS.get(code, ())
-    if not changes:
-        return _SPECIAL.get(code, KINDS[answer][1])
-    return " ".join(ADAPTED[change] for change in changes)
-
-
 def _is_meant(each: Meaning, word: str) -> bool:
     """Whether the word as typed names this; a venue's code may be typed without its minus."""
     return word.upper() == each.word or (each.kind == "venue code" and f"-{word}" == each.word)
@@ -171,7 +160,7 @@ def _unknown(word: str, kind: str | None) -> str:
     from difflib import get_close_matches
 
     from liqctl.kernel.answers import printable
-    from liqctl.kernel.secrets import hide_secrets
+    from liqctl.kernel.errors import hide_secrets
 
     known = dict.fromkeys(each.word for each in all_meanings() if kind in {None, each.kind})
     shown = hide_secrets(printable(word, _WORD_SHOWN_MAX))

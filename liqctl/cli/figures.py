@@ -8,7 +8,7 @@ from liqctl import __version__
 from liqctl.desk.metrics import render_metrics, write_textfile
 from liqctl.drill.record import DRILLS_NAME, last_passed_drill
 from liqctl.kernel.events import TRAIL_NAME
-from liqctl.run.clock import SystemClock
+from liqctl.run.who import SystemClock
 
 _CHECKED_MAX_BYTES: Final = 50_000_000
 """A longer trail is not checked each minute; `audit verify` does it."""

@@ -12,9 +12,8 @@ from liqctl.cli.options import Options
 from liqctl.cli.result_printer import ResultPrinter
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.kernel.ids import is_correlation_id
-from liqctl.kernel.states import ExitCode, FailureCause
-from liqctl.kernel.venue import Environment
-from liqctl.run.clock import SystemClock
+from liqctl.kernel.states import Environment, ExitCode, FailureCause
+from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account

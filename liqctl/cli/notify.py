@@ -67,7 +67,7 @@ def _send(settings: "Settings") -> "list[Delivery]":
 
 def _print(options: Options, document: "Mapping[str, Any]") -> None:
     if options.as_json:
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         process.print_answer(dump(document))
     elif document["targets"]:

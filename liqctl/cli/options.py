@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 
 Result = TypeVar("Result")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.cli.options import FIELDS, LIQUIDATE, OPTIONS, Options
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 
 
 def _whole(text: str) -> int:

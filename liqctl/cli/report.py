@@ -76,7 +76,7 @@ def gather_incident(
 def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) -> str:
     """Return the report as Markdown, as a page or as JSON."""
     if as_json:
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         return dump(incident)
     if html:

@@ -8,7 +8,7 @@ from liqctl.cli import process
 from liqctl.cli.options import Options
 from liqctl.kernel.ids import make_correlation_id
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState
-from liqctl.run.clock import SystemClock
+from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.kernel.result import LiquidationResult
@@ -37,7 +37,7 @@ class ResultPrinter:
         """Print the result and return its exit code; a signal's code outranks it."""
         self._say_loudly(result)
         if self._options.as_json:
-            from liqctl.desk.json import dump
+            from liqctl.kernel.as_json import dump
 
             process.print_answer(dump(result.as_json()))
         else:

@@ -17,10 +17,8 @@ from typer.main import get_command
 import liqctl
 from liqctl.cli import process
 from liqctl.cli.app import COMPLETION
-from liqctl.kernel.errors import UsageError
-from liqctl.kernel.secrets import hide_secrets
-from liqctl.kernel.states import ExitCode
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.errors import UsageError, hide_secrets
+from liqctl.kernel.states import Environment, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

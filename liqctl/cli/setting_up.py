@@ -46,7 +46,7 @@ def schema(options: Options) -> None:
 
     Example: liqctl schema settings > liqctl.schema.json
     """
-    from liqctl.desk.json import dump
     from liqctl.desk.schemas import schema_of
+    from liqctl.kernel.as_json import dump
 
     process.print_answer(dump(schema_of(options.document)))

@@ -56,8 +56,8 @@ def list_scenarios(options: Options) -> None:
 
     Example: liqctl simulator list --json
     """
-    from liqctl.desk.json import dump
     from liqctl.desk.text import clean, table
+    from liqctl.kernel.as_json import dump
     from liqctl.sim.scenario import list_scenarios as find_scenarios
     from liqctl.sim.scenario import load_scenario
 
@@ -79,7 +79,7 @@ def _wait_for_signal() -> None:
 
 
 def _as_json(url: str, key: str, secret: str, scenario: str) -> str:
-    from liqctl.desk.json import dump_line
+    from liqctl.kernel.as_json import dump_line
 
     return dump_line(
         {

@@ -95,7 +95,7 @@ def _print_refusal(options: Options, why: str) -> None:
 
 def _print(options: Options, document: dict[str, Any]) -> None:
     if options.as_json:
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         process.print_answer(dump(document))
         return

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from liqctl.cli import process
 from liqctl.kernel.answers import AnswerKind
-from liqctl.kernel.as_json import as_json
+from liqctl.kernel.as_json import as_json, rfc3339
 from liqctl.kernel.errors import CredentialsError
-from liqctl.kernel.explain import explain_contradiction
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.states import ExitCode
-from liqctl.kernel.times import rfc3339
-from liqctl.run.clock import SystemClock
+from liqctl.kernel.words import explain_contradiction
+from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -269,7 +268,8 @@ def _exit_code(inspection: "Inspection") -> ExitCode:
 
 def _in_progress(state: "LockState") -> dict[str, Any] | None:
     """Return who holds the lock; one whose text cannot be read is somebody all the same."""
-    from liqctl.run.lock import OVERRUN_GRACE_S, is_running
+    from liqctl.run.lock import OVERRUN_GRACE_S
+    from liqctl.run.who import is_running
 
     if not state.is_held:
         return None

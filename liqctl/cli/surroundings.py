@@ -12,9 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.kernel.times import rfc3339
-from liqctl.kernel.venue import Environment
-from liqctl.run.clock import SystemClock
+from liqctl.kernel.as_json import rfc3339
+from liqctl.kernel.states import Environment
+from liqctl.run.who import SystemClock
 from liqctl.settings.credentials import find_source
 
 _LIBRARIES: Final = (

@@ -13,7 +13,7 @@ from liqctl.cli import process
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import ExitCode
-from liqctl.run.lock import state_folders
+from liqctl.run.who import state_folders
 
 _STDOUT: Final = 1
 

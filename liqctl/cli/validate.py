@@ -84,7 +84,7 @@ def ask_venue(settings: "Settings") -> "Iterable[Issue]":
 def _print(documents: list[dict[str, Any]], options: Options) -> None:
     if options.as_json:
         from liqctl.checks.document import join_documents
-        from liqctl.desk.json import dump
+        from liqctl.kernel.as_json import dump
 
         process.print_answer(
             dump(documents[0] if len(documents) == 1 else join_documents(documents))

@@ -16,10 +16,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
+from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.pace import Pace, asked_to_wait_s, look_weight
-from liqctl.kernel.times import rfc3339
-from liqctl.run.clock import SystemClock
 from liqctl.kernel.pacing import NARROW_SYMBOLS_MAX
+from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.cli.options import Options
@@ -87,7 +87,7 @@ class Watch:
         return await self._look_on(loop)
 
     async def _look_on(self, loop: asyncio.AbstractEventLoop) -> "View":
-        from liqctl.desk.json import dump_line
+        from liqctl.kernel.as_json import dump_line
 
         while True:
             view = await self._look(loop.time())

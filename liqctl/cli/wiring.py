@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from liqctl.kernel.errors import CredentialsError
-from liqctl.kernel.secrets import MASK, Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.errors import MASK, CredentialsError, Secret
+from liqctl.kernel.states import Environment
 
 if TYPE_CHECKING:
     from liqctl.kernel.ports import Exchange, Transport
@@ -96,8 +95,8 @@ def _connect(
     embedded: bool = False,
 ) -> Account:
     from liqctl import __version__
-    from liqctl.venue.adapter import BinanceExchange
     from liqctl.venue.client import CcxtTransport
+    from liqctl.venue.exchange import BinanceExchange
 
     transport = CcxtTransport(
         key=key,

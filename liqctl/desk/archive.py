@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from liqctl.desk.json import dump
-from liqctl.kernel.times import rfc3339
+from liqctl.kernel.as_json import dump, rfc3339
 
 BUNDLE_SCHEMA: Final = "liqctl.bundle/1"
 MANIFEST_NAME: Final = "manifest.json"

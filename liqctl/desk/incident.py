@@ -13,10 +13,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from liqctl.desk.codes import explain_code
 from liqctl.desk.money import Costs, LegCost, TradeReading, add_up, closing_orders
 from liqctl.desk.phrases import describe_details, duration, phrase, reason_of, scope_of, who_of
 from liqctl.desk.text import count
+from liqctl.kernel.codes import explain_code
 from liqctl.kernel.events import INTERRUPTED, AuditEventType
 from liqctl.kernel.states import LiquidationState
 from liqctl.trail.fold import (

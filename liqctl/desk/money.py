@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, fields
 from decimal import Context, Decimal
 from typing import Final
 
-from liqctl.kernel.account import Side
 from liqctl.kernel.amounts import parse_decimal
-from liqctl.kernel.trades import Trade
+from liqctl.kernel.values import Side, Trade
 from liqctl.trail.fold import Outcome, RunStory, moment, words
 
 _EXACT: Final = Context(prec=100)

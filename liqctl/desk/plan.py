@@ -7,14 +7,14 @@ from typing import Final, Protocol
 
 from liqctl.desk.result import Asked, render_result
 from liqctl.desk.text import Tone, clean, count, labelled, money, paint, table
-from liqctl.kernel.account import OpenOrder, OrderKind, Position, Snapshot
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.limits import Limits
-from liqctl.kernel.explain import explain_contradiction
 from liqctl.kernel.forecast import make_forecast
+from liqctl.kernel.limits import Limits
 from liqctl.kernel.plan import Plan
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
+from liqctl.kernel.values import OpenOrder, OrderKind, Position, Snapshot
+from liqctl.kernel.words import explain_contradiction
 
 _ROWS_MIN: Final = 3
 _TABLE_LINES: Final = 2

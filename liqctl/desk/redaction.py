@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from liqctl.kernel.secrets import MASK
+from liqctl.kernel.errors import MASK
 
 _SECRET_MIN: Final = 6
 """Shorter values may be part of any word or number."""

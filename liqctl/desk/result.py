@@ -14,7 +14,6 @@ from typing import Final, assert_never
 
 from liqctl.desk.text import Tone, clean, count, cut, labelled, money, paint, table, wrap
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.explain import LETS_NOTHING_THROUGH, explain_kept
 from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
@@ -24,6 +23,7 @@ from liqctl.kernel.result import (
     ResidualPosition,
 )
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.words import LETS_NOTHING_THROUGH, explain_kept
 
 ROWS_MAX: Final = 250
 _NAMED_MAX: Final = 10

@@ -8,8 +8,8 @@ from typing import Final
 
 from liqctl.drill.answer import answer, slowest_of, sort_scores
 from liqctl.drill.catalogue import Course, Score
+from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.times import rfc3339
 
 DRILL_SCHEMA: Final = "liqctl.drill/1"
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.desk.json import dump_line
+from liqctl.kernel.as_json import dump_line
 from liqctl.trail.file import open_trail
 from liqctl.trail.reading import open_for_reading
 

@@ -13,19 +13,18 @@ from typing import Final, cast
 from liqctl.drill import judges
 from liqctl.drill.memory_sink import LoopClock, MemorySink
 from liqctl.drill.promise import Difference, compare
-from liqctl.kernel.errors import invariant
+from liqctl.kernel.errors import Secret, invariant
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
-from liqctl.kernel.secrets import Secret
-from liqctl.kernel.venue import Environment
-from liqctl.run.clock import SystemClock
+from liqctl.kernel.states import Environment
 from liqctl.run.manager import LiquidationManager
+from liqctl.run.who import SystemClock
 from liqctl.sim.memory import EPOCH_MS, MemoryTransport
 from liqctl.sim.scenario import Scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
 from liqctl.trail.writer import AuditLogger
-from liqctl.venue.adapter import BinanceExchange
+from liqctl.venue.exchange import BinanceExchange
 
 REASON: Final = "drill"
 _OVERDUE_S: Final = 2.0

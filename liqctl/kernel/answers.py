@@ -16,6 +16,7 @@ nothing.
 Facts: Binance USDS-M "Error Code" and "General Info" pages, read 2026-11-23.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -24,20 +25,9 @@ from decimal import Decimal
 from typing import Final
 
 from liqctl.kernel.amounts import parse_decimal
-from liqctl.kernel.codes import CODES, AnswerKind
-
-__all__ = (
-    "AnswerKind",
-    "VenueAnswer",
-    "classify",
-    "element_refused",
-    "no_answer",
-    "not_sent",
-    "printable",
-    "refused",
-    "unreadable",
-    "unreadable_rows",
-)
+from liqctl.kernel.codes import CODES_BY_PRODUCT
+from liqctl.kernel.codes import AnswerKind as AnswerKind  # noqa: PLC0414 - asked for here too
+from liqctl.kernel.states import Product
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,27 +63,22 @@ class VenueAnswer:
 
     def describe(self) -> str:
         """Return one line for people: code or status, then what the venue said."""
-        if self.code is not None:
-            return f"{self.message} (code {self.code})"
-        if self.status is not None:
-            return f"{self.message} (HTTP {self.status})"
-        return self.message
+        number = f"HTTP {self.status}" if self.code is None else f"code {self.code}"
+        is_numbered = self.code is not None or self.status is not None
+        return f"{self.message} ({number})" if is_numbered else self.message
 
 
-_TOO_MANY: Final = 429
-_BANNED: Final = 418
-_OVERLOADED: Final = 503
-_SUCCESS: Final = 2
-_REDIRECTION: Final = 3
-_REFUSAL: Final = 4
 _UNKNOWN_ERROR: Final = -1000
+_TOO_MANY: Final = 429
+_OVERLOADED: Final = 503
 
 _KIND_BY_STATUS: Final[Mapping[int | None, AnswerKind]] = {
     408: AnswerKind.UNKNOWN,
+    418: AnswerKind.PAUSE,
     _TOO_MANY: AnswerKind.TRANSIENT,
     451: AnswerKind.RUN_FATAL,
 }
-"""Statuses that decide whatever the code says; 418 too."""
+"""Statuses that decide whatever the code says."""
 
 _KIND_BY_STATUS_ALONE: Final[Mapping[int | None, AnswerKind]] = {
     401: AnswerKind.RUN_FATAL,
@@ -104,6 +89,12 @@ _KIND_BY_STATUS_ALONE: Final[Mapping[int | None, AnswerKind]] = {
 _NOT_EXECUTED_TEXTS: Final = ("Service Unavailable", "Internal error; unable to process")
 """Two of the three texts of HTTP 503 mean "not executed"; the third, "Unknown error", does not."""
 
+_STATUS_WORDS: Final = {
+    403: "the venue's firewall refused the request",
+    418: "this IP address is banned",
+    429: "too many requests",
+}
+_HTML_PAGE: Final = "an HTML page instead of an answer"
 _TEXT_MAX: Final = 200
 _ROWS_NAMED_MAX: Final = 3
 _BODY_MAX: Final = 4096
@@ -123,63 +114,86 @@ def printable(text: str, limit: int = _TEXT_MAX) -> str:
     return cleaned if len(cleaned) <= limit else cleaned[: limit - 1] + "…"
 
 
-def classify(status: int | None, code: int | None, message: str) -> AnswerKind:
+def classify(
+    status: int | None, code: int | None, message: str, product: Product = Product.USDM
+) -> AnswerKind:
     """Return what an answer means.
 
     Args:
         status: the HTTP status; None when no answer came after the request left.
         code: Binance's code, None when the body had none.
         message: Binance's text; two refusals of HTTP 503 differ only in it.
+        product: whose endpoint answered; a few codes mean something else on COIN-M.
     """
-    if status == _BANNED or "banned until" in message:
+    if "banned until" in message:
         return AnswerKind.PAUSE
     if status in _KIND_BY_STATUS:
         return _KIND_BY_STATUS[status]
     says_not_executed = any(text in message for text in _NOT_EXECUTED_TEXTS)
-    if code is not None and code in CODES and not (code == _UNKNOWN_ERROR and says_not_executed):
-        return CODES[code][0]
+    row = CODES_BY_PRODUCT[product].get(code or 0)
+    if row is not None and not (code == _UNKNOWN_ERROR and says_not_executed):
+        return row.kind
     if says_not_executed and (status == _OVERLOADED or code == _UNKNOWN_ERROR):
         return AnswerKind.TRANSIENT
     if status in _KIND_BY_STATUS_ALONE:
         return _KIND_BY_STATUS_ALONE[status]
-    is_refusal = status is not None and (
-        status // 100 == _REFUSAL or (code is not None and status // 100 == _SUCCESS)
-    )
+    # A 4xx refused the request as it is; so did a success that carries a code.
+    is_refusal = status in range(400, 500) or (status in range(200, 300) and code is not None)
     return AnswerKind.REJECTED if is_refusal else AnswerKind.UNKNOWN
 
 
-def refused(status: int, headers: Mapping[str, str], body: str) -> VenueAnswer:
+def refused(
+    status: int, headers: Mapping[str, str], body: str, product: Product = Product.USDM
+) -> VenueAnswer:
     """Return the translated refusal of an HTTP answer that is not a success.
 
     Args:
         status: the HTTP status.
         headers: the answer's headers, names in any case.
         body: the answer's text; JSON, HTML or nothing.
+        product: whose endpoint answered.
     """
-    code, message = _code_and_message(body)
-    kind = classify(status, code, message)
-    banned_until_ms = _banned_until_ms(message)
-    if kind is AnswerKind.PAUSE and code is None:
-        message = _status_words(status)  # A firewall's page says nothing an operator can use.
+    code, message = None, _HTML_PAGE if "<" in body[:200] else _text(body)
+    if len(body) <= _BODY_MAX:
+        # A body nested too deeply is no answer of the venue either.
+        with contextlib.suppress(ValueError, RecursionError):
+            decoded = json.loads(body)
+            if isinstance(decoded, dict):
+                code, message = _code(decoded.get("code")), _text(decoded.get("msg"))
+    kind = classify(status, code, message, product)
+    said = {name.lower(): value.strip() for name, value in headers.items()}
+    retry_after, answered_at_ms = said.get("retry-after", ""), None
+    banned_until = _BANNED_UNTIL.search(message)
+    if banned_until and "date" in said:
+        from email.utils import parsedate_to_datetime  # 12 ms that only a banned run pays
+
+        with contextlib.suppress(ValueError, OverflowError):
+            answered_at_ms = int(parsedate_to_datetime(said["date"]).timestamp() * 1000)
+    # The status tells an operator more than nothing does, or than a firewall's page.
+    is_page = message == _HTML_PAGE and status in _STATUS_WORDS
+    if not message or is_page or (kind is AnswerKind.PAUSE and code is None):
+        otherwise = "unexpected redirect" if status in range(300, 400) else "no explanation given"
+        message = _STATUS_WORDS.get(status, otherwise)
     return VenueAnswer(
         kind=kind,
-        message=_status_words(status) if _says_nothing(status, message) else message,
+        message=message,
         status=status,
         code=code,
-        retry_after_s=_retry_after_s(headers),
-        banned_until_ms=banned_until_ms,
-        answered_at_ms=_answered_at_ms(headers) if banned_until_ms else None,
+        retry_after_s=float(retry_after) if _SECONDS.fullmatch(retry_after) else None,
+        banned_until_ms=int(banned_until.group(1)) if banned_until else None,
+        answered_at_ms=answered_at_ms,
     )
 
 
-def element_refused(element: Mapping[str, object]) -> VenueAnswer | None:
+def element_refused(
+    element: Mapping[str, object], product: Product = Product.USDM
+) -> VenueAnswer | None:
     """Return the refusal inside one element of a batch answer, None when it is an order."""
     code, message = _code(element.get("code")), _text(element.get("msg"))
     if code is None:
         return None
-    return VenueAnswer(
-        kind=classify(200, code, message), message=message or "refused", status=200, code=code
-    )
+    kind = classify(200, code, message, product)
+    return VenueAnswer(kind=kind, message=message or "refused", status=200, code=code)
 
 
 def unreadable(status: int, what: str) -> VenueAnswer:
@@ -206,19 +220,6 @@ def no_answer(message: str) -> VenueAnswer:
     return VenueAnswer(kind=AnswerKind.UNKNOWN, message=message)
 
 
-def _code_and_message(body: str) -> tuple[int | None, str]:
-    if len(body) <= _BODY_MAX:
-        try:
-            decoded = json.loads(body)
-        except (ValueError, RecursionError):
-            decoded = None
-        if isinstance(decoded, dict):
-            return _code(decoded.get("code")), _text(decoded.get("msg"))
-    if "<" in body[:200]:
-        return None, _HTML_PAGE
-    return None, _text(body)
-
-
 def _code(value: object) -> int | None:
     """Return Binance's code, a negative number or the same as text; 0 and 200 are no refusal."""
     if isinstance(value, str) and _CODE_AS_TEXT.fullmatch(value):
@@ -231,49 +232,3 @@ def _code(value: object) -> int | None:
 def _text(value: object) -> str:
     """Return the venue's words fit to be shown: one line, and no signature a gateway echoed."""
     return printable(_SIGNATURE.sub(r"\1…", value[:_BODY_MAX])) if isinstance(value, str) else ""
-
-
-def _says_nothing(status: int, message: str) -> bool:
-    """Whether the status tells an operator more than the body does."""
-    return not message or (message == _HTML_PAGE and status in {403, 418, 429})
-
-
-_HTML_PAGE: Final = "an HTML page instead of an answer"
-
-
-def _status_words(status: int) -> str:
-    match status:
-        case 403:
-            return "the venue's firewall refused the request"
-        case 418:
-            return "this IP address is banned"
-        case 429:
-            return "too many requests"
-        case _ if status // 100 == _REDIRECTION:
-            return "unexpected redirect"
-        case _:
-            return "no explanation given"
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    for name, value in headers.items():
-        if name.lower() == "retry-after" and _SECONDS.fullmatch(value.strip()):
-            return float(value)
-    return None
-
-
-def _answered_at_ms(headers: Mapping[str, str]) -> int | None:
-    from email.utils import parsedate_to_datetime  # 12 ms that only a banned run pays
-
-    for name, value in headers.items():
-        if name.lower() == "date":
-            try:
-                return int(parsedate_to_datetime(value).timestamp() * 1000)
-            except (ValueError, OverflowError):
-                return None
-    return None
-
-
-def _banned_until_ms(message: str) -> int | None:
-    match = _BANNED_UNTIL.search(message)
-    return int(match.group(1)) if match else None

@@ -1,25 +1,24 @@
-"""Values as JSON: the one encoder of every document that liqctl prints.
+"""Values as JSON and moments as text, the one way in every document that liqctl prints.
 
 Quantities and moments become strings, members of an enumeration their values, a dataclass an object
 of its fields in their order. A class whose object has other names has a method `json_fields`, which
 returns them with values that are still to be encoded.
 
->>> from datetime import UTC
 >>> as_json({"quantity": Decimal("1E-3"), "at": datetime(2026, 1, 2, tzinfo=UTC), "of": (1, None)})
 {'quantity': '0.001', 'at': '2026-01-02T00:00:00.000000Z', 'of': [1, None]}
 >>> as_json(0.1 + 0.2, digits=6)
 0.3
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
 
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.times import rfc3339
 
 
 def as_json(value: Any, *, digits: int | None = None) -> Any:  # noqa: ANN401 - JSON
@@ -53,3 +52,24 @@ def as_json(value: Any, *, digits: int | None = None) -> Any:  # noqa: ANN401 - 
             # Not `asdict`: it copies deeply, and knows no `json_fields`.
             named = {field.name: getattr(value, field.name) for field in fields(value)}
             return as_json(named, digits=digits)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return the moment in UTC with microseconds and a `Z`."""
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def dump(document: object) -> str:
+    """Return one indented JSON document; ASCII, so that no text of others breaks a terminal.
+
+    >>> print(dump({"state": "COMPLETED"}))
+    {
+      "state": "COMPLETED"
+    }
+    """
+    return json.dumps(as_json(document), indent=2, allow_nan=False)
+
+
+def dump_line(document: object) -> str:
+    """Return one JSON document on one line, for JSON Lines."""
+    return json.dumps(as_json(document), separators=(",", ":"), allow_nan=False)

@@ -9,13 +9,12 @@ stops may go. Where it came too early, the next whole reading decides, as it wou
 """
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.kernel import requests
-from liqctl.kernel.account import Leg, MarketRules, Position, PositionMode, Reading
 from liqctl.kernel.answers import VenueAnswer
+from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.machine import Machine, Task, Work
 from liqctl.kernel.pacing import (
@@ -28,7 +27,16 @@ from liqctl.kernel.pacing import (
 )
 from liqctl.kernel.plan import Mark, wants_mark
 from liqctl.kernel.reading import Reader
-from liqctl.kernel.retry import Adaptation
+from liqctl.kernel.values import (
+    Leg,
+    MarketRules,
+    Position,
+    PositionMode,
+    Reading,
+)
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 _PRICES: Final = "prices"
 
@@ -130,9 +138,7 @@ class SideReadings:
     @property
     def awaited(self) -> list[Task[Any]]:
         """What a plan is waiting for; prices are for the report only."""
-        return [
-            task for name, task in self._tasks.items() if name != _PRICES and not task.is_done
-        ]
+        return [task for name, task in self._tasks.items() if name != _PRICES and not task.is_done]
 
     async def settle_prices(self) -> None:
         """Wait briefly for the prices that were asked for alongside the last reading."""

@@ -5,7 +5,6 @@ from random import Random
 from typing import Final
 
 from liqctl.kernel import events, requests
-from liqctl.kernel.account import OpenOrder, OrderKind
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.ledger import OrderRecord, after_cancel_refused, after_cancelled
 from liqctl.kernel.limits import Halted
@@ -15,6 +14,10 @@ from liqctl.kernel.reading import Reader
 from liqctl.kernel.requests import Request
 from liqctl.kernel.retry import is_final_refusal
 from liqctl.kernel.state import RunState
+from liqctl.kernel.values import (
+    OpenOrder,
+    OrderKind,
+)
 
 _SHOWN: Final = "a list shows a position that it may protect"
 

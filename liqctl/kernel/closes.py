@@ -10,10 +10,8 @@ from random import Random
 from typing import NamedTuple
 
 from liqctl.kernel import events, requests
-from liqctl.kernel.account import Leg, PositionSide
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
-from liqctl.kernel.commands import CloseOrder, OrderAnswer
 from liqctl.kernel.errors import InvariantError
 from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.ledger import (
@@ -33,9 +31,15 @@ from liqctl.kernel.pacing import (
     LOOKUP_PATIENCE_S,
     SENDS_PER_LEG_MAX,
 )
-from liqctl.kernel.plan import ClosePart, LegClose
+from liqctl.kernel.plan import LegClose
 from liqctl.kernel.retry import Decision, Reaction, decide, decide_expired, is_safe_if_unknown
 from liqctl.kernel.state import RunState
+from liqctl.kernel.values import (
+    CloseOrder,
+    Leg,
+    OrderAnswer,
+    PositionSide,
+)
 
 
 class _Sent(NamedTuple):

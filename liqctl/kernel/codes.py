@@ -1,13 +1,17 @@
 """Every error code of the venue that is documented or was seen: what it means, and in which words.
 
 The one table. A code that is not in it is decided by its HTTP status (`liqctl.kernel.answers`).
-Facts: Binance USDS-M "Error Code" page, read 2026-11-23 and 2026-11-29; codes that only others
-reported are in the table too (-1131, -1135, -2008, -4105 to -4107, -4189, -4425, -5000).
+Facts: Binance USDS-M "Error Code" page, read 2026-11-23 and 2026-11-29, and the COIN-M one of
+2026-07-01; codes that only others reported are in the table too (-1131, -1135, -2008, -4105 to
+-4107, -4189, -4425, -5000).
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
+
+from liqctl.kernel.states import Product
 
 
 class AnswerKind(StrEnum):
@@ -22,269 +26,312 @@ class AnswerKind(StrEnum):
     PAUSE = "PAUSE"
 
 
-_DONE: Final = AnswerKind.DONE
-_TRANSIENT: Final = AnswerKind.TRANSIENT
-_UNKNOWN: Final = AnswerKind.UNKNOWN
-_REJECTED: Final = AnswerKind.REJECTED
-_LEG_FATAL: Final = AnswerKind.LEG_FATAL
-_RUN_FATAL: Final = AnswerKind.RUN_FATAL
+class Adaptation(StrEnum):
+    """How the next order for a leg differs from the refused one.
 
-CODES: Final[Mapping[int, tuple[AnswerKind, str]]] = {
-    # General server and network issues.
-    -1000: (_UNKNOWN, "the venue had an unknown error; the order may have been executed"),
-    -1001: (_TRANSIENT, "the venue had an internal error; nothing was executed"),
-    -1002: (_RUN_FATAL, "the key is not authorised for this"),
-    -1003: (_TRANSIENT, "too many requests from this address"),
-    -1004: (_RUN_FATAL, "this address is already on the key's list"),
-    -1005: (_RUN_FATAL, "this address is not on the key's list"),
-    -1006: (
-        _UNKNOWN,
-        "the venue's own parts misunderstood one another; the order may have been executed",
-    ),
-    -1007: (
-        _UNKNOWN,
-        "the venue's backend did not answer in time; the order may have been executed",
-    ),
-    # Documented as not executed; one report says otherwise (banbox/banbot#114), so it is looked up.
-    -1008: (_UNKNOWN, "the venue was overloaded"),
-    -1010: (_REJECTED, "the venue could not understand the message"),
-    -1011: (_RUN_FATAL, "this address may not use this part of the venue"),
-    -1013: (_REJECTED, "the order breaks one of the symbol's filters"),
-    -1014: (_REJECTED, "this combination of order parameters is not supported"),
-    -1015: (_TRANSIENT, "too many orders in a short time"),
-    -1016: (_TRANSIENT, "this service is not available: maintenance"),
-    -1020: (_REJECTED, "this operation is not supported"),
-    -1021: (
-        _TRANSIENT,
-        "the clock of this machine differs too much from the venue's, or the request was late",
-    ),
-    -1022: (_RUN_FATAL, "the signature is wrong: most likely the secret"),
-    -1023: (_REJECTED, "the start lies after the end"),
-    -1099: (_RUN_FATAL, "not found, or the key is not allowed to see it"),
-    # The request.
-    -1100: (_REJECTED, "a parameter holds forbidden characters"),
-    -1101: (_REJECTED, "too many parameters"),
-    -1102: (_REJECTED, "a parameter is missing or malformed"),
-    -1103: (_REJECTED, "an unknown parameter"),
-    -1104: (_REJECTED, "not every parameter was read"),
-    -1105: (_REJECTED, "a parameter is empty"),
-    -1106: (_REJECTED, "a parameter is not wanted here: reduceOnly on an account in hedge mode"),
-    -1108: (_REJECTED, "the asset is not valid"),
-    -1109: (_TRANSIENT, "the account is not valid at the moment: seen during maintenance"),
-    -1110: (_REJECTED, "the symbol type is not valid"),
-    -1111: (_REJECTED, "the quantity or price has more digits than the symbol allows"),
-    -1112: (_TRANSIENT, "there are no orders on the other side of the book"),
-    -1113: (_REJECTED, "a withdrawal amount must be negative"),
-    -1114: (_REJECTED, "timeInForce is not wanted here"),
-    -1115: (_REJECTED, "timeInForce is not valid"),
-    -1116: (_REJECTED, "the order type is not valid"),
-    -1117: (_REJECTED, "the side is not valid"),
-    -1118: (_REJECTED, "the new client order id is empty"),
-    -1119: (_REJECTED, "the original client order id is empty"),
-    -1120: (_REJECTED, "the interval is not valid"),
-    -1121: (_LEG_FATAL, "the symbol does not exist"),
-    -1122: (_TRANSIENT, "the symbol is halted or settling"),
-    -1125: (_RUN_FATAL, "the listen key is gone"),
-    -1126: (_REJECTED, "the asset is not supported"),
-    -1127: (_REJECTED, "the time range is too long"),
-    -1128: (_REJECTED, "these optional parameters do not go together"),
-    -1130: (_REJECTED, "a parameter's value is not valid"),
-    -1131: (_REJECTED, "recvWindow is too large"),
-    -1135: (_TRANSIENT, "the status of the account is not valid at the moment"),
-    -1136: (_REJECTED, "newOrderRespType is not valid"),
-    # Orders, keys and positions.
-    -2008: (
-        _RUN_FATAL,
-        (
-            "the venue does not know this key: it was deleted, or a live key and a demo key are "
-            "mixed up"
-        ),
-    ),
-    -2010: (_REJECTED, "the venue rejected the new order"),
-    -2011: (_DONE, "the order to cancel is not open: filled, cancelled or expired before"),
-    -2012: (_TRANSIENT, "the venue could not cancel the batch"),
-    -2013: (_DONE, "the venue does not know the order"),
-    -2014: (_RUN_FATAL, "the key has the wrong form"),
-    -2015: (
-        _RUN_FATAL,
-        (
-            "the key is wrong, or this address is not on its list, or it may not trade futures, or "
-            "the account is in portfolio margin"
-        ),
-    ),
-    -2016: (_REJECTED, "the symbol has no trading window"),
-    -2017: (_RUN_FATAL, "the key is locked"),
-    -2018: (_REJECTED, "the balance is not sufficient"),
-    -2019: (_REJECTED, "the margin is not sufficient; a close that only reduces needs none"),
-    -2020: (_REJECTED, "the book is too thin to fill the order"),
-    -2021: (_REJECTED, "the order would trigger at once"),
-    -2022: (
-        _REJECTED,
-        "nothing to reduce: the position is closed, or resting orders already claim it",
-    ),
-    -2023: (_TRANSIENT, "the account is being liquidated by the venue"),
-    -2024: (_REJECTED, "the position is smaller than the order"),
-    -2025: (_REJECTED, "too many open orders"),
-    -2026: (_REJECTED, "this order type cannot be reduce-only"),
-    -2027: (_REJECTED, "above the largest position this leverage allows"),
-    -2028: (_REJECTED, "the leverage is too low for this"),
-    # Filters, modes, permissions.
-    -4000: (_REJECTED, "the order status is not valid"),
-    -4001: (_REJECTED, "the price is below zero"),
-    -4002: (_REJECTED, "the price is above the symbol's maximum"),
-    -4003: (_REJECTED, "the quantity is not positive"),
-    -4004: (_REJECTED, "the quantity is under the symbol's minimum"),
-    -4005: (_REJECTED, "the quantity is over the symbol's maximum"),
-    -4006: (_REJECTED, "the stop price is below zero"),
-    -4007: (_REJECTED, "the stop price is above the symbol's maximum"),
-    -4008: (_REJECTED, "the tick size is below zero"),
-    -4009: (_REJECTED, "the maximum price is below the minimum price"),
-    -4010: (_REJECTED, "the maximum quantity is below the minimum quantity"),
-    -4011: (_REJECTED, "the step size is below zero"),
-    -4012: (_REJECTED, "the maximum number of orders is below zero"),
-    -4013: (_REJECTED, "the price is below the symbol's minimum"),
-    -4014: (_REJECTED, "the price is off the symbol's tick"),
-    -4015: (_REJECTED, "the client order id is malformed"),
-    -4016: (_REJECTED, "the price is above what the mark price allows"),
-    -4017: (_REJECTED, "the upper price multiplier is below zero"),
-    -4018: (_REJECTED, "the lower price multiplier is below zero"),
-    -4019: (_REJECTED, "the composite scale is too large"),
-    -4020: (_REJECTED, "the strategy does not fit the order type or reduceOnly"),
-    -4021: (_REJECTED, "the depth limit is not valid"),
-    -4022: (_REJECTED, "the market status is not valid"),
-    -4023: (_REJECTED, "the quantity is off the symbol's step"),
-    -4024: (_REJECTED, "the price is below what the mark price allows"),
-    -4025: (_REJECTED, "the multiplier's number of decimals is below zero"),
-    -4026: (_REJECTED, "the commission is not valid"),
-    -4027: (_REJECTED, "the account type is not valid"),
-    -4028: (_REJECTED, "the leverage is not valid"),
-    -4029: (_REJECTED, "the precision of the tick size is not valid"),
-    -4030: (_REJECTED, "the precision of the step size is not valid"),
-    -4031: (_REJECTED, "the working type is not valid"),
-    -4032: (_REJECTED, "too many orders in one cancel"),
-    -4033: (_REJECTED, "the insurance account was not found"),
-    -4044: (_REJECTED, "the balance type is not valid"),
-    -4045: (_REJECTED, "too many conditional orders"),
-    -4046: (_DONE, "the margin type is already so"),
-    -4047: (_REJECTED, "open orders keep the margin type from changing"),
-    -4048: (_REJECTED, "a position keeps the margin type from changing"),
-    -4049: (_REJECTED, "margin can be added to isolated positions only"),
-    -4050: (_REJECTED, "the cross balance is not sufficient"),
-    -4051: (_REJECTED, "the isolated balance is not sufficient"),
-    -4052: (_DONE, "adding margin automatically is already so"),
-    -4053: (_REJECTED, "margin can be added automatically to isolated positions only"),
-    -4054: (_REJECTED, "margin cannot be added: there is no position"),
-    -4055: (_REJECTED, "the amount is not positive"),
-    -4056: (_REJECTED, "the type of the key is not valid"),
-    -4057: (_REJECTED, "the public key is not valid"),
-    -4058: (_REJECTED, "the maximum price and its decimals are too large"),
-    -4059: (_DONE, "the position mode is already so"),
-    -4060: (_REJECTED, "the position side is not valid"),
-    -4061: (_REJECTED, "the position side does not fit the account's position mode"),
-    -4062: (_REJECTED, "reduce-only does not fit here"),
-    -4063: (_REJECTED, "the request type of the options product is not valid"),
-    -4064: (_REJECTED, "the time frame of the options product is not valid"),
-    -4065: (_REJECTED, "the amount of the options product is not valid"),
-    -4066: (_REJECTED, "the event type of the options product is not valid"),
-    -4067: (_REJECTED, "open orders keep the position mode from changing"),
-    -4068: (_REJECTED, "a position keeps the position mode from changing"),
-    -4069: (_REJECTED, "the premium of the options product is not valid"),
-    -4070: (_REJECTED, "the client id of the options product is not valid"),
-    -4071: (_REJECTED, "the direction of the options product is not valid"),
-    -4072: (_REJECTED, "the premium of the options product is out of date"),
-    -4073: (_REJECTED, "the premium entered for the options product is below zero"),
-    -4074: (_REJECTED, "the amount for the options product is out of range"),
-    -4075: (_REJECTED, "the premium paid by the options product is below zero"),
-    -4076: (_REJECTED, "the premium of the options product moved too far"),
-    -4077: (_REJECTED, "the amount for the options product reached its limit"),
-    -4078: (_REJECTED, "the options product had an internal error"),
-    -4079: (_REJECTED, "the id of the options product is not valid"),
-    -4080: (_REJECTED, "the options product does not know the user"),
-    -4081: (_REJECTED, "the options product was not found"),
-    -4082: (_REJECTED, "too many orders in one batch"),
-    -4083: (_UNKNOWN, "the batch failed; each of its orders may have been executed"),
-    -4084: (_REJECTED, "this method is not offered yet"),
-    -4085: (_REJECTED, "the notional limit coefficient is not valid"),
-    -4086: (_REJECTED, "the price spread threshold is not valid"),
-    -4087: (_TRANSIENT, "the account may only reduce positions"),
-    -4088: (_TRANSIENT, "the account may not place orders at the moment"),
-    -4104: (_REJECTED, "the contract type is not valid"),
-    -4105: (_LEG_FATAL, "risk control: the account may only reduce"),
-    -4106: (_LEG_FATAL, "risk control: the account may only buy"),
-    -4107: (_LEG_FATAL, "risk control: the account may only sell"),
-    -4109: (_RUN_FATAL, "the account is not active"),
-    -4114: (_REJECTED, "the client transfer id is not valid"),
-    -4115: (_REJECTED, "the client transfer id was used before"),
-    # The earlier attempt arrived: look it up.
-    -4116: (_UNKNOWN, "the client order id was used before: the earlier order arrived"),
-    -4117: (_TRANSIENT, "the stop is triggering right now"),
-    -4118: (_REJECTED, "resting orders and this one together would turn the position"),
-    -4120: (_REJECTED, "this order type moved to the conditional order service"),
-    -4131: (_REJECTED, "the best price is too far from the mark price: the book is thin"),
-    -4135: (_REJECTED, "the activation price is not valid"),
-    -4136: (_REJECTED, "the strategy type is not valid"),
-    -4137: (_REJECTED, "closePosition takes no quantity"),
-    -4138: (_REJECTED, "closePosition needs reduceOnly to be true, or left out"),
-    -4139: (_REJECTED, "the symbol takes no market orders in this phase"),
-    -4140: (_TRANSIENT, "the symbol does not take new orders at the moment"),
-    -4141: (_LEG_FATAL, "the symbol is closed for trading"),
-    -4142: (_REJECTED, "the order would trigger at once"),
-    -4144: (_REJECTED, "the pair is not valid"),
-    -4161: (_REJECTED, "leverage cannot be lowered while an isolated position is open"),
-    -4164: (
-        _REJECTED,
-        "the notional is under the minimum, which counts unless the order is reduce-only",
-    ),
-    -4165: (_REJECTED, "the time interval is not valid"),
-    -4167: (_REJECTED, "multi-assets mode cannot be set while symbols use isolated margin"),
-    -4168: (_REJECTED, "isolated margin cannot be set in multi-assets mode"),
-    -4169: (_REJECTED, "multi-assets mode cannot be changed: the margin balance is not sufficient"),
-    -4170: (_REJECTED, "multi-assets mode cannot be changed: there are open orders"),
-    -4171: (_DONE, "the asset mode is already so"),
-    -4172: (
-        _REJECTED,
-        "multi-assets mode cannot be changed: a margin asset has a negative balance",
-    ),
-    -4183: (_REJECTED, "the limit price is above its band"),
-    -4184: (_REJECTED, "the limit price is below its band"),
-    -4189: (_LEG_FATAL, "risk control: the account may only reduce"),
-    -4192: (
-        _TRANSIENT,
-        "the account is in a cooling-off period, in which it may not trade through the API",
-    ),
-    -4202: (_REJECTED, "leverage over 20x needs identity verification"),
-    -4203: (_REJECTED, "leverage over 20x needs an account older than one month"),
-    -4205: (_REJECTED, "leverage over 20x needs an older account"),
-    -4206: (_REJECTED, "the leverage is limited in this country"),
-    -4208: (_REJECTED, "leverage over 20x does not go with an adjusted position limit"),
-    -4209: (_REJECTED, "the leverage is above the symbol's maximum"),
-    -4210: (_REJECTED, "the stop price is outside its band"),
-    -4211: (_REJECTED, "the stop price is outside its band"),
-    -4400: (_LEG_FATAL, "quantitative rules: the account may only reduce"),
-    -4401: (_LEG_FATAL, "large-position risk control: the account may only reduce"),
-    -4402: (_TRANSIENT, "the venue does not offer this feature in this region"),
-    -4403: (_TRANSIENT, "the venue limits this feature in this region"),
-    -4411: (_LEG_FATAL, "the agreement for this kind of contract is not signed"),
-    -4425: (_LEG_FATAL, "not documented; one report names it"),
-    -4531: (_TRANSIENT, "the position mode is being synchronised between USDS-M and COIN-M"),
-    # Matching.
-    -5000: (_REJECTED, "the venue does not offer this path, or not any more"),
-    -5021: (_REJECTED, "fill-or-kill, and the book could not fill it"),
-    -5022: (_REJECTED, "post-only, and it would have traded at once"),
-    -5024: (_REJECTED, "the order cannot be amended"),
-    -5025: (_REJECTED, "the order cannot be amended"),
-    -5026: (_REJECTED, "the order cannot be amended"),
-    -5027: (_REJECTED, "the order cannot be amended"),
-    -5028: (
-        _TRANSIENT,
-        "the request was too old when it reached the matching engine; nothing was executed",
-    ),
-    -5029: (_REJECTED, "the order cannot be amended"),
-    -5037: (_REJECTED, "priceMatch is not valid"),
-    -5038: (_REJECTED, "priceMatch takes no price"),
-    -5039: (_REJECTED, "the self-trade prevention mode is not valid"),
-    -5040: (_REJECTED, "goodTillDate is not valid"),
-    -5041: (_REJECTED, "the book has no depth for priceMatch"),
-    -5043: (_REJECTED, "the order is being amended"),
-    -5047: (_REJECTED, "the order cannot be amended"),
+    LIMIT_IOC takes turns with MARKET: among a leg's adaptations it says that the next order is a
+    limit order, and AGAIN that the turns have begun.
+    """
+
+    CANCEL_FIRST = "CANCEL_FIRST"
+    SPLIT = "SPLIT"
+    ROUND = "ROUND"
+    MODE = "MODE"
+    AGAIN = "AGAIN"
+    LIMIT_IOC = "LIMIT_IOC"
+    REPRICE = "REPRICE"
+
+
+class Code(NamedTuple):
+    """What one code means.
+
+    `adaptation` is tried before the leg's repeats are used up. `is_patient` refusals are no use of
+    a repeat: they are tried until the deadline, because asking again cannot harm.
+    """
+
+    kind: AnswerKind
+    words: str
+    adaptation: Adaptation | None = None
+    is_patient: bool = False
+
+
+_TABLE: Final = """
+# General server and network issues.
+-1000 UNKNOWN   -             the venue had an unknown error; the order may have been executed
+-1001 TRANSIENT -             the venue had an internal error; nothing was executed
+-1002 RUN_FATAL -             the key is not authorised for this
+-1003 TRANSIENT -             too many requests from this address
+-1004 RUN_FATAL -             this address is already on the key's list
+-1005 RUN_FATAL -             this address is not on the key's list
+-1006 UNKNOWN   -             the venue's own parts misunderstood one another; the order may have
+                              been executed
+-1007 UNKNOWN   -             the venue's backend did not answer in time; the order may have been
+                              executed
+# Documented as not executed; one report says otherwise (banbox/banbot#114): it is looked up.
+-1008 UNKNOWN   -             the venue was overloaded
+-1010 REJECTED  -             the venue could not understand the message
+-1011 RUN_FATAL -             this address may not use this part of the venue
+-1013 REJECTED  ROUND         the order breaks one of the symbol's filters
+-1014 REJECTED  -             this combination of order parameters is not supported
+-1015 TRANSIENT -             too many orders in a short time
+-1016 TRANSIENT -             this service is not available: maintenance
+-1020 REJECTED  -             this operation is not supported
+-1021 TRANSIENT -             the clock of this machine differs too much from the venue's, or the
+                              request was late
+-1022 RUN_FATAL -             the signature is wrong: most likely the secret
+-1023 REJECTED  -             the start lies after the end
+-1099 RUN_FATAL -             not found, or the key is not allowed to see it
+# The request.
+-1100 REJECTED  -             a parameter holds forbidden characters
+-1101 REJECTED  -             too many parameters
+-1102 REJECTED  -             a parameter is missing or malformed
+-1103 REJECTED  -             an unknown parameter
+-1104 REJECTED  -             not every parameter was read
+-1105 REJECTED  -             a parameter is empty
+-1106 REJECTED  MODE          a parameter is not wanted here: reduceOnly on an account in hedge
+                              mode
+-1108 REJECTED  -             the asset is not valid
+-1109 TRANSIENT -             the account is not valid at the moment: seen during maintenance
+-1110 REJECTED  -             the symbol type is not valid
+-1111 REJECTED  ROUND         the quantity or price has more digits than the symbol allows
+-1112 TRANSIENT LIMIT_IOC     there are no orders on the other side of the book
+-1113 REJECTED  -             a withdrawal amount must be negative
+-1114 REJECTED  -             timeInForce is not wanted here
+-1115 REJECTED  -             timeInForce is not valid
+-1116 REJECTED  -             the order type is not valid
+-1117 REJECTED  -             the side is not valid
+-1118 REJECTED  -             the new client order id is empty
+-1119 REJECTED  -             the original client order id is empty
+-1120 REJECTED  -             the interval is not valid
+-1121 LEG_FATAL -             the symbol does not exist
+-1122 TRANSIENT -             the symbol is halted or settling
+-1125 RUN_FATAL -             the listen key is gone
+-1126 REJECTED  -             the asset is not supported
+-1127 REJECTED  -             the time range is too long
+-1128 REJECTED  -             these optional parameters do not go together
+-1130 REJECTED  -             a parameter's value is not valid
+-1131 REJECTED  -             recvWindow is too large
+-1135 TRANSIENT -             the status of the account is not valid at the moment
+-1136 REJECTED  -             newOrderRespType is not valid
+# Orders, keys and positions.
+-2008 RUN_FATAL -             the venue does not know this key: it was deleted, or a live key and a
+                              demo key are mixed up
+-2010 REJECTED  -             the venue rejected the new order
+-2011 DONE      -             the order to cancel is not open: filled, cancelled or expired before
+-2012 TRANSIENT -             the venue could not cancel the batch
+-2013 DONE      -             the venue does not know the order
+-2014 RUN_FATAL -             the key has the wrong form
+-2015 RUN_FATAL -             the key is wrong, or this address is not on its list, or it may not
+                              trade futures, or the account is in portfolio margin
+-2016 REJECTED  -             the symbol has no trading window
+-2017 RUN_FATAL -             the key is locked
+-2018 REJECTED  -             the balance is not sufficient
+-2019 REJECTED  CANCEL_FIRST  the margin is not sufficient; a close that only reduces needs none
+-2020 REJECTED  LIMIT_IOC     the book is too thin to fill the order
+-2021 REJECTED  -             the order would trigger at once
+# Reported for hours on end although the leg was open (2025-10-11), like -4118.
+-2022 REJECTED  CANCEL_FIRST* nothing to reduce: the position is closed, or resting orders already
+                              claim it
+-2023 TRANSIENT -             the account is being liquidated by the venue
+-2024 REJECTED  CANCEL_FIRST  the position is smaller than the order
+-2025 REJECTED  CANCEL_FIRST  too many open orders
+-2026 REJECTED  -             this order type cannot be reduce-only
+-2027 REJECTED  -             above the largest position this leverage allows
+-2028 REJECTED  -             the leverage is too low for this
+# Filters, modes, permissions.
+-4000 REJECTED  -             the order status is not valid
+-4001 REJECTED  -             the price is below zero
+-4002 REJECTED  -             the price is above the symbol's maximum
+-4003 REJECTED  ROUND         the quantity is not positive
+-4004 REJECTED  ROUND         the quantity is under the symbol's minimum
+-4005 REJECTED  SPLIT         the quantity is over the symbol's maximum
+-4006 REJECTED  -             the stop price is below zero
+-4007 REJECTED  -             the stop price is above the symbol's maximum
+-4008 REJECTED  -             the tick size is below zero
+-4009 REJECTED  -             the maximum price is below the minimum price
+-4010 REJECTED  -             the maximum quantity is below the minimum quantity
+-4011 REJECTED  -             the step size is below zero
+-4012 REJECTED  -             the maximum number of orders is below zero
+-4013 REJECTED  -             the price is below the symbol's minimum
+-4014 REJECTED  -             the price is off the symbol's tick
+-4015 REJECTED  -             the client order id is malformed
+-4016 REJECTED  REPRICE       the price is above what the mark price allows
+-4017 REJECTED  -             the upper price multiplier is below zero
+-4018 REJECTED  -             the lower price multiplier is below zero
+-4019 REJECTED  -             the composite scale is too large
+-4020 REJECTED  -             the strategy does not fit the order type or reduceOnly
+-4021 REJECTED  -             the depth limit is not valid
+-4022 REJECTED  -             the market status is not valid
+-4023 REJECTED  ROUND         the quantity is off the symbol's step
+-4024 REJECTED  REPRICE       the price is below what the mark price allows
+-4025 REJECTED  -             the multiplier's number of decimals is below zero
+-4026 REJECTED  -             the commission is not valid
+-4027 REJECTED  -             the account type is not valid
+-4028 REJECTED  -             the leverage is not valid
+-4029 REJECTED  -             the precision of the tick size is not valid
+-4030 REJECTED  -             the precision of the step size is not valid
+-4031 REJECTED  -             the working type is not valid
+-4032 REJECTED  -             too many orders in one cancel
+-4033 REJECTED  -             the insurance account was not found
+-4044 REJECTED  -             the balance type is not valid
+-4045 REJECTED  -             too many conditional orders
+-4046 DONE      -             the margin type is already so
+-4047 REJECTED  -             open orders keep the margin type from changing
+-4048 REJECTED  -             a position keeps the margin type from changing
+-4049 REJECTED  -             margin can be added to isolated positions only
+-4050 REJECTED  -             the cross balance is not sufficient
+-4051 REJECTED  -             the isolated balance is not sufficient
+-4052 DONE      -             adding margin automatically is already so
+-4053 REJECTED  -             margin can be added automatically to isolated positions only
+-4054 REJECTED  -             margin cannot be added: there is no position
+-4055 REJECTED  -             the amount is not positive
+-4056 REJECTED  -             the type of the key is not valid
+-4057 REJECTED  -             the public key is not valid
+-4058 REJECTED  -             the maximum price and its decimals are too large
+-4059 DONE      -             the position mode is already so
+-4060 REJECTED  MODE          the position side is not valid
+-4061 REJECTED  MODE          the position side does not fit the account's position mode
+-4062 REJECTED  MODE          reduce-only does not fit here
+-4063 REJECTED  -             the request type of the options product is not valid
+-4064 REJECTED  -             the time frame of the options product is not valid
+-4065 REJECTED  -             the amount of the options product is not valid
+-4066 REJECTED  -             the event type of the options product is not valid
+-4067 REJECTED  -             open orders keep the position mode from changing
+-4068 REJECTED  -             a position keeps the position mode from changing
+-4069 REJECTED  -             the premium of the options product is not valid
+-4070 REJECTED  -             the client id of the options product is not valid
+-4071 REJECTED  -             the direction of the options product is not valid
+-4072 REJECTED  -             the premium of the options product is out of date
+-4073 REJECTED  -             the premium entered for the options product is below zero
+-4074 REJECTED  -             the amount for the options product is out of range
+-4075 REJECTED  -             the premium paid by the options product is below zero
+-4076 REJECTED  -             the premium of the options product moved too far
+-4077 REJECTED  -             the amount for the options product reached its limit
+-4078 REJECTED  -             the options product had an internal error
+-4079 REJECTED  -             the id of the options product is not valid
+-4080 REJECTED  -             the options product does not know the user
+-4081 REJECTED  -             the options product was not found
+-4082 REJECTED  -             too many orders in one batch
+-4083 UNKNOWN   -             the batch failed; each of its orders may have been executed
+-4084 REJECTED  -             this method is not offered yet
+-4085 REJECTED  -             the notional limit coefficient is not valid
+-4086 REJECTED  -             the price spread threshold is not valid
+-4087 TRANSIENT -             the account may only reduce positions
+-4088 TRANSIENT -             the account may not place orders at the moment
+-4104 REJECTED  -             the contract type is not valid
+-4105 LEG_FATAL -             risk control: the account may only reduce
+-4106 LEG_FATAL -             risk control: the account may only buy
+-4107 LEG_FATAL -             risk control: the account may only sell
+-4109 RUN_FATAL -             the account is not active
+-4114 REJECTED  -             the client transfer id is not valid
+-4115 REJECTED  -             the client transfer id was used before
+# The earlier attempt arrived: look it up.
+-4116 UNKNOWN   -             the client order id was used before: the earlier order arrived
+-4117 TRANSIENT -             the stop is triggering right now
+-4118 REJECTED  CANCEL_FIRST* resting orders and this one together would turn the position
+-4120 REJECTED  -             this order type moved to the conditional order service
+-4131 REJECTED  LIMIT_IOC     the best price is too far from the mark price: the book is thin
+-4135 REJECTED  -             the activation price is not valid
+-4136 REJECTED  -             the strategy type is not valid
+-4137 REJECTED  -             closePosition takes no quantity
+-4138 REJECTED  -             closePosition needs reduceOnly to be true, or left out
+-4139 REJECTED  LIMIT_IOC     the symbol takes no market orders in this phase
+-4140 TRANSIENT -             the symbol does not take new orders at the moment
+-4141 LEG_FATAL -             the symbol is closed for trading
+-4142 REJECTED  -             the order would trigger at once
+-4144 REJECTED  -             the pair is not valid
+-4161 REJECTED  -             leverage cannot be lowered while an isolated position is open
+-4164 REJECTED  -             the notional is under the minimum, which counts unless the order is
+                              reduce-only
+-4165 REJECTED  -             the time interval is not valid
+-4167 REJECTED  -             multi-assets mode cannot be set while symbols use isolated margin
+-4168 REJECTED  -             isolated margin cannot be set in multi-assets mode
+-4169 REJECTED  -             multi-assets mode cannot be changed: the margin balance is not
+                              sufficient
+-4170 REJECTED  -             multi-assets mode cannot be changed: there are open orders
+-4171 DONE      -             the asset mode is already so
+-4172 REJECTED  -             multi-assets mode cannot be changed: a margin asset has a negative
+                              balance
+-4183 REJECTED  REPRICE       the limit price is above its band
+-4184 REJECTED  REPRICE       the limit price is below its band
+-4189 LEG_FATAL -             risk control: the account may only reduce
+-4192 TRANSIENT -             the account is in a cooling-off period, in which it may not trade
+                              through the API
+-4202 REJECTED  -             leverage over 20x needs identity verification
+-4203 REJECTED  -             leverage over 20x needs an account older than one month
+-4205 REJECTED  -             leverage over 20x needs an older account
+-4206 REJECTED  -             the leverage is limited in this country
+-4208 REJECTED  -             leverage over 20x does not go with an adjusted position limit
+-4209 REJECTED  -             the leverage is above the symbol's maximum
+-4210 REJECTED  -             the stop price is outside its band
+-4211 REJECTED  -             the stop price is outside its band
+-4400 LEG_FATAL -             quantitative rules: the account may only reduce
+-4401 LEG_FATAL -             large-position risk control: the account may only reduce
+-4402 TRANSIENT -             the venue does not offer this feature in this region
+-4403 TRANSIENT -             the venue limits this feature in this region
+-4411 LEG_FATAL -             the agreement for this kind of contract is not signed
+-4425 LEG_FATAL -             not documented; one report names it
+-4531 TRANSIENT -             the position mode is being synchronised between USDS-M and COIN-M
+# Matching.
+-5000 REJECTED  -             the venue does not offer this path, or not any more
+-5021 REJECTED  -             fill-or-kill, and the book could not fill it
+-5022 REJECTED  -             post-only, and it would have traded at once
+-5024 REJECTED  -             the order cannot be amended
+-5025 REJECTED  -             the order cannot be amended
+-5026 REJECTED  -             the order cannot be amended
+-5027 REJECTED  -             the order cannot be amended
+-5028 TRANSIENT -             the request was too old when it reached the matching engine; nothing
+                              was executed
+-5029 REJECTED  -             the order cannot be amended
+-5037 REJECTED  -             priceMatch is not valid
+-5038 REJECTED  -             priceMatch takes no price
+-5039 REJECTED  -             the self-trade prevention mode is not valid
+-5040 REJECTED  -             goodTillDate is not valid
+-5041 REJECTED  LIMIT_IOC     the book has no depth for priceMatch
+-5043 REJECTED  -             the order is being amended
+-5047 REJECTED  -             the order cannot be amended
+"""
+"""Code, kind, adaptation (`*`: patient), words. A line that begins with a space goes on."""
+
+
+def _read_table() -> Iterator[tuple[int, Code]]:
+    adaptations: dict[str, Adaptation | None] = {each.value: each for each in Adaptation}
+    adaptations["-"] = None
+    for line in re.sub("\n +", " ", _TABLE).split("\n"):
+        if line and line[0] == "-":
+            code, kind, change, words = line.split(None, 3)
+            adaptation = adaptations[change.rstrip("*")]
+            yield int(code), Code(AnswerKind(kind), words, adaptation, change[-1] == "*")
+
+
+CODES: Final[Mapping[int, Code]] = dict(_read_table())
+CODES_BY_PRODUCT: Final[Mapping[Product, Mapping[int, Code]]] = {
+    Product.USDM: CODES,
+    Product.COINM: {
+        **CODES,
+        # Numbers that USDS-M uses for permissions: here the product decides.
+        -4087: Code(AnswerKind.REJECTED, "the pair is not valid"),
+        -4088: Code(AnswerKind.REJECTED, "the interval is not valid"),
+        # COIN-M's own numbers for what USDS-M says by another. Since the two share one engine
+        # (2026-06) nobody knows which of the two comes, so both are read.
+        -4089: CODES[-4087],
+        -4090: CODES[-4088],
+        -4112: CODES[-4118],
+        -4113: CODES[-4131],
+        -4178: CODES[-4164],
+        -4188: CODES[-5028],
+        -4220: CODES[-4531],
+    },
 }
+
+
+def explain_code(code: int) -> str:
+    """Return what a code means, in words an operator can act on.
+
+    >>> explain_code(-4141)
+    'the symbol is closed for trading'
+    >>> explain_code(-9999)
+    'not a code that liqctl knows: see Binance USDS-M "Error Code"'
+    """
+    row = CODES.get(code)
+    return row.words if row else 'not a code that liqctl knows: see Binance USDS-M "Error Code"'

@@ -12,11 +12,18 @@ from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json
 
 if TYPE_CHECKING:
-    from liqctl.kernel.account import Leg, OpenOrder, Position, Reading, Snapshot
     from liqctl.kernel.answers import VenueAnswer
-    from liqctl.kernel.commands import CloseOrder, OrderAnswer
     from liqctl.kernel.endpoints import Endpoint
     from liqctl.kernel.result import LiquidationResult, PositionReport
+    from liqctl.kernel.values import (
+        CloseOrder,
+        Leg,
+        OpenOrder,
+        OrderAnswer,
+        Position,
+        Reading,
+        Snapshot,
+    )
 
 TRAIL_NAME: Final = "audit.jsonl"
 """The file of the trail, in the log directory."""

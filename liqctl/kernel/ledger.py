@@ -11,20 +11,26 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from liqctl.kernel.account import Leg, OpenOrder, Position
 from liqctl.kernel.amounts import halve
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.commands import CloseOrder, OrderAnswer, OrderStatus
+from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.pacing import LAG_GRACE_S, NO_ROOM_PAUSE_S, RELIST_MAX_S, RELIST_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import SentOrder
 from liqctl.kernel.retry import (
-    Adaptation,
     Decision,
     Reaction,
     adapted_by,
     decide_cancel,
     is_final_refusal,
+)
+from liqctl.kernel.values import (
+    CloseOrder,
+    Leg,
+    OpenOrder,
+    OrderAnswer,
+    OrderStatus,
+    Position,
 )
 
 _NO_ROOM: Final = VenueAnswer(
@@ -500,6 +506,4 @@ def _relisted(record: OrderRecord, at: float) -> OrderRecord:
     A cancel is answered before it is finished, and lists show closed orders for up to 2 s.
     """
     relists = record.relists + 1
-    return record._replace(
-        relists=relists, not_before=at + min(RELIST_S * relists, RELIST_MAX_S)
-    )
+    return record._replace(relists=relists, not_before=at + min(RELIST_S * relists, RELIST_MAX_S))

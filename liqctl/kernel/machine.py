@@ -17,7 +17,6 @@ import heapq
 import types
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer, not_sent
@@ -318,8 +317,7 @@ class Machine:
                 return
             self._clock_syncs += 1
             cut_at = self.now + self.limits.call_max_s
-            clock: Work[float | VenueAnswer] = self._send(CLOCK, cut_at)
-            self._clock = self.spawn(clock)
+            self._clock = self.spawn(self._send(CLOCK, cut_at))
         await self.wait([self._clock])
         self.limits.note_clock(self._clock.value, self.now)
 

@@ -10,23 +10,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from liqctl.kernel.account import Leg, Position, Snapshot
 from liqctl.kernel.amounts import rounded
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.events import INTERRUPTED
-from liqctl.kernel.explain import (
-    explain_failed_sweeps,
-    explain_kept,
-    explain_orders,
-    explain_oversized,
-    explain_positions,
-    explain_refusal,
-    explain_strangers,
-    explain_watch,
-)
 from liqctl.kernel.ledger import LegRecord, OrderRecord
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.proof import Streak, Verdict, verify
+from liqctl.kernel.proof import NO_STREAK, Streak, Verdict, verify
 from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
@@ -37,6 +26,21 @@ from liqctl.kernel.result import (
     ResidualPosition,
 )
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import (
+    Leg,
+    Position,
+    Snapshot,
+)
+from liqctl.kernel.words import (
+    explain_failed_sweeps,
+    explain_kept,
+    explain_orders,
+    explain_oversized,
+    explain_positions,
+    explain_refusal,
+    explain_strangers,
+    explain_watch,
+)
 
 _NOT_REACHED = VenueAnswer(
     kind=AnswerKind.TRANSIENT, message="the run ended before this could be done"
@@ -85,7 +89,7 @@ class Outcome:
     unread: str | None = "the account was never read"
     silent: tuple[str, ...] = ()
     never_read: frozenset[str] = frozenset()
-    streak: Streak = Streak()
+    streak: Streak = NO_STREAK
     missing: tuple[str, ...] = ()
     unknown_symbols: tuple[str, ...] = ()
     is_portfolio_margin: bool = False

@@ -89,7 +89,7 @@ NARROW_SYMBOLS_MAX: Final = 8
 """Up to this many symbols in scope are read one by one: 1 + 1 + 5 weight each, not 85 at once."""
 
 FALLBACK_SYMBOLS_MAX: Final = 40
-"""How many symbols are listed one by one where the whole list fails: 40 weight, as the list. (guess)"""
+"""How many symbols are listed one by one where the whole list fails: 40 weight, as for the list."""
 
 INSPECTIONS_MIN: Final = 3
 INSPECTIONS_MAX: Final = 12

@@ -10,19 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from liqctl.kernel.account import (
-    Leg,
-    MarketRules,
-    OpenOrder,
-    OrderKind,
-    Position,
-    PositionMode,
-    PositionSide,
-    Side,
-    Snapshot,
-)
 from liqctl.kernel.amounts import ceil_to_step, coarser_step, floor_to_step, less, split
-from liqctl.kernel.commands import OrderType
+from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord, OrderRecord, is_left_over
 from liqctl.kernel.pacing import (
     BAND_ASSUMED,
@@ -33,7 +22,19 @@ from liqctl.kernel.pacing import (
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Look, is_leg_settled
 from liqctl.kernel.protection import is_protective, may_protect, reduces_only
-from liqctl.kernel.retry import ROUND_CODES, Adaptation
+from liqctl.kernel.retry import ROUND_CODES
+from liqctl.kernel.values import (
+    Leg,
+    MarketRules,
+    OpenOrder,
+    OrderKind,
+    OrderType,
+    Position,
+    PositionMode,
+    PositionSide,
+    Side,
+    Snapshot,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
-from liqctl.kernel.errors import ConfigurationError
-from liqctl.kernel.secrets import hide_secrets
+from liqctl.kernel.errors import ConfigurationError, hide_secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from liqctl.kernel.account import Leg, OpenOrder, Position, Snapshot
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective, reduces_only
+from liqctl.kernel.values import (
+    Leg,
+    OpenOrder,
+    Position,
+    Snapshot,
+)
 
 _SOURCES: Final = 2
 _READINGS_OF_ONE: Final = 3
@@ -150,3 +155,6 @@ class Streak(NamedTuple):
     def watched_s(self) -> float:
         """How long nothing was seen, from the first to the last reading."""
         return self.looks[-1].began_at - self.looks[0].began_at if self.looks else 0.0
+
+
+NO_STREAK: Final = Streak()

@@ -6,7 +6,7 @@ leg has been read flat. Everything else on the algo book could open a position a
 
 from collections.abc import Mapping
 
-from liqctl.kernel.account import Leg, OpenOrder, OrderKind, Position, PositionSide, Side
+from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, PositionSide, Side
 
 
 def is_protective(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:

@@ -4,8 +4,8 @@ Positions fall back from `v3/positionRisk` to `v3/account`; a whole-account orde
 to one list per symbol known to matter. A list that covers only some symbols is never complete.
 
 Beside the lists two questions are asked: what kind of account this is, and whether the venue knows
-the symbols. Each has three ends: yes, no, and not answered. Nothing that is open waits for them, and
-nothing is called flat before they are answered.
+the symbols. Each has three ends: yes, no, and not answered. Nothing that is open waits for them,
+and nothing is called flat before they are answered.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,20 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from liqctl.kernel import requests
-from liqctl.kernel.account import Leg, OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, unreadable_rows
 from liqctl.kernel.machine import Machine, Task, Work
 from liqctl.kernel.pacing import FALLBACK_SYMBOLS_MAX, NARROW_SYMBOLS_MAX, QUESTION_GAP_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.requests import Request
+from liqctl.kernel.values import (
+    Leg,
+    OpenOrder,
+    OrderKind,
+    Position,
+    Reading,
+    Rows,
+    Snapshot,
+)
 
 T = TypeVar("T")
 

@@ -8,15 +8,23 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Generic, TypeVar
 
-from liqctl.kernel.account import MarketRules, OpenOrder, OrderKind, Position, PositionMode, Rows
-from liqctl.kernel.commands import CloseOrder, OrderAnswer
 from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.values import (
+    CloseOrder,
+    MarketRules,
+    OpenOrder,
+    OrderAnswer,
+    OrderKind,
+    Position,
+    PositionMode,
+    Rows,
+)
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request(Generic[T]):
+class Request(Generic[T_co]):
     """One request; of its parameters those are set that its endpoint knows.
 
     Attributes:

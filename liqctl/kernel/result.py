@@ -5,11 +5,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from liqctl.kernel.account import OrderKind, PositionSide, Side
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
-from liqctl.kernel.commands import OrderStatus
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import OrderKind, OrderStatus, PositionSide, Side
 
 RESULT_SCHEMA = "liqctl.result/1"
 ALREADY_IN_PROGRESS = "Liquidation already in progress"

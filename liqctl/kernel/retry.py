@@ -13,25 +13,10 @@ from enum import StrEnum
 from typing import Final
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.commands import OrderType
+from liqctl.kernel.codes import CODES, Adaptation
 from liqctl.kernel.pacing import BACKOFF_FACTOR_MAX, SAFE_BACKOFF_MAX_S
 from liqctl.kernel.policy import LiquidationConfig
-
-
-class Adaptation(StrEnum):
-    """How the next order for a leg differs from the refused one.
-
-    LIMIT_IOC takes turns with MARKET: among a leg's adaptations it says that the next order is a
-    limit order, and AGAIN that the turns have begun.
-    """
-
-    CANCEL_FIRST = "CANCEL_FIRST"
-    SPLIT = "SPLIT"
-    ROUND = "ROUND"
-    MODE = "MODE"
-    AGAIN = "AGAIN"
-    LIMIT_IOC = "LIMIT_IOC"
-    REPRICE = "REPRICE"
+from liqctl.kernel.values import OrderType
 
 
 class Reaction(StrEnum):
@@ -55,44 +40,12 @@ class Decision:
     adaptation: Adaptation | None = None
 
 
-ADAPTATIONS: Final[dict[int, tuple[Adaptation, ...]]] = {
-    -2022: (Adaptation.CANCEL_FIRST,),
-    -2024: (Adaptation.CANCEL_FIRST,),
-    -4118: (Adaptation.CANCEL_FIRST,),
-    -2019: (Adaptation.CANCEL_FIRST,),
-    -2025: (Adaptation.CANCEL_FIRST,),
-    -4005: (Adaptation.SPLIT,),
-    -1013: (Adaptation.ROUND,),
-    -1111: (Adaptation.ROUND,),
-    -4003: (Adaptation.ROUND,),
-    -4004: (Adaptation.ROUND,),
-    -4023: (Adaptation.ROUND,),
-    -1106: (Adaptation.MODE,),
-    -4060: (Adaptation.MODE,),
-    -4061: (Adaptation.MODE,),
-    -4062: (Adaptation.MODE,),
-    -4131: (Adaptation.LIMIT_IOC,),
-    -2020: (Adaptation.LIMIT_IOC,),
-    -5041: (Adaptation.LIMIT_IOC,),
-    -1112: (Adaptation.LIMIT_IOC,),
-    -4139: (Adaptation.LIMIT_IOC,),
-    -4016: (Adaptation.REPRICE,),
-    -4024: (Adaptation.REPRICE,),
-    -4183: (Adaptation.REPRICE,),
-    -4184: (Adaptation.REPRICE,),
-}
-"""The changes tried for a code, in order, before the leg's repeats are used up."""
-
 _REPEATABLE: Final = frozenset({Adaptation.SPLIT, Adaptation.LIMIT_IOC})
 """Made as often as they are asked for: halves are other orders, and a book has to move."""
 
 ROUND_CODES: Final = frozenset(
-    code for code, changes in ADAPTATIONS.items() if Adaptation.ROUND in changes
+    code for code, row in CODES.items() if row.adaptation is Adaptation.ROUND
 )
-
-_SAFE_REFUSALS: Final = frozenset({-2022, -4118})
-"""A reduce-only order refused although the leg is open: reported for hours on end (2025-10-11), and
-asking again cannot harm. Tried until the deadline."""
 
 _TIMESTAMP: Final = -1021
 _TRIGGERING: Final = -4117
@@ -153,6 +106,7 @@ def decide(
         jitter: a random number from -1 to 1.
     """
     base_s = policy.retry_delay_seconds
+    row = CODES.get(answer.code or 0)
     simple = _BY_KIND.get(answer.kind)
     if simple is not None:
         return Decision(reaction=simple)
@@ -168,7 +122,7 @@ def decide(
         wait_s = safe_backoff_s(answer, base_s, tries, jitter)
         reaction = Reaction.SYNC_CLOCK if answer.code == _TIMESTAMP else Reaction.SEND_AGAIN
         return Decision(reaction=reaction, backoff_s=wait_s)
-    if answer.code in _SAFE_REFUSALS:
+    if row is not None and row.is_patient:
         wait_s = safe_backoff_s(answer, base_s, repeats + 1, jitter)
         return Decision(reaction=Reaction.PLAN_AGAIN, backoff_s=wait_s)
     if repeats >= policy.max_retries:
@@ -212,13 +166,12 @@ def next_adaptation(answer: VenueAnswer, adapted: frozenset[Adaptation]) -> Adap
 
     A price is taken from the bound that the refusal names, once; then it is MARKET's turn.
     """
-    for adaptation in ADAPTATIONS.get(answer.code or 0, ()):
-        if adaptation is Adaptation.REPRICE:
-            is_named = answer.price_bound is not None and adaptation not in adapted
-            return adaptation if is_named else Adaptation.LIMIT_IOC
-        if adaptation in _REPEATABLE or adaptation not in adapted:
-            return adaptation
-    return None
+    row = CODES.get(answer.code or 0)
+    adaptation = row.adaptation if row is not None else None
+    if adaptation is Adaptation.REPRICE:
+        is_named = answer.price_bound is not None and adaptation not in adapted
+        return adaptation if is_named else Adaptation.LIMIT_IOC
+    return adaptation if adaptation in _REPEATABLE or adaptation not in adapted else None
 
 
 def adapted_by(

@@ -5,17 +5,14 @@ out of the next plan, and nothing else. Flat is *seen* in one reading and *prove
 them (`liqctl.kernel.proof`); nothing that is open waits for the window.
 """
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from random import Random
 
 from liqctl.kernel import events
-from liqctl.kernel.account import Leg, OrderKind, Position, Reading, Snapshot
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.beside import Looks, SideReadings
 from liqctl.kernel.cancels import Cancels
 from liqctl.kernel.closes import Closes
-from liqctl.kernel.explain import explain_unread
 from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.outcome import Ending, Outcome, open_legs
 from liqctl.kernel.pacing import (
@@ -49,6 +46,14 @@ from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Verdict, is_confirmed
 from liqctl.kernel.reading import Questions, Reader
 from liqctl.kernel.state import RunState
+from liqctl.kernel.values import (
+    Leg,
+    OrderKind,
+    Position,
+    Reading,
+    Snapshot,
+)
+from liqctl.kernel.words import explain_unread
 
 
 @dataclass(slots=True)
@@ -115,6 +120,7 @@ class Liquidation:
         if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL} or self._questions.is_portfolio_margin:
             # In portfolio margin every further reading would look flat, and prove nothing.
             self._questions.end()
+            self._missing = self._what_is_missing()
             return ending
         # Stop what is still under way; an order without an answer is unknown from here on.
         self._limits.end_writes()
@@ -296,7 +302,10 @@ class Liquidation:
         if self._machine.now < sweep_at:
             next_at = self._last_snapshot.started_at + self._watch_gap_s
             # Short of weight nothing is read in between: the last reading is what counts.
-            if next_at < sweep_at and self._limits.weight_left(self._machine.now) > WATCH_WEIGHT_KEPT:
+            if (
+                next_at < sweep_at
+                and self._limits.weight_left(self._machine.now) > WATCH_WEIGHT_KEPT
+            ):
                 await self._rest(next_at)
                 return
             await self._rest(sweep_at)

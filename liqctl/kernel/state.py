@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from liqctl.kernel import events
-from liqctl.kernel.account import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.ledger import (
     LegRecord,
@@ -16,15 +15,24 @@ from liqctl.kernel.ledger import (
     is_left_over,
     shown_open,
 )
-from liqctl.kernel.outcome import open_legs
 from liqctl.kernel.machine import Machine
+from liqctl.kernel.outcome import open_legs
 from liqctl.kernel.pacing import LAG_GRACE_S, STRANGERS_MAX, SWEEPS_FAILED_MAX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Look, Streak, Verdict, verify
 from liqctl.kernel.protection import is_oversized, is_protective, reduces_only
+from liqctl.kernel.values import (
+    Leg,
+    OpenOrder,
+    OrderKind,
+    Position,
+    Reading,
+    Snapshot,
+)
 
 T = TypeVar("T")
 OrderKey = tuple[str, OrderKind, str]
+
 
 class RunState:
     """The mutable memory of one run; every value in it is immutable and replaced whole."""

@@ -1,6 +1,21 @@
-"""How runs, positions and orders end, and the exit codes that tell it."""
+"""Where an account is, how runs, positions and orders end, and the exit codes that tell it."""
 
 from enum import IntEnum, StrEnum
+
+
+class Environment(StrEnum):
+    """The three places liqctl works on; there is no default."""
+
+    PRODUCTION = "production"
+    TESTNET = "testnet"
+    SIMULATOR = "simulator"
+
+
+class Product(StrEnum):
+    """Which futures: margined in dollars (USDS-M) or in the coin itself (COIN-M)."""
+
+    USDM = "USDM"
+    COINM = "COINM"
 
 
 class LiquidationState(StrEnum):

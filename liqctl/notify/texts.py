@@ -13,7 +13,7 @@ from typing import Final
 from liqctl.desk.result import Asked, meaning, split_residual
 from liqctl.desk.text import clean, count, money
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.as_json import as_json
+from liqctl.kernel.as_json import as_json, rfc3339
 from liqctl.kernel.ids import make_correlation_id
 from liqctl.kernel.result import LiquidationResult, Residual
 from liqctl.kernel.states import (
@@ -23,9 +23,8 @@ from liqctl.kernel.states import (
     OrderState,
     PositionState,
 )
-from liqctl.kernel.times import rfc3339
 from liqctl.notify.notice import Notice, NoticeKind, Severity
-from liqctl.run.clock import SystemClock
+from liqctl.run.who import SystemClock
 
 TEXT_MAX: Final = 900
 """Characters of a message; PagerDuty takes 1,024, Telegram 4,096."""

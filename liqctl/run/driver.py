@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.events import AuditEvent
 from liqctl.kernel.limits import Deadline
@@ -32,10 +33,10 @@ from liqctl.kernel.pacing import READING_FIRST_S, WARM_CONNECTIONS
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.reading import Reader
+from liqctl.kernel.requests import Request
 
 if TYPE_CHECKING:
-    from liqctl.run.account_lock import AccountLock
-    from liqctl.run.lock import Blocked
+    from liqctl.run.lock import AccountLock, Blocked
 
 T = TypeVar("T")
 
@@ -58,9 +59,7 @@ class Driver:
         self._syncing: asyncio.Task[None] | None = None
 
     @classmethod
-    def starting_now(
-        cls, venue: Exchange, timeout_s: float, wall_clock: WallClock
-    ) -> "Driver":
+    def starting_now(cls, venue: Exchange, timeout_s: float, wall_clock: WallClock) -> "Driver":
         """Return the driver of a machine whose time begins now."""
         began = asyncio.get_running_loop().time()
         epoch_s = wall_clock.now().timestamp()
@@ -103,6 +102,10 @@ class Driver:
                 self.advance()
                 raise
         return task.value
+
+    async def ask(self, request: Request[T]) -> T | VenueAnswer:
+        """Return what a reading gave, or why it gave nothing."""
+        return await self.perform(self.machine.ask(request))
 
     def interrupt(self) -> None:
         """Tell the machine that somebody asked the run to end."""
@@ -225,5 +228,3 @@ class Opening:
         if self._warm_up is not None:
             self._warm_up.cancel()
         self.driver.close()
-
-

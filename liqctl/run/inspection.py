@@ -5,9 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from liqctl.kernel.account import OpenOrder, OrderKind, Snapshot
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.explain import explain_contradiction, explain_refusal
 from liqctl.kernel.ledger import first_seen
 from liqctl.kernel.machine import Machine
 from liqctl.kernel.outcome import residual_of
@@ -25,6 +23,12 @@ from liqctl.kernel.protection import is_protective
 from liqctl.kernel.reading import Reader, ask_portfolio_margin, ask_unknown_symbols
 from liqctl.kernel.result import LiquidationResult, OrderReport, PositionReport
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import (
+    OpenOrder,
+    OrderKind,
+    Snapshot,
+)
+from liqctl.kernel.words import explain_contradiction, explain_refusal
 from liqctl.run.driver import Driver
 
 _FUTILE: Final = frozenset({AnswerKind.RUN_FATAL, AnswerKind.PAUSE})

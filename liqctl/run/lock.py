@@ -18,21 +18,33 @@ import hashlib
 import json
 import math
 import os
-import pwd
 import stat
+import threading
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.policy import LIMITS
+from liqctl.run.who import describe_actor, make_private, state_folders
+from liqctl.trail.durability import HelperThread
 
 OVERRUN_GRACE_S: Final = 1.0
 """How long after its deadline a holder is still believed to be ending."""
 
 HELD_MAX_S: Final = LIMITS["timeout_seconds"].high + OVERRUN_GRACE_S
 """How long after its file's time a lock is believed to be a run's, whatever its text says."""
+
+LOCK_WAIT_MAX_S: Final = 0.2
+"""How long a run waits for the disk that holds its lock: a thousand times what it needs, once, and
+less than an operator would notice. Without the lock a second run could work beside this one, which
+reduce-only orders make harmless."""
+
+RELEASE_WAIT_MAX_S: Final = 0.05
+"""How long the end waits for the lock's text to be cleared; the next run copes with one left."""
 
 _TEXT_WAIT_S: Final = 0.05
 """How long a holder may take from getting the lock to writing its text; it needs 0.1 ms."""
@@ -42,7 +54,6 @@ _FIELD_MAX: Final = 1024
 _LOCKS_MAX: Final = 1000
 _TRIES: Final = 3
 _TRY_AGAIN_S: Final = 0.001
-_PRIVATE: Final = 0o700
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -182,17 +193,110 @@ def lock_problem(*, fallback_dir: Path) -> str | None:
     return "no folder for it can be written"
 
 
-def is_running(pid: int) -> bool:
-    """Return whether a process of that number lives on this machine."""
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return True
+@dataclass(slots=True, kw_only=True)
+class AccountLock:
+    """Keeps a second process off the account while a run works.
+
+    Every call on its file is made in a helper thread. A disk that answers later than the run waits
+    still gives it the lock then.
+
+    Args:
+        identity: which account, see `lock.lock_identity`.
+        environment: its name, for whoever is kept off.
+        log_path: the trail this run writes to.
+    """
+
+    identity: str
+    environment: str
+    log_path: Path
+    taken: Acquired | None = None
+    _thread: HelperThread = field(default_factory=lambda: HelperThread("lock"))
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+    _run_no: int = 0
+
+    def acquire(
+        self, correlation_id: str, started_at: datetime, timeout_s: float
+    ) -> Blocked | None:
+        """Take the lock without waiting; return who has it, None when the run may go on."""
+        self._run_no += 1
+        run_no = self._run_no
+        refusals: list[Blocked] = []
+
+        def take() -> None:
+            actor = describe_actor()
+            holder = Holder(
+                correlation_id=correlation_id,
+                pid=int(str(actor["pid"])),
+                host=str(actor["host"]),
+                user=str(actor["user"]),
+                started_at=rfc3339(started_at),
+                deadline_at=started_at.timestamp() + timeout_s,
+                log_path=str(self.log_path.absolute()),
+                environment=self.environment,
+            )
+            answer = acquire_lock(
+                self.identity,
+                holder,
+                fallback_dir=self.log_path.parent,
+                now=started_at.timestamp(),
+            )
+            with self._guard:
+                is_wanted = run_no == self._run_no
+                if isinstance(answer, Blocked):
+                    refusals.append(answer)
+                elif is_wanted:
+                    self.taken = answer
+            if isinstance(answer, Acquired) and not is_wanted:  # Its run has ended meanwhile.
+                release(answer.lock)
+
+        self._thread.call(take).wait(LOCK_WAIT_MAX_S)
+        with self._guard:
+            if refusals:
+                return refusals[0]
+            if self.taken is None:
+                self.taken = Acquired(
+                    lock=RunLock(path=None, fd=None),
+                    unlocked_because=f"its disk did not answer in {LOCK_WAIT_MAX_S:g} s",
+                )
+        return None
+
+    @property
+    def dead_run(self) -> Holder | None:
+        """The run that held the lock before and died without a word."""
+        return self.taken.previous if self.taken else None
+
+    @property
+    def note(self) -> str | None:
+        """What the operator should know of how the run goes on without the lock."""
+        if self.taken is None or self.taken.unlocked_because is None:
+            return None
+        if self.taken.overrun is not None:
+            return (
+                f"passed over {describe_holder(self.taken.overrun)}, which has overrun its own "
+                "deadline"
+            )
+        return (
+            "nothing keeps a second run off this account: the lock could not be taken "
+            f"({self.taken.unlocked_because})"
+        )
+
+    def release(self) -> None:
+        """Give the lock back; never raises."""
+        with self._guard:
+            taken, self.taken = self.taken, None
+            self._run_no += 1
+        if taken is not None:
+            self._thread.call(lambda: release(taken.lock)).wait(RELEASE_WAIT_MAX_S)
+
+
+def describe_holder(holder: Holder | None) -> str:
+    """Return who holds a lock, in words."""
+    if holder is None:
+        return "another run, which left no name"
+    return (
+        f"run {holder.correlation_id} of {holder.user} on {holder.host} (process {holder.pid}, "
+        f"since {holder.started_at})"
+    )
 
 
 def _take(lock: RunLock, holder: Holder, now: float) -> Acquired | Blocked:
@@ -264,40 +368,8 @@ def _is_held(fd: int) -> bool:
     return False
 
 
-def state_folders() -> tuple[Path, ...]:
-    """Return where private state may live, best first; two runs of one user find the same place."""
-    found = []
-    state_home = os.environ.get("XDG_STATE_HOME", "")
-    if state_home.startswith("/"):
-        found.append(Path(state_home) / "liqctl")
-    with contextlib.suppress(KeyError):
-        home = pwd.getpwuid(os.geteuid()).pw_dir
-        if home.startswith("/"):
-            found.append(Path(home) / ".local" / "state" / "liqctl")
-    found.append(Path(f"/tmp/liqctl-{os.geteuid()}"))  # noqa: S108 - checked to be ours and 0700
-    return tuple(found)
-
-
 def _file_name(identity: str) -> str:
     return f"{identity}.lock"
-
-
-def make_private(directory: Path, *, is_ours: bool) -> None:
-    """Make the directory, 0700; one that stands there must be ours, closed to others, no link.
-
-    Raises:
-        OSError: it is none of that, or cannot be made.
-    """
-    directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-    if not is_ours:
-        return
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise OSError(0, "not a directory")
-    if found.st_uid != os.geteuid():
-        raise OSError(0, f"it belongs to user {found.st_uid}")
-    if found.st_mode & 0o077:
-        directory.chmod(_PRIVATE)
 
 
 def _open(path: Path) -> int:

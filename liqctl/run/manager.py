@@ -7,12 +7,12 @@ import os
 import random
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from liqctl.kernel import events
-from liqctl.kernel.account import Leg
+from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.ids import ORDER_TAG_BYTES, make_correlation_id
 from liqctl.kernel.outcome import Ending, Outcome, summarise
 from liqctl.kernel.pacing import DISK_END_MAX_S, DISK_END_MIN_S
@@ -21,12 +21,13 @@ from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
 from liqctl.kernel.rounds import Liquidation
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
-from liqctl.kernel.times import rfc3339
+from liqctl.kernel.values import (
+    Leg,
+)
 from liqctl.run.abandonment import DeadRuns, close_dead_run
-from liqctl.run.account_lock import AccountLock, describe_holder
-from liqctl.run.actor import describe_actor
-from liqctl.run.clock import SystemClock
 from liqctl.run.driver import Opening
+from liqctl.run.lock import AccountLock, describe_holder
+from liqctl.run.who import SystemClock, describe_actor
 
 _ENDING_MAX_S: Final = 0.03
 """How long a loop that is writing its end record is left to it."""
@@ -38,7 +39,7 @@ class _Current:
 
     name: str
     opening: Opening
-    known: Outcome = Outcome()
+    known: Outcome = field(default_factory=Outcome)
 
 
 class LiquidationManager:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from liqctl.kernel.errors import CredentialsError
-from liqctl.kernel.secrets import MASK, Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.errors import MASK, CredentialsError, Secret
+from liqctl.kernel.states import Environment
 
 CREDENTIAL: Final = re.compile(
     r"LIQCTL_(?:(?:PRODUCTION|TESTNET|SIMULATOR)_)?API_(?:KEY|SECRET)(?:_FILE)?"

@@ -8,8 +8,8 @@ import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
-from liqctl.kernel.secrets import hide_secrets
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.errors import hide_secrets
+from liqctl.kernel.states import Environment
 
 PRODUCTION_HOSTS: Final = frozenset({"fapi.binance.com"})
 DEMO_HOSTS: Final = frozenset({"demo-fapi.binance.com", "testnet.binancefuture.com"})

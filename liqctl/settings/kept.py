@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import liqctl
-from liqctl.kernel.errors import ConfigurationError
-from liqctl.kernel.secrets import hide_secrets
-from liqctl.run.lock import make_private, state_folders
+from liqctl.kernel.errors import ConfigurationError, hide_secrets
+from liqctl.run.who import make_private, state_folders
 from liqctl.settings.credentials import CREDENTIAL
 from liqctl.settings.values import Settings, Source, SourceKind, make_settings
 from liqctl.settings.yaml_file import find_file, read_bounded

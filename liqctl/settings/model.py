@@ -27,7 +27,7 @@ from pydantic.fields import FieldInfo  # noqa: TID253
 from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: TID253
 
 from liqctl.kernel.policy import LIMITS, LiquidationConfig, problems
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 
 _CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::[^-\s]+)?(?:-(\d{6}))?")
 _POLICY: Final = LiquidationConfig()

@@ -3,7 +3,7 @@
 from itertools import groupby
 from typing import Any
 
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.settings.model import TABLE, Kind, Setting, SettingsModel
 
 

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from liqctl.kernel.errors import ConfigurationError
+from liqctl.kernel.errors import ConfigurationError, hide_secrets
 from liqctl.kernel.policy import found_value, problems
-from liqctl.kernel.secrets import hide_secrets
 
 if TYPE_CHECKING:
     from liqctl.settings.model import Setting

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.policy import FLAGS
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import CREDENTIAL
 from liqctl.settings.hosts import base_url_problem, url_problem
 from liqctl.settings.model import BY_KEY, SECTIONS, TABLE, Kind, Setting, SettingsModel

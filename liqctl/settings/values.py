@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.venue import Environment
-from liqctl.run.lock import state_folders
+from liqctl.kernel.states import Environment
+from liqctl.run.who import state_folders
 
 
 class SourceKind(StrEnum):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.kernel.errors import ConfigurationError
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 
 if TYPE_CHECKING:
     import yaml

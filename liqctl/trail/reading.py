@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.errors import UsageError
-from liqctl.kernel.times import rfc3339
 from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_line
 
 BLOCK_BYTES: Final = 1024 * 1024

@@ -29,7 +29,7 @@ from pathlib import PurePath
 from typing import Final
 
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.times import rfc3339
+from liqctl.kernel.as_json import rfc3339
 
 RECORD_MAX_BYTES: Final = 8192
 """With the newline. Small enough that one write is one step in practice, and for any reader."""

@@ -18,10 +18,9 @@ from typing import Any, Final, NoReturn
 
 from liqctl.kernel.answers import VenueAnswer, element_refused, not_sent, refused, unreadable
 from liqctl.kernel.endpoints import Endpoint
-from liqctl.kernel.errors import InvariantError, VenueError, invariant
+from liqctl.kernel.errors import MASK, InvariantError, Secret, VenueError, invariant
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.secrets import MASK, Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.venue.early import EarlyConnections
 from liqctl.venue.failures import is_certificate_failure, translate_failure
 from liqctl.venue.lean_import import load_exchange_class

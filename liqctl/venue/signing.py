@@ -10,8 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Final
 
-from liqctl.kernel.errors import CredentialsError
-from liqctl.kernel.secrets import Secret
+from liqctl.kernel.errors import CredentialsError, Secret
 
 _PEM_MARK: Final = "PRIVATE KEY"
 

@@ -8,13 +8,12 @@ List", read 2026-11-23), so the moment the order was sent at is always named.
 
 from typing import Any, Final
 
-from liqctl.kernel.account import Side
 from liqctl.kernel.amounts import parse_decimal
 from liqctl.kernel.answers import unreadable
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Transport
-from liqctl.kernel.trades import Trade
+from liqctl.kernel.values import Side, Trade
 
 ROWS_MAX: Final = 1000
 """What one request lists at most. An order of ours that traded more often is said to be cut."""

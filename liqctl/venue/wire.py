@@ -16,21 +16,25 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from liqctl.kernel.account import (
+from liqctl.kernel.amounts import parse_decimal, plain
+from liqctl.kernel.answers import printable, unreadable
+from liqctl.kernel.errors import VenueError, invariant
+from liqctl.kernel.values import (
+    CloseOrder,
     Leg,
     MarketRules,
     OpenOrder,
+    OrderAnswer,
     OrderKind,
+    OrderStatus,
+    OrderType,
     Position,
     PositionMode,
     PositionSide,
     Rows,
     Side,
+    is_reducing,
 )
-from liqctl.kernel.amounts import parse_decimal, plain
-from liqctl.kernel.answers import printable, unreadable
-from liqctl.kernel.commands import CloseOrder, OrderAnswer, OrderStatus, OrderType, is_reducing
-from liqctl.kernel.errors import VenueError, invariant
 
 _REDUCING_IN_HEDGE_MODE: Final = {("LONG", "SELL"), ("SHORT", "BUY")}
 

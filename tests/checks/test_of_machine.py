@@ -13,7 +13,7 @@ from liqctl.checks.of_machine import (
     issues_of_targets,
 )
 from liqctl.checks.of_settings import issues_of_settings
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.settings.values import ExchangeSettings, MetricsSettings, Settings
 
 

@@ -16,12 +16,11 @@ from liqctl.checks.preflight import (
     measure_pings_s,
     rehearse_order,
 )
-from liqctl.kernel.account import Leg, PositionSide, Side
-from liqctl.kernel.limits import Limits
-from liqctl.kernel.commands import CloseOrder
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import InvariantError, VenueError
+from liqctl.kernel.limits import Limits
 from liqctl.kernel.ports import Usage
+from liqctl.kernel.values import CloseOrder, Leg, PositionSide, Side
 from liqctl.venue.client import CcxtTransport
 from tests.venue.venue import Handler, Seen, says, serving, transport_to
 

@@ -8,12 +8,11 @@ from enum import Enum
 import pytest
 
 from liqctl.cli.explain import ADAPTED, all_meanings, look_up
-from liqctl.kernel.codes import CODES, AnswerKind
-from liqctl.kernel.commands import OrderStatus
+from liqctl.kernel.codes import CODES, Adaptation, AnswerKind
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import AuditEventType
-from liqctl.kernel.retry import Adaptation
 from liqctl.kernel.states import ExitCode, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import OrderStatus
 from tests.cli.test_app import TIMEOUT_S, run
 
 
@@ -38,9 +37,9 @@ def test_every_word_of_an_enumeration_is_explained(members: type[Enum], kind: st
 
 def test_every_code_and_every_exit_code_is_explained_with_what_follows() -> None:
     """A meaning without a next step leaves the operator where they were."""
-    for code, (_, meaning) in CODES.items():
+    for code, row in CODES.items():
         (found,) = look_up([str(code)])
-        assert (found.word, found.kind, found.meaning) == (str(code), "venue code", meaning)
+        assert (found.word, found.kind, found.meaning) == (str(code), "venue code", row.words)
         assert found.liqctl_does
         assert look_up([str(-code)])[-1].word == str(code), "the minus is easily forgotten"
     for exit_code in ExitCode:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.kernel.secrets import Secret
+from liqctl.kernel.errors import Secret
 from liqctl.run.lock import Acquired, Holder, acquire_lock, lock_identity, release
 from liqctl.sim.faults import KINDS, Effect, Fault
 from liqctl.sim.scenario import Scenario, load_scenario

@@ -10,7 +10,7 @@ import pytest
 
 from liqctl.cli.options import FLAG_NAMES, OPTIONS, Options
 from liqctl.cli.root import COMMANDS, load
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.settings.model import BY_KEY
 
 ROOT = Path(__file__).parents[2]

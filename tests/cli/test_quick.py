@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 from liqctl.cli import quick
 from liqctl.cli.options import LIQUIDATE, OPTIONS, Options
 from liqctl.cli.root import COMMANDS, load
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 
 WORDS = st.sampled_from(
     [

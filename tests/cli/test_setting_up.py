@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 import liqctl
 from liqctl.cli.options import Document
 from liqctl.desk.schemas import schema_of
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.settings import load_settings
 from liqctl.settings.model import TABLE
 from liqctl.settings.values import SourceKind

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-CONTAINERFILE: Final = ROOT / "docs" / "deploy" / "container" / "Containerfile"
+CONTAINERFILE: Final = ROOT / "Containerfile"
 TIMEOUT_S: Final = 500
 
 _ENTER: Final = """

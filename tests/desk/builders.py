@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from liqctl.kernel.account import OrderKind, PositionSide, Side
 from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
@@ -14,6 +13,7 @@ from liqctl.kernel.result import (
     ResidualPosition,
 )
 from liqctl.kernel.states import LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import OrderKind, PositionSide, Side
 
 MOMENT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
 

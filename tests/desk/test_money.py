@@ -4,8 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from liqctl.desk.money import ClosingOrder, TradeReading, add_up
-from liqctl.kernel.account import Side
-from liqctl.kernel.trades import Trade
+from liqctl.kernel.values import Side, Trade
 
 
 def make_order(name: str, **changes: Any) -> ClosingOrder:

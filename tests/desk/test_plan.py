@@ -6,7 +6,12 @@ from decimal import Decimal
 import pytest
 
 from liqctl.desk.plan import render_confirmation, render_plan
-from liqctl.kernel.account import (
+from liqctl.kernel.answers import no_answer
+from liqctl.kernel.ledger import first_seen
+from liqctl.kernel.plan import Memory, Plan, make_plan
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.states import LiquidationState
+from liqctl.kernel.values import (
     Leg,
     OpenOrder,
     OrderKind,
@@ -16,11 +21,6 @@ from liqctl.kernel.account import (
     Side,
     Snapshot,
 )
-from liqctl.kernel.answers import no_answer
-from liqctl.kernel.ledger import first_seen
-from liqctl.kernel.plan import Memory, Plan, make_plan
-from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.states import LiquidationState
 from tests.desk.builders import make_result
 
 POLICY = LiquidationConfig()

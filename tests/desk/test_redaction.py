@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from liqctl.desk import redaction
 from liqctl.desk.redaction import Redactor, secrets_of
-from liqctl.kernel.secrets import MASK
+from liqctl.kernel.errors import MASK
 
 BINANCE = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 PEM = (

@@ -7,7 +7,6 @@ from typing import Final
 import pytest
 
 from liqctl.desk.result import Asked, next_steps, render_result
-from liqctl.kernel.account import PositionSide
 from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
@@ -16,6 +15,7 @@ from liqctl.kernel.result import (
     ResidualPosition,
 )
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import PositionSide
 from liqctl.notify.texts import make_notices
 from tests.desk.builders import make_order, make_partial, make_position, make_result
 

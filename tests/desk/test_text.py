@@ -1,12 +1,10 @@
-"""Words of others are made harmless, columns line up, JSON stays ASCII."""
+"""Words of others are made harmless, columns line up."""
 
-import json
 import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqctl.desk.json import dump, dump_line
 from liqctl.desk.text import WORDS_MAX, clean, columns, table
 
 
@@ -36,13 +34,3 @@ def test_a_last_column_without_room_goes_below_its_row() -> None:
     shown = table(("symbol", "result"), [("X" * 70, "FAILED for a reason")], width=80)
 
     assert shown.splitlines()[1:] == ["X" * 70, "    FAILED for a reason"]
-
-
-def test_json_is_ascii_and_reads_back_equal() -> None:
-    """A terminal or log without UTF-8 must still show the whole document."""
-    document = {"symbol": "龙虾USDT", "error": "a\x1b[2J"}
-
-    assert dump(document).isascii()
-    assert json.loads(dump(document)) == document
-    assert json.loads(dump_line(document)) == document
-    assert "\n" not in dump_line(document)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from liqctl.kernel.account import (
+from liqctl.kernel.values import (
     Leg,
     OpenOrder,
     OrderKind,

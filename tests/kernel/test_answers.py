@@ -16,7 +16,8 @@ from liqctl.kernel.answers import (
     unreadable,
     unreadable_rows,
 )
-from liqctl.kernel.codes import CODES
+from liqctl.kernel.codes import CODES, CODES_BY_PRODUCT
+from liqctl.kernel.states import Product
 
 DONE = AnswerKind.DONE
 TRANSIENT = AnswerKind.TRANSIENT
@@ -182,7 +183,46 @@ def test_every_code_has_the_kind_that_was_worked_out_by_hand() -> None:
     """No code is missing, none is listed twice with another meaning."""
     expected = EXPECTED | dict.fromkeys(REFUSALS, REJECTED)
 
-    assert {code: kind for code, (kind, _) in CODES.items()} == expected
+    assert {code: row.kind for code, row in CODES.items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("coinm", "usdm"),
+    [
+        (-4089, -4087),
+        (-4090, -4088),
+        (-4112, -4118),
+        (-4113, -4131),
+        (-4178, -4164),
+        (-4188, -5028),
+        (-4220, -4531),
+    ],
+)
+def test_coin_m_says_some_refusals_by_numbers_of_its_own(coinm: int, usdm: int) -> None:
+    """Its own error page survived the merge of both engines; which number comes nobody knows."""
+    table = CODES_BY_PRODUCT[Product.COINM]
+
+    assert table[coinm] is CODES[usdm]
+    assert coinm not in CODES
+
+
+@pytest.mark.parametrize("code", [-4087, -4088])
+def test_the_product_decides_what_a_number_used_twice_means(code: int) -> None:
+    """On USDS-M the account is restricted, which may pass; on COIN-M the request was wrong."""
+    assert classify(400, code, "") is TRANSIENT
+    assert classify(400, code, "", Product.COINM) is REJECTED
+    body = json.dumps({"code": code, "msg": "x"})
+    assert refused(400, {}, body, Product.COINM).kind is REJECTED
+    refusal = element_refused({"code": code, "msg": "x"}, Product.COINM)
+    assert refusal is not None
+    assert refusal.kind is REJECTED
+
+
+def test_every_other_code_means_the_same_on_both_products() -> None:
+    """One engine answers for both."""
+    table = CODES_BY_PRODUCT[Product.COINM]
+
+    assert {code for code in CODES if table[code] is not CODES[code]} == {-4087, -4088}
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 500, 502, 503])
@@ -309,6 +349,16 @@ def test_a_ban_names_its_end() -> None:
         120.0,
     )
     assert not answer.is_rate_limit
+
+
+@pytest.mark.parametrize(
+    ("date", "at_ms"), [("Sun, 29 Nov 2026 10:00:00 GMT", 1795946400000), ("soon", None)]
+)
+def test_a_ban_is_answered_at_the_moment_of_its_header(date: str, at_ms: int | None) -> None:
+    """How long it lasts is the venue's moment less the venue's other, whatever our clock says."""
+    body = '{"code":-1003,"msg":"banned until 1795946405000"}'
+
+    assert refused(418, {"DATE": date}, body).answered_at_ms == at_ms
 
 
 def test_a_ban_is_a_ban_under_any_status() -> None:

@@ -6,20 +6,23 @@ import pytest
 
 from liqctl.desk.phrases import phrase
 from liqctl.kernel import events
-from liqctl.kernel.account import (
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.states import LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import (
+    CloseOrder,
     Leg,
     OpenOrder,
+    OrderAnswer,
     OrderKind,
+    OrderStatus,
+    OrderType,
     Position,
     PositionSide,
     Reading,
     Side,
     Snapshot,
 )
-from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.commands import CloseOrder, OrderAnswer, OrderStatus, OrderType
-from liqctl.kernel.endpoints import Endpoint
-from liqctl.kernel.states import LiquidationState, OrderState, PositionState
 from liqctl.trail.fold import TimedRecord
 from liqctl.trail.record import TrailRecord, clean
 from tests.desk.builders import make_order, make_position, make_result

@@ -2,9 +2,7 @@
 
 from decimal import Decimal
 
-from liqctl.kernel.account import Side
 from liqctl.kernel.answers import no_answer
-from liqctl.kernel.commands import CloseOrder, OrderAnswer, OrderStatus
 from liqctl.kernel.ledger import (
     LegRecord,
     after_answer,
@@ -14,6 +12,7 @@ from liqctl.kernel.ledger import (
     first_seen,
 )
 from liqctl.kernel.pacing import LAG_GRACE_S
+from liqctl.kernel.values import CloseOrder, OrderAnswer, OrderStatus, Side
 from tests.kernel.builders import leg, position
 
 ORDER = CloseOrder(

@@ -8,25 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqctl.kernel.account import (
-    Leg,
-    MarketRules,
-    OpenOrder,
-    Position,
-    PositionMode,
-    PositionSide,
-    Side,
-    Snapshot,
-)
 from liqctl.kernel.amounts import PARTS_MAX, plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.commands import CloseOrder, OrderStatus, is_reducing
+from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord, first_seen
 from liqctl.kernel.plan import LegClose, Mark, Memory, Plan, make_plan, wants_mark
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.result import SentOrder
-from liqctl.kernel.retry import Adaptation
+from liqctl.kernel.values import (
+    CloseOrder,
+    Leg,
+    MarketRules,
+    OpenOrder,
+    OrderStatus,
+    Position,
+    PositionMode,
+    PositionSide,
+    Side,
+    Snapshot,
+    is_reducing,
+)
 from tests.kernel.builders import limit, position, snapshot, stop
 
 ALL = LiquidationConfig()

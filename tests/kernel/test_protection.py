@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from liqctl.kernel.account import OpenOrder, PositionSide, Side
 from liqctl.kernel.protection import is_protective, may_protect, reduces_only
+from liqctl.kernel.values import OpenOrder, PositionSide, Side
 from tests.kernel.builders import limit, position, stop
 
 LONG = position("1")

@@ -3,10 +3,9 @@
 import pytest
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, classify, not_sent
-from liqctl.kernel.commands import OrderType
+from liqctl.kernel.codes import CODES, Adaptation
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.retry import (
-    ADAPTATIONS,
-    Adaptation,
     Decision,
     Reaction,
     adapted_by,
@@ -15,6 +14,7 @@ from liqctl.kernel.retry import (
     decide_expired,
     next_adaptation,
 )
+from liqctl.kernel.values import OrderType
 
 
 def refusal(code: int, status: int = 400) -> VenueAnswer:
@@ -34,9 +34,8 @@ def react(
         answer,
         tries=tries,
         repeats=repeats,
-        repeats_max=3,
         adapted=adapted,
-        base_s=0.5,
+        policy=LiquidationConfig(max_retries=3, retry_delay_seconds=0.5),
         jitter=0.0,
     )
 
@@ -57,15 +56,16 @@ def test_jitter_is_a_fifth_either_way() -> None:
 
 ONCE = sorted(
     code
-    for code, changes in ADAPTATIONS.items()
-    if changes[0] in {Adaptation.CANCEL_FIRST, Adaptation.ROUND, Adaptation.MODE}
+    for code, row in CODES.items()
+    if row.adaptation in {Adaptation.CANCEL_FIRST, Adaptation.ROUND, Adaptation.MODE}
 )
 
 
 @pytest.mark.parametrize("code", ONCE)
 def test_the_first_adaptation_is_free_and_is_made_once(code: int) -> None:
     """A changed order is another order; the same one again is a repeat."""
-    (expected,) = ADAPTATIONS[code]
+    expected = CODES[code].adaptation
+    assert expected is not None
 
     assert react(refusal(code), repeats=3, adapted=frozenset()) == Decision(
         reaction=Reaction.PLAN_AGAIN, adaptation=expected

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from liqctl.kernel.account import PositionSide
 from liqctl.kernel.result import LiquidationResult, Residual, ResidualPosition
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
+from liqctl.kernel.values import PositionSide
 from liqctl.notify.notice import NoticeKind, Severity
 from liqctl.notify.texts import TEXT_MAX, make_notices
 from tests.desk.builders import MOMENT, make_partial, make_position, make_result

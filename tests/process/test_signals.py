@@ -120,7 +120,7 @@ def test_a_signal_while_the_program_loads_still_leaves_one_document(running: Pro
         "liqctl.cli.wiring",
         "aiohttp",
         "liqctl.kernel.result",
-        "liqctl.desk.json",
+        "liqctl.kernel.as_json",
     ],
 )
 def test_a_signal_in_the_first_moments_still_leaves_one_document(
@@ -145,7 +145,7 @@ def test_a_last_word_that_cannot_be_loaded_keeps_nobody(running: Program) -> Non
     import threading
     class Hung:
         def find_spec(self, name, *_):
-            if name == "liqctl.desk.json":
+            if name == "liqctl.kernel.as_json":
                 threading.Event().wait()
     sys.meta_path.insert(0, Hung())
     """

@@ -24,7 +24,7 @@ from liqctl.sim.scenario import Scenario, make_large_account
 from liqctl.sim.server import API_KEY, API_SECRET
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
-from liqctl.venue.adapter import BinanceExchange
+from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink
 
 LATENCY_S: Final = 0.1

@@ -19,7 +19,7 @@ from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.scenario import make_large_account, parse_scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
-from liqctl.venue.adapter import BinanceExchange
+from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink
 
 

@@ -24,7 +24,7 @@ from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.scenario import Scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
-from liqctl.venue.adapter import BinanceExchange
+from liqctl.venue.exchange import BinanceExchange
 
 EMPTY: Final[dict[str, Any]] = {"positions": {}}
 POLICY: Final = LiquidationConfig()

@@ -17,11 +17,11 @@ from liqctl.run.lock import (
     Holder,
     LockState,
     acquire_lock,
-    is_running,
     lock_identity,
     read_lock,
     release,
 )
+from liqctl.run.who import is_running
 
 _ROOT = Path(__file__).parents[2]
 _NOW = 1_000.0
@@ -272,7 +272,7 @@ def test_where_nothing_can_be_written_the_run_goes_on_unlocked(
 
 def test_the_lock_is_found_without_any_environment(tmp_path: Path) -> None:
     """`env -i` and cron have no HOME: the account's own entry decides."""
-    program = "from liqctl.run.lock import state_folders\nprint(*state_folders(), sep='\\n')\n"
+    program = "from liqctl.run.who import state_folders\nprint(*state_folders(), sep='\\n')\n"
     places = subprocess.run(
         [sys.executable, "-c", program],
         cwd=_ROOT,

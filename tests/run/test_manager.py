@@ -17,7 +17,7 @@ from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.scenario import load_scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
-from liqctl.venue.adapter import BinanceExchange
+from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink
 
 T = TypeVar("T")

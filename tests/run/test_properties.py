@@ -14,7 +14,7 @@ from liqctl.sim.memory import EPOCH_MS, MemoryTransport
 from liqctl.sim.scenario import PRICES, Scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
-from liqctl.venue.adapter import BinanceExchange
+from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink
 
 SYMBOLS = sorted(PRICES)

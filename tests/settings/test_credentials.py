@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from liqctl.kernel.errors import CredentialsError
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import load_credentials, normalise_secret
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\nAAAA==\n-----END PRIVATE KEY-----\n"

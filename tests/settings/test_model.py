@@ -18,7 +18,7 @@ _ASK = """
 import json, sys
 from pathlib import Path
 from liqctl.checks.document import check_environment
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.settings.model import SettingsModel
 from liqctl.settings.pages import markdown_table
 

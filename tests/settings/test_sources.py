@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from liqctl.cli.options import FLAG_NAMES
 from liqctl.kernel.errors import ConfigurationError, UsageError
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.settings import load_settings
 from liqctl.settings.model import TABLE, normalise_symbol
 from liqctl.settings.pages import json_schema

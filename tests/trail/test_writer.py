@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from liqctl.kernel.errors import Secret
 from liqctl.kernel.events import AuditEventType
-from liqctl.kernel.secrets import Secret
 from liqctl.trail.durability import ORDERS_WAIT_MAX_S
 from liqctl.trail.file import open_trail
 from liqctl.trail.record import CUT_KEY, RECORD_MAX_BYTES

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.endpoints import Endpoint
-from liqctl.kernel.errors import InvariantError, VenueError
+from liqctl.kernel.errors import InvariantError, Secret, VenueError
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.secrets import Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.states import Environment
 from liqctl.sim.server import EmbeddedServer
-from liqctl.venue.adapter import BinanceExchange
 from liqctl.venue.client import METHODS, CcxtTransport
+from liqctl.venue.exchange import BinanceExchange
 from liqctl.venue.session import GuardedSession, origin_of
 from tests.venue.venue import (
     KEY,
@@ -349,7 +349,7 @@ def test_warmed_connections_are_used_again() -> None:
             exchange = BinanceExchange(transport)
             await exchange.warm_up(6, timeout_s=TIMEOUT_S)
             warmed = len(venue.connections)
-            reads = (exchange.fetch_positions(timeout_s=TIMEOUT_S) for _ in range(6))
+            reads = (exchange.send(requests.positions(), timeout_s=TIMEOUT_S) for _ in range(6))
             await asyncio.gather(*reads)
             return warmed, len(venue.connections)
 

@@ -14,8 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from liqctl.kernel.errors import CredentialsError
-from liqctl.kernel.secrets import Secret
+from liqctl.kernel.errors import CredentialsError, Secret
 from liqctl.venue.signing import is_private_key, make_signer
 
 QUERY = b"symbol=BTCUSDT&timestamp=1700000000000"

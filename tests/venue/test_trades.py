@@ -6,9 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-from liqctl.kernel.account import Side
 from liqctl.kernel.errors import VenueError
-from liqctl.kernel.trades import Trade
+from liqctl.kernel.values import Side, Trade
 from liqctl.venue.trades import ROWS_MAX, TransportTradeHistory
 from tests.checks.test_preflight import Canned, on_venue
 from tests.venue.venue import TIMEOUT_S, says

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqctl.kernel.account import (
+from liqctl.kernel.answers import AnswerKind
+from liqctl.kernel.errors import VenueError
+from liqctl.kernel.values import (
+    CloseOrder,
     Leg,
     MarketRules,
     OpenOrder,
@@ -18,9 +21,6 @@ from liqctl.kernel.account import (
     Rows,
     Side,
 )
-from liqctl.kernel.answers import AnswerKind
-from liqctl.kernel.commands import CloseOrder
-from liqctl.kernel.errors import VenueError
 from liqctl.venue import wire
 
 BOTH, LONG, SHORT = PositionSide.BOTH, PositionSide.LONG, PositionSide.SHORT

@@ -7,14 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqctl.kernel.account import (
+from liqctl.kernel.answers import AnswerKind
+from liqctl.kernel.errors import InvariantError, VenueError
+from liqctl.kernel.values import (
+    CloseOrder,
     Leg,
+    OrderAnswer,
+    OrderStatus,
+    OrderType,
     PositionSide,
     Side,
 )
-from liqctl.kernel.answers import AnswerKind
-from liqctl.kernel.commands import CloseOrder, OrderAnswer, OrderStatus, OrderType
-from liqctl.kernel.errors import InvariantError, VenueError
 from liqctl.venue import wire
 
 BOTH, LONG, SHORT = PositionSide.BOTH, PositionSide.LONG, PositionSide.SHORT

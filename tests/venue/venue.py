@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from liqctl.kernel.endpoints import Endpoint
-from liqctl.kernel.secrets import Secret
-from liqctl.kernel.venue import Environment
+from liqctl.kernel.errors import Secret
+from liqctl.kernel.states import Environment
 from liqctl.venue.client import CcxtTransport
 
 KEY = "canaryKEY" + "k" * 55

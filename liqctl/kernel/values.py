@@ -1,4 +1,4 @@
-"""What stands on a futures account, as values.
+"""What stands on a futures account, what is sent to it and what comes back, as values.
 
 Easy to get wrong: `Position.quantity` is signed (a short is negative in hedge mode too), while
 quantities of orders are always positive. Symbols are opaque strings; the venue lists some that
@@ -226,3 +226,111 @@ class Snapshot:
     def silent(self) -> frozenset[str]:
         """The sources that were asked and did not answer in full."""
         return self.positions.silent | self.regular_orders.silent | self.algo_orders.silent
+
+
+class OrderType(StrEnum):
+    """The order types liqctl sends."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+
+
+class OrderStatus(StrEnum):
+    """Binance's order states, and UNREADABLE for one it does not document."""
+
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
+    UNREADABLE = "UNREADABLE"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the executed quantity can no longer grow."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        OrderStatus.FILLED,
+        OrderStatus.CANCELED,
+        OrderStatus.REJECTED,
+        OrderStatus.EXPIRED,
+        OrderStatus.EXPIRED_IN_MATCH,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseOrder:
+    """An order that shrinks one leg. `quantity` is positive.
+
+    `price` is given for LIMIT only, which is always sent immediate-or-cancel. In one-way mode
+    `reduce_only` must be True; in hedge mode the venue refuses the flag and the position side
+    plus the closing side do its work.
+    """
+
+    leg: Leg
+    side: Side
+    quantity: Decimal
+    client_order_id: str
+    type: OrderType = OrderType.MARKET
+    price: Decimal | None = None
+    reduce_only: bool = True
+
+
+def is_reducing(order: CloseOrder) -> bool:
+    """Return whether the order can only shrink its leg, whatever the leg holds.
+
+    BOTH needs the reduce-only flag; LONG is shrunk by selling and SHORT by buying, without it.
+    """
+    if order.quantity <= 0:
+        return False
+    match order.leg.position_side:
+        case PositionSide.BOTH:
+            return order.reduce_only
+        case PositionSide.LONG:
+            return order.side is Side.SELL and not order.reduce_only
+        case PositionSide.SHORT:
+            return order.side is Side.BUY and not order.reduce_only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAnswer:
+    """What the venue said of an order of ours.
+
+    `average_price` is None where the answer carries none (order acknowledgements, since
+    2026-06-30). `executed` of an acknowledgement is advisory: the position reading decides.
+    """
+
+    client_order_id: str
+    order_id: str
+    status: OrderStatus
+    quantity: Decimal
+    executed: Decimal
+    average_price: Decimal | None = None
+    update_time_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trade:
+    """One execution of an order of ours.
+
+    `realized_pnl` is in `settle_asset` and is what the venue booked, fees not included; `fee` is in
+    `fee_asset` and positive when it was paid. Both assets differ where fees are paid in BNB.
+    """
+
+    symbol: str
+    order_id: str
+    trade_id: str
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    realized_pnl: Decimal
+    settle_asset: str
+    fee: Decimal
+    fee_asset: str
+    time_ms: int

@@ -2,10 +2,9 @@
 
 import pytest
 
-from liqctl.desk.codes import explain_code
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.codes import CODES
-from liqctl.kernel.explain import explain_refusal
+from liqctl.kernel.codes import CODES, explain_code
+from liqctl.kernel.words import explain_refusal
 
 
 @pytest.mark.parametrize("code", sorted(CODES))

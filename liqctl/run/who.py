@@ -1,0 +1,96 @@
+"""Who runs this process, where its private files go, and what time it is.
+
+Who runs it stands in the start record: nobody shall say "I did not press it".
+"""
+
+import contextlib
+import os
+import pwd
+import socket
+import stat
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+_PRIVATE: Final = 0o700
+
+
+def describe_actor() -> dict[str, object]:
+    """Return user, sudo user, SSH client, terminal or not, host and pid."""
+    return {
+        "user": user_name(),
+        "sudo_user": os.environ.get("SUDO_USER"),
+        "ssh_client": os.environ.get("SSH_CLIENT") or os.environ.get("SSH_CONNECTION"),
+        "terminal": _is_terminal(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+    }
+
+
+def user_name() -> str:
+    """Return the name of the real user, its number when it has none."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stdin is not None and sys.stdin.isatty()
+    except ValueError:
+        return False
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process of that number lives on this machine."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def state_folders() -> tuple[Path, ...]:
+    """Return where private state may live, best first; two runs of one user find the same place."""
+    found = []
+    state_home = os.environ.get("XDG_STATE_HOME", "")
+    if state_home.startswith("/"):
+        found.append(Path(state_home) / "liqctl")
+    with contextlib.suppress(KeyError):
+        home = pwd.getpwuid(os.geteuid()).pw_dir
+        if home.startswith("/"):
+            found.append(Path(home) / ".local" / "state" / "liqctl")
+    found.append(Path(f"/tmp/liqctl-{os.geteuid()}"))  # noqa: S108 - checked to be ours and 0700
+    return tuple(found)
+
+
+def make_private(directory: Path, *, is_ours: bool) -> None:
+    """Make the directory, 0700; one that stands there must be ours, closed to others, no link.
+
+    Raises:
+        OSError: it is none of that, or cannot be made.
+    """
+    directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    if not is_ours:
+        return
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise OSError(0, "not a directory")
+    if found.st_uid != os.geteuid():
+        raise OSError(0, f"it belongs to user {found.st_uid}")
+    if found.st_mode & 0o077:
+        directory.chmod(_PRIVATE)
+
+
+class SystemClock:
+    """`ports.WallClock` of the machine. Elapsed time is never measured with it."""
+
+    def now(self) -> datetime:
+        """Return the current time in UTC."""
+        return datetime.now(UTC)  # noqa: TID251 - the one place that reads the calendar

@@ -1,0 +1,134 @@
+"""The `Exchange` port on top of any `Transport`: the real venue and the simulator in memory alike.
+
+Nothing is repeated and nothing is remembered here: a request leaves once, its answer is checked and
+translated. That an order can only reduce is checked twice, on the order and on the parameters that
+leave.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from liqctl.kernel.answers import AnswerKind
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.errors import VenueError
+from liqctl.kernel.ports import Transport, Usage
+from liqctl.kernel.requests import Request
+from liqctl.kernel.values import OrderKind, PositionMode
+from liqctl.venue import wire
+
+T = TypeVar("T")
+
+_NO_ANSWER: Final = frozenset({AnswerKind.PAUSE, AnswerKind.TRANSIENT, AnswerKind.UNKNOWN})
+
+_PARSERS: Final[dict[Endpoint, Callable[[Any, Any], Any]]] = {
+    Endpoint.POSITIONS: lambda row, _: wire.parse_positions(row),
+    Endpoint.ACCOUNT: lambda row, _: wire.parse_account_positions(row),
+    Endpoint.OPEN_ORDERS: lambda row, _: wire.parse_open_orders(OrderKind.REGULAR, row),
+    Endpoint.OPEN_ALGO_ORDERS: lambda row, _: wire.parse_open_orders(OrderKind.ALGO, row),
+    Endpoint.ORDER: lambda row, r: wire.parse_queried_order(row, r.symbol, r.client_order_id),
+    Endpoint.EXCHANGE_INFO: lambda row, _: wire.parse_market_rules(row),
+    Endpoint.MARK_PRICE: lambda row, _: wire.parse_mark_price(row),
+    Endpoint.SUBMIT_ORDER: lambda row, r: wire.parse_order_answer(row, r.close),
+    Endpoint.CANCEL_ORDERS: lambda row, _: wire.check_all_cancelled(row),
+    Endpoint.CANCEL_ALGO_ORDERS: lambda row, _: wire.check_all_cancelled(row),
+    Endpoint.CANCEL_ORDER: lambda row, r: wire.check_cancelled(row, r.order),
+    Endpoint.CANCEL_ALGO_ORDER: lambda row, _: wire.check_all_cancelled(row),
+}
+"""What an endpoint's answer means; each raises VenueError for one that it does not understand."""
+
+
+class BinanceExchange:
+    """One account on one venue, through a transport. Implements `liqctl.kernel.ports.Exchange`."""
+
+    def __init__(self, transport: Transport) -> None:
+        """Speak through the transport."""
+        self._transport = transport
+
+    @property
+    def base_url(self) -> str:
+        """Scheme and host of every request, as configured."""
+        return self._transport.base_url
+
+    @property
+    def usage(self) -> Usage:
+        """Requests sent so far and the venue's last word on its limits."""
+        return self._transport.usage
+
+    async def send(self, request: Request[T], *, timeout_s: float) -> T:
+        """Send one request and return its answer.
+
+        Raises:
+            VenueError: it was refused or not answered.
+            InvariantError: the order could open a position; nothing was sent.
+        """
+        answer: Any
+        match request.endpoint:
+            case Endpoint.TIME:
+                answer = await self._transport.sync_clock(timeout_s=timeout_s)
+            case Endpoint.ACCOUNT_CONFIG:
+                answer = await self._position_mode(timeout_s)
+            case Endpoint.PORTFOLIO_MARGIN:
+                answer = await self._is_portfolio_margin(timeout_s)
+            case endpoint:
+                params = _params(request)
+                row = await self._transport.request(endpoint, params, timeout_s=timeout_s)
+                answer = _PARSERS[endpoint](row, request)
+        return answer  # type: ignore[no-any-return]
+
+    async def _position_mode(self, timeout_s: float) -> PositionMode:
+        """Return the account's position mode, by accountConfig or else by positionSide/dual."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        try:
+            row = await self._transport.request(Endpoint.ACCOUNT_CONFIG, {}, timeout_s=timeout_s)
+            return wire.parse_position_mode(row)
+        except VenueError as error:
+            if error.answer.kind in {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}:
+                raise
+        left_s = until - loop.time()
+        row = await self._transport.request(Endpoint.POSITION_MODE, {}, timeout_s=left_s)
+        return wire.parse_position_mode(row)
+
+    async def _is_portfolio_margin(self, timeout_s: float) -> bool:
+        """Return whether the account is in portfolio margin, where this API shows nothing.
+
+        pmAccountInfo answers only such an account; assumed: any definite refusal of it means "no".
+        An answer that may come out otherwise when asked again is none.
+        """
+        params = {"asset": "USDT"}
+        try:
+            row = await self._transport.request(
+                Endpoint.PORTFOLIO_MARGIN, params, timeout_s=timeout_s
+            )
+        except VenueError as error:
+            if error.answer.code is None or error.answer.kind in _NO_ANSWER:
+                raise
+            return False
+        return isinstance(row, dict) and "maxWithdrawAmountUSD" in row
+
+    async def warm_up(self, connections: int, *, timeout_s: float) -> None:
+        """Open connections by sending cheap requests at the same time; never raises."""
+        pings = (
+            self._transport.request(Endpoint.PING, {}, timeout_s=timeout_s)
+            for _ in range(connections)
+        )
+        await asyncio.gather(*pings, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close connections at once; never raises."""
+        await self._transport.close()
+
+
+def _params(request: Request[Any]) -> dict[str, Any]:
+    if request.close is not None:
+        params = wire.close_order_params(request.close)
+        wire.check_reducing(params)
+        return params
+    if request.order is not None:
+        order = request.order
+        if order.kind is OrderKind.ALGO:
+            return {"algoId": order.order_id}
+        return {"symbol": order.symbol, "orderId": order.order_id}
+    given = {"symbol": request.symbol, "origClientOrderId": request.client_order_id}
+    return {name: text for name, text in given.items() if text}
