@@ -232,9 +232,11 @@ class Closes:
 
     async def follow_up(self, leg: Leg) -> None:
         """Look up, once, the orders of a leg whose fate is open."""
-        ids = self._state.legs[leg].unresolved
-        await self._machine.together(
-            [self._look_up(leg, self._sent[each].order, once=True) for each in ids]
+        machine = self._machine
+        orders = [self._sent[each].order for each in self._state.legs[leg].unresolved]
+        # Begun one by one, so that they stay behind a reading that begins at the same moment.
+        await machine.finish(
+            [machine.spawn(self._look_up(leg, order, once=True)) for order in orders]
         )
 
     async def _look_up(self, leg: Leg, order: CloseOrder, *, once: bool) -> bool | None:

@@ -7,6 +7,7 @@ them (`liqctl.kernel.proof`); nothing that is open waits for the window.
 
 from dataclasses import asdict, dataclass, replace
 from random import Random
+from typing import Any
 
 from liqctl.kernel import events
 from liqctl.kernel.answers import AnswerKind
@@ -97,6 +98,7 @@ class Liquidation:
         self._closes = Closes(self._state, order_tag, rng, self._looks.close_sent)
         self._tasks: dict[Task[None], str] = {}
         self._follow_ups: dict[Leg, Task[None]] = {}
+        self._last_look_ups: Task[Any] = Task(None)
         self._swept_unseen: set[str] = set()
         self._sweeps: set[Task[None]] = set()
         self._rounds = 0
@@ -507,18 +509,18 @@ class Liquidation:
         if ending is Ending.INTERRUPTED:
             until = min(until, machine.now + GRACE_S)
         unresolved = [leg for leg, record in self._state.legs.items() if record.unresolved]
-        look_ups = machine.spawn(
+        reading = machine.spawn(self._read_on(ending, until))
+        self._last_look_ups = machine.spawn(
             machine.together(
                 [self._closes.follow_up(leg) for leg in unresolved[:LAST_LOOK_UPS_MAX]]
             )
         )
-        reading = machine.spawn(self._read_on(ending, until, look_ups))
         await machine.wait([reading], until=until)
         machine.end(reading)
-        machine.end(look_ups)
+        machine.end(self._last_look_ups)
         return ending if reading.is_cut else reading.value
 
-    async def _read_on(self, ending: Ending, until: float, look_ups: Task[list[None]]) -> Ending:
+    async def _read_on(self, ending: Ending, until: float) -> Ending:
         machine = self._machine
         delay_s = REREAD_MIN_S
         while True:
@@ -538,7 +540,7 @@ class Liquidation:
                     continue
             is_hopeful = verdict.is_quiet or self._state.is_doubtful
             if verdict.is_readable and (ending is Ending.INTERRUPTED or not is_hopeful):
-                await machine.wait([look_ups], until=machine.now + LAST_LOOK_UPS_S)
+                await machine.wait([self._last_look_ups], until=machine.now + LAST_LOOK_UPS_S)
                 return ending
             if self._is_over or machine.now + delay_s + trip_s > until:
                 return ending
