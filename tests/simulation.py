@@ -17,7 +17,7 @@ from typing import Any
 from typing_extensions import override
 
 from liqctl.drill.judges import Case, judge
-from liqctl.drill.memory_sink import LoopClock, MemorySink
+from liqctl.drill.runs import LoopClock, MemorySink
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.result import LiquidationResult
 from liqctl.run.manager import LiquidationManager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
 from liqctl.notify.courier import COURIER_S, make_order, start_courier, wait_for_courier
-from liqctl.trail.logfile import LogFile
+from liqctl.trail.durability import LogFile
 
 if TYPE_CHECKING:
     from liqctl.kernel.result import LiquidationResult

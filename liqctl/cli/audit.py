@@ -120,7 +120,8 @@ def verify(options: Options) -> int:
 def _tail(
     path: Path, lines: int, wanted: "LineFilter", show: "Callable[[bytes], bool]", *, follow: bool
 ) -> int:
-    from liqctl.trail.reading import Follower, all_lines, last_lines, open_for_reading
+    from liqctl.trail.file import open_for_reading
+    from liqctl.trail.reading import Follower, all_lines, last_lines
 
     fd = open_for_reading(path)
     end = _end_of_lines(fd) if follow else os.fstat(fd).st_size
@@ -153,7 +154,7 @@ def _nothing_found(path: Path, wanted: "LineFilter") -> str:
 
 def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> int:
     from liqctl.desk.trail import render_run
-    from liqctl.trail.runs import read_run
+    from liqctl.trail.reading import read_run
 
     records = read_run([path], correlation_id).records
     if not records:
@@ -176,7 +177,7 @@ def _show(path: Path, correlation_id: str, style: "Style", *, as_json: bool) -> 
 
 def _verify(path: Path, head: str | None, style: "Style", *, as_json: bool) -> int:
     from liqctl.desk.trail import render_verification
-    from liqctl.trail.verification import verify as verify_trail
+    from liqctl.trail.verify import verify as verify_trail
 
     found = verify_trail(path, head)
     if as_json:
@@ -225,7 +226,7 @@ def _wait() -> bool:
 
 def _end_of_lines(fd: int) -> int:
     """Return the position after the last whole line: what is half written is followed."""
-    from liqctl.trail.reading import blocks_backwards
+    from liqctl.trail.file import blocks_backwards
 
     size = os.fstat(fd).st_size
     if size == 0 or os.pread(fd, 1, size - 1) == b"\n":

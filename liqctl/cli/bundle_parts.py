@@ -58,7 +58,7 @@ class PartCollector:
     def gather(self) -> None:
         """Make every part that can be made, in a fixed order."""
         from liqctl.checks.of_machine import has_bytecode
-        from liqctl.trail.verification import verify
+        from liqctl.trail.verify import verify
 
         environments = self._environments()
         notifications = [n for each in self._settings.values() for n in each.notifications]
@@ -243,7 +243,8 @@ class PartCollector:
 
 
 def _tail(path: Path, count: int, wanted: "LineFilter | None" = None) -> list[bytes]:
-    from liqctl.trail.reading import LineFilter, last_lines, open_for_reading
+    from liqctl.trail.file import open_for_reading
+    from liqctl.trail.reading import LineFilter, last_lines
 
     _refuse_link(path)
     fd = open_for_reading(path)

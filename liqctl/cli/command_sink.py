@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from liqctl.cli import process
 from liqctl.kernel.events import AuditEventType
-from liqctl.trail.logfile import LogFile, describe_event
+from liqctl.trail.durability import LogFile, describe_event
 from liqctl.trail.writer import END_WAIT_MAX_S, AuditLogger
 
 if TYPE_CHECKING:
@@ -60,12 +60,8 @@ class CommandSink:
         """Return the SHA-256 of the run's last line."""
         return self._trail.head(correlation_id)
 
-    async def resume(self, correlation_id: str) -> str | None:
-        """Continue a dead run's chain; return its last event's type."""
-        return await self._trail.resume(correlation_id)
-
-    async def unanswered(
-        self, correlation_id: str, *, before_latest: bool
+    async def continue_run(
+        self, correlation_id: str, *, is_ours: bool
     ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-        """Return a dead run's last event's type, and the orders it sent and heard nothing of."""
-        return await self._trail.unanswered(correlation_id, before_latest=before_latest)
+        """Continue a dead run's chain; return its last event's type and its unanswered orders."""
+        return await self._trail.continue_run(correlation_id, is_ours=is_ours)

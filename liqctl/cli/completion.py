@@ -81,7 +81,8 @@ def _scenarios() -> Mapping[str, str]:
 
 def _runs(ctx: typer.Context) -> Mapping[str, str]:
     """Return the runs at the end of the trail, the last one first, with when they began."""
-    from liqctl.trail.reading import LineFilter, last_lines, open_for_reading
+    from liqctl.trail.file import open_for_reading
+    from liqctl.trail.reading import LineFilter, last_lines
     from liqctl.trail.record import parse_line
 
     fd = open_for_reading(_trail(ctx.params))

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
 from liqctl.notify.courier import carry_out
-from liqctl.trail.logfile import LogFile
+from liqctl.trail.durability import LogFile
 
 
 def main() -> NoReturn:

@@ -135,8 +135,8 @@ class _Holding:
         """Run the exercises beside a scratch trail and return what came of it."""
         from liqctl import __version__
         from liqctl.drill.document import Report
+        from liqctl.drill.record import find_fault, scratch_folder
         from liqctl.drill.runs import Stop
-        from liqctl.drill.scratch import find_fault, scratch_folder
         from liqctl.run.who import SystemClock
         from liqctl.trail.writer import AuditLogger
 

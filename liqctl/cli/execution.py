@@ -38,7 +38,7 @@ LOADED_MEANWHILE: Final = (
     "liqctl.kernel.rounds",
     "liqctl.run.manager",
     "liqctl.trail.writer",
-    "liqctl.trail.logfile",
+    "liqctl.trail.durability",
     "liqctl.cli.command_sink",
     "liqctl.desk.text",
 )
@@ -129,7 +129,7 @@ class Execution:
         from liqctl import __version__
         from liqctl.cli.command_sink import CommandSink
         from liqctl.run.manager import LiquidationManager
-        from liqctl.trail.logfile import LogFile
+        from liqctl.trail.durability import LogFile
         from liqctl.trail.writer import AuditLogger
 
         settings = self._settings

@@ -47,7 +47,7 @@ def document_of_trail(
         OSError: the trail is there and cannot be read.
     """
     from liqctl.cli.status_reader import make_document
-    from liqctl.trail.runs import read_history
+    from liqctl.trail.reading import read_history
 
     history = read_history(log_dir / TRAIL_NAME, environment=environment)
     return make_document(environment, history, account=account)
@@ -55,7 +55,7 @@ def document_of_trail(
 
 def _is_trail_whole(log_dir: Path) -> bool | None:
     """Return whether the chain holds; None when there is no trail, or too much of it."""
-    from liqctl.trail.verification import verify
+    from liqctl.trail.verify import verify
 
     trail = log_dir / TRAIL_NAME
     try:

@@ -58,7 +58,7 @@ def gather_incident(
     from liqctl.desk.incident import make_incident
     from liqctl.desk.money import closing_orders
     from liqctl.trail.fold import fold_run
-    from liqctl.trail.runs import read_later_runs, read_run
+    from liqctl.trail.reading import read_later_runs, read_run
 
     run = read_run(paths, correlation_id)
     if not run.records:

@@ -88,9 +88,11 @@ async def _watch(options: Options, settings: "Settings") -> tuple[View, bool]:
 def _print_refusal(options: Options, why: str) -> None:
     """Print the document of a look that was not taken, if JSON was asked for."""
     if options.as_json:
-        from liqctl.trail.runs import no_history
+        from liqctl.trail.reading import make_history
 
-        _print(options, make_document(options.environment or "", no_history(), account_error=why))
+        _print(
+            options, make_document(options.environment or "", make_history(()), account_error=why)
+        )
 
 
 def _print(options: Options, document: dict[str, Any]) -> None:

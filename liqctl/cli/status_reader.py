@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from liqctl.run.inspection import Inspection
     from liqctl.run.lock import LockState
     from liqctl.settings.values import Settings
-    from liqctl.trail.runs import History
 
 STATUS_SCHEMA: Final = "liqctl.status/1"
 
@@ -56,7 +55,7 @@ class StatusReader:
 
     _account: "Account | None" = None
     _before: "Inspection | None" = None
-    _history: "tuple[tuple[int, ...] | None, History] | None" = None
+    _history: "tuple[tuple[int, ...] | None, dict[str, Any]] | None" = None
     """What changes whenever the trail does, and what it told then."""
 
     _trail_error: str | None = None
@@ -154,13 +153,13 @@ class StatusReader:
             return find_held(self.settings.environment.value, fallback_dir=log_dir)
         return read_lock(account.identity, fallback_dir=log_dir)
 
-    def _read_history(self) -> "History":
+    def _read_history(self) -> dict[str, Any]:
         """Return what the trail tells, read again only when it changed.
 
         A trail that cannot be read is said on stderr and in the document, and tells nothing.
         """
         from liqctl.kernel.events import TRAIL_NAME
-        from liqctl.trail.runs import no_history, read_history
+        from liqctl.trail.reading import make_history, read_history
 
         trail = self.settings.audit.log_dir / TRAIL_NAME
         try:
@@ -172,14 +171,14 @@ class StatusReader:
         except OSError as error:
             self._trail_error = f"the audit trail {trail} cannot be read: {error.strerror}"
             process.print_error(self._trail_error)
-            return no_history()
+            return make_history(())
         self._trail_error = None
         return self._history[1]
 
 
 def make_document(
     environment: str,
-    history: "History",
+    history: dict[str, Any],
     *,
     in_progress: dict[str, Any] | None = None,
     account: dict[str, Any] | None = None,

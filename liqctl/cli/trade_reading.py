@@ -100,9 +100,9 @@ def _why_another(account: "Account", start: TrailRecord) -> str | None:
 
 
 async def _read(account: "Account", orders: Sequence[ClosingOrder]) -> TradeReading:
-    from liqctl.venue.trades import TransportTradeHistory
+    from liqctl.venue.exchange import BinanceExchange
 
-    asking = _Asking(account=account, history=TransportTradeHistory(account.transport))
+    asking = _Asking(account=account, history=BinanceExchange(account.transport))
     try:
         async with asyncio.timeout(READING_MAX_S):
             await asking.all(orders[:_ORDERS_MAX])

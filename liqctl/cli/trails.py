@@ -68,7 +68,7 @@ def reading(path: Path, read: Callable[[], int], *, as_json: bool = False) -> in
 
 def explain_unknown_run(paths: Sequence[Path], correlation_id: str) -> str:
     """Return where a run was looked for, which ones were likely meant, and where to look next."""
-    from liqctl.trail.runs import near_ids, rotated_siblings
+    from liqctl.trail.reading import near_ids, rotated_siblings
 
     where = ", ".join(map(shown, paths))
     near = near_ids(paths, correlation_id)

@@ -22,16 +22,16 @@ from liqctl.kernel.states import LiquidationState
 from liqctl.trail.fold import (
     LegStory,
     Outcome,
-    RunChain,
     RunHeadline,
     RunStory,
     TimedRecord,
-    ends_of,
     fold_run,
+    is_own_end,
     number,
     words,
 )
 from liqctl.trail.record import TrailRecord
+from liqctl.trail.verify import RunChain
 
 REPORT_SCHEMA: Final = "liqctl.report/1"
 TO_FILL_IN: Final = ("Root cause", "Prevention", "Incident ticket")
@@ -178,7 +178,7 @@ def make_incident(
     story = fold_run(records)
     first, legs = story.start or records[0], story.legs
     # A run that others declared dead has told nothing of its own end, or told it before.
-    own = [end for end in ends_of(records) if not _is_abandonment(end)]
+    own = [end for end in story.ends if is_own_end(end)]
     end: Mapping[str, object] = own[-1].details if own else {}
     done = sum(leg.outcome is Outcome.DONE for leg in legs)
     closed, cancelled = _whole(end.get("positions_closed")), _whole(end.get("orders_cancelled"))
@@ -257,7 +257,7 @@ def kind_of(story: RunStory, records: Sequence[TrailRecord]) -> IncidentKind:
         return IncidentKind.BY_HAND
     if story.end is None:
         return IncidentKind.UNFINISHED
-    if _is_abandonment(story.end):
+    if not is_own_end(story.end):
         return IncidentKind.ABANDONED
     if INTERRUPTED in (words(story.end.details.get("error_message")) or ""):
         return IncidentKind.INTERRUPTED
@@ -266,10 +266,6 @@ def kind_of(story: RunStory, records: Sequence[TrailRecord]) -> IncidentKind:
         AuditEventType.LIQUIDATION_PARTIAL: IncidentKind.PARTIAL,
         AuditEventType.LIQUIDATION_FAILED: IncidentKind.FAILED,
     }[AuditEventType(story.end.event_type)]
-
-
-def _is_abandonment(record: TrailRecord) -> bool:
-    return record.event_type == AuditEventType.LIQUIDATION_ABANDONED
 
 
 def _who(record: TrailRecord) -> str | None:
@@ -364,7 +360,7 @@ def _notes(end: Mapping[str, object], story: RunStory, chain: RunChain) -> tuple
     found = list(_texts(end.get("notes")))
     if end.get("deadline_exceeded") is True:
         found.append("it ended for want of time: part of the deadline is kept for the last reading")
-    if story.end is not None and _is_abandonment(story.end):
+    if story.end is not None and not is_own_end(story.end):
         told = phrase(TimedRecord(record=story.end, at_s=None))
         found += [told] if told else []
         by = words(story.end.details.get("closed_by"))
@@ -380,7 +376,7 @@ def _later_run(run: RunHeadline) -> LaterRun:
     closed, found = _whole(details.get("positions_closed")), _whole(details.get("positions_found"))
     return LaterRun(
         correlation_id=run.correlation_id,
-        at=run.heard_at,
+        at=run.began_at,
         end=run.end.event_type if run.end else None,
         who=_who(first) if first else None,
         reason=words(first.details.get("reason")) if first else None,

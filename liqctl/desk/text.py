@@ -74,6 +74,16 @@ def count(number: float, noun: str) -> str:
     return f"{number:.0f} {noun}{'' if number == 1 else 's'}"
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """Return the first names, and how many more there are.
+
+    >>> listed(["a", "b", "c"], 2), listed([], 2)
+    ('a, b and 1 more', '')
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def columns(text: str) -> int:
     """Return how many terminal columns the text takes; some symbols are not ASCII."""
     return sum(

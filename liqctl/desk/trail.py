@@ -15,7 +15,7 @@ from liqctl.kernel.answers import printable
 from liqctl.kernel.events import FAILURES, RUN_ENDS, AuditEventType
 from liqctl.trail.fold import LegStory, Outcome, RunStory, TimedRecord, fold_run
 from liqctl.trail.record import TrailRecord
-from liqctl.trail.verification import Verification
+from liqctl.trail.verify import Verification
 
 WIDE_COLUMNS: Final = 120
 _EVENT_COLUMNS: Final = 21
@@ -122,7 +122,7 @@ def render_verification(found: Verification, style: Style) -> str:
     more = found.torn_count - len(found.torn)
     lines += [f"and {more} more unfinished lines"] if more else []
     lines += [
-        f"unfinished run {printable(run.correlation_id)}, started {printable(run.started_at)}: "
+        f"unfinished run {printable(run.correlation_id)}, started {printable(run.began_at)}: "
         "under way, or it died"
         for run in found.unfinished
     ]

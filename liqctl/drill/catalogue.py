@@ -134,29 +134,19 @@ def _run(course: Course, exercise: Exercise, stop: Stop, number: int, seed: int)
     A trail that fails is one finding about the disk, and not one about every scenario after it:
     what it spoilt is run again without it.
     """
-    trail, conditions = course.conditions.trail, course.conditions
-    if trail is not None and not trail.complete:
-        conditions = replace(conditions, trail=None)
-    run = _run_once(course, exercise, conditions, stop, number, seed)
-    if conditions.trail is None or conditions.trail.complete or run is None:
-        return run
-    return _run_once(course, exercise, replace(conditions, trail=None), stop, number, seed)
+    name, scenario, policy = f"drill_{number}_{seed}", exercise.scenario, exercise.policy
+    without = replace(course.conditions, trail=None)
 
+    def run_once(conditions: Conditions) -> Run | None:
+        if course.mode is Mode.REAL:
+            return run_in_real_time(scenario, policy, conditions, stop, seed=seed, name=name)
+        return run_in_virtual_time(scenario, policy, conditions, seed=seed, name=name)[0]
 
-def _run_once(
-    course: Course,
-    exercise: Exercise,
-    conditions: Conditions,
-    stop: Stop,
-    number: int,
-    seed: int,
-) -> Run | None:
-    name = f"drill_{number}_{seed}"
-    scenario, policy = exercise.scenario, exercise.policy
-    if course.mode is Mode.REAL:
-        return run_in_real_time(scenario, policy, conditions, stop, seed=seed, name=name)
-    run, _, _ = run_in_virtual_time(scenario, policy, conditions, seed=seed, name=name)
-    return run
+    trail = course.conditions.trail
+    if trail is None or not trail.complete:
+        return run_once(without)
+    run = run_once(course.conditions)
+    return run if run is None or trail.complete else run_once(without)
 
 
 def _explain(course: Course, score: Score, stop: Stop) -> Score:
@@ -176,21 +166,15 @@ def _explain(course: Course, score: Score, stop: Stop) -> Score:
 
     if course.mode is Mode.REAL and is_enough(policy.timeout_seconds):
         return replace(score, only_here=True)
-    return replace(score, needs_s=_shortest(policy.timeout_seconds, is_enough, stop))
-
-
-def _shortest(timeout_s: float, is_enough: Callable[[float], bool], stop: Stop) -> float | None:
-    """Return the shortest deadline above `timeout_s` that is enough, to a step; None without one.
-
-    It was tried itself: whether a still shorter one would do is taken from every shorter one tried.
-    """
-    too_short, enough = int(timeout_s / _STEP_S), round(DEADLINE_MAX_S / _STEP_S)
+    # Every deadline that is told was tried itself; that none shorter would do is taken from those
+    # that were tried.
+    too_short, enough = int(policy.timeout_seconds / _STEP_S), round(DEADLINE_MAX_S / _STEP_S)
     if enough <= too_short or not is_enough(DEADLINE_MAX_S):
-        return None
+        return score
     while enough - too_short > 1 and not stop.requested:
         middle = (enough + too_short) // 2
         if is_enough(round(middle * _STEP_S, 1)):
             enough = middle
         else:
             too_short = middle
-    return round(enough * _STEP_S, 1)
+    return replace(score, needs_s=round(enough * _STEP_S, 1))

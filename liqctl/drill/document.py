@@ -1,4 +1,4 @@
-"""What a drill says of itself: the document of `drill --json`, and the line for the record."""
+"""What a drill says of itself: the answer, the document of `drill --json`, the line on record."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from liqctl.drill.answer import answer, slowest_of, sort_scores
-from liqctl.drill.catalogue import Course, Score
+from liqctl.desk.text import listed
+from liqctl.drill.catalogue import DEADLINE_MAX_S, Course, Score
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.policy import LiquidationConfig
 
 DRILL_SCHEMA: Final = "liqctl.drill/1"
+_NAMED_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,48 +49,42 @@ class Report:
     @property
     def passed(self) -> bool:
         """Whether every scenario ended as it should and the trail holds it all."""
-        return (
-            not self.interrupted
-            and self.trail_problem is None
-            and bool(self.scores)
-            and all(score.passed for score in self.scores)
-        )
-
-    @property
-    def failed(self) -> int:
-        """How many scenarios ended worse than they should."""
-        return sum(not score.passed for score in self.scores)
-
-    @property
-    def complete(self) -> bool:
-        """Whether the whole catalogue was run with nothing but the environment's own settings."""
-        return self.whole_catalogue and not self.interrupted and not self.overridden
+        is_whole = not self.interrupted and self.trail_problem is None
+        return is_whole and bool(self.scores) and all(score.passed for score in self.scores)
 
     def as_json(self, *, record_problem: str | None = None) -> dict[str, object]:
         """Return the document of `drill --json`."""
+        chosen, said = self.course.chosen, self._answer()
+        if self.trail_problem is not None:
+            said += " But the audit trail cannot be kept: every real run would end with exit 8."
+        ranked = sorted(
+            self.scores,
+            # Worst first: broken rules, other failures, then the least time left.
+            key=lambda score: (
+                not score.broken,
+                score.passed,
+                -(score.needs_s or DEADLINE_MAX_S) if not score.passed else 0.0,
+                not score.completed,
+                score.exercise.policy.timeout_seconds - score.seconds[1],
+                score.name,
+            ),
+        )
         return {
             **self._head(),
-            "answer": self._answer(),
+            "answer": said,
             "notes": list(self.notes()),
-            "not_run": [
-                each.scenario.name
-                for each in self.course.exercises
-                if each not in self.course.chosen
-            ],
+            "not_run": [e.scenario.name for e in self.course.exercises if e not in chosen],
             "trail": {"problem": self.trail_problem, "events": self.events},
             "recorded": record_problem is None,
             "record_problem": record_problem,
             "error_message": None,
-            "scenarios": [_describe(score) for score in sort_scores(self.scores)],
+            "scenarios": [_describe(score) for score in ranked],
         }
 
     def row(self) -> dict[str, object]:
         """Return the line for `drills.jsonl`."""
-        return {
-            **self._head(),
-            "trail_problem": self.trail_problem,
-            "ends": {score.name: _end(score) for score in self.scores},
-        }
+        ends = {score.name: _end(score) for score in self.scores}
+        return {**self._head(), "trail_problem": self.trail_problem, "ends": ends}
 
     def notes(self) -> tuple[str, ...]:
         """Return what narrows a real run, and how the drill judged that."""
@@ -118,23 +113,17 @@ class Report:
             )
         return tuple(found)
 
-    def _answer(self) -> str:
-        said = answer(self.course, self.scores, self.policy)
-        if self.trail_problem is None:
-            return said
-        return f"{said} But the audit trail cannot be kept: every real run would end with exit 8."
-
     def _head(self) -> dict[str, object]:
-        conditions, policy = self.course.conditions, self.policy
-        completed = [score for score in self.scores if score.completed]
-        slowest = slowest_of(self.scores, policy)
+        conditions, policy, slowest = self.course.conditions, self.policy, self._slowest()
+        slowest_s = slowest.seconds[1] if slowest else None
         return {
             "schema": DRILL_SCHEMA,
             "environment": self.environment,
             "started_at": rfc3339(self.started_at),
             "finished_at": rfc3339(self.finished_at),
             "passed": self.passed,
-            "complete": self.complete,
+            # The whole catalogue, with nothing but the environment's own settings.
+            "complete": self.whole_catalogue and not self.interrupted and not self.overridden,
             "interrupted": self.interrupted,
             "version": self.version,
             "mode": self.course.mode.value,
@@ -156,14 +145,75 @@ class Report:
             },
             "total": len(self.course.chosen),
             "ran": len(self.scores),
-            "failed": self.failed,
-            "completed": len(completed),
+            "failed": sum(not score.passed for score in self.scores),
+            "completed": sum(score.completed for score in self.scores),
             "slowest": slowest.name if slowest else None,
-            "slowest_seconds": _rounded(slowest.seconds[1]) if slowest else None,
-            "margin_seconds": _rounded(policy.timeout_seconds - slowest.seconds[1])
-            if slowest
-            else None,
+            "slowest_seconds": None if slowest_s is None else round(slowest_s, 3),
+            "margin_seconds": None
+            if slowest_s is None
+            else round(policy.timeout_seconds - slowest_s, 3),
         }
+
+    def _slowest(self) -> Score | None:
+        """Return the slowest that ended COMPLETED within the deadline the question is about.
+
+        A few scenarios bring a deadline of their own (a venue that is overloaded for six seconds).
+        Their times say nothing about the operator's deadline.
+        """
+        timeout_s = self.policy.timeout_seconds
+        completed = [
+            score
+            for score in self.scores
+            if score.completed and score.exercise.policy.timeout_seconds == timeout_s
+        ]
+        return max(completed, key=lambda score: score.seconds[1], default=None)
+
+    def _answer(self) -> str:
+        """Return whether the deadline is enough; every number in it stands in the scores."""
+        scores, policy, chosen = self.scores, self.policy, self.course.chosen
+        question = f"Would {policy.timeout_seconds:g} s have been enough?"
+        if not policy.emergency_liquidation:
+            return (
+                f"{question} No: the switch is disarmed (emergency_liquidation: false); a real run "
+                "would have read, cancelled and closed nothing."
+            )
+        failed = [score for score in scores if not score.passed]
+        if failed:
+            why = _why_failed(failed, len(scores), policy)
+            return f"{question} No: {why} {self._how_others_ended()}"
+        if len(scores) < len(chosen):
+            return f"{question} Not known: stopped after {len(scores)} of {len(chosen)}."
+        if not scores:
+            return f"{question} Not known: no scenario was run."
+        others = sum(not score.completed for score in scores)
+        if others == len(scores):
+            return f"{question} Not known: none of {others} was to end COMPLETED."
+        rest = " The other one ended as its promise says." if others else ""
+        if others > 1:
+            rest = f" The other {others} ended as their promises say."
+        return f"{question} Yes: {self._how_others_ended()}{rest}"
+
+    def _how_others_ended(self) -> str:
+        """Return how long the slowest scenario took that ended well, and what time was left."""
+        policy, slowest = self.policy, self._slowest()
+        completed = [score for score in self.scores if score.completed]
+        if not completed:
+            return "None ended COMPLETED."
+        timeout_s = policy.timeout_seconds
+        own = sum(score.exercise.policy.timeout_seconds != timeout_s for score in completed)
+        apart = f", {own} of them by a deadline of their own" if own else ""
+        word = "proven flat" if policy.close_positions and policy.cancel_orders else "COMPLETED"
+        ended = f"{len(completed)} of {len(self.scores)} ended {word}{apart}"
+        if slowest is None:
+            return f"{ended}."
+        seconds = round(slowest.seconds[1], 3)  # As the document has it: two roundings must agree.
+        settled_s, watched = min(score.settled_s for score in completed), ""
+        if settled_s < policy.settle_seconds:  # The deadline made it shorter than was asked for.
+            watched = f" It left {settled_s:.2f} s at least to watch flat."
+        return (
+            f"{ended}; the slowest ({slowest.name}) after {seconds:.2f} s, "
+            f"{timeout_s - seconds:.2f} s before the deadline.{watched}"
+        )
 
 
 def refusal(message: str, *, environment: str | None) -> dict[str, object]:
@@ -187,8 +237,8 @@ def _describe(score: Score) -> Mapping[str, object]:
         **_end(score),
         "exit_code": int(run.result.exit_code()),
         "seed": run.seed,
-        "seconds_min": _rounded(score.seconds[0]),
-        "settled_seconds": _rounded(score.settled_s),
+        "seconds_min": round(score.seconds[0], 3),
+        "settled_seconds": round(score.settled_s, 3),
         "timeout_seconds": score.exercise.policy.timeout_seconds,
         "completed": score.completed,
         "left": list(run.left),
@@ -202,10 +252,26 @@ def _end(score: Score) -> dict[str, object]:
     return {
         "passed": score.passed,
         "state": score.worst.result.state.value,
-        "seconds": _rounded(score.seconds[1]),
+        "seconds": round(score.seconds[1], 3),
         "needs_seconds": score.needs_s,
     }
 
 
-def _rounded(seconds: float) -> float:
-    return round(seconds, 3)
+def _why_failed(failed: Sequence[Score], total: int, policy: LiquidationConfig) -> str:
+    parts = [f"{len(failed)} of {total} ended worse than they should;"]
+    if broken := [score for score in failed if score.broken]:
+        parts.append(f"{_named(broken)} broke a rule that no run may break: do not rely on liqctl;")
+    if late := [score for score in failed if score.needs_s is not None]:
+        most = max(late, key=lambda score: score.needs_s or 0.0)
+        which = "all" if len(late) == len(failed) else str(len(late))
+        parts.append(f"{which} for want of time: the most, {most.needs_s:g} s, needs {most.name};")
+    if here := [score for score in failed if score.only_here]:
+        parts.append(f"{_named(here)} on this machine only, not in virtual time;")
+    lost = [s for s in failed if not s.broken and not s.only_here and s.needs_s is None]
+    if lost and policy.timeout_seconds < DEADLINE_MAX_S:
+        parts.append(f"{_named(lost)} with every deadline up to {DEADLINE_MAX_S:g} s;")
+    return " ".join(parts).removesuffix(";") + "."
+
+
+def _named(scores: Sequence[Score]) -> str:
+    return f"{len(scores)} ({listed([score.name for score in scores], _NAMED_MAX)})"

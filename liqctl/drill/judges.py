@@ -14,7 +14,7 @@ from liqctl.kernel.events import RUN_ENDS, AuditEventType
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
-from liqctl.kernel.states import LiquidationState, OrderState
+from liqctl.kernel.states import LiquidationState
 from liqctl.sim.account import SOURCES
 from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order, is_closing
 from liqctl.sim.venue import Venue
@@ -35,7 +35,13 @@ _ROUNDING_MS: Final = 5
 _READINGS_OF_ONE: Final = 3
 """Where one source of positions is silent, the other must show nothing that often."""
 
-READS: Final = ("/fapi/v3/positionRisk", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders")
+_LISTS: Final = (
+    ("/fapi/v3/positionRisk", "/fapi/v3/account"),
+    ("/fapi/v1/openOrders",),
+    ("/fapi/v1/openAlgoOrders",),
+)
+"""The three lists, each by its own way and the second one."""
+
 _POSITIONS: Final = ("positions", "account")
 
 Events = Sequence[tuple[str, Mapping[str, Any]]]
@@ -99,11 +105,6 @@ class Case:
             for listing in self.listings(*sources, by_ms=by_ms)
         )
 
-    def reads_open(self, key: LegKey, by_ms: float = float("inf")) -> bool | None:
-        """Return whether the latest list of positions showed the leg, None without one."""
-        amount = self.reads_amount(key, by_ms)
-        return None if amount is None else bool(amount)
-
     def reads_amount(self, key: LegKey, by_ms: float = float("inf")) -> Decimal | None:
         """Return what the latest list of positions showed the leg to hold, None without one."""
         for listing in self.listings(*_POSITIONS, by_ms=by_ms):
@@ -148,7 +149,12 @@ def judge(case: Case, *, every_rule: bool = True) -> Verdict:
     if every_rule:
         broken += [*look_ups(case), *duty(case)]
     broken += [*holds(case), *exposure(venue)]
-    return Verdict(broken=broken, excused=excused, false_alarm=is_false_alarm(case))
+    told = [case.result.error_message or "", *case.result.notes]
+    alarmed = any("still trading" in text for text in told) or any(
+        name == AuditEventType.REENTRY_SEEN for name, _ in case.events
+    )
+    false_alarm = alarmed and not venue.account.journal.activity
+    return Verdict(broken=broken, excused=excused, false_alarm=false_alarm)
 
 
 def exposure(venue: Venue) -> list[str]:
@@ -177,8 +183,14 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
         opens = amount is not None and not (amount and is_closing(algo, amount))
         if opens and not algo.only_reduces:
             continue  # On a leg that reads flat, or turned round, a plain stop opens.
-        if _was_unreadable(case, algo, by_ms):
-            continue  # What cannot be read may open something.
+        if any(
+            not listing.readable
+            and listing.moment_ms >= algo.time_ms
+            and listing.symbol in {"", algo.symbol}
+            and algo.algo_id not in listing.shown
+            for listing in case.listings("algo", by_ms=by_ms)
+        ):
+            continue  # What stands in a row that nobody can read may open something.
         if _own_fills_closed(case, _leg(algo), by_ms):
             continue  # What others added on the way is no more than a bad reading can hide.
         text = (
@@ -188,17 +200,6 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
             excused.append(text)
         elif not _own_fills_closed(case, _leg(algo), by_ms, by_stamps=True):
             yield text
-
-
-def _was_unreadable(case: Case, algo: AlgoOrder, by_ms: float) -> bool:
-    """Return whether a list had the order in a row that nobody can read."""
-    return any(
-        not listing.readable
-        and listing.moment_ms >= algo.time_ms
-        and listing.symbol in {"", algo.symbol}
-        and algo.algo_id not in listing.shown
-        for listing in case.listings("algo", by_ms=by_ms)
-    )
 
 
 def _own_fills_closed(case: Case, key: LegKey, by_ms: float, *, by_stamps: bool = False) -> bool:
@@ -213,7 +214,7 @@ def _own_fills_closed(case: Case, key: LegKey, by_ms: float, *, by_stamps: bool 
         for trade, fill in zip(account.trades, account.journal.fills, strict=True)
         if fill[1:4] == ("key", *key) and max(trade.time_ms, trade.order.known_from_ms) <= by_ms
     ]
-    if not ours or case.reads_open(key, by_ms) is not False:
+    if not ours or case.reads_amount(key, by_ms) != 0:
         return False
     began_ms, answered_ms = ours[-1].time_ms - case.latency_ms, ours[-1].time_ms + case.latency_ms
     shown = [each for each in case.listings(*_POSITIONS, by_ms=by_ms) if key in each.shown]
@@ -273,43 +274,46 @@ def truth(case: Case, excused: list[str]) -> Iterator[str]:
         held = {
             key[0]
             for key, holding in account.holdings.items()
-            if holding.amount and policy.covers(key[0]) and case.reads_open(key)
+            if holding.amount and policy.covers(key[0]) and case.reads_amount(key)
         }
         if held - listed:
             yield f"still open and not listed: {sorted(held - listed)}"
 
 
 def _is_in_scope(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
-    """Return whether the run was to close or cancel it."""
+    """Return whether the run was to close or cancel it.
+
+    Where positions stay, so does an order that only shrinks its leg as it was listed last; of a leg
+    turned round, a stop that only reduces is the one should it turn again.
+    """
     policy = case.policy
     if not policy.covers(thing[0] if isinstance(thing, tuple) else thing.symbol):
         return False
-    is_stop = isinstance(thing, AlgoOrder) and _is_kept(case, thing)
-    return policy.close_positions or not is_stop
-
-
-def _is_kept(case: Case, algo: AlgoOrder) -> bool:
-    """Return whether the order only shrinks its leg as it was listed last.
-
-    Of a leg turned round, a stop that only reduces is the one should it turn again.
-    """
-    amount = case.reads_amount(_leg(algo))
-    if not amount or algo.only_reduces:
-        return bool(amount)
-    return is_closing(algo, amount) and algo.quantity is not None and algo.quantity <= abs(amount)
+    if policy.close_positions or not isinstance(thing, AlgoOrder):
+        return True
+    amount = case.reads_amount(_leg(thing))
+    if not amount or thing.only_reduces:
+        return not amount
+    shrinks = thing.quantity is not None and thing.quantity <= abs(amount)
+    return not (shrinks and is_closing(thing, amount))
 
 
 def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
     """Return whether others opened it so late that no list showed it, or no list ever did."""
+    account = case.venue.account
     if isinstance(thing, Order) and thing.hidden:
-        if not _is_touched(case, thing.symbol):
+        symbol = thing.symbol
+        known: set[object] = {key for key in account.holdings if key[0] == symbol}
+        known |= {order.order_id for order in account.orders.values() if order.symbol == symbol}
+        known |= {algo.algo_id for algo in account.algo_orders.values() if algo.symbol == symbol}
+        if not any(known & listing.shown for listing in case.listings(*SOURCES)):
             return True  # Nobody sweeps a symbol of which nothing was ever listed.
         if any("was refused twice" in note for note in case.result.notes):
             return True  # The venue takes no whole book away, and the result says so.
     # A deadline shorter than the window promises less: what came just before the start counts too.
     is_cut = case.has_no_room and case.duration_s < case.policy.settle_seconds
     if isinstance(thing, tuple):
-        life = case.venue.account.life(thing)
+        life = account.life(thing)
         by_others, since_ms = life.opened_by != "key", life.opened_ms
         is_new = bool(life.flat_ms)
     else:
@@ -325,15 +329,6 @@ def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
     return not case.was_shown(thing, since_ms, *_POSITIONS, by_ms=by_ms)
 
 
-def _is_touched(case: Case, symbol: str) -> bool:
-    """Return whether a list ever showed anything of the symbol."""
-    account = case.venue.account
-    known: set[object] = {key for key in account.holdings if key[0] == symbol}
-    known |= {order.order_id for order in account.orders.values() if order.symbol == symbol}
-    known |= {algo.algo_id for algo in account.algo_orders.values() if algo.symbol == symbol}
-    return any(known & listing.shown for listing in case.listings(*SOURCES))
-
-
 def holds(case: Case) -> list[str]:
     """What COMPLETED calls flat is flat a while later, without anybody's new activity."""
     before = set(what_is_left(case.venue, case.policy))
@@ -341,15 +336,6 @@ def holds(case: Case) -> list[str]:
     case.venue.tick(case.ended_ms + HOLDS_MS)
     new = sorted(set(what_is_left(case.venue, case.policy)) - before)
     return [f"{name} came to be open after COMPLETED" for name in new if case.completed]
-
-
-def is_false_alarm(case: Case) -> bool:
-    """Return whether the run says that somebody trades, while nobody did."""
-    told = [case.result.error_message or "", *case.result.notes]
-    alarmed = any("still trading" in text for text in told) or any(
-        name == AuditEventType.REENTRY_SEEN for name, _ in case.events
-    )
-    return alarmed and not case.venue.account.journal.activity
 
 
 def what_is_left(venue: Venue, policy: LiquidationConfig = WHOLE_ACCOUNT) -> list[str]:
@@ -383,11 +369,6 @@ def _leg(algo: AlgoOrder) -> LegKey:
     return algo.symbol, algo.position_side
 
 
-def kept_orders(result: LiquidationResult) -> set[str]:
-    """Return the ids of the orders that a result reports KEPT."""
-    return {order.order_id for order in result.orders if order.state is OrderState.KEPT}
-
-
 def proof(case: Case) -> list[str]:
     """COMPLETED rests on all three lists read after the last write."""
     if not case.completed:
@@ -395,8 +376,11 @@ def proof(case: Case) -> list[str]:
     requests = case.venue.account.journal.requests
     writes = [number for number, row in enumerate(requests) if row[1] in {"POST", "DELETE"}]
     after = [row[2] for row in requests[writes[-1] + 1 :]] if writes else [r[2] for r in requests]
-    unread = [path for path in READS if not _reads(after, path)]
-    return [f"COMPLETED, and {path} was not read after the last write" for path in unread]
+    return [
+        f"COMPLETED, and {path} was not read after the last write"
+        for path, *second in _LISTS
+        if path not in after and not set(second) & set(after)
+    ]
 
 
 def window(case: Case) -> Iterator[str]:
@@ -425,12 +409,6 @@ def window(case: Case) -> Iterator[str]:
     is_confirmed = min(last[source] for source in _POSITIONS) >= due_ms
     if not is_confirmed and len(list(case.listings(*_POSITIONS))) < _READINGS_OF_ONE:
         yield "the second source of positions was not asked"
-
-
-def _reads(paths: Sequence[str], path: str) -> int:
-    """Return how often a list was read, by its own way or by the second one."""
-    second = {"/fapi/v3/positionRisk": "/fapi/v3/account"}.get(path)
-    return sum(each in {path, second} for each in paths)
 
 
 def look_ups(case: Case) -> list[str]:

@@ -1,7 +1,17 @@
-"""`drills.jsonl`: a line for each drill, beside the trail; written after it, read by `validate`."""
+"""What a drill leaves on disk: a line in `drills.jsonl`, and of its own trail nothing.
 
+The line stands beside the trail, is written after it and read by `validate`. The drill's own trail
+lies in a folder beside the real one: same disk, same rights, gone afterwards. A drill that was
+killed leaves its folder behind. The folder is locked while its drill lives, and the next drill
+removes those that nobody holds.
+"""
+
+import contextlib
+import fcntl
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,11 +19,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.kernel.as_json import dump_line
-from liqctl.trail.file import open_trail
-from liqctl.trail.reading import open_for_reading
+from liqctl.trail.file import open_for_reading, open_trail
+from liqctl.trail.verify import verify
+from liqctl.trail.writer import AuditLogger
 
 DRILLS_NAME: Final = "drills.jsonl"
 _READ_MAX_BYTES: Final = 1_000_000
+_FOLDER_PREFIX: Final = ".drill-"
+_LEFT_BEHIND_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,21 +78,61 @@ def _drills(path: Path, environment: str) -> Iterator[Drill]:
     except OSError:
         return
     for line in reversed(lines):
-        drill = _drill(line, environment)
-        if drill is not None:
-            yield drill
+        # Whoever writes there besides us: what does not read as a drill of ours is passed over.
+        with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+            row: Any = json.loads(line)
+            counts = row["environment"] == environment and (
+                row.get("complete") is not False or row.get("failed")
+            )
+            finished_at = datetime.fromisoformat(row["finished_at"]) if counts else None
+            # One without a zone is not ours, and not to be compared with the time of day.
+            if finished_at is not None and finished_at.tzinfo is not None:
+                yield Drill(finished_at=finished_at, passed=row["passed"] is True)
 
 
-def _drill(line: bytes, environment: str) -> Drill | None:
+@contextlib.contextmanager
+def scratch_folder(log_dir: Path) -> Iterator[Path]:
+    """Yield an empty folder in `log_dir`, which is made like a real run would; remove it again.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    as_folder = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    for left_behind in sorted(log_dir.glob(f"{_FOLDER_PREFIX}*"))[:_LEFT_BEHIND_MAX]:
+        with contextlib.suppress(OSError):  # Its drill lives and holds the lock, or it is gone.
+            fd = os.open(left_behind, as_folder | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left_behind, ignore_errors=True)
+            finally:
+                os.close(fd)
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=log_dir))
+    fd = os.open(folder, as_folder)
     try:
-        row: Any = json.loads(line)
-        if row["environment"] != environment:
-            return None
-        if row.get("complete") is False and not row.get("failed"):
-            return None
-        finished_at = datetime.fromisoformat(row["finished_at"])
-        if finished_at.tzinfo is None:  # Not ours, and not to be compared with the time of day.
-            return None
-        return Drill(finished_at=finished_at, passed=row["passed"] is True)
-    except (ValueError, TypeError, KeyError, RecursionError):
+        with contextlib.suppress(OSError):  # A file system without locks.
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(fd)
+
+
+def find_fault(trail: AuditLogger, *, stopped: bool = False) -> str | None:
+    """Return what is wrong with a trail that drills wrote to, None when it is whole.
+
+    Waits for the disk like the end of a run does: 200 ms at most. Where the drill was `stopped` a
+    run without an end is none of the trail's faults.
+    """
+    trail.finish()
+    if trail.failure is not None:
+        return trail.failure
+    try:
+        checked = verify(trail.path)
+    except FileNotFoundError:
+        return None  # No run came to an event.
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    if checked.is_intact and (stopped or not checked.unfinished):
         return None
+    return f"{checked.break_count} breaks, {len(checked.unfinished)} unfinished runs"

@@ -1,34 +1,49 @@
 """One scenario, run once and judged: in virtual time, or in real time over HTTP on loopback.
 
 No run speaks to anything but the venue in this process, and none needs a key.
+
+The promises of scenarios were written for the default configuration. A longer deadline may end
+better than one: that is a difference, and nothing to be alarmed at. A promised time is that until
+flat is seen for good; the result is told `settle_seconds` later, or as much later as the deadline
+leaves.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, cast
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any, Final, cast
 
-from liqctl.drill import judges
-from liqctl.drill.memory_sink import LoopClock, MemorySink
-from liqctl.drill.promise import Difference, compare
+from liqctl.drill.judges import WHOLE_ACCOUNT, Case, judge, what_is_left
 from liqctl.kernel.errors import Secret, invariant
+from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
-from liqctl.kernel.states import Environment
+from liqctl.kernel.states import Environment, LiquidationState, OrderState
 from liqctl.run.manager import LiquidationManager
 from liqctl.run.who import SystemClock
 from liqctl.sim.memory import EPOCH_MS, MemoryTransport
-from liqctl.sim.scenario import Scenario
+from liqctl.sim.scenario import Expectation, Scenario
 from liqctl.sim.venue import Venue
 from liqctl.sim.virtual import run_virtual
 from liqctl.trail.writer import AuditLogger
 from liqctl.venue.exchange import BinanceExchange
 
-REASON: Final = "drill"
+_DISK_S: Final = 0.0005
+"""How long a sync takes in virtual time."""
+
 _OVERDUE_S: Final = 2.0
 """How long after its deadline a run in real time is given up."""
+
+_FROM_WORST_TO_BEST: Final = (
+    LiquidationState.SKIPPED.value,
+    LiquidationState.FAILED.value,
+    LiquidationState.PARTIAL.value,
+    LiquidationState.COMPLETED.value,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +60,13 @@ class Conditions:
     environment: Environment = Environment.SIMULATOR
     trail: AuditLogger | None = None
 
-    def latency_for(self, scenario: Scenario) -> float:
-        """Return the round trip of a scenario in seconds."""
-        return max(self.latency_s, scenario.latency_ms / 1000)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing that is not as promised."""
+
+    text: str
+    worse: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +87,72 @@ class Run:
 
 @dataclass(slots=True)
 class Stop:
-    """Asked from a signal's handler; ends the run under way, if it takes real time."""
+    """Asked from a signal's handler; `end_run` ends the run under way, if it takes real time."""
 
     requested: bool = False
-    _end_run: Callable[[], object] | None = field(default=None, repr=False)
+    end_run: Callable[[], object] | None = field(default=None, repr=False)
 
     def request(self) -> None:
         """Run nothing more."""
         self.requested = True
-        if self._end_run is not None:
-            self._end_run()
+        if self.end_run is not None:
+            self.end_run()
 
-    def ends(self, end_run: Callable[[], object] | None) -> None:
-        """Name what ends the run under way, None when there is none."""
-        self._end_run = end_run
+
+class LoopClock:
+    """Calendar time that follows the loop's, as the door in memory does."""
+
+    def now(self) -> datetime:
+        """Return the loop's time as a date."""
+        began = datetime.fromtimestamp(EPOCH_MS / 1000, tz=UTC)
+        return began + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+@dataclass(slots=True)
+class MemorySink:
+    """Keeps events in memory for the judges; implements `ports.EventSink`.
+
+    With a `trail` every event is also appended to it. A disk cannot be waited for in virtual time:
+    there a sync takes `_DISK_S`, and only with `syncs` what the machine needs.
+    """
+
+    events: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    trail: AuditLogger | None = None
+    syncs: bool = False
+
+    def log_event(
+        self, *, event_type: AuditEventType, correlation_id: str, details: Mapping[str, Any]
+    ) -> None:
+        """Keep the event and pass it on."""
+        self.events.append((event_type.value, details))
+        if self.trail is not None:
+            self.trail.log_event(
+                event_type=event_type, correlation_id=correlation_id, details=details
+            )
+
+    async def sync(self) -> None:
+        """Take as long as a disk does."""
+        if self.trail is not None and self.syncs:
+            await self.trail.sync()
+            return
+        if self.trail is not None:
+            self.trail.flush()
+        await asyncio.sleep(_DISK_S)
+
+    async def drain(self, wait_max_s: float) -> None:
+        """Take as long as a disk does; in virtual time the trail is only written."""
+        await self.sync()
+        if self.trail is not None and self.syncs:
+            await self.trail.drain(wait_max_s)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every event reached the trail."""
+        return self.trail is None or self.trail.complete
+
+    def head(self, correlation_id: str) -> str | None:
+        """Return the SHA-256 of the run's last line; there is no chain in memory."""
+        return None if self.trail is None else self.trail.head(correlation_id)
 
 
 def run_in_virtual_time(
@@ -102,12 +173,11 @@ def run_in_virtual_time(
         name: the run's correlation id, which must be new to the trail.
     """
     venue, sink = scenario.make_venue(), MemorySink(trail=conditions.trail)
+    latency_s = _latency(scenario, conditions)
 
     async def main() -> tuple[LiquidationResult, float]:
         transport = MemoryTransport(
-            venue,
-            latency_s=conditions.latency_for(scenario),
-            recv_window_ms=conditions.recv_window_ms,
+            venue, latency_s=latency_s, recv_window_ms=conditions.recv_window_ms
         )
         manager = LiquidationManager(
             config=policy,
@@ -118,21 +188,21 @@ def run_in_virtual_time(
             rng=random.Random(seed),
         )
         result = await manager.execute_liquidation(
-            reason=REASON, correlation_id=name or f"drill_{scenario.name}_{seed}"
+            reason="drill", correlation_id=name or f"drill_{scenario.name}_{seed}"
         )
         return result, asyncio.get_running_loop().time()
 
     result, duration_s = run_virtual(main)
-    case = judges.Case(
+    case = Case(
         venue=venue,
         result=result,
         events=sink.events,
         duration_s=duration_s,
         ended_ms=EPOCH_MS + round(duration_s * 1000),
-        latency_s=conditions.latency_for(scenario),
+        latency_s=latency_s,
         policy=policy,
     )
-    return judge(scenario, case, seed=seed), venue, sink
+    return _judged(case, scenario.expect, seed), venue, sink
 
 
 def run_in_real_time(
@@ -149,7 +219,7 @@ def run_in_real_time(
     from liqctl.venue.client import CcxtTransport
 
     sink = MemorySink(trail=conditions.trail, syncs=True)
-    latency_ms = round(conditions.latency_for(scenario) * 1000)
+    latency_s = _latency(scenario, conditions)
 
     async def main(server: EmbeddedServer) -> tuple[LiquidationResult, float]:
         loop = asyncio.get_running_loop()
@@ -173,9 +243,9 @@ def run_in_real_time(
             rng=random.Random(seed),
         )
         task = asyncio.ensure_future(
-            manager.execute_liquidation(reason=REASON, correlation_id=name)
+            manager.execute_liquidation(reason="drill", correlation_id=name)
         )
-        stop.ends(lambda: loop.call_soon_threadsafe(task.cancel))
+        stop.end_run = lambda: loop.call_soon_threadsafe(task.cancel)
         try:
             result = await asyncio.wait_for(task, policy.timeout_seconds + _OVERDUE_S)
             return result, loop.time() - began_at
@@ -185,36 +255,89 @@ def run_in_real_time(
             invariant(overdue is not None, "a run that was under way has a result")
             return cast("LiquidationResult", overdue), duration_s
         finally:
-            stop.ends(None)
+            stop.end_run = None
             await exchange.close()
 
-    with EmbeddedServer(scenario, latency_ms=latency_ms) as server:
+    with EmbeddedServer(scenario, latency_ms=round(latency_s * 1000)) as server:
         try:
             result, duration_s = asyncio.run(main(server))
         except asyncio.CancelledError:
             return None
-        case = judges.Case(
+        case = Case(
             venue=server.venue,
             result=result,
             events=sink.events,
             duration_s=duration_s,
             ended_ms=time.time_ns() // 1_000_000,
-            latency_s=conditions.latency_for(scenario),
+            latency_s=latency_s,
             policy=policy,
         )
-        return judge(scenario, case, seed=seed)
+        return _judged(case, scenario.expect, seed)
 
 
-def judge(scenario: Scenario, case: judges.Case, *, seed: int = 1) -> Run:
+def _latency(scenario: Scenario, conditions: Conditions) -> float:
+    return max(conditions.latency_s, scenario.latency_ms / 1000)
+
+
+def _judged(case: Case, promise: Expectation, seed: int) -> Run:
     """Return a run with everything that can be held against it."""
     case.venue.tick(case.ended_ms)
-    differences = compare(case.venue, case.result, scenario.expect, policy=case.policy)
-    left = judges.what_is_left(case.venue, case.policy)
-    verdict = judges.judge(case, every_rule=False)
+    differences = compare(case.venue, case.result, promise, policy=case.policy)
+    left = what_is_left(case.venue, case.policy)
+    # Judged last: the venue goes on for a while, to see whether flat holds.
+    broken = judge(case, every_rule=False).broken
     return Run(
         seed=seed,
         result=case.result,
         left=tuple(left),
-        broken=tuple(verdict.broken),
+        broken=tuple(broken),
         differences=differences,
+    )
+
+
+def compare(
+    venue: Venue,
+    result: LiquidationResult,
+    expect: Expectation,
+    *,
+    policy: LiquidationConfig = WHOLE_ACCOUNT,
+) -> tuple[Difference, ...]:
+    """Return every difference between a run's end and the promise.
+
+    A state better than every one promised takes exit code, words and duration with it. So does a
+    scope of positions or orders only, where the promise is not COMPLETED: what can be closed and
+    what is said of it depends on the scope. Something left open in scope that should not be is
+    always for the worse.
+    """
+    state, code = result.state.value, int(result.exit_code())
+    worse = _FROM_WORST_TO_BEST.index(state) <= max(map(_FROM_WORST_TO_BEST.index, expect.states))
+    if policy.emergency_liquidation and not (policy.close_positions and policy.cancel_orders):
+        completed = LiquidationState.COMPLETED.value
+        worse = expect.states == (completed,) and state != completed
+    found = []
+    if state not in expect.states:
+        found.append(f"state is {state}, expected {' or '.join(expect.states)}")
+    if code not in expect.exits:
+        found.append(f"exit code is {code}, expected {' or '.join(map(str, expect.exits))}")
+    if expect.within_s and result.flat_after_seconds > expect.within_s:
+        found.append(f"took {result.flat_after_seconds:.3f} s, expected {expect.within_s:g} s")
+    told = "; ".join([result.error_message or "", *result.notes])
+    found += [f"does not say {words!r}: {told}" for words in expect.says if words not in told]
+    left = what_is_left(venue, policy)
+    resting = {str(algo.algo_id) for algo in venue.account.open_algo_orders()}
+    kept = {order.order_id for order in result.orders if order.state is OrderState.KEPT}
+    unexpected = [
+        name for name in left if not any(fnmatchcase(name, pattern) for pattern in expect.left)
+    ]
+    missing = [
+        pattern for pattern in expect.left if not any(fnmatchcase(name, pattern) for name in left)
+    ]
+    return (
+        *(Difference(text=text, worse=worse) for text in found),
+        *(Difference(text=f"{name} is left open", worse=True) for name in unexpected),
+        *(Difference(text=f"{name} should be left open", worse=False) for name in missing),
+        *(
+            Difference(text=f"{order_id} is reported KEPT but is gone", worse=True)
+            for order_id in sorted(kept - resting)
+        ),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class EndpointSpec:
     """Method, path and cost of one endpoint. `orders` counts against the order limits."""
 
@@ -33,34 +33,24 @@ class EndpointSpec:
 class Endpoint(Enum):
     """Every endpoint that liqctl calls."""
 
-    PING = EndpointSpec(method="GET", path="/fapi/v1/ping", signed=False)
-    TIME = EndpointSpec(method="GET", path="/fapi/v1/time", signed=False)
-    EXCHANGE_INFO = EndpointSpec(method="GET", path="/fapi/v1/exchangeInfo", signed=False)
-    MARK_PRICE = EndpointSpec(
-        method="GET", path="/fapi/v1/premiumIndex", weight_all=10, signed=False
-    )
-    POSITIONS = EndpointSpec(method="GET", path="/fapi/v3/positionRisk", weight=5, weight_all=5)
-    ACCOUNT = EndpointSpec(method="GET", path="/fapi/v3/account", weight=5, weight_all=5)
-    ACCOUNT_CONFIG = EndpointSpec(
-        method="GET", path="/fapi/v1/accountConfig", weight=5, weight_all=5
-    )
-    POSITION_MODE = EndpointSpec(
-        method="GET", path="/fapi/v1/positionSide/dual", weight=30, weight_all=30
-    )
-    PORTFOLIO_MARGIN = EndpointSpec(
-        method="GET", path="/fapi/v1/pmAccountInfo", weight=5, weight_all=5
-    )
-    OPEN_ORDERS = EndpointSpec(method="GET", path="/fapi/v1/openOrders", weight_all=40)
-    OPEN_ALGO_ORDERS = EndpointSpec(method="GET", path="/fapi/v1/openAlgoOrders", weight_all=40)
-    ORDER = EndpointSpec(method="GET", path="/fapi/v1/order")
-    USER_TRADES = EndpointSpec(method="GET", path="/fapi/v1/userTrades", weight=5, weight_all=5)
-    SUBMIT_ORDER = EndpointSpec(
-        method="POST", path="/fapi/v1/order", weight=0, weight_all=0, orders=1
-    )
-    TEST_ORDER = EndpointSpec(method="POST", path="/fapi/v1/order/test")
-    CANCEL_ORDER = EndpointSpec(method="DELETE", path="/fapi/v1/order")
-    CANCEL_ORDERS = EndpointSpec(method="DELETE", path="/fapi/v1/allOpenOrders")
-    CANCEL_ALGO_ORDER = EndpointSpec(method="DELETE", path="/fapi/v1/algoOrder")
-    CANCEL_ALGO_ORDERS = EndpointSpec(method="DELETE", path="/fapi/v1/algoOpenOrders")
-    ORDER_LIMITS = EndpointSpec(method="GET", path="/fapi/v1/rateLimit/order")
-    API_RESTRICTIONS = EndpointSpec(method="GET", path="/sapi/v1/account/apiRestrictions")
+    PING = EndpointSpec("GET", "/fapi/v1/ping", signed=False)
+    TIME = EndpointSpec("GET", "/fapi/v1/time", signed=False)
+    EXCHANGE_INFO = EndpointSpec("GET", "/fapi/v1/exchangeInfo", signed=False)
+    MARK_PRICE = EndpointSpec("GET", "/fapi/v1/premiumIndex", weight_all=10, signed=False)
+    POSITIONS = EndpointSpec("GET", "/fapi/v3/positionRisk", 5, 5)
+    ACCOUNT = EndpointSpec("GET", "/fapi/v3/account", 5, 5)
+    ACCOUNT_CONFIG = EndpointSpec("GET", "/fapi/v1/accountConfig", 5, 5)
+    POSITION_MODE = EndpointSpec("GET", "/fapi/v1/positionSide/dual", 30, 30)
+    PORTFOLIO_MARGIN = EndpointSpec("GET", "/fapi/v1/pmAccountInfo", 5, 5)
+    OPEN_ORDERS = EndpointSpec("GET", "/fapi/v1/openOrders", weight_all=40)
+    OPEN_ALGO_ORDERS = EndpointSpec("GET", "/fapi/v1/openAlgoOrders", weight_all=40)
+    ORDER = EndpointSpec("GET", "/fapi/v1/order")
+    USER_TRADES = EndpointSpec("GET", "/fapi/v1/userTrades", 5, 5)
+    SUBMIT_ORDER = EndpointSpec("POST", "/fapi/v1/order", 0, 0, orders=1)
+    TEST_ORDER = EndpointSpec("POST", "/fapi/v1/order/test")
+    CANCEL_ORDER = EndpointSpec("DELETE", "/fapi/v1/order")
+    CANCEL_ORDERS = EndpointSpec("DELETE", "/fapi/v1/allOpenOrders")
+    CANCEL_ALGO_ORDER = EndpointSpec("DELETE", "/fapi/v1/algoOrder")
+    CANCEL_ALGO_ORDERS = EndpointSpec("DELETE", "/fapi/v1/algoOpenOrders")
+    ORDER_LIMITS = EndpointSpec("GET", "/fapi/v1/rateLimit/order")
+    API_RESTRICTIONS = EndpointSpec("GET", "/sapi/v1/account/apiRestrictions")

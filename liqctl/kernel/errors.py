@@ -40,7 +40,6 @@ class VenueError(LiqctlError):
     """The venue refused, did not answer, or answered what cannot be read."""
 
     def __init__(self, answer: "VenueAnswer") -> None:
-        """Wrap the translated answer."""
         super().__init__(answer.describe())
         self.answer = answer
 
@@ -78,7 +77,6 @@ class Secret:
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
-        """Hold the text."""
         self._text = text
 
     def reveal(self) -> str:
@@ -90,30 +88,23 @@ class Secret:
         return hashlib.sha256(self._text.encode()).hexdigest()[:8]
 
     def __repr__(self) -> str:
-        """Return a masked representation."""
         return f"Secret({MASK!r})"
 
     def __str__(self) -> str:
-        """Return the mask."""
         return MASK
 
     def __format__(self, spec: str) -> str:
-        """Return the mask, whatever the format asks for."""
         return MASK
 
     def __bool__(self) -> bool:
-        """Return whether the text is not empty."""
         return bool(self._text)
 
     def __eq__(self, other: object) -> bool:
-        """Return whether both hold the same text."""
         return isinstance(other, Secret) and other._text == self._text
 
     def __hash__(self) -> int:
-        """Return a hash that agrees with equality."""
         return hash(("Secret", self._text))
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied into another process."""
         message = "a secret cannot be pickled"
         raise TypeError(message)

@@ -62,28 +62,33 @@ class AuditEventType(StrEnum):
 
 
 RUN_ENDS = frozenset(
-    {
-        AuditEventType.LIQUIDATION_COMPLETE,
-        AuditEventType.LIQUIDATION_PARTIAL,
-        AuditEventType.LIQUIDATION_FAILED,
-        AuditEventType.LIQUIDATION_ABANDONED,
-    }
+    AuditEventType[f"LIQUIDATION_{end}"] for end in ("COMPLETE", "PARTIAL", "FAILED", "ABANDONED")
 )
 """Exactly one of these follows each LIQUIDATION_START of a run."""
 
 FAILURES = frozenset(
     {
+        *RUN_ENDS - {AuditEventType.LIQUIDATION_COMPLETE},
         AuditEventType.ORDER_REJECTED,
         AuditEventType.ORDER_UNKNOWN,
         AuditEventType.ORDER_CANCEL_REJECTED,
         AuditEventType.POSITION_FAILED,
-        AuditEventType.LIQUIDATION_FAILED,
-        AuditEventType.LIQUIDATION_PARTIAL,
-        AuditEventType.LIQUIDATION_ABANDONED,
     }
 )
 """What `audit tail --failed` shows."""
 
+_END_BY_STATE: Final = {
+    "COMPLETED": AuditEventType.LIQUIDATION_COMPLETE,
+    "PARTIAL": AuditEventType.LIQUIDATION_PARTIAL,
+    "FAILED": AuditEventType.LIQUIDATION_FAILED,
+}
+_END_DETAILS: Final = (
+    *("state", "verified_flat", "deadline_exceeded", "settled_seconds", "unread", "error_message"),
+    *("positions_found", "positions_closed", "positions_failed"),
+    *("orders_found", "orders_cancelled", "orders_failed"),
+    *("duration_seconds", "requests", "retries", "time_spent_s", "notes"),
+)
+"""What the end record takes from the result, in this order."""
 
 INTERRUPTED: Final = "interrupted before it was done"
 """What the end record's `error_message` holds when a signal stopped the run."""
@@ -142,29 +147,12 @@ def run_skipped(actor: Mapping[str, object], reason: str) -> AuditEvent:
 
 def run_ended(result: "LiquidationResult") -> AuditEvent:
     """Return the event that ends a run, with the counts that status and reports tell."""
-    return AuditEvent(
-        _ENDS[result.state.value],
-        {
-            "state": result.state.value,
-            "verified_flat": result.verified_flat,
-            "deadline_exceeded": result.deadline_exceeded,
-            "settled_seconds": round(result.settled_seconds, 4),
-            "unread": list(result.unread),
-            "error_message": result.error_message,
-            "positions_found": result.positions_found,
-            "positions_closed": result.positions_closed,
-            "positions_failed": result.positions_failed,
-            "orders_found": result.orders_found,
-            "orders_cancelled": result.orders_cancelled,
-            "orders_failed": result.orders_failed,
-            "duration_seconds": round(result.duration_seconds, 6),
-            "requests": result.requests,
-            "retries": result.retries,
-            "time_spent_s": {k: round(v, 4) for k, v in result.time_spent_s.items()},
-            "notes": list(result.notes),
-            "exit_code": int(result.exit_code()),
-        },
-    )
+    details = {
+        name: as_json(getattr(result, name), digits=6 if name == "duration_seconds" else 4)
+        for name in _END_DETAILS
+    }
+    details["exit_code"] = int(result.exit_code())
+    return AuditEvent(_END_BY_STATE[result.state], details)
 
 
 def run_abandoned(
@@ -379,8 +367,7 @@ def position_closed(
 
 def position_failed(leg: "Leg", *, attempts: int, answer: "VenueAnswer | None") -> AuditEvent:
     """Return POSITION_FAILED of a leg that is given up."""
-    refusal = {} if answer is None else _why(answer)
-    details = {**_leg(leg), "attempts": attempts, **refusal}
+    details = {**_leg(leg), "attempts": attempts, **(_why(answer) if answer else {})}
     return AuditEvent(AuditEventType.POSITION_FAILED, details)
 
 
@@ -416,10 +403,3 @@ def _notional(positions: "Reading[Position]") -> str | None:
     if not positions.complete:
         return None
     return plain(sum((p.notional for p in positions.items), Decimal(0)))
-
-
-_ENDS: Final = {
-    "COMPLETED": AuditEventType.LIQUIDATION_COMPLETE,
-    "PARTIAL": AuditEventType.LIQUIDATION_PARTIAL,
-    "FAILED": AuditEventType.LIQUIDATION_FAILED,
-}

@@ -12,11 +12,17 @@ from liqctl.kernel.values import OrderKind, OrderStatus, PositionSide, Side
 
 RESULT_SCHEMA = "liqctl.result/1"
 ALREADY_IN_PROGRESS = "Liquidation already in progress"
-_POSITIONS: Final = "positions"
 _COUNTS: Final = (
     *("positions_found", "positions_closed", "positions_failed"),
     *("orders_found", "orders_cancelled", "orders_failed"),
 )
+_EXIT_BY_CAUSE: Final = {
+    FailureCause.BLOCKED: ExitCode.IN_PROGRESS,
+    FailureCause.CONFIGURATION: ExitCode.CONFIGURATION,
+    FailureCause.NOT_CONFIRMED: ExitCode.NOT_CONFIRMED,
+    FailureCause.USAGE: ExitCode.USAGE,
+}
+"""Causes that decide, whatever the state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,47 +176,40 @@ class LiquidationResult:
         """Return how many orders ended in one of the states."""
         return sum(order.state in states for order in self.orders)
 
+    # Where none was found, None or 0, there is nothing to count either: hence `found and count`.
+
     @property
     def positions_found(self) -> int | None:
         """How many legs were seen open; None where no reading showed the positions."""
-        is_read = self.residual is not None and _POSITIONS not in self.never_read
+        is_read = self.residual is not None and "positions" not in self.never_read
         return len(self.positions) if self.positions or is_read else None
 
     @property
     def positions_closed(self) -> int | None:
         """How many positions are proven closed; None where none could be found."""
-        if self.positions_found is None:
-            return None
-        return self.count_positions(PositionState.CLOSED)
+        return self.positions_found and self.count_positions(PositionState.CLOSED)
 
     @property
     def positions_failed(self) -> int | None:
         """How many positions are or may be open; None where none could be found."""
-        if self.positions_found is None:
-            return None
-        return self.count_positions(
-            PositionState.PARTIAL, PositionState.FAILED, PositionState.UNKNOWN
-        )
+        open_states = (PositionState.PARTIAL, PositionState.FAILED, PositionState.UNKNOWN)
+        return self.positions_found and self.count_positions(*open_states)
 
     @property
     def orders_found(self) -> int | None:
         """How many orders of others were seen; None where no reading showed both books."""
-        is_read = self.residual is not None and self.never_read <= {_POSITIONS}
+        is_read = self.residual is not None and self.never_read <= {"positions"}
         return len(self.orders) if self.orders or is_read else None
 
     @property
     def orders_cancelled(self) -> int | None:
         """How many orders are proven cancelled by us; None where none could be found."""
-        if self.orders_found is None:
-            return None
-        return self.count_orders(OrderState.CANCELLED)
+        return self.orders_found and self.count_orders(OrderState.CANCELLED)
 
     @property
     def orders_failed(self) -> int | None:
         """How many orders are or may be open against our will; None where none could be found."""
-        if self.orders_found is None:
-            return None
-        return self.count_orders(OrderState.FAILED, OrderState.UNKNOWN)
+        return self.orders_found and self.count_orders(OrderState.FAILED, OrderState.UNKNOWN)
 
     @property
     def flat_after_seconds(self) -> float:
@@ -219,23 +218,14 @@ class LiquidationResult:
 
     def exit_code(self) -> ExitCode:
         """Return the process exit code of this result, signals aside."""
-        match self.cause:
-            case FailureCause.BLOCKED:
-                return ExitCode.IN_PROGRESS
-            case FailureCause.CONFIGURATION:
-                return ExitCode.CONFIGURATION
-            case FailureCause.NOT_CONFIRMED:
-                return ExitCode.NOT_CONFIRMED
-            case FailureCause.USAGE:
-                return ExitCode.USAGE
-            case FailureCause.CREDENTIALS if self.state is LiquidationState.FAILED:
-                return ExitCode.CREDENTIALS
-            case _:
-                pass
+        if self.cause in _EXIT_BY_CAUSE:
+            return _EXIT_BY_CAUSE[self.cause]
         match self.state:
             case LiquidationState.COMPLETED | LiquidationState.SKIPPED:
                 return ExitCode.DONE if self.audit_complete else ExitCode.AUDIT_INCOMPLETE
             case LiquidationState.PARTIAL:
                 return ExitCode.PARTIAL
+            case _ if self.cause is FailureCause.CREDENTIALS:
+                return ExitCode.CREDENTIALS
             case _:
                 return ExitCode.FAILED

@@ -192,40 +192,39 @@ class Snapshot:
         return self.regular_orders.items + self.algo_orders.items
 
     @property
-    def is_any_read(self) -> bool:
-        """Whether at least one source was read in full."""
-        return self.positions.complete or self.regular_orders.complete or self.algo_orders.complete
-
-    @property
-    def lists_missing(self) -> frozenset[str]:
-        """The lists that were not read in full, by the names that results use."""
-        lists: dict[str, Reading[Position] | Reading[OpenOrder]] = {
+    def lists(self) -> dict[str, Reading[Position] | Reading[OpenOrder]]:
+        """The three lists, positions first, by the names that results use."""
+        return {
             "positions": self.positions,
             "regular orders": self.regular_orders,
             "conditional orders": self.algo_orders,
         }
-        return frozenset(name for name, reading in lists.items() if not reading.complete)
+
+    @property
+    def is_any_read(self) -> bool:
+        """Whether at least one list was read in full."""
+        return any(reading.complete for reading in self.lists.values())
+
+    @property
+    def lists_missing(self) -> frozenset[str]:
+        """The lists that were not read in full."""
+        return frozenset(name for name, reading in self.lists.items() if not reading.complete)
 
     @property
     def errors(self) -> tuple[VenueAnswer, ...]:
-        """Why sources could not be read, positions first."""
-        sources = (self.positions.error, self.regular_orders.error, self.algo_orders.error)
-        return tuple(error for error in sources if error is not None)
+        """Why lists could not be read, positions first."""
+        return tuple(reading.error for reading in self.lists.values() if reading.error is not None)
 
     @property
     def unread(self) -> dict[str, str]:
-        """Why each source that failed could not be read, by its name."""
-        sources = {
-            "positions": self.positions.error,
-            "regular orders": self.regular_orders.error,
-            "conditional orders": self.algo_orders.error,
-        }
-        return {name: error.describe() for name, error in sources.items() if error is not None}
+        """Why each list that failed could not be read, by its name."""
+        errors = {name: reading.error for name, reading in self.lists.items()}
+        return {name: error.describe() for name, error in errors.items() if error is not None}
 
     @property
     def silent(self) -> frozenset[str]:
         """The sources that were asked and did not answer in full."""
-        return self.positions.silent | self.regular_orders.silent | self.algo_orders.silent
+        return frozenset().union(*(reading.silent for reading in self.lists.values()))
 
 
 class OrderType(StrEnum):
@@ -250,18 +249,7 @@ class OrderStatus(StrEnum):
     @property
     def is_final(self) -> bool:
         """Whether the executed quantity can no longer grow."""
-        return self in _FINAL
-
-
-_FINAL = frozenset(
-    {
-        OrderStatus.FILLED,
-        OrderStatus.CANCELED,
-        OrderStatus.REJECTED,
-        OrderStatus.EXPIRED,
-        OrderStatus.EXPIRED_IN_MATCH,
-    }
-)
+        return self not in {self.NEW, self.PARTIALLY_FILLED, self.UNREADABLE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,13 +277,10 @@ def is_reducing(order: CloseOrder) -> bool:
     """
     if order.quantity <= 0:
         return False
-    match order.leg.position_side:
-        case PositionSide.BOTH:
-            return order.reduce_only
-        case PositionSide.LONG:
-            return order.side is Side.SELL and not order.reduce_only
-        case PositionSide.SHORT:
-            return order.side is Side.BUY and not order.reduce_only
+    if order.leg.position_side is PositionSide.BOTH:
+        return order.reduce_only
+    shrinks = Side.SELL if order.leg.position_side is PositionSide.LONG else Side.BUY
+    return order.side is shrinks and not order.reduce_only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,15 +24,13 @@ _READING_SHARE: Final = 0.5
 class DeadRuns(Protocol):
     """What the trail tells of runs that died."""
 
-    async def resume(self, correlation_id: str) -> str | None:
-        """Continue the run's chain; return its last line's event, None when it is not there."""
-
-    async def unanswered(
-        self, correlation_id: str, *, before_latest: bool
+    async def continue_run(
+        self, correlation_id: str, *, is_ours: bool
     ) -> tuple[str | None, Sequence[tuple[str, str]]]:
         """Return the last event's type, and each order's symbol and id that was not answered.
 
-        Of several runs of that name the latest is meant, or the one `before_latest`.
+        What is logged under the id from now on continues its chain. `is_ours`: the latest run of
+        that name is this one, and the one before it is meant.
         """
 
 
@@ -51,10 +49,8 @@ async def close_dead_run(
     for correlation_id in (*dead.unburied.split(), dead.correlation_id):
         try:
             async with asyncio.timeout(driver.remaining_s * _READING_SHARE):
-                if correlation_id != by:
-                    await trail.resume(correlation_id)
-                last_event, orders = await trail.unanswered(
-                    correlation_id, before_latest=correlation_id == by
+                last_event, orders = await trail.continue_run(
+                    correlation_id, is_ours=correlation_id == by
                 )
         except TimeoutError:  # Its record stays open; this run's own end matters more.
             return

@@ -1,4 +1,4 @@
-"""The trail's file: opened safely, appended to in one write, read from its end.
+"""The trail's file: opened safely, appended to in one write, read in blocks from either end.
 
 What a reader would get wrong: several processes append at once and any of them may die in the
 middle of a write, so the end of the file is looked at before each append. The lock around looking
@@ -14,14 +14,17 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from liqctl.trail.record import parse_line
+from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_line
 
-LINE_SPAN_MAX_BYTES: Final = 16 * 1024 * 1024
-"""How far back the start of the last line is looked for."""
+BLOCK_BYTES: Final = 1024 * 1024
+_FIRST_BLOCK_BYTES: Final = 64 * 1024
+"""What is looked for from the end stands near it most of the time."""
+
+_LAST_LINE_MAX_BYTES: Final = 16 * 1024 * 1024
+"""A longer last line, which is not ours, is no anchor for a run's first."""
 
 _COURTESY_MAX_S: Final = 0.05
 _COURTESY_PAUSE_S: Final = 0.0002
@@ -34,23 +37,12 @@ _SETTLE_LOOKS: Final = 20
 _SETTLE_PAUSE_S: Final = 0.0005
 """An unfinished line that stays so for 10 ms is a stump; a living writer needs microseconds."""
 
-_SPANS: Final = (16 * 1024, 1024 * 1024, LINE_SPAN_MAX_BYTES)
-_BLOCK_BYTES: Final = 1024 * 1024
 _STANDARD_STREAMS: Final = 3
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class TrailRefusedError(OSError):
     """What stands at the trail's path is not a file that only we may write."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """A line of one correlation id: its number, its event and the SHA-256 of its bytes."""
-
-    seq: int
-    event_type: str
-    digest: str
 
 
 class TrailFile:
@@ -102,7 +94,22 @@ class TrailFile:
     @contextlib.contextmanager
     def courtesy(self) -> Iterator[bool]:
         """Hold the lock among well-behaved writers, or go on without it (False) after 50 ms."""
-        held = self._try_lock()
+        asked_at, yields, held = time.monotonic(), _COURTESY_YIELDS, False
+        while not held and asked_at >= self._courtesy_from:
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = True
+            except BlockingIOError:
+                if time.monotonic() - asked_at > _COURTESY_MAX_S:
+                    self._courtesy_from = time.monotonic() + _DISCOURTEOUS_S
+                elif yields:
+                    # Most writers are done in microseconds: let them, before any sleep.
+                    yields -= 1
+                    os.sched_yield()
+                else:
+                    time.sleep(_COURTESY_PAUSE_S)  # noqa: TID251 - flock has nothing to wait on
+            except OSError:  # A file system without locks: the chain needs none.
+                break
         try:
             yield held
         finally:
@@ -134,10 +141,6 @@ class TrailFile:
         self._whole_to = end if written == len(block) else -1
         return whole, end
 
-    def ends_with_newline(self, size: int) -> bool:
-        """Return whether the last line is whole; true of an empty file."""
-        return size == 0 or os.pread(self.fd, 1, size - 1) == b"\n"
-
     def settle(self, size: int) -> tuple[int, bool]:
         """Return the file's length and whether its last line is whole, or stays unfinished.
 
@@ -146,78 +149,47 @@ class TrailFile:
         """
         if size == self._whole_to:
             return size, True
-        for _ in range(_SETTLE_LOOKS):
-            if self.ends_with_newline(size):
+        for look in range(_SETTLE_LOOKS + 1):
+            if size == 0 or os.pread(self.fd, 1, size - 1) == b"\n":
                 return size, True
             if size == self._stump_to:  # A full disk: known already, do not wait at each event.
-                return size, False
-            time.sleep(_SETTLE_PAUSE_S)  # noqa: TID251 - a file has nothing to wait on
-            size = self.size()
+                break
+            if look < _SETTLE_LOOKS:
+                time.sleep(_SETTLE_PAUSE_S)  # noqa: TID251 - a file has nothing to wait on
+                size = self.size()
         self._stump_to = size
-        return size, self.ends_with_newline(size)
+        return size, False
 
     def last_line_digest(self, size: int, *, whole: bool = False) -> str | None:
         """Return the SHA-256 of the last line that is not blank, None when there is none.
 
         With `whole`, a last line without its newline does not count.
         """
-        for span in _SPANS:
-            start = max(size - span, 0)
-            lines = self._read(start, size).split(b"\n")
-            first, last = int(start > 0), len(lines) - int(whole)
-            for line in reversed(lines[first:last]):
+        for block in blocks_backwards(self.fd, size, line_max=_LAST_LINE_MAX_BYTES):
+            lines = block.split(b"\n")
+            if whole:
+                lines.pop()  # What stands after the last newline, if anything does.
+                whole = False
+            for line in reversed(lines):
                 if line.strip():
                     return hashlib.sha256(line).hexdigest()
-            if start == 0:
-                return None
         return None
 
-    def find_last(self, correlation_id: str, start: int, end: int) -> Link | None:
-        """Return the last line of a correlation id between two positions, None without one."""
+    def find_last(
+        self, correlation_id: str, start: int, end: int
+    ) -> tuple[TrailRecord, str] | None:
+        """Return the last record of a correlation id between two positions, and its SHA-256."""
         needle = json.dumps(correlation_id).encode("ascii")
-        upper, rest = end, b""
-        while upper > start:
-            lower = max(upper - _BLOCK_BYTES, start)
-            block = self._read(lower, upper) + rest
-            found = _last_link(block, needle, correlation_id)
-            if found is not None:
-                return found
-            first, newline, _ = block.partition(b"\n")
-            rest = (first + newline)[:_BLOCK_BYTES]
-            upper = lower
+        for block in blocks_backwards(self.fd, end, start):
+            upper = len(block)
+            while (at := block.rfind(needle, 0, upper)) >= 0:
+                upper, line_end = block.rfind(b"\n", 0, at) + 1, block.find(b"\n", at)
+                line = block[upper : line_end if line_end >= 0 else len(block)]
+                record = parse_line(line)
+                # The name may also stand in another run's details.
+                if record is not None and record.correlation_id == correlation_id:
+                    return record, hashlib.sha256(line).hexdigest()
         return None
-
-    def _read(self, start: int, end: int) -> bytes:
-        parts = []
-        while start < end:
-            part = os.pread(self.fd, end - start, start)
-            if not part:
-                break
-            parts.append(part)
-            start += len(part)
-        return b"".join(parts)
-
-    def _try_lock(self) -> bool:
-        now = time.monotonic()
-        if now < self._courtesy_from:
-            return False
-        yields = _COURTESY_YIELDS
-        while True:
-            try:
-                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() - now > _COURTESY_MAX_S:
-                    self._courtesy_from = time.monotonic() + _DISCOURTEOUS_S
-                    return False
-            except OSError:  # A file system without locks: the chain needs none.
-                return False
-            else:
-                return True
-            if yields:
-                yields -= 1
-                os.sched_yield()
-            else:
-                time.sleep(_COURTESY_PAUSE_S)  # noqa: TID251 - flock has nothing to wait on
 
 
 def open_trail(path: Path) -> TrailFile:
@@ -230,48 +202,90 @@ def open_trail(path: Path) -> TrailFile:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     is_new = not path.exists()
-    fd = _above_standard_streams(os.open(path, _FLAGS, 0o600))
+    fd = os.open(path, _FLAGS, 0o600)
     try:
-        _check(fd)
+        if fd < _STANDARD_STREAMS:  # A trail in place of a closed stdout would swallow our output.
+            moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _STANDARD_STREAMS)
+            os.close(fd)
+            fd = moved
+        found = os.fstat(fd)
+        why = None
+        if not stat.S_ISREG(found.st_mode):
+            why = "it is not a regular file"
+        elif found.st_uid != os.geteuid():
+            why = f"it belongs to user {found.st_uid}, not to us"
+        elif found.st_nlink != 1:
+            why = f"it has {found.st_nlink} names (hard links), not one"
+        elif found.st_mode & 0o022:  # What others wrote before, the chain shows.
+            os.fchmod(fd, stat.S_IMODE(found.st_mode) & ~0o022)
+        if why is not None:
+            raise TrailRefusedError(0, why)
     except OSError:
         os.close(fd)
         raise
     return TrailFile(path, fd, is_new=is_new)
 
 
-def _check(fd: int) -> None:
-    """Refuse what is not a regular file of ours with one name; take others' right to write away."""
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode):
-        raise TrailRefusedError(0, "it is not a regular file")
-    if found.st_uid != os.geteuid():
-        raise TrailRefusedError(0, f"it belongs to user {found.st_uid}, not to us")
-    if found.st_nlink != 1:
-        raise TrailRefusedError(0, f"it has {found.st_nlink} names (hard links), not one")
-    if found.st_mode & 0o022:
-        os.fchmod(fd, stat.S_IMODE(found.st_mode) & ~0o022)
+def open_for_reading(path: Path) -> int:
+    """Return a descriptor of the trail.
 
-
-def _above_standard_streams(fd: int) -> int:
-    """Return the descriptor, moved away from 0 to 2: a trail there would swallow our output."""
-    if fd >= _STANDARD_STREAMS:
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
         return fd
-    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _STANDARD_STREAMS)
     os.close(fd)
-    return moved
+    raise OSError(0, "not a regular file")
 
 
-def _last_link(block: bytes, needle: bytes, correlation_id: str) -> Link | None:
-    """Return the last whole line of the block that is a record of the correlation id."""
-    upper = len(block)
-    while True:
-        at = block.rfind(needle, 0, upper)
-        if at < 0:
-            return None
-        start, end = block.rfind(b"\n", 0, at) + 1, block.find(b"\n", at)
-        line = block[start : end if end >= 0 else len(block)]
-        record = parse_line(line)
-        if record is not None and record.correlation_id == correlation_id:
-            digest = hashlib.sha256(line).hexdigest()
-            return Link(seq=record.seq, event_type=record.event_type, digest=digest)
-        upper = start
+def blocks(fd: int, start: int, end: int) -> Iterator[bytes]:
+    """Yield the bytes of a range in blocks of whole lines, without each block's last newline.
+
+    Lines of more than 1 MB are left out.
+    """
+    rest, is_skipping = b"", False
+    while start < end:
+        part = os.pread(fd, min(BLOCK_BYTES, end - start), start)
+        if not part:
+            break
+        start += len(part)
+        whole, newline, tail = part.rpartition(b"\n")
+        if newline:
+            if is_skipping:
+                whole, is_skipping = whole.partition(b"\n")[2], False
+            yield rest + whole
+            rest = tail
+        elif not is_skipping:
+            rest += tail
+        if len(rest) > LINE_MAX_BYTES:
+            rest, is_skipping = b"", True
+    if rest:
+        yield rest
+
+
+def blocks_backwards(
+    fd: int, end: int, start: int = 0, *, line_max: int = LINE_MAX_BYTES
+) -> Iterator[bytes]:
+    """Yield the bytes of a range in blocks of whole lines, the last block first.
+
+    The first line of the last block may be cut, where the range begins within a line. Lines longer
+    than `line_max` are left out.
+    """
+    rest, is_skipping, size = b"", False, _FIRST_BLOCK_BYTES
+    while end > start:
+        lower = max(end - size, start)
+        part = os.pread(fd, end - lower, lower)
+        end, size = lower, BLOCK_BYTES
+        head, newline, whole = part.partition(b"\n")
+        if newline:
+            if is_skipping:
+                whole, is_skipping = whole.rpartition(b"\n")[0], False
+            yield whole + rest
+            rest = head
+        elif not is_skipping:
+            rest = head + rest
+        if len(rest) > line_max:
+            rest, is_skipping = b"", True
+    if rest:
+        yield rest

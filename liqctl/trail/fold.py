@@ -10,7 +10,6 @@ What a reader would get wrong:
   was before when the next whole reading does not.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,31 +17,25 @@ from enum import StrEnum
 from typing import Final
 
 from liqctl.kernel.events import RUN_ENDS, AuditEventType, is_run_start
-from liqctl.trail.record import TrailRecord, parse_line
+from liqctl.trail.record import TrailRecord
 
-LegKey = tuple[str, str]
+_LegKey = tuple[str, str]
 _START_LAG_MAX_S: Final = 5.0
 """How long before its START record a run may have begun: the rest of the program was loading."""
 
-_PROBLEMS_MAX: Final = 10
 _NUMBER_MAX: Final = 1e12
 """No run has more of anything; a trail that was tampered with may say so."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnfinishedRun:
-    """A run that has a start and no end: it is still under way, or it died."""
-
-    correlation_id: str
-    started_at: str
-    line: int | None = None
+_ALONE: Final = frozenset({AuditEventType.LIQUIDATION_BLOCKED, AuditEventType.LIQUIDATION_SKIPPED})
+"""What ends before it began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunHeadline:
     """The first and the last word of a run, where the trail holds them.
 
-    A run that was blocked or skipped has no start. `line` is that of the start, where it was asked.
+    A run that was blocked or skipped has no start, one that is under way or died no end. `line` is
+    that of the start, where it was asked.
     """
 
     correlation_id: str
@@ -52,10 +45,18 @@ class RunHeadline:
     line: int | None = None
 
     @property
-    def heard_at(self) -> str:
+    def began_at(self) -> str:
         """When the run began, or is first heard of."""
         record = self.start or self.end
         return record.timestamp if record else ""
+
+    def json_fields(self) -> dict[str, object]:
+        """Return an unfinished run as documents list it."""
+        return {
+            "correlation_id": self.correlation_id,
+            "started_at": self.began_at,
+            "line": self.line,
+        }
 
 
 class RunFold:
@@ -64,41 +65,35 @@ class RunFold:
     def __init__(self) -> None:
         """Know of no run yet."""
         self.starts = 0
-        self.open: dict[str, RunHeadline] = {}
+        self._open: dict[str, RunHeadline] = {}
 
     def take(self, record: TrailRecord, line: int | None = None) -> RunHeadline | None:
         """Take the next record; return the run that it ends, or that ended before it began.
 
         An end whose start was logged by hand, or rotated away, gives a run without a start.
         """
+        name, begun = record.correlation_id, None
         if is_start(record):
             self.starts += 1
-            self.open[record.correlation_id] = RunHeadline(
-                correlation_id=record.correlation_id,
-                environment=record.environment,
-                start=record,
-                line=line,
+            self._open[name] = RunHeadline(
+                correlation_id=name, environment=record.environment, start=record, line=line
             )
             return None
-        begun = None
         if record.event_type in RUN_ENDS:
-            begun = self.open.pop(record.correlation_id, None)
+            begun = self._open.pop(name, None)
         elif record.event_type not in _ALONE:
             return None
         return RunHeadline(
-            correlation_id=record.correlation_id,
+            correlation_id=name,
             environment=record.environment,
             start=begun.start if begun else None,
             end=record,
         )
 
     @property
-    def unfinished(self) -> tuple[UnfinishedRun, ...]:
+    def unfinished(self) -> tuple[RunHeadline, ...]:
         """The runs that have no end so far."""
-        return tuple(
-            UnfinishedRun(correlation_id=name, started_at=run.heard_at, line=run.line)
-            for name, run in self.open.items()
-        )
+        return tuple(self._open.values())
 
 
 def is_start(record: TrailRecord) -> bool:
@@ -116,64 +111,6 @@ def split_runs(records: Iterable[TrailRecord]) -> list[list[TrailRecord]]:
     return runs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunChain:
-    """Whether the records of one run follow one another, whatever stands between them.
-
-    `head` is the SHA-256 of the last one. The line before the first is left to `audit verify`.
-    """
-
-    records: int
-    head: str | None
-    problems: tuple[str, ...] = ()
-    torn: int = 0
-
-    @property
-    def is_intact(self) -> bool:
-        """Whether no record is missing, doubled, moved or altered; a cut end does not show."""
-        return not self.problems
-
-    def json_fields(self) -> dict[str, object]:
-        """Return the fields, and what they come to."""
-        return {
-            "records": self.records,
-            "head": self.head,
-            "problems": self.problems,
-            "torn": self.torn,
-            "intact": self.is_intact,
-        }
-
-
-def check_run(lines: Sequence[bytes]) -> RunChain:
-    """Return whether the lines of one run, in order, are a chain of their own."""
-    problems: list[str] = []
-    torn, last, seq = 0, None, 0
-    for line in lines:
-        record = parse_line(line)
-        if record is None:
-            continue
-        torn += record.torn_hash is not None
-        if last is not None:
-            why = why_not_next(record, seq, last)
-        elif record.seq != 1:
-            why = f"its lines 1 to {record.seq - 1} (seq) are missing or stand in another file"
-        else:
-            why = None
-        if why is not None and len(problems) < _PROBLEMS_MAX:
-            problems.append(why)
-        last, seq = hashlib.sha256(line).hexdigest(), record.seq
-    return RunChain(records=len(lines), head=last, problems=tuple(problems), torn=torn)
-
-
-def why_not_next(record: TrailRecord, seq: int, digest: str) -> str | None:
-    """Return why the record cannot follow its run's line with that number and hash."""
-    if record.seq != seq + 1:
-        return f"seq is {record.seq}, {seq + 1} was due: a line is missing, doubled or moved"
-    if record.prev_hash != digest:
-        return f"prev_hash does not fit the line with seq {seq}: one of the two was altered"
-    return None
-
-
 class Outcome(StrEnum):
     """What became of a request or a leg."""
 
@@ -181,6 +118,30 @@ class Outcome(StrEnum):
     REFUSED = "REFUSED"
     UNKNOWN = "UNKNOWN"
     OPEN = "OPEN"
+
+
+_ANSWERS: Final = frozenset(
+    {
+        AuditEventType.ORDER_PLACED,
+        AuditEventType.ORDER_REJECTED,
+        AuditEventType.ORDER_UNKNOWN,
+        AuditEventType.ORDER_CANCELLED,
+        AuditEventType.ORDER_CANCEL_REJECTED,
+    }
+)
+_BY_STATUS: Final = {
+    "FILLED": Outcome.DONE,
+    "NEW": Outcome.OPEN,
+    "PARTIALLY_FILLED": Outcome.OPEN,
+}
+_CLOSED_BY: Final = {"SELL": "LONG", "BUY": "SHORT"}
+_WATCH_ENDS: Final[Mapping[str, Outcome]] = {
+    AuditEventType.FLAT_SEEN: Outcome.OPEN,
+    AuditEventType.REENTRY_SEEN: Outcome.OPEN,
+    AuditEventType.ORDER_SENT: Outcome.OPEN,
+    AuditEventType.VERIFIED: Outcome.DONE,
+}
+"""What ends a watch over flat, and how; a new FLAT_SEEN says that it began anew."""
 
 
 class RequestKind(StrEnum):
@@ -269,71 +230,212 @@ class TimedRecord:
         return symbol if isinstance(symbol, str) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RunStory:
-    """The whole run. `start` is None for events that were logged by hand.
+    """One run as the records say that it takes in order.
 
-    `orders` and `cancels` are in the order of sending, whatever their legs.
+    `zero` is when it began, in seconds since the epoch. `start` is None for events that were logged
+    by hand. `ends` holds the end records that count: a run that began anew under the same id takes
+    back those before. `orders` and `cancels` are in the order of sending, whatever their legs.
     """
 
-    correlation_id: str
-    environment: str
-    events: tuple[TimedRecord, ...]
-    start: TrailRecord | None
-    end: TrailRecord | None
-    began_at: str
-    deadline_s: float | None
-    spent_s: float | None
-    legs: tuple[LegStory, ...]
-    orders: tuple[Request, ...]
-    cancels: tuple[Request, ...]
-    readings: tuple[Request, ...]
-    watches: tuple[Request, ...] = ()
+    zero: float | None = None
+    start: TrailRecord | None = None
+    ends: list[TrailRecord] = field(default_factory=list)
+    events: list[TimedRecord] = field(default_factory=list)
+    orders: list[Request] = field(default_factory=list)
+    cancels: list[Request] = field(default_factory=list)
+    readings: list[Request] = field(default_factory=list)
+    watches: list[Request] = field(default_factory=list)
+    _legs: dict[_LegKey, LegStory] = field(default_factory=dict)
+    _waiting: dict[str, Request] = field(default_factory=dict)
+    _reopened: dict[_LegKey, tuple[TrailRecord | None, float | None]] = field(default_factory=dict)
+
+    @property
+    def correlation_id(self) -> str:
+        """The run's name."""
+        return self.events[0].record.correlation_id
+
+    @property
+    def environment(self) -> str:
+        """Where it ran; empty where no record tells."""
+        return next((e.record.environment for e in self.events if e.record.environment), "")
+
+    @property
+    def began_at(self) -> str:
+        """The time stamp of its start, or of its first record."""
+        return (self.start or self.events[0].record).timestamp
+
+    @property
+    def end(self) -> TrailRecord | None:
+        """Its last word, its own or that of the run that found it dead."""
+        return self.ends[-1] if self.ends else None
+
+    @property
+    def legs(self) -> tuple[LegStory, ...]:
+        """Its legs, in the order in which the records name them."""
+        return tuple(self._legs.values())
+
+    @property
+    def deadline_s(self) -> float | None:
+        """How long it was to take at most."""
+        return number(self.start.details.get("timeout_seconds")) if self.start else None
+
+    @property
+    def spent_s(self) -> float | None:
+        """How long it took; None where it has not said so itself."""
+        if self.start is None or self.end is None or not is_own_end(self.end):
+            return None
+        return number(self.end.details.get("duration_seconds")) or self._at_s(self.end)
 
     @property
     def last_s(self) -> float:
         """The last known moment of the story."""
         return max((event.at_s for event in self.events if event.at_s is not None), default=0.0)
 
+    def take(self, record: TrailRecord) -> TimedRecord:
+        """Take in the next record, and return it with its times."""
+        at_s, took_s = self._at_s(record), None
+        if record.event_type in _WATCH_ENDS:
+            self._take_watch(record, at_s)
+        match record.event_type:
+            case _ if is_start(record):
+                self.start, self.ends = self.start or record, []
+            case end if end in RUN_ENDS:
+                self.ends.append(record)
+            case AuditEventType.SNAPSHOT_TAKEN:
+                self._take_reading(record, at_s)
+            case AuditEventType.ORDER_SENT | AuditEventType.ORDER_CANCEL_SENT:
+                self._take_sent(record, at_s)
+            case answer if answer in _ANSWERS:
+                request = self._waiting.get(_common_key(record))
+                if request is not None:
+                    if not request.answers:
+                        request.ended_s = at_s
+                        took_s = request.took_s
+                    request.answers.append(record)
+                    request.outcome = _outcome(record)
+            case AuditEventType.RETRY_SCHEDULED if leg := self._leg(record):
+                leg.retries += 1
+            case AuditEventType.POSITION_CLOSED | AuditEventType.POSITION_FAILED if leg := (
+                self._leg(record)
+            ):
+                leg.last_word, leg.ended_s = record, at_s
+                leg.quantity = leg.quantity or words(record.details.get("quantity"))
+                leg.outcome = _outcome(record)
+            case _:
+                pass
+        event = TimedRecord(record=record, at_s=at_s, took_s=took_s)
+        self.events.append(event)
+        return event
+
+    def settle(self) -> None:
+        """Say of each leg that has no last word how it stood when the run ended."""
+        for leg in self._legs.values():
+            if leg.last_word is None:
+                refused = not leg.orders or leg.orders[-1].outcome is Outcome.REFUSED
+                leg.outcome = Outcome.REFUSED if refused else Outcome.UNKNOWN
+
+    def _at_s(self, record: TrailRecord) -> float | None:
+        now = moment(record.timestamp)
+        return None if now is None or self.zero is None else now - self.zero
+
+    def _take_watch(self, record: TrailRecord, at_s: float | None) -> None:
+        """End the watch over flat where the record proves it or breaks it off; begin a new one."""
+        if self.watches and not self.watches[-1].answers:
+            watch = self.watches[-1]
+            watch.answers.append(record)
+            watch.ended_s, watch.outcome = at_s, _WATCH_ENDS[record.event_type]
+        if record.event_type == AuditEventType.FLAT_SEEN:
+            self.watches.append(Request(kind=RequestKind.WATCH, sent=record, began_s=at_s))
+
+    def _take_reading(self, record: TrailRecord, at_s: float | None) -> None:
+        details = record.details
+        took_s = number(details.get("reading_s"))
+        began_s = at_s if at_s is None or took_s is None else max(at_s - took_s, 0.0)
+        self.readings.append(
+            Request(
+                kind=RequestKind.READING,
+                sent=record,
+                began_s=began_s,
+                ended_s=at_s,
+                outcome=Outcome.UNKNOWN if details.get("unread") else Outcome.DONE,
+            )
+        )
+        texts = details.get("open")
+        listed = set()
+        for text in texts if isinstance(texts, list) else ():
+            parts = text.split(" ") if isinstance(text, str) else []
+            if len(parts) != 3:  # noqa: PLR2004 - symbol, position side, signed quantity
+                continue
+            symbol, position_side, quantity = parts
+            key = (symbol, position_side)
+            listed.add(key)
+            leg = self._legs.setdefault(key, LegStory(symbol=symbol, position_side=position_side))
+            # Where a moment is unknown, the order of the records decides.
+            is_later = leg.ended_s is None or began_s is None or leg.ended_s <= began_s
+            if leg.outcome is Outcome.DONE and is_later:
+                self._open_again(leg)
+            leg.quantity = leg.quantity or quantity.removeprefix("-")
+            leg.direction = leg.direction or ("SHORT" if quantity.startswith("-") else "LONG")
+        if number(details.get("positions")) == len(listed):
+            # The legs that a whole reading shows gone: what showed them open was late.
+            for key in self._reopened.keys() - listed:
+                leg, (word, ended_s) = self._legs[key], self._reopened.pop(key)
+                if leg.last_word is None:
+                    leg.last_word, leg.outcome, leg.ended_s = word, Outcome.DONE, ended_s
+
+    def _take_sent(self, record: TrailRecord, at_s: float | None) -> None:
+        is_close = record.event_type == AuditEventType.ORDER_SENT
+        request = Request(
+            kind=RequestKind.CLOSE if is_close else RequestKind.CANCEL, sent=record, began_s=at_s
+        )
+        self._waiting[_common_key(record)] = request
+        (self.orders if is_close else self.cancels).append(request)
+        if is_close and (leg := self._leg(record)):
+            if leg.outcome is Outcome.DONE:
+                self._open_again(leg)
+            leg.orders.append(request)
+            leg.began_s = at_s if leg.began_s is None else leg.began_s
+            leg.quantity = leg.quantity or words(record.details.get("quantity"))
+            leg.direction = leg.direction or _CLOSED_BY.get(str(record.details.get("side")))
+
+    def _open_again(self, leg: LegStory) -> None:
+        """Take back that a leg is closed: something shows it open, or sends to close it."""
+        self._reopened[leg.symbol, leg.position_side] = (leg.last_word, leg.ended_s)
+        leg.last_word, leg.outcome, leg.ended_s = None, Outcome.OPEN, None
+
+    def _leg(self, record: TrailRecord) -> LegStory | None:
+        symbol = words(record.details.get("symbol"))
+        if symbol is None:
+            return None
+        side = words(record.details.get("position_side")) or "BOTH"
+        return self._legs.setdefault((symbol, side), LegStory(symbol=symbol, position_side=side))
+
 
 def fold_run(records: Sequence[TrailRecord]) -> RunStory:
     """Return the story of one run's records, which are in order and at least one."""
     start = next(filter(is_start, records), None)
-    ends = ends_of(records)
-    end = ends[-1] if ends else None
-    is_own_end = end is not None and end.event_type != AuditEventType.LIQUIDATION_ABANDONED
-    took_s = number(end.details.get("duration_seconds")) if end else None
-    # The deadline counts from the moment the run began, which is a little before its START record;
-    # the end record tells how long the run took, and so gives that moment.
     zero = moment((start or records[0]).timestamp)
-    ended = moment(end.timestamp) if end else None
-    if start and zero is not None and ended is not None and took_s is not None:
-        lag_s = took_s - (ended - zero)
-        zero -= lag_s if 0 < lag_s < _START_LAG_MAX_S else 0.0
-    fold = _StoryFold(zero)
-    events = tuple(fold.take(record) for record in records)
-    if is_own_end:
-        fold.settle()
-    return RunStory(
-        correlation_id=records[0].correlation_id,
-        environment=next((r.environment for r in records if r.environment), ""),
-        events=events,
-        start=start,
-        end=end,
-        began_at=(start or records[0]).timestamp,
-        deadline_s=number(start.details.get("timeout_seconds")) if start else None,
-        spent_s=(took_s or fold.at_s(end)) if start and end and is_own_end else None,
-        legs=tuple(fold.legs.values()),
-        orders=tuple(fold.orders),
-        cancels=tuple(fold.cancels),
-        readings=tuple(fold.readings),
-        watches=tuple(fold.watches),
-    )
+    ends = [record for record in split_runs(records)[-1] if record.event_type in RUN_ENDS]
+    if start and ends and zero is not None:
+        # The deadline counts from the moment the run began, a little before its START record; the
+        # end record tells how long the run took, and so gives that moment.
+        ended, took_s = moment(ends[-1].timestamp), number(ends[-1].details.get("duration_seconds"))
+        if ended is not None and took_s is not None:
+            lag_s = took_s - (ended - zero)
+            zero -= lag_s if 0 < lag_s < _START_LAG_MAX_S else 0.0
+    story = RunStory(zero=zero)
+    for record in records:
+        story.take(record)
+    if story.end is not None and is_own_end(story.end):
+        story.settle()
+    return story
 
 
-def ends_of(records: Iterable[TrailRecord]) -> list[TrailRecord]:
-    """Return the end records that hold: a run that began anew under the same id takes them back."""
-    return [r for r in split_runs(records)[-1] if r.event_type in RUN_ENDS]
+def is_own_end(end: TrailRecord) -> bool:
+    """Return whether a run said itself how it ended; others declare a dead one abandoned."""
+    return end.event_type != AuditEventType.LIQUIDATION_ABANDONED
 
 
 def number(value: object) -> float | None:
@@ -359,150 +461,7 @@ def moment(text: object) -> float | None:
         return None
 
 
-def listed_legs(record: TrailRecord) -> Iterable[tuple[str, str, str]]:
-    """Yield symbol, position side and signed quantity of each leg that a reading lists."""
-    listed = record.details.get("open")
-    for text in listed if isinstance(listed, list) else ():
-        parts = text.split(" ") if isinstance(text, str) else []
-        if len(parts) == 3:  # noqa: PLR2004 - symbol, side, quantity
-            yield parts[0], parts[1], parts[2]
-
-
-class _StoryFold:
-    """Takes records in order and finds which belong together."""
-
-    def __init__(self, zero: float | None) -> None:
-        self.legs: dict[LegKey, LegStory] = {}
-        self.orders: list[Request] = []
-        self.cancels: list[Request] = []
-        self.readings: list[Request] = []
-        self.watches: list[Request] = []
-        self._zero = zero
-        self._waiting: dict[str, Request] = {}
-        self._reopened: dict[LegKey, tuple[TrailRecord | None, float | None]] = {}
-
-    def at_s(self, record: TrailRecord) -> float | None:
-        now = moment(record.timestamp)
-        return None if now is None or self._zero is None else now - self._zero
-
-    def take(self, record: TrailRecord) -> TimedRecord:
-        at_s = self.at_s(record)
-        took_s = None
-        if record.event_type in _WATCH_ENDS:
-            self._take_watch(record, at_s)
-        match record.event_type:
-            case AuditEventType.SNAPSHOT_TAKEN:
-                self._take_reading(record, at_s)
-            case AuditEventType.ORDER_SENT | AuditEventType.ORDER_CANCEL_SENT:
-                self._take_sent(record, at_s)
-            case answer if answer in _ANSWERS:
-                took_s = self._take_answer(record, at_s)
-            case AuditEventType.RETRY_SCHEDULED if leg := self._leg(record):
-                leg.retries += 1
-            case AuditEventType.POSITION_CLOSED if leg := self._leg(record):
-                self._end_leg(leg, record, at_s, Outcome.DONE)
-            case AuditEventType.POSITION_FAILED if leg := self._leg(record):
-                is_unknown = record.details.get("state") == "UNKNOWN"
-                outcome = Outcome.UNKNOWN if is_unknown else Outcome.REFUSED
-                self._end_leg(leg, record, at_s, outcome)
-            case _:
-                pass
-        return TimedRecord(record=record, at_s=at_s, took_s=took_s)
-
-    def settle(self) -> None:
-        """Say of each leg that has no last word how it stood when the run ended."""
-        for leg in self.legs.values():
-            if leg.last_word is None:
-                refused = not leg.orders or leg.orders[-1].outcome is Outcome.REFUSED
-                leg.outcome = Outcome.REFUSED if refused else Outcome.UNKNOWN
-
-    def _take_watch(self, record: TrailRecord, at_s: float | None) -> None:
-        """End the watch over flat where the record proves it or breaks it off; begin a new one."""
-        if self.watches and not self.watches[-1].answers:
-            watch = self.watches[-1]
-            watch.answers.append(record)
-            watch.ended_s, watch.outcome = at_s, _WATCH_ENDS[record.event_type]
-        if record.event_type == AuditEventType.FLAT_SEEN:
-            self.watches.append(Request(kind=RequestKind.WATCH, sent=record, began_s=at_s))
-
-    def _take_reading(self, record: TrailRecord, at_s: float | None) -> None:
-        took_s = number(record.details.get("reading_s"))
-        began_s = at_s if at_s is None or took_s is None else max(at_s - took_s, 0.0)
-        self.readings.append(
-            Request(
-                kind=RequestKind.READING,
-                sent=record,
-                began_s=began_s,
-                ended_s=at_s,
-                outcome=Outcome.UNKNOWN if record.details.get("unread") else Outcome.DONE,
-            )
-        )
-        listed = set()
-        for symbol, position_side, quantity in listed_legs(record):
-            key = (symbol, position_side)
-            listed.add(key)
-            leg = self.legs.setdefault(key, LegStory(symbol=symbol, position_side=position_side))
-            # Where a moment is unknown, the order of the records decides.
-            is_later = leg.ended_s is None or began_s is None or leg.ended_s <= began_s
-            if leg.outcome is Outcome.DONE and is_later:
-                self._open_again(leg)
-            leg.quantity = leg.quantity or quantity.removeprefix("-")
-            leg.direction = leg.direction or ("SHORT" if quantity.startswith("-") else "LONG")
-        if number(record.details.get("positions")) == len(listed):
-            self._close_again(listed)
-
-    def _open_again(self, leg: LegStory) -> None:
-        """Take back that a leg is closed: something shows it open, or sends to close it."""
-        self._reopened[leg.symbol, leg.position_side] = (leg.last_word, leg.ended_s)
-        leg.last_word, leg.outcome, leg.ended_s = None, Outcome.OPEN, None
-
-    def _close_again(self, listed: set[LegKey]) -> None:
-        """Close the legs that a whole reading shows gone: what showed them open was late."""
-        for key in self._reopened.keys() - listed:
-            leg, (word, ended_s) = self.legs[key], self._reopened.pop(key)
-            if leg.last_word is None:
-                leg.last_word, leg.outcome, leg.ended_s = word, Outcome.DONE, ended_s
-
-    def _take_sent(self, record: TrailRecord, at_s: float | None) -> None:
-        is_close = record.event_type == AuditEventType.ORDER_SENT
-        request = Request(
-            kind=RequestKind.CLOSE if is_close else RequestKind.CANCEL, sent=record, began_s=at_s
-        )
-        self._waiting[_thread(record)] = request
-        (self.orders if is_close else self.cancels).append(request)
-        if is_close and (leg := self._leg(record)):
-            if leg.outcome is Outcome.DONE:
-                self._open_again(leg)
-            leg.orders.append(request)
-            leg.began_s = at_s if leg.began_s is None else leg.began_s
-            leg.quantity = leg.quantity or words(record.details.get("quantity"))
-            leg.direction = leg.direction or _CLOSED_BY.get(str(record.details.get("side")))
-
-    def _take_answer(self, record: TrailRecord, at_s: float | None) -> float | None:
-        request = self._waiting.get(_thread(record))
-        if request is None:
-            return None
-        is_first = not request.answers
-        request.answers.append(record)
-        request.outcome = _outcome(record)
-        if is_first:
-            request.ended_s = at_s
-        return request.took_s if is_first else None
-
-    def _leg(self, record: TrailRecord) -> LegStory | None:
-        symbol = words(record.details.get("symbol"))
-        if symbol is None:
-            return None
-        side = words(record.details.get("position_side")) or "BOTH"
-        return self.legs.setdefault((symbol, side), LegStory(symbol=symbol, position_side=side))
-
-    @staticmethod
-    def _end_leg(leg: LegStory, record: TrailRecord, at_s: float | None, outcome: Outcome) -> None:
-        leg.last_word, leg.outcome, leg.ended_s = record, outcome, at_s
-        leg.quantity = leg.quantity or words(record.details.get("quantity"))
-
-
-def _thread(record: TrailRecord) -> str:
+def _common_key(record: TrailRecord) -> str:
     """Return what an answer and its request have in common."""
     details = record.details
     client_order_id = details.get("client_order_id")
@@ -511,40 +470,18 @@ def _thread(record: TrailRecord) -> str:
     return f"{details.get('symbol')} {details.get('endpoint')} {details.get('order_ids')}"
 
 
-def _outcome(answer: TrailRecord) -> Outcome:
-    match answer.event_type:
+def _outcome(record: TrailRecord) -> Outcome:
+    """Return what an answer, or a leg's last word, says of what was asked for."""
+    match record.event_type:
         case AuditEventType.ORDER_PLACED:
             # An order that ended otherwise (EXPIRED, CANCELED) did not do what it was sent for.
-            return _BY_STATUS.get(str(answer.details.get("status")), Outcome.REFUSED)
-        case AuditEventType.ORDER_CANCELLED:
+            return _BY_STATUS.get(str(record.details.get("status")), Outcome.REFUSED)
+        case AuditEventType.ORDER_CANCELLED | AuditEventType.POSITION_CLOSED:
             return Outcome.DONE
         case AuditEventType.ORDER_UNKNOWN:
             return Outcome.UNKNOWN
+        case AuditEventType.POSITION_FAILED:
+            is_unknown = record.details.get("state") == "UNKNOWN"
         case _:
-            is_unknown = answer.details.get("kind") == "UNKNOWN"
-            return Outcome.UNKNOWN if is_unknown else Outcome.REFUSED
-
-
-_ALONE: Final = frozenset({AuditEventType.LIQUIDATION_BLOCKED, AuditEventType.LIQUIDATION_SKIPPED})
-_ANSWERS: Final = frozenset(
-    {
-        AuditEventType.ORDER_PLACED,
-        AuditEventType.ORDER_REJECTED,
-        AuditEventType.ORDER_UNKNOWN,
-        AuditEventType.ORDER_CANCELLED,
-        AuditEventType.ORDER_CANCEL_REJECTED,
-    }
-)
-_BY_STATUS: Final = {
-    "FILLED": Outcome.DONE,
-    "NEW": Outcome.OPEN,
-    "PARTIALLY_FILLED": Outcome.OPEN,
-}
-_CLOSED_BY: Final = {"SELL": "LONG", "BUY": "SHORT"}
-_WATCH_ENDS: Final[Mapping[str, Outcome]] = {
-    AuditEventType.FLAT_SEEN: Outcome.OPEN,
-    AuditEventType.REENTRY_SEEN: Outcome.OPEN,
-    AuditEventType.ORDER_SENT: Outcome.OPEN,
-    AuditEventType.VERIFIED: Outcome.DONE,
-}
-"""What ends a watch over flat, and how; a new FLAT_SEEN says that it began anew."""
+            is_unknown = record.details.get("kind") == "UNKNOWN"
+    return Outcome.UNKNOWN if is_unknown else Outcome.REFUSED

@@ -1,28 +1,43 @@
-"""Reading the trail fast and in constant memory, from either end, while others append to it.
+"""Reading the trail fast and in constant memory: lines from either end, and what it tells of runs.
 
 Filters search the raw bytes first and take apart only lines that may match: jq parses them all.
-What a reader would get wrong: a quoted word found in a line may stand in its details, so a line
-found is still parsed before it counts.
+
+What a reader would get wrong:
+- A quoted word found in a line may stand in its details, so a line found is still parsed before it
+  counts.
+- Rotation renames: a run's records, or what was done after it, may stand in older files. So
+  several files are read as one trail.
 """
 
 import contextlib
 import json
 import os
 import re
-import stat
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from heapq import nsmallest
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.errors import UsageError
+from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.states import LiquidationState
+from liqctl.trail.file import blocks, blocks_backwards, open_for_reading
+from liqctl.trail.fold import RunFold, RunHeadline, fold_run, split_runs
 from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_line
+from liqctl.trail.verify import RunChain, check_run
 
-BLOCK_BYTES: Final = 1024 * 1024
-_FIRST_BLOCK_BYTES: Final = 64 * 1024
+RUN_RECORDS_MAX: Final = 200_000
+LATER_RUNS_MAX: Final = 20
+_UNANSWERED_MAX: Final = 200
+_IDS_MAX: Final = 50_000
+_NEAR_MAX: Final = 3
+_SIBLINGS_MAX: Final = 10
 _POLL_MAX_BYTES: Final = 16 * 1024 * 1024
 _OLDER_MAX: Final = 4
 _OLD_POLLS: Final = 300
@@ -32,6 +47,18 @@ _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _AGO = re.compile(r"(\d{1,9})([smhd])")
 _HEAD = re.compile(
     rb'\{"timestamp": "([^"\\]*)", "event_type": "([^"\\]*)", "correlation_id": "([^"\\]*)", '
+)
+_STATES: Final[dict[str, str]] = {
+    AuditEventType.LIQUIDATION_COMPLETE: LiquidationState.COMPLETED.value,
+    AuditEventType.LIQUIDATION_PARTIAL: LiquidationState.PARTIAL.value,
+    AuditEventType.LIQUIDATION_FAILED: LiquidationState.FAILED.value,
+    AuditEventType.LIQUIDATION_ABANDONED: "ABANDONED",
+}
+_SUMMARY_KEYS: Final = (
+    *("verified_flat", "settled_seconds", "unread"),
+    *("positions_found", "positions_closed", "positions_failed"),
+    *("orders_found", "orders_cancelled", "orders_failed"),
+    *("duration_seconds", "error_message", "exit_code"),
 )
 
 
@@ -51,11 +78,11 @@ class LineFilter:
         """Whether every line is wanted."""
         return self.correlation_id is None and not self.event_types and self.since is None
 
-    def needles(self) -> tuple[bytes, ...]:
-        """Return byte strings of which a wanted line holds at least one; empty: no telling."""
-        if self.correlation_id is not None:
-            return (_quoted(self.correlation_id),)
-        return tuple(sorted(_quoted(event_type) for event_type in self.event_types))
+    def wanted_in(self, block: bytes) -> Iterator[bytes]:
+        """Yield the block's lines that are wanted."""
+        texts = sorted(self.event_types) if self.correlation_id is None else [self.correlation_id]
+        needles = [json.dumps(text).encode("ascii") for text in texts]
+        return filter(self.wants, _lines_with(block, needles))
 
     def wants(self, line: bytes) -> bool:
         """Return whether the line is one that was asked for."""
@@ -66,7 +93,7 @@ class LineFilter:
             timestamp, event_type, correlation_id = (
                 part.decode("ascii", "replace") for part in head.groups()
             )
-        elif (record := parse_line(line)) is not None:
+        elif (record := parse_line(line)) is not None:  # Keys in another order, or escapes.
             timestamp, event_type = record.timestamp, record.event_type
             correlation_id = record.correlation_id
         else:
@@ -78,77 +105,7 @@ class LineFilter:
         )
 
 
-def open_for_reading(path: Path) -> int:
-    """Return a descriptor of the trail.
-
-    Raises:
-        OSError: it cannot be opened, or is not a regular file.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
-    os.close(fd)
-    raise OSError(0, "not a regular file")
-
-
-def last_lines(fd: int, end: int, count: int, wanted: LineFilter) -> list[bytes]:
-    """Return up to `count` last wanted lines before the position `end`, oldest first.
-
-    With `since`, a whole block of older lines ends the search: clocks step, but not so far.
-    """
-    needles = wanted.needles()
-    found: deque[bytes] = deque()
-    for block in blocks_backwards(fd, end):
-        for line in reversed(lines_of(block, needles)):
-            if wanted.wants(line):
-                found.appendleft(line)
-                if len(found) >= count:
-                    return list(found)
-        if wanted.since is not None and _is_older(block, wanted.since):
-            break
-    return list(found)
-
-
-def all_lines(fd: int, end: int, wanted: LineFilter) -> Iterator[bytes]:
-    """Yield every wanted line before the position `end`, oldest first."""
-    needles = wanted.needles()
-    for block in blocks(fd, 0, end):
-        for line in lines_of(block, needles):
-            if wanted.wants(line):
-                yield line
-
-
-def lines_in(path: Path, wanted: LineFilter) -> Iterator[bytes]:
-    """Yield every wanted line that stands in the file now, oldest first.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    fd = open_for_reading(path)
-    try:
-        yield from all_lines(fd, os.fstat(fd).st_size, wanted)
-    finally:
-        os.close(fd)
-
-
-def headline_records(path: Path) -> Iterator[TrailRecord]:
-    """Yield the records about whole runs; orders and readings are passed over as raw bytes.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    fd = open_for_reading(path)
-    try:
-        for block in blocks(fd, 0, os.fstat(fd).st_size):
-            for line in lines_of(block, (b'"LIQUIDATION_',)):
-                record = parse_line(line)
-                if record is not None:
-                    yield record
-    finally:
-        os.close(fd)
-
-
-def lines_of(block: bytes, needles: tuple[bytes, ...]) -> list[bytes]:
+def _lines_with(block: bytes, needles: Sequence[bytes]) -> list[bytes]:
     """Return the lines of a block that hold one of the needles; without needles, all of them."""
     if not needles:
         return block.split(b"\n")
@@ -163,50 +120,35 @@ def lines_of(block: bytes, needles: tuple[bytes, ...]) -> list[bytes]:
     return [block[start : starts[start]] for start in sorted(starts)]
 
 
-def blocks(fd: int, start: int, end: int) -> Iterator[bytes]:
-    """Yield the bytes of a range in blocks of whole lines, without each block's last newline.
+def last_lines(fd: int, end: int, count: int, wanted: LineFilter) -> list[bytes]:
+    """Return up to `count` last wanted lines before the position `end`, oldest first.
 
-    Lines of more than 1 MB are left out.
+    With `since`, a whole block of older lines ends the search: clocks step, but not so far.
     """
-    rest, is_skipping = b"", False
-    while start < end:
-        part = os.pread(fd, min(BLOCK_BYTES, end - start), start)
-        if not part:
+    found: deque[bytes] = deque()
+    for block in blocks_backwards(fd, end):
+        for line in reversed(list(wanted.wanted_in(block))):
+            found.appendleft(line)
+            if len(found) >= count:
+                return list(found)
+        moments = [head[1] for head in _HEAD.finditer(block)] if wanted.since else []
+        if wanted.since and moments and max(moments) < wanted.since.encode("ascii"):
             break
-        start += len(part)
-        whole, newline, tail = part.rpartition(b"\n")
-        if newline:
-            if is_skipping:
-                whole, is_skipping = whole.partition(b"\n")[2], False
-            yield rest + whole
-            rest = tail
-        elif not is_skipping:
-            rest += tail
-        if len(rest) > LINE_MAX_BYTES:
-            rest, is_skipping = b"", True
-    if rest:
-        yield rest
+    return list(found)
 
 
-def blocks_backwards(fd: int, end: int) -> Iterator[bytes]:
-    """Yield the bytes before `end` in blocks of whole lines, the last block first."""
-    rest, is_skipping, size = b"", False, _FIRST_BLOCK_BYTES
-    while end > 0:
-        start = max(end - size, 0)
-        part = os.pread(fd, end - start, start)
-        end, size = start, BLOCK_BYTES
-        head, newline, whole = part.partition(b"\n")
-        if newline:
-            if is_skipping:
-                whole, is_skipping = whole.rpartition(b"\n")[0], False
-            yield whole + rest
-            rest = head
-        elif not is_skipping:
-            rest = head + rest
-        if len(rest) > LINE_MAX_BYTES:
-            rest, is_skipping = b"", True
-    if rest:
-        yield rest
+def all_lines(fd: int, end: int, wanted: LineFilter) -> Iterator[bytes]:
+    """Yield every wanted line before the position `end`, oldest first."""
+    for block in blocks(fd, 0, end):
+        yield from wanted.wanted_in(block)
+
+
+def _blocks_of(path: Path) -> Iterator[bytes]:
+    fd = open_for_reading(path)
+    try:
+        yield from blocks(fd, 0, os.fstat(fd).st_size)
+    finally:
+        os.close(fd)
 
 
 class Follower:
@@ -228,35 +170,27 @@ class Follower:
         for tail in (*self._older, self._current):
             with contextlib.suppress(OSError):
                 lines += tail.read()
+        # No file of that name is there between the rename and the next writer.
         with contextlib.suppress(OSError):
-            if not self._is_current() and not self._current.is_behind():
+            found = os.fstat(self._current.fd)
+            is_read = self._current.position >= found.st_size
+            if is_read and not os.path.samestat(self._path.stat(), found):
                 new = _Tail(open_for_reading(self._path), 0)
                 self._older.append(self._current)
                 self._current = new
                 lines += new.read()
-        return lines + self._forget_old()
-
-    def close(self) -> None:
-        """Close the files."""
-        for tail in (*self._older, self._current):
-            os.close(tail.fd)
-
-    def _forget_old(self) -> list[bytes]:
-        """Let go of files renamed long ago; return the unfinished line that one may end with."""
-        lines: list[bytes] = []
         for tail in self._older:
             tail.polls_left -= 1
         while self._older and (self._older[0].polls_left <= 0 or len(self._older) > _OLDER_MAX):
             tail = self._older.pop(0)
             os.close(tail.fd)
-            lines += [tail.rest] if tail.rest.strip() else []
+            lines += [tail.rest] if tail.rest.strip() else []  # Nobody will finish that line.
         return lines
 
-    def _is_current(self) -> bool:
-        try:
-            return os.path.samestat(self._path.stat(), os.fstat(self._current.fd))
-        except FileNotFoundError:  # Between the rename and the next writer.
-            return True
+    def close(self) -> None:
+        """Close the files."""
+        for tail in (*self._older, self._current):
+            os.close(tail.fd)
 
 
 class _Tail:
@@ -265,27 +199,18 @@ class _Tail:
     def __init__(self, fd: int, position: int) -> None:
         self.fd = fd
         self.polls_left = _OLD_POLLS
-        self._position = position
+        self.position = position
         self.rest = b""
-
-    def is_behind(self) -> bool:
-        """Return whether there is more to read now."""
-        return self._position < os.fstat(self.fd).st_size
 
     def read(self) -> list[bytes]:
         """Return the whole lines that came since the last call."""
         size = os.fstat(self.fd).st_size
-        if size < self._position:
-            self._position, self.rest = 0, b""
-        length = min(size - self._position, _POLL_MAX_BYTES)
-        if length <= 0:
-            return []
-        block = os.pread(self.fd, length, self._position)
-        self._position += len(block)
-        lines = (self.rest + block).split(b"\n")
-        self.rest = lines.pop()
-        if len(self.rest) > LINE_MAX_BYTES:
-            self.rest = self.rest[:LINE_MAX_BYTES]
+        if size < self.position:
+            self.position, self.rest = 0, b""
+        block = os.pread(self.fd, min(size - self.position, _POLL_MAX_BYTES), self.position)
+        self.position += len(block)
+        *lines, rest = (self.rest + block).split(b"\n")
+        self.rest = rest[:LINE_MAX_BYTES]
         return [line for line in lines if line.strip()]
 
 
@@ -312,11 +237,187 @@ def parse_since(text: str, now: datetime) -> str:
         ) from error
 
 
-def _is_older(block: bytes, since: str) -> bool:
-    """Return whether the block holds records and none of them reaches `since`."""
-    found = [head[1] for head in _HEAD.finditer(block)]
-    return bool(found) and max(found) < since.encode("ascii")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecords:
+    """A run's records in order; `is_cut` when there were more than are kept."""
+
+    records: tuple[TrailRecord, ...]
+    chain: RunChain
+    is_cut: bool = False
 
 
-def _quoted(text: str) -> bytes:
-    return json.dumps(text).encode("ascii")
+def read_run(paths: Sequence[Path], correlation_id: str) -> RunRecords:
+    """Return what the files hold of a run; they may be named in any order.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    wanted = LineFilter(correlation_id=correlation_id)
+    parts: list[tuple[int, list[bytes]]] = []
+    room = RUN_RECORDS_MAX
+    for path in paths:
+        found = (line for block in _blocks_of(path) for line in wanted.wanted_in(block))
+        lines = list(islice(found, room + 1))
+        room -= len(lines)
+        first = parse_line(lines[0]) if lines else None
+        parts.append((first.seq if first else 0, lines))
+    parts.sort(key=lambda part: part[0])
+    lines = [line for _, part in parts for line in part]
+    kept = lines[:RUN_RECORDS_MAX]
+    records = tuple(record for record in map(parse_line, kept) if record is not None)
+    return RunRecords(records=records, chain=check_run(kept), is_cut=len(lines) > len(kept))
+
+
+def last_event_and_unanswered(
+    path: Path, correlation_id: str, *, before_latest: bool
+) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """Return a run's last event's type, and (symbol, client order id) of its unanswered orders.
+
+    At most 200 orders; a trail that cannot be read gives nothing. Of several runs of that name the
+    latest is meant, or the one before it.
+    """
+    try:
+        runs = split_runs(read_run([path], correlation_id).records)
+    except OSError:
+        return None, ()
+    records = runs[-2:][0] if before_latest else runs[-1]
+    if not records:
+        return None, ()
+    unanswered: dict[str, str] = {}
+    for order in fold_run(records).orders:
+        client_order_id = order.sent.details.get("client_order_id")
+        if isinstance(client_order_id, str) and not order.is_answered:
+            unanswered[client_order_id] = str(order.sent.details.get("symbol", ""))
+    found = [(symbol, client_order_id) for client_order_id, symbol in unanswered.items()]
+    return records[-1].event_type, tuple(found[:_UNANSWERED_MAX])
+
+
+def _headline_records(path: Path) -> Iterator[TrailRecord]:
+    """Yield the records about whole runs; orders and readings are passed over as raw bytes."""
+    for block in _blocks_of(path):
+        for line in _lines_with(block, (b'"LIQUIDATION_',)):
+            record = parse_line(line)
+            if record is not None:
+                yield record
+
+
+def read_headlines(paths: Sequence[Path]) -> Iterator[RunHeadline]:
+    """Yield each run as it ends, those without an end last; events logged by hand are none.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    fold = RunFold()
+    for path in paths:
+        for record in _headline_records(path):
+            run = fold.take(record)
+            if run is not None:
+                yield run
+    yield from fold.unfinished
+
+
+def read_later_runs(
+    paths: Sequence[Path], *, after: TrailRecord, correlation_id: str
+) -> tuple[RunHeadline, ...]:
+    """Return the next runs of the same environment, oldest first; at most 20.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    later = (
+        run
+        for run in read_headlines(paths)
+        if run.environment == after.environment
+        and run.correlation_id != correlation_id
+        and run.began_at >= after.timestamp
+    )
+    return tuple(nsmallest(LATER_RUNS_MAX, later, key=lambda run: run.began_at))
+
+
+def read_history(path: Path, *, environment: str | None = None) -> dict[str, Any]:
+    """Return the history that the trail holds; a trail that is not there yet has none.
+
+    Args:
+        path: the trail.
+        environment: count runs of this environment only; None counts all.
+
+    Raises:
+        OSError: the trail is there and cannot be read.
+    """
+    records = _headline_records(path)
+    try:
+        return make_history(r for r in records if environment in {None, r.environment})
+    except FileNotFoundError:
+        return make_history(())
+
+
+def make_history(records: Iterable[TrailRecord]) -> dict[str, Any]:
+    """Return what the status document tells of past runs; what no run has set yet is None."""
+    fold = RunFold()
+    ends: Counter[str] = Counter()
+    skipped = 0
+    last: dict[str, Any] = {}
+    for record in records:
+        run = fold.take(record)
+        if run is None:
+            continue
+        skipped += record.event_type == AuditEventType.LIQUIDATION_SKIPPED
+        if run.start is None:  # Blocked or skipped, logged by hand, or its start was rotated away.
+            continue
+        state = _STATES[record.event_type]
+        ends[state] += 1
+        reason = run.start.details.get("reason")
+        last = {
+            "correlation_id": run.correlation_id,
+            "environment": run.environment,
+            "state": state,
+            "started_at": run.start.timestamp,
+            "finished_at": record.timestamp,
+            "reason": reason if isinstance(reason, str) else None,
+            **{key: record.details.get(key) for key in _SUMMARY_KEYS},
+            "timeout_seconds": run.start.details.get("timeout_seconds"),
+        }
+    return {
+        "last_run": last or None,
+        "unfinished_runs": fold.unfinished,
+        "metrics": {
+            "execution_count": fold.starts,
+            "completed": ends["COMPLETED"],
+            "partial": ends["PARTIAL"],
+            "failed": ends["FAILED"],
+            "skipped": skipped,
+            "abandoned": ends["ABANDONED"],
+            "last_execution_time": last.get("started_at"),
+            "last_state": last.get("state"),
+            "last_positions_closed": last.get("positions_closed"),
+            "last_orders_cancelled": last.get("orders_cancelled"),
+            "last_duration_seconds": last.get("duration_seconds"),
+        },
+    }
+
+
+def near_ids(paths: Sequence[Path], correlation_id: str) -> tuple[str, ...]:
+    """Return the ids that were most likely meant; the last ones where none is like it.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    ids: dict[str, None] = {}
+    for run in read_headlines(paths):
+        ids.pop(run.correlation_id, None)
+        ids[run.correlation_id] = None
+        if len(ids) > _IDS_MAX:
+            del ids[next(iter(ids))]
+    near = get_close_matches(correlation_id, ids, n=_NEAR_MAX, cutoff=0.8)
+    begins_so = [known for known in ids if known.startswith(correlation_id)]
+    return tuple(dict.fromkeys([*begins_so[-_NEAR_MAX:], *near])) or tuple(ids)[-_NEAR_MAX:]
+
+
+def rotated_siblings(path: Path) -> tuple[str, ...]:
+    """Return the names of files beside the trail that look like older parts of it."""
+    try:
+        names = sorted(other.name for other in path.parent.iterdir() if other.is_file())
+    except OSError:
+        return ()
+    like = [name for name in names if name.startswith(path.stem) and name != path.name]
+    return tuple(like[:_SIBLINGS_MAX])

@@ -24,16 +24,27 @@ import time
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from liqctl.kernel.events import TRAIL_NAME, AuditEventType
 from liqctl.kernel.ids import time_of_correlation_id
-from liqctl.trail.durability import HelperThread, Patience, Ticket
-from liqctl.trail.file import Link, TrailFile, open_trail
-from liqctl.trail.record import Record, make_record
+from liqctl.trail.durability import HelperThread, Ticket
+from liqctl.trail.file import TrailFile, open_trail
+from liqctl.trail.record import TrailRecord, make_record
+
+ORDERS_WAIT_MAX_S: Final = 0.025
+"""How long all orders of a run together are held back for a slow disk. Measured: a sync takes
+0.3 ms, one in a hundred 1 ms; a spinning disk needs 8 to 20 ms. A round trip to the venue takes
+100 ms and more, so a disk that never answers costs a fraction of one round trip."""
+
+_ORDERS_WAIT_SHARE: Final = 0.01
+"""The share of a run's time that is added to it: a long run forgives its disk now and then."""
+
+_FREE_S: Final = 0.005
+"""What one wait may take without being counted: five times what a healthy disk needs at worst."""
 
 END_WAIT_MAX_S: Final = 0.2
 """How long the end of a run waits for what is not on disk yet: long enough for a few writes of a
@@ -77,14 +88,22 @@ _NOT_SUPPORTED: Final = frozenset({errno.EINVAL, errno.EROFS, errno.ENOSYS, errn
 class _Chain:
     """Where one correlation id stands. Bytes before `seen_to` hold none of its later lines."""
 
-    file: TrailFile | None = None
+    file: TrailFile
     seq: int = 0
     head: str | None = None
     seen_to: int = 0
 
+    def catch_up(self, correlation_id: str, span: int, size: int) -> None:
+        """Take over lines of the id that others appended since this process last looked."""
+        if size <= self.seen_to:
+            return
+        found = self.file.find_last(correlation_id, max(self.seen_to, size - span), size)
+        if found is not None and found[0].seq > self.seq:
+            self.seq, self.head = found[0].seq, found[1]
+        self.seen_to = size
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+
+class _Line(NamedTuple):
     """A record that has its place in its chain."""
 
     chain: _Chain
@@ -93,8 +112,7 @@ class _Line:
     text: bytes
 
 
-def utc_now() -> datetime:
-    """Return the current time in UTC."""
+def _utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the clock of those who bring none
 
 
@@ -109,7 +127,7 @@ class AuditLogger:
         log_dir: str | os.PathLike[str] = "logs",
         *,
         environment: str = "",
-        now: Callable[[], datetime] = utc_now,
+        now: Callable[[], datetime] = _utc_now,
         spill: Callable[[bytes], None] | None = None,
     ) -> None:
         """Write to `audit.jsonl` in `log_dir`, which is created when the first event comes.
@@ -123,7 +141,7 @@ class AuditLogger:
         self.path = Path(os.path.abspath(os.fspath(log_dir))) / TRAIL_NAME  # noqa: PTH100 - no links
         self._environment = environment
         self._now = now
-        self._write_aside = spill or write_stderr
+        self._write_aside = spill or _write_stderr
         self._thread = HelperThread("audit")
         self._sync_thread = HelperThread("audit-sync")
         self._failure: str | None = None
@@ -132,7 +150,7 @@ class AuditLogger:
         # Shared between the callers and the threads. The lock is never held across a call on
         # a file, and is re-entrant: a signal's last word may come in the middle of an event.
         self._guard = threading.RLock()
-        self._waiting: deque[Record] = deque()
+        self._waiting: deque[TrailRecord] = deque()
         self._is_appending = False
         self._append: Ticket | None = None
         self._sync: Ticket | None = None
@@ -140,7 +158,8 @@ class AuditLogger:
         self._is_unsynced = False
         self._dirty: set[TrailFile] = set()
         self._overdue: Ticket | None = None
-        self._patience = Patience()
+        self._first_wait_at: float | None = None
+        self._waited_s = 0.0
         self._end_wait_s = END_WAIT_MAX_S
 
         # The helper thread's own.
@@ -193,7 +212,13 @@ class AuditLogger:
         details: Mapping[str, Any] | None = None,
     ) -> None:
         """Take one event for the helper thread to append; never touches the disk."""
-        record = self._record(event_type, correlation_id, details)
+        record = make_record(
+            timestamp=self._now(),
+            event_type=event_type,
+            correlation_id=correlation_id,
+            environment=self._environment,
+            details={} if details is None else details,
+        )
         with self._guard:
             has_room = len(self._waiting) < _WAITING_MAX
             if has_room:
@@ -216,8 +241,12 @@ class AuditLogger:
             return
         if not self._is_stuck:
             began_at = time.monotonic()
-            is_over = await ticket.finished(self._patience.left_s())
-            self._patience.spend(time.monotonic() - began_at)
+            if self._first_wait_at is None:
+                self._first_wait_at = began_at
+            earned_s = (began_at - self._first_wait_at) * _ORDERS_WAIT_SHARE
+            left_s = max(ORDERS_WAIT_MAX_S + earned_s - self._waited_s, 0.0)
+            is_over = await ticket.finished(left_s)
+            self._waited_s += max(time.monotonic() - began_at - _FREE_S, 0.0)
             if is_over:
                 return
         self._overdue = ticket
@@ -246,39 +275,36 @@ class AuditLogger:
             began_at = time.monotonic()
             self._note_end(ticket, began_at, is_over=ticket.wait(self._end_left_s()))
 
-    async def resume(self, correlation_id: str) -> str | None:
-        """Continue the chain of a run that another process began; return its last event's type.
-
-        Looks through the last 64 MB of the trail. An id that is not found (None) would begin a
-        chain of its own.
-        """
-        found: list[str] = []
-
-        def look_back() -> None:
-            with contextlib.suppress(OSError):
-                file = self._open()
-                chain = _Chain(file=file)
-                last = self._catch_up(chain, correlation_id, _RESUME_BYTES, file.size())
-                self._keep(correlation_id, chain)
-                found.extend([last.event_type] if last else [])
-
-        await self._thread.call(look_back).finished(0.0 if self._is_stuck else _LOOK_UP_MAX_S)
-        return found[0] if found else None
-
-    async def unanswered(
-        self, correlation_id: str, *, before_latest: bool
+    async def continue_run(
+        self, correlation_id: str, *, is_ours: bool
     ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-        """Return what `runs.last_event_and_unanswered` finds."""
-        from liqctl.trail.runs import last_event_and_unanswered
+        """Continue the chain of a run that died; return its last event and its unanswered orders.
+
+        As `reading.last_event_and_unanswered` finds them. The chain's end is looked for in the last
+        64 MB of the trail: an id that is not there would begin a chain of its own.
+
+        Args:
+            correlation_id: the dead run's.
+            is_ours: whether this process has begun a run of that name: the one before it is meant,
+                and the chain is in our hands already.
+        """
+        from liqctl.trail.reading import last_event_and_unanswered
 
         found: list[tuple[str | None, tuple[tuple[str, str], ...]]] = []
 
+        def look_back() -> None:
+            with contextlib.suppress(OSError):
+                chain = _Chain(file=self._open())
+                chain.catch_up(correlation_id, _RESUME_BYTES, chain.file.size())
+                self._keep(correlation_id, chain)
+
         def read() -> None:
             found.append(
-                last_event_and_unanswered(self.path, correlation_id, before_latest=before_latest)
+                last_event_and_unanswered(self.path, correlation_id, before_latest=is_ours)
             )
 
-        await self._thread.call(read).finished(0.0 if self._is_stuck else _LOOK_UP_MAX_S)
+        for step in (read,) if is_ours else (look_back, read):
+            await self._thread.call(step).finished(0.0 if self._is_stuck else _LOOK_UP_MAX_S)
         return found[0] if found else (None, ())
 
     def close(self) -> None:
@@ -293,28 +319,6 @@ class AuditLogger:
 
         self.finish()
         self._thread.call(close_file).wait(END_WAIT_MAX_S)
-
-    def _record(
-        self, event_type: str, correlation_id: str, details: Mapping[str, Any] | None
-    ) -> Record:
-        now, environment = self._now(), self._environment
-        try:
-            return make_record(
-                timestamp=now,
-                event_type=event_type,
-                correlation_id=correlation_id,
-                environment=environment,
-                details={} if details is None else details,
-            )
-        except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-            # A foreign mapping or text that cannot even be walked through.
-            return make_record(
-                timestamp=now,
-                event_type=event_type,
-                correlation_id=correlation_id,
-                environment=environment,
-                details={"unreadable_details": type(error).__name__},
-            )
 
     def _request_sync(self) -> Ticket | None:
         """Return the ticket of a sync that comes after all events so far; None without any."""
@@ -371,15 +375,13 @@ class AuditLogger:
                 self._spill(records[:count], problem)
             records = records[count:]
 
-    def _append_block(self, records: Sequence[Record]) -> int:
+    def _append_block(self, records: Sequence[TrailRecord]) -> int:
         """Append the first of the records, as many as fit one write; return how many.
 
         Raises:
             OSError: the file took none.
         """
         file = self._chain(records[0].correlation_id).file
-        if file is None:
-            raise OSError(0, "the file could not be opened")
         with file.courtesy() as is_alone:
             for _ in range(_APPENDS_MAX):
                 size, after_newline = file.settle(file.size())
@@ -405,7 +407,7 @@ class AuditLogger:
     def _lines(
         self,
         file: TrailFile,
-        records: Sequence[Record],
+        records: Sequence[TrailRecord],
         size: int,
         *,
         is_alone: bool,
@@ -424,7 +426,12 @@ class AuditLogger:
                 break
             before = latest.get(record.correlation_id)
             if before is None:
-                self._catch_up(chain, record.correlation_id, self._look_back(record), size)
+                # A generated name that is young has no old lines; one that was chosen may.
+                made_at = time_of_correlation_id(record.correlation_id)
+                now = datetime.fromisoformat(record.timestamp).timestamp()
+                is_fresh = made_at is not None and abs(now - made_at) < _FRESH_S
+                span = _LOOK_BACK_BYTES if is_fresh else _NAMED_BYTES
+                chain.catch_up(record.correlation_id, span, size)
             seq, prev_hash = (before.seq, before.digest) if before else (chain.seq, chain.head)
             torn_hash = None
             if seq == 0:
@@ -434,18 +441,13 @@ class AuditLogger:
             elif not lines and is_alone and not after_newline:
                 last = file.last_line_digest(size)
                 torn_hash = None if last == prev_hash else last
-            text = record.line(seq=seq + 1, prev_hash=prev_hash, torn_hash=torn_hash)
-            line = _Line(chain=chain, seq=seq + 1, digest=digest(text), text=text)
-            lines.append(line)
-            latest[record.correlation_id] = line
+            placed = replace(record, seq=seq + 1, prev_hash=prev_hash, torn_hash=torn_hash)
+            text = placed.line()
+            digest = hashlib.sha256(text).hexdigest()
+            latest[record.correlation_id] = _Line(chain, seq + 1, digest, text)
+            lines.append(latest[record.correlation_id])
             length += len(text) + 1
         return lines
-
-    def _look_back(self, record: Record) -> int:
-        """Return how far back earlier lines of the record's correlation id may stand."""
-        made_at = time_of_correlation_id(record.correlation_id)
-        is_fresh = made_at is not None and abs(record.timestamp.timestamp() - made_at) < _FRESH_S
-        return _LOOK_BACK_BYTES if is_fresh else _NAMED_BYTES
 
     def _sync_dirty(self, ticket: Ticket) -> None:
         """Sync what was appended; for all who asked while an earlier sync took its time."""
@@ -467,8 +469,6 @@ class AuditLogger:
         if chain is None:
             chain = _Chain(file=self._open())
             self._keep(correlation_id, chain)
-        elif chain.file is None:
-            chain.file = self._open()
         return chain
 
     def _keep(self, correlation_id: str, chain: _Chain) -> None:
@@ -487,23 +487,9 @@ class AuditLogger:
         self._openings = 0
         return self._file
 
-    @staticmethod
-    def _catch_up(chain: _Chain, correlation_id: str, span: int, size: int) -> Link | None:
-        """Take over lines of the same id that others appended since this process last looked."""
-        file = chain.file
-        if file is None:
-            return None
-        if size <= chain.seen_to:
-            return None
-        found = file.find_last(correlation_id, max(chain.seen_to, size - span), size)
-        if found is not None and found.seq > chain.seq:
-            chain.seq, chain.head = found.seq, found.digest
-        chain.seen_to = size
-        return found
-
     # What follows may run in any thread.
 
-    def _spill(self, records: Sequence[Record], problem: str) -> None:
+    def _spill(self, records: Sequence[TrailRecord], problem: str) -> None:
         """Say once what is wrong, and write the events to stderr instead."""
         block = []
         if not self._has_spilled:
@@ -511,17 +497,13 @@ class AuditLogger:
             block.append(words.encode("utf-8", "replace") + b"its events follow here")
         self._failure, self._has_spilled = problem, True
         for record in records:
-            chain = self._chains.get(record.correlation_id) or _Chain()
-            block.append(record.line(seq=chain.seq + 1, prev_hash=chain.head))
+            chain = self._chains.get(record.correlation_id)
+            seq, head = (chain.seq, chain.head) if chain else (0, None)
+            block.append(replace(record, seq=seq + 1, prev_hash=head).line())
         self._write_aside(b"\n".join([*block, b""]))
 
 
-def digest(line: bytes) -> str:
-    """Return the SHA-256 of a line's bytes in hex, as `prev_hash` and `audit_head` hold it."""
-    return hashlib.sha256(line).hexdigest()
-
-
-def write_stderr(block: bytes) -> None:
+def _write_stderr(block: bytes) -> None:
     """Write to stderr what it takes at once; a reader that is gone or stuck loses the rest."""
     try:
         waiting = select.poll()

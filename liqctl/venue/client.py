@@ -12,12 +12,12 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 from liqctl.kernel.answers import VenueAnswer, element_refused, not_sent, refused, unreadable
-from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.errors import MASK, InvariantError, Secret, VenueError, invariant
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.states import Environment
@@ -34,31 +34,6 @@ BASE_URLS: Final = {
 KEY_INFORMATION_URL: Final = "https://api.binance.com"
 """Binance tells the rights of a key on its spot host only; never asked while liquidating. Another
 host that stands in for the futures endpoints is asked itself."""
-
-METHODS: Final[Mapping[Endpoint, str]] = {
-    Endpoint.PING: "fapiPublicGetPing",
-    Endpoint.TIME: "fapiPublicGetTime",
-    Endpoint.EXCHANGE_INFO: "fapiPublicGetExchangeInfo",
-    Endpoint.MARK_PRICE: "fapiPublicGetPremiumIndex",
-    Endpoint.POSITIONS: "fapiPrivateV3GetPositionRisk",
-    Endpoint.ACCOUNT: "fapiPrivateV3GetAccount",
-    Endpoint.ACCOUNT_CONFIG: "fapiPrivateGetAccountConfig",
-    Endpoint.POSITION_MODE: "fapiPrivateGetPositionSideDual",
-    Endpoint.OPEN_ORDERS: "fapiPrivateGetOpenOrders",
-    Endpoint.OPEN_ALGO_ORDERS: "fapiPrivateGetOpenAlgoOrders",
-    Endpoint.ORDER: "fapiPrivateGetOrder",
-    Endpoint.USER_TRADES: "fapiPrivateGetUserTrades",
-    Endpoint.SUBMIT_ORDER: "fapiPrivatePostOrder",
-    Endpoint.TEST_ORDER: "fapiPrivatePostOrderTest",
-    Endpoint.CANCEL_ORDER: "fapiPrivateDeleteOrder",
-    Endpoint.CANCEL_ORDERS: "fapiPrivateDeleteAllOpenOrders",
-    Endpoint.CANCEL_ALGO_ORDER: "fapiPrivateDeleteAlgoOrder",
-    Endpoint.CANCEL_ALGO_ORDERS: "fapiPrivateDeleteAlgoOpenOrders",
-    Endpoint.ORDER_LIMITS: "fapiPrivateGetRateLimitOrder",
-    Endpoint.PORTFOLIO_MARGIN: "fapiPrivateGetPmAccountInfo",
-    Endpoint.API_RESTRICTIONS: "sapiGetAccountApiRestrictions",
-}
-"""ccxt's implicit method for each endpoint."""
 
 _CALL_TIMEOUT_MAX_MS: Final = 60_000
 """ccxt's own cap on a call; the caller's `timeout_s` always ends it earlier."""
@@ -119,7 +94,6 @@ class CcxtTransport:
         loaded = load_exchange_class(
             hmac_only=not is_private_key(secret), owns_process=owns_process
         )
-        self.import_mode, self.import_error = loaded.mode, loaded.error
         asks_spot_host = environment is Environment.PRODUCTION and base_url is None
         self._session = GuardedSession(
             origin=origin,
@@ -130,7 +104,8 @@ class CcxtTransport:
         self._client: Any = _harden(loaded.cls, sign, self._note_answer)(
             {
                 "apiKey": key.reveal().strip(),
-                "secret": _secret_mark(secret),
+                # ccxt only asks whether there is a secret, and of which kind.
+                "secret": ("PRIVATE KEY" if is_private_key(secret) else "HMAC") if secret else "",
                 "session": self._session,
                 "enableRateLimit": False,
                 "timeout": _CALL_TIMEOUT_MAX_MS,
@@ -149,7 +124,20 @@ class CcxtTransport:
         )
         if environment is Environment.TESTNET:
             self._client.enable_demo_trading(True)  # noqa: FBT003 - ccxt's own
-        self._direct_urls(keep_spot_host=asks_spot_host, own_host=base_url is not None)
+        # Every futures URL of ccxt is pointed at our host, and all others are dropped.
+        ccxt_urls = self._client.urls["api"]
+        urls = {
+            name: re.sub(r"^https?://[^/]+", lambda _: self._base_url, url)
+            for name, url in ccxt_urls.items()
+            if name.startswith(("fapiPublic", "fapiPrivate"))
+        }
+        for name, url in urls.items():
+            invariant(url.startswith(f"{self._base_url}/fapi/v"), f"ccxt's {name} leads elsewhere")
+        if asks_spot_host:
+            urls["sapi"] = ccxt_urls["sapi"]
+        elif base_url is not None:
+            urls["sapi"] = f"{self._base_url}/sapi/v1"
+        self._client.urls["api"] = urls
 
     @property
     def base_url(self) -> str:
@@ -201,55 +189,29 @@ class CcxtTransport:
         self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
     ) -> Any:
         from aiohttp import ClientError
-        from ccxt.base.errors import BaseError
+        from ccxt.base.errors import BaseError, NetworkError
 
         host = origin_of(self._base_url)[1]
         if timeout_s <= 0:
             return not_sent(f"no time left to ask {host}")
         flight = Flight(asyncio.get_running_loop().time() + timeout_s)
         current_flight.set(flight)
-        method = getattr(self._client, METHODS[endpoint])
+        method = getattr(self._client, ccxt_method(endpoint.value))
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._with_all_authorities(method, dict(params))
+                try:
+                    return await method(dict(params))
+                except NetworkError as error:
+                    # Refused before anything was sent; certifi may know the certificate's issuer.
+                    if not (is_certificate_failure(error) and self._session.add_authorities()):
+                        raise
+                return await method(dict(params))
         except VenueError as error:
             return error.answer
         except InvariantError as error:
             return error
         except (BaseError, ClientError, OSError, RuntimeError, ValueError) as error:
             return translate_failure(error, host=host, sent=flight.sent)
-
-    async def _with_all_authorities(
-        self, method: Callable[[dict[str, Any]], Awaitable[Any]], params: dict[str, Any]
-    ) -> Any:
-        """Call ccxt, once more if the certificate was refused and certifi may know its issuer.
-
-        A refused certificate is found before anything is sent.
-        """
-        from ccxt.base.errors import NetworkError
-
-        try:
-            return await method(params)
-        except NetworkError as error:
-            if not (is_certificate_failure(error) and self._session.add_authorities()):
-                raise
-        return await method(params)
-
-    def _direct_urls(self, *, keep_spot_host: bool, own_host: bool) -> None:
-        """Point every futures URL of ccxt at our host, drop all others, and check the result."""
-        prefixes = ("fapiPublic", "fapiPrivate")
-        urls = {
-            name: re.sub(r"^https?://[^/]+", lambda _: self._base_url, url)
-            for name, url in self._client.urls["api"].items()
-            if name.startswith(prefixes)
-        }
-        for name, url in urls.items():
-            invariant(url.startswith(f"{self._base_url}/fapi/v"), f"ccxt's {name} leads elsewhere")
-        if keep_spot_host:
-            urls["sapi"] = self._client.urls["api"]["sapi"]
-        elif own_host:
-            urls["sapi"] = f"{self._base_url}/sapi/v1"
-        self._client.urls["api"] = urls
 
     def _note_answer(self, headers: Mapping[str, str], body: str) -> str:
         """Keep what the headers say of the limits; return the body, echoed secrets masked."""
@@ -264,11 +226,18 @@ class CcxtTransport:
         return body
 
 
-def _secret_mark(secret: Secret) -> str:
-    """Return what ccxt is given for a secret: it only asks whether there is one, and its kind."""
-    if not secret:
-        return ""
-    return "PRIVATE KEY" if is_private_key(secret) else "HMAC"
+def ccxt_method(endpoint: EndpointSpec) -> str:
+    """Return the name of ccxt's implicit method for an endpoint.
+
+    >>> ccxt_method(Endpoint.ACCOUNT.value), ccxt_method(Endpoint.API_RESTRICTIONS.value)
+    ('fapiPrivateV3GetAccount', 'sapiGetAccountApiRestrictions')
+    """
+    _, api, version, *parts = endpoint.path.split("/")
+    access = "" if api == "sapi" else "Private" if endpoint.signed else "Public"
+    if version != "v1":
+        access += version.upper()
+    words = "".join(part[0].upper() + part[1:] for part in parts)
+    return f"{api}{access}{endpoint.method.capitalize()}{words}"
 
 
 def _harden(

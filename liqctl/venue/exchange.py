@@ -9,15 +9,22 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from liqctl.kernel.answers import AnswerKind
+from liqctl.kernel.answers import AnswerKind, unreadable
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Transport, Usage
 from liqctl.kernel.requests import Request
-from liqctl.kernel.values import OrderKind, PositionMode
+from liqctl.kernel.values import OrderKind, PositionMode, Trade
 from liqctl.venue import wire
 
 T = TypeVar("T")
+
+TRADES_MAX: Final = 1000
+"""What one request lists at most. An order of ours that traded more often is said to be cut."""
+
+_TRADES_BEFORE_MS: Final = 60_000
+_TRADES_SPAN_MS: Final = 86_400_000
+"""A minute for clocks that differ; a market order or immediate-or-cancel trades at once."""
 
 _NO_ANSWER: Final = frozenset({AnswerKind.PAUSE, AnswerKind.TRANSIENT, AnswerKind.UNKNOWN})
 
@@ -39,7 +46,7 @@ _PARSERS: Final[dict[Endpoint, Callable[[Any, Any], Any]]] = {
 
 
 class BinanceExchange:
-    """One account on one venue, through a transport. Implements `liqctl.kernel.ports.Exchange`."""
+    """One account on one venue: the ports `Exchange` and, for reports, `TradeHistory`."""
 
     def __init__(self, transport: Transport) -> None:
         """Speak through the transport."""
@@ -106,6 +113,28 @@ class BinanceExchange:
                 raise
             return False
         return isinstance(row, dict) and "maxWithdrawAmountUSD" in row
+
+    async def fetch_trades(
+        self, symbol: str, order_id: str, *, sent_at_ms: int, timeout_s: float
+    ) -> tuple[Trade, ...]:
+        """Return the trades of one order, oldest first; empty when it traded nothing.
+
+        For reports: an order's own answer carries no average price since 2026-06-30; its trades do,
+        with fee and profit. The venue keeps three months of them and lists seven days a request
+        (Binance USDS-M "Account Trade List", read 2026-11-23), so the moment of sending is named.
+        """
+        params = {
+            "symbol": symbol,
+            "orderId": order_id,
+            "startTime": sent_at_ms - _TRADES_BEFORE_MS,
+            "endTime": sent_at_ms + _TRADES_SPAN_MS,
+            "limit": TRADES_MAX,
+        }
+        rows = await self._transport.request(Endpoint.USER_TRADES, params, timeout_s=timeout_s)
+        if isinstance(rows, list) and len(rows) >= TRADES_MAX:
+            why = f"{TRADES_MAX} trades of one order, and maybe more"
+            raise VenueError(unreadable(200, why))
+        return wire.parse_trades(rows, symbol, order_id)
 
     async def warm_up(self, connections: int, *, timeout_s: float) -> None:
         """Open connections by sending cheap requests at the same time; never raises."""

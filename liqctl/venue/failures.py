@@ -10,7 +10,6 @@ request's headers were handed to the connection; classes only choose the words. 
 own words are never used: their URLs hold signatures, their reprs the key.
 """
 
-import asyncio
 import os
 import socket
 from collections.abc import Iterator
@@ -29,11 +28,37 @@ def translate_failure(error: BaseException, *, host: str, sent: bool) -> VenueAn
         host: whom the request was for, as the operator knows it.
         sent: the request's first bytes may have left this machine.
     """
+    import aiohttp
+    from ccxt.base import errors as ccxt_errors
+
     if sent:
-        return no_answer(f"{host} did not answer: {_trouble_after_sending(error)}")
-    refusal = _refused_by_library(error)
-    if refusal is not None:
-        return refusal
+        troubles: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+            (TimeoutError, "no complete answer in time"),
+            (aiohttp.ClientPayloadError, "the answer was cut off"),
+            (aiohttp.ClientResponseError, "the answer was not HTTP"),
+            ((ConnectionResetError, aiohttp.ClientConnectionError), "connection lost"),
+        )
+        words = (
+            words
+            for cause in _causes(error)
+            for kinds, words in troubles
+            if isinstance(cause, kinds)
+        )
+        trouble = next(words, "the answer could not be read")
+        return no_answer(f"{host} did not answer: {trouble}")
+    is_of_library = isinstance(error, ccxt_errors.BaseError) and not isinstance(
+        error, ccxt_errors.OperationFailed
+    )
+    if is_of_library and error.__cause__ is None:
+        # ccxt would not even send it. Without a key it says so by these classes alone.
+        is_about_key = isinstance(error, ccxt_errors.AuthenticationError)
+        if isinstance(error, ccxt_errors.AccountSuspended) or (
+            is_about_key and not isinstance(error, ccxt_errors.PermissionDenied)
+        ):
+            said = "the request cannot be signed: no key or no secret"
+            return VenueAnswer(kind=AnswerKind.RUN_FATAL, message=said)
+        name = type(error).__name__
+        return VenueAnswer(kind=AnswerKind.REJECTED, message=f"refused before sending: {name}")
     return not_sent(f"cannot reach {host}: {_trouble_before_sending(error)}")
 
 
@@ -54,26 +79,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__
 
 
-def _trouble_after_sending(error: BaseException) -> str:
-    import aiohttp
-
-    for cause in _causes(error):
-        match cause:
-            case TimeoutError() | asyncio.TimeoutError():
-                return "no complete answer in time"
-            case aiohttp.ClientPayloadError():
-                return "the answer was cut off"
-            case aiohttp.ClientResponseError():
-                return "the answer was not HTTP"
-            case ConnectionResetError() | aiohttp.ServerDisconnectedError():
-                return "connection lost"
-            case aiohttp.ClientConnectionError():
-                return "connection lost"
-            case _:
-                continue
-    return "the answer could not be read"
-
-
 def _trouble_before_sending(error: BaseException) -> str:
     import aiohttp
 
@@ -89,34 +94,10 @@ def _trouble_before_sending(error: BaseException) -> str:
                 return "the proxy cannot be reached"
             case aiohttp.ClientHttpProxyError():
                 return f"the proxy refused the connection (HTTP {cause.status})"
-            case TimeoutError() | asyncio.TimeoutError():
+            case TimeoutError():
                 return "no connection in time"
             case OSError() if cause.errno:
                 return os.strerror(cause.errno).lower()
             case _:
                 continue
     return "no connection"
-
-
-def _refused_by_library(error: BaseException) -> VenueAnswer | None:
-    """Return the answer for a request that ccxt would not even send; None for a network failure."""
-    from ccxt.base.errors import (
-        AccountSuspended,
-        AuthenticationError,
-        BaseError,
-        OperationFailed,
-        PermissionDenied,
-    )
-
-    if not isinstance(error, BaseError) or isinstance(error, OperationFailed):
-        return None
-    if error.__cause__ is not None:
-        return None
-    if isinstance(error, AccountSuspended) or (
-        isinstance(error, AuthenticationError) and not isinstance(error, PermissionDenied)
-    ):
-        return VenueAnswer(
-            kind=AnswerKind.RUN_FATAL, message="the request cannot be signed: no key or no secret"
-        )
-    name = type(error).__name__
-    return VenueAnswer(kind=AnswerKind.REJECTED, message=f"refused before sending: {name}")

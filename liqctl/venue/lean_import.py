@@ -19,12 +19,13 @@ import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
-from importlib.util import cache_from_source, find_spec
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal, NamedTuple, NoReturn
+
+from liqctl.venue.tls import hashed_directory
 
 PLAIN_IMPORT_VARIABLE: Final = "LIQCTL_PLAIN_IMPORT"
 
@@ -62,8 +63,7 @@ store of a session that is never made. Both may answer with an empty text."""
 _BLOCKED: Final = "aiohttp_fast_zlib"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Loaded(NamedTuple):
     """The exchange class, how it was imported, and why not lean if that was tried and failed."""
 
     cls: type[Any]
@@ -79,47 +79,28 @@ def load_exchange_class(*, hmac_only: bool, owns_process: bool = False) -> Loade
         owns_process: nothing else in this process uses aiohttp's default TLS contexts.
     """
     if os.environ.get(PLAIN_IMPORT_VARIABLE) == "1" or "ccxt" in sys.modules:
-        return Loaded(cls=_import_class(), mode="lean" if _is_lean() else "plain")
+        is_lean = isinstance(sys.modules.get("ccxt"), _Parent)
+        return Loaded(_import_class(), "lean" if is_lean else "plain")
+    before = set(sys.modules)
     collecting = gc.isenabled()
-    gc.disable()
+    gc.disable()  # What is imported is not garbage, and there is much of it to look through.
     try:
-        return _load_lean(hmac_only=hmac_only, owns_process=owns_process)
+        with _placeholders(hmac_only=hmac_only), _lazy_trust_stores(owns_process=owns_process):
+            return Loaded(_import_class(), "lean")
+    except Exception as error:  # noqa: BLE001 - any difference at all means: import plainly
+        for name in set(sys.modules) - before:
+            if name == "ccxt" or name.startswith("ccxt."):
+                del sys.modules[name]
+        return Loaded(_import_class(), "plain", f"{type(error).__name__}: {error}")
     finally:
         gc.freeze()
         if collecting:
             gc.enable()
 
 
-def has_bytecode() -> bool:
-    """Return whether ccxt's largest module is compiled; if not, every start takes seconds."""
-    spec = find_spec("ccxt")
-    if spec is None or not spec.submodule_search_locations:
-        return False
-    source = Path(spec.submodule_search_locations[0], "async_support", "binance.py")
-    return Path(cache_from_source(str(source))).exists()
-
-
-def _load_lean(*, hmac_only: bool, owns_process: bool) -> Loaded:
-    before = set(sys.modules)
-    try:
-        with _placeholders(hmac_only=hmac_only), _lazy_trust_stores(owns_process=owns_process):
-            cls = _import_class()
-    except Exception as error:  # noqa: BLE001 - any difference at all means: import plainly
-        for name in set(sys.modules) - before:
-            if name == "ccxt" or name.startswith("ccxt."):
-                del sys.modules[name]
-        reason = f"{type(error).__name__}: {error}"
-        return Loaded(cls=_import_class(), mode="plain", error=reason)
-    return Loaded(cls=cls, mode="lean")
-
-
 def _import_class() -> type[Any]:
     cls: type[Any] = getattr(importlib.import_module(_EXCHANGE_MODULE), _EXCHANGE_CLASS)
     return cls
-
-
-def _is_lean() -> bool:
-    return isinstance(sys.modules.get("ccxt"), _Parent)
 
 
 class _Parent(ModuleType):
@@ -215,7 +196,7 @@ def _lazy_trust_stores(*, owns_process: bool) -> Iterator[None]:
     aiohttp makes two contexts while it is imported, and each parses the whole bundle (50 ms).
     Looking up by hashed directory trusts the same authorities and costs nothing up front. Where
     there is no such directory nothing is changed, but in a process of our own: there nobody uses
-    these contexts (connections have one of `exchange.tls`), so they trust nobody.
+    these contexts (connections have one of `venue.tls`), so they trust nobody.
     """
     directory = hashed_directory()
     if directory is None and not owns_process:
@@ -241,17 +222,3 @@ def _lazy_trust_stores(*, owns_process: bool) -> Iterator[None]:
     finally:
         context_class.load_default_certs = original
         del context_class.set_default_verify_paths
-
-
-def hashed_directory() -> Path | None:
-    """Return OpenSSL's directory of hashed certificates, None when unset, missing or not hashed."""
-    capath = ssl.get_default_verify_paths().capath
-    if capath is None or os.environ.get("SSL_CERT_FILE"):
-        return None
-    directory = Path(capath)
-    try:
-        with os.scandir(directory) as entries:
-            hashed = any(entry.name.endswith(".0") for entry in entries)
-    except OSError:
-        return None
-    return directory if hashed else None

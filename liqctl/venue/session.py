@@ -13,6 +13,7 @@ process leaves with `os._exit`, which does not wait for it.
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
+from functools import partialmethod
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -67,17 +68,6 @@ def origin_of(url: str) -> Origin:
     return (parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0))
 
 
-def _beginnings(origin: Origin) -> tuple[str, ...]:
-    """Return how the URLs of an origin begin; those that begin otherwise are looked at closely.
-
-    >>> _beginnings(("https", "fapi.binance.com", 443))
-    ('https://fapi.binance.com:443/', 'https://fapi.binance.com/')
-    """
-    scheme, host, port = origin
-    named = (f"{scheme}://{host}:{port}/",)
-    return (*named, f"{scheme}://{host}/") if _DEFAULT_PORTS.get(scheme) == port else named
-
-
 class GuardedSession:
     """An aiohttp session for one origin, opened by the first request.
 
@@ -99,7 +89,13 @@ class GuardedSession:
         self.headers: dict[str, str] = {}
         self.requests = 0
         self._origin = origin
-        self._homes = _beginnings(origin)
+        # How the URLs of our venue begin; those that begin otherwise are looked at closely.
+        scheme, host, port = origin
+        self._homes = tuple(
+            f"{scheme}://{place}/"
+            for place in (f"{host}:{port}", host)
+            if place != host or _DEFAULT_PORTS.get(scheme) == port
+        )
         self._read_origin = read_origin
         self._proxy = proxy
         self._early = early
@@ -108,28 +104,29 @@ class GuardedSession:
         self._bundled = False
         self._closed = False
 
-    def get(self, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
-        """Send a GET request."""
-        return self._request("GET", url, options)
+    def _request(self, method: str, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
+        if not str(url).startswith(self._homes):
+            target = origin_of(str(url))
+            allowed = target == self._origin or (method == "GET" and target == self._read_origin)
+            invariant(allowed, f"a request for {target[1]} was stopped: not our venue")
+        if self._closed:
+            message = "the session is closed"
+            raise RuntimeError(message)
+        self.requests += 1
+        options |= {"proxy": self._proxy, "allow_redirects": False}
+        options["trace_request_ctx"] = current_flight.get(None)
+        session = self._session or self._open()
+        request: AbstractAsyncContextManager[Any] = session.request(method, url, **options)
+        return request
 
-    def post(self, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
-        """Send a POST request."""
-        return self._request("POST", url, options)
-
-    def put(self, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
-        """Send a PUT request."""
-        return self._request("PUT", url, options)
-
-    def delete(self, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
-        """Send a DELETE request."""
-        return self._request("DELETE", url, options)
+    # What ccxt asks a session for.
+    get = partialmethod(_request, "GET")
+    post = partialmethod(_request, "POST")
+    put = partialmethod(_request, "PUT")
+    delete = partialmethod(_request, "DELETE")
 
     def add_authorities(self) -> bool:
-        """Trust certifi's authorities too, unless the operator named the trusted ones.
-
-        Returns:
-            Whether they are trusted now, so that a refused certificate is worth a second look.
-        """
+        """Trust certifi's authorities too unless the operator named the trusted ones; say if so."""
         if self._tls is None or trust_is_pinned():
             return False
         if not self._bundled:
@@ -147,28 +144,17 @@ class GuardedSession:
             await session.connector.close(abort_ssl=True)
             await session.close()
 
-    def _request(
-        self, method: str, url: Any, options: dict[str, Any]
-    ) -> AbstractAsyncContextManager[Any]:
-        if not str(url).startswith(self._homes):
-            target = origin_of(str(url))
-            allowed = target == self._origin or (method == "GET" and target == self._read_origin)
-            invariant(allowed, f"a request for {target[1]} was stopped: not our venue")
-        if self._closed:
-            message = "the session is closed"
-            raise RuntimeError(message)
-        self.requests += 1
-        options |= {"proxy": self._proxy, "allow_redirects": False}
-        options["trace_request_ctx"] = current_flight.get(None)
-        session = self._session or self._open()
-        request: AbstractAsyncContextManager[Any] = session.request(method, url, **options)
-        return request
-
     def _open(self) -> Any:
+        import resource
+
         import aiohttp
 
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # One connection more would take the descriptor that the trail needs, and fail; in the
+        # queue it only waits.
+        limit = max(files - _OTHER_FILES, _CONNECTIONS_MIN)
         connection: dict[str, Any] = {
-            "limit": _connections_max(),
+            "limit": 0 if files == resource.RLIM_INFINITY else limit,  # 0 is no limit
             "keepalive_timeout": KEEPALIVE_S,
             "ttl_dns_cache": DNS_CACHE_S,
             "happy_eyeballs_delay": HAPPY_EYEBALLS_DELAY_S,
@@ -192,19 +178,6 @@ class GuardedSession:
         # public switch (aiohttp/client.py, 3.14). Only planning decides to repeat.
         self._session._retry_connection = False  # noqa: SLF001
         return self._session
-
-
-def _connections_max() -> int:
-    """Return how many connections may stand at once; 0 for no limit.
-
-    One more would take the descriptor that the trail needs, and fail; in the queue it only waits.
-    """
-    import resource
-
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY:
-        return 0
-    return max(files - _OTHER_FILES, _CONNECTIONS_MIN)
 
 
 async def _note_sent(_session: object, context: SimpleNamespace, _params: object) -> None:

@@ -8,11 +8,8 @@ key is read once and its kind asked of the key itself; signatures are byte for b
 import hmac
 from base64 import b64encode
 from collections.abc import Callable
-from typing import Final
 
 from liqctl.kernel.errors import CredentialsError, Secret
-
-_PEM_MARK: Final = "PRIVATE KEY"
 
 Sign = Callable[[bytes], str]
 """Returns the signature of a query: hex for HMAC, base64 for a private key."""
@@ -20,7 +17,7 @@ Sign = Callable[[bytes], str]
 
 def is_private_key(secret: Secret) -> bool:
     """Return whether the secret is a PEM private key and not an HMAC secret."""
-    return _PEM_MARK in secret.reveal()
+    return "PRIVATE KEY" in secret.reveal()
 
 
 def make_signer(secret: Secret) -> Sign:
@@ -34,18 +31,9 @@ def make_signer(secret: Secret) -> Sign:
     """
     text = secret.reveal().strip()
     if not is_private_key(secret):
-        return _hmac_signer(text.encode())
-    return _private_key_signer(text.replace("\\n", "\n").replace("\r\n", "\n").encode())
-
-
-def _hmac_signer(key: bytes) -> Sign:
-    def sign(query: bytes) -> str:
-        return hmac.digest(key, query, "sha256").hex()
-
-    return sign
-
-
-def _private_key_signer(pem: bytes) -> Sign:
+        hmac_key = text.encode()
+        return lambda query: hmac.digest(hmac_key, query, "sha256").hex()
+    # Imported for private keys only: an HMAC secret, the usual one, starts without it.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -53,6 +41,7 @@ def _private_key_signer(pem: bytes) -> Sign:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    pem = text.replace("\\n", "\n").replace("\r\n", "\n").encode()
     try:
         key = load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

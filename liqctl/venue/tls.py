@@ -7,11 +7,11 @@ enough. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace both, as for any OpenSSL prog
 
 import os
 import ssl
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
-from liqctl.venue.lean_import import hashed_directory
-
-_CERTIFICATE_TROUBLE: Final = {
+_CERTIFICATE_TROUBLE: Final[Mapping[object, str]] = {
     9: "certificate not yet valid",
     10: "certificate expired",
     18: "certificate self-signed",
@@ -40,6 +40,20 @@ def make_tls_context() -> ssl.SSLContext:
     return context
 
 
+def hashed_directory() -> Path | None:
+    """Return OpenSSL's directory of hashed certificates, None when unset, missing or not hashed."""
+    capath = ssl.get_default_verify_paths().capath
+    if capath is None or os.environ.get("SSL_CERT_FILE"):
+        return None
+    directory = Path(capath)
+    try:
+        with os.scandir(directory) as entries:
+            hashed = any(entry.name.endswith(".0") for entry in entries)
+    except OSError:
+        return None
+    return directory if hashed else None
+
+
 def trust_is_pinned() -> bool:
     """Return whether the operator named the trusted authorities in the environment."""
     return bool(os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"))
@@ -55,6 +69,5 @@ def add_bundled_authorities(context: ssl.SSLContext) -> None:
 def certificate_trouble(error: BaseException) -> str:
     """Return in our own words why a certificate was refused."""
     code = getattr(error, "verify_code", None)
-    if isinstance(code, int):
-        return _CERTIFICATE_TROUBLE.get(code, f"certificate not accepted (OpenSSL result {code})")
-    return "certificate not accepted"
+    otherwise = f" (OpenSSL result {code})" if isinstance(code, int) else ""
+    return _CERTIFICATE_TROUBLE.get(code, f"certificate not accepted{otherwise}")

@@ -5,14 +5,12 @@ A row that cannot be read is named beside those that can: the list is then known
 the truth, but what is known to be open is closed. A list of orders says what to cancel, so a row
 that names its symbol and id is kept however odd the rest is. Shapes: Binance USDS-M endpoint pages
 and the official SDK's samples, read 2026-11-23.
-
-    regular order   orderId, clientOrderId,  origQty,  type,      status,     stopPrice
-    algo order      algoId,  clientAlgoId,   quantity, orderType, algoStatus, triggerPrice
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from enum import StrEnum
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -33,18 +31,40 @@ from liqctl.kernel.values import (
     PositionSide,
     Rows,
     Side,
+    Trade,
     is_reducing,
 )
 
 _REDUCING_IN_HEDGE_MODE: Final = {("LONG", "SELL"), ("SHORT", "BUY")}
-
-
 _NAME_MAX: Final = 80
 _NAMES_MAX: Final = 50
 _MS_MAX: Final = 253_402_300_799_999
 """The end of the year 9999: what is later is no stamp."""
 
+_LIMITS: Final = {
+    "tick_size": ("PRICE_FILTER", "tickSize"),
+    "step_size": ("LOT_SIZE", "stepSize"),
+    "market_step_size": ("MARKET_LOT_SIZE", "stepSize"),
+    "market_quantity_max": ("MARKET_LOT_SIZE", "maxQty"),
+    "limit_quantity_max": ("LOT_SIZE", "maxQty"),
+    "quantity_min": ("LOT_SIZE", "minQty"),
+    "price_multiplier_up": ("PERCENT_PRICE", "multiplierUp"),
+    "price_multiplier_down": ("PERCENT_PRICE", "multiplierDown"),
+}
+"""Which filter of a symbol holds each of our limits, and under which name."""
+
+_ALGO_NAMES: Final = {
+    "orderId": "algoId",
+    "clientOrderId": "clientAlgoId",
+    "origQty": "quantity",
+    "type": "orderType",
+    "stopPrice": "triggerPrice",
+    "time": "createTime",
+}
+"""What a conditional order's row calls the fields of a regular order's."""
+
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 
 
 def parse_positions(rows: Any) -> Rows[Position]:
@@ -53,9 +73,7 @@ def parse_positions(rows: Any) -> Rows[Position]:
     Raises:
         VenueError: it is no list.
     """
-    if not isinstance(rows, list):
-        raise _unreadable("positions are not a list")
-    found = _parse_rows(rows, _parse_position)
+    found = _parse_rows(rows, _parse_position, "positions")
     return replace(found, items=tuple(position for position in found.items if position.quantity))
 
 
@@ -72,17 +90,17 @@ def parse_open_orders(kind: OrderKind, rows: Any) -> Rows[OpenOrder]:
     Raises:
         VenueError: it is no list.
     """
-    if not isinstance(rows, list):
-        raise _unreadable("open orders are not a list")
-    return _parse_rows(rows, partial(_parse_open_order, kind))
+    return _parse_rows(rows, partial(_parse_open_order, kind), "open orders")
 
 
-def _parse_rows(rows: list[Any], parse: Callable[[Any], T | str]) -> Rows[T]:
+def _parse_rows(rows: Any, parse: Callable[[Any], T | str], what: str) -> Rows[T]:
     """Return the rows as `parse` reads them; it answers a text for a row that it cannot read."""
+    if not isinstance(rows, list):
+        raise _unreadable(f"{what} are not a list")
     items: list[T] = []
     names: list[str] = []
     for row in rows:
-        parsed = parse(row)
+        parsed = parse(row) if isinstance(row, dict) else "a row that is no object"
         if isinstance(parsed, str):
             names.append(printable(parsed, _NAME_MAX))
         else:
@@ -128,7 +146,7 @@ def parse_queried_order(
     return OrderAnswer(
         client_order_id=client_order_id,
         order_id=order_id,
-        status=_status(row.get("status")),
+        status=_member(OrderStatus, row.get("status")) or OrderStatus.UNREADABLE,
         quantity=ordered,
         executed=executed,
         average_price=average_price or None,
@@ -146,7 +164,8 @@ def check_cancelled(row: Any, order: OpenOrder) -> None:
     """Accept the answer of a cancel of one regular order: the order itself, finished."""
     if not isinstance(row, dict) or _id(row.get("orderId")) != order.order_id:
         raise _unreadable("the cancel was not confirmed")
-    if not _status(row.get("status")).is_final:
+    status = _member(OrderStatus, row.get("status"))
+    if status is None or not status.is_final:
         raise _unreadable("the order is not cancelled")
 
 
@@ -171,8 +190,75 @@ def parse_market_rules(row: Any) -> dict[str, MarketRules]:
     symbols = row.get("symbols") if isinstance(row, dict) else None
     if not isinstance(symbols, list):
         raise _unreadable("no list of symbols")
-    rules = (_parse_rules(symbol) for symbol in symbols if isinstance(symbol, dict))
-    return {rule.symbol: rule for rule in rules if rule.symbol}
+    rules: dict[str, MarketRules] = {}
+    for entry in symbols:
+        if not isinstance(entry, dict) or not entry.get("symbol"):
+            continue
+        filters = entry.get("filters")
+        by_type: dict[object, Mapping[str, Any]] = {
+            each.get("filterType"): each
+            for each in (filters if isinstance(filters, list) else ())
+            if isinstance(each, dict)
+        }
+        limits = {
+            name: _positive(by_type.get(filter_type, {}).get(key))
+            for name, (filter_type, key) in _LIMITS.items()
+        }
+        limits["market_quantity_max"] = (
+            limits["market_quantity_max"] or limits["limit_quantity_max"]
+        )
+        rules[str(entry["symbol"])] = MarketRules(
+            symbol=str(entry["symbol"]),
+            status=str(entry.get("status") or ""),
+            contract_type=str(entry.get("contractType") or ""),
+            **limits,
+        )
+    return rules
+
+
+def parse_trades(rows: Any, symbol: str, order_id: str) -> tuple[Trade, ...]:
+    """Return the trades of one order.
+
+    Raises:
+        VenueError: a row is not of this order, or lacks a number; half a sum would be believed.
+    """
+    if not isinstance(rows, list):
+        raise _unreadable("trades are not a list")
+    trades = []
+    for row in rows:
+        if not isinstance(row, dict):
+            raise _unreadable("a trade is not an object")
+        if (row.get("symbol"), str(row.get("orderId"))) != (symbol, order_id):
+            raise _unreadable("a trade of another order")
+        names = ("price", "qty", "realizedPnl", "commission")
+        numbers = [number for name in names if (number := parse_decimal(row.get(name))) is not None]
+        settle_asset, fee_asset = row.get("marginAsset"), row.get("commissionAsset")
+        if not (
+            isinstance(settle_asset, str)
+            and isinstance(fee_asset, str)
+            and len(numbers) == len(names)
+        ):
+            raise _unreadable("a trade lacks price, quantity, profit, fee or asset")
+        side = _member(Side, row.get("side"))
+        if side is None:
+            raise _unreadable("a trade has no side")
+        price, quantity, profit, fee = numbers
+        trades.append(
+            Trade(
+                symbol=symbol,
+                order_id=order_id,
+                trade_id=str(row.get("id")),
+                side=side,
+                price=price,
+                quantity=quantity,
+                realized_pnl=profit,
+                settle_asset=settle_asset,
+                fee=fee,
+                fee_asset=fee_asset,
+                time_ms=_milliseconds(row.get("time")),
+            )
+        )
+    return tuple(trades)
 
 
 def close_order_params(order: CloseOrder) -> dict[str, str]:
@@ -214,25 +300,21 @@ def check_reducing(params: Mapping[str, str]) -> None:
     invariant(not lasting, "the request could leave an order resting")
 
 
-def _parse_position(row: Any) -> Position | str:
-    if not isinstance(row, dict):
-        return "a row that is no object"
+def _parse_position(row: Mapping[str, Any]) -> Position | str:
     symbol, written = row.get("symbol"), row.get("positionAmt")
     if not isinstance(symbol, str) or not symbol:
         return f"no symbol: positionAmt {_shown(written)}"
-    quantity, position_side = parse_decimal(written), _position_side(row)
+    quantity = parse_decimal(written)
+    position_side = _member(PositionSide, row.get("positionSide", PositionSide.BOTH))
     if position_side is None:
         side = _shown(row.get("positionSide"))
         return f"{symbol}: positionSide {side}, positionAmt {_shown(written)}"
     if quantity is None:
         return f"{symbol} {position_side}: positionAmt {_shown(written)}"
-    match position_side:
-        case PositionSide.LONG:
-            quantity = quantity.copy_abs()
-        case PositionSide.SHORT:
-            quantity = quantity.copy_abs().copy_negate()
-        case PositionSide.BOTH:
-            pass
+    if position_side is not PositionSide.BOTH:  # A leg knows its sign better than the row does.
+        quantity = quantity.copy_abs()
+    if position_side is PositionSide.SHORT:
+        quantity = quantity.copy_negate()
     mark_price, entry_price = (_positive(row.get(name)) for name in ("markPrice", "entryPrice"))
     notional = parse_decimal(row.get("notional"))
     if not notional:
@@ -249,21 +331,19 @@ def _parse_position(row: Any) -> Position | str:
     )
 
 
-def _parse_open_order(kind: OrderKind, row: Any) -> OpenOrder | str:
-    regular = kind is OrderKind.REGULAR
-    if not isinstance(row, dict):
-        return "a row that is no object"
-    symbol, written = row.get("symbol"), row.get("orderId" if regular else "algoId")
+def _parse_open_order(kind: OrderKind, row: Mapping[str, Any]) -> OpenOrder | str:
+    if kind is OrderKind.ALGO:
+        row = {**row, **{name: row.get(theirs) for name, theirs in _ALGO_NAMES.items()}}
+    symbol, written = row.get("symbol"), row.get("orderId")
     order_id = _id(written)
     if not isinstance(symbol, str) or not symbol:
         return f"no symbol: order {_shown(written)}"
     if order_id is None:
         return f"{symbol}: order {_shown(written)}"
-    position_side = _position_side(row)
+    position_side = _member(PositionSide, row.get("positionSide", PositionSide.BOTH))
     close_position = _is_true(row.get("closePosition"))
-    quantity = _positive(row.get("origQty" if regular else "quantity"))
-    client_order_id = row.get("clientOrderId" if regular else "clientAlgoId")
-    order_type = row.get("type" if regular else "orderType")
+    quantity = _positive(row.get("origQty"))
+    client_order_id, order_type = row.get("clientOrderId"), row.get("type")
     return OpenOrder(
         symbol=symbol,
         position_side=position_side or PositionSide.BOTH,
@@ -271,58 +351,19 @@ def _parse_open_order(kind: OrderKind, row: Any) -> OpenOrder | str:
         order_id=order_id,
         client_order_id=client_order_id if isinstance(client_order_id, str) else "",
         type=order_type if isinstance(order_type, str) else "",
-        side=_side(row.get("side")) if position_side else None,
+        side=_member(Side, row.get("side")) if position_side else None,
         quantity=None if close_position else quantity,
         executed=parse_decimal(row.get("executedQty")) or Decimal(0),
         price=_positive(row.get("price")),
-        trigger_price=_positive(row.get("stopPrice" if regular else "triggerPrice")),
+        trigger_price=_positive(row.get("stopPrice")),
         reduce_only=_is_true(row.get("reduceOnly")),
         close_position=close_position,
-        created_ms=_milliseconds(row.get("time" if regular else "createTime")),
+        created_ms=_milliseconds(row.get("time")),
     )
 
 
-def _parse_rules(row: Mapping[str, Any]) -> MarketRules:
-    filters = row.get("filters")
-    by_type: dict[object, Mapping[str, Any]] = {
-        entry.get("filterType"): entry
-        for entry in (filters if isinstance(filters, list) else ())
-        if isinstance(entry, dict)
-    }
-
-    def limit(filter_type: str, name: str) -> Decimal | None:
-        return _positive(by_type.get(filter_type, {}).get(name))
-
-    limit_max = limit("LOT_SIZE", "maxQty")
-    return MarketRules(
-        symbol=str(row.get("symbol") or ""),
-        status=str(row.get("status") or ""),
-        contract_type=str(row.get("contractType") or ""),
-        tick_size=limit("PRICE_FILTER", "tickSize"),
-        step_size=limit("LOT_SIZE", "stepSize"),
-        market_step_size=limit("MARKET_LOT_SIZE", "stepSize"),
-        market_quantity_max=limit("MARKET_LOT_SIZE", "maxQty") or limit_max,
-        limit_quantity_max=limit_max,
-        quantity_min=limit("LOT_SIZE", "minQty"),
-        price_multiplier_up=limit("PERCENT_PRICE", "multiplierUp"),
-        price_multiplier_down=limit("PERCENT_PRICE", "multiplierDown"),
-    )
-
-
-def _position_side(row: Mapping[str, Any]) -> PositionSide | None:
-    """Return the row's position side, BOTH when it has none, None when it is no known one."""
-    try:
-        return PositionSide(row.get("positionSide", PositionSide.BOTH))
-    except ValueError:
-        return None
-
-
-def _side(value: object) -> Side | None:
-    return next((side for side in Side if side == value), None)
-
-
-def _status(value: object) -> OrderStatus:
-    return next((status for status in OrderStatus if status == value), OrderStatus.UNREADABLE)
+def _member(kind: type[E], value: object) -> E | None:
+    return next((member for member in kind if member == value), None)
 
 
 def _id(value: object) -> str | None:

@@ -14,8 +14,8 @@ import pytest
 from liqctl.desk.incident import Incident, make_incident
 from liqctl.desk.money import TradeReading
 from liqctl.desk.page import render_page
-from liqctl.trail.fold import RunChain
 from liqctl.trail.record import TrailRecord
+from liqctl.trail.verify import RunChain
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS: Final = (

@@ -10,8 +10,9 @@ from liqctl.desk.money import TradeReading
 from liqctl.desk.phrases import phrase
 from liqctl.desk.timeline import draw
 from liqctl.kernel.as_json import as_json
-from liqctl.trail.fold import Outcome, RunChain, TimedRecord, fold_run
+from liqctl.trail.fold import Outcome, TimedRecord, fold_run
 from liqctl.trail.record import TrailRecord
+from liqctl.trail.verify import RunChain
 
 WATCH = {"round": 3, "settle_seconds": 2.0, "watch_seconds": 2.0}
 REENTRY = {

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from liqctl.drill.promise import compare
-from liqctl.drill.runs import Conditions, Run, run_in_virtual_time
+from liqctl.drill.runs import Conditions, Run, compare, run_in_virtual_time
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.sim.scenario import Expectation, Scenario, load_scenario
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from liqctl.drill.memory_sink import LoopClock
+from liqctl.drill.runs import LoopClock
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult

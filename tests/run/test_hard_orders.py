@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.drill.memory_sink import LoopClock
+from liqctl.drill.runs import LoopClock
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import LiquidationState

@@ -4,7 +4,7 @@ import random
 import re
 from decimal import Decimal
 
-from liqctl.drill.memory_sink import LoopClock
+from liqctl.drill.runs import LoopClock
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import LiquidationState, PositionState

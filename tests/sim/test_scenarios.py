@@ -3,8 +3,7 @@
 import pytest
 
 from liqctl.cli.drill import narrowed
-from liqctl.drill.memory_sink import MemorySink
-from liqctl.drill.runs import Conditions, Run, run_in_virtual_time
+from liqctl.drill.runs import Conditions, MemorySink, Run, run_in_virtual_time
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.sim.scenario import list_scenarios, load_scenario
 from liqctl.sim.venue import Venue

@@ -6,18 +6,16 @@ from pathlib import Path
 import pytest
 
 from liqctl.kernel.errors import UsageError
+from liqctl.trail.file import blocks, blocks_backwards, open_for_reading
 from liqctl.trail.reading import (
     Follower,
     LineFilter,
     all_lines,
-    blocks,
-    blocks_backwards,
     last_lines,
-    open_for_reading,
     parse_since,
+    read_history,
 )
 from liqctl.trail.record import parse_line
-from liqctl.trail.runs import read_history
 from liqctl.trail.writer import AuditLogger
 
 
@@ -157,7 +155,7 @@ def test_history_counts_runs_from_the_trail_alone(tmp_path: Path) -> None:
     _log(trail, "LIQUIDATION_START", "dead", pid=1, timeout_seconds=5.0)
 
     history = read_history(trail.path)
-    assert history.metrics == {
+    assert history["metrics"] == {
         "execution_count": 6,
         "completed": 2,
         "partial": 1,
@@ -170,11 +168,11 @@ def test_history_counts_runs_from_the_trail_alone(tmp_path: Path) -> None:
         "last_orders_cancelled": None,
         "last_duration_seconds": None,
     }
-    assert history.last_run is not None
-    assert history.last_run["reason"] == "why"
-    assert [run.correlation_id for run in history.unfinished_runs] == ["dead"]
+    assert history["last_run"] is not None
+    assert history["last_run"]["reason"] == "why"
+    assert [run.correlation_id for run in history["unfinished_runs"]] == ["dead"]
 
 
 def test_a_trail_that_is_not_there_has_no_history(tmp_path: Path) -> None:
     """Before the first run `status` shows zeros, not an error."""
-    assert read_history(tmp_path / "audit.jsonl").metrics["execution_count"] == 0
+    assert read_history(tmp_path / "audit.jsonl")["metrics"]["execution_count"] == 0

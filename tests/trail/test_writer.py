@@ -22,11 +22,10 @@ import pytest
 
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.events import AuditEventType
-from liqctl.trail.durability import ORDERS_WAIT_MAX_S
 from liqctl.trail.file import open_trail
 from liqctl.trail.record import CUT_KEY, RECORD_MAX_BYTES
-from liqctl.trail.verification import verify
-from liqctl.trail.writer import AuditLogger
+from liqctl.trail.verify import verify
+from liqctl.trail.writer import ORDERS_WAIT_MAX_S, AuditLogger
 from tests.process.program import wait_until
 
 _ROOT = Path(__file__).parents[2]
@@ -214,15 +213,16 @@ def test_a_second_process_continues_the_same_correlation_id(trail: AuditLogger) 
     assert verify(trail.path).is_intact
 
 
-def test_resume_continues_a_dead_runs_chain_from_far_back(trail: AuditLogger) -> None:
+def test_a_dead_runs_chain_is_continued_from_far_back(trail: AuditLogger) -> None:
     """LIQUIDATION_ABANDONED must fit the chain of a run that died long ago."""
-    _log(trail, "dead")
+    _log(trail, "dead", symbol="BTCUSDT", client_order_id="liq_1")
     for number in range(400):
         _log(trail, "other", padding="x" * 6000, number=number)
     later = AuditLogger(trail.path.parent)
 
-    assert asyncio.run(later.resume("dead")) == "ORDER_SENT"
-    assert asyncio.run(later.resume("never")) is None
+    found = asyncio.run(later.continue_run("dead", is_ours=False))
+    assert found == ("ORDER_SENT", (("BTCUSDT", "liq_1"),))
+    assert asyncio.run(later.continue_run("never", is_ours=False)) == (None, ())
     later.log_event(event_type="LIQUIDATION_ABANDONED", correlation_id="dead", details={})
     assert _records(trail)[-1]["seq"] == 2
     assert verify(trail.path).is_intact

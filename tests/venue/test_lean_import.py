@@ -194,7 +194,8 @@ def _kept_line(line: str) -> bool:
 def test_missing_bytecode_is_noticed(copied: Path, tmp_path: Path) -> None:
     """Installers and read-only images may leave it out; then every start compiles for seconds."""
     program = (
-        "from liqctl.venue.lean_import import has_bytecode, load_exchange_class as load;"
+        "from liqctl.checks.of_machine import has_bytecode;"
+        "from liqctl.venue.lean_import import load_exchange_class as load;"
         "before = has_bytecode(); load(hmac_only=True); print(before, has_bytecode())"
     )
     environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(copied), str(REPOSITORY)])}

@@ -8,7 +8,7 @@ import pytest
 
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.values import Side, Trade
-from liqctl.venue.trades import ROWS_MAX, TransportTradeHistory
+from liqctl.venue.exchange import TRADES_MAX, BinanceExchange
 from tests.checks.test_preflight import Canned, on_venue
 from tests.venue.venue import TIMEOUT_S, says
 
@@ -38,7 +38,7 @@ def test_a_trade_tells_price_fee_and_profit_with_their_assets() -> None:
     """Order answers carry no average price since 2026-06-30; fees may be paid in BNB."""
     trades, seen = on_venue(
         says([ROW]),
-        lambda it: TransportTradeHistory(it).fetch_trades(
+        lambda it: BinanceExchange(it).fetch_trades(
             "BTCUSDT", "7", sent_at_ms=SENT_AT_MS, timeout_s=TIMEOUT_S
         ),
     )
@@ -76,11 +76,11 @@ def test_a_trade_tells_price_fee_and_profit_with_their_assets() -> None:
         [ROW | {"side": "LEFT"}],
         [ROW | {"orderId": 8}],
         [ROW | {"symbol": "ETHUSDT"}],
-        [ROW] * ROWS_MAX,
+        [ROW] * TRADES_MAX,
     ],
 )
 def test_what_cannot_be_read_in_full_is_no_number(answer: Any) -> None:
     """A report that sums half of the trades would be believed."""
-    history = TransportTradeHistory(Canned(answer))
+    history = BinanceExchange(Canned(answer))
     with pytest.raises(VenueError):
         asyncio.run(history.fetch_trades("BTCUSDT", "7", sent_at_ms=SENT_AT_MS, timeout_s=1))

@@ -4,7 +4,7 @@ import stat
 from decimal import Decimal
 from pathlib import Path
 
-from liqctl.trail.logfile import LOG_NAME, LogFile, describe_event
+from liqctl.trail.durability import LOG_NAME, LogFile, describe_event
 from tests.process.program import wait_until
 
 

@@ -14,20 +14,72 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from liqctl.trail.fold import RunFold, UnfinishedRun, why_not_next
-from liqctl.trail.reading import BLOCK_BYTES, open_for_reading
-from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_or_reason
+from liqctl.trail.file import BLOCK_BYTES, blocks, open_for_reading
+from liqctl.trail.fold import RunFold, RunHeadline
+from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_line, parse_or_reason
 
 VERIFICATION_SCHEMA: Final = "liqctl.verification/1"
 LISTED_MAX: Final = 100
+_PROBLEMS_MAX: Final = 10
 
 _NAMED = re.compile(rb'(?:"seq": ?1, ?"prev_hash"|"torn_hash"): ?"([0-9a-f]{64})"')
-_NAMED_MAX_BYTES: Final = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunChain:
+    """Whether the records of one run follow one another, whatever stands between them.
+
+    `head` is the SHA-256 of the last one. The line before the first is left to `audit verify`.
+    """
+
+    records: int
+    head: str | None
+    problems: tuple[str, ...] = ()
+    torn: int = 0
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether no record is missing, doubled, moved or altered; a cut end does not show."""
+        return not self.problems
+
+    def json_fields(self) -> dict[str, object]:
+        """Return the fields, and what they come to."""
+        named = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**named, "intact": self.is_intact}
+
+
+def check_run(lines: Sequence[bytes]) -> RunChain:
+    """Return whether the lines of one run, in order, are a chain of their own."""
+    problems: list[str] = []
+    torn, head, seq = 0, None, 0
+    for line in lines:
+        record = parse_line(line)
+        if record is None:
+            continue
+        torn += record.torn_hash is not None
+        why = None
+        if head is not None:
+            why = _why_not_next(record, seq, head)
+        elif record.seq != 1:
+            why = f"its lines 1 to {record.seq - 1} (seq) are missing or stand in another file"
+        if why is not None and len(problems) < _PROBLEMS_MAX:
+            problems.append(why)
+        head, seq = hashlib.sha256(line).hexdigest(), record.seq
+    return RunChain(records=len(lines), head=head, problems=tuple(problems), torn=torn)
+
+
+def _why_not_next(record: TrailRecord, seq: int, digest: str) -> str | None:
+    """Return why the record cannot follow its run's line with that number and hash."""
+    if record.seq != seq + 1:
+        return f"seq is {record.seq}, {seq + 1} was due: a line is missing, doubled or moved"
+    if record.prev_hash != digest:
+        return f"prev_hash does not fit the line with seq {seq}: one of the two was altered"
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +115,7 @@ class Verification:
     blank_lines: int = 0
     correlation_ids: int = 0
     runs: int = 0
-    unfinished: tuple[UnfinishedRun, ...] = ()
+    unfinished: tuple[RunHeadline, ...] = ()
     torn: tuple[TornLine, ...] = ()
     torn_count: int = 0
     breaks: tuple[Break, ...] = ()
@@ -95,7 +147,11 @@ def verify(path: Path, head: str | None = None) -> Verification:
     fd = open_for_reading(path)
     try:
         size = os.fstat(fd).st_size
-        named = set(_named_hashes(fd, size))
+        named = {
+            found[1].decode("ascii")
+            for block in blocks(fd, 0, size)
+            for found in _NAMED.finditer(block)
+        }
         check = _Check(path, size, named, head)
         check.read(fd)
         if not check.unlisted <= named:  # Lines written in another order of keys.
@@ -106,8 +162,7 @@ def verify(path: Path, head: str | None = None) -> Verification:
     return check.found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class _Line(NamedTuple):
     """One line; `text` is None where it is too long to be kept."""
 
     text: bytes | None
@@ -132,69 +187,61 @@ class _Check:
     def read(self, fd: int) -> None:
         """Take in the lines of the file."""
         size = self.found.size_bytes
-        ends_whole = size > 0 and os.pread(fd, 1, size - 1) == b"\n"
         previous: _Line | None = None
         for line in _lines(fd, size):
             if previous is not None:
                 self._take(previous, is_unfinished=False)
             previous = line
         if previous is not None:
-            self._take(previous, is_unfinished=not ends_whole)
+            self._take(previous, is_unfinished=os.pread(fd, 1, size - 1) != b"\n")
         self.found.correlation_ids = len(self._chains)
         self.found.runs, self.found.unfinished = self._runs.starts, self._runs.unfinished
 
     def _take(self, line: _Line, *, is_unfinished: bool) -> None:
-        self.found.lines += 1
-        if line.text is None:
-            self._take_unreadable(line, "too long for a record", is_torn=is_unfinished)
-        elif not line.text.strip():
-            self.found.blank_lines += 1
+        found = self.found
+        found.lines += 1
+        if line.text is not None and not line.text.strip():
+            found.blank_lines += 1
             return
-        elif isinstance(record := parse_or_reason(line.text), TrailRecord):
+        record = "too long for a record" if line.text is None else parse_or_reason(line.text)
+        if isinstance(record, TrailRecord):
             self._take_record(record, line.sha256)
+        elif line.sha256 in self._named or (is_unfinished and _is_stump(line.text)):
+            found.torn_count += 1
+            if len(found.torn) < LISTED_MAX:
+                torn = TornLine(line=found.lines, length=line.length, sha256=line.sha256)
+                found.torn += (torn,)
         else:
-            self._take_unreadable(line, record, is_torn=is_unfinished and _is_stump(line.text))
+            self._break(None, f"unreadable line: {record}")
         if line.sha256 in self._named:
             self._seen.add(line.sha256)
 
     def _take_record(self, record: TrailRecord, digest: str) -> None:
-        chain = self._chains.get(record.correlation_id)
-        reason = self._why_not_first(record) if chain is None else why_not_next(record, *chain)
+        name, found, reason = record.correlation_id, self.found, None
+        if name in self._chains:
+            reason = _why_not_next(record, *self._chains[name])
+        elif record.seq != 1:
+            reason = f"its lines 1 to {record.seq - 1} (seq) are missing or stand later"
+        elif record.prev_hash is None:
+            if found.lines != found.blank_lines + 1:
+                reason = "it claims to be the first line of the file"
+        elif not self._stands_before(record.prev_hash):
+            reason = "the line that stood before this run is missing or altered"
         if record.torn_hash is not None and not self._stands_before(record.torn_hash):
             reason = reason or "the unfinished line that it steps over is missing or altered"
         if reason is not None:
-            self._break(record.correlation_id, reason)
-        self.found.records += 1
-        self.found.head = digest
+            self._break(name, reason)
+        found.records += 1
+        found.head = digest
         if digest == self._wanted_head:
-            self.found.head_found = True
-        self._chains[record.correlation_id] = (record.seq, digest)
-        self._runs.take(record, self.found.lines)
-
-    def _why_not_first(self, record: TrailRecord) -> str | None:
-        """Return why the record cannot be the first of its correlation id."""
-        if record.seq != 1:
-            return f"its lines 1 to {record.seq - 1} (seq) are missing or stand later"
-        if record.prev_hash is None:
-            is_first = self.found.lines == self.found.blank_lines + 1
-            return None if is_first else "it claims to be the first line of the file"
-        if self._stands_before(record.prev_hash):
-            return None
-        return "the line that stood before this run is missing or altered"
+            found.head_found = True
+        self._chains[name] = (record.seq, digest)
+        self._runs.take(record, found.lines)
 
     def _stands_before(self, named_hash: str) -> bool:
         if named_hash not in self._named:
             self.unlisted.add(named_hash)
         return named_hash in self._seen
-
-    def _take_unreadable(self, line: _Line, reason: str, *, is_torn: bool) -> None:
-        if is_torn or line.sha256 in self._named:
-            self.found.torn_count += 1
-            if len(self.found.torn) < LISTED_MAX:
-                torn = TornLine(line=self.found.lines, length=line.length, sha256=line.sha256)
-                self.found.torn += (torn,)
-        else:
-            self._break(None, f"unreadable line: {reason}")
 
     def _break(self, correlation_id: str | None, reason: str) -> None:
         self.found.break_count += 1
@@ -203,61 +250,42 @@ class _Check:
             self.found.breaks += (here,)
 
 
-def _is_stump(line: bytes) -> bool:
+def _is_stump(line: bytes | None) -> bool:
     """Return whether the line could be the beginning of a record, cut by a crash.
 
     A power cut may leave zero bytes. A whole object with something behind it is no stump.
     """
     try:
-        json.JSONDecoder().raw_decode(line.rstrip(b"\0").decode("latin-1"))
+        if line is not None:
+            json.JSONDecoder().raw_decode(line.rstrip(b"\0").decode("latin-1"))
+            return False
     except (ValueError, RecursionError):
-        return True
-    return False
-
-
-def _parts(fd: int, size: int) -> Iterator[bytes]:
-    position = 0
-    while position < size:
-        part = os.pread(fd, min(BLOCK_BYTES, size - position), position)
-        if not part:
-            return
-        position += len(part)
-        yield part
+        pass
+    return True
 
 
 def _lines(fd: int, size: int) -> Iterator[_Line]:
     """Yield every line; one of more than 1 MB is hashed as it passes and not kept."""
-
-    def whole(text: bytes) -> _Line:
-        return _Line(text=text, length=len(text), sha256=hashlib.sha256(text).hexdigest())
-
-    rest, hasher, length = b"", None, 0
-    for part in _parts(fd, size):
-        block = part
+    rest, hasher, length, position = b"", None, 0, 0
+    while position < size:
+        block = os.pread(fd, min(BLOCK_BYTES, size - position), position)
+        if not block:  # Cut short by somebody since.
+            break
+        position += len(block)
         if hasher is not None:
-            end, newline, block = part.partition(b"\n")
+            end, newline, block = block.partition(b"\n")
             hasher.update(end)
             length += len(end)
             if not newline:
                 continue
-            yield _Line(text=None, length=length, sha256=hasher.hexdigest())
+            yield _Line(None, length, hasher.hexdigest())
             hasher = None
-        lines = (rest + block).split(b"\n")
-        rest = lines.pop()
-        yield from map(whole, lines)
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            yield _Line(line, len(line), hashlib.sha256(line).hexdigest())
         if len(rest) > LINE_MAX_BYTES:
             hasher, length, rest = hashlib.sha256(rest), len(rest), b""
     if hasher is not None:
-        yield _Line(text=None, length=length, sha256=hasher.hexdigest())
+        yield _Line(None, length, hasher.hexdigest())
     elif rest:
-        yield whole(rest)
-
-
-def _named_hashes(fd: int, size: int) -> Iterator[str]:
-    """Yield the hashes that first lines and lines after a stump name."""
-    rest = b""
-    for part in _parts(fd, size):
-        block = rest + part
-        for found in _NAMED.finditer(block):
-            yield found[1].decode("ascii")
-        rest = block[-_NAMED_MAX_BYTES:]
+        yield _Line(rest, len(rest), hashlib.sha256(rest).hexdigest())

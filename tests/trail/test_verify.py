@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liqctl.trail.verification import Verification, verify
+from liqctl.trail.verify import Verification, verify
 from liqctl.trail.writer import AuditLogger
 
 MUTATIONS = 300
