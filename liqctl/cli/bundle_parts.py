@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import surroundings
 from liqctl.cli.trails import default_trail, trail_at
-from liqctl.desk.archive import Missing, Part
-from liqctl.desk.redaction import Redactor, secrets_of
+from liqctl.desk.bundle import Missing, Part, Redactor, secrets_of
 from liqctl.drill.record import DRILLS_NAME
 from liqctl.kernel.as_json import dump
 from liqctl.kernel.errors import ConfigurationError, LiqctlError, UsageError
@@ -129,7 +128,7 @@ class PartCollector:
     def _environments(self) -> list[Environment]:
         """Return whose settings are told, and load them; broken ones are told by `validate`."""
         from liqctl.checks.document import find_environments
-        from liqctl.settings import load_settings
+        from liqctl.settings.sources import load_settings
 
         try:
             found = (

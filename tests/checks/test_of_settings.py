@@ -8,8 +8,7 @@ import pytest
 from liqctl.checks.of_settings import changes, issues_of_settings
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Environment
-from liqctl.settings.model import TABLE
-from liqctl.settings.pages import markdown_table
+from liqctl.settings.model import TABLE, markdown_table
 from liqctl.settings.values import Settings
 
 DISARMED = {"emergency_liquidation": False, "close_positions": False, "cancel_orders": False}
@@ -106,8 +105,12 @@ def test_changes_name_old_new_and_impact() -> None:
 
     (change,) = changes(old, new)
 
-    assert (change.key, change.old, change.new) == ("liquidation.timeout_seconds", 5.0, 9.0)
-    assert change.impact == "when a run ends, finished or not"
+    assert change == {
+        "key": "liquidation.timeout_seconds",
+        "old": 5.0,
+        "new": 9.0,
+        "impact": "when a run ends, finished or not",
+    }
     assert changes(old, old) == []
 
 
