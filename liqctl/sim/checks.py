@@ -90,15 +90,13 @@ def _is_signed(payload: bytes, signature: str, public_key: str) -> bool:
     key = load_pem_public_key(public_key.encode())
     try:
         proof = base64.b64decode(signature, validate=True)
-        if isinstance(key, Ed25519PublicKey):
-            key.verify(proof, payload)
-        elif isinstance(key, RSAPublicKey):
+        if isinstance(key, RSAPublicKey):
             key.verify(proof, payload, PKCS1v15(), SHA256())
-        else:
-            return False
+        elif isinstance(key, Ed25519PublicKey):
+            key.verify(proof, payload)
     except (InvalidSignature, binascii.Error):
         return False
-    return True
+    return isinstance(key, RSAPublicKey | Ed25519PublicKey)
 
 
 # -- what an order asks for --------------------------------------------------------------------
