@@ -83,10 +83,29 @@ Json = dict[str, Any] | list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint: where it is, what answers it and what that costs.
+
+    `weight_all` is charged when no symbol narrows a list. `orders` counts as orders. `source` names
+    the list, of those that lag by themselves.
+    """
+
+    method: str
+    path: str
+    serve: Callable[["Call"], Json]
+    weight: int = 1
+    weight_all: int | None = None
+    signed: bool = True
+    orders: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """What an endpoint is asked: by which parameters, at which venue."""
+    """One request at its endpoint: the venue, where it was sent, and the parameters."""
 
     venue: "Venue"
+    route: Route
     params: Params
 
     @property
@@ -123,28 +142,10 @@ class Call:
             raise malformed("batchOrders")
         return batch
 
-    def look(self, source: str) -> int:
-        """Return the moment that the answer of a source shows, and keep it."""
-        self.venue.listed_ms = self.account.moment(source)
+    def look(self) -> int:
+        """Return the moment that the answer of the route's source shows, and keep it."""
+        self.venue.listed_ms = self.account.moment(self.route.source)
         return self.venue.listed_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One endpoint: where it is, what answers it and what that costs.
-
-    `weight_all` is charged when no symbol narrows a list. `orders` counts as orders. `source` names
-    the list, of those that lag by themselves.
-    """
-
-    method: str
-    path: str
-    serve: Callable[[Call], Json]
-    weight: int = 1
-    weight_all: int | None = None
-    signed: bool = True
-    orders: bool = False
-    source: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -271,11 +272,11 @@ class Venue:
             weight = route.weight_all
         used = self._count("weight", 60_000, weight) + self.other_weight
         headers = {"X-MBX-USED-WEIGHT-1M": str(used)}
-        call = Call(self, params)
         try:
             self._check_limits(used)
             if route is None:
                 return 404, '{"code":-5000,"msg":"Path not found"}', headers
+            call = Call(self, route, params)
             if route.signed:  # Key, then timestamp, then signature, as the venue does.
                 if self.api_key:
                     check_key(request.headers, self.api_key)
