@@ -56,11 +56,7 @@ def check_environment(
 ) -> dict[str, Any]:
     """Return the validation document of one environment.
 
-    Args:
-        environment: what to check.
-        config_file: the settings file, None for the usual one.
-        against: an earlier settings file to compare with.
-        ask_venue: returns what the venue itself says; None does not ask it.
+    `against` is an earlier settings file to compare with; `ask_venue` returns what the venue says.
     """
     settings: Settings | None = None
     issues: list[Issue] = []
