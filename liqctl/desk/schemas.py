@@ -139,7 +139,7 @@ _DOCUMENTS: Final = {
 def schema_of(name: str) -> dict[str, Any]:
     """Return the JSON schema of a document, or of a settings file."""
     if name == "settings":
-        from liqctl.settings.pages import json_schema
+        from liqctl.settings.model import json_schema
 
         return json_schema()
     dialect = "https://json-schema.org/draft/2020-12/schema"
