@@ -10,6 +10,7 @@ from liqctl.kernel.answers import no_answer
 from liqctl.kernel.ledger import first_seen
 from liqctl.kernel.plan import Memory, Plan, make_plan
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.proof import Verdict
 from liqctl.kernel.states import LiquidationState
 from liqctl.kernel.values import (
     Leg,
@@ -21,7 +22,6 @@ from liqctl.kernel.values import (
     Side,
     Snapshot,
 )
-from liqctl.kernel.verify import Verdict
 from liqctl.run.inspection import Inspection
 from tests.desk.builders import make_result
 
