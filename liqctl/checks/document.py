@@ -35,7 +35,7 @@ def find_environments(config_file: Path | None) -> list[Environment]:
     if not found:
         raise UsageError(
             "no environment was named and no settings file was found; give --env "
-            f"{', '.join(Environment)} or --config FILE"
+            f"{', '.join(Environment)} or --config FILE, or write a file with `liqctl init`"
         )
     return found
 

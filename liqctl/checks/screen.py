@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from liqctl.checks.issue import NOTHING_TO_DO
 from liqctl.desk.text import Tone, clean, count, paint, wrap
+from liqctl.settings.values import BUILT_IN
 
 _TONES: Final = {
     "CRITICAL": Tone.BAD,
@@ -21,8 +22,9 @@ def render_validation(
 ) -> str:
     """Return the verdict, every issue, what changed, and with `verbose` every setting."""
     lines = [_head(document, colour=colour)]
-    if document.get("config_file"):
-        lines += wrap(f"settings  {clean(document['config_file'])}", indent=" " * 10, width=width)
+    if "config_file" in document:
+        origin = clean(document["config_file"] or BUILT_IN)
+        lines += wrap(f"settings  {origin}", indent=" " * 10, width=width)
     issues = document["issues"]
     for level, tone in _TONES.items():
         for issue in issues:

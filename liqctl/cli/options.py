@@ -87,6 +87,11 @@ class Options:
         metavar="FILE",
         variable="LIQCTL_CONFIG",
     )
+    folder: Path | None = _option(
+        "--dir", help="Folder to write to; else where liqctl looks for settings.", metavar="DIR"
+    )
+    systemd: bool = _option("--systemd", default=False, help="Also write systemd units.")
+    cron: bool = _option("--cron", default=False, help="Also write a crontab.")
     yes: bool = _option("--yes", "-y", default=False, help="Do not ask for confirmation.")
     dry_run: bool = _option(
         "--dry-run", default=False, help="Read and show the plan; send nothing."

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from liqctl.desk.text import Tone, clean, count, cut, labelled, money, paint, table
 from liqctl.kernel.amounts import parse_decimal
+from liqctl.settings.values import BUILT_IN
 
 ROWS_MAX: Final = 250
 
@@ -78,8 +79,9 @@ def _lines(document: Mapping[str, Any], look: _Look) -> list[str]:
     else:
         lines += labelled("last run", _last_run(document.get("last_run")), width=width)
         lines += labelled("runs", _metrics(document.get("metrics") or {}), width=width)
-    if document.get("config_file"):
-        lines += labelled("settings", clean(str(document["config_file"])), width=width)
+    if "config_file" in document:
+        origin = clean(str(document["config_file"] or BUILT_IN))
+        lines += labelled("settings", origin, width=width)
     if document.get("watch"):
         lines += labelled("watching", _pace(document["watch"]), width=width)
     return lines

@@ -127,8 +127,8 @@ class Exchange(Section):
     )
     base_url: Url = Field(
         default=None,
-        description="another host for every request: a gateway, a proxy, a local venue; https but "
-        "for loopback",
+        description="another host for every request: a gateway, a proxy, a local venue; https, "
+        "except for loopback; in production name it in LIQCTL_ALLOW_HOST, too",
     )
     recv_window_ms: Whole = Field(
         default=5000,
@@ -137,7 +137,9 @@ class Exchange(Section):
         description="milliseconds after which the venue refuses a request as too old",
     )
     proxy: OptionalText = Field(
-        default=None, description="HTTP proxy; proxy variables of the environment are ignored"
+        default=None,
+        description="HTTP proxy, such as http://127.0.0.1:3128; HTTPS_PROXY and similar variables "
+        "are ignored",
     )
 
 
@@ -156,7 +158,9 @@ class Liquidation(Section):
     """What a liquidation may do, and for how long."""
 
     emergency_liquidation: Flag = _policy(
-        "emergency_liquidation", "false disarms the switch: every run ends SKIPPED"
+        "emergency_liquidation",
+        "whether the switch is armed; with false every run ends SKIPPED, and close_positions and "
+        "cancel_orders must be false, too",
     )
     close_positions: Flag = _policy("close_positions", "close every open position in scope")
     cancel_orders: Flag = _policy(
@@ -169,7 +173,10 @@ class Liquidation(Section):
     retry_delay_seconds: Number = _policy(
         "retry_delay_seconds", "seconds before the first repeat; doubles each time, ±20 %"
     )
-    symbols: Symbols = Field(default=[], description="symbols in scope; empty is the whole account")
+    symbols: Symbols = Field(
+        default=[],
+        description="symbols in scope, such as [BTCUSDT]; empty is the whole account",
+    )
     settle_seconds: Number = _policy(
         "settle_seconds",
         "seconds that flat is watched before it is called proven; 0 trusts one reading",
@@ -217,7 +224,7 @@ class SettingsModel(BaseSettings):
     metrics: Metrics = Metrics()
     notifications: Targets = Field(
         default=[],
-        description="where to tell people, after the end",
+        description="who is notified after the end of a run; see the README",
         json_schema_extra=_describe_targets,
     )
 

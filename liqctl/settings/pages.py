@@ -1,10 +1,24 @@
 """The settings as the README's table, as a file's schema and as a first file, from the model."""
 
+import textwrap
 from itertools import groupby
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+import liqctl
 from liqctl.kernel.states import Environment
 from liqctl.settings.model import TABLE, Kind, Setting, SettingsModel
+
+_PACKAGE: Final = Path(liqctl.__file__).parent
+SCHEMA_FILE: Final = next(
+    (
+        file
+        for folder in (_PACKAGE / "_configs", _PACKAGE.parent / "configs")
+        if (file := folder / "liqctl.schema.json").is_file()
+    ),
+    Path("liqctl.schema.json"),
+)
+"""The schema of settings files: in a wheel, or in the repository."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -15,21 +29,33 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def first_file(environment: Environment) -> str:
-    """Return a settings file with every setting at its default, each with what it means."""
+def first_file(
+    environment: Environment, *, schema: str = str(SCHEMA_FILE), log_dir: str = "null"
+) -> str:
+    """Return a settings file with every setting at its default, each with its meaning.
+
+    Args:
+        environment: whose settings.
+        schema: where editors find the JSON schema.
+        log_dir: what `audit.log_dir` is set to.
+    """
     lines = [
-        f"# liqctl, {environment}. Every value below is the default; flags and LIQCTL_ variables",
-        "# win over it. Check with: liqctl validate. Keys and secrets never stand here.",
+        f"# yaml-language-server: $schema={schema}",
+        f"# Settings of liqctl for {environment}. Options and environment variables, such as",
+        "# LIQCTL_LIQUIDATION__TIMEOUT_SECONDS=10, take precedence. After each change run:",
+        f"# liqctl validate --env {environment}. Keys and secrets are not allowed here.",
     ]
     for section, settings in groupby(TABLE, lambda each: each.key.rpartition(".")[0]):
         lines += ["", *([f"{section}:"] if section else [])]
         indent = "  " if section else ""
         for setting in settings:
-            value = environment if setting.name == "environment" else _default(setting)
+            value = {"environment": environment, "audit.log_dir": log_dir}.get(setting.key)
+            text = f"{setting.help} ({_allowed(setting).replace('`', '')})."
             lines += [
-                f"{indent}# {setting.help} ({_allowed(setting).replace('`', '')})",
-                f"{indent}{setting.name}: {value}",
+                f"{indent}# {line}"
+                for line in textwrap.wrap(f"{text[0].upper()}{text[1:]}", 96 - len(indent))
             ]
+            lines.append(f"{indent}{setting.name}: {value or _default(setting)}")
     return "\n".join(lines) + "\n"
 
 
