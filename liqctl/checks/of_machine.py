@@ -17,11 +17,17 @@ from liqctl.drill.record import Drill
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment
-from liqctl.notify.notice import Holder, Reference, Target, TargetType
-from liqctl.notify.sending import has_apprise
+from liqctl.notify.send import has_apprise
 from liqctl.run.lock import lock_problem, read_lock
 from liqctl.settings.credentials import find_source, load_credentials, read_secret_file
-from liqctl.settings.targets import address_problem, read_targets
+from liqctl.settings.targets import (
+    Holder,
+    Reference,
+    Target,
+    TargetType,
+    address_problem,
+    read_targets,
+)
 from liqctl.settings.values import Settings
 
 KEY_NAMES: Final = ("API_KEY", "API_SECRET")

@@ -11,12 +11,12 @@ from liqctl.cli.options import Options, takes
 from liqctl.cli.settings import load
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import ExitCode
-from liqctl.notify.screen import make_document, render_deliveries
+from liqctl.notify.send import make_document, render_deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from liqctl.notify.notice import Delivery
+    from liqctl.notify.send import Delivery
     from liqctl.settings.values import Settings
 
 
@@ -55,8 +55,8 @@ def _send(settings: "Settings") -> "list[Delivery]":
     if not settings.notifications:
         return []
     from liqctl.notify.courier import COURIER_S, plain_environment
-    from liqctl.notify.sending import deliver
-    from liqctl.notify.texts import make_test_notice
+    from liqctl.notify.notice import make_test_notice
+    from liqctl.notify.send import deliver
 
     variables = plain_environment(os.environ)
     for name in set(os.environ) - set(variables):

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json
-from liqctl.notify.notice import Delivery, Notice, NoticeKind, Severity
+from liqctl.notify.notice import Notice, make_notices
+from liqctl.settings.targets import NoticeKind, Severity
 from liqctl.trail.durability import describe_event
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ def make_order(
     settings: "Settings", result: "LiquidationResult", exit_code: int, reason: str
 ) -> dict[str, Any]:
     """Return what the other process needs to know; it holds no secret."""
-    from liqctl.notify.texts import make_notices
-
     notices = make_notices(result, exit_code, reason=reason, symbols=settings.liquidation.symbols)
     textfile = settings.metrics.textfile
     return {
@@ -136,23 +135,22 @@ def carry_out(
     `write_figures` writes the order's `textfile`, and raises OSError where it cannot.
     """
     ends_at = order["ends_at"] - _LOGGING_S
-    figures: list[tuple[str, bool]] = []
+    told: list[tuple[str, bool]] = []
+    figures: list[str | None] = []
 
     def write() -> None:
-        problem: str | None = None
         try:
             write_figures(order)
+            figures.append(None)
         except OSError as error:
-            problem = error.strerror or type(error).__name__
-        figures.append((_describe_file(order, problem), problem is None))
+            figures.append(error.strerror or type(error).__name__)
 
     writing = threading.Thread(target=write, daemon=True)
     if order["textfile"]:
         writing.start()
         writing.join(_FIGURES_FIRST_S)
-    told: list[tuple[str, bool]] = []
     if order["notifications"]:
-        from liqctl.notify.sending import deliver
+        from liqctl.notify.send import deliver
 
         notices = [
             Notice(
@@ -160,34 +158,21 @@ def carry_out(
             )
             for row in order["notices"]
         ]
-        deliveries = deliver(order["notifications"], notices, ends_at=ends_at)
-        told = [(_describe(delivery), delivery.problem is None) for delivery in deliveries]
+        for delivery in deliver(order["notifications"], notices, ends_at=ends_at):
+            is_done = delivery.problem is None
+            details = {
+                "target": delivery.target.name,
+                "type": delivery.target.type.value,
+                "event": delivery.notice.kind.value,
+                "result": "delivered" if is_done else "failed",
+                "problem": delivery.problem,
+                "seconds": f"{delivery.seconds:.3f}",
+            }
+            told.append((describe_event("NOTIFICATION", details), is_done))
     if order["textfile"]:
         writing.join(max(ends_at - time.monotonic(), 0.0))
-        told = [*(figures or [(_describe_file(order, "timed out"), False)]), *told]
+        problem = figures[0] if figures else "timed out"
+        result = "written" if problem is None else "failed"
+        details = {"file": order["textfile"], "result": result, "problem": problem}
+        told.insert(0, (describe_event("METRICS", details), problem is None))
     return told
-
-
-def _describe(delivery: Delivery) -> str:
-    return describe_event(
-        "NOTIFICATION",
-        {
-            "target": delivery.target.name,
-            "type": delivery.target.type.value,
-            "event": delivery.notice.kind.value,
-            "result": "delivered" if delivery.problem is None else "failed",
-            "problem": delivery.problem,
-            "seconds": f"{delivery.seconds:.3f}",
-        },
-    )
-
-
-def _describe_file(order: Mapping[str, Any], problem: str | None) -> str:
-    return describe_event(
-        "METRICS",
-        {
-            "file": order["textfile"],
-            "result": "written" if problem is None else "failed",
-            "problem": problem,
-        },
-    )

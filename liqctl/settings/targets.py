@@ -4,16 +4,92 @@ Only loaded where a target is configured. An address that lets anybody post is a
 in a variable or a file, and the item names that.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from liqctl.notify.notice import Holder, NoticeKind, Reference, Severity, Target, TargetType
 from liqctl.settings.hosts import host_of, is_loopback_url, url_problem
 from liqctl.settings.problems import is_secret_name
+
+
+class NoticeKind(StrEnum):
+    """What a notice tells of.
+
+    UNKNOWN is an end, too: of a run after which nobody can say what is open.
+    """
+
+    START = "start"
+    END = "end"
+    UNKNOWN = "unknown"
+    TEST = "test"
+
+
+class Severity(StrEnum):
+    """How much a notice matters; from the least to the most."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class TargetType(StrEnum):
+    """What kind of service a target is."""
+
+    WEBHOOK = "webhook"
+    SLACK = "slack"
+    TELEGRAM = "telegram"
+    PAGERDUTY = "pagerduty"
+    HEALTHCHECKS = "healthchecks"
+    APPRISE = "apprise"
+
+
+class Holder(StrEnum):
+    """Where a secret stands; TEXT is an address in the settings file that is none."""
+
+    VARIABLE = "variable"
+    FILE = "file"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Where to find a value: the name of a variable, the path of a file, or the value itself."""
+
+    holder: Holder
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One service that is told, and what it wants to hear; it holds no secret.
+
+    `secret` leads to the address or the key, `token` to a bearer token. `base_url` None is the
+    service's own host.
+    """
+
+    type: TargetType
+    name: str
+    kinds: frozenset[NoticeKind]
+    min_severity: Severity
+    secret: Reference
+    token: Reference | None = None
+    chat_id: str | None = None
+    base_url: str | None = None
+
+    def wants(self, kind: NoticeKind, severity: Severity) -> bool:
+        """Return whether such a notice is for this target.
+
+        Whoever wants ends wants unknown ends. A test is for everybody.
+        """
+        asked_for = {kind} if kind is not NoticeKind.UNKNOWN else {kind, NoticeKind.END}
+        ranks = list(Severity)
+        is_wanted = bool(self.kinds & asked_for)
+        is_bad_enough = ranks.index(severity) >= ranks.index(self.min_severity)
+        return kind is NoticeKind.TEST or (is_wanted and is_bad_enough)
+
 
 TARGETS_MAX: Final = 16
 KINDS: Final = (NoticeKind.START, NoticeKind.END, NoticeKind.UNKNOWN)
@@ -179,6 +255,8 @@ def _problems(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if text:
                 yield key, text
         elif not is_secret_name(key):
+            import difflib
+
             near = difflib.get_close_matches(key, rule.keys, n=1)
             hint = f"; the nearest known is {near[0]}" if near else ""
             yield key, f"unknown key of a {kind} target{hint}"

@@ -16,7 +16,7 @@ from liqctl.kernel.result import (
 )
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.kernel.values import PositionSide
-from liqctl.notify.texts import make_notices
+from liqctl.notify.notice import make_notices
 from tests.desk.builders import make_order, make_partial, make_position, make_result
 
 SHORT: Final = "(the deadline left no more of the 2 s asked for)"

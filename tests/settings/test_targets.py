@@ -11,10 +11,18 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from liqctl.kernel.errors import ConfigurationError
-from liqctl.notify.notice import Holder, NoticeKind, Reference, Severity, Target, TargetType
 from liqctl.settings import load_settings
 from liqctl.settings.pages import json_schema
-from liqctl.settings.targets import TARGETS_MAX, read_targets
+from liqctl.settings.targets import (
+    TARGETS_MAX,
+    Holder,
+    NoticeKind,
+    Reference,
+    Severity,
+    Target,
+    TargetType,
+    read_targets,
+)
 from liqctl.settings.values import Settings
 
 SCHEMA = Draft202012Validator(json_schema())

@@ -9,8 +9,8 @@ import pytest
 from liqctl.kernel.result import LiquidationResult, Residual, ResidualPosition
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
 from liqctl.kernel.values import PositionSide
-from liqctl.notify.notice import NoticeKind, Severity
-from liqctl.notify.texts import TEXT_MAX, make_notices
+from liqctl.notify.notice import TEXT_MAX, make_notices
+from liqctl.settings.targets import NoticeKind, Severity
 from tests.desk.builders import MOMENT, make_partial, make_position, make_result
 
 HOSTILE = "a\x1b[31m\nb\u202e<!channel>" * 200

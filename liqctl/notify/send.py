@@ -1,0 +1,397 @@
+"""Sends notices to every target at once, each in a thread of its own, and stops at one moment.
+
+A thread that hangs in a name look-up or reads a dripping answer cannot be ended: it is left behind
+and its delivery counts as timed out. So the caller's process ends by `os._exit`, or must not mind.
+
+No word of a library, an answer or an address gets out: problems are told in our own words.
+
+Conventions of the services, read 2026-11-26:
+- Slack, incoming webhooks: unescaped, `<!channel>` in `text` would call everybody.
+- Telegram, `sendMessage`: without `parse_mode` nothing in `text` is markup, so nothing is escaped.
+- PagerDuty, Events API v2: an alert is known by `dedup_key`; `resolve` of an unknown is ignored.
+- healthchecks.io, pinging API: `/start`, `/log` and `/EXIT_CODE` after the address; `rid`, a UUID,
+  ties a start to its end.
+"""
+
+import os
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, assert_never
+from urllib.parse import urlsplit, urlunsplit
+
+from liqctl import __version__
+from liqctl.desk.text import Tone, clean, count, paint, table, wrap
+from liqctl.kernel.errors import CredentialsError
+from liqctl.notify.notice import Notice
+from liqctl.settings.credentials import read_secret_file
+from liqctl.settings.targets import (
+    Holder,
+    NoticeKind,
+    Reference,
+    Severity,
+    Target,
+    TargetType,
+    address_problem,
+    read_targets,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+NOTIFICATION_SCHEMA: Final = "liqctl.notification/1"
+NOTIFY_SCHEMA: Final = "liqctl.notify/1"
+
+_DEDUP_MAX: Final = 255
+_SHORTEST_S: Final = 0.05
+_EARLIER_SHARE: Final = 0.5
+"""How much of the time that is left a notice may take that another one waits for."""
+
+_REPLY_MAX_BYTES: Final = 64
+_SUCCESS: Final = range(200, 300)
+_REDIRECT: Final = range(300, 400)
+_APPRISE_TYPES: Final = {
+    Severity.INFO: "info",
+    Severity.WARNING: "warning",
+    Severity.CRITICAL: "failure",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One request: JSON, or plain text where `text` is given."""
+
+    url: str
+    document: Mapping[str, Any] | None = None
+    text: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return nothing of what it holds: the address and the body may be secrets."""
+        return "Post(…)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """What became of one notice at one target; `problem` None is delivered."""
+
+    target: Target
+    notice: Notice
+    problem: str | None
+    seconds: float
+
+
+class Problem(Exception):  # noqa: N818 - the end of one delivery, not of the program
+    """Why a notice could not be delivered, in words that hold no secret."""
+
+
+def posts_for(
+    target: Target, notice: Notice, *, secret: str, token: str | None = None
+) -> Iterator[Post]:
+    """Yield the requests that tell the target of the notice, to be sent in this order."""
+    match target.type:
+        case TargetType.WEBHOOK:
+            document = {
+                "schema": NOTIFICATION_SCHEMA,
+                "event": notice.kind.value,
+                "severity": notice.severity.value,
+                "text": notice.text,
+                "at": notice.at,
+                "environment": notice.environment,
+                "correlation_id": notice.correlation_id,
+                "exit_code": notice.exit_code,
+                "result": dict(notice.details) or None,
+            }
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            yield Post(url=secret, document=document, headers=headers)
+        case TargetType.SLACK:
+            escaped = notice.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+            unwanted = {"mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
+            yield Post(url=secret, document={"text": escaped, **unwanted})
+        case TargetType.TELEGRAM:
+            yield Post(
+                url=f"{target.base_url}/bot{secret}/sendMessage",
+                document={
+                    "chat_id": target.chat_id,
+                    "text": notice.text,
+                    "link_preview_options": {"is_disabled": True},
+                    "disable_notification": notice.severity is Severity.INFO,
+                },
+            )
+        case TargetType.PAGERDUTY:
+            yield from _pagerduty_posts(target, notice, secret)
+        case TargetType.HEALTHCHECKS:
+            yield Post(url=ping_address(secret, notice), text=notice.text)
+        case TargetType.APPRISE:
+            raise ValueError(target.type)  # its own library sends it
+        case _:
+            assert_never(target.type)
+
+
+def _pagerduty_posts(target: Target, notice: Notice, routing_key: str) -> Iterator[Post]:
+    """Yield the alert; good news resolves what the same run triggered, and a test itself."""
+    base = {
+        "routing_key": routing_key,
+        "dedup_key": notice.correlation_id[:_DEDUP_MAX],
+        "client": "liqctl",
+    }
+    url = f"{target.base_url}/v2/enqueue"
+    is_good_news = notice.kind is NoticeKind.END and notice.severity is Severity.INFO
+    if not is_good_news:
+        payload = {
+            "summary": notice.text,
+            "source": "liqctl",
+            "severity": notice.severity.value,
+            "timestamp": notice.at,
+            "component": notice.environment,
+            "class": notice.kind.value,
+            "custom_details": dict(notice.details),
+        }
+        yield Post(url=url, document={**base, "event_action": "trigger", "payload": payload})
+    if is_good_news or notice.kind is NoticeKind.TEST:
+        yield Post(url=url, document={**base, "event_action": "resolve"})
+
+
+def ping_address(address: str, notice: Notice) -> str:
+    """Return where to ping healthchecks.io for a notice.
+
+    An exit code of 0 is a success there, so the end of a disarmed switch, which did nothing and
+    exits 0, is sent as a failure.
+    """
+    parts = urlsplit(address)
+    is_false_success = notice.exit_code == 0 and notice.severity is not Severity.INFO
+    step = {NoticeKind.START: "start", NoticeKind.TEST: "log"}.get(
+        notice.kind, "fail" if is_false_success else f"{notice.exit_code}"
+    )
+    path = f"{parts.path.rstrip('/')}/{step}"
+    rid = f"rid={uuid.uuid5(uuid.NAMESPACE_OID, notice.correlation_id)}"
+    query = f"{parts.query}&{rid}" if parts.query else rid
+    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+
+
+def deliver(
+    items: Sequence[Mapping[str, Any]], notices: Sequence[Notice], *, ends_at: float
+) -> list[Delivery]:
+    """Send the notices to those targets of the settings that want them; return what became of it.
+
+    Args:
+        items: the settings' `notifications`.
+        notices: in the order in which each target is to get them.
+        ends_at: when to stop, on the monotonic clock.
+    """
+    from liqctl.venue.tls import make_tls_context
+
+    targets, tls = read_targets(items), make_tls_context()
+    return send(targets, notices, ends_at=ends_at, environ=os.environ, tls=tls)
+
+
+def send(
+    targets: Sequence[Target],
+    notices: Sequence[Notice],
+    *,
+    ends_at: float,
+    environ: Mapping[str, str],
+    tls: "ssl.SSLContext",
+) -> list[Delivery]:
+    """Do what `deliver` does; the result is in the order of the targets and of the notices."""
+    pending = [
+        (target, notice)
+        for target in targets
+        for notice in notices
+        if target.wants(notice.kind, notice.severity)
+    ]
+    if not pending:
+        return []
+    import logging
+
+    import httpx
+
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).disabled = True  # they tell whole addresses
+    began_at = time.monotonic()
+    client = httpx.Client(
+        verify=tls,
+        trust_env=False,  # no proxy of the environment's
+        follow_redirects=False,
+        timeout=max(ends_at - began_at, _SHORTEST_S),
+        headers={"User-Agent": f"liqctl/{__version__}"},
+    )
+    done: queue.SimpleQueue[tuple[int, Delivery]] = queue.SimpleQueue()
+
+    def tell(target: Target, mine: Sequence[tuple[int, Notice]]) -> None:
+        for left, (number, notice) in zip(range(len(mine), 0, -1), mine, strict=True):
+            asked_at = time.monotonic()
+            # The last one says what is open: no slow answer to the start may use up its time.
+            until = ends_at if left == 1 else asked_at + (ends_at - asked_at) * _EARLIER_SHARE
+            problem: str | None = "an unexpected error, a bug in liqctl"
+            try:
+                _send_one(client, target, notice, environ, until)
+                problem = None
+            except Problem as error:
+                problem = str(error)
+            finally:
+                took_s = time.monotonic() - asked_at
+                made = Delivery(target=target, notice=notice, problem=problem, seconds=took_s)
+                done.put((number, made))
+
+    for target in targets:
+        mine = [(number, each[1]) for number, each in enumerate(pending) if each[0] is target]
+        if mine:
+            threading.Thread(target=tell, args=(target, mine), daemon=True).start()
+    found: dict[int, Delivery] = {}
+    while len(found) < len(pending):
+        try:
+            number, made = done.get(timeout=max(ends_at - time.monotonic(), 0.0))
+        except queue.Empty:
+            break
+        found[number] = made
+    spent_s = time.monotonic() - began_at
+    return [
+        found.get(number)
+        or Delivery(target=target, notice=notice, problem="timed out", seconds=spent_s)
+        for number, (target, notice) in enumerate(pending)
+    ]
+
+
+def _send_one(
+    client: "httpx.Client",
+    target: Target,
+    notice: Notice,
+    environ: Mapping[str, str],
+    ends_at: float,
+) -> None:
+    secret = _look_up(target.secret, environ)
+    token = _look_up(target.token, environ) if target.token else None
+    if target.type is TargetType.APPRISE:
+        _send_by_apprise(secret, notice)
+        return
+    for post in posts_for(target, notice, secret=secret, token=token):
+        problem = address_problem(post.url)
+        if problem:
+            raise Problem(f"the address {problem}")
+        timeout_s = max(ends_at - time.monotonic(), _SHORTEST_S)
+        status, begin = _post(client, post, timeout_s)
+        if status in _REDIRECT:
+            raise Problem(f"HTTP {status}: redirects are not followed")
+        if status not in _SUCCESS:
+            raise Problem(f"HTTP {status}")
+        # healthchecks.io answers 200 for checks that do not exist, and says so in its text only.
+        if target.type is TargetType.HEALTHCHECKS and b"not found" in begin:
+            raise Problem("there is no such check")
+
+
+def _look_up(reference: Reference, environ: Mapping[str, str]) -> str:
+    match reference.holder:
+        case Holder.VARIABLE:
+            value = environ.get(reference.where, "").strip()
+            if not value:
+                raise Problem(f"the variable {reference.where} is not set")
+            return value
+        case Holder.FILE:
+            try:
+                return read_secret_file(Path(reference.where), "notifications")
+            except CredentialsError as error:
+                raise Problem(str(error)) from None
+        case Holder.TEXT:
+            return reference.where
+
+
+def _post(client: "httpx.Client", post: Post, timeout_s: float) -> tuple[int, bytes]:
+    """Return the answer's status and how its text begins."""
+    import httpx
+
+    try:
+        with client.stream(
+            "POST",
+            post.url,
+            json=post.document,
+            content=post.text,
+            headers=dict(post.headers),
+            timeout=timeout_s,
+        ) as response:
+            # Only healthchecks.io, which is sent text, has something to say.
+            begin = next(response.iter_raw(_REPLY_MAX_BYTES), b"") if post.text else b""
+            return response.status_code, begin
+    except httpx.TimeoutException:
+        raise Problem("timed out") from None
+    except httpx.ConnectError:
+        raise Problem("no connection: host, port or certificate") from None
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        raise Problem("the connection broke, or the address is none") from None
+
+
+def has_apprise() -> bool:
+    """Return whether apprise is there (`pip install liqctl[apprise]`); looks, and imports nothing.
+
+    It knows a hundred services more.
+    """
+    return find_spec("apprise") is not None
+
+
+def _send_by_apprise(url: str, notice: Notice) -> None:
+    if not has_apprise():
+        raise Problem("apprise is not installed: pip install liqctl[apprise]")
+    import apprise
+
+    asset = apprise.AppriseAsset(app_id="liqctl", secure_logging=True, async_mode=False)
+    service = apprise.Apprise(asset=asset)
+    if not service.add(url):
+        raise Problem("apprise does not know this address")
+    kind = _APPRISE_TYPES[notice.severity]
+    if not service.notify(title="liqctl", body=notice.text, notify_type=kind, body_format="text"):
+        raise Problem("apprise could not deliver it")
+
+
+def make_document(
+    environment: str | None, deliveries: Sequence[Delivery], *, error: str | None = None
+) -> dict[str, Any]:
+    """Return what `notify --json` prints."""
+    return {
+        "schema": NOTIFY_SCHEMA,
+        "environment": environment,
+        "error": error,
+        "targets": [
+            {
+                "name": delivery.target.name,
+                "type": delivery.target.type.value,
+                "delivered": delivery.problem is None,
+                "problem": delivery.problem,
+                "seconds": round(delivery.seconds, 3),
+            }
+            for delivery in deliveries
+        ],
+    }
+
+
+def render_deliveries(document: Mapping[str, Any], *, width: int | None, colour: bool) -> str:
+    """Return whether everybody can be reached, then each target and why not."""
+    targets = document["targets"]
+    missed = [target for target in targets if not target["delivered"]]
+    head = paint("DELIVERED", Tone.GOOD, colour=colour)
+    head += f": {count(len(targets), 'target')} accepted the test message"
+    steps = []
+    if missed:
+        head = paint("FAILED", Tone.BAD, colour=colour)
+        head += f": {count(len(missed), 'target')} of {len(targets)} would not be told"
+        again = f"liqctl notify --env {document['environment']}"
+        advice = f"  - correct the variable, file or address, then again: {again}"
+        steps = ["", paint("Next", Tone.STRONG, colour=colour)]
+        steps += wrap(advice, indent="    ", width=width)
+    rows = [
+        (
+            clean(target["name"]),
+            target["type"],
+            f"{target['seconds']:.2f} s",
+            "delivered" if target["delivered"] else clean(target["problem"]),
+        )
+        for target in targets
+    ]
+    listed = table(("target", "type", "took", "result"), rows, right={2}, width=width)
+    return "\n".join([head, "", listed, *steps]) + "\n"
