@@ -22,7 +22,6 @@ from liqctl.run.lock import lock_problem, read_lock
 from liqctl.settings.credentials import find_source, load_credentials, read_secret_file
 from liqctl.settings.targets import (
     Holder,
-    Reference,
     Target,
     TargetType,
     address_problem,
@@ -83,56 +82,75 @@ def issues_of_machine(
             text = f"others may read the file that {source} names"
             yield risk(environment, Area.SECURITY, source, text, "chmod 600 it")
     if not is_compiled:
-        yield risk(
-            environment,
-            Area.PERFORMANCE,
-            "installation",
-            "Python's library, ccxt or aiohttp is not compiled to bytecode: every "
-            "start takes longer, up to seconds",
-            "run `python -m compileall` on the installation once; with uv: "
-            "`uv tool install --compile-bytecode`",
+        text = (
+            "Python's library, ccxt or aiohttp is not compiled to bytecode: every start takes "
+            "longer, up to seconds"
         )
+        advice = (
+            "run `python -m compileall` on the installation once; with uv: "
+            "`uv tool install --compile-bytecode`"
+        )
+        yield risk(environment, Area.PERFORMANCE, "installation", text, advice)
 
 
 def issues_of_targets(settings: Settings, environ: Mapping[str, str]) -> Iterator[Issue]:
     """Yield what keeps a target from being told, and that there is none; `notify` tries them."""
+    environment = settings.environment
     if not settings.notifications:
-        yield info(
-            Area.CONFIGURATION,
-            "notifications",
-            "nobody is told when a run ends",
-            "add a target, see the notifications section of the README",
-        )
+        advice = "add a target, see the notifications section of the README"
+        text = "nobody is told when a run ends"
+        yield info(Area.CONFIGURATION, "notifications", text, advice)
     for number, target in enumerate(read_targets(settings.notifications)):
         field = f"notifications[{number}]"
         for reference in filter(None, (target.secret, target.token)):
-            yield from _issues_of_reference(settings, field, target, reference, environ)
+            value = reference.where
+            match reference.holder:
+                case Holder.VARIABLE:
+                    value = environ.get(reference.where, "").strip()
+                    if not value:
+                        why = f"the variable {reference.where} is not set"
+                        yield _untold(environment, field, target, why, f"set {reference.where}")
+                        continue
+                case Holder.FILE:
+                    try:
+                        value = read_secret_file(Path(reference.where), field)
+                    except CredentialsError as failure:
+                        yield _untold(environment, field, target, failure, "correct the file")
+                        continue
+                    if _mode_of(Path(reference.where)) & _OTHERS_READ:
+                        text = f"others may read {reference.where}"
+                        yield risk(environment, Area.SECURITY, field, text, "chmod 600 it")
+                case Holder.TEXT:
+                    pass
+            problem = address_problem(value)
+            if problem and target.type in _WITH_ADDRESS and reference is target.secret:
+                text = f"{target.name}: the address {problem}; nothing is sent there"
+                yield error(Area.SECURITY, field, text, "correct it")
         if target.type is TargetType.APPRISE and not has_apprise():
             why, advice = "apprise is not installed", "pip install liqctl[apprise]"
-            yield _undelivered(settings, field, target, why, advice)
+            yield _untold(environment, field, target, why, advice)
+
+
+def _untold(
+    environment: Environment, field: str, target: Target, why: object, advice: str
+) -> Issue:
+    text = f"{target.name} would not be told: {why}"
+    return risk(environment, Area.DEPLOYMENT, field, text, advice)
 
 
 def issues_of_metrics(settings: Settings) -> Iterator[Issue]:
     """Yield what keeps figures from reaching Prometheus."""
-    path = settings.metrics.textfile
+    environment, path, field = settings.environment, settings.metrics.textfile, "metrics.textfile"
     if path is None:
         return
     if path.suffix != _TEXTFILE_SUFFIX:
-        yield risk(
-            settings.environment,
-            Area.CONFIGURATION,
-            "metrics.textfile",
-            f"node_exporter reads no file but those that end in {_TEXTFILE_SUFFIX}",
-            f"name it {path.with_suffix(_TEXTFILE_SUFFIX)}",
-        )
+        text = f"node_exporter reads no file but those that end in {_TEXTFILE_SUFFIX}"
+        advice = f"name it {path.with_suffix(_TEXTFILE_SUFFIX)}"
+        yield risk(environment, Area.CONFIGURATION, field, text, advice)
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        yield risk(
-            settings.environment,
-            Area.DEPLOYMENT,
-            "metrics.textfile",
-            f"the folder {path.parent} is missing or not ours to write",
-            "create it, writable by the user who runs liqctl",
-        )
+        text = f"the folder {path.parent} is missing or not ours to write"
+        advice = "create it, writable by the user who runs liqctl"
+        yield risk(environment, Area.DEPLOYMENT, field, text, advice)
 
 
 def issues_of_run(settings: Settings, identity: str, key_problem: str | None) -> Iterator[Issue]:
@@ -205,43 +223,6 @@ def is_open_to_others(path: Path) -> bool:
             is_sticky = bool(mode & stat.S_ISVTX) and each != path
             return bool(mode & _OTHERS_WRITE) and not is_sticky
     return False
-
-
-def _issues_of_reference(
-    settings: Settings,
-    field: str,
-    target: Target,
-    reference: Reference,
-    environ: Mapping[str, str],
-) -> Iterator[Issue]:
-    value = reference.where
-    match reference.holder:
-        case Holder.VARIABLE:
-            value = environ.get(reference.where, "").strip()
-            if not value:
-                text = f"the variable {reference.where} is not set"
-                yield _undelivered(settings, field, target, text, f"set {reference.where}")
-                return
-        case Holder.FILE:
-            try:
-                value = read_secret_file(Path(reference.where), field)
-            except CredentialsError as failure:
-                yield _undelivered(settings, field, target, str(failure), "correct the file")
-                return
-            if _mode_of(Path(reference.where)) & _OTHERS_READ:
-                text = f"others may read {reference.where}"
-                yield risk(settings.environment, Area.SECURITY, field, text, "chmod 600 it")
-        case Holder.TEXT:
-            pass
-    problem = address_problem(value)
-    if problem and target.type in _WITH_ADDRESS and reference is target.secret:
-        text = f"{target.name}: the address {problem}; nothing is sent there"
-        yield error(Area.SECURITY, field, text, "correct it")
-
-
-def _undelivered(settings: Settings, field: str, target: Target, why: str, advice: str) -> Issue:
-    text = f"{target.name} would not be told: {why}"
-    return risk(settings.environment, Area.DEPLOYMENT, field, text, advice)
 
 
 def _mode_of(path: Path) -> int:

@@ -54,8 +54,8 @@ _CRON: Final = """  install -d -o liqctl -m 700 /var/lib/liqctl
 
 @takes(
     *("environment", "folder", "config_file", "systemd", "cron"),
-    environment="Whose settings; else simulator.",
-    config_file="Settings file to write; else NAME.yaml of the environment in --dir.",
+    environment="Whose settings. Default: simulator.",
+    config_file="Settings file to write. Default: NAME.yaml of the environment in --dir.",
 )
 def init(options: Options) -> None:
     """Write a commented settings file with every setting at its default; never overwrite a file.
@@ -124,7 +124,7 @@ def _write(path: Path, text: str) -> bool:
 
 @takes("document")
 def schema(options: Options) -> None:
-    """Print the JSON schema of a document that liqctl writes, or of its settings file.
+    """Print the JSON Schema of a document, of the audit events, or of a settings file.
 
     Example: liqctl schema settings > liqctl.schema.json
     """

@@ -3,10 +3,10 @@
 A terminal of 24 lines shows the end of a text, so what must be seen stands there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from liqctl.desk.text import Tone, clean, count, labelled, paint, table, wrap
+from liqctl.desk.text import Tone, clean, count, labelled, listed, paint, table, wrap
 
 ROWS: Final = 10
 """How many scenarios are shown where nobody's terminal decides; failed ones always all are."""
@@ -40,26 +40,33 @@ def render_drill(
     lines = [_head(document, colour=colour)]
     for note in document["notes"]:
         lines += wrap(clean(note), indent="  ", width=width)
-    scores = document["scenarios"]
-    shown = scores[: _count_shown(document, rows)]
+    scores, failed = document["scenarios"], int(document["failed"])
+    shown_max = len(scores) if rows is None else rows
+    # With a disarmed switch all fail for the same reason, which is told once.
+    if rows is not None and document["settings"]["emergency_liquidation"]:
+        shown_max = max(rows, min(failed, FAILED_MAX))
+    shown = scores[:shown_max]
     if shown:
-        lines += ["", *_table(shown, document, width, colour=colour, verbose=rows is None)]
+        cells = []
+        for score in shown:
+            verdict = "BROKEN" if score["broken"] else "ok" if score["passed"] else "WORSE"
+            shortest = f"{score['seconds_min']:.2f}-" if document["repeat"] > 1 else ""
+            time = f"{shortest}{score['seconds']:.2f} s"
+            left = clean(_left(score, verbose=rows is None))
+            cells.append((verdict, clean(score["scenario"]), score["state"], time, left))
+        # Painted afterwards: colours in a table's cells would count as columns.
+        lines.append("")
+        for line in table(_COLUMNS, cells, right={3}, width=width).splitlines():
+            word = line.split(" ", 1)[0]
+            tone = _TONES.get(word)
+            painted = paint(word, tone, colour=colour) if tone else word
+            lines.append(painted + line[len(word) :])
     if len(shown) < len(scores):
-        hidden = len(scores) - len(shown)
-        failed = max(document["failed"] - len(shown), 0)
-        which = "all failed" if failed == hidden else f"{failed} of them failed"
-        which = which if failed else "all ok"
+        hidden, hidden_failed = len(scores) - len(shown), max(failed - len(shown), 0)
+        which = "all failed" if hidden_failed == hidden else f"{hidden_failed} of them failed"
+        which = which if hidden_failed else "all ok"
         lines.append(f"and {hidden} more, {which}; --verbose shows them")
     return "\n".join([*lines, "", *_foot(document, width, record)]) + "\n"
-
-
-def _count_shown(document: Mapping[str, Any], rows: int | None) -> int:
-    """Return how many scenarios to show; with a disarmed switch all fail for the same reason."""
-    if rows is None:
-        return len(document["scenarios"])
-    if not document["settings"]["emergency_liquidation"]:
-        return rows
-    return max(rows, min(int(document["failed"]), FAILED_MAX))
 
 
 def _head(document: Mapping[str, Any], *, colour: bool) -> str:
@@ -77,81 +84,28 @@ def _head(document: Mapping[str, Any], *, colour: bool) -> str:
     return f"{paint(word, tone, colour=colour)}: settings of {environment}, {well}{rest}"
 
 
-def _table(
-    scores: Sequence[Mapping[str, Any]],
-    document: Mapping[str, Any],
-    width: int | None,
-    *,
-    colour: bool,
-    verbose: bool,
-) -> list[str]:
-    rows = [
-        (
-            verdict_of(score),
-            clean(score["scenario"]),
-            score["state"],
-            _seconds(score, spread=document["repeat"] > 1),
-            clean(_left(score, verbose=verbose)),
-        )
-        for score in scores
-    ]
-    lines = table(_COLUMNS, rows, right={3}, width=width).splitlines()
-    return [_painted(line, colour=colour) for line in lines]
-
-
-def verdict_of(score: Mapping[str, Any]) -> str:
-    """Return the word for how a scenario ended."""
-    if score["broken"]:
-        return "BROKEN"
-    return "ok" if score["passed"] else "WORSE"
-
-
-def _painted(line: str, *, colour: bool) -> str:
-    """Paint the verdict that a line begins with; the table was made without colours in it."""
-    word = line.split(" ", 1)[0]
-    if word not in _TONES:
-        return line
-    return paint(word, _TONES[word], colour=colour) + line[len(word) :]
-
-
-def _seconds(score: Mapping[str, Any], *, spread: bool) -> str:
-    longest = f"{score['seconds']:.2f} s"
-    return f"{score['seconds_min']:.2f}-{longest}" if spread else longest
-
-
 def _left(score: Mapping[str, Any], *, verbose: bool) -> str:
-    names = score["left"]
-    left = ", ".join(names[:_NAMED_MAX]) or "nothing"
-    if len(names) > _NAMED_MAX:
-        left += f" and {len(names) - _NAMED_MAX} more"
+    """Return what is left open, and what else is wrong."""
+    names, needs_s = score["left"], score["needs_seconds"]
+    left = listed(names, _NAMED_MAX) or "nothing"
     if score["passed"]:
         return f"{left}, as promised" if names else left
     if not names and score["state"] != "COMPLETED":
         left += ", but not proven"
-    parts = [left, _why(score, verbose=verbose)]
-    if score["needs_seconds"] is not None:
-        parts.append(f"needs {score['needs_seconds']:g} s")
-    if score["only_here"]:
-        parts.append("on this machine only")
+    parts = [left]
+    if verbose:
+        parts.append("; ".join(score["wrong"]))
+    elif needs_s is None:  # Else a longer deadline is the remedy.
+        others = [text for text in score["wrong"] if not text.endswith("is left open")]
+        wrong = (score["broken"] or others or [""])[0]
+        parts.append(wrong if len(wrong) <= _WHY_MAX else f"{wrong[:_WHY_MAX]}…")
+    parts += [f"needs {needs_s:g} s"] if needs_s is not None else []
+    parts += ["on this machine only"] if score["only_here"] else []
     return "; ".join(part for part in parts if part)
 
 
-def _why(score: Mapping[str, Any], *, verbose: bool) -> str:
-    """Return what is wrong besides what is left; nothing where a longer deadline is the remedy."""
-    if verbose:
-        return "; ".join(score["wrong"])
-    if score["needs_seconds"] is not None:
-        return ""
-    wrong = score["broken"] or [
-        text for text in score["wrong"] if not text.endswith("is left open")
-    ]
-    if not wrong:
-        return ""
-    return wrong[0] if len(wrong[0]) <= _WHY_MAX else f"{wrong[0][:_WHY_MAX]}…"
-
-
 def _foot(document: Mapping[str, Any], width: int | None, record: str) -> list[str]:
-    settings, repeat = document["settings"], document["repeat"]
+    settings, repeat, trail = document["settings"], document["repeat"], document["trail"]
     where = f" ({clean(settings['file'])})" if settings["file"] else " (defaults)"
     said = (
         f"{clean(str(document['environment']))}{where}: {settings['timeout_seconds']:g} s, "
@@ -166,19 +120,14 @@ def _foot(document: Mapping[str, Any], width: int | None, record: str) -> list[s
     venue = f"simulated in this process, {document['latency_ms']} ms a round trip, {time}"
     if repeat > 1:
         venue += f", {repeat} seeds each"
-    lines = labelled("settings", said, width=width)
-    lines += labelled("venue", venue, width=width)
-    lines += labelled("trail", _trail(document), width=width)
-    if document["recorded"]:
-        lines += labelled("record", clean(record), width=width)
-    else:
-        problem = f"NOT RECORDED: {clean(record)}: {clean(str(document['record_problem']))}"
-        lines += labelled("record", problem, width=width)
-    return [*lines, "", *wrap(clean(document["answer"]), indent="", width=width)]
-
-
-def _trail(document: Mapping[str, Any]) -> str:
-    trail, folder = document["trail"], clean(document["settings"]["log_dir"])
+    folder = clean(settings["log_dir"])
+    kept = f"{trail['events']} events kept in {folder}, verified, removed again"
     if trail["problem"]:
-        return f"CANNOT BE KEPT in {folder}: {clean(trail['problem'])}"
-    return f"{trail['events']} events kept in {folder}, verified, removed again"
+        kept = f"CANNOT BE KEPT in {folder}: {clean(trail['problem'])}"
+    recorded = clean(record)
+    if not document["recorded"]:
+        recorded = f"NOT RECORDED: {recorded}: {clean(str(document['record_problem']))}"
+    lines = labelled(
+        ("settings", said), ("venue", venue), ("trail", kept), ("record", recorded), width=width
+    )
+    return [*lines, "", *wrap(clean(document["answer"]), indent="", width=width)]

@@ -84,19 +84,37 @@ def problems(values: Mapping[str, object]) -> list[tuple[str, str]]:
     Keys that are absent are not checked; relations are checked only between readable values.
     """
     found = [
-        (name, text)
+        (name, f"{name} must be true or false, got {found_value(values[name])}")
         for name in FLAGS
-        if name in values and (text := _flag_problem(name, values[name]))
+        if name in values and not isinstance(values[name], bool)
     ]
-    found += [
-        (name, text)
-        for name, limit in LIMITS.items()
-        if name in values and (text := _number_problem(name, values[name], limit))
-    ]
-    if "symbols" in values and (text := _symbols_problem(values["symbols"])):
-        found.append(("symbols", text))
+    for name, limit in LIMITS.items():
+        if name in values and (text := _number_problem(values[name], limit)):
+            found.append((name, f"{name} must be {text}"))
+    symbols = values.get("symbols", ())
+    odd = "" if isinstance(symbols, list | tuple) else found_value(symbols)
+    for symbol in symbols if isinstance(symbols, list | tuple) else ():
+        if not odd and (not isinstance(symbol, str) or not symbol.strip()):
+            odd = f"{found_value(symbol)} in it"
+    if odd:
+        found.append(("symbols", f"symbols must be a list of symbols, got {odd}"))
     flags = [values.get(name, True) for name in FLAGS]
-    if all(isinstance(flag, bool) for flag in flags) and (text := _consistency_problem(*flags)):
+    if not all(isinstance(flag, bool) for flag in flags):
+        return found
+    # What the three flags say of one another.
+    is_armed, *does = flags
+    if not is_armed and any(does):
+        closes, cancels = ("true" if flag else "false" for flag in does)
+        text = (
+            "close_positions and cancel_orders must both be false when emergency_liquidation is "
+            f"false, got close_positions {closes} and cancel_orders {cancels}"
+        )
+        found.append(("emergency_liquidation", text))
+    elif is_armed and not any(does):
+        text = (
+            "close_positions or cancel_orders must be true when emergency_liquidation is true, "
+            "got close_positions false and cancel_orders false"
+        )
         found.append(("emergency_liquidation", text))
     return found
 
@@ -111,49 +129,15 @@ def found_value(value: object) -> str:
     return f"{hide_secrets(repr(value))} ({type(value).__name__})"
 
 
-def _flag_problem(name: str, value: object) -> str | None:
-    if isinstance(value, bool):
-        return None
-    return f"{name} must be true or false, got {found_value(value)}"
-
-
-def _number_problem(name: str, value: object, limit: Limit) -> str | None:
+def _number_problem(value: object, limit: Limit) -> str | None:
     expected = "a whole number" if limit.whole else "a number"
     allowed = int if limit.whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, allowed):
-        return f"{name} must be {expected}, got {found_value(value)}"
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{name} must be {expected}, got {found_value(value)}"
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, allowed)
+        or not -math.inf < value < math.inf
+    ):
+        return f"{expected}, got {found_value(value)}"
     if not limit.low <= value <= limit.high:
-        return f"{name} must be between {limit.low} and {limit.high}, got {value}"
+        return f"between {limit.low} and {limit.high}, got {value}"
     return None
-
-
-def _symbols_problem(value: object) -> str | None:
-    if not isinstance(value, list | tuple):
-        return f"symbols must be a list of symbols, got {found_value(value)}"
-    for symbol in value:
-        if not isinstance(symbol, str) or not symbol.strip():
-            return f"symbols must be a list of symbols, got {found_value(symbol)} in it"
-    return None
-
-
-def _consistency_problem(
-    emergency_liquidation: object, close_positions: object, cancel_orders: object
-) -> str | None:
-    if not emergency_liquidation and (close_positions or cancel_orders):
-        return (
-            "close_positions and cancel_orders must both be false when emergency_liquidation is "
-            f"false, got close_positions {_yaml(close_positions)} and "
-            f"cancel_orders {_yaml(cancel_orders)}"
-        )
-    if emergency_liquidation and not (close_positions or cancel_orders):
-        return (
-            "close_positions or cancel_orders must be true when emergency_liquidation is true, "
-            "got close_positions false and cancel_orders false"
-        )
-    return None
-
-
-def _yaml(flag: object) -> str:
-    return "true" if flag else "false"

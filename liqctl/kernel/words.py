@@ -22,11 +22,7 @@ LETS_NOTHING_THROUGH: Final = "the venue lets nothing through"
 
 _NAMED_MAX: Final = 5
 _PREFIX_LENGTH: Final = 8
-_KEY_REFUSED: Final = frozenset({-2014, -2015})
-_KEY_UNKNOWN: Final = -2008
-_SIGNATURE: Final = -1022
 _UNAUTHORISED: Final = 401
-
 _NOT_CLOSED: Final = {PositionState.PARTIAL, PositionState.FAILED, PositionState.UNKNOWN}
 
 EXIT_CODES: Final[Mapping[ExitCode, tuple[str, str]]] = {
@@ -218,20 +214,23 @@ def explain_refusal(answer: VenueAnswer) -> str:
             moment = datetime.fromtimestamp(answer.banned_until_ms / 1000, tz=UTC)
             until = f"; banned until {moment:%Y-%m-%d %H:%M:%S} UTC"
         return f"{LETS_NOTHING_THROUGH}: {answer.describe()}{until}"
-    if answer.code == _KEY_UNKNOWN:
-        return (
-            f"the venue does not know the key: {answer.describe()}; either the key was deleted, or "
-            "a demo key was sent to the live venue or a live key to the demo venue"
-        )
-    if answer.code in _KEY_REFUSED or answer.status == _UNAUTHORISED:
-        return (
-            f"the venue refused the key: {answer.describe()}; either the key or secret is wrong or "
-            "expired, or this machine's IP address is not on the key's list, or the key has no "
-            "futures permission, or the account is in portfolio margin"
-        )
-    if answer.code == _SIGNATURE:
-        return f"the venue refused the signature: {answer.describe()}; the secret is likely wrong"
-    return f"the venue refused this key or machine: {answer.describe()}"
+    said = answer.describe()
+    match answer.code:
+        case -2008:
+            return (
+                f"the venue does not know the key: {said}; either the key was deleted, or a demo "
+                "key was sent to the live venue or a live key to the demo venue"
+            )
+        case code if code in {-2014, -2015} or answer.status == _UNAUTHORISED:
+            return (
+                f"the venue refused the key: {said}; either the key or secret is wrong or expired, "
+                "or this machine's IP address is not on the key's list, or the key has no futures "
+                "permission, or the account is in portfolio margin"
+            )
+        case -1022:
+            return f"the venue refused the signature: {said}; the secret is likely wrong"
+        case _:
+            return f"the venue refused this key or machine: {said}"
 
 
 def explain_unread(snapshot: Snapshot) -> str | None:
@@ -248,11 +247,15 @@ def explain_positions(positions: Sequence[PositionReport]) -> str | None:
     left = [position for position in positions if position.state in _NOT_CLOSED]
     if not left:
         return None
-    named = "; ".join(_one_position(position) for position in left[:_NAMED_MAX])
-    more = f"; and {len(left) - _NAMED_MAX} more" if len(left) > _NAMED_MAX else ""
-    verb = "is or may be" if len(left) == 1 else "are or may be"
-    noun = "position" if len(positions) == 1 else "positions"
-    return f"{len(left)} of {len(positions)} {noun} {verb} open: {named}{more}"
+    named = []
+    for each in left[:_NAMED_MAX]:
+        remaining = "quantity unknown" if each.remaining is None else plain(each.remaining)
+        reason = each.error.message if each.error else "no reason known"
+        code = f" (code {each.error.code})" if each.error and each.error.code else ""
+        named.append(f"{each.symbol} {each.side} {remaining}: {reason}{code}")
+    if len(left) > _NAMED_MAX:
+        named.append(f"and {len(left) - _NAMED_MAX} more")
+    return f"{_open_of(len(left), len(positions), 'position')}: {'; '.join(named)}"
 
 
 def explain_orders(orders: Sequence[OrderReport]) -> str | None:
@@ -261,10 +264,12 @@ def explain_orders(orders: Sequence[OrderReport]) -> str | None:
     if not left:
         return None
     symbols = sorted({order.symbol for order in left})
-    named = ", ".join(symbols[:_NAMED_MAX])
-    verb = "is or may be" if len(left) == 1 else "are or may be"
-    noun = "order" if len(orders) == 1 else "orders"
-    return f"{len(left)} of {len(orders)} {noun} {verb} open, on {named}"
+    return f"{_open_of(len(left), len(orders), 'order')}, on {', '.join(symbols[:_NAMED_MAX])}"
+
+
+def _open_of(left: int, total: int, noun: str) -> str:
+    verb = "is or may be" if left == 1 else "are or may be"
+    return f"{left} of {total} {noun}{'' if total == 1 else 's'} {verb} open"
 
 
 def explain_strangers(ids: Iterable[str], reopened: Sequence[str]) -> str | None:
@@ -272,19 +277,17 @@ def explain_strangers(ids: Iterable[str], reopened: Sequence[str]) -> str | None
     ids = list(ids)
     if not ids and not reopened:
         return None
-    parts = []
+    seen = []
     if reopened:
-        parts.append(f"positions appeared again on {', '.join(reopened[:_NAMED_MAX])}")
+        seen.append(f"positions appeared again on {', '.join(reopened[:_NAMED_MAX])}")
     if ids:
         prefixes = Counter(order_id[:_PREFIX_LENGTH] for order_id in ids)
         common = ", ".join(f"{prefix}…" for prefix, _ in prefixes.most_common(_NAMED_MAX))
-        parts.append(
-            f"new orders appeared: {', '.join(ids[:_NAMED_MAX])} (client order ids begin {common})"
-        )
+        named = ", ".join(ids[:_NAMED_MAX])
+        seen.append(f"new orders appeared: {named} (client order ids begin {common})")
     return (
-        "something is still trading on this account: "
-        + "; ".join(parts)
-        + ". Stop that program or disable its key, then run again"
+        f"something is still trading on this account: {'; '.join(seen)}. Stop that program or "
+        "disable its key, then run again"
     )
 
 
@@ -310,23 +313,19 @@ def explain_failed_sweeps(unanswered: Iterable[str], refused: Iterable[str]) -> 
 
 def explain_kept(orders: Sequence[OrderReport]) -> list[str]:
     """Return one sentence for each protective stop that was kept."""
-    sentences = []
-    for order in orders:
-        if order.state is not OrderState.KEPT:
-            continue
-        trigger = f" at {plain(order.trigger_price)}" if order.trigger_price is not None else ""
-        sentences.append(
-            f"kept the protective {order.type or 'stop'} on {order.symbol}{trigger} "
-            f"(conditional order {order.order_id}): its position is still open"
-        )
-    return sentences
+    return [
+        f"kept the protective {order.type or 'stop'} on {order.symbol}"
+        f"{'' if order.trigger_price is None else f' at {plain(order.trigger_price)}'} "
+        f"(conditional order {order.order_id}): its position is still open"
+        for order in orders
+        if order.state is OrderState.KEPT
+    ]
 
 
 def explain_contradiction(order: OpenOrder) -> str:
     """Return what an order that can only reduce says of a leg that reads flat."""
-    leg = order.symbol
-    if order.position_side is not PositionSide.BOTH:
-        leg += f" {order.position_side.value}"
+    is_one_way = order.position_side is PositionSide.BOTH
+    leg = order.symbol if is_one_way else f"{order.symbol} {order.position_side.value}"
     return (
         f"{leg} reads flat, but {order.type or 'an order'} {order.order_id} rests on it that can "
         "only reduce a position: one may be open that the list does not show yet"
@@ -342,10 +341,3 @@ def explain_oversized(orders: Iterable[OpenOrder]) -> list[str]:
         for order in orders
         if order.quantity is not None
     ]
-
-
-def _one_position(position: PositionReport) -> str:
-    remaining = "quantity unknown" if position.remaining is None else plain(position.remaining)
-    reason = position.error.message if position.error else "no reason known"
-    code = f" (code {position.error.code})" if position.error and position.error.code else ""
-    return f"{position.symbol} {position.side} {remaining}: {reason}{code}"

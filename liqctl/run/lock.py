@@ -21,7 +21,7 @@ import os
 import stat
 import threading
 import time
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -51,6 +51,10 @@ _TEXT_WAIT_S: Final = 0.05
 
 _TEXT_MAX_BYTES: Final = 4096
 _FIELD_MAX: Final = 1024
+_PID_END: Final = 2**31
+_EPOCH_END_S: Final = 1e12
+"""In the year 33658; NaN is no less than it either."""
+
 _LOCKS_MAX: Final = 1000
 _TRIES: Final = 3
 _TRY_AGAIN_S: Final = 0.001
@@ -78,22 +82,14 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunLock:
-    """A lock that was taken; `fd` is None for a run that goes on without it."""
-
-    path: Path | None
-    fd: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Acquired:
-    """The run may go on.
+    """The run may go on; `fd` is None where it does without the lock.
 
     `previous` is a dead run that never cleared its text; `overrun` a living one that is passed
     over, where its name can be read; `unlocked_because` tells why nothing keeps others away.
     """
 
-    lock: RunLock
+    fd: int | None = None
     previous: Holder | None = None
     overrun: Holder | None = None
     unlocked_because: str | None = None
@@ -133,37 +129,57 @@ def acquire_lock(
     """
     problem = "no directory for its state"
     for directory in (*state_folders(), fallback_dir):
+        path = directory / f"{identity}.lock"
         try:
             make_private(directory, is_ours=directory != fallback_dir)
-            fd = _open(directory / _file_name(identity))
+            fd = _open(path)
         except OSError as error:
             problem = f"{directory}: {error.strerror or type(error).__name__}"
-            continue
-        return _take(RunLock(path=directory / _file_name(identity), fd=fd), holder, now)
-    return Acquired(lock=RunLock(path=None, fd=None), unlocked_because=problem)
+        else:
+            break
+    else:
+        return Acquired(unlocked_because=problem)
+    try:
+        _flock(fd)
+    except BlockingIOError:
+        other, ends_at = _read_holder(fd, now)
+        os.close(fd)
+        if now <= ends_at:
+            return Blocked(holder=other)
+        return Acquired(overrun=other, unlocked_because="its holder has overrun its deadline")
+    except OSError as error:
+        os.close(fd)
+        return Acquired(unlocked_because=f"{path}: {error.strerror}")
+    previous = _read(fd)
+    if previous is not None:
+        dead = f"{previous.unburied} {previous.correlation_id}".strip()
+        holder = replace(holder, unburied=dead[-_FIELD_MAX:])
+    # In one step, so that a reader sees all of the text or knows that it does not. The file's time
+    # is set by the clock that its readers compare it with.
+    text = json.dumps(asdict(holder)).encode("ascii") + b"\n"
+    with contextlib.suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, text, 0)
+        os.utime(fd, (now, now))
+    return Acquired(fd=fd, previous=previous)
 
 
-def release(lock: RunLock) -> None:
+def release(taken: Acquired) -> None:
     """Clear the text, then let go; never raises."""
-    if lock.fd is None:
+    if taken.fd is None:
         return
     with contextlib.suppress(OSError):
-        os.ftruncate(lock.fd, 0)
+        os.ftruncate(taken.fd, 0)
     with contextlib.suppress(OSError):
-        os.close(lock.fd)
+        os.close(taken.fd)
 
 
 def read_lock(identity: str, *, fallback_dir: Path) -> LockState:
     """Return whether a run holds the lock now, and who; changes nothing and never raises."""
     for directory in (*state_folders(), fallback_dir):
-        try:
-            fd = os.open(directory / _file_name(identity), _READ_FLAGS)
-        except OSError:
-            continue
-        try:
-            return LockState(is_held=_is_held(fd), holder=_read(fd))
-        finally:
-            os.close(fd)
+        state = _look_at(directory / f"{identity}.lock")
+        if state is not None:
+            return state
     return LockState(is_held=False, holder=None)
 
 
@@ -173,14 +189,10 @@ def find_held(environment: str, *, fallback_dir: Path) -> LockState:
     For who has no key and so cannot name the account; changes nothing and never raises.
     """
     for directory in (*state_folders(), fallback_dir):
-        for path in islice(directory.glob(_file_name(f"{environment}-*")), _LOCKS_MAX):
-            with contextlib.suppress(OSError):
-                fd = os.open(path, _READ_FLAGS)
-                try:
-                    if _is_held(fd):
-                        return LockState(is_held=True, holder=_read(fd))
-                finally:
-                    os.close(fd)
+        for path in islice(directory.glob(f"{environment}-*.lock"), _LOCKS_MAX):
+            state = _look_at(path)
+            if state is not None and state.is_held:
+                return state
     return LockState(is_held=False, holder=None)
 
 
@@ -193,7 +205,6 @@ def lock_problem(*, fallback_dir: Path) -> str | None:
     return "no folder for it can be written"
 
 
-@dataclass(slots=True, kw_only=True)
 class AccountLock:
     """Keeps a second process off the account while a run works.
 
@@ -206,13 +217,14 @@ class AccountLock:
         log_path: the trail this run writes to.
     """
 
-    identity: str
-    environment: str
-    log_path: Path
-    taken: Acquired | None = None
-    _thread: HelperThread = field(default_factory=lambda: HelperThread("lock"))
-    _guard: threading.Lock = field(default_factory=threading.Lock)
-    _run_no: int = 0
+    def __init__(self, *, identity: str, environment: str, log_path: Path) -> None:
+        self.identity = identity
+        self.environment = environment
+        self.log_path = log_path
+        self.taken: Acquired | None = None
+        self._thread = HelperThread("lock")
+        self._guard = threading.Lock()
+        self._run_no = 0
 
     def acquire(
         self, correlation_id: str, started_at: datetime, timeout_s: float
@@ -247,7 +259,7 @@ class AccountLock:
                 elif is_wanted:
                     self.taken = answer
             if isinstance(answer, Acquired) and not is_wanted:  # Its run has ended meanwhile.
-                release(answer.lock)
+                release(answer)
 
         self._thread.call(take).wait(LOCK_WAIT_MAX_S)
         with self._guard:
@@ -255,8 +267,7 @@ class AccountLock:
                 return refusals[0]
             if self.taken is None:
                 self.taken = Acquired(
-                    lock=RunLock(path=None, fd=None),
-                    unlocked_because=f"its disk did not answer in {LOCK_WAIT_MAX_S:g} s",
+                    unlocked_because=f"its disk did not answer in {LOCK_WAIT_MAX_S:g} s"
                 )
         return None
 
@@ -286,7 +297,7 @@ class AccountLock:
             taken, self.taken = self.taken, None
             self._run_no += 1
         if taken is not None:
-            self._thread.call(lambda: release(taken.lock)).wait(RELEASE_WAIT_MAX_S)
+            self._thread.call(lambda: release(taken)).wait(RELEASE_WAIT_MAX_S)
 
 
 def describe_holder(holder: Holder | None) -> str:
@@ -297,36 +308,6 @@ def describe_holder(holder: Holder | None) -> str:
         f"run {holder.correlation_id} of {holder.user} on {holder.host} (process {holder.pid}, "
         f"since {holder.started_at})"
     )
-
-
-def _take(lock: RunLock, holder: Holder, now: float) -> Acquired | Blocked:
-    """Lock the open file, or tell who has it."""
-    if lock.fd is None:
-        return Acquired(lock=lock)
-    try:
-        _flock(lock.fd)
-    except BlockingIOError:
-        other, ends_at = _read_holder(lock.fd, now)
-        os.close(lock.fd)
-        if now <= ends_at:
-            return Blocked(holder=other)
-        return Acquired(
-            lock=RunLock(path=lock.path, fd=None),
-            overrun=other,
-            unlocked_because="its holder has overrun its deadline",
-        )
-    except OSError as error:
-        os.close(lock.fd)
-        return Acquired(
-            lock=RunLock(path=lock.path, fd=None),
-            unlocked_because=f"{lock.path}: {error.strerror}",
-        )
-    previous = _read(lock.fd)
-    if previous is not None:
-        dead = f"{previous.unburied} {previous.correlation_id}".strip()
-        holder = replace(holder, unburied=dead[-_FIELD_MAX:])
-    _write(lock.fd, holder, now)
-    return Acquired(lock=lock, previous=previous)
 
 
 def _read_holder(fd: int, now: float) -> tuple[Holder | None, float]:
@@ -356,20 +337,22 @@ def _flock(fd: int) -> None:
     return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _is_held(fd: int) -> bool:
-    """Return whether somebody has the lock; a shared lock is tried, for an instant."""
+def _look_at(path: Path) -> LockState | None:
+    """Return what a lock file tells, None where there is none that can be read."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        fd = os.open(path, _READ_FLAGS)
     except OSError:
-        return False
-    fcntl.flock(fd, fcntl.LOCK_UN)
-    return False
-
-
-def _file_name(identity: str) -> str:
-    return f"{identity}.lock"
+        return None
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # For an instant: a run tries again.
+            fcntl.flock(fd, fcntl.LOCK_UN)
+            is_held = False
+        except OSError as error:
+            is_held = isinstance(error, BlockingIOError)
+        return LockState(is_held=is_held, holder=_read(fd))
+    finally:
+        os.close(fd)
 
 
 def _open(path: Path) -> int:
@@ -386,18 +369,6 @@ def _open(path: Path) -> int:
     raise OSError(0, "not a regular file of ours")
 
 
-def _write(fd: int, holder: Holder, now: float) -> None:
-    """Write the text in one step, so that a reader sees all of it or knows that it does not.
-
-    The file's time is set too, by the clock that its readers compare it with.
-    """
-    text = json.dumps(asdict(holder)).encode("ascii") + b"\n"
-    with contextlib.suppress(OSError):
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, text, 0)
-        os.utime(fd, (now, now))
-
-
 def _read(fd: int) -> Holder | None:
     """Return whom the text names; None for no text, half a text or any other."""
     try:
@@ -407,20 +378,15 @@ def _read(fd: int) -> Holder | None:
         return None
     if not isinstance(found, dict):
         return None
-    wanted = {field.name: field.type for field in fields(Holder)}
-    values: dict[str, Any] = {name: found.get(name) for name in wanted}
-    values["unburied"] = found.get("unburied", "")
-    if not all(_is_typed(kind, values[name]) for name, kind in wanted.items()):
-        return None
+    values: dict[str, Any] = {"unburied": ""}
+    for field in fields(Holder):
+        value = values[field.name] = found.get(field.name, values.get(field.name))
+        if field.type is str:
+            is_believed = isinstance(value, str) and len(value) <= _FIELD_MAX
+        elif field.type is int:
+            is_believed = isinstance(value, int) and 0 < value < _PID_END
+        else:
+            is_believed = isinstance(value, int | float) and abs(value) < _EPOCH_END_S
+        if isinstance(value, bool) or not is_believed:
+            return None
     return Holder(**values)
-
-
-def _is_typed(wanted: object, value: object) -> bool:
-    """Return whether the value has the field's type and a size one would show."""
-    if isinstance(value, bool):
-        return False
-    if wanted is str:
-        return isinstance(value, str) and len(value) <= _FIELD_MAX
-    if wanted is int:
-        return isinstance(value, int) and 0 < value < 2**31
-    return isinstance(value, int | float) and abs(value) < 1e12  # noqa: PLR2004 - year 33658

@@ -10,6 +10,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from liqctl.kernel.amounts import plain
+from liqctl.sim.orders import Order
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +66,12 @@ class Market:
         is_bounded = order_type == "MARKET" and self.spread_bps > self.take_bound * 10000
         return Decimal(0) if is_bounded else self.depth
 
+    def crosses(self, order: Order) -> bool:
+        """Return whether the order would trade at once."""
+        best = self.best(order.side)
+        is_met = best <= order.price if order.side == "BUY" else best >= order.price
+        return order.type == "MARKET" or is_met
+
     def describe(self) -> dict[str, Any]:
         """Return the symbol's row of exchangeInfo."""
         settle = self.quote_asset
@@ -90,7 +97,35 @@ class Market:
             "liquidationFee": "0.012500",
             "marketTakeBound": plain(self.take_bound),
             "maxMoveOrderLimit": 10000,
-            "filters": self._filters(),
+            "filters": [
+                {
+                    "filterType": "PRICE_FILTER",
+                    "minPrice": plain(self.tick_size),
+                    "maxPrice": "4529764",
+                    "tickSize": plain(self.tick_size),
+                },
+                {
+                    "filterType": "LOT_SIZE",
+                    "minQty": plain(self.quantity_min),
+                    "maxQty": plain(self.quantity_max),
+                    "stepSize": plain(self.step_size),
+                },
+                {
+                    "filterType": "MARKET_LOT_SIZE",
+                    "minQty": plain(self.quantity_min),
+                    "maxQty": plain(self.market_quantity_max),
+                    "stepSize": plain(self.market_step_size or self.step_size),
+                },
+                {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+                {"filterType": "MIN_NOTIONAL", "notional": plain(self.notional_min)},
+                {
+                    "filterType": "PERCENT_PRICE",
+                    "multiplierUp": plain(self.multiplier_up),
+                    "multiplierDown": plain(self.multiplier_down),
+                    "multiplierDecimal": "4",
+                },
+                {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
+            ],
             "orderTypes": [
                 "LIMIT",
                 "MARKET",
@@ -103,34 +138,3 @@ class Market:
             "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
             "permissionSets": ["GRID", "COPY"],
         }
-
-    def _filters(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "filterType": "PRICE_FILTER",
-                "minPrice": plain(self.tick_size),
-                "maxPrice": "4529764",
-                "tickSize": plain(self.tick_size),
-            },
-            {
-                "filterType": "LOT_SIZE",
-                "minQty": plain(self.quantity_min),
-                "maxQty": plain(self.quantity_max),
-                "stepSize": plain(self.step_size),
-            },
-            {
-                "filterType": "MARKET_LOT_SIZE",
-                "minQty": plain(self.quantity_min),
-                "maxQty": plain(self.market_quantity_max),
-                "stepSize": plain(self.market_step_size or self.step_size),
-            },
-            {"filterType": "MAX_NUM_ORDERS", "limit": 200},
-            {"filterType": "MIN_NOTIONAL", "notional": plain(self.notional_min)},
-            {
-                "filterType": "PERCENT_PRICE",
-                "multiplierUp": plain(self.multiplier_up),
-                "multiplierDown": plain(self.multiplier_down),
-                "multiplierDecimal": "4",
-            },
-            {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
-        ]

@@ -256,24 +256,17 @@ class AuditLogger:
         ticket = self._request_sync()
         if ticket is not None:
             began_at = time.monotonic()
-            is_over = await ticket.finished(max(wait_max_s, self._end_left_s()))
-            self._note_end(ticket, began_at, is_over=is_over)
+            if not await ticket.finished(max(wait_max_s, self._end_left_s())):
+                self._give_up(ticket, began_at)
 
     def finish(self, wait_max_s: float = END_WAIT_MAX_S) -> None:
         """Do as `drain` does, in a thread without a loop or for the last word of one."""
-        ticket = self._request_sync()
-        if ticket is not None:
-            began_at = time.monotonic()
-            is_over = ticket.wait(min(wait_max_s, self._end_left_s()))
-            self._note_end(ticket, began_at, is_over=is_over)
+        self._wait_for(self._request_sync(), wait_max_s)
 
     def flush(self) -> None:
         """Return once all events so far are with the operating system, or on stderr."""
         self._hurry.set()
-        ticket = self._append
-        if ticket is not None:
-            began_at = time.monotonic()
-            self._note_end(ticket, began_at, is_over=ticket.wait(self._end_left_s()))
+        self._wait_for(self._append, END_WAIT_MAX_S)
 
     async def continue_run(
         self, correlation_id: str, *, is_ours: bool
@@ -281,12 +274,8 @@ class AuditLogger:
         """Continue the chain of a run that died; return its last event and its unanswered orders.
 
         As `reading.last_event_and_unanswered` finds them. The chain's end is looked for in the last
-        64 MB of the trail: an id that is not there would begin a chain of its own.
-
-        Args:
-            correlation_id: the dead run's.
-            is_ours: whether this process has begun a run of that name: the one before it is meant,
-                and the chain is in our hands already.
+        64 MB of the trail: an id that is not there would begin a chain of its own. `is_ours`: this
+        process has begun a run of that name, so the one before it is meant, and the chain is known.
         """
         from liqctl.trail.reading import last_event_and_unanswered
 
@@ -341,10 +330,13 @@ class AuditLogger:
             self._end_wait_s = END_WAIT_MAX_S
         return self._end_wait_s
 
-    def _note_end(self, ticket: Ticket, began_at: float, *, is_over: bool) -> None:
+    def _wait_for(self, ticket: Ticket | None, wait_max_s: float) -> None:
+        began_at = time.monotonic()
+        if ticket is not None and not ticket.wait(min(wait_max_s, self._end_left_s())):
+            self._give_up(ticket, began_at)
+
+    def _give_up(self, ticket: Ticket, began_at: float) -> None:
         """Give up on a disk that did not answer: what waits for it goes to stderr."""
-        if is_over:
-            return
         self._end_wait_s = max(self._end_wait_s - (time.monotonic() - began_at), 0.0)
         self._overdue = ticket
         with self._guard:

@@ -41,9 +41,6 @@ _CALL_TIMEOUT_MAX_MS: Final = 60_000
 _MASKED_MIN: Final = 16
 """Shorter test keys may be part of any number or symbol; Binance's have 64 characters."""
 
-_SUCCESS: Final = 2
-"""First digit of the HTTP statuses that are a success."""
-
 _USAGE_HEADERS: Final = {
     "x-mbx-used-weight-1m": "weight_1m",
     "x-mbx-order-count-10s": "orders_10s",
@@ -248,9 +245,10 @@ def _harden(
     class Client(base):  # type: ignore[misc]  # the base is loaded at run time
         """ccxt's exchange with strict reading, our signatures and no memory of requests."""
 
+        # ccxt keeps its last request, with the key and the signature; here it forgets it at once.
         last_request_headers = property(lambda _: None, lambda _, __: None)
-        last_request_url = property(lambda _: None, lambda _, __: None)
-        last_request_body = property(lambda _: None, lambda _, __: None)
+        last_request_url = last_request_headers
+        last_request_body = last_request_headers
 
         def __del__(self) -> None:
             """Leave quietly: ccxt would log advice here."""
@@ -276,24 +274,21 @@ def _harden(
         def handle_errors(self, *response: Any) -> None:
             """Raise unless the answer is a readable success."""
             status, headers, body, decoded = (response[place] for place in (0, 4, 5, 6))
-            if status // 100 != _SUCCESS:
+            if status not in range(200, 300):
                 raise VenueError(refused(status, headers, body))
             if decoded is None:
                 raise VenueError(unreadable(status, "not JSON" if body else "empty"))
             if isinstance(decoded, dict) and (answer := element_refused(decoded)):
                 raise VenueError(answer)
 
+        # ccxt asks one of these three for a signature, by the kind of the secret.
         def hmac(self, request: bytes, *_: Any, **__: Any) -> str:
-            """Return the HMAC signature of a query."""
             return sign(request)
 
         def rsa(self, request: str, *_: Any, **__: Any) -> str:
-            """Return the signature of a query by a private key."""
             return sign(request.encode())
 
-        def eddsa(self, request: bytes, *_: Any, **__: Any) -> str:
-            """Return the signature of a query by a private key."""
-            return sign(request)
+        eddsa = hmac
 
     return Client
 

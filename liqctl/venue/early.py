@@ -86,31 +86,26 @@ class EarlyConnections:
             each.close()
 
     def _begin(self) -> None:
+        host, port = self.home
         try:
-            self._look_up_and_connect()
+            # What goes wrong here goes wrong again for aiohttp, which reports it.
+            with contextlib.suppress(OSError, ValueError):
+                found = socket.getaddrinfo(
+                    host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+                )
+                with self._lock:
+                    self._found = found
+                    # aiohttp goes round the addresses too, one further for each connection.
+                    for info in itertools.islice(itertools.cycle(found), EARLY_CONNECTIONS):
+                        family, kind, protocol, _, address = info
+                        begun = BegunSocket(family, kind, protocol)
+                        begun.settimeout(0.0)
+                        if begun.connect_ex(address) in {0, errno.EINPROGRESS}:
+                            self._begun.setdefault(address, []).append(begun)
+                        else:
+                            begun.close()
         finally:
             self._looked_up.set()
-
-    def _look_up_and_connect(self) -> None:
-        host, port = self.home
-        with contextlib.suppress(OSError, ValueError):
-            found = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-            )
-            with self._lock:
-                self._found = found
-                # aiohttp goes round the addresses too, one further for each connection.
-                for info in itertools.islice(itertools.cycle(found), EARLY_CONNECTIONS):
-                    self._begin_connecting(info)
-
-    def _begin_connecting(self, info: AddressInfo) -> None:
-        family, kind, protocol, _, address = info
-        begun = BegunSocket(family, kind, protocol)
-        begun.settimeout(0.0)
-        if begun.connect_ex(address) in {0, errno.EINPROGRESS}:
-            self._begun.setdefault(address, []).append(begun)
-        else:
-            begun.close()
 
 
 def make_resolver(early: EarlyConnections) -> "ThreadedResolver":

@@ -13,6 +13,7 @@ process leaves with `os._exit`, which does not wait for it.
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partialmethod
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -42,17 +43,15 @@ Origin = tuple[str, str, int]
 """Scheme, host and port."""
 
 
+@dataclass(slots=True)
 class Flight:
     """What is known of one request on its way: whether its first bytes may have left.
 
     From `until` on, in the loop's time, it must not leave any more.
     """
 
-    __slots__ = ("sent", "until")
-
-    def __init__(self, until: float) -> None:
-        self.sent = False
-        self.until = until
+    until: float
+    sent: bool = False
 
 
 current_flight: ContextVar[Flight] = ContextVar("current_flight")
@@ -89,13 +88,6 @@ class GuardedSession:
         self.headers: dict[str, str] = {}
         self.requests = 0
         self._origin = origin
-        # How the URLs of our venue begin; those that begin otherwise are looked at closely.
-        scheme, host, port = origin
-        self._homes = tuple(
-            f"{scheme}://{place}/"
-            for place in (f"{host}:{port}", host)
-            if place != host or _DEFAULT_PORTS.get(scheme) == port
-        )
         self._read_origin = read_origin
         self._proxy = proxy
         self._early = early
@@ -105,10 +97,9 @@ class GuardedSession:
         self._closed = False
 
     def _request(self, method: str, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
-        if not str(url).startswith(self._homes):
-            target = origin_of(str(url))
-            allowed = target == self._origin or (method == "GET" and target == self._read_origin)
-            invariant(allowed, f"a request for {target[1]} was stopped: not our venue")
+        target = origin_of(str(url))
+        allowed = target == self._origin or (method == "GET" and target == self._read_origin)
+        invariant(allowed, f"a request for {target[1]} was stopped: not our venue")
         if self._closed:
             message = "the session is closed"
             raise RuntimeError(message)

@@ -219,7 +219,7 @@ def test_a_run_that_is_under_way_is_told(tmp_path: Path, monkeypatch: pytest.Mon
         taken = acquire_lock(identity, holder, fallback_dir=tmp_path, now=0.0)
         assert isinstance(taken, Acquired)
         found = findings(validate(tmp_path, "--json", url=server.url))
-        release(taken.lock)
+        release(taken)
 
     assert f"process {os.getpid()}, busy" in found["lock"]["message"]
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.desk.frame import draw
-from liqctl.desk.live import LiveModel, Stage
+from liqctl.desk.live import LiveModel, Stage, draw
 
 BTC = {"symbol": "BTCUSDT", "position_side": "BOTH"}
 ETH = {"symbol": "ETHUSDT", "position_side": "BOTH"}

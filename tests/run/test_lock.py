@@ -86,20 +86,20 @@ def test_a_second_run_is_blocked_and_told_by_whom(tmp_path: Path) -> None:
     """Exit 5 names the run in progress."""
     first = _taken(_holder("first"), tmp_path)
 
-    assert first.lock.fd is not None
+    assert first.fd is not None
     assert (first.previous, first.overrun, first.unlocked_because) == (None, None, None)
     assert _acquire(_holder("second"), tmp_path) == Blocked(holder=_holder("first"))
-    release(first.lock)
+    release(first)
 
 
 def test_a_released_lock_leaves_no_trace(tmp_path: Path, state_home: Path) -> None:
     """A text that stays behind means a run that died."""
-    release(_taken(_holder("first"), tmp_path).lock)
+    release(_taken(_holder("first"), tmp_path))
     second = _taken(_holder("second"), tmp_path)
 
     assert second.previous is None
     assert (state_home / "liqctl").stat().st_mode & 0o777 == 0o700
-    release(second.lock)
+    release(second)
 
 
 def test_a_killed_run_blocks_nobody_and_is_found(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_killed_run_blocks_nobody_and_is_found(tmp_path: Path) -> None:
     taken = _taken(_holder(), tmp_path)
     assert taken.previous is not None
     assert taken.previous.correlation_id == "theirs"
-    release(taken.lock)
+    release(taken)
 
 
 def test_a_holder_past_its_deadline_is_passed_over(tmp_path: Path) -> None:
@@ -132,10 +132,10 @@ def test_a_holder_past_its_deadline_is_passed_over(tmp_path: Path) -> None:
     assert isinstance(_acquire(_holder(), tmp_path, now=1_000.9), Blocked)
     passed = _taken(_holder(), tmp_path, now=1_001.1)
     assert passed.overrun == _holder("hung", deadline_at=1_000.0)
-    assert passed.lock.fd is None
-    release(passed.lock)
+    assert passed.fd is None
+    release(passed)
     assert read_lock(_IDENTITY, fallback_dir=tmp_path).is_held
-    release(first.lock)
+    release(first)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_no_text_bars_for_longer_than_a_run_can_take(
 
     assert isinstance(found, Blocked) is is_blocked
     if isinstance(found, Acquired):
-        assert found.lock.fd is None
+        assert found.fd is None
         assert found.unlocked_because == "its holder has overrun its deadline"
 
 
@@ -228,7 +228,7 @@ def test_hostile_text_is_an_unknown_holder(tmp_path: Path, state_home: Path, tex
         assert read_lock(_IDENTITY, fallback_dir=tmp_path) == LockState(is_held=True, holder=None)
     taken = _taken(_holder(), tmp_path)
     assert taken.previous is None
-    release(taken.lock)
+    release(taken)
 
 
 @pytest.mark.parametrize("planted", ["symlink", "fifo", "directory", "hard link"])
@@ -251,9 +251,10 @@ def test_what_is_planted_in_place_of_the_file_is_not_used(
             os.link(victim, path)
     taken = _taken(_holder(), tmp_path)
 
-    assert taken.lock.path != path
+    assert taken.fd is not None
+    assert not os.path.samestat(os.fstat(taken.fd), path.lstat())
     assert victim.read_text() == "mine"
-    release(taken.lock)
+    release(taken)
 
 
 def test_where_nothing_can_be_written_the_run_goes_on_unlocked(
@@ -265,9 +266,9 @@ def test_where_nothing_can_be_written_the_run_goes_on_unlocked(
     monkeypatch.setattr("liqctl.run.lock.state_folders", lambda: (blocker / "a",))
 
     taken = _taken(_holder(), blocker / "b")
-    assert taken.lock.fd is None
+    assert taken.fd is None
     assert taken.unlocked_because == f"{blocker / 'b'}: Not a directory"
-    release(taken.lock)
+    release(taken)
 
 
 def test_the_lock_is_found_without_any_environment(tmp_path: Path) -> None:
@@ -289,11 +290,11 @@ def test_the_lock_is_found_without_any_environment(tmp_path: Path) -> None:
 
 def test_status_that_looks_on_does_not_block_a_run(tmp_path: Path) -> None:
     """Looking takes the lock for an instant; a liquidation tries again."""
-    release(_taken(_holder(), tmp_path).lock)
+    release(_taken(_holder(), tmp_path))
 
     for _ in range(50):
         read_lock(_IDENTITY, fallback_dir=tmp_path)
-        release(_taken(_holder(), tmp_path).lock)
+        release(_taken(_holder(), tmp_path))
     assert read_lock(_IDENTITY, fallback_dir=tmp_path) == LockState(is_held=False, holder=None)
 
 

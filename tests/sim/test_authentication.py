@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.errors import Secret, VenueError
 from liqctl.kernel.states import Environment
-from liqctl.sim.authentication import check_signature, check_timestamp, sign
-from liqctl.sim.refusal import Refused
+from liqctl.sim.checks import check_signature, check_timestamp, sign
+from liqctl.sim.orders import Refused
 from liqctl.sim.scenario import load_scenario
 from liqctl.sim.server import API_KEY, API_SECRET, EmbeddedServer
 from liqctl.sim.venue import Request, Venue
