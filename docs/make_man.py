@@ -24,8 +24,7 @@ from liqctl.cli.app import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
 from liqctl.kernel.states import Environment
 from liqctl.kernel.words import EXIT_CODES
-from liqctl.settings.model import TABLE
-from liqctl.settings.pages import first_file, json_schema, markdown_table
+from liqctl.settings.model import TABLE, first_file, json_schema, markdown_table
 
 REPOSITORY: Final = Path(__file__).parents[1]
 DOCS: Final = REPOSITORY / "docs"

@@ -20,8 +20,7 @@ from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import find_source
 from liqctl.settings.kept import load_settings
-from liqctl.settings.problems import SettingsError
-from liqctl.settings.sources import stated_environment
+from liqctl.settings.sources import SettingsError, stated_environment
 from liqctl.settings.values import BUILT_IN, Settings
 from liqctl.settings.yaml_file import find_file
 
@@ -57,11 +56,7 @@ def check_environment(
 ) -> dict[str, Any]:
     """Return the validation document of one environment.
 
-    Args:
-        environment: what to check.
-        config_file: the settings file, None for the usual one.
-        against: an earlier settings file to compare with.
-        ask_venue: returns what the venue itself says; None does not ask it.
+    `against` is an earlier settings file to compare with; `ask_venue` returns what the venue says.
     """
     settings: Settings | None = None
     issues: list[Issue] = []

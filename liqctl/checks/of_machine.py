@@ -32,6 +32,7 @@ from liqctl.settings.values import Settings
 KEY_NAMES: Final = ("API_KEY", "API_SECRET")
 DRILL_AGE_MAX: Final = timedelta(days=30)
 
+# Room for the records of some hundred runs; below it a disk fills up any moment.
 _ROOM_MIN_BYTES: Final = 20_000_000
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_READ: Final = stat.S_IRGRP | stat.S_IROTH
@@ -54,12 +55,8 @@ def issues_of_machine(
 ) -> Iterator[Issue]:
     """Yield what is to be said of keys and files; known even where the settings are invalid.
 
-    Args:
-        environment: whose keys.
-        environ: the environment variables.
-        paths: what others must not write, by the setting that names it.
-        needs_keys: False for the embedded venue, which brings its own.
-        is_compiled: as `has_bytecode` has it.
+    `paths` is what others must not write, by the setting that names it. The embedded venue needs no
+    keys: it brings its own.
     """
     sources = {name: find_source(name, environment, environ) for name in KEY_NAMES}
     for name in [name for name, source in sources.items() if needs_keys and not source]:
@@ -154,13 +151,7 @@ def issues_of_metrics(settings: Settings) -> Iterator[Issue]:
 
 
 def issues_of_run(settings: Settings, identity: str, key_problem: str | None) -> Iterator[Issue]:
-    """Yield what a run would miss on this machine.
-
-    Args:
-        settings: whose trail and fallback for the lock.
-        identity: the account, as the lock names it.
-        key_problem: why the key cannot sign.
-    """
+    """Yield what a run would miss on this machine; `identity` is the account's for the lock."""
     environment, log_dir = settings.environment, settings.audit.log_dir
     problem = _trail_problem(log_dir)
     if problem is not None:
@@ -182,7 +173,7 @@ def issues_of_run(settings: Settings, identity: str, key_problem: str | None) ->
         advice = "set XDG_STATE_HOME to a folder of this user"
         yield risk(environment, Area.DEPLOYMENT, "lock", text, advice)
     held = read_lock(identity, fallback_dir=log_dir)
-    if held.is_held:
+    if held is not None:
         who = held.holder
         running = f"process {who.pid}, {who.correlation_id}" if who else "unknown"
         text = f"a liquidation is in progress: {running}"

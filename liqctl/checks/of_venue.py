@@ -38,11 +38,7 @@ def issues_online(
 ) -> Iterator[Issue]:
     """Yield everything that can be known before the emergency.
 
-    Args:
-        settings: as the run would have them.
-        facts: what the venue told.
-        identity: the account, as the lock names it.
-        key_problem: why the key cannot sign.
+    `identity` is the account as the lock names it, `key_problem` why the key cannot sign.
     """
     yield from _issues_of_venue(settings, facts)
     if facts.snapshot is not None and facts.round_trip_s is not None:

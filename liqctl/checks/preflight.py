@@ -15,13 +15,15 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
+from liqctl.kernel import requests
 from liqctl.kernel.answers import VenueAnswer, not_sent, unreadable
-from liqctl.kernel.budget import Limits
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ids import make_client_order_id
+from liqctl.kernel.limits import Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, Transport
+from liqctl.kernel.reading import Reader
 from liqctl.kernel.values import (
     CloseOrder,
     Leg,
@@ -32,8 +34,7 @@ from liqctl.kernel.values import (
     Side,
     Snapshot,
 )
-from liqctl.run.gate import Gate
-from liqctl.run.reading import Reader
+from liqctl.run.driver import Driver
 from liqctl.run.who import SystemClock
 from liqctl.venue import wire
 
@@ -148,8 +149,8 @@ class Preflight:
             return VenueFacts(refusals=self._refusals, has_key=has_key)
         usage = self._exchange.usage
         used_before = max(usage.weight_1m - usage.requests, 0) if usage.weight_1m >= 0 else -1
-        ahead_s = await self._try(Question.CLOCK, self._exchange.sync_clock)
-        rules = await self._try(Question.SYMBOLS, self._exchange.fetch_market_rules)
+        ahead_s = await self._try(Question.CLOCK, self._exchange.send, requests.CLOCK)
+        rules = await self._try(Question.SYMBOLS, self._exchange.send, requests.MARKET_RULES)
         public = VenueFacts(
             refusals=self._refusals,
             round_trip_s=statistics.median(pings),
@@ -168,10 +169,10 @@ class Preflight:
     ) -> VenueFacts:
         snapshot, mode, rights, limits, is_portfolio_margin = await asyncio.gather(
             self._read(policy),
-            self._try(Question.MODE, self._exchange.fetch_position_mode),
+            self._try(Question.MODE, self._exchange.send, requests.POSITION_MODE),
             self._try(Question.RIGHTS, fetch_key_rights, self._transport),
             self._try(Question.LIMITS, fetch_limits, self._transport),
-            self._try(Question.MARGIN, self._exchange.is_portfolio_margin),
+            self._try(Question.MARGIN, self._exchange.send, requests.PORTFOLIO_MARGIN),
         )
         order = _rehearsal(snapshot, mode, rules or {})
         if order is None:
@@ -195,12 +196,10 @@ class Preflight:
         if ban is not None:
             self._refusals[Question.ACCOUNT] = ban
             return None
-        began_at = asyncio.get_running_loop().time()
-        gate = Gate(
-            self._exchange, timeout_s=CALL_MAX_S, started_at=began_at, wall_clock=SystemClock()
-        )
-        gate.close()
-        snapshot = await Reader(self._exchange, gate, policy).snapshot(policy.symbols)
+        driver = Driver.starting_now(self._exchange, CALL_MAX_S, SystemClock())
+        driver.machine.limits.end_writes()
+        reader = Reader(driver.machine, policy)
+        snapshot = await driver.perform(reader.snapshot(policy.symbols))
         if snapshot.errors:
             self._refusals[Question.ACCOUNT] = snapshot.errors[0]
         return snapshot if snapshot.is_any_read else None

@@ -13,8 +13,11 @@ from liqctl.kernel.errors import UsageError
 from liqctl.kernel.states import Environment
 
 _PACKAGE: Final = Path(liqctl.__file__).parent
-_PATTERNS: Final = (_PACKAGE / "_deploy", _PACKAGE.parent / "docs" / "deploy")
-"""Where units and crontab stand in a wheel, and in the repository."""
+_SHIPPED: Final = (
+    *(_PACKAGE / "_configs", _PACKAGE / "_deploy"),
+    *(_PACKAGE.parent / "configs", _PACKAGE.parent / "docs" / "deploy"),
+)
+"""Where schema, units and crontab are in a wheel, and in the repository."""
 
 _PROGRAM: Final = "/opt/liqctl/bin/liqctl"
 """The program's path in them."""
@@ -65,19 +68,18 @@ def init(options: Options) -> None:
 
     Example: liqctl init --env production --dir /etc/liqctl --systemd
     """
-    from liqctl.settings.pages import first_file
+    from liqctl.settings.model import first_file
     from liqctl.settings.yaml_file import find_file, search_path
 
     environment = options.environment or Environment.SIMULATOR
     folder = options.folder or search_path(os.environ)[0]
     settings = options.config_file or folder / f"{environment}.yaml"
-    files = {settings: first_file(environment)}
-    patterns = next((each for each in _PATTERNS if each.is_dir()), _PATTERNS[0])
+    files = {settings: first_file(environment, schema=str(_found("liqctl.schema.json")))}
     if options.systemd:
-        for unit in sorted((patterns / "systemd").iterdir()):
+        for unit in sorted(_found("systemd").iterdir()):
             files[folder / unit.name] = unit.read_text(encoding="utf-8")
     if options.cron:
-        text = (patterns / "cron" / "liqctl").read_text(encoding="utf-8")
+        text = _found("cron/liqctl").read_text(encoding="utf-8")
         text = text.replace("--env production", f"--env {environment}")
         files[folder / "liqctl.cron"] = text.replace("_PRODUCTION_", f"_{environment.upper()}_")
     program = str(Path(shutil.which(sys.argv[0]) or _PROGRAM).absolute())
@@ -104,6 +106,11 @@ def init(options: Options) -> None:
             variable=environment.upper(),
         ).rstrip()
     )
+
+
+def _found(name: str) -> Path:
+    """Return a file or folder that comes with the program."""
+    return next(each for folder in _SHIPPED if (each := folder / name).exists())
 
 
 def _write(path: Path, text: str) -> bool:

@@ -21,8 +21,7 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Final
 
-from rich.cells import cell_len  # noqa: TID253 - see above
-from rich.console import Console  # noqa: TID253
+from rich.console import Console  # noqa: TID253 - see above
 from rich.progress_bar import ProgressBar  # noqa: TID253
 from rich.table import Table  # noqa: TID253
 from rich.text import Text  # noqa: TID253
@@ -412,7 +411,6 @@ def draw(frame: Frame, *, title: str, width: int, height: int, colour: bool) -> 
         highlight=False,
         markup=False,
         emoji=False,
-        _environ={},
     )
     first = Text(f"{clean(title)}  ", style="bold").append(frame.phase, style="bold magenta")
     parts: list[Table | Text] = [first, *_head(frame, width)]
@@ -421,7 +419,7 @@ def draw(frame: Frame, *, title: str, width: int, height: int, colour: bool) -> 
         fits = len(frame.rows) + bool(frame.unlisted) <= room
         shown = frame.rows if fits else frame.rows[: room - 1]
         rest = frame.rows[len(shown) :]
-        parts += [Text(), _rows(shown, frame.now, width=width)]
+        parts += [Text(), _rows(shown, frame.now, width=width)] if shown else [Text()]
         if rest or frame.unlisted:
             stages = Counter(row.stage.word for row in rest)
             stages.update({Stage.OPEN.word: frame.unlisted} if frame.unlisted else {})
@@ -445,9 +443,21 @@ def _head(frame: Frame, width: int) -> "list[Table | Text]":
     exposure = f"{money(frame.open_notional)} of {money(found)} notional"
     if not frame.has_read:
         exposure = f"not known yet, reading for {frame.passed_s:.1f} s"
-    grid.add_row("open", exposure, _bar(float(found), float(frame.open_notional)) if found else "")
-    left = f"{frame.left_s:.1f} s left of {frame.timeout_s:g} s"
-    grid.add_row("time", left, _bar(frame.timeout_s, frame.left_s))
+    time = f"{frame.left_s:.1f} s left of {frame.timeout_s:g} s"
+    for label, told, total, left in (
+        ("open", exposure, float(found), float(frame.open_notional)),
+        ("time", time, frame.timeout_s, frame.left_s),
+    ):
+        bar = ProgressBar(
+            total=total,
+            completed=left,
+            width=_BAR,
+            # In the terminal's own colour: rich's are not for every ground.
+            style="dim",
+            complete_style="bold",
+            finished_style="bold",
+        )
+        grid.add_row(label, told, bar if total else "")
     orders = f"{frame.orders_cancelled} of {frame.orders_found} cancelled"
     lines: list[Table | Text] = [grid]
     for label, told in (
@@ -464,18 +474,6 @@ def _head(frame: Frame, width: int) -> "list[Table | Text]":
     return lines
 
 
-def _bar(total: float, completed: float) -> ProgressBar:
-    """Return a bar in the terminal's own colour: rich's are not for every ground."""
-    return ProgressBar(
-        total=total,
-        completed=completed,
-        width=_BAR,
-        style="dim",
-        complete_style="bold",
-        finished_style="bold",
-    )
-
-
 def _rows(rows: Sequence[LiveRow], now: float, *, width: int) -> Table:
     """Return the rows as a table whose last column alone is cut where the terminal ends."""
     is_wide = width >= _WIDE
@@ -488,14 +486,11 @@ def _rows(rows: Sequence[LiveRow], now: float, *, width: int) -> Table:
             quantity = [plain(abs(row.quantity))] * is_wide
             texts[1:] = [row.side, *quantity, f"{about}{money(row.still_open)}"]
         cells.append(texts)
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    left = width
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True)
     for index, name in enumerate(head):
-        size = max(len(name), *(cell_len(texts[index]) for texts in cells))
-        table.add_column(name, width=size, justify="right" if index > 1 else "left")
-        left -= size + 2
-    table.add_column("way", no_wrap=True, overflow="ellipsis", width=max(left, 1))
+        table.add_column(name, no_wrap=True, justify="right" if index > 1 else "left")
+    table.add_column("way", no_wrap=True, overflow="ellipsis", ratio=1)
     for row, texts in zip(rows, cells, strict=True):
         way = Text(clean(row.way(now)), style=_STYLES.get(row.stage, ""))
-        table.add_row(*(Text(text, no_wrap=True) for text in texts), way)
+        table.add_row(*map(Text, texts), way)
     return table

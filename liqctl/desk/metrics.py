@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-TEXTFILE_SUFFIX: Final = ".prom"
-"""node_exporter's textfile collector reads no other file."""
-
 _MODE: Final = 0o644
 """node_exporter runs as a user of its own."""
 

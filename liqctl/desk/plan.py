@@ -8,8 +8,8 @@ from typing import Final, Protocol
 from liqctl.desk.result import Asked, render_result
 from liqctl.desk.text import Tone, clean, count, labelled, money, paint, table
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.budget import Limits
 from liqctl.kernel.forecast import make_forecast
+from liqctl.kernel.limits import Limits
 from liqctl.kernel.plan import Plan
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult

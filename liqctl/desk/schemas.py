@@ -465,7 +465,7 @@ DOCUMENTS: Final = {"result": RESULT, "status": STATUS, "validation": VALIDATION
 def schema_of(name: str) -> Schema:
     """Return the JSON schema of a document, or of a settings file."""
     if name == "settings":
-        from liqctl.settings.pages import json_schema
+        from liqctl.settings.model import json_schema
 
         return json_schema()
     return {"$schema": _DIALECT, "title": f"liqctl {name}", **DOCUMENTS[name]}

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import liqctl
 from liqctl.kernel.errors import ConfigurationError, hide_secrets
@@ -59,17 +59,7 @@ def load_settings(
 ) -> Settings:
     """Return the settings, and keep them for the next `liquidate`; see `sources.load_settings`.
 
-    Args:
-        environment: `--env`.
-        config_file: `--config`.
-        flags: settings given as flags, by dotted key.
-        environ: the environment variables.
-        flag_names: what errors call the flag of a key.
-        may_be_kept: take kept ones, where there are any for the same input.
-
-    Raises:
-        UsageError: no environment was named, or an unknown one.
-        ConfigurationError: every problem found, one a line.
+    `may_be_kept` takes kept ones, where there are any for the same input.
     """
     environment = environment or environ.get("LIQCTL_ENV") or None
     name = _name_of(environment, config_file or find_file(environment, environ), flags, environ)
@@ -132,7 +122,12 @@ def _read(name: str) -> list[Settings]:
                     continue
                 seal, _, text = file.read(_BYTES_MAX).partition(b"\n")
             if seal == _seal(name, text):
-                return [_settings_of(json.loads(text))]
+                values = json.loads(text)
+                sources = {
+                    key: Source(kind=SourceKind(each["kind"]), where=each["where"])
+                    for key, each in values["sources"].items()
+                }
+                return [make_settings(values | {"sources": sources})]
     return []
 
 
@@ -163,11 +158,3 @@ def _seal(name: str, text: bytes) -> bytes:
 def _is_private(found: os.stat_result) -> bool:
     is_ours = found.st_uid == os.geteuid() and not found.st_mode & 0o077
     return is_ours and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1)
-
-
-def _settings_of(values: dict[str, Any]) -> Settings:
-    sources = {
-        key: Source(kind=SourceKind(each["kind"]), where=each["where"])
-        for key, each in values["sources"].items()
-    }
-    return make_settings({**values, "sources": sources})

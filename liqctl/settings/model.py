@@ -1,18 +1,21 @@
 """The one table of settings: a pydantic-settings model, which is also their only reader.
 
 Names, kinds, ranges, defaults and meanings stand here. The README's table, the man page, the JSON
-schema, the shipped files' check, the variables' names and what `validate -v` lists are made from
-it. Where values come from is in `liqctl.settings.sources`; what is said of wrong ones in
-`liqctl.settings.problems`.
+schema, the first file of `liqctl init`, the shipped files' check, the variables' names and what
+`validate -v` lists are made from it. Where values come from, and what is said of wrong ones, is in
+`liqctl.settings.sources`.
 
 Importing pydantic takes a tenth of a second: only `liqctl.settings.sources` and what writes pages
 import this module.
 """
 
+import json
 import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import (  # noqa: TID253 - this module is imported where settings are read
@@ -23,7 +26,6 @@ from pydantic import (  # noqa: TID253 - this module is imported where settings 
     Strict,
     model_validator,
 )
-from pydantic.fields import FieldInfo  # noqa: TID253
 from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: TID253
 
 from liqctl.kernel.policy import LIMITS, LiquidationConfig, problems
@@ -70,30 +72,23 @@ def normalise_symbol(symbol: str) -> str:
     return f"{base}{quote}_{date}" if date else f"{base}{quote}"
 
 
-def _seen(text: str) -> str:
-    if not is_visible(text):
-        raise ValueError("must hold something that can be seen")
-    return text
+def _must(hold: Callable[[Any], object]) -> AfterValidator:
+    """Return a validator without words: what is said of a wrong value is said by `sources`."""
+
+    def check(value: Any) -> Any:  # noqa: ANN401 - of every type
+        if not hold(value):
+            raise ValueError
+        return value
+
+    return AfterValidator(check)
 
 
-def _symbol(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must name a symbol")
-    return normalise_symbol(text)
+def _are_targets(items: list[dict[str, Any]]) -> bool:
+    if not items:  # Nothing of targets is loaded where nobody is told.
+        return True
+    from liqctl.settings.targets import item_problems
 
-
-def _plain_url(url: str) -> str:
-    # In lower case, for the lock must know one account by one name.
-    return url.rstrip("/").lower()
-
-
-def _targets(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if items:
-        from liqctl.settings.targets import item_problems
-
-        for key, text in item_problems(items):
-            raise ValueError(f"{key}: {text}")
-    return items
+    return not any(item_problems(items))
 
 
 def _describe_targets(schema: dict[str, Any]) -> None:
@@ -102,15 +97,18 @@ def _describe_targets(schema: dict[str, Any]) -> None:
     schema |= items_schema()
 
 
-_Text = Annotated[str, AfterValidator(_seen)]
+# A URL is kept in lower case, for the lock must know one account by one name.
+_PLAIN_URL: Final = AfterValidator(lambda url: url.rstrip("/").lower())
+_Text = Annotated[str, _must(is_visible)]
+_Symbol = Annotated[str, _must(str.strip), AfterValidator(normalise_symbol)]
 Text = Annotated[_Text, Kind.TEXT]
 OptionalText = Annotated[_Text | None, Kind.OPTIONAL_TEXT]
-Url = Annotated[Annotated[_Text, AfterValidator(_plain_url)] | None, Kind.OPTIONAL_TEXT]
+Url = Annotated[Annotated[_Text, _PLAIN_URL] | None, Kind.OPTIONAL_TEXT]
 Flag = Annotated[bool, Kind.FLAG]
 Number = Annotated[float, Field(allow_inf_nan=False), Kind.NUMBER]
 Whole = Annotated[int, Kind.WHOLE]
-Symbols = Annotated[list[Annotated[str, AfterValidator(_symbol)]], Kind.SYMBOLS]
-Targets = Annotated[list[dict[str, Any]], AfterValidator(_targets), Kind.LIST]
+Symbols = Annotated[list[_Symbol], Kind.SYMBOLS]
+Targets = Annotated[list[dict[str, Any]], _must(_are_targets), Kind.LIST]
 
 
 class Section(BaseModel):
@@ -184,8 +182,8 @@ class Liquidation(Section):
 
     @model_validator(mode="after")
     def _flags_agree(self) -> "Liquidation":
-        for _, text in problems(self.model_dump()):
-            raise ValueError(text)
+        if problems(self.model_dump()):
+            raise ValueError
         return self
 
 
@@ -247,6 +245,23 @@ class Setting:
         return self.key.rpartition(".")[2]
 
     @property
+    def shown_default(self) -> str:
+        """The default as YAML writes it."""
+        if self.default is None or isinstance(self.default, bool | list):
+            return json.dumps(self.default)
+        return str(self.default)
+
+    @property
+    def shown_range(self) -> str:
+        """What is allowed, in Markdown."""
+        if self.allowed:
+            return ", ".join(f"`{each}`" for each in self.allowed)
+        if self.low is not None:
+            unit = "whole number, " if self.kind is Kind.WHOLE else ""
+            return f"{unit}{self.low} to {self.high}"
+        return self.kind.value
+
+    @property
     def variable(self) -> str:
         """The environment variable that sets it."""
         return f"LIQCTL_{self.key.replace('.', '__').upper()}"
@@ -256,20 +271,16 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _rows(field.annotation, f"{name}.")
-        else:
-            yield _row(f"{prefix}{name}", field)
-
-
-def _row(key: str, field: FieldInfo) -> Setting:
-    return Setting(
-        key=key,
-        kind=next(each for each in field.metadata if isinstance(each, Kind)),
-        default=field.default,
-        help=field.description or "",
-        low=next((each.ge for each in field.metadata if hasattr(each, "ge")), None),
-        high=next((each.le for each in field.metadata if hasattr(each, "le")), None),
-        allowed=tuple(_choices(field.annotation)),
-    )
+            continue
+        yield Setting(
+            key=f"{prefix}{name}",
+            kind=next(each for each in field.metadata if isinstance(each, Kind)),
+            default=field.default,
+            help=field.description or "",
+            low=next((each.ge for each in field.metadata if hasattr(each, "ge")), None),
+            high=next((each.le for each in field.metadata if hasattr(each, "le")), None),
+            allowed=tuple(_choices(field.annotation)),
+        )
 
 
 def _choices(annotation: object) -> Iterator[str]:
@@ -286,3 +297,47 @@ def _choices(annotation: object) -> Iterator[str]:
 TABLE: Final = tuple(_rows(SettingsModel))
 BY_KEY: Final = {setting.key: setting for setting in TABLE}
 SECTIONS: Final = frozenset(key.partition(".")[0] for key in BY_KEY if "." in key)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a settings file, for editors and for `liqctl schema settings`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **SettingsModel.model_json_schema(),
+    }
+
+
+def first_file(environment: Environment, *, schema: str, log_dir: str = "null") -> str:
+    """Return a settings file with every setting at its default, each with its meaning.
+
+    Args:
+        environment: whose settings.
+        schema: where editors find the JSON schema.
+        log_dir: what `audit.log_dir` is set to.
+    """
+    lines = [
+        f"# yaml-language-server: $schema={schema}",
+        f"# Settings of liqctl for {environment}. Options and environment variables, such as",
+        "# LIQCTL_LIQUIDATION__TIMEOUT_SECONDS=10, take precedence. After each change run:",
+        f"# liqctl validate --env {environment}. Keys and secrets are not allowed here.",
+    ]
+    given = {"environment": environment, "audit.log_dir": log_dir}
+    for section, settings in groupby(TABLE, lambda each: each.key.rpartition(".")[0]):
+        lines += ["", *([f"{section}:"] if section else [])]
+        indent = "  " if section else ""
+        for setting in settings:
+            text = f"{setting.help} ({setting.shown_range.replace('`', '')})."
+            text = f"{text[0].upper()}{text[1:]}"
+            lines += [f"{indent}# {line}" for line in textwrap.wrap(text, 96 - len(indent))]
+            lines.append(f"{indent}{setting.name}: {given.get(setting.key, setting.shown_default)}")
+    return "\n".join(lines) + "\n"
+
+
+def markdown_table() -> str:
+    """Return every setting with its variable, default, range and meaning as a Markdown table."""
+    lines = ["| setting | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{setting.key}` | `{setting.shown_default}` | {setting.shown_range} | {setting.help} |"
+        for setting in TABLE
+    ]
+    return "\n".join(lines) + "\n"

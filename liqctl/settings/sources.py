@@ -1,8 +1,10 @@
 """Settings from flags, environment variables, a file and defaults, in this order of strength.
 
 Each is a source of the pydantic-settings model, and there is no other way in. Every problem is
-found before anything is refused, each with where it stands, what was found and what is allowed. A
-value under an unknown or secret-like name is never shown.
+found before anything is refused, in the contract's words: where it stands, what was found and what
+is allowed. pydantic decides what is valid; its own wording names no place, shows values that may be
+secrets, and does not speak of a rule over two fields while a third one is wrong. A value under an
+unknown or secret-like name is never shown.
 """
 
 import difflib
@@ -13,24 +15,32 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError  # noqa: TID253 - this module is where settings are read
-from pydantic.fields import FieldInfo  # noqa: TID253
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource  # noqa: TID253
+from pydantic_settings import (  # noqa: TID253
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+)
 from typing_extensions import override
 
-from liqctl.kernel.errors import UsageError
-from liqctl.kernel.policy import FLAGS
+from liqctl.kernel.answers import printable
+from liqctl.kernel.errors import ConfigurationError, UsageError, hide_secrets
+from liqctl.kernel.policy import FLAGS, found_value, problems
 from liqctl.kernel.states import Environment
-from liqctl.settings.credentials import CREDENTIAL
-from liqctl.settings.hosts import base_url_problem, url_problem
-from liqctl.settings.model import BY_KEY, SECTIONS, TABLE, Kind, Setting, SettingsModel
-from liqctl.settings.problems import (
-    Problem,
-    SettingsError,
+from liqctl.settings.credentials import (
+    CREDENTIAL,
+    base_url_problem,
     is_secret_name,
-    shortened,
-    shown_key,
     sounds_secret,
-    words_for,
+    url_problem,
+)
+from liqctl.settings.model import (
+    BY_KEY,
+    SECTIONS,
+    TABLE,
+    Kind,
+    Setting,
+    SettingsModel,
+    is_visible,
 )
 from liqctl.settings.values import Settings, Source, SourceKind, make_settings
 from liqctl.settings.yaml_file import find_file, flatten, read_file
@@ -39,6 +49,9 @@ _PREFIX: Final = "LIQCTL_"
 _NOT_SETTINGS: Final = frozenset(
     {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_ALLOW_HOST", "LIQCTL_PLAIN_IMPORT"}
 )
+_TEXT_MAX: Final = 400
+_KEY_MAX: Final = 80
+_FOUND_MAX: Final = 40
 _NAME_MAX: Final = 400
 _ALIKE: Final = 0.7
 _BY_VARIABLE: Final = {
@@ -57,8 +70,35 @@ _KNOWN_VARIABLES: Final = (
         for half in ("KEY", "SECRET", "KEY_FILE", "SECRET_FILE")
     ),
 )
+_LIQUIDATION: Final = [setting.name for setting in TABLE if setting.key.startswith("liquidation.")]
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
+
+Layer = dict[str, Any]
+"""What one source says, by section and name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong: where it stands, under which key, and what is allowed."""
+
+    place: str
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        """Return the line an operator reads."""
+        where = f"{self.place}: {self.key}" if self.key != self.place else self.place
+        return f"{where}: {self.text}"
+
+
+class SettingsError(ConfigurationError):
+    """The settings are invalid; `problems` holds what the text lists."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Say every problem on a line of its own."""
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
 
 
 def load_settings(
@@ -86,10 +126,19 @@ def load_settings(
     found = Found(file=config_file or find_file(environment, environ))
     file, variables = found.take_file(), found.take_variables(environ)
     layers = (found.take_flags(flags, flag_names or {}), variables, file)
+
+    class Read(SettingsModel):
+        @classmethod
+        @override
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *_: object, **__: object
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return tuple(InitSettingsSource(settings_cls, layer) for layer in layers)
+
     chosen = found.choose_environment(environment)
     values: dict[str, Any] = {}
     try:
-        values = _model_of(layers)().model_dump()
+        values = Read().model_dump()
     except ValidationError as error:
         found.translate(error)
     found.check_hosts(chosen, environ.get("LIQCTL_ALLOW_HOST", ""))
@@ -119,42 +168,6 @@ def stated_environment(config_file: Path, environ: Mapping[str, str]) -> Environ
     return found.choose_environment(None)
 
 
-class Layer(PydanticBaseSettingsSource):
-    """What one source says, by section and name."""
-
-    def __init__(self, settings_cls: type[BaseSettings], flat: Mapping[str, Any]) -> None:
-        """Take values by dotted key."""
-        super().__init__(settings_cls)
-        self._values: dict[str, Any] = {}
-        for key, value in flat.items():
-            section, _, name = key.rpartition(".")
-            (self._values.setdefault(section, {}) if section else self._values)[name] = value
-
-    @override
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return the field's value; nothing in it is to be parsed any more."""
-        return self._values.get(field_name), field_name, False
-
-    @override
-    def __call__(self) -> dict[str, Any]:
-        """Return all of it."""
-        return self._values
-
-
-def _model_of(layers: Sequence[Mapping[str, Any]]) -> type[SettingsModel]:
-    """Return the model as read from these sources, strongest first."""
-
-    class Read(SettingsModel):
-        @classmethod
-        @override
-        def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], *_: object, **__: object
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return tuple(Layer(settings_cls, flat) for flat in layers)
-
-    return Read
-
-
 @dataclass(slots=True, kw_only=True)
 class Found:
     """What the sources say, each value with its source, and what is wrong with it.
@@ -171,9 +184,9 @@ class Found:
     places: dict[str, str] = field(default_factory=dict)
     """Where each key of the file stands, also inside lists."""
 
-    def take_file(self) -> dict[str, Any]:
-        """Return what the file sets, by dotted key; unknown names and secrets are noted."""
-        taken: dict[str, Any] = {}
+    def take_file(self) -> Layer:
+        """Return what the file sets; unknown names and secrets are noted."""
+        taken: Layer = {}
         if self.file is None:
             return taken
         nested, lines = read_file(self.file)
@@ -181,7 +194,7 @@ class Found:
         for key, value in flatten(nested, SECTIONS).items():
             where = self.places.get(key, str(self.file))
             if key in BY_KEY:
-                taken[key] = self._take(key, value, SourceKind.FILE, where)
+                self._take(taken, key, value, Source(kind=SourceKind.FILE, where=where))
                 self._refuse_secrets_below(key, value)
             elif sounds_secret(key):
                 self._note(
@@ -190,16 +203,15 @@ class Found:
                     "secrets never stand in the file; set "
                     "LIQCTL_API_KEY and LIQCTL_API_SECRET, or the same with _FILE",
                 )
-            elif key in SECTIONS:
-                if value is not None:
-                    self._note(where, key, "must be a section with names below it")
-            else:
+            elif key not in SECTIONS:
                 self._note(where, key, f"unknown key{_nearest(key)}")
+            elif value is not None:
+                self._note(where, key, "must be a section with names below it")
         return taken
 
-    def take_variables(self, environ: Mapping[str, str]) -> dict[str, Any]:
-        """Return what the environment variables set, by dotted key; unknown ones are noted."""
-        taken: dict[str, Any] = {}
+    def take_variables(self, environ: Mapping[str, str]) -> Layer:
+        """Return what the environment variables set; unknown ones are noted."""
+        taken: Layer = {}
         for name, text in environ.items():
             if not name.startswith(_PREFIX) or name in _NOT_SETTINGS or CREDENTIAL.fullmatch(name):
                 continue
@@ -207,23 +219,22 @@ class Found:
             if setting is None:
                 near = difflib.get_close_matches(name, _KNOWN_VARIABLES, n=1)
                 hint = f"; the nearest known is {near[0]}" if near else ""
-                self._note(shown_key(name), name, f"unknown variable{hint}")
+                self._note(printable(name, _KEY_MAX), name, f"unknown variable{hint}")
                 continue
-            value = read_text(setting, text)
-            taken[setting.key] = self._take(setting.key, value, SourceKind.VARIABLE, name)
+            source = Source(kind=SourceKind.VARIABLE, where=name)
+            self._take(taken, setting.key, read_text(setting, text), source)
         return taken
 
-    def take_flags(self, flags: Mapping[str, object], names: Mapping[str, str]) -> dict[str, Any]:
-        """Return what the flags set, by dotted key.
+    def take_flags(self, flags: Mapping[str, object], names: Mapping[str, str]) -> Layer:
+        """Return what the flags set.
 
         A disarmed switch stays disarmed when a flag only narrows what it would do.
         """
+        taken: Layer = {}
         disarmed = self.values["liquidation.emergency_liquidation"] is False
-        taken: dict[str, Any] = {}
         for key, given in flags.items():
-            where = names.get(key, key)
             value = False if disarmed and key.rpartition(".")[2] in FLAGS else given
-            taken[key] = self._take(key, value, SourceKind.FLAG, where)
+            self._take(taken, key, value, Source(kind=SourceKind.FLAG, where=names.get(key, key)))
         return taken
 
     def choose_environment(self, environment: str | None) -> Environment:
@@ -247,17 +258,33 @@ class Found:
         return Environment(named)
 
     def translate(self, error: ValidationError) -> None:
-        """Note what pydantic refused, in our words, in our order, at our places."""
+        """Note what pydantic refused, in our words, in the table's order, at our places."""
         locations = [each["loc"] for each in error.errors(include_url=False)]
         wrong = {".".join(map(str, loc[: 2 if loc[0] in SECTIONS else 1])) for loc in locations}
-        told = set()
-        for key, text in words_for([each for each in TABLE if each.key in wrong], self.values):
-            told.add(key)
-            if key in BY_KEY and key != "notifications":
-                self._complain(self._culprit(key), text)
-            else:
-                self._note(self._place_of(key), key, text)
-        for key in wrong - told - {"liquidation", "notifications"}:  # such as bytes of no alphabet
+        told = {"liquidation", "notifications"}
+        for setting in TABLE:
+            value = self.values[setting.key]
+            if setting.key not in wrong or setting.key.startswith("liquidation."):
+                continue
+            told.add(setting.key)
+            if setting.kind is not Kind.LIST:
+                self._complain(setting.key, _words(setting, value))
+            elif isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
+                from liqctl.settings.targets import item_problems
+
+                for key, text in item_problems(value):
+                    self._note(self._place_of(key), key, text)
+            else:  # The value is not shown: it may hold the address of a web hook.
+                text = f"{setting.name} must be a list of sections, got {type(value).__name__}"
+                self._note(self._place_of(setting.key), setting.key, text)
+        ours = {name: self.values[f"liquidation.{name}"] for name in _LIQUIDATION}
+        for name, text in problems(ours):
+            told.add(f"liquidation.{name}")
+            # Of flags that contradict one another, one is blamed that somebody set.
+            blamed = FLAGS if name == "emergency_liquidation" else (name,)
+            keys = [f"liquidation.{each}" for each in (*blamed, name)]
+            self._complain(next((each for each in keys if each in self.sources), keys[-1]), text)
+        for key in wrong - told:  # such as bytes of no alphabet
             self._complain(key, f"{BY_KEY[key].name} must be {BY_KEY[key].kind} in UTF-8")
 
     def check_hosts(self, environment: Environment, allowed_host: str) -> None:
@@ -270,20 +297,21 @@ class Found:
         if isinstance(proxy, str) and (problem := url_problem("proxy", proxy)):
             self._complain("exchange.proxy", problem)
 
-    def _take(self, key: str, value: Any, kind: SourceKind, where: str) -> Any:  # noqa: ANN401
-        """Let a value win over whatever weaker source gave before; return it."""
-        self.values[key] = value
-        self.sources[key] = Source(kind=kind, where=where)
-        return value
+    def _take(self, layer: Layer, key: str, value: object, source: Source) -> None:
+        """Let a value win over whatever weaker source gave before."""
+        section, _, name = key.rpartition(".")
+        (layer.setdefault(section, {}) if section else layer)[name] = value
+        self.values[key], self.sources[key] = value, source
 
     def _complain(self, key: str, text: str) -> None:
         """Note a problem with a value at the place it came from."""
         place = self.sources[key].where if key in self.sources else "defaults"
-        self._note(place, key, shortened(text))
+        text = text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}…"
+        self._note(place, key, text)
 
     def _note(self, place: str, key: str, text: str) -> None:
         """Note a problem at a place; the key is others' words and is shown on one line."""
-        self.problems.append(Problem(place=place, key=shown_key(key), text=text))
+        self.problems.append(Problem(place=place, key=printable(key, _KEY_MAX), text=text))
 
     def _place_of(self, key: str) -> str:
         """Return where a key stands, or the nearest section around it that has a place."""
@@ -309,12 +337,17 @@ class Found:
             else:
                 self._refuse_secrets_below(f"{key}.{name}", inner)
 
-    def _culprit(self, key: str) -> str:
-        """Return the key to blame: of flags that contradict one another, one that somebody set."""
-        if not key.endswith("emergency_liquidation"):
-            return key
-        flags = [f"liquidation.{name}" for name in FLAGS]
-        return next((each for each in flags if each in self.sources), key)
+
+def _words(setting: Setting, value: object) -> str:
+    """Return what is said of a refused value, other than of a liquidation or of targets."""
+    name = setting.name
+    if setting.allowed and isinstance(value, str) and is_visible(value):
+        found = hide_secrets(value)[:_FOUND_MAX]
+        return f"{name} must be one of {', '.join(setting.allowed)}, got {found!r}"
+    if setting.kind is Kind.WHOLE and isinstance(value, int) and not isinstance(value, bool):
+        return f"{name} must be between {setting.low} and {setting.high}, got {value}"
+    article = "a " if setting.kind is Kind.WHOLE else ""
+    return f"{name} must be {article}{setting.kind}, got {found_value(value)}"
 
 
 def read_text(setting: Setting, text: str) -> object:

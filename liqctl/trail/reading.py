@@ -34,6 +34,7 @@ from liqctl.trail.verify import RunChain, check_run
 
 RUN_RECORDS_MAX: Final = 200_000
 LATER_RUNS_MAX: Final = 20
+# A trail that somebody filled on purpose must not fill memory, nor a message the screen.
 _UNANSWERED_MAX: Final = 200
 _IDS_MAX: Final = 50_000
 _NEAR_MAX: Final = 3
@@ -161,35 +162,34 @@ class Follower:
     def __init__(self, path: Path, fd: int, position: int) -> None:
         """Follow the open file from a position at the start of a line."""
         self._path = path
-        self._current = _Tail(fd, position)
-        self._older: list[_Tail] = []
+        self._tails = [_Tail(fd, position)]
 
     def poll(self) -> list[bytes]:
         """Return the whole lines that came since the last call; OSErrors wait for the next one."""
         lines: list[bytes] = []
-        for tail in (*self._older, self._current):
+        for tail in self._tails:
             with contextlib.suppress(OSError):
                 lines += tail.read()
         # No file of that name is there between the rename and the next writer.
         with contextlib.suppress(OSError):
-            found = os.fstat(self._current.fd)
-            is_read = self._current.position >= found.st_size
+            found = os.fstat(self._tails[-1].fd)
+            is_read = self._tails[-1].position >= found.st_size
             if is_read and not os.path.samestat(self._path.stat(), found):
-                new = _Tail(open_for_reading(self._path), 0)
-                self._older.append(self._current)
-                self._current = new
-                lines += new.read()
-        for tail in self._older:
+                self._tails.append(_Tail(open_for_reading(self._path), 0))
+                lines += self._tails[-1].read()
+        *older, _ = self._tails
+        for tail in older:
             tail.polls_left -= 1
-        while self._older and (self._older[0].polls_left <= 0 or len(self._older) > _OLDER_MAX):
-            tail = self._older.pop(0)
+        while older and (older[0].polls_left <= 0 or len(older) > _OLDER_MAX):
+            tail = older.pop(0)
+            self._tails.remove(tail)
             os.close(tail.fd)
             lines += [tail.rest] if tail.rest.strip() else []  # Nobody will finish that line.
         return lines
 
     def close(self) -> None:
         """Close the files."""
-        for tail in (*self._older, self._current):
+        for tail in self._tails:
             os.close(tail.fd)
 
 

@@ -137,12 +137,8 @@ class Verification:
 def verify(path: Path, head: str | None = None) -> Verification:
     """Check the trail as it stands now; lines appended meanwhile are left for the next check.
 
-    Args:
-        path: the trail.
-        head: a SHA-256 that must be one of its records', as a result's `audit_head` gave it.
-
-    Raises:
-        OSError: the file cannot be read.
+    One of its records must have the SHA-256 `head`, which a result's `audit_head` gave. Raises
+    OSError where the file cannot be read.
     """
     fd = open_for_reading(path)
     try:

@@ -64,6 +64,7 @@ _BLOCK_MAX_BYTES: Final = 256 * 1024
 """What is written in one step. Local file systems keep appends apart by a lock on the file, at any
 length; 400 kB were tried with 16 processes at once."""
 
+# A path that refuses is not asked for ever, and a block of which nothing fitted is tried once more.
 _OPENINGS_MAX: Final = 20
 _APPENDS_MAX: Final = 2
 _LOOK_BACK_BYTES: Final = 1024 * 1024
@@ -75,6 +76,7 @@ been used at any time."""
 _FRESH_S: Final = 600.0
 """A generated name that is younger has no lines older than that."""
 
+# A program that logs under ever new names would keep all their chains.
 _CHAINS_MAX: Final = 256
 _STDERR: Final = 2
 _STDERR_CHUNK_BYTES: Final = 4096
@@ -132,11 +134,8 @@ class AuditLogger:
     ) -> None:
         """Write to `audit.jsonl` in `log_dir`, which is created when the first event comes.
 
-        Args:
-            log_dir: the directory, relative to the working directory of now, not of later.
-            environment: what the field of that name says in every line.
-            now: the calendar clock.
-            spill: where lines go that the file did not take; stderr by default. Must not raise.
+        Relative to the working directory of now, not of later. `spill` takes the lines that the
+        file did not, instead of stderr, and must not raise.
         """
         self.path = Path(os.path.abspath(os.fspath(log_dir))) / TRAIL_NAME  # noqa: PTH100 - no links
         self._environment = environment
@@ -256,6 +255,7 @@ class AuditLogger:
         ticket = self._request_sync()
         if ticket is not None:
             began_at = time.monotonic()
+            # A run's end has nothing else to do: it waits as long as it may, whoever waited before.
             if not await ticket.finished(max(wait_max_s, self._end_left_s())):
                 self._give_up(ticket, began_at)
 

@@ -15,8 +15,8 @@ import liqctl
 from liqctl.cli.options import Document
 from liqctl.desk.schemas import schema_of
 from liqctl.kernel.states import Environment
-from liqctl.settings import load_settings
 from liqctl.settings.model import TABLE
+from liqctl.settings.sources import load_settings
 from liqctl.settings.values import SourceKind
 
 DEPLOY: Final = Path(liqctl.__file__).parents[1] / "docs" / "deploy"

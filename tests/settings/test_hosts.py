@@ -3,7 +3,7 @@
 import pytest
 
 from liqctl.kernel.states import Environment
-from liqctl.settings.hosts import base_url_problem, is_demo_host, is_loopback_url
+from liqctl.settings.credentials import base_url_problem, is_demo_host, is_loopback_url
 
 PRODUCTION, TESTNET, SIMULATOR = Environment
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.errors import Secret, VenueError
 from liqctl.kernel.states import Environment
@@ -136,7 +137,9 @@ def test_private_keys_sign_in_end_to_end(
             base_url=server.url,
         )
         try:
-            return len((await BinanceExchange(transport).fetch_positions(timeout_s=10)).items)
+            return len(
+                (await BinanceExchange(transport).send(requests.positions(), timeout_s=10)).items
+            )
         finally:
             await transport.close()
 
