@@ -106,7 +106,7 @@ class AuditEvent(NamedTuple):
     """One event about to be recorded. The keys of its details are the trail's: add, never rename.
 
     Every event is made by one of the functions below, and read by the same keys in `trail.fold`,
-    `desk.phrases` and `desk.live`. Quantities and prices are plain decimal strings.
+    `desk.trail` and `desk.live`. Quantities and prices are plain decimal strings.
     """
 
     event_type: AuditEventType

@@ -185,7 +185,7 @@ def deliver(
 
     Each target gets them in their order. `ends_at` is a moment on the monotonic clock.
     """
-    from liqctl.venue.tls import make_tls_context
+    from liqctl.venue.session import make_tls_context
 
     targets, tls = read_targets(items), make_tls_context()
     return send(targets, notices, ends_at=ends_at, environ=os.environ, tls=tls)

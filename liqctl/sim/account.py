@@ -147,19 +147,6 @@ class Account:
         self._asked[source] = asked + 1
         return self.now_ms - lags[asked % len(lags)]
 
-    def holdings_at(self, moment_ms: int) -> dict[LegKey, Holding]:
-        """Return the holdings as they were."""
-        return self.holdings.as_of(moment_ms)
-
-    def orders_at(self, moment_ms: int) -> list[Order]:
-        """Return the regular book as lists showed it then."""
-        past = self.orders.as_of(moment_ms).values()
-        return [order for order in past if order.is_open and not order.hidden]
-
-    def algo_orders_at(self, moment_ms: int) -> list[AlgoOrder]:
-        """Return the conditional book as it was."""
-        return [algo for algo in self.algo_orders.as_of(moment_ms).values() if algo.is_open]
-
     def find_order(self, params: Mapping[str, str]) -> Order | None:
         """Return the order that an orderId or origClientOrderId names, the newest first."""
         symbol = self.market(params.get("symbol")).symbol

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from liqctl.kernel.amounts import parse_decimal
 from liqctl.sim.account import Account
-from liqctl.sim.market import Market
+from liqctl.sim.market import CONDITIONAL_TYPES, OPEN_ORDERS_MAX, TIMES_IN_FORCE, Market
 from liqctl.sim.orders import AlgoOrder, Order, Refused, is_closing, malformed, refuse_if
 
 Params = Mapping[str, str]
@@ -25,11 +25,7 @@ _RECV_WINDOW_MAX_MS: Final = 60_000
 _AHEAD_MAX_MS: Final = 1000
 _PEM_MARK: Final = "PUBLIC KEY"
 _CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
-_CONDITIONAL_TYPES: Final = frozenset(
-    {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
-)
 _SIDES: Final = frozenset({"BUY", "SELL"})
-_OPEN_ORDERS_MAX: Final = 200
 _ZERO: Final = Decimal(0)
 
 # -- who asks ----------------------------------------------------------------------------------
@@ -90,15 +86,13 @@ def _is_signed(payload: bytes, signature: str, public_key: str) -> bool:
     key = load_pem_public_key(public_key.encode())
     try:
         proof = base64.b64decode(signature, validate=True)
-        if isinstance(key, Ed25519PublicKey):
-            key.verify(proof, payload)
-        elif isinstance(key, RSAPublicKey):
+        if isinstance(key, RSAPublicKey):
             key.verify(proof, payload, PKCS1v15(), SHA256())
-        else:
-            return False
+        elif isinstance(key, Ed25519PublicKey):
+            key.verify(proof, payload)
     except (InvalidSignature, binascii.Error):
         return False
-    return True
+    return isinstance(key, RSAPublicKey | Ed25519PublicKey)
 
 
 # -- what an order asks for --------------------------------------------------------------------
@@ -155,10 +149,10 @@ def place_algo(account: Account, params: Params, *, owner: str = "key") -> AlgoO
         raise malformed("algoType")
     refuse_if(
         (side not in _SIDES, -1117),
-        (kind not in _CONDITIONAL_TYPES, -1116),
+        (kind not in CONDITIONAL_TYPES, -1116),
         (closes_all and params.get("quantity"), -4137),
         (closes_all and params.get("reduceOnly"), -4138),
-        (len(account.open_algo_orders()) >= _OPEN_ORDERS_MAX, -4045),
+        (len(account.open_algo_orders()) >= OPEN_ORDERS_MAX, -4045),
     )
     algo = AlgoOrder(
         algo_id=account.next_id(),
@@ -186,7 +180,7 @@ def _read_order(account: Account, params: Params, owner: str) -> Order:
     market = account.market(params.get("symbol"))
     kind, side = params.get("type", ""), params.get("side", "")
     time_in_force = params.get("timeInForce", "")
-    refuse_if((side not in _SIDES, -1117), (kind in _CONDITIONAL_TYPES, -4120))
+    refuse_if((side not in _SIDES, -1117), (kind in CONDITIONAL_TYPES, -4120))
     refuse_if((kind not in {"MARKET", "LIMIT"}, -1116))
     if kind == "MARKET" and time_in_force:
         raise Refused(-1106, "Parameter 'timeInForce' sent when not required.")
@@ -196,7 +190,7 @@ def _read_order(account: Account, params: Params, owner: str) -> Order:
     refuse_if(
         (not _CLIENT_ID.fullmatch(client_id), -4015),
         (any(order.client_order_id == client_id for order in resting), -4116),
-        (count >= _OPEN_ORDERS_MAX, -2025),
+        (count >= OPEN_ORDERS_MAX, -2025),
     )
     order = Order(
         order_id=account.next_id(),
@@ -215,7 +209,7 @@ def _read_order(account: Account, params: Params, owner: str) -> Order:
     )
     if kind == "LIMIT" and not time_in_force:
         raise malformed("timeInForce")
-    refuse_if((order.time_in_force not in {"GTC", "IOC", "FOK", "GTX", "GTD"}, -1115))
+    refuse_if((order.time_in_force not in TIMES_IN_FORCE, -1115))
     return order
 
 

@@ -9,6 +9,7 @@ rows, three months of history ("Account Trade List" and change log, read 2026-11
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -138,21 +139,22 @@ def _money(call: Call, names: str) -> dict[str, str]:
     }
 
 
-def _held(call: Call, source: str) -> list[dict[str, Any]]:
+def positions(call: Call) -> list[dict[str, Any]]:
     """Return the legs that a v3 reading lists: with a position or an open order."""
     if call.venue.portfolio_margin:
         return []
-    symbol, moment_ms = call.symbol, call.look(source)
-    shown = {leg: held for leg, held in call.account.holdings_at(moment_ms).items() if held.amount}
-    for order in call.account.orders_at(moment_ms):
+    symbol, moment_ms = call.symbol, call.look()
+    holdings = call.account.holdings.as_of(moment_ms)
+    shown = {leg: held for leg, held in holdings.items() if held.amount}
+    for order in _resting(call, moment_ms):
         shown.setdefault(order.leg, _empty(*order.leg))
     return [_position(call, held) for held in shown.values() if symbol in {"", held.symbol}]
 
 
-def _held_v2(call: Call, source: str) -> list[dict[str, Any]]:
+def positions_v2(call: Call) -> list[dict[str, Any]]:
     """Return the legs that a v2 reading lists: all there could be."""
     account = call.account
-    holdings = account.holdings_at(call.look(source))
+    holdings = account.holdings.as_of(call.look())
     return [
         _position(call, holdings.get((symbol, side)) or _empty(symbol, side))
         | {
@@ -200,12 +202,12 @@ def _position(call: Call, held: Holding) -> dict[str, Any]:
 
 
 def account(call: Call) -> Json:
-    return _money(call, _TOTALS) | _with_positions(call, _held(call, "account"), _ACCOUNT_ROW)
+    return _money(call, _TOTALS) | _with_positions(call, positions(call), _ACCOUNT_ROW)
 
 
 def account_v2(call: Call) -> Json:
-    positions = _with_positions(call, _held_v2(call, "account"), _ACCOUNT_ROW_V2)
-    return config(call) | _money(call, _TOTALS) | {"feeBurn": True} | positions
+    rest = _with_positions(call, positions_v2(call), _ACCOUNT_ROW_V2)
+    return config(call) | _money(call, _TOTALS) | {"feeBurn": True} | rest
 
 
 def _with_positions(call: Call, rows: list[dict[str, Any]], names: str) -> dict[str, Any]:
@@ -222,8 +224,8 @@ def _with_positions(call: Call, rows: list[dict[str, Any]], names: str) -> dict[
             "isolated": False,
             "maxNotional": _MAX_NOTIONAL,
         }
-    positions = [{name: row[name] for name in names.split()} for row in rows]
-    return {"assets": [asset], "positions": positions}
+    told = [{name: row[name] for name in names.split()} for row in rows]
+    return {"assets": [asset], "positions": told}
 
 
 def balance(call: Call) -> Json:
@@ -263,6 +265,18 @@ def symbol_config(call: Call) -> Json:
         for symbol in call.account.markets
         if call.params.get("symbol", symbol) == symbol
     ]
+
+
+def trading_status(call: Call) -> Json:
+    return {"indicators": {}, "updateTime": call.venue.now_ms}
+
+
+def adl_quantile(call: Call) -> Json:
+    return [{"symbol": leg[0], "adlQuantile": {leg[1]: 2}} for leg in call.account.holdings]
+
+
+def position_mode(call: Call) -> Json:
+    return {"dualSidePosition": call.account.hedge}
 
 
 def change_mode(call: Call) -> Json:
@@ -370,8 +384,14 @@ def user_trades(call: Call) -> Json:
 def open_orders(call: Call) -> Json:
     if call.venue.portfolio_margin:
         return []
-    symbol, orders = call.symbol, call.account.orders_at(call.look("orders"))
+    symbol, orders = call.symbol, _resting(call, call.look())
     return [order.describe() for order in orders if symbol in {"", order.symbol}]
+
+
+def _resting(call: Call, moment_ms: int) -> list[Order]:
+    """Return the regular book as lists showed it then."""
+    past = call.account.orders.as_of(moment_ms).values()
+    return [order for order in past if order.is_open and not order.hidden]
 
 
 def all_orders(call: Call) -> Json:
@@ -419,7 +439,7 @@ def _each(call: Call, act: Callable[[Call], dict[str, Any]], requests: Sequence[
     answers = []
     for params in requests:
         try:
-            answers.append(act(Call(call.venue, params)))
+            answers.append(act(replace(call, params=params)))
         except Refused as refusal:
             answers.append({"code": refusal.code, "msg": refusal.message})
     return answers
@@ -480,8 +500,10 @@ def _find_algo(call: Call) -> AlgoOrder | None:
 def open_algo_orders(call: Call) -> Json:
     if call.venue.portfolio_margin:
         return []
-    symbol, algos = call.symbol, call.account.algo_orders_at(call.look("algo"))
-    return [algo.describe() for algo in algos if symbol in {"", algo.symbol}]
+    symbol, past = call.symbol, call.account.algo_orders.as_of(call.look())
+    return [
+        algo.describe() for algo in past.values() if algo.is_open and symbol in {"", algo.symbol}
+    ]
 
 
 def all_algo_orders(call: Call) -> Json:
@@ -524,7 +546,7 @@ def cancel_all_algo(call: Call) -> Json:
 
 # -- the table ---------------------------------------------------------------------------------
 
-_TABLE: Final = (
+_TABLE: Final = (  # method, path, what answers it, weight, weight without a symbol
     Route("GET", "/fapi/v1/ping", lambda _: {}, signed=False),
     Route("GET", "/fapi/v1/time", lambda call: {"serverTime": call.venue.now_ms}, signed=False),
     Route("GET", "/fapi/v1/exchangeInfo", exchange_info, signed=False),
@@ -532,48 +554,23 @@ _TABLE: Final = (
     Route("GET", "/fapi/v1/ticker/bookTicker", _of_each(book_ticker), 2, 5, signed=False),
     Route("GET", "/fapi/v1/ticker/price", _of_each(price), weight_all=2, signed=False),
     Route("GET", "/fapi/v2/ticker/price", _of_each(price), weight_all=2, signed=False),
-    Route(
-        "GET", "/fapi/v3/positionRisk", lambda call: _held(call, "positions"), 5, source="positions"
-    ),
-    Route(
-        "GET",
-        "/fapi/v2/positionRisk",
-        lambda call: _held_v2(call, "positions"),
-        5,
-        source="positions",
-    ),
+    Route("GET", "/fapi/v3/positionRisk", positions, 5, source="positions"),
+    Route("GET", "/fapi/v2/positionRisk", positions_v2, 5, source="positions"),
     Route("GET", "/fapi/v3/account", account, 5, source="account"),
     Route("GET", "/fapi/v2/account", account_v2, 5, source="account"),
     Route("GET", "/fapi/v3/balance", balance, 5),
     Route("GET", "/fapi/v2/balance", balance, 5),
     Route("GET", "/fapi/v1/accountConfig", config, 5),
     Route("GET", "/fapi/v1/symbolConfig", symbol_config, 5),
-    Route(
-        "GET",
-        "/fapi/v1/positionSide/dual",
-        lambda call: {"dualSidePosition": call.account.hedge},
-        30,
-    ),
+    Route("GET", "/fapi/v1/positionSide/dual", position_mode, 30),
     Route("POST", "/fapi/v1/positionSide/dual", change_mode),
     Route("GET", "/fapi/v1/multiAssetsMargin", lambda _: {"multiAssetsMargin": False}, 30),
     Route("GET", "/fapi/v1/leverageBracket", leverage_bracket),
     Route("POST", "/fapi/v1/leverage", set_leverage),
     Route("GET", "/fapi/v1/commissionRate", commission_rate, 20),
     Route("GET", "/fapi/v1/rateLimit/order", order_limits),
-    Route(
-        "GET",
-        "/fapi/v1/apiTradingStatus",
-        lambda call: {"indicators": {}, "updateTime": call.venue.now_ms},
-        weight_all=10,
-    ),
-    Route(
-        "GET",
-        "/fapi/v1/adlQuantile",
-        lambda call: [
-            {"symbol": symbol, "adlQuantile": {side: 2}} for symbol, side in call.account.holdings
-        ],
-        5,
-    ),
+    Route("GET", "/fapi/v1/apiTradingStatus", trading_status, weight_all=10),
+    Route("GET", "/fapi/v1/adlQuantile", adl_quantile, 5),
     Route("GET", "/fapi/v1/pmAccountInfo", portfolio_margin, 5),
     Route("GET", "/sapi/v1/account/apiRestrictions", key_rights),
     Route("GET", "/fapi/v1/userTrades", user_trades, 5),

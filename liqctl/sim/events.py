@@ -50,15 +50,10 @@ def _trade(venue: Venue, row: Row, signed: Decimal, owner: str) -> None:
     account.fill(order, abs(signed), _market(venue, row).mark_price)
 
 
-def add(venue: Venue, row: Row) -> None:
-    """A bot trades, whatever the leg holds."""
-    _trade(venue, row, _number(row, "quantity"), "bot")
-
-
 def reopen(venue: Venue, row: Row) -> None:
     """A bot opens a position, if the leg is flat."""
     if venue.account.holding(_leg(row)) is None:
-        add(venue, row)
+        _trade(venue, row, _number(row, "quantity"), "bot")
 
 
 def place(venue: Venue, row: Row) -> None:
@@ -116,21 +111,6 @@ def close(venue: Venue, row: Row) -> None:
         _trade(venue, row, -held.amount * share, str(row.get("owner", "hand")))
 
 
-def flip(venue: Venue, row: Row) -> None:
-    """Somebody turns the position around."""
-    close(venue, {**row, "share": "2", "owner": "hand"})
-
-
-def liquidate(venue: Venue, row: Row) -> None:
-    """The venue liquidates the leg."""
-    close(venue, {**row, "owner": "venue", "client_order_id": f"autoclose-{venue.now_ms}"})
-
-
-def deleverage(venue: Venue, row: Row) -> None:
-    """The venue takes part of the leg for somebody else's loss."""
-    close(venue, {"share": "0.5", **row, "owner": "venue", "client_order_id": "adl_autoclose"})
-
-
 def trigger(venue: Venue, row: Row) -> None:
     """Every conditional order of the symbol triggers."""
     for algo in venue.account.open_algo_orders():
@@ -144,21 +124,6 @@ def fill(venue: Venue, row: Row) -> None:
         # A market order that fills by and by does not rest, and a fill may end the next one.
         if order.symbol == row["symbol"] and order.type == "LIMIT" and order.is_open:
             venue.account.fill(order, order.remaining, order.price)
-
-
-def set_status(venue: Venue, row: Row) -> None:
-    """The symbol changes its status."""
-    _market(venue, row).status = str(row["status"])
-
-
-def set_depth(venue: Venue, row: Row) -> None:
-    """The book refills."""
-    _market(venue, row).depth = _number(row, "depth")
-
-
-def set_spread(venue: Venue, row: Row) -> None:
-    """The best prices move away from mark, or back."""
-    _market(venue, row).spread_bps = _number(row, "spread_bps")
 
 
 def move_mark(venue: Venue, row: Row) -> None:
@@ -188,23 +153,36 @@ def ban(venue: Venue, row: Row) -> None:
     venue.banned_until_ms = venue.now_ms + int(row["for_ms"])
 
 
-def revoke_key(venue: Venue, _: Row) -> None:
-    """The key is deleted: nothing signed passes any more."""
-    venue.faults.insert(0, make_fault("key_refused", times=0))
-
-
 def set_can_trade(venue: Venue, row: Row) -> None:
     """Trading is permitted or forbidden."""
     venue.can_trade = bool(row["can_trade"])
 
 
+def _setting(name: str, of: Callable[[str], object]) -> Act:
+    """Return the act that gives something of the symbol's market the row's value."""
+    return lambda venue, row: setattr(_market(venue, row), name, of(str(row[name])))
+
+
 ACTS: Final[Mapping[str, Act]] = {
-    act.__name__: act
-    for act in (
-        *(add, reopen, place, enter, close, flip, liquidate, deleverage, trigger, fill),
-        *(set_status, set_depth, set_spread, move_mark),
-        *(to_hedge, ban, revoke_key, set_can_trade),
-    )
+    **{act.__name__: act for act in (reopen, place, enter, close, trigger, fill)},
+    # A bot trades, whatever the leg holds.
+    "add": lambda venue, row: _trade(venue, row, _number(row, "quantity"), "bot"),
+    # Somebody turns the position around.
+    "flip": lambda venue, row: close(venue, {**row, "share": "2", "owner": "hand"}),
+    # The venue liquidates the leg, or takes part of it for somebody else's loss.
+    "liquidate": lambda venue, row: close(
+        venue, {**row, "owner": "venue", "client_order_id": f"autoclose-{venue.now_ms}"}
+    ),
+    "deleverage": lambda venue, row: close(
+        venue, {"share": "0.5", **row, "owner": "venue", "client_order_id": "adl_autoclose"}
+    ),
+    # The symbol changes its status, its book refills, the best prices move away from mark.
+    "set_status": _setting("status", str),
+    "set_depth": _setting("depth", Decimal),
+    "set_spread": _setting("spread_bps", Decimal),
+    **{act.__name__: act for act in (move_mark, to_hedge, ban, set_can_trade)},
+    # The key is deleted: nothing signed passes any more.
+    "revoke_key": lambda venue, _: venue.faults.insert(0, make_fault("key_refused", times=0)),
 }
 """What an event of a scenario can do."""
 

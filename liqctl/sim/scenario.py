@@ -113,8 +113,18 @@ class Scenario:
             lags=_lags(self.venue),
             **{key: _value(value) for key, value in self.venue.items() if key in _ACCOUNT_KEYS},
         )
-        for key, held in positions.items():
-            _hold(account, str(key), held if isinstance(held, Mapping) else {"quantity": held})
+        for key, row in positions.items():
+            symbol, _, side = str(key).partition(" ")
+            dated = row if isinstance(row, Mapping) else {"quantity": row}
+            held = Holding(
+                symbol=symbol,
+                position_side=side or "BOTH",
+                amount=Decimal(str(dated["quantity"])),
+                entry_price=account.markets[symbol].mark_price * Decimal("0.98"),
+                update_ms=_LONG_AGO_MS,
+            )
+            account.holdings[held.leg] = held
+            _date(account, held, dated)
         for number, row in enumerate(orders, start=1):
             _rest_order(account, row, number)
         for number, row in enumerate(algo, start=1):
@@ -152,19 +162,6 @@ def _lags(venue: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         raise ValueError(f"no list is called {', '.join(sorted(unknown))}")
     lags = {name: tuple(map(int, _listed(value))) for name, value in (usual | given).items()}
     return {name: values for name, values in lags.items() if any(values)}
-
-
-def _hold(account: Account, key: str, row: Mapping[str, Any]) -> None:
-    symbol, _, side = key.partition(" ")
-    held = Holding(
-        symbol=symbol,
-        position_side=side or "BOTH",
-        amount=Decimal(str(row["quantity"])),
-        entry_price=account.markets[symbol].mark_price * Decimal("0.98"),
-        update_ms=_LONG_AGO_MS,
-    )
-    account.holdings[held.leg] = held
-    _date(account, held, row)
 
 
 def _date(account: Account, thing: Holding | Order | AlgoOrder, row: Mapping[str, Any]) -> None:

@@ -30,6 +30,8 @@ _STOP_S: Final = 1.0
 _DRIP_S: Final = 1.0
 _CLOSING_TURNS: Final = 5
 _BACKLOG: Final = 1024
+_FILL: Final = ("client_order_id", "owner", "symbol", "position_side", "before", "after")
+_REQUEST: Final = ("time_ms", "method", "path", "client_order_id")
 _FAULT_KEYS: Final = EFFECT_KEYS | {
     *("method", "path", "symbol", "times", "skip", "writes", "reads", "whole_account")
 }
@@ -152,20 +154,10 @@ def describe_truth(venue: Venue) -> dict[str, Any]:
         "requests": venue.requests,
         "faults": account.journal.faults,
         "fills": [
-            {
-                "client_order_id": client_order_id,
-                "owner": owner,
-                "symbol": symbol,
-                "position_side": side,
-                "before": plain(before),
-                "after": plain(after),
-            }
-            for client_order_id, owner, symbol, side, before, after in account.journal.fills
+            dict(zip(_FILL, (*fill[:4], *map(plain, fill[4:])), strict=True))
+            for fill in account.journal.fills
         ],
-        "journal": [
-            {"time_ms": at_ms, "method": method, "path": path, "client_order_id": client_order_id}
-            for at_ms, method, path, client_order_id in account.journal.requests
-        ],
+        "journal": [dict(zip(_REQUEST, each, strict=True)) for each in account.journal.requests],
     }
 
 

@@ -73,15 +73,39 @@ class Event:
     every_ms: int = 0
     times: int = 1
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether it waits for its time alone."""
+        return not (self.on_path or self.on_request)
+
 
 Json = dict[str, Any] | list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint: where it is, what answers it and what that costs.
+
+    `weight_all` is charged when no symbol narrows a list. `orders` counts as orders. `source` names
+    the list, of those that lag by themselves.
+    """
+
+    method: str
+    path: str
+    serve: Callable[["Call"], Json]
+    weight: int = 1
+    weight_all: int | None = None
+    signed: bool = True
+    orders: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """What an endpoint is asked: by which parameters, at which venue."""
+    """One request at its endpoint: the venue, where it was sent, and the parameters."""
 
     venue: "Venue"
+    route: Route
     params: Params
 
     @property
@@ -118,42 +142,10 @@ class Call:
             raise malformed("batchOrders")
         return batch
 
-    def look(self, source: str) -> int:
-        """Return the moment that the answer of a source shows, and keep it."""
-        self.venue.listed_ms = self.account.moment(source)
+    def look(self) -> int:
+        """Return the moment that the answer of the route's source shows, and keep it."""
+        self.venue.listed_ms = self.account.moment(self.route.source)
         return self.venue.listed_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One endpoint: where it is, what answers it and what that costs.
-
-    `weight_all` is charged when no symbol narrows a list. `orders` counts as orders. `source` names
-    the list, of those that lag by themselves.
-    """
-
-    method: str
-    path: str
-    serve: Callable[[Call], Json]
-    weight: int = 1
-    weight_all: int | None = None
-    signed: bool = True
-    orders: bool = False
-    source: str = ""
-
-
-@dataclass(slots=True)
-class _Window:
-    length_ms: int
-    used: int = 0
-    started_ms: int = 0
-
-    def add(self, amount: int, now_ms: int) -> int:
-        start = now_ms - now_ms % self.length_ms
-        if start != self.started_ms:
-            self.used, self.started_ms = 0, start
-        self.used += amount
-        return self.used
 
 
 @dataclass(slots=True, kw_only=True)
@@ -187,9 +179,7 @@ class Venue:
     started_ms: int | None = None
     requests: int = 0
     listed_ms: int = 0
-    _weight: _Window = field(default_factory=lambda: _Window(60_000))
-    _orders_10s: _Window = field(default_factory=lambda: _Window(10_000))
-    _orders_1m: _Window = field(default_factory=lambda: _Window(60_000))
+    _windows: dict[str, tuple[int, int]] = field(default_factory=dict)
     _stubborn: int = 0
 
     @property
@@ -245,19 +235,17 @@ class Venue:
             self.started_ms = now_ms
             self.account.begin(now_ms)
         since_ms = max(self.now_ms, now_ms) - self.started_ms
-        timed = [event for event in self.events if not (event.on_path or event.on_request)]
-        while timed:
-            event = min(timed, key=lambda each: each.at_ms)
-            if event.at_ms > since_ms:
+        while True:
+            due = [e for e in self.events if e.is_timed and e.at_ms <= since_ms]
+            if not due:
                 break
+            event = min(due, key=lambda each: each.at_ms)
             self.account.advance(self.started_ms + event.at_ms)
             self._occur(event, event.at_ms)
-            if event not in self.events:
-                timed.remove(event)
         self.account.advance(now_ms)
-        for event in list(self.events):
+        for event in [each for each in self.events if not each.is_timed]:
             is_due = since_ms >= event.at_ms and self.requests + 1 >= event.on_request
-            if event not in timed and is_due and path.endswith(event.on_path):
+            if is_due and path.endswith(event.on_path):
                 self._occur(event, since_ms)
         self.account.advance(self.now_ms)
 
@@ -270,7 +258,7 @@ class Venue:
         event.times -= 1
         if event.every_ms and event.times > 0:
             event.at_ms = since_ms + event.every_ms
-        elif event.times <= 0 or not event.every_ms:
+        else:
             self.events.remove(event)
         event.act(self)
 
@@ -282,13 +270,13 @@ class Venue:
         weight = route.weight if route else 1
         if route and route.weight_all is not None and not params.get("symbol"):
             weight = route.weight_all
-        used = self._weight.add(weight, self.now_ms) + self.other_weight
+        used = self._count("weight", 60_000, weight) + self.other_weight
         headers = {"X-MBX-USED-WEIGHT-1M": str(used)}
-        call = Call(self, params)
         try:
             self._check_limits(used)
             if route is None:
                 return 404, '{"code":-5000,"msg":"Path not found"}', headers
+            call = Call(self, route, params)
             if route.signed:  # Key, then timestamp, then signature, as the venue does.
                 if self.api_key:
                     check_key(request.headers, self.api_key)
@@ -339,6 +327,14 @@ class Venue:
             )
         )
 
+    def _count(self, name: str, length_ms: int, amount: int) -> int:
+        """Add to what was used in the window under way; return the sum."""
+        start_ms = self.now_ms - self.now_ms % length_ms
+        began_ms, used = self._windows.get(name, (start_ms, 0))
+        used = amount + (used if began_ms == start_ms else 0)
+        self._windows[name] = (start_ms, used)
+        return used
+
     def _check_limits(self, used: int) -> None:
         if self.now_ms < self.banned_until_ms:
             raise Refused(
@@ -361,8 +357,8 @@ class Venue:
     def _count_orders(self, call: Call) -> dict[str, str]:
         """Count the orders of a request, a batch's each; return the headers that tell the sums."""
         count = len(call.batch) if "batchOrders" in call.params else 1
-        in_10s = self._orders_10s.add(count, self.now_ms) + self.other_orders
-        in_1m = self._orders_1m.add(1 if count else 0, self.now_ms) + self.other_orders
+        in_10s = self._count("10s", 10_000, count) + self.other_orders
+        in_1m = self._count("1m", 60_000, 1 if count else 0) + self.other_orders
         for used, limit, span in (
             (in_10s, self.orders_limit_10s, "10 SECOND"),
             (in_1m, self.orders_limit_1m, "1 MINUTE"),
