@@ -71,7 +71,7 @@ class LiveView:
         """
         self._done.set()
         if not process.is_terminal(1) and process.canvas.is_open:
-            left_s = process.Deadline.output_until - time.monotonic()
+            left_s = process.Watchdog.output_until - time.monotonic()
             self._thread.join(max(min(_LAST_FRAME_S, left_s), 0.0))
             process.print_aside(process.canvas.keep())
             return
