@@ -14,12 +14,7 @@ from typing import Final, assert_never
 
 from liqctl.desk.text import Tone, clean, count, cut, labelled, listed, money, paint, table, wrap
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.result import (
-    ErrorReport,
-    LiquidationResult,
-    PositionReport,
-    Residual,
-)
+from liqctl.kernel.result import ErrorReport, LiquidationResult, PositionReport, Residual
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.kernel.values import Position
 from liqctl.kernel.words import LETS_NOTHING_THROUGH, explain_kept
@@ -114,10 +109,7 @@ def _spaced(lines: Sequence[str]) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def next_steps(
-    result: LiquidationResult,
-    asked: Asked = Asked(),
-) -> list[str]:
+def next_steps(result: LiquidationResult, asked: Asked = Asked()) -> list[str]:
     """Return what to do now, the most useful first; empty when nothing is left to do."""
     environment = shlex.quote(result.environment or "ENVIRONMENT")
     again = f"liqctl liquidate --env {environment}" + (f" {asked.options}" * bool(asked.options))
