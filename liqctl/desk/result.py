@@ -19,9 +19,9 @@ from liqctl.kernel.result import (
     LiquidationResult,
     PositionReport,
     Residual,
-    ResidualPosition,
 )
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import Position
 from liqctl.kernel.words import LETS_NOTHING_THROUGH, explain_kept
 
 ROWS_MAX: Final = 250
@@ -282,7 +282,7 @@ def _sum_up(residual: Residual) -> str:
     return f"{_exposure(residual.positions)}, {count(len(residual.orders), 'order')}"
 
 
-def _exposure(positions: Sequence[PositionReport | ResidualPosition]) -> str:
+def _exposure(positions: Sequence[PositionReport | Position]) -> str:
     exposure = sum((abs(position.notional) for position in positions), Decimal(0))
     return f"{count(len(positions), 'position')} of {money(exposure)} notional"
 

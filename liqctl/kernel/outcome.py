@@ -22,8 +22,6 @@ from liqctl.kernel.result import (
     OrderReport,
     PositionReport,
     Residual,
-    ResidualOrder,
-    ResidualPosition,
 )
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.kernel.values import (
@@ -293,29 +291,7 @@ def residual_of(verdict: Verdict | None, *, readable: bool) -> Residual | None:
     """Return what the last reading showed still open; None when no reading succeeded."""
     if verdict is None or not readable:
         return None
-    return Residual(
-        positions=tuple(
-            ResidualPosition(
-                symbol=position.symbol,
-                position_side=position.leg.position_side,
-                quantity=position.quantity,
-                notional=position.notional,
-            )
-            for position in verdict.positions
-        ),
-        orders=tuple(
-            ResidualOrder(
-                symbol=order.symbol,
-                order_id=order.order_id,
-                client_order_id=order.client_order_id,
-                kind=order.kind,
-                type=order.type,
-                side=order.side,
-                trigger_price=order.trigger_price,
-            )
-            for order in verdict.orders
-        ),
-    )
+    return Residual(positions=verdict.positions, orders=verdict.orders)
 
 
 def end_state(
