@@ -14,8 +14,10 @@ from liqctl.kernel.requests import Request
 from liqctl.kernel.retry import is_final_refusal
 from liqctl.kernel.state import RunState
 from liqctl.kernel.values import (
+    Leg,
     OpenOrder,
     OrderKind,
+    PositionSide,
 )
 
 _SHOWN: Final = "a list shows a position that it may protect"
@@ -38,8 +40,9 @@ class Cancels:
 
         # It may wait for the venue's limits, and a list be there then that nobody weighed.
         def veto_book() -> str | None:
-            at = max((at for leg, (at, _) in shown.items() if leg.symbol == plan.symbol), default=0)
-            return _SHOWN if at > planned_at else None
+            legs = [Leg(symbol=plan.symbol, position_side=side) for side in PositionSide]
+            is_shown = any(leg in shown and shown[leg][0] > planned_at for leg in legs)
+            return _SHOWN if is_shown else None
 
         def veto_one(order: OpenOrder) -> Callable[[], str | None]:
             def veto() -> str | None:

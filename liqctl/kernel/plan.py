@@ -5,7 +5,7 @@ that could open something, then close the legs. Protective stops stay until thei
 one on a leg that reads flat stays until that is settled: the position may not show yet.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -175,13 +175,25 @@ def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> 
         by_symbol.setdefault(leg.symbol, ([], []))[0].append(memory.legs[leg])
     for order in orders:
         by_symbol.setdefault(order.symbol, ([], []))[1].append(order)
+    # Of a leg that we did not close ourselves the list may not show the stop yet.
+    symbols = {leg.symbol for leg in memory.legs}
+    closed_by_us = symbols - {leg.symbol for leg, r in memory.legs.items() if not r.is_closed}
     plans = []
     needs_rules: set[str] = set()
     worst_first = sorted(by_symbol.items(), key=lambda item: (-_exposure(item[1][0]), item[0]))
     for symbol, (records, mine) in worst_first:
-        plan = _plan_symbol(
-            symbol, records, mine, snapshot, memory, policy, needs_rules, unseen=symbol in unseen
+        plan, wants_rules = _plan_symbol(
+            symbol,
+            records,
+            mine,
+            snapshot,
+            memory,
+            policy,
+            unseen=symbol in unseen,
+            closed_by_us=symbol in closed_by_us,
         )
+        if wants_rules:
+            needs_rules.add(symbol)
         if plan is not None:
             plans.append(plan)
     waiting = [r.not_before for r in memory.legs.values() if not r.given_up]
@@ -201,13 +213,14 @@ def _plan_symbol(
     snapshot: Snapshot,
     memory: Memory,
     policy: LiquidationConfig,
-    needs_rules: set[str],
     *,
     unseen: bool,
-) -> SymbolPlan | None:
-    """Return the plan of one symbol, None when nothing can be sent for it now.
+    closed_by_us: bool,
+) -> tuple[SymbolPlan | None, bool]:
+    """Return the plan of one symbol, None when nothing can be sent, and whether it wants rules.
 
-    `unseen` says that its conditional orders cannot be read, and that it is safe to take them all.
+    `unseen` says that its conditional orders cannot be read, and that it is safe to take them all;
+    `closed_by_us` that our own confirmed fills closed every leg of it.
     """
     open_legs = {record.leg: record.current for record in records if record.current}
     cancellable = (
@@ -215,13 +228,9 @@ def _plan_symbol(
     )
     due = [order for order in cancellable if _is_due(order, open_legs, snapshot, memory)]
     ready = [record for record in records if policy.close_positions and _may_close(record, memory)]
-    closes = []
-    for record in ready:
-        close, wants_rules = _plan_leg(record, memory)
-        if wants_rules:
-            needs_rules.add(symbol)
-        if close is not None:
-            closes.append(close)
+    planned = [_plan_leg(record, memory) for record in ready]
+    closes = [close for close, _ in planned if close is not None]
+    wants_rules = any(wants for _, wants in planned)
     blind = (
         policy.cancel_orders
         and bool(closes)
@@ -230,15 +239,19 @@ def _plan_symbol(
             or any(Adaptation.CANCEL_FIRST in record.adapted for record in ready)
         )
     )
-    regular, regular_alone = _by_book_or_id(OrderKind.REGULAR, due, orders, memory)
-    algo, algo_alone = _by_book_or_id(OrderKind.ALGO, due, orders, memory)
+    regular, regular_alone = _by_book_or_id(
+        OrderKind.REGULAR, due, orders, memory, closed_by_us=closed_by_us
+    )
+    algo, algo_alone = _by_book_or_id(
+        OrderKind.ALGO, due, orders, memory, closed_by_us=closed_by_us
+    )
     if not (due or closes or unseen):
-        return None
+        return None, wants_rules
     stops: tuple[OpenOrder, ...] = ()
     if closes and len(closes) == len(open_legs):
         stops = tuple(order for order in cancellable if is_protective(order, open_legs))
     others = sum(order.kind is OrderKind.ALGO for order in orders) - len(stops) - len(algo)
-    return SymbolPlan(
+    plan = SymbolPlan(
         symbol=symbol,
         notional=sum((p.notional for p in open_legs.values() if p), Decimal(0)),
         cancel_regular=bool(regular) or blind,
@@ -250,6 +263,7 @@ def _plan_symbol(
         stops=stops,
         stops_by_book=not others and _by_book(stops, memory),
     )
+    return plan, wants_rules
 
 
 def _is_due(
@@ -298,26 +312,27 @@ def _is_litter(order: OpenOrder, snapshot: Snapshot, memory: Memory) -> bool:
 
 
 def _by_book_or_id(
-    kind: OrderKind, due: Sequence[OpenOrder], listed: Sequence[OpenOrder], memory: Memory
+    kind: OrderKind,
+    due: Sequence[OpenOrder],
+    listed: Sequence[OpenOrder],
+    memory: Memory,
+    *,
+    closed_by_us: bool,
 ) -> tuple[tuple[OpenOrder, ...], tuple[OpenOrder, ...]]:
     """Return the orders due that the whole book's cancel covers, and those cancelled by id.
 
     The regular book goes whole, as long as nothing on it has to stay and its cancel has an effect.
     Conditional orders go by id: the whole book's cancel would take what no reading showed.
     """
-    mine = tuple(order for order in due if order.kind is kind)
-    singly = tuple(o for o in mine if (known := memory.orders.get(o.key)) and known.singly)
-    together = tuple(order for order in mine if order not in singly)
+    mine = [order for order in due if order.kind is kind]
+    alone = {o.key for o in mine if (known := memory.orders.get(o.key)) and known.singly}
+    singly = tuple(order for order in mine if order.key in alone)
+    together = tuple(order for order in mine if order.key not in alone)
     is_whole = len(mine) == sum(order.kind is kind for order in listed)
     if kind is OrderKind.REGULAR:
         by_book = is_whole or len(together) > SINGLE_CANCELS_MAX
     else:
-        # Of a leg that we did not close ourselves the list may not show the stop yet.
-        legs = [
-            record for leg, record in memory.legs.items() if mine and leg.symbol == mine[0].symbol
-        ]
-        is_ours = bool(legs) and all(leg.is_closed for leg in legs)
-        by_book = is_whole and is_ours and _by_book(together, memory)
+        by_book = is_whole and closed_by_us and _by_book(together, memory)
     return (together, singly) if by_book else ((), singly + together)
 
 
@@ -330,19 +345,22 @@ def _by_book(stops: Sequence[OpenOrder], memory: Memory) -> bool:
     return len(stops) > 1 and is_many and stops[0].symbol not in memory.entered
 
 
-def plan_sweep(symbol: str, memory: Memory) -> SymbolPlan:
-    """Return the last cancel of both books of a symbol that nothing is listed on any more.
+def plan_sweeps(symbols: Iterable[str], memory: Memory) -> list[SymbolPlan]:
+    """Return the last cancels of both books of symbols that nothing is listed on any more.
 
     The conditional book of a symbol that is open, or that somebody was seen entering anew, is left
     alone: a stop that no list shows may protect what was opened since.
     """
-    is_open = any(r.current is not None for leg, r in memory.legs.items() if leg.symbol == symbol)
-    return SymbolPlan(
-        symbol=symbol,
-        cancel_regular=True,
-        cancel_all_algo=not is_open and symbol not in memory.entered,
-        is_sweep=True,
-    )
+    is_open = {leg.symbol for leg, record in memory.legs.items() if record.current is not None}
+    return [
+        SymbolPlan(
+            symbol=symbol,
+            cancel_regular=True,
+            cancel_all_algo=symbol not in is_open and symbol not in memory.entered,
+            is_sweep=True,
+        )
+        for symbol in symbols
+    ]
 
 
 def _plan_leg(record: LegRecord, memory: Memory) -> tuple[LegClose | None, bool]:

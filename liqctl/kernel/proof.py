@@ -74,7 +74,7 @@ def verify(snapshot: Snapshot, policy: LiquidationConfig) -> Verdict:
     if policy.close_positions:
         counted = orders
     else:
-        counted = tuple(order for order in orders if order not in kept)
+        counted = tuple(order for order in orders if not is_protective(order, by_leg))
     sources = []
     if not snapshot.positions.complete:
         sources.append("positions")

@@ -42,7 +42,7 @@ from liqctl.kernel.pacing import (
     WATCH_READINGS,
     WATCH_WEIGHT_KEPT,
 )
-from liqctl.kernel.plan import Memory, Plan, SymbolPlan, make_plan, plan_sweep
+from liqctl.kernel.plan import Memory, Plan, SymbolPlan, make_plan, plan_sweeps
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Verdict, is_confirmed
 from liqctl.kernel.reading import Questions, Reader
@@ -338,10 +338,9 @@ class Liquidation:
             memory = replace(memory, entered=memory.entered | vanished)
         symbols = {leg.symbol for leg in self._state.legs} | {key[0] for key in self._state.orders}
         plans = []
-        for symbol in sorted(symbols):
-            plan = plan_sweep(symbol, memory)
+        for plan in plan_sweeps(sorted(symbols), memory):
             books = [OrderKind.REGULAR, *([OrderKind.ALGO] if plan.cancel_all_algo else [])]
-            if not all(self._state.is_swept(symbol, book, since) for book in books):
+            if not all(self._state.is_swept(plan.symbol, book, since) for book in books):
                 plans.append(plan)
         return plans
 
@@ -484,16 +483,13 @@ class Liquidation:
             record.current is not None and not record.given_up
             for record in self._state.legs.values()
         )
+        kept = {order.key for order in plan.kept}
         pending = any(
-            record.present and not record.given_up and not self._is_kept(record.order.key, plan)
-            for record in self._state.orders.values()
+            record.present and not record.given_up and key not in kept
+            for key, record in self._state.orders.items()
         )
         closes = self._policy.close_positions and waiting
         return not (closes or (self._policy.cancel_orders and pending))
-
-    @staticmethod
-    def _is_kept(key: object, plan: Plan) -> bool:
-        return any(order.key == key for order in plan.kept)
 
     def _end_tasks(self) -> None:
         """End what is under way: whoever reads the result finds nothing that goes on."""
