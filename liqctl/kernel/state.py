@@ -1,6 +1,5 @@
 """What one run knows: its records of legs and orders, and the events their changes make."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
@@ -8,8 +7,10 @@ from typing import TypeVar
 from liqctl.kernel import events
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.ledger import (
+    NO_SWEEP,
     LegRecord,
     OrderRecord,
+    SweepRecord,
     after_reading,
     first_seen,
     is_left_over,
@@ -17,7 +18,7 @@ from liqctl.kernel.ledger import (
 )
 from liqctl.kernel.machine import Machine
 from liqctl.kernel.outcome import open_legs
-from liqctl.kernel.pacing import LAG_GRACE_S, STRANGERS_MAX, SWEEPS_FAILED_MAX
+from liqctl.kernel.pacing import LAG_GRACE_S, STRANGERS_MAX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Look, Streak, Verdict, verify
 from liqctl.kernel.protection import is_oversized, is_protective, reduces_only
@@ -45,9 +46,7 @@ class RunState:
         self.orders: dict[OrderKey, OrderRecord] = {}
         self.looks: list[Look] = []
         self.streak = Streak()
-        self.swept_at: dict[tuple[str, OrderKind], float] = {}
-        self.failed_sweeps: Counter[tuple[str, OrderKind]] = Counter()
-        self.refused_sweeps: set[tuple[str, OrderKind]] = set()
+        self.sweeps: dict[tuple[str, OrderKind], SweepRecord] = {}
         self.began_at = machine.deadline.began
         self.last_known: Snapshot | None = None
         self.never_read: frozenset[str] | None = None
@@ -55,7 +54,6 @@ class RunState:
         self.retries = 0
         self.strangers: dict[str, None] = {}
         self.entered: dict[str, float] = {}
-        self.faults: dict[str, str] = {}
         self.last_write_at = float("-inf")
         self.last_sweep_at = float("-inf")
         self.began_ms = float("-inf")
@@ -295,29 +293,10 @@ class RunState:
             record.in_flight for record in self.legs.values()
         )
 
-    def sweeps(self, symbol: str, book: OrderKind) -> None:
-        """Note that the last cancel of a symbol's book leaves now.
-
-        It counts as failed until it is answered: one may be cut at the end of the time.
-        """
-        self.failed_sweeps[symbol, book] += 1
-        self.swept_at[symbol, book] = self.machine.now
-
-    def note_swept(self, symbol: str, book: OrderKind) -> None:
-        """Note that the last cancel of a symbol's book was answered."""
-        self.failed_sweeps.pop((symbol, book), None)
-        self.refused_sweeps.discard((symbol, book))
-
-    def note_unswept(self, symbol: str, book: OrderKind) -> None:
-        """Note that the last cancel of a symbol's book was proven not executed."""
-        self.failed_sweeps[symbol, book] -= 1
-        del self.swept_at[symbol, book]
-
     def is_swept(self, symbol: str, book: OrderKind, since: float) -> bool:
         """Whether the book was cancelled after `since`, as far as the venue can be made to say."""
-        failed = self.failed_sweeps[symbol, book]
-        is_last = failed == 0 or failed >= SWEEPS_FAILED_MAX
-        return is_last and self.swept_at.get((symbol, book), float("-inf")) >= since
+        sweep = self.sweeps.get((symbol, book), NO_SWEEP)
+        return sweep.sent_at >= since and (not sweep.failed or sweep.is_given_up)
 
     def wrote(self, *, is_sweep: bool = False) -> None:
         """Note that a write was answered or cut off now."""
