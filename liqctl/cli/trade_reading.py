@@ -21,9 +21,9 @@ from liqctl.trail.record import TrailRecord
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
-    from liqctl.kernel.ports import TradeHistory
     from liqctl.kernel.values import Trade
     from liqctl.settings.values import Settings
+    from liqctl.venue.exchange import BinanceExchange
 
 READING_MAX_S: Final = 15.0
 _CALL_MAX_S: Final = 5.0
@@ -129,7 +129,7 @@ class _Asking:
     """The questions of one report, a few at a time, until the venue or a limit says stop."""
 
     account: "Account"
-    history: "TradeHistory"
+    history: "BinanceExchange"
     trades: "dict[str, tuple[Trade, ...]]" = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     stopped: str | None = None

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Environment
 from liqctl.run.who import state_folders
+
+BUILT_IN: Final = "built-in defaults"
+"""What screens name where no settings file is in force."""
 
 
 class SourceKind(StrEnum):
@@ -68,6 +71,11 @@ class Settings:
     notifications: tuple[Mapping[str, Any], ...] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)
     file: Path | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where the settings come from, as screens name it."""
+        return str(self.file) if self.file else BUILT_IN
 
     @property
     def is_embedded(self) -> bool:

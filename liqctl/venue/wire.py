@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.answers import printable, unreadable
 from liqctl.kernel.errors import VenueError, invariant
+from liqctl.kernel.requests import Request
 from liqctl.kernel.values import (
     CloseOrder,
     Leg,
@@ -259,6 +260,27 @@ def parse_trades(rows: Any, symbol: str, order_id: str) -> tuple[Trade, ...]:
             )
         )
     return tuple(trades)
+
+
+def request_params(request: Request[Any]) -> dict[str, str]:
+    """Return the parameters of a request; those of a close are checked again as they leave.
+
+    Raises:
+        InvariantError: a close could open or enlarge a position.
+    """
+    if request.close is not None:
+        params = close_order_params(request.close)
+        check_reducing(params)
+        return params
+    if request.order is not None and request.order.kind is OrderKind.ALGO:
+        return {"algoId": request.order.order_id}
+    order_id = request.order.order_id if request.order is not None else ""
+    given = {
+        "symbol": request.symbol or "",
+        "orderId": order_id,
+        "origClientOrderId": request.client_order_id,
+    }
+    return {name: text for name, text in given.items() if text}
 
 
 def close_order_params(order: CloseOrder) -> dict[str, str]:
