@@ -43,6 +43,8 @@ _INSTALL: Final = """
 To install the {what}, as root, with the program at {program}
 and {environment}.yaml and the key files in /etc/liqctl:
   useradd --system --home-dir /var/lib/liqctl --shell /usr/sbin/nologin liqctl
+  chgrp liqctl /etc/liqctl /etc/liqctl/{environment}.yaml
+  chmod g+rX /etc/liqctl /etc/liqctl/{environment}.yaml
 """
 _SYSTEMD: Final = """  install -m 644 {folder}/liqctl*@.* /etc/systemd/system/
   systemctl daemon-reload
