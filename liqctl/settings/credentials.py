@@ -26,6 +26,11 @@ CREDENTIAL: Final = re.compile(
 )
 """A variable that holds a key or a secret, or names its file."""
 
+ELSEWHERE: Final = frozenset(
+    {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_PLAIN_IMPORT"}
+)
+"""Variables that change no setting, or that only name the environment and the file."""
+
 PRODUCTION_HOSTS: Final = frozenset({"fapi.binance.com"})
 DEMO_HOSTS: Final = frozenset({"demo-fapi.binance.com", "testnet.binancefuture.com"})
 _PRODUCTION_DOMAINS: Final = (".binance.com", ".binance.us")

@@ -22,7 +22,7 @@ from typing import Final
 import liqctl
 from liqctl.kernel.errors import ConfigurationError, hide_secrets
 from liqctl.run.who import make_private, state_folders
-from liqctl.settings.credentials import CREDENTIAL
+from liqctl.settings.credentials import CREDENTIAL, ELSEWHERE
 from liqctl.settings.values import Settings, Source, SourceKind, make_settings
 from liqctl.settings.yaml_file import find_file, read_bounded
 from liqctl.trail.durability import HelperThread
@@ -39,11 +39,6 @@ _FILES_MAX: Final = 64
 """How many are kept: one for each file, variables and flags that somebody uses."""
 
 _BYTES_MAX: Final = 1_048_576
-_ELSEWHERE: Final = frozenset(
-    {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_PLAIN_IMPORT"}
-)
-"""Variables that change no setting, or that only name the environment and the file."""
-
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -102,9 +97,7 @@ def _name_of(
         (name, value)
         for name, value in environ.items()
         if name == "XDG_STATE_HOME"
-        or (
-            name.startswith("LIQCTL_") and name not in _ELSEWHERE and not CREDENTIAL.fullmatch(name)
-        )
+        or (name.startswith("LIQCTL_") and name not in ELSEWHERE and not CREDENTIAL.fullmatch(name))
     )
     versions = (liqctl.__version__, sys.version, code)
     name = environment and str(environment)  # An enum's repr is another one than its text's.

@@ -28,6 +28,7 @@ from liqctl.kernel.policy import FLAGS, found_value, problems
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import (
     CREDENTIAL,
+    ELSEWHERE,
     base_url_problem,
     is_secret_name,
     sounds_secret,
@@ -46,9 +47,7 @@ from liqctl.settings.values import Settings, Source, SourceKind, make_settings
 from liqctl.settings.yaml_file import find_file, flatten, read_file
 
 _PREFIX: Final = "LIQCTL_"
-_NOT_SETTINGS: Final = frozenset(
-    {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_ALLOW_HOST", "LIQCTL_PLAIN_IMPORT"}
-)
+_NOT_SETTINGS: Final = ELSEWHERE | {"LIQCTL_ALLOW_HOST"}
 _TEXT_MAX: Final = 400
 _KEY_MAX: Final = 80
 _FOUND_MAX: Final = 40
