@@ -178,7 +178,7 @@ def after_answer(record: LegRecord, answer: OrderAnswer, at: float) -> LegRecord
     if grown > 0 and answer.client_order_id in record.unresolved:
         filled = record.executed + grown - record.executed_before
         rest = max(abs(record.before_unresolved) - filled, Decimal(0))
-        left = rest.copy_sign(record.before_unresolved) if rest else rest
+        left = rest.copy_sign(record.before_unresolved) if rest else Decimal(0)
         closed_at = closed_at if left else at
         if filled > abs(record.before_unresolved):
             closed_at = None  # More than the leg held: somebody entered it meanwhile.
