@@ -38,6 +38,7 @@ _SECRET_NAME: Final = re.compile(
     r"secret|api[_-]?key|token|passw|private|credential|authori[sz]ation", re.IGNORECASE
 )
 _REFERRING: Final = ("_file", "_env")
+# The PEM of an RSA key of 4,096 bits takes a fifth of it.
 _FILE_MAX_BYTES: Final = 16_384
 _PEM: Final = re.compile(
     r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL

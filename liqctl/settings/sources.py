@@ -51,6 +51,7 @@ _NOT_SETTINGS: Final = ELSEWHERE | {"LIQCTL_ALLOW_HOST"}
 _TEXT_MAX: Final = 400
 _KEY_MAX: Final = 80
 _FOUND_MAX: Final = 40
+# difflib takes longer than a run for a name of megabytes.
 _NAME_MAX: Final = 400
 _ALIKE: Final = 0.7
 _BY_VARIABLE: Final = {

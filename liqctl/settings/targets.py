@@ -157,6 +157,7 @@ _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _LOOKS_SECRET: Final = re.compile(r"(?=[A-Z]*\d)[A-Z0-9]{20,}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}")
 _CHAT: Final = re.compile(r"-?\d{1,20}|@[A-Za-z0-9_]{1,64}")
+# A longer part of a path is rather a token than a word.
 _SEGMENT_MAX: Final = 15
 _SECRET_HOSTS: Final = (
     "hooks.slack.com",

@@ -17,7 +17,9 @@ from liqctl.kernel.states import Environment
 if TYPE_CHECKING:
     import yaml
 
+# Every setting and sixteen targets, each with a comment, take a few kilobytes.
 FILE_MAX_BYTES: Final = 262_144
+# A list in a target stands four levels deep; PyYAML fails at thousands.
 DEPTH_MAX: Final = 12
 
 _PREFIX: Final = "tag:yaml.org,2002:"
