@@ -36,8 +36,7 @@ ANSWER_LATE_S: Final = 0.5
 _WIDE: Final = 100
 """From so many columns on the quantity is shown as well."""
 
-# Columns: a label as on the other screens, a value that holds two amounts of eight digits, and a
-# bar; 40 columns, the least that is drawn on, cut the bar off.
+# Columns: a label as on the other screens, a value that holds two amounts of eight digits, a bar.
 _LABEL: Final = 10
 _VALUE: Final = 36
 _BAR: Final = 20
