@@ -22,8 +22,7 @@ import liqctl
 from liqctl.cli.app import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
 from liqctl.kernel.words import EXIT_CODES
-from liqctl.settings.model import TABLE
-from liqctl.settings.pages import json_schema, markdown_table
+from liqctl.settings.model import TABLE, json_schema, markdown_table
 
 REPOSITORY: Final = Path(__file__).parents[1]
 DOCS: Final = REPOSITORY / "docs"

@@ -18,10 +18,8 @@ from liqctl.checks.of_settings import changes, issues_of_settings, values_of
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import find_source
-from liqctl.settings.kept import load_settings
-from liqctl.settings.problems import SettingsError
-from liqctl.settings.sources import stated_environment
-from liqctl.settings.values import Settings
+from liqctl.settings.sources import SettingsError, stated_environment
+from liqctl.settings.values import Settings, load_settings
 from liqctl.settings.yaml_file import find_file
 
 VALIDATION_SCHEMA: Final = "liqctl.validation/1"

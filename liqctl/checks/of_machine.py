@@ -19,13 +19,17 @@ from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment
 from liqctl.notify.send import has_apprise
 from liqctl.run.lock import lock_problem, read_lock
-from liqctl.settings.credentials import find_source, load_credentials, read_secret_file
+from liqctl.settings.credentials import (
+    address_problem,
+    find_source,
+    load_credentials,
+    read_secret_file,
+)
 from liqctl.settings.targets import (
     Holder,
     Reference,
     Target,
     TargetType,
-    address_problem,
     read_targets,
 )
 from liqctl.settings.values import Settings

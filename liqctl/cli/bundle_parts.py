@@ -129,7 +129,7 @@ class PartCollector:
     def _environments(self) -> list[Environment]:
         """Return whose settings are told, and load them; broken ones are told by `validate`."""
         from liqctl.checks.document import find_environments
-        from liqctl.settings import load_settings
+        from liqctl.settings.sources import load_settings
 
         try:
             found = (

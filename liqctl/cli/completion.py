@@ -103,7 +103,7 @@ def _trail(given: MutableMapping[str, Any]) -> Path:
     environment = given.get("environment") or os.environ.get("LIQCTL_ENV")
     if not (environment or given.get("config_file")):
         return default_trail()
-    from liqctl.settings.kept import load_settings
+    from liqctl.settings.values import load_settings
 
     settings = load_settings(
         environment=environment,

@@ -105,7 +105,7 @@ def _with_account(
 
 def needs_confirmation(account: "Account") -> bool:
     """Return whether real money may hang on it: production, or a testnet that is somewhere else."""
-    from liqctl.settings.hosts import is_demo_host, is_loopback_url
+    from liqctl.settings.credentials import is_demo_host, is_loopback_url
 
     match account.environment:
         case Environment.PRODUCTION:

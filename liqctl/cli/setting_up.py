@@ -20,7 +20,7 @@ def init(options: Options) -> None:
 
     Example: liqctl init --env testnet
     """
-    from liqctl.settings.pages import first_file
+    from liqctl.settings.model import first_file
     from liqctl.settings.yaml_file import search_path
 
     if options.environment is None:

@@ -16,7 +16,7 @@ def load(options: Options, *, may_be_kept: bool = False) -> "Settings":
         UsageError: no environment was chosen.
         ConfigurationError: every problem found.
     """
-    from liqctl.settings.kept import load_settings
+    from liqctl.settings.values import load_settings
 
     return load_settings(
         environment=options.environment,

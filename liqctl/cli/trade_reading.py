@@ -48,7 +48,7 @@ def read_trades(
     is_offline: bool,
 ) -> TradeReading:
     """Return what the venue told, or why it was not asked; never raises for what the venue does."""
-    from liqctl.settings import load_settings
+    from liqctl.settings.sources import load_settings
 
     start = next(filter(is_start, records), None)
     if start is None:

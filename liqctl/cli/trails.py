@@ -23,7 +23,7 @@ def find_trail(log: Path | None, env: str | None, config: Path | None) -> Path:
     if log is not None:
         return trail_at(log)
     if env or config:
-        from liqctl.settings import load_settings
+        from liqctl.settings.sources import load_settings
 
         try:
             settings = load_settings(

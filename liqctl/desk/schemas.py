@@ -192,7 +192,7 @@ _DOCUMENTS: Final = {"result": RESULT, "status": STATUS, "validation": VALIDATIO
 def schema_of(name: str) -> dict[str, Any]:
     """Return the JSON schema of a document, or of a settings file."""
     if name == "settings":
-        from liqctl.settings.pages import json_schema
+        from liqctl.settings.model import json_schema
 
         return json_schema()
     return {"$schema": _DIALECT, "title": f"liqctl {name}", **_DOCUMENTS[name]}

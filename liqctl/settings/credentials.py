@@ -1,10 +1,15 @@
-"""The key and the secret, from the environment or from files, never from the settings file.
+"""The key and the secret, and the hosts they may be sent to.
 
-A name with the environment in it comes first, so that the production key cannot be taken for the
-testnet one: LIQCTL_PRODUCTION_API_KEY, LIQCTL_PRODUCTION_API_KEY_FILE, LIQCTL_API_KEY,
-LIQCTL_API_KEY_FILE, and the same for API_SECRET.
+They come from the environment or from files, never from the settings file. A name with the
+environment in it comes first, so that the production key cannot be taken for the testnet one:
+LIQCTL_PRODUCTION_API_KEY, LIQCTL_PRODUCTION_API_KEY_FILE, LIQCTL_API_KEY, LIQCTL_API_KEY_FILE, and
+the same for API_SECRET.
+
+A host that looks right and is not (userinfo before an @, a trailing dot, other scripts' letters)
+takes the key with it, so anything unusual is refused rather than understood.
 """
 
+import ipaddress
 import os
 import re
 import stat
@@ -12,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
-from liqctl.kernel.errors import MASK, CredentialsError, Secret
+from liqctl.kernel.errors import MASK, CredentialsError, Secret, hide_secrets
 from liqctl.kernel.states import Environment
 
 CREDENTIAL: Final = re.compile(
@@ -21,6 +27,9 @@ CREDENTIAL: Final = re.compile(
 )
 """A variable that holds a key or a secret, or names its file."""
 
+_NAMES_SECRET: Final = re.compile(
+    r"secret|api[_-]?key|token|passw|private|credential|authori[sz]ation", re.IGNORECASE
+)
 _FILE_MAX_BYTES: Final = 16_384
 _PEM: Final = re.compile(
     r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL
@@ -30,15 +39,16 @@ _LOOKS_SECRET: Final = re.compile(
 )
 """A part of a path that is rather a key of Binance's or a token in its place."""
 
+_PRODUCTION_HOST: Final = "fapi.binance.com"
+_DEMO_HOSTS: Final = frozenset({"demo-fapi.binance.com", "testnet.binancefuture.com"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """A key, its secret, and which variables they came from."""
+    """A key and its secret."""
 
     api_key: Secret
     api_secret: Secret
-    key_source: str
-    secret_source: str
 
 
 def load_credentials(environment: Environment, environ: Mapping[str, str]) -> Credentials:
@@ -48,24 +58,41 @@ def load_credentials(environment: Environment, environ: Mapping[str, str]) -> Cr
         CredentialsError: one is missing, given twice, or its file cannot be read; the text names
             the variables to set.
     """
-    key, key_source = _load("API_KEY", environment, environ)
-    secret, secret_source = _load("API_SECRET", environment, environ)
+    found = {}
+    for name in ("API_KEY", "API_SECRET"):
+        source = find_source(name, environment, environ)
+        if source is None:
+            raise CredentialsError(
+                f"no {name.lower().replace('_', ' ')} for {environment}: set "
+                f"LIQCTL_{environment.upper()}_{name} or LIQCTL_{name}, or one of them with _FILE "
+                "and the path of a file that holds it"
+            )
+        if source.endswith("_FILE"):
+            found[name] = read_secret_file(Path(environ[source]), source)
+        elif environ.get(f"{source}_FILE"):
+            raise CredentialsError(f"{source} and {source}_FILE are both set; unset one")
+        else:
+            found[name] = environ[source].strip()
     return Credentials(
-        api_key=key,
-        api_secret=Secret(normalise_secret(secret.reveal())),
-        key_source=key_source,
-        secret_source=secret_source,
+        api_key=Secret(found["API_KEY"]), api_secret=Secret(normalise_secret(found["API_SECRET"]))
     )
 
 
 def find_source(name: str, environment: Environment, environ: Mapping[str, str]) -> str | None:
     """Return the variable that gives the key or secret, None when none does."""
-    prefix = f"LIQCTL_{environment.upper()}_"
-    for variable in (f"{prefix}{name}", f"LIQCTL_{name}"):
-        for candidate in (variable, f"{variable}_FILE"):
-            if environ.get(candidate):
-                return candidate
-    return None
+    own, common = f"LIQCTL_{environment.upper()}_{name}", f"LIQCTL_{name}"
+    order = (own, f"{own}_FILE", common, f"{common}_FILE")
+    return next((variable for variable in order if environ.get(variable)), None)
+
+
+def sounds_secret(name: str) -> bool:
+    """Return whether the name is one of a secret or of something that leads to one."""
+    return bool(_NAMES_SECRET.search(name))
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a value under this name would be a secret, rather than lead to one."""
+    return sounds_secret(name) and not name.endswith(("_file", "_env"))
 
 
 def normalise_secret(text: str) -> str:
@@ -77,8 +104,6 @@ def normalise_secret(text: str) -> str:
     '-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n'
     """
     plain = text.strip().replace("\r\n", "\n").replace("\r", "\n")
-    if "PRIVATE KEY" not in plain:
-        return plain
     match = _PEM.search(plain.replace("\\n", "\n"))
     if match is None:
         return plain
@@ -87,28 +112,16 @@ def normalise_secret(text: str) -> str:
     return "\n".join([begin, *lines, end]) + "\n"
 
 
-def _load(name: str, environment: Environment, environ: Mapping[str, str]) -> tuple[Secret, str]:
-    source = find_source(name, environment, environ)
-    if source is None:
-        raise CredentialsError(
-            f"no {name.lower().replace('_', ' ')} for {environment}: set "
-            f"LIQCTL_{environment.upper()}_{name} or LIQCTL_{name}, or one of them with _FILE and "
-            "the path of a file that holds it"
-        )
-    if not source.endswith("_FILE"):
-        if environ.get(f"{source}_FILE"):
-            raise CredentialsError(f"{source} and {source}_FILE are both set; unset one")
-        return Secret(environ[source].strip()), source
-    return Secret(read_secret_file(Path(environ[source]), source)), source
-
-
 def read_secret_file(path: Path, source: str) -> str:
     """Return the text of a secret file; a FIFO or device must not hang the switch.
 
     Raises:
         CredentialsError: it cannot be read or holds no text; `source` says who named it.
     """
-    shown = _shown(path)
+    text = str(path)
+    shown = "/".join(MASK if _LOOKS_SECRET.fullmatch(part) else part for part in text.split("/"))
+    if "PRIVATE KEY" in text:  # The variable was set to the secret itself: an easy mistake.
+        shown = MASK
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -130,9 +143,89 @@ def read_secret_file(path: Path, source: str) -> str:
     return text
 
 
-def _shown(path: Path) -> str:
-    """Return the path, without what looks like the secret itself in its place."""
-    text = str(path)
-    if "PRIVATE KEY" in text:
-        return MASK
-    return "/".join(MASK if _LOOKS_SECRET.fullmatch(part) else part for part in text.split("/"))
+def split_url(url: str) -> SplitResult | None:
+    """Return the parts of a URL, None where its host or port cannot be trusted."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.hostname, parts.port  # They are only parsed, and refused, when they are asked.
+    except ValueError:
+        return None
+    return parts
+
+
+def is_loopback_url(url: str) -> bool:
+    """Return whether the URL leads to this machine."""
+    parts = split_url(url)
+    host = (parts and parts.hostname) or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_demo_host(url: str) -> bool:
+    """Return whether the URL leads to Binance's demo environment."""
+    parts = split_url(url)
+    return parts is not None and parts.hostname in _DEMO_HOSTS
+
+
+def address_problem(url: str) -> str | None:
+    """Return why nothing may be sent to the URL, None when it may; the URL is never shown."""
+    parts = split_url(url)
+    if parts is None or not parts.hostname or not url.isascii() or re.search(r"[\\\s]", url):
+        return "must be a URL such as https://host/path"
+    # The scheme as it is written: urlsplit drops control characters before it.
+    start = url.lower()
+    if start.startswith("https://") or (start.startswith("http://") and is_loopback_url(url)):
+        return None
+    return "must be https, but for loopback addresses"
+
+
+def url_problem(name: str, url: str) -> str | None:
+    """Return why the text is not a plain URL of a host, None when it is one."""
+    if not url.isascii() or url != url.strip() or any(c in url for c in "\\\t\n\r "):
+        return f"{name} must be a plain URL in ASCII"
+    parts = split_url(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        return f"{name} must be a URL such as https://host:port"
+    host = parts.hostname
+    if "@" in parts.netloc:
+        return f"{name} must not hold a user name or password"
+    if host.endswith(".") or "xn--" in host or parts.port == 0 or set("%_") & set(parts.netloc):
+        return f"{name} must name its host plainly, without a trailing dot or encoded letters"
+    if parts.path not in {"", "/"} or "?" in url or "#" in url:
+        return f"{name} must end after the host and port"
+    return None
+
+
+def base_url_problem(url: str, environment: Environment, allowed_host: str) -> str | None:
+    """Return why a key of the environment may not be sent to the URL, None when it may.
+
+    Args:
+        url: `base_url` as configured.
+        environment: whose key it is.
+        allowed_host: `LIQCTL_ALLOW_HOST`, the second naming of a host that is not Binance's.
+    """
+    problem = url_problem("base_url", url)
+    if problem or is_loopback_url(url):
+        return problem
+    host = str(urlsplit(url).hostname)
+    shown = hide_secrets(host)
+    if environment is Environment.SIMULATOR:
+        return f"base_url of the simulator must be a loopback address, got host {shown}"
+    if not url.lower().startswith("https://"):
+        return f"base_url must be https, but for loopback addresses, got host {shown}"
+    if environment is Environment.TESTNET:
+        # Real money may answer at any host of Binance's domains but the demo's own.
+        is_production = f".{host}".endswith((".binance.com", ".binance.us"))
+        if is_production and host not in _DEMO_HOSTS:
+            return f"base_url sends the testnet key to {shown}, which is production"
+        return None
+    if host in _DEMO_HOSTS or host.endswith(".binancefuture.com"):
+        return f"base_url sends the production key to {shown}, which is the testnet"
+    if host not in {_PRODUCTION_HOST, allowed_host.strip().lower()}:
+        return (
+            f"base_url names {shown}, which is not Binance's: correct it or leave it out; only if "
+            f"this host may receive the production key, set LIQCTL_ALLOW_HOST={shown}"
+        )
+    return None

@@ -1,33 +1,34 @@
 """The one table of settings: a pydantic-settings model, which is also their only reader.
 
 Names, kinds, ranges, defaults and meanings stand here. The README's table, the man page, the JSON
-schema, the shipped files' check, the variables' names and what `validate -v` lists are made from
-it. Where values come from is in `liqctl.settings.sources`; what is said of wrong ones in
-`liqctl.settings.problems`.
+schema, the first file, the shipped files' check, the variables' names and what `validate -v` lists
+are made from it. `liqctl.settings.sources` tells where values come from and what is said of wrong
+ones: what is refused here is refused there in the contract's words.
 
-Importing pydantic takes a tenth of a second: only `liqctl.settings.sources` and what writes pages
-import this module.
+Importing pydantic takes a tenth of a second: only what reads settings or writes pages imports this.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import EnumType, StrEnum
+from itertools import groupby
 from typing import Annotated, Any, Final, Literal, get_args
 
+from annotated_types import Predicate
 from pydantic import (  # noqa: TID253 - this module is imported where settings are read
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     Strict,
-    model_validator,
 )
-from pydantic.fields import FieldInfo  # noqa: TID253
 from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: TID253
 
 from liqctl.kernel.policy import LIMITS, LiquidationConfig, problems
 from liqctl.kernel.states import Environment
+from liqctl.settings.targets import item_problems, items_schema
 
 _CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::[^-\s]+)?(?:-(\d{6}))?")
 _POLICY: Final = LiquidationConfig()
@@ -70,47 +71,17 @@ def normalise_symbol(symbol: str) -> str:
     return f"{base}{quote}_{date}" if date else f"{base}{quote}"
 
 
-def _seen(text: str) -> str:
-    if not is_visible(text):
-        raise ValueError("must hold something that can be seen")
-    return text
+_Visible = Annotated[str, Predicate(is_visible)]
+# In lower case, for the lock must know one account by one name.
+_Host = Annotated[_Visible, AfterValidator(lambda url: url.rstrip("/").lower())]
+_Symbol = Annotated[
+    str, Predicate(lambda text: bool(text.strip())), AfterValidator(normalise_symbol)
+]
 
-
-def _symbol(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must name a symbol")
-    return normalise_symbol(text)
-
-
-def _plain_url(url: str) -> str:
-    # In lower case, for the lock must know one account by one name.
-    return url.rstrip("/").lower()
-
-
-def _targets(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if items:
-        from liqctl.settings.targets import item_problems
-
-        for key, text in item_problems(items):
-            raise ValueError(f"{key}: {text}")
-    return items
-
-
-def _describe_targets(schema: dict[str, Any]) -> None:
-    from liqctl.settings.targets import items_schema
-
-    schema |= items_schema()
-
-
-_Text = Annotated[str, AfterValidator(_seen)]
-Text = Annotated[_Text, Kind.TEXT]
-OptionalText = Annotated[_Text | None, Kind.OPTIONAL_TEXT]
-Url = Annotated[Annotated[_Text, AfterValidator(_plain_url)] | None, Kind.OPTIONAL_TEXT]
+OptionalText = Annotated[_Visible | None, Kind.OPTIONAL_TEXT]
 Flag = Annotated[bool, Kind.FLAG]
 Number = Annotated[float, Field(allow_inf_nan=False), Kind.NUMBER]
 Whole = Annotated[int, Kind.WHOLE]
-Symbols = Annotated[list[Annotated[str, AfterValidator(_symbol)]], Kind.SYMBOLS]
-Targets = Annotated[list[dict[str, Any]], AfterValidator(_targets), Kind.LIST]
 
 
 class Section(BaseModel):
@@ -125,7 +96,7 @@ class Exchange(Section):
     product: Annotated[Literal["usdm"], Kind.TEXT] = Field(
         default="usdm", description="USDS-M futures, the only product"
     )
-    base_url: Url = Field(
+    base_url: Annotated[_Host | None, Kind.OPTIONAL_TEXT] = Field(
         default=None,
         description="another host for every request: a gateway, a proxy, a local venue; https but "
         "for loopback",
@@ -169,17 +140,13 @@ class Liquidation(Section):
     retry_delay_seconds: Number = _policy(
         "retry_delay_seconds", "seconds before the first repeat; doubles each time, ±20 %"
     )
-    symbols: Symbols = Field(default=[], description="symbols in scope; empty is the whole account")
+    symbols: Annotated[list[_Symbol], Kind.SYMBOLS] = Field(
+        default=[], description="symbols in scope; empty is the whole account"
+    )
     settle_seconds: Number = _policy(
         "settle_seconds",
         "seconds that flat is watched before it is called proven; 0 trusts one reading",
     )
-
-    @model_validator(mode="after")
-    def _flags_agree(self) -> "Liquidation":
-        for _, text in problems(self.model_dump()):
-            raise ValueError(text)
-        return self
 
 
 class Audit(Section):
@@ -212,13 +179,17 @@ class SettingsModel(BaseSettings):
         Annotated[Environment, Strict(strict=False)] | None, Kind.OPTIONAL_TEXT
     ] = Field(default=None, description="which account; must agree with --env when both are given")
     exchange: Exchange = Exchange()
-    liquidation: Liquidation = Liquidation()
+    liquidation: Annotated[
+        Liquidation, Predicate(lambda given: not problems(given.model_dump()))
+    ] = Liquidation()
     audit: Audit = Audit()
     metrics: Metrics = Metrics()
-    notifications: Targets = Field(
+    notifications: Annotated[
+        list[dict[str, Any]], Predicate(lambda items: not [*item_problems(items)]), Kind.LIST
+    ] = Field(
         default=[],
         description="where to tell people, after the end",
-        json_schema_extra=_describe_targets,
+        json_schema_extra=items_schema(),
     )
 
 
@@ -244,38 +215,83 @@ class Setting:
         """The environment variable that sets it."""
         return f"LIQCTL_{self.key.replace('.', '__').upper()}"
 
+    @property
+    def default_text(self) -> str:
+        """The default as it stands in a file."""
+        return self.default if isinstance(self.default, str) else json.dumps(self.default)
+
+    @property
+    def allowed_text(self) -> str:
+        """What is allowed, for the tables."""
+        if self.low is None:
+            return ", ".join(f"`{each}`" for each in self.allowed) or self.kind
+        unit = "whole number, " if self.kind is Kind.WHOLE else ""
+        return f"{unit}{self.low} to {self.high}"
+
 
 def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _rows(field.annotation, f"{name}.")
-        else:
-            yield _row(f"{prefix}{name}", field)
-
-
-def _row(key: str, field: FieldInfo) -> Setting:
-    return Setting(
-        key=key,
-        kind=next(each for each in field.metadata if isinstance(each, Kind)),
-        default=field.default,
-        help=field.description or "",
-        low=next((each.ge for each in field.metadata if hasattr(each, "ge")), None),
-        high=next((each.le for each in field.metadata if hasattr(each, "le")), None),
-        allowed=tuple(_choices(field.annotation)),
-    )
+            continue
+        kind = next(each for each in field.metadata if isinstance(each, Kind))
+        yield Setting(
+            key=f"{prefix}{name}",
+            kind=kind,
+            default=field.default,
+            help=field.description or "",
+            low=next((each.ge for each in field.metadata if hasattr(each, "ge")), None),
+            high=next((each.le for each in field.metadata if hasattr(each, "le")), None),
+            allowed=tuple(_choices(field.annotation)),
+        )
 
 
 def _choices(annotation: object) -> Iterator[str]:
     """Yield what a value must be one of: an enum's values, or a literal's."""
-    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+    if isinstance(annotation, EnumType):
         yield from annotation
+    elif isinstance(annotation, str):
+        yield annotation
     for part in get_args(annotation):
-        if isinstance(part, str) and not isinstance(part, StrEnum):
-            yield part
-        else:
-            yield from _choices(part)
+        yield from _choices(part)
 
 
 TABLE: Final = tuple(_rows(SettingsModel))
 BY_KEY: Final = {setting.key: setting for setting in TABLE}
 SECTIONS: Final = frozenset(key.partition(".")[0] for key in BY_KEY if "." in key)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a settings file, for editors and for `liqctl schema settings`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **SettingsModel.model_json_schema(),
+    }
+
+
+def first_file(environment: Environment) -> str:
+    """Return a settings file with every setting at its default, each with what it means."""
+    lines = [
+        f"# liqctl, {environment}. Every value below is the default; flags and LIQCTL_ variables",
+        "# win over it. Check with: liqctl validate. Keys and secrets never stand here.",
+    ]
+    for section, settings in groupby(TABLE, lambda each: each.key.rpartition(".")[0]):
+        lines += ["", *([f"{section}:"] if section else [])]
+        indent = "  " if section else ""
+        for setting in settings:
+            value = environment if setting.name == "environment" else setting.default_text
+            lines += [
+                f"{indent}# {setting.help} ({setting.allowed_text.replace('`', '')})",
+                f"{indent}{setting.name}: {value}",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def markdown_table() -> str:
+    """Return every setting with its variable, default, range and meaning as a Markdown table."""
+    lines = ["| setting | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{each.key}` | `{each.default_text}` | {each.allowed_text} | {each.help} |"
+        for each in TABLE
+    ]
+    return "\n".join(lines) + "\n"

@@ -5,14 +5,13 @@ in a variable or a file, and the item names that.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from liqctl.settings.hosts import host_of, is_loopback_url, url_problem
-from liqctl.settings.problems import is_secret_name
+from liqctl.settings.credentials import address_problem, is_secret_name, url_problem
 
 
 class NoticeKind(StrEnum):
@@ -181,6 +180,18 @@ def item_problems(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str
             yield f"notifications[{number}]{f'.{name}' if name else ''}", text
 
 
+def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str:
+    """Return a hint at the known word that is most like this one, empty when none is.
+
+    What a mapping of the known words holds is named in their place.
+    """
+    import difflib
+
+    for name in difflib.get_close_matches(word, known, n=1, cutoff=cutoff):
+        return f"; the nearest known is {known[name] if isinstance(known, Mapping) else name}"
+    return ""
+
+
 def items_schema() -> dict[str, Any]:
     """Return the JSON schema of the list, for editors."""
     return {
@@ -255,11 +266,7 @@ def _problems(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if text:
                 yield key, text
         elif not is_secret_name(key):
-            import difflib
-
-            near = difflib.get_close_matches(key, rule.keys, n=1)
-            hint = f"; the nearest known is {near[0]}" if near else ""
-            yield key, f"unknown key of a {kind} target{hint}"
+            yield key, f"unknown key of a {kind} target{nearest(key, rule.keys)}"
     if len(set(rule.hidden_keys) & item.keys()) != 1:
         yield "", f"a {kind} target needs exactly one of {', '.join(rule.hidden_keys)}"
     if rule.hidden_too and set(_referring(rule.hidden_too)) <= item.keys():
@@ -282,26 +289,10 @@ def value_problem(key: str, value: object) -> str | None:
     return None if is_path else f"{key} must be the path of a file"
 
 
-def address_problem(url: str) -> str | None:
-    """Return why nothing may be sent to the URL, None when it may; the URL is never shown."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or not url.isascii() or any(c.isspace() or c == "\\" for c in url):
-        return "must be a URL such as https://host/path"
-    if url.lower().startswith("https://") or (
-        url.lower().startswith("http://") and is_loopback_url(url)
-    ):
-        return None
-    return "must be https, but for loopback addresses"
-
-
 def _revealing_problem(url: str) -> str | None:
     """Return why an address must not stand in the file: whoever has it could post there."""
     parts = urlsplit(url)
-    host = host_of(url) or ""
+    host = parts.hostname or ""
     if (
         "@" in parts.netloc
         or parts.query

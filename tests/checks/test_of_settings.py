@@ -8,8 +8,7 @@ import pytest
 from liqctl.checks.of_settings import changes, issues_of_settings
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Environment
-from liqctl.settings.model import TABLE
-from liqctl.settings.pages import markdown_table
+from liqctl.settings.model import TABLE, markdown_table
 from liqctl.settings.values import Settings
 
 DISARMED = {"emergency_liquidation": False, "close_positions": False, "cancel_orders": False}

@@ -14,8 +14,8 @@ import liqctl
 from liqctl.cli.options import Document
 from liqctl.desk.schemas import schema_of
 from liqctl.kernel.states import Environment
-from liqctl.settings import load_settings
 from liqctl.settings.model import TABLE
+from liqctl.settings.sources import load_settings
 from liqctl.settings.values import SourceKind
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from liqctl.checks.document import check_environment
 from liqctl.kernel.states import Environment
 from liqctl.settings.model import SettingsModel
-from liqctl.settings.pages import markdown_table
+from liqctl.settings.model import markdown_table
 
 def told(text):
     Path("s.yaml").write_text(text)

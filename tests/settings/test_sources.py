@@ -16,9 +16,8 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from liqctl.cli.options import FLAG_NAMES
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment
-from liqctl.settings import load_settings
-from liqctl.settings.model import TABLE, normalise_symbol
-from liqctl.settings.pages import json_schema
+from liqctl.settings.model import TABLE, json_schema, normalise_symbol
+from liqctl.settings.sources import load_settings
 from liqctl.settings.values import Settings, SourceKind
 from liqctl.settings.yaml_file import FILE_MAX_BYTES, parse
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from liqctl.kernel.errors import ConfigurationError
-from liqctl.settings import load_settings
-from liqctl.settings.pages import json_schema
+from liqctl.settings.model import json_schema
+from liqctl.settings.sources import load_settings
 from liqctl.settings.targets import (
     TARGETS_MAX,
     Holder,
