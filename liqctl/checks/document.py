@@ -1,4 +1,4 @@
-"""The validation document: all findings about one environment, or about several."""
+"""The validation document: all findings about one environment, or about several; and as text."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.checks.issue import Area, Issue, Level, error, info
+from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info
 from liqctl.checks.of_machine import (
     KEY_NAMES,
     has_bytecode,
@@ -15,6 +15,7 @@ from liqctl.checks.of_machine import (
     issues_of_targets,
 )
 from liqctl.checks.of_settings import changes, issues_of_settings, values_of
+from liqctl.desk.text import Tone, clean, count, paint, wrap
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import find_source
@@ -23,6 +24,13 @@ from liqctl.settings.values import Settings, load_settings
 from liqctl.settings.yaml_file import find_file
 
 VALIDATION_SCHEMA: Final = "liqctl.validation/1"
+_TONES: Final = {
+    "CRITICAL": Tone.BAD,
+    "ERROR": Tone.BAD,
+    "WARNING": Tone.DOUBT,
+    "INFO": Tone.QUIET,
+}
+_VALUE_MAX: Final = 100
 
 
 def find_environments(config_file: Path | None) -> list[Environment]:
@@ -47,14 +55,19 @@ def check_environment(
 ) -> dict[str, Any]:
     """Return the validation document of one environment.
 
-    Args:
-        environment: what to check.
-        config_file: the settings file, None for the usual one.
-        against: an earlier settings file to compare with.
-        ask_venue: returns what the venue itself says; None does not ask it.
+    `against` is an earlier settings file to compare with; `ask_venue` returns what the venue says.
     """
-    settings, issues = _read(environment, config_file)
-    if settings is not None:
+    settings: Settings | None = None
+    issues: list[Issue] = []
+    try:
+        settings = _load(environment, config_file)
+    except SettingsError as failure:
+        for each in failure.problems:
+            advice = f"correct it in {each.place}"
+            issues.append(error(Area.CONFIGURATION, each.key, each.text, advice))
+    except ConfigurationError as failure:
+        issues.append(_unreadable("file", failure))
+    else:
         issues += issues_of_settings(settings)
         issues += issues_of_targets(settings, os.environ)
         issues += issues_of_metrics(settings)
@@ -74,15 +87,27 @@ def check_environment(
         except ConfigurationError as failure:
             issues.append(_unreadable("against", failure))
         else:
-            found = changes(old, settings) if settings else []
-            comparison["changes"] = [asdict(change) for change in found]
+            comparison["changes"] = changes(old, settings) if settings else []
     if ask_venue is not None and settings is not None:
         issues += ask_venue(settings)
     elif ask_venue is not None:
         text = "the venue was not asked, for the settings cannot be used"
         advice = "correct the settings, then validate again"
         issues.append(info(Area.DEPLOYMENT, "online", text, advice))
-    document = _document(environment, issues, _config(settings) if settings else {})
+    # Every setting with its value and source, secrets as set or not set.
+    config: dict[str, Any] = {}
+    if settings is not None:
+        for key, value in values_of(settings).items():
+            source = settings.sources[key]
+            config[key] = {"value": value, "source": source.kind.value, "where": source.where}
+        for name in KEY_NAMES:
+            variable = find_source(name, settings.environment, os.environ)
+            config[name.lower()] = {
+                "value": "set" if variable else "not set",
+                "source": "variable" if variable else "default",
+                "where": variable or "",
+            }
+    document = _document(environment.value, issues, config)
     return document | {"config_file": str(file) if file else None} | comparison
 
 
@@ -107,17 +132,47 @@ def join_documents(documents: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _read(environment: Environment, file: Path | None) -> tuple[Settings | None, list[Issue]]:
-    """Return the settings, or None and why they cannot be used."""
-    try:
-        return _load(environment, file), []
-    except SettingsError as failure:
-        return None, [
-            error(Area.CONFIGURATION, each.key, each.text, f"correct it in {each.place}")
-            for each in failure.problems
-        ]
-    except ConfigurationError as failure:
-        return None, [_unreadable("file", failure)]
+def render_validation(
+    document: Mapping[str, Any], *, width: int | None, colour: bool, verbose: bool
+) -> str:
+    """Return the verdict, every issue, what changed, and with `verbose` every setting."""
+    issues = document["issues"]
+    levels = [issue["level"] for issue in issues]
+    word, tone = "VALID", Tone.GOOD
+    if not document["is_valid"]:
+        word, tone = "INVALID", Tone.BAD
+    elif not document["is_ready"]:
+        word, tone = "VALID, NOT READY", Tone.DOUBT
+    counted = (
+        count(levels.count("CRITICAL") + levels.count("ERROR"), "blocker"),
+        count(levels.count("WARNING"), "warning"),
+        count(levels.count("INFO"), "note"),
+    )
+    name = clean(str(document["environment"]))
+    lines = [f"{paint(word, tone, colour=colour)}: {name}, {', '.join(counted)}"]
+    if document.get("config_file"):
+        lines += wrap(f"settings  {clean(document['config_file'])}", indent=" " * 10, width=width)
+    for issue in sorted(issues, key=lambda issue: list(_TONES).index(issue["level"])):
+        level, advice = issue["level"], clean(issue["recommendation"])
+        text = f"{level:<8}  {clean(issue['field'])}: {clean(issue['message'])}"
+        if advice != NOTHING_TO_DO:
+            text += f" ({advice})"
+        first, *rest = wrap(text, indent=" " * 10, width=width)
+        lines += [paint(level, _TONES[level], colour=colour) + first[len(level) :], *rest]
+    if "changes" in document:
+        changed = count(len(document["changes"]), "change")
+        lines += ["", f"{changed} from {clean(document['against'])}"]
+        for change in document["changes"]:
+            old, new = _value(change["old"]), _value(change["new"])
+            text = f"  {change['key']}: {old} -> {new} ({change['impact']})"
+            lines += wrap(text, indent=" " * 4, width=width)
+    if verbose and document["config"]:
+        lines.append("")
+        for key, setting in document["config"].items():
+            where = f" {clean(setting['where'])}" if setting["where"] else ""
+            text = f"{key} = {_value(setting['value'])}  ({setting['source']}{where})"
+            lines += wrap(text, indent=" " * 4, width=width)
+    return "\n".join(lines) + "\n"
 
 
 def _load(environment: Environment, file: Path | None) -> Settings:
@@ -126,13 +181,17 @@ def _load(environment: Environment, file: Path | None) -> Settings:
     )
 
 
+def _unreadable(key: str, failure: ConfigurationError) -> Issue:
+    return error(Area.CONFIGURATION, key, str(failure), "correct the file")
+
+
 def _document(
-    environment: Environment | None, issues: list[Issue], config: Mapping[str, Any]
+    environment: str | None, issues: list[Issue], config: Mapping[str, Any]
 ) -> dict[str, Any]:
     is_valid = not {issue.level for issue in issues} & {Level.ERROR, Level.CRITICAL}
     return {
         "schema": VALIDATION_SCHEMA,
-        "environment": environment.value if environment else None,
+        "environment": environment,
         "is_valid": is_valid,
         "is_ready": is_valid
         and not any(
@@ -144,21 +203,14 @@ def _document(
     }
 
 
-def _config(settings: Settings) -> dict[str, Any]:
-    """Return every setting with its value and source, secrets as set or not set."""
-    found = {}
-    for key, value in values_of(settings).items():
-        source = settings.sources[key]
-        found[key] = {"value": value, "source": source.kind.value, "where": source.where}
-    for name in KEY_NAMES:
-        variable = find_source(name, settings.environment, os.environ)
-        found[name.lower()] = {
-            "value": "set" if variable else "not set",
-            "source": "variable" if variable else "default",
-            "where": variable or "",
-        }
-    return found
-
-
-def _unreadable(key: str, failure: ConfigurationError) -> Issue:
-    return error(Area.CONFIGURATION, key, str(failure), "correct the file")
+def _value(value: object) -> str:
+    """Return a value as the YAML file would have it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case list():
+            return f"[{', '.join(map(str, value))}]"
+        case _:
+            return clean(str(value))[:_VALUE_MAX]

@@ -27,7 +27,6 @@ from liqctl.settings.credentials import (
 )
 from liqctl.settings.targets import (
     Holder,
-    Reference,
     Target,
     TargetType,
     read_targets,
@@ -37,6 +36,7 @@ from liqctl.settings.values import Settings
 KEY_NAMES: Final = ("API_KEY", "API_SECRET")
 DRILL_AGE_MAX: Final = timedelta(days=30)
 
+# Room for the records of some hundred runs; below it a disk fills up any moment.
 _ROOM_MIN_BYTES: Final = 20_000_000
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_READ: Final = stat.S_IRGRP | stat.S_IROTH
@@ -59,12 +59,8 @@ def issues_of_machine(
 ) -> Iterator[Issue]:
     """Yield what is to be said of keys and files; known even where the settings are invalid.
 
-    Args:
-        environment: whose keys.
-        environ: the environment variables.
-        paths: what others must not write, by the setting that names it.
-        needs_keys: False for the embedded venue, which brings its own.
-        is_compiled: as `has_bytecode` has it.
+    `paths` is what others must not write, by the setting that names it. The embedded venue needs no
+    keys: it brings its own.
     """
     sources = {name: find_source(name, environment, environ) for name in KEY_NAMES}
     for name in [name for name, source in sources.items() if needs_keys and not source]:
@@ -87,66 +83,79 @@ def issues_of_machine(
             text = f"others may read the file that {source} names"
             yield risk(environment, Area.SECURITY, source, text, "chmod 600 it")
     if not is_compiled:
-        yield risk(
-            environment,
-            Area.PERFORMANCE,
-            "installation",
-            "Python's library, ccxt or aiohttp is not compiled to bytecode: every "
-            "start takes longer, up to seconds",
-            "run `python -m compileall` on the installation once; with uv: "
-            "`uv tool install --compile-bytecode`",
+        text = (
+            "Python's library, ccxt or aiohttp is not compiled to bytecode: every start takes "
+            "longer, up to seconds"
         )
+        advice = (
+            "run `python -m compileall` on the installation once; with uv: "
+            "`uv tool install --compile-bytecode`"
+        )
+        yield risk(environment, Area.PERFORMANCE, "installation", text, advice)
 
 
 def issues_of_targets(settings: Settings, environ: Mapping[str, str]) -> Iterator[Issue]:
     """Yield what keeps a target from being told, and that there is none; `notify` tries them."""
+    environment = settings.environment
     if not settings.notifications:
-        yield info(
-            Area.CONFIGURATION,
-            "notifications",
-            "nobody is told when a run ends",
-            "add a target, see the notifications section of the README",
-        )
+        advice = "add a target, see the notifications section of the README"
+        text = "nobody is told when a run ends"
+        yield info(Area.CONFIGURATION, "notifications", text, advice)
     for number, target in enumerate(read_targets(settings.notifications)):
         field = f"notifications[{number}]"
         for reference in filter(None, (target.secret, target.token)):
-            yield from _issues_of_reference(settings, field, target, reference, environ)
+            value = reference.where
+            match reference.holder:
+                case Holder.VARIABLE:
+                    value = environ.get(reference.where, "").strip()
+                    if not value:
+                        why = f"the variable {reference.where} is not set"
+                        yield _untold(environment, field, target, why, f"set {reference.where}")
+                        continue
+                case Holder.FILE:
+                    try:
+                        value = read_secret_file(Path(reference.where), field)
+                    except CredentialsError as failure:
+                        yield _untold(environment, field, target, failure, "correct the file")
+                        continue
+                    if _mode_of(Path(reference.where)) & _OTHERS_READ:
+                        text = f"others may read {reference.where}"
+                        yield risk(environment, Area.SECURITY, field, text, "chmod 600 it")
+                case Holder.TEXT:
+                    pass
+            problem = address_problem(value)
+            if problem and target.type in _WITH_ADDRESS and reference is target.secret:
+                text = f"{target.name}: the address {problem}; nothing is sent there"
+                yield error(Area.SECURITY, field, text, "correct it")
         if target.type is TargetType.APPRISE and not has_apprise():
             why, advice = "apprise is not installed", "pip install liqctl[apprise]"
-            yield _undelivered(settings, field, target, why, advice)
+            yield _untold(environment, field, target, why, advice)
+
+
+def _untold(
+    environment: Environment, field: str, target: Target, why: object, advice: str
+) -> Issue:
+    text = f"{target.name} would not be told: {why}"
+    return risk(environment, Area.DEPLOYMENT, field, text, advice)
 
 
 def issues_of_metrics(settings: Settings) -> Iterator[Issue]:
     """Yield what keeps figures from reaching Prometheus."""
-    path = settings.metrics.textfile
+    environment, path, field = settings.environment, settings.metrics.textfile, "metrics.textfile"
     if path is None:
         return
     if path.suffix != _TEXTFILE_SUFFIX:
-        yield risk(
-            settings.environment,
-            Area.CONFIGURATION,
-            "metrics.textfile",
-            f"node_exporter reads no file but those that end in {_TEXTFILE_SUFFIX}",
-            f"name it {path.with_suffix(_TEXTFILE_SUFFIX)}",
-        )
+        text = f"node_exporter reads no file but those that end in {_TEXTFILE_SUFFIX}"
+        advice = f"name it {path.with_suffix(_TEXTFILE_SUFFIX)}"
+        yield risk(environment, Area.CONFIGURATION, field, text, advice)
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        yield risk(
-            settings.environment,
-            Area.DEPLOYMENT,
-            "metrics.textfile",
-            f"the folder {path.parent} is missing or not ours to write",
-            "create it, writable by the user who runs liqctl",
-        )
+        text = f"the folder {path.parent} is missing or not ours to write"
+        advice = "create it, writable by the user who runs liqctl"
+        yield risk(environment, Area.DEPLOYMENT, field, text, advice)
 
 
 def issues_of_run(settings: Settings, identity: str, key_problem: str | None) -> Iterator[Issue]:
-    """Yield what a run would miss on this machine.
-
-    Args:
-        settings: whose trail and fallback for the lock.
-        identity: the account, as the lock names it.
-        key_problem: why the key cannot sign.
-    """
+    """Yield what a run would miss on this machine; `identity` is the account's for the lock."""
     environment, log_dir = settings.environment, settings.audit.log_dir
     problem = _trail_problem(log_dir)
     if problem is not None:
@@ -168,7 +177,7 @@ def issues_of_run(settings: Settings, identity: str, key_problem: str | None) ->
         advice = "set XDG_STATE_HOME to a folder of this user"
         yield risk(environment, Area.DEPLOYMENT, "lock", text, advice)
     held = read_lock(identity, fallback_dir=log_dir)
-    if held.is_held:
+    if held is not None:
         who = held.holder
         running = f"process {who.pid}, {who.correlation_id}" if who else "unknown"
         text = f"a liquidation is in progress: {running}"
@@ -209,43 +218,6 @@ def is_open_to_others(path: Path) -> bool:
             is_sticky = bool(mode & stat.S_ISVTX) and each != path
             return bool(mode & _OTHERS_WRITE) and not is_sticky
     return False
-
-
-def _issues_of_reference(
-    settings: Settings,
-    field: str,
-    target: Target,
-    reference: Reference,
-    environ: Mapping[str, str],
-) -> Iterator[Issue]:
-    value = reference.where
-    match reference.holder:
-        case Holder.VARIABLE:
-            value = environ.get(reference.where, "").strip()
-            if not value:
-                text = f"the variable {reference.where} is not set"
-                yield _undelivered(settings, field, target, text, f"set {reference.where}")
-                return
-        case Holder.FILE:
-            try:
-                value = read_secret_file(Path(reference.where), field)
-            except CredentialsError as failure:
-                yield _undelivered(settings, field, target, str(failure), "correct the file")
-                return
-            if _mode_of(Path(reference.where)) & _OTHERS_READ:
-                text = f"others may read {reference.where}"
-                yield risk(settings.environment, Area.SECURITY, field, text, "chmod 600 it")
-        case Holder.TEXT:
-            pass
-    problem = address_problem(value)
-    if problem and target.type in _WITH_ADDRESS and reference is target.secret:
-        text = f"{target.name}: the address {problem}; nothing is sent there"
-        yield error(Area.SECURITY, field, text, "correct it")
-
-
-def _undelivered(settings: Settings, field: str, target: Target, why: str, advice: str) -> Issue:
-    text = f"{target.name} would not be told: {why}"
-    return risk(settings.environment, Area.DEPLOYMENT, field, text, advice)
 
 
 def _mode_of(path: Path) -> int:

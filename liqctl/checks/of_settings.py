@@ -5,7 +5,6 @@ most of it is INFO.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from liqctl.checks.issue import Area, Issue, Level, error, info, risk, warning
@@ -28,66 +27,112 @@ _WORK_S: Final = 1.0
 """What cancelling and closing take before flat can be seen: a few round trips and one repeat of a
 refused order. A guess; `validate --online` measures the round trip."""
 
-_CHOSEN: Final = "keep it only if it was chosen on purpose"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One setting that differs from an earlier configuration."""
-
-    key: str
-    old: Any
-    new: Any
-    impact: str
-
 
 def issues_of_settings(settings: Settings) -> Iterator[Issue]:
     """Yield what is to be said about the settings themselves."""
     environment, policy = settings.environment, settings.liquidation
-    if policy.emergency_liquidation:
-        yield from _scope(environment, policy)
+    in_production = environment is Environment.PRODUCTION
+    if not policy.emergency_liquidation:
+        level = Level.CRITICAL if in_production else Level.WARNING
+        text = "the switch is disarmed: every liquidation ends SKIPPED and sends nothing"
+        advice = "set emergency_liquidation, close_positions and cancel_orders to true"
+        field = "liquidation.emergency_liquidation"
+        yield Issue(level, Area.CONFIGURATION, field, text, advice)
     else:
-        yield Issue(
-            Level.CRITICAL if environment is Environment.PRODUCTION else Level.WARNING,
-            Area.CONFIGURATION,
-            "liquidation.emergency_liquidation",
-            "the switch is disarmed: every liquidation ends SKIPPED and sends nothing",
-            "set emergency_liquidation, close_positions and cancel_orders to true",
-        )
+        if not policy.close_positions:
+            text = "positions stay open in an emergency"
+            advice = "set close_positions to true; --orders-only serves the single case"
+            field = "liquidation.close_positions"
+            yield risk(environment, Area.CONFIGURATION, field, text, advice)
+        if not policy.cancel_orders:
+            text = "open orders stay, and may open positions again"
+            advice = "set cancel_orders to true; --positions-only serves the single case"
+            yield info(Area.CONFIGURATION, "liquidation.cancel_orders", text, advice)
+        if policy.symbols:
+            text = f"only {', '.join(policy.symbols)} is in scope; everything else stays open"
+            advice = "leave symbols empty; --symbol serves the single case"
+            yield info(Area.CONFIGURATION, "liquidation.symbols", text, advice)
     if settings.exchange.base_url is not None:
-        yield risk(
-            environment,
-            Area.SECURITY,
-            "exchange.base_url",
-            f"requests and the key go to {settings.exchange.base_url}",
-            "leave base_url null unless this host is meant to see the key",
-        )
-    if environment is Environment.PRODUCTION:
+        text = f"requests and the key go to {settings.exchange.base_url}"
+        advice = "leave base_url null unless this host is meant to see the key"
+        yield risk(environment, Area.SECURITY, "exchange.base_url", text, advice)
+    if in_production:
         yield from _production_numbers(policy)
     waits_s = policy.retry_delay_seconds * (2**policy.max_retries - 1) * _JITTER_MAX
     if waits_s > policy.timeout_seconds:
-        yield risk(
-            environment,
-            Area.PERFORMANCE,
-            "liquidation.retry_delay_seconds",
+        text = (
             f"{policy.max_retries} repeats may wait {waits_s:.1f} s, more than "
-            f"timeout_seconds {policy.timeout_seconds}: the last ones will not happen",
-            "lower max_retries or retry_delay_seconds, or raise timeout_seconds",
+            f"timeout_seconds {policy.timeout_seconds}: the last ones will not happen"
         )
+        advice = "lower max_retries or retry_delay_seconds, or raise timeout_seconds"
+        yield risk(environment, Area.PERFORMANCE, "liquidation.retry_delay_seconds", text, advice)
     if policy.emergency_liquidation:
         yield from _settling(environment, policy)
 
 
-def changes(old: Settings, new: Settings) -> list[Change]:
-    """Return what differs between two configurations of one environment, in the table's order."""
+def _production_numbers(policy: LiquidationConfig) -> Iterator[Issue]:
+    chosen = "keep it only if it was chosen on purpose"
+    timeout, field = policy.timeout_seconds, "liquidation.timeout_seconds"
+    if timeout < _TIMEOUT_MIN_S:
+        text = f"timeout_seconds {timeout} is too short for production, at least {_TIMEOUT_MIN_S}"
+        advice = f"set timeout_seconds to {_TIMEOUT_USUAL_S}"
+        yield error(Area.CONFIGURATION, field, text, advice)
+    elif timeout != _TIMEOUT_USUAL_S:
+        text = f"timeout_seconds is {timeout}, the tried value is {_TIMEOUT_USUAL_S}"
+        yield info(Area.CONFIGURATION, field, text, chosen)
+    retries, field = policy.max_retries, "liquidation.max_retries"
+    if retries == 0 or retries > _RETRIES_MAX:
+        text = f"max_retries {retries} is unusual for production: 1 to {_RETRIES_MAX} is usual"
+        yield warning(Area.CONFIGURATION, field, text, f"set max_retries to {_RETRIES_USUAL}")
+    elif retries != _RETRIES_USUAL:
+        text = f"max_retries is {retries}, the tried value is {_RETRIES_USUAL}"
+        yield info(Area.CONFIGURATION, field, text, chosen)
+    if policy.retry_delay_seconds > _DELAY_MAX_S:
+        text = (
+            f"retry_delay_seconds {policy.retry_delay_seconds} wastes the deadline, "
+            f"at most {_DELAY_MAX_S} is usual"
+        )
+        advice = "set retry_delay_seconds to 0.5"
+        yield warning(Area.PERFORMANCE, "liquidation.retry_delay_seconds", text, advice)
+
+
+def _settling(environment: Environment, policy: LiquidationConfig) -> Iterator[Issue]:
+    """Yield what is wrong with the time that flat is watched."""
+    in_production = environment is Environment.PRODUCTION
+    field, settle_s = "liquidation.settle_seconds", policy.settle_seconds
+    if settle_s == 0:
+        text = (
+            "settle_seconds is 0: one reading is trusted, and what appeared less than about "
+            f"{_LAG_S:g} s before it can be missing from the venue's lists"
+        )
+        advice = f"set settle_seconds to {_LAG_S}; --settle 0 serves the single case"
+        yield risk(environment, Area.CONFIGURATION, field, text, advice)
+    elif settle_s < _LAG_S and in_production:
+        text = f"settle_seconds is {settle_s}; the venue's lists lag by up to about {_LAG_S:g} s"
+        yield info(Area.CONFIGURATION, field, text, f"set settle_seconds to {_LAG_S}")
+    timeout_s = policy.timeout_seconds
+    room_s = timeout_s - min(timeout_s * RESERVE_SHARE, RESERVE_MAX_S) - _WORK_S
+    # Outside production a short deadline alone is nobody's mistake, and the window is what it
+    # leaves. A window made longer than usual was meant to be kept.
+    if settle_s > room_s and (in_production or settle_s > _LAG_S):
+        text = (
+            f"timeout_seconds {timeout_s} leaves about {max(room_s, 0.0):.1f} s to watch flat "
+            f"after the work, less than settle_seconds {settle_s}: the proof will be that short"
+        )
+        advice = "raise timeout_seconds, or lower settle_seconds"
+        yield warning(Area.PERFORMANCE, field, text, advice)
+
+
+def changes(old: Settings, new: Settings) -> list[dict[str, Any]]:
+    """Return each setting that differs: key, old, new and what that does, in the table's order."""
     before, after = values_of(old), values_of(new)
     return [
-        Change(
-            key=rule.key,
-            old=before[rule.key],
-            new=after[rule.key],
-            impact=_IMPACTS.get(rule.name, rule.help),
-        )
+        {
+            "key": rule.key,
+            "old": before[rule.key],
+            "new": after[rule.key],
+            "impact": _IMPACTS.get(rule.name, rule.help),
+        }
         for rule in TABLE
         if before[rule.key] != after[rule.key]
         or (rule.kind is Kind.LIST and old.notifications != new.notifications)
@@ -113,98 +158,6 @@ def values_of(settings: Settings) -> dict[str, Any]:
             case _:
                 found[rule.key] = value
     return found
-
-
-def _scope(environment: Environment, policy: LiquidationConfig) -> Iterator[Issue]:
-    if not policy.close_positions:
-        yield risk(
-            environment,
-            Area.CONFIGURATION,
-            "liquidation.close_positions",
-            "positions stay open in an emergency",
-            "set close_positions to true; --orders-only serves the single case",
-        )
-    if not policy.cancel_orders:
-        yield info(
-            Area.CONFIGURATION,
-            "liquidation.cancel_orders",
-            "open orders stay, and may open positions again",
-            "set cancel_orders to true; --positions-only serves the single case",
-        )
-    if policy.symbols:
-        yield info(
-            Area.CONFIGURATION,
-            "liquidation.symbols",
-            f"only {', '.join(policy.symbols)} is in scope; everything else stays open",
-            "leave symbols empty; --symbol serves the single case",
-        )
-
-
-def _production_numbers(policy: LiquidationConfig) -> Iterator[Issue]:
-    timeout, field = policy.timeout_seconds, "liquidation.timeout_seconds"
-    if timeout < _TIMEOUT_MIN_S:
-        yield error(
-            Area.CONFIGURATION,
-            field,
-            f"timeout_seconds {timeout} is too short for production, at least {_TIMEOUT_MIN_S}",
-            f"set timeout_seconds to {_TIMEOUT_USUAL_S}",
-        )
-    elif timeout != _TIMEOUT_USUAL_S:
-        text = f"timeout_seconds is {timeout}, the tried value is {_TIMEOUT_USUAL_S}"
-        yield info(Area.CONFIGURATION, field, text, _CHOSEN)
-    retries, field = policy.max_retries, "liquidation.max_retries"
-    if retries == 0 or retries > _RETRIES_MAX:
-        yield warning(
-            Area.CONFIGURATION,
-            field,
-            f"max_retries {retries} is unusual for production: 1 to {_RETRIES_MAX} is usual",
-            f"set max_retries to {_RETRIES_USUAL}",
-        )
-    elif retries != _RETRIES_USUAL:
-        text = f"max_retries is {retries}, the tried value is {_RETRIES_USUAL}"
-        yield info(Area.CONFIGURATION, field, text, _CHOSEN)
-    if policy.retry_delay_seconds > _DELAY_MAX_S:
-        yield warning(
-            Area.PERFORMANCE,
-            "liquidation.retry_delay_seconds",
-            f"retry_delay_seconds {policy.retry_delay_seconds} wastes the deadline, "
-            f"at most {_DELAY_MAX_S} is usual",
-            "set retry_delay_seconds to 0.5",
-        )
-
-
-def _settling(environment: Environment, policy: LiquidationConfig) -> Iterator[Issue]:
-    """Yield what is wrong with the time that flat is watched."""
-    in_production = environment is Environment.PRODUCTION
-    field, settle_s = "liquidation.settle_seconds", policy.settle_seconds
-    if settle_s == 0:
-        yield risk(
-            environment,
-            Area.CONFIGURATION,
-            field,
-            "settle_seconds is 0: one reading is trusted, and what appeared less than about "
-            f"{_LAG_S:g} s before it can be missing from the venue's lists",
-            f"set settle_seconds to {_LAG_S}; --settle 0 serves the single case",
-        )
-    elif settle_s < _LAG_S and in_production:
-        yield info(
-            Area.CONFIGURATION,
-            field,
-            f"settle_seconds is {settle_s}; the venue's lists lag by up to about {_LAG_S:g} s",
-            f"set settle_seconds to {_LAG_S}",
-        )
-    timeout_s = policy.timeout_seconds
-    room_s = timeout_s - min(timeout_s * RESERVE_SHARE, RESERVE_MAX_S) - _WORK_S
-    # Outside production a short deadline alone is nobody's mistake, and the window is what it
-    # leaves. A window made longer than usual was meant to be kept.
-    if settle_s > room_s and (in_production or settle_s > _LAG_S):
-        yield warning(
-            Area.PERFORMANCE,
-            field,
-            f"timeout_seconds {timeout_s} leaves about {max(room_s, 0.0):.1f} s to watch flat "
-            f"after the work, less than settle_seconds {settle_s}: the proof will be that short",
-            "raise timeout_seconds, or lower settle_seconds",
-        )
 
 
 _IMPACTS: Final = {

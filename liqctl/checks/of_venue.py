@@ -1,7 +1,7 @@
-"""What `validate --online` says about the venue, the key and the account.
+"""What `validate --online` finds: the venue's answers, and what a run needs of this machine.
 
-Pure: the answers are gathered by `preflight`. In production a missing answer is a WARNING, for an
-unasked question may be the one that fails at three in the morning.
+The answers are gathered by `preflight`. In production a missing answer is a WARNING, for an unasked
+question may be the one that fails at three in the morning.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,16 @@ from decimal import Decimal
 from typing import Final
 
 from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info, mild, risk, warning
+from liqctl.checks.of_machine import issue_of_drills, issues_of_run
 from liqctl.checks.preflight import Question, VenueFacts
 from liqctl.desk.text import count
+from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.forecast import Forecast
+from liqctl.kernel.forecast import make_forecast
 from liqctl.kernel.states import Environment
 from liqctl.kernel.values import PositionMode
 from liqctl.kernel.words import explain_refusal
+from liqctl.run.who import SystemClock
 from liqctl.settings.values import Settings
 
 _ROUND_TRIP_MAX_S: Final = 0.1
@@ -30,7 +33,39 @@ _BANNED: Final = 418
 _BY_HAND: Final = "check it by hand on Binance's page of API keys"
 
 
-def issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
+def issues_online(
+    settings: Settings, facts: VenueFacts, identity: str, key_problem: str | None
+) -> Iterator[Issue]:
+    """Yield everything that can be known before the emergency.
+
+    `identity` is the account as the lock names it, `key_problem` why the key cannot sign.
+    """
+    yield from _issues_of_venue(settings, facts)
+    if facts.snapshot is not None and facts.round_trip_s is not None:
+        policy, round_trip_s = settings.liquidation, facts.round_trip_s
+        forecast = make_forecast(
+            facts.snapshot, policy, round_trip_s=round_trip_s, limits=facts.limits
+        )
+        text = (
+            f"a liquidation now: {count(forecast.round_trips, 'round trip')}, "
+            f"{count(forecast.requests, 'request')}, "
+            f"{forecast.weight} weight, {forecast.closes} of {forecast.order_limit} orders in "
+            f"10 s; {forecast.expected_s:.1f} s expected, {forecast.worst_s:.1f} s if one order is "
+            f"refused until the last repeat; timeout_seconds is {forecast.timeout_s:g}"
+        )
+        level, advice = Level.INFO, NOTHING_TO_DO
+        if forecast.expected_s > forecast.timeout_s:
+            level = mild(settings.environment)
+            advice = "raise timeout_seconds, or expect exit 3 and run it twice"
+        elif not forecast.fits:
+            advice = "lower max_retries or retry_delay_seconds to fit every repeat"
+        yield Issue(level, Area.PERFORMANCE, "online.forecast", text, advice)
+    yield from issues_of_run(settings, identity, key_problem)
+    drill = last_drill(settings.audit.log_dir / DRILLS_NAME, settings.environment.value)
+    yield issue_of_drills(settings, drill, SystemClock().now())
+
+
+def _issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
     """Yield what is to be said about the venue, the key and the account."""
     environment = settings.environment
     unreachable = facts.refusals.get(Question.REACHABLE)
@@ -39,7 +74,14 @@ def issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
         return
     text = f"the venue was asked {facts.requests} times in {facts.asked_s:.1f} s"
     yield info(Area.DEPLOYMENT, "online.reachable", text)
-    yield from _speed(facts)
+    if facts.round_trip_s is not None:
+        text = f"the median of {facts.pings} pings is {facts.round_trip_s * 1000:.0f} ms"
+        if facts.round_trip_s > _ROUND_TRIP_MAX_S:
+            text += f", more than {_ROUND_TRIP_MAX_S * 1000:.0f} ms"
+            advice = "run liqctl nearer to the venue"
+            yield warning(Area.PERFORMANCE, "online.latency", text, advice)
+        else:
+            yield info(Area.PERFORMANCE, "online.latency", text)
     yield _clock(settings, facts)
     yield _weight(facts)
     if Question.SYMBOLS in facts.refusals:
@@ -60,24 +102,6 @@ def issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
     if Question.LIMITS in facts.refusals:
         what = "the account's limits; the forecast takes the usual ones"
         yield _unasked(environment, facts, Question.LIMITS, what)
-
-
-def issue_of_forecast(settings: Settings, forecast: Forecast) -> Issue:
-    """Return whether a liquidation of the account as it is would fit its deadline."""
-    text = (
-        f"a liquidation now: {count(forecast.round_trips, 'round trip')}, "
-        f"{count(forecast.requests, 'request')}, "
-        f"{forecast.weight} weight, {forecast.closes} of {forecast.order_limit} orders in 10 s; "
-        f"{forecast.expected_s:.1f} s expected, {forecast.worst_s:.1f} s if one order is refused "
-        f"until the last repeat; timeout_seconds is {forecast.timeout_s:g}"
-    )
-    level, advice = Level.INFO, NOTHING_TO_DO
-    if forecast.expected_s > forecast.timeout_s:
-        level = mild(settings.environment)
-        advice = "raise timeout_seconds, or expect exit 3 and run it twice"
-    elif not forecast.fits:
-        advice = "lower max_retries or retry_delay_seconds to fit every repeat"
-    return Issue(level, Area.PERFORMANCE, "online.forecast", text, advice)
 
 
 def _unreachable(answer: VenueAnswer) -> Issue:
@@ -113,18 +137,6 @@ def _key_refused(refusal: VenueAnswer) -> Issue:
     return error(Area.SECURITY, "online.key", explain_refusal(refusal), advice)
 
 
-def _speed(facts: VenueFacts) -> Iterator[Issue]:
-    if facts.round_trip_s is None:
-        return
-    field = "online.latency"
-    text = f"the median of {facts.pings} pings is {facts.round_trip_s * 1000:.0f} ms"
-    if facts.round_trip_s > _ROUND_TRIP_MAX_S:
-        text += f", more than {_ROUND_TRIP_MAX_S * 1000:.0f} ms"
-        yield warning(Area.PERFORMANCE, field, text, "run liqctl nearer to the venue")
-    else:
-        yield info(Area.PERFORMANCE, field, text)
-
-
 def _clock(settings: Settings, facts: VenueFacts) -> Issue:
     if facts.clock_ahead_s is None:
         what = "the clock was not compared"
@@ -147,9 +159,8 @@ def _weight(facts: VenueFacts) -> Issue:
     field, used, limit = "online.weight", facts.weight_used_by_others, facts.limits.weight_1m
     if used < 0:
         text = "not checked: the venue did not say how much request weight is in use"
-        advice = (
-            "a gateway may strip the header X-MBX-USED-WEIGHT-1M; liqctl then counts its own only"
-        )
+        header = "X-MBX-USED-WEIGHT-1M"
+        advice = f"a gateway may strip the header {header}; liqctl then counts its own only"
         return info(Area.PERFORMANCE, field, text, advice)
     text = (
         f"other programs at this address used {used} of {limit} request weight this minute; "

@@ -1,4 +1,3 @@
-# ruff: noqa: ANN401 - the border: what JSON hands over has no types
 """Asks the venue everything that would stop a liquidation, while there is time to mend it.
 
 Nothing is changed: the one order that is sent is sent to the venue's test endpoint, which never
@@ -10,18 +9,20 @@ exist for production only; elsewhere that question is refused before anything is
 import asyncio
 import statistics
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
+from liqctl.kernel import requests
 from liqctl.kernel.answers import VenueAnswer, not_sent, unreadable
-from liqctl.kernel.budget import Limits
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ids import make_client_order_id
+from liqctl.kernel.limits import Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, Transport
+from liqctl.kernel.reading import Reader
 from liqctl.kernel.values import (
     CloseOrder,
     Leg,
@@ -32,8 +33,7 @@ from liqctl.kernel.values import (
     Side,
     Snapshot,
 )
-from liqctl.run.gate import Gate
-from liqctl.run.reading import Reader
+from liqctl.run.driver import Driver
 from liqctl.run.who import SystemClock
 from liqctl.venue import wire
 
@@ -80,26 +80,18 @@ class KeyRights:
     ip_restricted: bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class VenueFacts:
     """Answers to the questions of a preflight; None where there was none.
 
-    Attributes:
-        refusals: why a question stayed open.
-        round_trip_s: median of five pings.
-        clock_ahead_s: our clock less the venue's, in seconds.
-        rehearsed: the symbol on which the venue accepted a test of a reducing order.
-        pings: how many pings that is the median of.
-        is_portfolio_margin: None when the venue did not tell.
-        not_trading: symbols with a position or order that the venue does not trade now, or does
-            not list.
-        asked_s: how long all of it took.
-        requests: how many requests that were.
-        weight_used_by_others: request weight of this address in the minute, before ours; -1 when
-            the venue did not say.
+    `refusals` holds why a question stayed open. `round_trip_s` is the median of `pings` pings,
+    `clock_ahead_s` our clock less the venue's. `rehearsed` is the symbol on which the venue
+    accepted a test of a reducing order; `not_trading` holds symbols with a position or order that
+    it does not trade now, or does not list. `weight_used_by_others` is the request weight of this
+    address in the minute, before ours; -1 when the venue did not say.
     """
 
-    refusals: Mapping[Question, VenueAnswer] = field(default_factory=dict)
+    refusals: dict[Question, VenueAnswer] = field(default_factory=dict)
     round_trip_s: float | None = None
     pings: int = 0
     clock_ahead_s: float | None = None
@@ -117,13 +109,14 @@ class VenueFacts:
 
 
 class Preflight:
-    """One round of questions. Keeps what stayed open, by question."""
+    """One round of questions."""
 
     def __init__(self, exchange: Exchange, transport: Transport) -> None:
         """Ask nothing yet."""
         self._exchange = exchange
         self._transport = transport
-        self._refusals: dict[Question, VenueAnswer] = {}
+        self._facts = VenueFacts()
+        self._refusals = self._facts.refusals
 
     async def ask(self, policy: LiquidationConfig, *, has_key: bool) -> VenueFacts:
         """Return what the venue told, and close the connections.
@@ -131,63 +124,54 @@ class Preflight:
         Without a key only what everybody may ask is asked. A ban ends the questions: asking on
         makes it longer.
         """
-        loop = asyncio.get_running_loop()
+        facts, loop = self._facts, asyncio.get_running_loop()
         began_at = loop.time()
+        facts.has_key = has_key
         try:
-            facts = await self._ask(policy, has_key=has_key)
-            spent_s = loop.time() - began_at
-            return replace(facts, asked_s=spent_s, requests=self._exchange.usage.requests)
+            await self._ask(policy)
+            facts.asked_s = loop.time() - began_at
+            facts.requests = self._exchange.usage.requests
+            return facts
         finally:
             await self._exchange.close()
 
-    async def _ask(self, policy: LiquidationConfig, *, has_key: bool) -> VenueFacts:
+    async def _ask(self, policy: LiquidationConfig) -> None:
+        facts = self._facts
         pings = await self._try(
             Question.REACHABLE, measure_pings_s, self._transport, timeout_s=PINGS_MAX_S
         )
         if pings is None:
-            return VenueFacts(refusals=self._refusals, has_key=has_key)
+            return
+        facts.round_trip_s, facts.pings = statistics.median(pings), len(pings)
         usage = self._exchange.usage
-        used_before = max(usage.weight_1m - usage.requests, 0) if usage.weight_1m >= 0 else -1
-        ahead_s = await self._try(Question.CLOCK, self._exchange.sync_clock)
-        rules = await self._try(Question.SYMBOLS, self._exchange.fetch_market_rules)
-        public = VenueFacts(
-            refusals=self._refusals,
-            round_trip_s=statistics.median(pings),
-            pings=len(pings),
-            clock_ahead_s=ahead_s,
-            has_key=has_key,
-            weight_used_by_others=used_before,
-        )
-        return await self._ask_account(public, policy, rules) if has_key else public
-
-    async def _ask_account(
-        self,
-        public: VenueFacts,
-        policy: LiquidationConfig,
-        rules: Mapping[str, MarketRules] | None,
-    ) -> VenueFacts:
+        if usage.weight_1m >= 0:
+            facts.weight_used_by_others = max(usage.weight_1m - usage.requests, 0)
+        facts.clock_ahead_s = await self._try(Question.CLOCK, self._exchange.send, requests.CLOCK)
+        rules = await self._try(Question.SYMBOLS, self._exchange.send, requests.MARKET_RULES)
+        if not facts.has_key:
+            return
         snapshot, mode, rights, limits, is_portfolio_margin = await asyncio.gather(
             self._read(policy),
-            self._try(Question.MODE, self._exchange.fetch_position_mode),
+            self._try(Question.MODE, self._exchange.send, requests.POSITION_MODE),
             self._try(Question.RIGHTS, fetch_key_rights, self._transport),
             self._try(Question.LIMITS, fetch_limits, self._transport),
-            self._try(Question.MARGIN, self._exchange.is_portfolio_margin),
+            self._try(Question.MARGIN, self._exchange.send, requests.PORTFOLIO_MARGIN),
         )
+        facts.snapshot, facts.mode, facts.rights = snapshot, mode, rights
+        facts.limits, facts.is_portfolio_margin = limits or Limits(), is_portfolio_margin
         order = _rehearsal(snapshot, mode, rules or {})
         if order is None:
             self._refusals[Question.ORDER] = not_sent(_UNKNOWN_MODE)
         else:
             await self._try(Question.ORDER, rehearse_order, self._transport, order)
-        return replace(
-            public,
-            snapshot=snapshot,
-            mode=mode,
-            is_portfolio_margin=is_portfolio_margin,
-            rights=rights,
-            rehearsed=order.leg.symbol if order and Question.ORDER not in self._refusals else None,
-            not_trading=() if rules is None else _not_trading(snapshot, rules),
-            limits=limits or Limits(),
-        )
+            if Question.ORDER not in self._refusals:
+                facts.rehearsed = order.leg.symbol
+        if rules is not None and snapshot is not None:
+            positions, orders = snapshot.positions.items, snapshot.orders
+            held = {p.symbol for p in positions} | {o.symbol for o in orders}
+            facts.not_trading = tuple(
+                sorted(s for s in held if s not in rules or not _trades(rules[s]))
+            )
 
     async def _read(self, policy: LiquidationConfig) -> Snapshot | None:
         """Return one reading, None when not even a part of it could be read."""
@@ -195,12 +179,10 @@ class Preflight:
         if ban is not None:
             self._refusals[Question.ACCOUNT] = ban
             return None
-        began_at = asyncio.get_running_loop().time()
-        gate = Gate(
-            self._exchange, timeout_s=CALL_MAX_S, started_at=began_at, wall_clock=SystemClock()
-        )
-        gate.close()
-        snapshot = await Reader(self._exchange, gate, policy).snapshot(policy.symbols)
+        driver = Driver.starting_now(self._exchange, CALL_MAX_S, SystemClock())
+        driver.machine.limits.end_writes()
+        reader = Reader(driver.machine, policy)
+        snapshot = await driver.perform(reader.snapshot(policy.symbols))
         if snapshot.errors:
             self._refusals[Question.ACCOUNT] = snapshot.errors[0]
         return snapshot if snapshot.is_any_read else None
@@ -229,12 +211,7 @@ class Preflight:
 async def measure_pings_s(transport: Transport, *, timeout_s: float) -> tuple[float, ...]:
     """Return the round trips of five pings on a warm connection; fewer where time runs out.
 
-    Args:
-        transport: what the pings go through.
-        timeout_s: for all of them together.
-
-    Raises:
-        VenueError: not even one was answered.
+    The limit is for all of them together. Raises VenueError if not even one was answered.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout_s
@@ -278,13 +255,14 @@ async def fetch_limits(transport: Transport, *, timeout_s: float) -> Limits:
     rows = general.get("rateLimits") if isinstance(general, dict) else None
     if not isinstance(rows, list) or not isinstance(own, list):
         raise VenueError(unreadable(200, "no limits"))
-    found = {
-        (str(row.get("rateLimitType")), row["intervalNum"] * _INTERVAL_S[row["interval"]]): row[
-            "limit"
-        ]
-        for row in (*rows, *own)
-        if _is_limit(row)
-    }
+    found: dict[tuple[str, int], int] = {}
+    for row in (*rows, *own):
+        if not isinstance(row, dict):
+            continue
+        length, interval, limit = row.get("intervalNum"), row.get("interval"), row.get("limit")
+        seconds = _INTERVAL_S.get(str(interval))
+        if isinstance(length, int) and isinstance(limit, int) and seconds and limit > 0:
+            found[str(row.get("rateLimitType")), length * seconds] = limit
     usual = Limits()
     return Limits(
         weight_1m=found.get(("REQUEST_WEIGHT", 60), usual.weight_1m),
@@ -298,17 +276,6 @@ async def rehearse_order(transport: Transport, order: CloseOrder, *, timeout_s: 
     params = wire.close_order_params(order)
     wire.check_reducing(params)
     await transport.request(Endpoint.TEST_ORDER, params, timeout_s=timeout_s)
-
-
-def _is_limit(row: Any) -> bool:
-    """Return whether a row states a usable limit."""
-    return (
-        isinstance(row, dict)
-        and isinstance(row.get("limit"), int)
-        and isinstance(row.get("intervalNum"), int)
-        and row["limit"] > 0
-        and row.get("interval") in _INTERVAL_S
-    )
 
 
 def _rehearsal(
@@ -352,11 +319,3 @@ def _rehearsal(
 
 def _trades(rules: MarketRules) -> bool:
     return rules.status == "TRADING"
-
-
-def _not_trading(snapshot: Snapshot | None, rules: Mapping[str, MarketRules]) -> tuple[str, ...]:
-    """Return the symbols with something open that the venue does not trade now, or not list."""
-    if snapshot is None:
-        return ()
-    held = {p.symbol for p in snapshot.positions.items} | {o.symbol for o in snapshot.orders}
-    return tuple(sorted(s for s in held if s not in rules or not _trades(rules[s])))

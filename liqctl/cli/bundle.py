@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
-from liqctl.desk.archive import BUNDLE_SCHEMA, make_manifest, pack
+from liqctl.desk.bundle import BUNDLE_SCHEMA, make_manifest, pack
 from liqctl.kernel.states import ExitCode
 from liqctl.run.who import SystemClock
 

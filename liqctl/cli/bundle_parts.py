@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import surroundings
 from liqctl.cli.trails import default_trail, trail_at
-from liqctl.desk.archive import Missing, Part
-from liqctl.desk.redaction import Redactor, secrets_of
+from liqctl.desk.bundle import Missing, Part, Redactor, secrets_of
 from liqctl.drill.record import DRILLS_NAME
 from liqctl.kernel.as_json import dump
 from liqctl.kernel.errors import ConfigurationError, LiqctlError, UsageError

@@ -221,7 +221,7 @@ def _print(options: Options, report: "Report", record: Path, problem: str | None
 
         process.print_answer(dump(document))
         return
-    from liqctl.desk.drill import render_drill
+    from liqctl.drill.document import render_drill
 
     process.print_answer(
         render_drill(
@@ -236,7 +236,7 @@ def _print(options: Options, report: "Report", record: Path, problem: str | None
 
 def _rows(notes: int) -> int:
     """Return how many scenarios fit a terminal's height together with the rest of the card."""
-    from liqctl.desk.drill import ROWS
+    from liqctl.drill.document import ROWS
 
     if not process.is_terminal(1):
         return ROWS

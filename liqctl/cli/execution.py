@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
 from liqctl.kernel.states import ExitCode
-from liqctl.run.opening import Opening
+from liqctl.run.driver import Opening
 from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ LOADED_MEANWHILE: Final = (
     "liqctl.kernel.plan",
     "liqctl.kernel.outcome",
     "liqctl.kernel.words",
-    "liqctl.run.cancelling",
-    "liqctl.run.closing",
-    "liqctl.run.run",
+    "liqctl.kernel.state",
+    "liqctl.kernel.closes",
+    "liqctl.kernel.rounds",
     "liqctl.run.manager",
     "liqctl.trail.writer",
     "liqctl.trail.durability",

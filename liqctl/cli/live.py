@@ -92,7 +92,7 @@ class LiveView:
             self._draw(model)
 
     def _draw(self, model: "LiveModel") -> None:
-        from liqctl.desk.frame import draw
+        from liqctl.desk.live import draw
 
         while self._events:
             at, event_type, details = self._events.popleft()

@@ -80,9 +80,9 @@ def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) 
 
         return dump(incident)
     if html:
-        from liqctl.desk.page import render_page
+        from liqctl.desk.report import render_page
 
         return render_page(incident)
-    from liqctl.desk.markdown import render_markdown
+    from liqctl.desk.report import render_markdown
 
     return render_markdown(incident)

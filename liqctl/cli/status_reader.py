@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
     from liqctl.kernel.answers import VenueAnswer
     from liqctl.run.inspection import Inspection
-    from liqctl.run.lock import LockState
+    from liqctl.run.lock import Blocked
     from liqctl.settings.values import Settings
 
 STATUS_SCHEMA: Final = "liqctl.status/1"
@@ -145,7 +145,7 @@ class StatusReader:
             return await inspect_account(account.exchange, policy, wall_clock=clock)
         return await inspect_again(account.exchange, policy, self._before, wall_clock=clock)
 
-    def _lock_of(self, account: "Account | None") -> "LockState":
+    def _lock_of(self, account: "Account | None") -> "Blocked | None":
         from liqctl.run.lock import find_held, read_lock
 
         log_dir = self.settings.audit.log_dir
@@ -265,14 +265,14 @@ def _exit_code(inspection: "Inspection") -> ExitCode:
     return ExitCode.DONE if inspection.is_flat else ExitCode.FAILED
 
 
-def _in_progress(state: "LockState") -> dict[str, Any] | None:
+def _in_progress(held: "Blocked | None") -> dict[str, Any] | None:
     """Return who holds the lock; one whose text cannot be read is somebody all the same."""
     from liqctl.run.lock import OVERRUN_GRACE_S
     from liqctl.run.who import is_running
 
-    if not state.is_held:
+    if held is None:
         return None
-    holder = state.holder
+    holder = held.holder
     if holder is None:
         return {"correlation_id": None, "pid": None, "started_at": None}
     late_s = SystemClock().now().timestamp() - holder.deadline_at

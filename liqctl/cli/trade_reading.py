@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from liqctl.desk.money import ClosingOrder, TradeReading
+from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
 from liqctl.kernel.states import Environment
@@ -106,7 +107,7 @@ async def _read(account: "Account", orders: Sequence[ClosingOrder]) -> TradeRead
         async with asyncio.timeout(READING_MAX_S):
             await asking.all(orders[:_ORDERS_MAX])
             if asking.refusal is not None and asking.refusal.code == _CLOCK_OFF:
-                await account.exchange.sync_clock(timeout_s=_CALL_MAX_S)
+                await account.exchange.send(requests.CLOCK, timeout_s=_CALL_MAX_S)
                 await asking.all_again()
     except VenueError as error:  # of the clock
         asking.refusal = error.answer
@@ -176,8 +177,8 @@ class _Asking:
     async def _order_id_of(self, order: ClosingOrder) -> str | None:
         """Return the venue's id of an order whose answer was lost; None if it never arrived."""
         try:
-            found = await self.account.exchange.fetch_order(
-                order.symbol, order.client_order_id, timeout_s=_CALL_MAX_S
+            found = await self.account.exchange.send(
+                requests.order_of(order.symbol, order.client_order_id), timeout_s=_CALL_MAX_S
             )
         except VenueError as error:
             if error.answer.kind is AnswerKind.DONE:

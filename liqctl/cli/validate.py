@@ -61,7 +61,7 @@ def ask_venue(settings: "Settings") -> "Iterable[Issue]":
     import asyncio
     from contextlib import ExitStack
 
-    from liqctl.checks.online import issues_online
+    from liqctl.checks.of_venue import issues_online
     from liqctl.checks.preflight import ASK_MAX_S, Preflight
     from liqctl.cli.wiring import open_account
 
@@ -90,7 +90,7 @@ def _print(documents: list[dict[str, Any]], options: Options) -> None:
             dump(documents[0] if len(documents) == 1 else join_documents(documents))
         )
         return
-    from liqctl.checks.screen import render_validation
+    from liqctl.checks.document import render_validation
 
     told = [
         render_validation(

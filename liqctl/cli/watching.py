@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from liqctl.cli import process
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.pace import Pace, asked_to_wait_s, look_weight
-from liqctl.run.reading import NARROW_SYMBOLS_MAX
+from liqctl.kernel.pacing import NARROW_SYMBOLS_MAX
 from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The live view's model: events of one run in, the lines of a frame out.
+"""The live view: events of one run in, the lines of a frame out, drawn by rich.
 
 A leg's way, each step by the event that shows it:
 
@@ -8,24 +8,41 @@ A leg's way, each step by the event that shows it:
 
 The view is told nothing the audit trail is not. What it counts as open between two readings is the
 last reading less what answers say was executed; only the end screen tells what is proven.
+
+rich costs some thirty milliseconds to import. Only the thread that draws imports this module, and
+only once a run takes long enough to be watched.
 """
 
-from collections.abc import Iterable, Mapping
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Final
 
+from rich.console import Console  # noqa: TID253 - see above
+from rich.progress_bar import ProgressBar  # noqa: TID253
+from rich.table import Table  # noqa: TID253
+from rich.text import Text  # noqa: TID253
+
+from liqctl.desk.text import clean, labelled, money
+from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
 
 ANSWER_LATE_S: Final = 0.5
 """From when on it is said how long an answer is waited for."""
 
-_CANCELS: Final = {
-    AuditEventType.ORDER_CANCEL_SENT,
-    AuditEventType.ORDER_CANCELLED,
-    AuditEventType.ORDER_CANCEL_REJECTED,
-}
+_WIDE: Final = 100
+"""From so many columns on the quantity is shown as well."""
+
+_BAR: Final = 20
+_LABEL: Final = 10
+_VALUE: Final = 36
+_TOLD_MAX: Final = 3
+_OTHER_LINES: Final = 3
+"""The second line of the grid, the empty line, and the head of the rows."""
+
 _ZERO: Final = Decimal(0)
 
 
@@ -49,8 +66,27 @@ class Stage(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
-DONE: Final = {Stage.CANCELLED, Stage.FLAT}
-_CLOSED: Final = {Stage.FILLED, Stage.FLAT}
+_STYLES: Final = {
+    Stage.FAILED: "bold red",
+    Stage.UNKNOWN: "bold magenta",
+    Stage.REFUSED: "magenta",
+    Stage.CLOSING: "bold",
+    Stage.CANCELLING: "bold",
+    Stage.LEFT_ALONE: "dim",
+    Stage.FILLED: "green",
+    Stage.CANCELLED: "dim",
+    Stage.FLAT: "dim green",
+}
+_CANCELS: Final = {
+    AuditEventType.ORDER_CANCEL_SENT,
+    AuditEventType.ORDER_CANCELLED,
+    AuditEventType.ORDER_CANCEL_REJECTED,
+}
+_REFUSALS: Final[Mapping[str, Stage]] = {
+    AuditEventType.ORDER_REJECTED: Stage.REFUSED,
+    AuditEventType.ORDER_UNKNOWN: Stage.UNKNOWN,
+    AuditEventType.POSITION_FAILED: Stage.FAILED,
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,7 +147,11 @@ class LiveRow:
         told = " → ".join(words)
         if self.stage in {Stage.CLOSING, Stage.CANCELLING} and now - self.since > ANSWER_LATE_S:
             told += f", no answer for {now - self.since:.1f} s"
-        return f"{told}: {self.reason}" if self.reason and self.stage not in DONE else told
+        return (
+            f"{told}: {self.reason}"
+            if self.reason and self.stage not in {Stage.CANCELLED, Stage.FLAT}
+            else told
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -161,8 +201,6 @@ class LiveModel:
                     self._closes = bool(config.get("close_positions", True))
             case AuditEventType.SNAPSHOT_TAKEN:
                 self._read(details, at)
-            case AuditEventType.POSITION_CLOSED:
-                self._leg(details).move(Stage.FLAT, at)
             case AuditEventType.FLAT_SEEN:
                 watch_s = details.get("watch_seconds")
                 self._flat_at = at
@@ -175,8 +213,10 @@ class LiveModel:
                 self._cancel(event_type, details, at)
             case _ if event_type in RUN_ENDS:
                 self._ended = str(details.get("state", "")).lower()
+            case _ if "symbol" in details:
+                self._close(event_type, details, at)
             case _:
-                self._order(event_type, details, at)
+                pass
 
     def frame(self, now: float, *, stopping: bool = False) -> Frame:
         """Return what to show now."""
@@ -214,37 +254,40 @@ class LiveModel:
 
     def _read(self, details: Mapping[str, Any], at: float) -> None:
         """Take in a reading; a source that could not be read leaves what was known of it."""
-        unread = details.get("unread")
+        seen, unread = self._seen, details.get("unread")
         told = unread.items() if isinstance(unread, Mapping) else ()
-        self._seen.unread = "; ".join(f"{name}: {why}" for name, why in told)
+        seen.unread = "; ".join(f"{name}: {why}" for name, why in told)
         if "only" in details:
             return
         orders = [details.get("regular_orders"), details.get("algo_orders")]
         counted = sum(number for number in orders if isinstance(number, int))
-        self._seen.orders_found = max(self._seen.orders_found, counted)
+        seen.orders_found = max(seen.orders_found, counted)
         positions = details.get("positions")
-        if isinstance(positions, int):
-            self._read_positions(details, positions, at)
-
-    def _read_positions(self, details: Mapping[str, Any], positions: int, at: float) -> None:
-        listed = _listed(details)
-        seen = {key for key, _, _ in listed}
-        for key, quantity, notional in listed:
-            if not self._symbols or key[0] in self._symbols:
-                self._see(key, quantity, notional, at)
+        if not isinstance(positions, int):
+            return
+        # A reading lists the worst legs by "symbol side quantity", and their notionals beside them.
+        notionals = list(map(_amount, details.get("notionals") or ()))
+        listed: dict[tuple[str, str], Decimal] = {}
+        for index, line in enumerate(details.get("open") or ()):
+            symbol, side, quantity = (*str(line).rsplit(" ", 2), "", "")[:3]
+            notional = notionals[index] if index < len(notionals) else _ZERO
+            listed[symbol, side] = notional
+            if not self._symbols or symbol in self._symbols:
+                self._see((symbol, side), _amount(quantity), notional, at)
         if positions == len(listed):
             for key, row in self._rows.items():
-                if row.position_side and key not in seen and row.stage is not Stage.FLAT:
+                if row.position_side and key not in listed and row.stage is not Stage.FLAT:
                     row.move(Stage.FLAT, at)
-        rest = [r for r in self._rows.values() if r.is_estimated and r.stage not in _CLOSED]
-        self._seen.unlisted = 0 if self._symbols else max(positions - len(listed) - len(rest), 0)
-        beyond = _decimal(details.get("notional")) - sum((row[2] for row in listed), _ZERO)
+        closed = {Stage.FILLED, Stage.FLAT}
+        rest = [r for r in self._rows.values() if r.is_estimated and r.stage not in closed]
+        seen.unlisted = 0 if self._symbols else max(positions - len(listed) - len(rest), 0)
+        beyond = _amount(details.get("notional")) - sum(listed.values(), _ZERO)
         beyond -= sum((row.notional for row in rest), _ZERO)
-        self._seen.unlisted_notional = max(beyond, _ZERO) if self._seen.unlisted else _ZERO
-        if not self._seen.has_read:
-            self._seen.has_read = True
-            self._seen.found_notional = sum((row.notional for row in self._rows.values()), _ZERO)
-            self._seen.found_notional += self._seen.unlisted_notional
+        seen.unlisted_notional = max(beyond, _ZERO) if seen.unlisted else _ZERO
+        if not seen.has_read:
+            seen.has_read = True
+            known = sum((row.notional for row in self._rows.values()), _ZERO)
+            seen.found_notional = known + seen.unlisted_notional
 
     def _see(self, key: tuple[str, str], quantity: Decimal, notional: Decimal, at: float) -> None:
         """Take in that a reading shows a leg open."""
@@ -273,7 +316,7 @@ class LiveModel:
             return legs[0]
         row = LiveRow(symbol=symbol, position_side=side, is_estimated=True)
         self._rows[symbol, side] = row
-        quantity = _decimal(details.get("quantity"))
+        quantity = _amount(details.get("quantity"))
         row.quantity = -quantity if details.get("side") == "BUY" else quantity
         if self._seen.unlisted:
             row.notional = self._seen.unlisted_notional / self._seen.unlisted
@@ -281,46 +324,38 @@ class LiveModel:
             self._seen.unlisted_notional -= row.notional
         return row
 
-    def _order(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
+    def _close(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
         """Take in what became of a close."""
-        if "symbol" not in details:
-            return
         row = self._leg(details)
         match event_type:
+            case AuditEventType.POSITION_CLOSED:
+                row.move(Stage.FLAT, at)
             case AuditEventType.ORDER_SENT:
                 self._flat_at = None
                 tries = details.get("attempt")
                 row.tries = tries if isinstance(tries, int) else row.tries + 1
                 row.move(Stage.CLOSING, at)
             case AuditEventType.ORDER_PLACED:
-                executed = _decimal(details.get("executed"))
+                executed = _amount(details.get("executed"))
                 row.executed[str(details.get("client_order_id"))] = executed
                 if not row.still_open:
                     row.move(Stage.FILLED, at)
                     row.reason = ""
-            case AuditEventType.ORDER_REJECTED:
-                self._refuse(row, Stage.REFUSED, details, at)
-            case AuditEventType.ORDER_UNKNOWN:
-                self._refuse(row, Stage.UNKNOWN, details, at)
-            case AuditEventType.POSITION_FAILED:
-                self._refuse(row, Stage.FAILED, details, at)
             case AuditEventType.RETRY_SCHEDULED:
                 self._seen.retries += 1
-                reason = str(details.get("reason") or "")
-                row.reason = reason or row.reason
+                row.reason = str(details.get("reason") or "") or row.reason
                 self._seen.trouble = f"{row.symbol}: {row.reason}"
                 row.move(Stage.REFUSED, at)
                 backoff_s = details.get("backoff_s")
                 row.again_at = at + (backoff_s if isinstance(backoff_s, int | float) else 0.0)
+            case _ if event_type in _REFUSALS:
+                row.move(_REFUSALS[event_type], at)
+                row.again_at = 0.0
+                row.reason = _reason(details) or row.reason
+                if row.reason:
+                    self._seen.trouble = f"{row.symbol}: {row.reason}"
             case _:
                 pass
-
-    def _refuse(self, row: LiveRow, stage: Stage, details: Mapping[str, Any], at: float) -> None:
-        row.move(stage, at)
-        row.again_at = 0.0
-        row.reason = _reason(details) or row.reason
-        if row.reason:
-            self._seen.trouble = f"{row.symbol}: {row.reason}"
 
     def _cancel(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
         """Take in what became of a symbol's cancel; stops swept after a close move no leg."""
@@ -347,17 +382,6 @@ class LiveModel:
                         row.move(Stage.REFUSED, at)
 
 
-def _listed(details: Mapping[str, Any]) -> list[tuple[tuple[str, str], Decimal, Decimal]]:
-    """Return the legs a reading names, with signed quantity and notional."""
-    lines = [(*str(line).rsplit(" ", 2), "", "")[:3] for line in details.get("open") or ()]
-    notionals = [_decimal(notional) for notional in details.get("notionals") or ()]
-    notionals += [_ZERO] * (len(lines) - len(notionals))
-    return [
-        ((symbol, side), _decimal(quantity), notional)
-        for (symbol, side, quantity), notional in zip(lines, notionals, strict=False)
-    ]
-
-
 def _reason(details: Mapping[str, Any]) -> str:
     """Return an event's reason: its own words, or those of the error of a result's row."""
     error = details.get("error")
@@ -367,8 +391,106 @@ def _reason(details: Mapping[str, Any]) -> str:
     return f"{message} (code {code})" if message and code is not None else message
 
 
-def _decimal(value: object) -> Decimal:
-    try:
-        return Decimal(str(value))
-    except InvalidOperation:
-        return _ZERO
+def _amount(value: object) -> Decimal:
+    return parse_decimal(value) or _ZERO
+
+
+def draw(frame: Frame, *, title: str, width: int, height: int, colour: bool) -> list[str]:
+    """Return the frame's lines, the rows that need a look first.
+
+    None is wider than `width`, and there are no more than `height`.
+    """
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        height=height,
+        force_terminal=True,
+        color_system="standard" if colour else None,
+        no_color=not colour,
+        legacy_windows=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    first = Text(f"{clean(title)}  ", style="bold").append(frame.phase, style="bold magenta")
+    parts: list[Table | Text] = [first, *_head(frame, width)]
+    room = height - len(parts) - _OTHER_LINES
+    if frame.rows and room > 0:
+        fits = len(frame.rows) + bool(frame.unlisted) <= room
+        shown = frame.rows if fits else frame.rows[: room - 1]
+        rest = frame.rows[len(shown) :]
+        parts += [Text(), _rows(shown, frame.now, width=width)] if shown else [Text()]
+        if rest or frame.unlisted:
+            stages = Counter(row.stage.word for row in rest)
+            stages.update({Stage.OPEN.word: frame.unlisted} if frame.unlisted else {})
+            ways = ", ".join(f"{number} {word}" for word, number in stages.items())
+            left = money(sum((row.still_open for row in rest), frame.unlisted_notional))
+            told = f"and {len(rest) + frame.unlisted} more, {left} still open: {ways}"
+            parts.append(Text(told, style="dim"))
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part, no_wrap=True, overflow="ellipsis")
+    return [line.rstrip() for line in captured.get().splitlines()[:height]]
+
+
+def _head(frame: Frame, width: int) -> "list[Table | Text]":
+    """Return exposure and time with their bars, then what happened."""
+    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    grid.add_column(min_width=_LABEL - 2, no_wrap=True)
+    grid.add_column(min_width=_VALUE, no_wrap=True, overflow="ellipsis")
+    grid.add_column(width=_BAR)
+    found = frame.found_notional
+    exposure = f"{money(frame.open_notional)} of {money(found)} notional"
+    if not frame.has_read:
+        exposure = f"not known yet, reading for {frame.passed_s:.1f} s"
+    time = f"{frame.left_s:.1f} s left of {frame.timeout_s:g} s"
+    for label, told, total, left in (
+        ("open", exposure, float(found), float(frame.open_notional)),
+        ("time", time, frame.timeout_s, frame.left_s),
+    ):
+        bar = ProgressBar(
+            total=total,
+            completed=left,
+            width=_BAR,
+            # In the terminal's own colour: rich's are not for every ground.
+            style="dim",
+            complete_style="bold",
+            finished_style="bold",
+        )
+        grid.add_row(label, told, bar if total else "")
+    orders = f"{frame.orders_cancelled} of {frame.orders_found} cancelled"
+    lines: list[Table | Text] = [grid]
+    for label, told in (
+        ("orders", orders if frame.orders_found else ""),
+        ("retries", str(frame.retries or "")),
+        ("unread", frame.unread),
+        ("trouble", frame.trouble),
+    ):
+        told_lines = labelled((label, clean(told) if told else None), width=width)
+        shown = told_lines[:_TOLD_MAX]  # The rows need the room.
+        if len(told_lines) > _TOLD_MAX:
+            shown[-1] = f"{shown[-1][: width - 2]} …"
+        lines += map(Text, shown)
+    return lines
+
+
+def _rows(rows: Sequence[LiveRow], now: float, *, width: int) -> Table:
+    """Return the rows as a table whose last column alone is cut where the terminal ends."""
+    is_wide = width >= _WIDE
+    head = ["symbol", "side", *["quantity"] * is_wide, "notional"]
+    cells = []
+    for row in rows:
+        texts = [clean(row.symbol), "orders", *[""] * is_wide, ""]
+        if row.position_side:
+            about = "~" if row.is_estimated else ""
+            quantity = [plain(abs(row.quantity))] * is_wide
+            texts[1:] = [row.side, *quantity, f"{about}{money(row.still_open)}"]
+        cells.append(texts)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True)
+    for index, name in enumerate(head):
+        table.add_column(name, no_wrap=True, justify="right" if index > 1 else "left")
+    table.add_column("way", no_wrap=True, overflow="ellipsis", ratio=1)
+    for row, texts in zip(rows, cells, strict=True):
+        way = Text(clean(row.way(now)), style=_STYLES.get(row.stage, ""))
+        table.add_row(*map(Text, texts), way)
+    return table

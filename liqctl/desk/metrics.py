@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-TEXTFILE_SUFFIX: Final = ".prom"
-"""node_exporter's textfile collector reads no other file."""
-
 _MODE: Final = 0o644
 """node_exporter runs as a user of its own."""
 
@@ -78,7 +75,13 @@ def render_metrics(
     figures.add("liqctl_build_info", 1, version=version)
     figures.add("liqctl_metrics_written_timestamp_seconds", written_at)
     _add_account(figures, document, written_at)
-    _add_runs(figures, document)
+    if not document.get("trail_error"):  # A zero would look like a counter that began anew.
+        metrics = document.get("metrics") or {}
+        for name in _RUN_STATES:
+            figures.add("liqctl_runs_total", metrics[name], state=name.upper())
+        running = (document.get("in_progress") or {}).get("correlation_id")
+        unfinished = [run["correlation_id"] for run in document.get("unfinished_runs") or []]
+        figures.add("liqctl_unfinished_runs", sum(name != running for name in unfinished))
     _add_last_run(figures, document.get("last_run") or {})
     if audit_complete is not None:
         figures.add("liqctl_audit_complete", int(audit_complete))
@@ -168,17 +171,6 @@ def _add_account(figures: _Figures, document: Mapping[str, Any], read_at: float)
         figures.add("liqctl_account_open_orders", len(orders))
     if not unread:
         figures.add("liqctl_account_read_timestamp_seconds", read_at)
-
-
-def _add_runs(figures: _Figures, document: Mapping[str, Any]) -> None:
-    if document.get("trail_error"):
-        return  # Nobody knows; a zero would look like a counter that began anew.
-    metrics = document.get("metrics") or {}
-    for name in _RUN_STATES:
-        figures.add("liqctl_runs_total", metrics[name], state=name.upper())
-    running = (document.get("in_progress") or {}).get("correlation_id")
-    unfinished = [run["correlation_id"] for run in document.get("unfinished_runs") or []]
-    figures.add("liqctl_unfinished_runs", sum(name != running for name in unfinished))
 
 
 def _add_last_run(figures: _Figures, run: Mapping[str, Any]) -> None:

@@ -8,8 +8,8 @@ from typing import Final, Protocol
 from liqctl.desk.result import Asked, render_result
 from liqctl.desk.text import Tone, clean, count, labelled, money, paint, table
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.budget import Limits
 from liqctl.kernel.forecast import make_forecast
+from liqctl.kernel.limits import Limits
 from liqctl.kernel.plan import Plan
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
@@ -22,7 +22,6 @@ _TABLE_LINES: Final = 2
 
 _SYMBOLS_MAX: Final = 5
 _NAMED_MAX: Final = 3
-_NEVER_ENDED: Final = "no reading ended in time"
 
 
 class Inspected(Protocol):
@@ -63,39 +62,37 @@ def render_confirmation(  # noqa: PLR0913 - what the question tells, one by one
     """
     banner = paint(clean(environment).upper(), Tone.BAD, colour=colour)
     head = [f"{banner}  {clean(base_url)}  key {key_fingerprint}"]
-    if config_file:
-        head += labelled("settings", clean(config_file), width=width)
+    head += labelled(("settings", clean(config_file) if config_file else None), width=width)
     head.append("")
     if inspected is None or not inspected.snapshot.is_any_read:
-        why = (inspected and inspected.why_unreadable()) or _NEVER_ENDED
-        return "\n".join([*head, *_blind(clean(why), policy, width, colour=colour)]) + "\n"
-    orders = [order for order in inspected.snapshot.orders if policy.covers(order.symbol)]
+        # To go on is the operator's choice.
+        why = (inspected and inspected.why_unreadable()) or "no reading ended in time"
+        unknown = "NOTHING COULD BE READ: what is open is not known"
+        go_on = (
+            f"the run reads for itself, for {policy.timeout_seconds:g} s at most, and cancels and "
+            "closes what it finds"
+        )
+        blind = (("unread", clean(why)), ("scope", _scope(policy)), ("go on", go_on))
+        head += [paint(unknown, Tone.DOUBT, colour=colour), *labelled(*blind, width=width)]
+        return "\n".join(head) + "\n"
     positions = inspected.snapshot.positions
     told = "not known: positions could not be read"
     if positions.complete:
         told = _sum([p for p in positions.items if policy.covers(p.symbol)])
-    lines = labelled("open", told, width=width)
-    lines += labelled("orders", _by_symbol(orders), width=width)
-    for order in inspected.contradictions[:_NAMED_MAX]:
-        lines += labelled("doubt", clean(explain_contradiction(order)), width=width)
-    lines += _forecast(inspected, policy, width)
+    # How many orders wait on which symbols, the most first.
+    symbols = Counter(o.symbol for o in inspected.snapshot.orders if policy.covers(o.symbol))
+    named = ", ".join(f"{number} {clean(s)}" for s, number in symbols.most_common(_SYMBOLS_MAX))
+    more = len(symbols) - _SYMBOLS_MAX
+    orders = f"{symbols.total()}: {named}" if symbols else "none"
+    orders += f", and {count(more, 'symbol')} more" if more > 0 else ""
+    doubts = [clean(explain_contradiction(o)) for o in inspected.contradictions[:_NAMED_MAX]]
+    rows = [("open", told), ("orders", orders), *(("doubt", doubt) for doubt in doubts)]
+    lines = labelled(*rows, *_forecast(inspected, policy), width=width)
     closes = [close.position for symbol in inspected.plan.symbols for close in symbol.closes]
     if closes:
-        rows = max(height - len(head) - len(lines) - _TABLE_LINES, _ROWS_MIN)
-        lines = [*_positions(closes, width, rows), "", *lines]
+        rows_max = max(height - len(head) - len(lines) - _TABLE_LINES, _ROWS_MIN)
+        lines = [*_positions(closes, width, rows_max), "", *lines]
     return "\n".join([*head, *lines]) + "\n"
-
-
-def _blind(why: str, policy: LiquidationConfig, width: int | None, *, colour: bool) -> list[str]:
-    """Return what is said when nothing could be read; to go on is the operator's choice."""
-    head = paint("NOTHING COULD BE READ: what is open is not known", Tone.DOUBT, colour=colour)
-    scope = labelled("scope", _scope(policy), width=width)
-    go_on = (
-        f"the run reads for itself, for {policy.timeout_seconds:g} s at most, and cancels and "
-        "closes what it finds"
-    )
-    unread = labelled("unread", why, width=width)
-    return [head, *unread, *scope, *labelled("go on", go_on, width=width)]
 
 
 def render_plan(
@@ -110,24 +107,30 @@ def render_plan(
 ) -> str:
     """Return the end screen of a dry run, with what a real run would send and take."""
     head = paint("Plan", Tone.STRONG, colour=colour)
-    forecast = [head, *_forecast(inspected, policy, width)]
+    forecast = [head, *labelled(*_forecast(inspected, policy), width=width)]
     return render_result(
         result, width=width, height=height, colour=colour, asked=asked, forecast=forecast
     )
 
 
-def _forecast(inspected: Inspected, policy: LiquidationConfig, width: int | None) -> list[str]:
-    plan = inspected.plan
-    lines = labelled("scope", _scope(policy), width=width)
-    lines += labelled("cancel", _cancels(plan), width=width)
-    lines += labelled("close", _closes(plan), width=width)
-    if plan.kept:
-        kept = f"{count(len(plan.kept), 'protective stop')}, until the position is flat"
-        lines += labelled("keep", kept, width=width)
+def _forecast(inspected: Inspected, policy: LiquidationConfig) -> list[tuple[str, str | None]]:
+    plan, timeout_s = inspected.plan, policy.timeout_seconds
+    kinds = Counter(
+        order.kind for each in plan.symbols for order in (*each.regular, *each.swept, *each.alone)
+    )
+    regular, conditional = kinds[OrderKind.REGULAR], kinds[OrderKind.ALGO]
+    cancels = f"{count(regular, 'order')}, {count(conditional, 'conditional order')}"
+    parts = sum(len(close.parts) for symbol in plan.symbols for close in symbol.closes)
+    kept = f"{count(len(plan.kept), 'protective stop')}, until the position is flat"
+    rows = [
+        ("scope", _scope(policy)),
+        ("cancel", cancels if regular or conditional else "nothing"),
+        ("close", f"{count(parts, 'order')} at market, reducing only" if parts else "nothing"),
+        ("keep", kept if plan.kept else None),
+    ]
     unread = inspected.why_unreadable()
     if unread:
-        lines += labelled("unread", clean(unread), width=width)
-        return lines + labelled("lasts", f"{policy.timeout_seconds:g} s at most", width=width)
+        return [*rows, ("unread", clean(unread)), ("lasts", f"{timeout_s:g} s at most")]
     snapshot, limits = inspected.snapshot, Limits()
     trip_s = snapshot.finished_at - snapshot.started_at
     forecast = make_forecast(snapshot, policy, round_trip_s=trip_s, limits=limits)
@@ -136,18 +139,15 @@ def _forecast(inspected: Inspected, policy: LiquidationConfig, width: int | None
         f"{count(forecast.requests, 'request')}, weight {forecast.weight} of {limits.weight_1m}, "
         f"{count(forecast.closes, 'order')} of {limits.orders_10s} in 10 s"
     )
-    lines += labelled("takes", takes, width=width)
     fit = f"DOES NOT FIT the limit of {forecast.timeout_s:g} s; the largest go first"
     if forecast.fits:
         fit = f"fits the limit of {forecast.timeout_s:g} s"
     elif forecast.expected_s <= forecast.timeout_s:
         fit = f"not every repeat fits the limit of {forecast.timeout_s:g} s"
     lasts = f"{forecast.expected_s:.2f} s expected, {forecast.worst_s:.2f} s at worst: {fit}"
-    lines += labelled("lasts", lasts, width=width)
-    if not policy.settle_seconds:
-        return lines
-    then = f"flat is watched for {policy.settle_seconds:g} s, or for what the limit leaves"
-    return lines + labelled("then", then, width=width)
+    settle_s = policy.settle_seconds
+    then = f"flat is watched for {settle_s:g} s, or for what the limit leaves"
+    return [*rows, ("takes", takes), ("lasts", lasts), ("then", then if settle_s else None)]
 
 
 def _scope(policy: LiquidationConfig) -> str:
@@ -177,28 +177,3 @@ def _sum(positions: Sequence[Position]) -> str:
     exposure = sum((position.notional for position in positions), Decimal(0))
     pnl = sum((position.unrealized_pnl or Decimal(0) for position in positions), Decimal(0))
     return f"{count(len(positions), 'position')} of {money(exposure)} notional, PnL {pnl:+,.2f}"
-
-
-def _by_symbol(orders: Sequence[OpenOrder]) -> str:
-    """Return how many orders wait on which symbols, the most first."""
-    if not orders:
-        return "none"
-    symbols = Counter(order.symbol for order in orders)
-    named = ", ".join(f"{number} {clean(s)}" for s, number in symbols.most_common(_SYMBOLS_MAX))
-    more = len(symbols) - _SYMBOLS_MAX
-    return f"{len(orders)}: {named}" + (f", and {count(more, 'symbol')} more" if more > 0 else "")
-
-
-def _cancels(plan: Plan) -> str:
-    kinds = Counter(
-        order.kind for each in plan.symbols for order in (*each.regular, *each.swept, *each.alone)
-    )
-    regular, conditional = kinds[OrderKind.REGULAR], kinds[OrderKind.ALGO]
-    if not regular and not conditional:
-        return "nothing"
-    return f"{count(regular, 'order')}, {count(conditional, 'conditional order')}"
-
-
-def _closes(plan: Plan) -> str:
-    parts = sum(len(close.parts) for symbol in plan.symbols for close in symbol.closes)
-    return f"{count(parts, 'order')} at market, reducing only" if parts else "nothing"

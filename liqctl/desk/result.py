@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, assert_never
 
-from liqctl.desk.text import Tone, clean, count, cut, labelled, money, paint, table, wrap
+from liqctl.desk.text import Tone, clean, count, cut, labelled, listed, money, paint, table, wrap
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
-    OrderReport,
     PositionReport,
     Residual,
-    ResidualPosition,
 )
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import Position
 from liqctl.kernel.words import LETS_NOTHING_THROUGH, explain_kept
 
 ROWS_MAX: Final = 250
@@ -41,10 +40,14 @@ _TONES: Final = {
     LiquidationState.PARTIAL: Tone.DOUBT,
 }
 _SETTLED: Final = {OrderState.CANCELLED, OrderState.GONE, OrderState.SKIPPED}
+_NOT_CLOSED: Final = {PositionState.PARTIAL, PositionState.FAILED, PositionState.UNKNOWN}
 _POSITION_SOURCES: Final = ("positionRisk", "account")
 """The two lists that show positions, as `unread` names them."""
 
-_NOTHING_SENT: Final = {FailureCause.BLOCKED, FailureCause.USAGE}
+_NOTHING_SENT: Final = {
+    FailureCause.BLOCKED: "another run is at work on this account; nothing was sent",
+    FailureCause.USAGE: "unknown symbol; nothing was sent",
+}
 _WEBSITES: Final = {"production": "www.binance.com", "testnet": "demo.binance.com"}
 
 
@@ -83,31 +86,31 @@ def render_result(
     head = wrap(f"{word}: {meaning(result, asked)}", indent="  ", width=width)
     painted = paint(word, _TONES.get(result.state, Tone.BAD), colour=colour)
     head[0] = head[0].replace(word, painted, 1)
-    head += ["", *_counts(result, width)] * (result.cause not in _NOTHING_SENT)
+    if result.cause not in _NOTHING_SENT:
+        head += ["", *labelled(*_counts(result), width=width)]
     steps = [paint("Next", Tone.STRONG, colour=colour)]
     for step in next_steps(result, asked):
         steps += wrap(f"  - {step}", indent="    ", width=width)
     steps = steps if len(steps) > 1 else []
-    orders = [order for order in result.orders if result.dry_run or order.state not in _SETTLED]
-    lines = [
-        *head,
-        *_spaced(_tables(result, orders, width)),
-        *(["", *forecast] if forecast else []),
-    ]
-    lines += ["", *_reasons(result, width)]
-    if asked.config_file:
-        lines += labelled("settings", clean(asked.config_file), width=width)
-    lines += [*_record(result, width), *_spaced(steps)]
+    why = labelled(*_reasons(result), width=width)
+    settings = clean(asked.config_file) if asked.config_file else None
+    tables = [_positions(result, width, ROWS_MAX), _orders(result, width, ROWS_MAX)]
+    lines = [*head, *_spaced(tables[0]), *_spaced(tables[1]), *_spaced(forecast), "", *why]
+    lines += labelled(("settings", settings), *_record(result), width=width) + _spaced(steps)
     if height is not None and width is not None and len(lines) > height:
-        tail = [*forecast, *_record(result, None)[1:], *steps]
+        tail = [*forecast, *labelled(*_record(result)[1:], width=None), *steps]
         room = height - len(head) - len(tail)
-        why = _reasons(result, width)[: _WHY_LINES if room > _TABLE_MIN + _WHY_LINES else 1]
-        room, tail = room - len(why), [*why, *tail]
-        lines = [*head, *_short_tables(result, orders, width, room), *tail]
+        why = why[: _WHY_LINES if room > _TABLE_MIN + _WHY_LINES else 1]
+        room -= len(why)
+        orders = _orders(result, None, _ORDER_ROWS) if room >= 2 * _TABLE_MIN else []
+        rows = room - len(orders) - 2
+        positions = _positions(result, None, rows) if room >= _TABLE_MIN else []
+        short = [cut(line, width) for line in (*positions, *orders)]
+        lines = [*head, *short, *why, *tail]
     return "\n".join(lines) + "\n"
 
 
-def _spaced(lines: list[str]) -> list[str]:
+def _spaced(lines: Sequence[str]) -> list[str]:
     return ["", *lines] if lines else []
 
 
@@ -168,7 +171,9 @@ def meaning(result: LiquidationResult, asked: Asked = Asked()) -> str:
                 return "the venue confirmed every close and cancel, but no reading proves flat"
             return "some of it is closed, the rest is or may be open"
         case LiquidationState.FAILED:
-            return _failed(result)
+            unknown = "what is open is not known" if result.residual is None else ""
+            untold = unknown or "nothing is proven closed or cancelled"
+            return untold if result.cause is None else _NOTHING_SENT.get(result.cause, untold)
         case LiquidationState.IDLE | LiquidationState.IN_PROGRESS:
             return "not finished"
         case _:
@@ -201,61 +206,48 @@ def _proof(result: LiquidationResult, asked: Asked, unseen: str) -> str:
     return f"proven: {unseen} was listed for {watched_s:.1f} s{short} in {sources}"
 
 
-def _failed(result: LiquidationResult) -> str:
-    if result.cause is FailureCause.USAGE:
-        return "unknown symbol; nothing was sent"
-    if result.cause is FailureCause.BLOCKED:
-        return "another run is at work on this account; nothing was sent"
-    if result.residual is None:
-        return "what is open is not known"
-    return "nothing is proven closed or cancelled"
-
-
 def _stay(result: LiquidationResult) -> str:
     """Return what --orders-only or --positions-only left alone; empty without them."""
     positions = [p for p in result.positions if p.state is PositionState.SKIPPED]
     orders = result.count_orders(OrderState.SKIPPED)
-    if positions:
-        return _exposure(positions)
-    return count(orders, "order") if orders else ""
+    return _exposure(positions) if positions else count(orders, "order") if orders else ""
 
 
-def _counts(result: LiquidationResult, width: int | None) -> list[str]:
+def _counts(result: LiquidationResult) -> list[tuple[str, str | None]]:
+    if result.residual is None and not result.positions and not result.orders:
+        return [("left", _left(result))]
     positions, orders = (
         f"{noun}s not read" if found is None else count(found, noun)
         for found, noun in ((result.positions_found, "position"), (result.orders_found, "order"))
     )
     held = positions if result.positions_found is None else _exposure(result.positions)
-    found = f"{held}, {orders}"
-    if result.residual is None and not result.positions and not result.orders:
-        return labelled("left", _left(result), width=width)
-    lines = labelled("found", found, width=width)
-    if not result.dry_run:
-        closed = "" if result.positions_closed is None else f"{result.positions_closed} of "
-        cancelled = f"{result.orders_cancelled} of {orders} cancelled"
-        done = f"{closed}{positions}, {orders if result.orders_cancelled is None else cancelled}"
-        lines += labelled("closed", done, width=width)
-    return lines + labelled("left", _left(result), width=width)
+    closed = "" if result.positions_closed is None else f"{result.positions_closed} of "
+    cancelled = f"{result.orders_cancelled} of {orders} cancelled"
+    done = f"{closed}{positions}, {orders if result.orders_cancelled is None else cancelled}"
+    return [
+        ("found", f"{held}, {orders}"),
+        ("closed", None if result.dry_run else done),
+        ("left", _left(result)),
+    ]
 
 
 def _left(result: LiquidationResult) -> str:
     if result.residual is None:
         return "not known: no reading succeeded"
-    left, listed = split_residual(result)
-    positions, orders = left.positions, left.orders
-    if listed.positions or listed.orders:
+    left, still_listed = split_residual(result)
+    is_left = left.positions or left.orders
+    if still_listed.positions or still_listed.orders:
         still = (
-            f"{_sum_up(listed)} still listed although the venue confirmed the close or cancel; "
-            "lists lag by up to about 2 s"
+            f"{_sum_up(still_listed)} still listed although the venue confirmed the close or "
+            "cancel; lists lag by up to about 2 s"
         )
-        nothing_else = not positions and not orders
-        return f"not proven: {still}" if nothing_else else f"{_sum_up(left)}; and {still}"
-    if not positions and not orders:
-        stay = "" if result.dry_run else _stay(result)
-        if stay and result.verified_flat:
-            return f"{stay}, as asked"
-        return "nothing" if result.verified_flat else "nothing was seen, but not all could be read"
-    return _sum_up(left)
+        return f"{_sum_up(left)}; and {still}" if is_left else f"not proven: {still}"
+    if is_left:
+        return _sum_up(left)
+    stay = "" if result.dry_run else _stay(result)
+    if stay and result.verified_flat:
+        return f"{stay}, as asked"
+    return "nothing" if result.verified_flat else "nothing was seen, but not all could be read"
 
 
 def split_residual(result: LiquidationResult) -> tuple[Residual, Residual]:
@@ -275,108 +267,83 @@ def split_residual(result: LiquidationResult) -> tuple[Residual, Residual]:
         for order in result.orders
         if order.state is OrderState.CANCELLED
     }
-    listed = Residual(
+    still_listed = Residual(
         positions=tuple(p for p in residual.positions if (p.symbol, p.position_side) in closed),
         orders=tuple(o for o in residual.orders if (o.symbol, o.kind, o.order_id) in cancelled),
     )
     left = Residual(
-        positions=tuple(p for p in residual.positions if p not in listed.positions),
-        orders=tuple(o for o in residual.orders if o not in listed.orders),
+        positions=tuple(p for p in residual.positions if p not in still_listed.positions),
+        orders=tuple(o for o in residual.orders if o not in still_listed.orders),
     )
-    return left, listed
+    return left, still_listed
 
 
-def _sum_up(listed: Residual) -> str:
-    orders = count(len(listed.orders), "order")
-    return f"{_exposure(listed.positions)}, {orders}"
+def _sum_up(residual: Residual) -> str:
+    return f"{_exposure(residual.positions)}, {count(len(residual.orders), 'order')}"
 
 
-def _exposure(positions: Sequence[PositionReport | ResidualPosition]) -> str:
+def _exposure(positions: Sequence[PositionReport | Position]) -> str:
     exposure = sum((abs(position.notional) for position in positions), Decimal(0))
     return f"{count(len(positions), 'position')} of {money(exposure)} notional"
 
 
-def _tables(result: LiquidationResult, orders: list[OrderReport], width: int | None) -> list[str]:
-    """Return what was found open and how it ended, at its full length."""
-    lines = _positions(result, width, ROWS_MAX) if result.positions else []
-    if orders:
-        lines += [""] * bool(lines)
-        lines += _orders(orders, width, ROWS_MAX, dry_run=result.dry_run)
-    return lines
-
-
-def _short_tables(
-    result: LiquidationResult, orders: list[OrderReport], width: int, room: int
-) -> list[str]:
-    """Return the tables in so many lines, one a row, cut where the terminal ends."""
-    lines: list[str] = []
-    if orders and room >= 2 * _TABLE_MIN:
-        lines = _orders(orders, None, _ORDER_ROWS, dry_run=result.dry_run)
-    if result.positions and room >= _TABLE_MIN:
-        lines = [*_positions(result, None, room - len(lines) - 2), *lines]
-    return [cut(line, width) for line in lines]
-
-
 def _positions(result: LiquidationResult, width: int | None, rows_max: int) -> list[str]:
-    """Return the positions, those not closed first."""
+    """Return the positions as a table, those not closed first."""
     positions = sorted(result.positions, key=lambda p: p.state is PositionState.CLOSED)
-    rows = [
-        (
-            clean(position.symbol),
-            position.side.value,
-            plain(position.quantity),
-            money(position.notional),
-            "open" if result.dry_run else _position_end(position),
-        )
-        for position in positions[:rows_max]
-    ]
-    last = "now" if result.dry_run else "result"
-    head = ("symbol", "side", "quantity", "notional", last)
-    shown = table(head, rows, right={2, 3}, width=width).splitlines()
-    return shown + _more([p.state.value for p in positions[rows_max:]], "position")
+    rows = []
+    for position in positions[:rows_max]:
+        now = "open" if result.dry_run else position.state.value
+        if position.state is PositionState.SKIPPED and not result.dry_run:
+            now = "OPEN, left alone as asked"
+        elif not result.dry_run:
+            if position.state is PositionState.CLOSED and position.average_price is not None:
+                now += f" at {plain(position.average_price)}"
+            if position.state in _NOT_CLOSED:
+                remaining = position.remaining
+                left = "an unknown quantity" if remaining is None else plain(remaining)
+                now += f", {left} left after {count(position.attempts, 'attempt')}"
+            now += _because(position.error)
+        quantity, notional = plain(position.quantity), money(position.notional)
+        rows.append((clean(position.symbol), position.side.value, quantity, notional, now))
+    head = ("symbol", "side", "quantity", "notional", "now" if result.dry_run else "result")
+    states = [position.state.value for position in positions]
+    return _table(head, rows, states, "position", width=width)
 
 
-def _position_end(position: PositionReport) -> str:
-    if position.state is PositionState.SKIPPED:
-        return "OPEN, left alone as asked"
-    words = position.state.value
-    if position.state is PositionState.CLOSED and position.average_price is not None:
-        words += f" at {plain(position.average_price)}"
-    if position.state in {PositionState.PARTIAL, PositionState.FAILED, PositionState.UNKNOWN}:
-        left = "an unknown quantity" if position.remaining is None else plain(position.remaining)
-        words += f", {left} left after {count(position.attempts, 'attempt')}"
-    return words + _because(position.error)
+def _orders(result: LiquidationResult, width: int | None, rows_max: int) -> list[str]:
+    """Return the orders that are not settled as a table; of a dry run all of them."""
+    orders = [order for order in result.orders if result.dry_run or order.state not in _SETTLED]
+    rows = []
+    for order in orders[:rows_max]:
+        now = "open" if result.dry_run else order.state.value
+        if order.protective:
+            price = order.trigger_price
+            now += ", protective stop" + ("" if price is None else f" at {plain(price)}")
+        side = order.side.value if order.side else "?"
+        named = (clean(order.symbol), side, clean(order.type), clean(order.order_id))
+        rows.append((*named, now + _because(order.error)))
+    head = ("symbol", "side", "order", "id", "now" if result.dry_run else "result")
+    return _table(head, rows, [order.state.value for order in orders], "order", width=width)
 
 
-def _orders(
-    orders: list[OrderReport], width: int | None, rows_max: int, *, dry_run: bool
+def _table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    states: Sequence[str],
+    noun: str,
+    *,
+    width: int | None,
 ) -> list[str]:
-    rows = [
-        (
-            clean(order.symbol),
-            order.side.value if order.side else "?",
-            clean(order.type),
-            clean(order.order_id),
-            _order_end(order, "open" if dry_run else order.state.value),
-        )
-        for order in orders[:rows_max]
-    ]
-    head = ("symbol", "side", "order", "id", "now" if dry_run else "result")
-    shown = table(head, rows, width=width).splitlines()
-    return shown + _more([order.state.value for order in orders[rows_max:]], "order")
-
-
-def _order_end(order: OrderReport, word: str) -> str:
-    kind = ", protective stop" if order.protective else ""
-    if order.protective and order.trigger_price is not None:
-        kind += f" at {plain(order.trigger_price)}"
-    return f"{word}{kind}{_because(order.error)}"
-
-
-def _more(states: list[str], noun: str) -> list[str]:
-    """Return a line for what has no row: how many, and how they ended."""
-    ends = ", ".join(f"{number} {state}" for state, number in Counter(states).items())
-    return [f"and {count(len(states), f'more {noun}')}, {ends}; --json lists all"] if states else []
+    """Return a table, and a line for what has no row: how many, and how they ended."""
+    if not states:
+        return []
+    right = {head.index(name) for name in ("quantity", "notional") if name in head}
+    lines = table(head, rows, right=right, width=width).splitlines()
+    ends = Counter(states[len(rows) :])
+    if ends:
+        told = ", ".join(f"{number} {state}" for state, number in ends.items())
+        lines.append(f"and {count(ends.total(), f'more {noun}')}, {told}; --json lists all")
+    return lines
 
 
 def _because(error: ErrorReport | None) -> str:
@@ -386,25 +353,20 @@ def _because(error: ErrorReport | None) -> str:
     return f": {clean(error.message)}{code}"
 
 
-def _reasons(result: LiquidationResult, width: int | None) -> list[str]:
-    lines = []
-    if result.error_message:
-        for part in result.error_message.splitlines():
-            lines += labelled("why", clean(part), width=width)
-    if result.deadline_exceeded and "deadline" not in (result.error_message or ""):
-        limit = f"the time limit of {result.timeout_seconds:g} s ended the run"
-        lines += labelled("why", limit, width=width)
+def _reasons(result: LiquidationResult) -> list[tuple[str, str]]:
+    message = result.error_message or ""
+    rows = [("why", clean(part)) for part in message.splitlines()]
+    if result.deadline_exceeded and "deadline" not in message:
+        rows.append(("why", f"the time limit of {result.timeout_seconds:g} s ended the run"))
     told_in_table = {*explain_kept(result.orders), result.error_message}
-    for note in result.notes:
-        if note not in told_in_table:
-            lines += labelled("note", clean(note), width=width)
+    rows += [("note", clean(note)) for note in result.notes if note not in told_in_table]
     if result.unread:
-        told = f"{', '.join(map(clean, result.unread))}: no answer in the whole run"
-        lines += labelled("unread", told, width=width)
-    return lines
+        sources = ", ".join(map(clean, result.unread))
+        rows.append(("unread", f"{sources}: no answer in the whole run"))
+    return rows
 
 
-def _record(result: LiquidationResult, width: int | None) -> list[str]:
+def _record(result: LiquidationResult) -> list[tuple[str, str | None]]:
     spent = ", ".join(
         f"{name} {seconds:.2f} s" for name, seconds in result.time_spent_s.items() if seconds > 0
     )
@@ -413,13 +375,13 @@ def _record(result: LiquidationResult, width: int | None) -> list[str]:
         f"{f' ({spent})' if spent else ''}, {count(result.requests, 'request')}"
         f"{f', {result.retries} repeated' if result.retries else ''}"
     )
-    lines = labelled("time", time, width=width)
-    lines += labelled("run", f"{result.correlation_id} on {clean(result.environment)}", width=width)
-    if result.audit_head is not None:
-        lines += labelled("head", result.audit_head, width=width)
-    if not result.audit_complete:
-        lines += labelled("audit", "INCOMPLETE: not every event could be recorded", width=width)
-    return lines
+    incomplete = "INCOMPLETE: not every event could be recorded"
+    return [
+        ("time", time),
+        ("run", f"{result.correlation_id} on {clean(result.environment)}"),
+        ("head", result.audit_head),
+        ("audit", None if result.audit_complete else incomplete),
+    ]
 
 
 def _by_hand(result: LiquidationResult) -> list[str]:
@@ -427,19 +389,16 @@ def _by_hand(result: LiquidationResult) -> list[str]:
     website = _WEBSITES.get(result.environment)
     if website is None:
         return []
+    left = result.residual or Residual()
+    positions = [f"{clean(p.symbol)} {p.position_side} {plain(p.quantity)}" for p in left.positions]
+    orders = [f"{clean(o.symbol)} {clean(o.type)} {clean(o.order_id)}" for o in left.orders]
     clicks = (
         f"by hand: {website} > Futures > USDⓈ-M > Positions > Close All Positions, "
         "then Open Orders > Cancel All, Conditional too"
     )
-    left = result.residual or Residual()
-    positions = [f"{clean(p.symbol)} {p.position_side} {plain(p.quantity)}" for p in left.positions]
-    orders = [f"{clean(o.symbol)} {clean(o.type)} {clean(o.order_id)}" for o in left.orders]
     steps = [clicks]
-    for noun, rows, named_max in (
-        ("positions", positions, _NAMED_MAX),
-        ("orders", orders, _ORDERS_NAMED_MAX),
-    ):
-        more = f" and {len(rows) - named_max} more" if len(rows) > named_max else ""
-        named = f"{noun} to look for: {', '.join(rows[:named_max])}{more}"
-        steps += [named] if rows else []
+    if positions:
+        steps.append(f"positions to look for: {listed(positions, _NAMED_MAX)}")
+    if orders:
+        steps.append(f"orders to look for: {listed(orders, _ORDERS_NAMED_MAX)}")
     return steps

@@ -112,9 +112,14 @@ def wrap(text: str, *, indent: str, width: int | None) -> list[str]:
     ) or [text]
 
 
-def labelled(label: str, text: str, *, width: int | None) -> list[str]:
-    """Return `label  text`, continued under the text."""
-    return wrap(f"{label:<10}{text}", indent=" " * 10, width=width)
+def labelled(*rows: tuple[str, str | None], width: int | None) -> list[str]:
+    """Return `label  text` for each row with a text, continued under the text."""
+    return [
+        line
+        for label, text in rows
+        if text is not None
+        for line in wrap(f"{label:<10}{text}", indent=" " * 10, width=width)
+    ]
 
 
 def table(
@@ -125,41 +130,23 @@ def table(
     width: int | None,
 ) -> str:
     """Return aligned columns; the last one is wrapped under itself to fit the width."""
-    cells = [list(head), *(list(row) for row in rows)]
     last = len(head) - 1
-    sizes = [max(columns(row[index]) for row in cells) for index in range(last)]
-    taken = sum(sizes) + len(_GAP) * last
+    sizes = [max(columns(row[index]) for row in (head, *rows)) for index in range(last + 1)]
+    taken = sum(sizes[:-1]) + len(_GAP) * last
     lines = []
-    for row in cells:
-        start = "".join(
-            _pad(cell, size, right=index in right) + _GAP
-            for index, (cell, size) in enumerate(zip(row, sizes, strict=False))
-        )
-        lines += _finish(start, row[last], taken, rows_of=cells, right=last in right, width=width)
+    for row in (head, *rows):
+        spaces = [" " * (size - columns(cell)) for cell, size in zip(row, sizes, strict=True)]
+        cells = [
+            space + cell if index in right else cell + space
+            for index, (cell, space) in enumerate(zip(row, spaces, strict=True))
+        ]
+        start, cell = "".join(f"{each}{_GAP}" for each in cells[:-1]), row[last]
+        if last in right or width is None or taken + columns(cell) <= width:
+            lines.append(start + cells[-1])
+        elif width - taken >= _NARROWEST:
+            first, *others = textwrap.wrap(cell, width - taken, break_on_hyphens=False)
+            lines += [start + first, *(" " * taken + part for part in others)]
+        else:  # No room beside the other columns: below them, a little to the right.
+            below = textwrap.wrap(cell, max(width - 4, _NARROWEST))
+            lines += [start, *("    " + part for part in below)]
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _finish(
-    start: str,
-    cell: str,
-    taken: int,
-    *,
-    rows_of: Sequence[Sequence[str]],
-    right: bool,
-    width: int | None,
-) -> list[str]:
-    if right:
-        size = max(columns(row[-1]) for row in rows_of)
-        return [start + _pad(cell, size, right=True)]
-    if width is None or taken + columns(cell) <= width:
-        return [start + cell]
-    room = width - taken
-    if room >= _NARROWEST:
-        parts = textwrap.wrap(cell, room, break_on_hyphens=False)
-        return [start + parts[0], *(" " * taken + part for part in parts[1:])]
-    return [start, *("    " + part for part in textwrap.wrap(cell, max(width - 4, _NARROWEST)))]
-
-
-def _pad(cell: str, size: int, *, right: bool) -> str:
-    space = " " * (size - columns(cell))
-    return space + cell if right else cell + space

@@ -4,22 +4,20 @@ Everything is placed by percentages, so that the drawing fits any screen without
 are told by a sign and a pattern too: a third of the readers print it or do not see red.
 """
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from liqctl.desk.incident import OUTCOME_WORDS, Incident
-from liqctl.desk.phrases import duration, phrase, reason_of
+from liqctl.desk.incident import Incident
 from liqctl.desk.text import clean, count
+from liqctl.desk.trail import LEG_ENDS, duration, phrase, reason_of
 from liqctl.trail.fold import LegStory, Outcome, Request, RequestKind, RunStory, TimedRecord
 
 _LEG_HEIGHT: Final = 12
 _REQUEST_HEIGHT: Final = 7
 _GAP: Final = 3
 _TICKS_MAX: Final = 5
-_FAR: Final = 93.0
-"""A sign that would stand beyond this per cent stands before the end of its bar instead."""
-
 _SPARE: Final = 1.06
 _LABEL: Final = 0.3
 _MARGIN: Final = 0.05
@@ -27,7 +25,7 @@ _MARGIN: Final = 0.05
 
 _DEADLINE_NEAR: Final = 0.4
 _READINGS_MAX: Final = 60
-SIGNS: Final = {
+_SIGNS: Final = {
     Outcome.DONE: "✓",
     Outcome.REFUSED: "✗",
     Outcome.UNKNOWN: "?",
@@ -51,16 +49,14 @@ _WATCH_WORDS: Final = {
 class Bar:
     """One bar: place and size (per cent across, pixels down), what it is, and its sign."""
 
-    x: str
-    width: str
+    start: float
+    end: float
     y: int
     height: int
     kind: str
     outcome: str
     title: str
-    sign: str = ""
-    sign_x: str = ""
-    anchor: str = "start"
+    sign: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +65,10 @@ class Row:
 
     label: str
     outcome: str
-    verdicts: tuple[str, ...]
+    verdicts: Sequence[str]
     height: int
-    bars: tuple[Bar, ...]
-    captions: tuple[str, ...]
+    bars: Sequence[Bar]
+    captions: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +78,11 @@ class Timeline:
     `deadline_x` is None where the deadline lies beyond the drawing.
     """
 
-    rows: tuple[Row, ...]
-    ticks: tuple[tuple[str, str], ...]
-    deadline_x: str | None
+    rows: Sequence[Row]
+    ticks: Sequence[tuple[float, str]]
+    deadline_x: float | None
     deadline_words: str
-    used: str | None
+    used: float | None
     used_words: str
     is_late: bool
 
@@ -94,166 +90,100 @@ class Timeline:
 def draw(incident: Incident) -> Timeline:
     """Return the timeline of a run."""
     story = incident.story
-    ended_s = max(story.last_s, story.spent_s or 0.0)
+    ended_s, deadline_s = max(story.last_s, story.spent_s or 0.0), story.deadline_s
     span_s = max(ended_s * _SPARE, 0.001)
-    deadline_s = story.deadline_s
     if deadline_s is not None and ended_s >= deadline_s * _DEADLINE_NEAR:
         span_s = max(span_s, deadline_s * _SPARE)
-    is_on = deadline_s is not None and deadline_s <= span_s
-    scale = _Scale(span_s, ended_s)
-    used = None
-    if deadline_s:
-        used = f"{min(100.0 * ended_s / deadline_s, 100.0):.2f}%"
+    shown_s = deadline_s if deadline_s is not None and deadline_s <= span_s else None
+
+    def at(seconds: float | None) -> float:
+        """Return the place of a moment; what has no end reaches to the end of the run."""
+        return min(max(100.0 * (ended_s if seconds is None else seconds) / span_s, 0.0), 100.0)
+
     return Timeline(
-        rows=tuple(_rows(story, scale)),
-        ticks=tuple(_ticks(span_s, deadline_s if is_on else None)),
-        deadline_x=scale.at(deadline_s) if is_on and deadline_s is not None else None,
+        rows=list(_rows(story, at)),
+        ticks=list(_ticks(span_s, shown_s)),
+        deadline_x=None if shown_s is None else at(shown_s),
         deadline_words="no deadline" if deadline_s is None else f"deadline {deadline_s:g} s",
-        used=used,
+        used=min(100.0 * ended_s / deadline_s, 100.0) if deadline_s else None,
         used_words=f"{duration(ended_s)} used" + ("" if story.end else " as far as is recorded"),
         is_late=deadline_s is not None and ended_s > deadline_s,
     )
 
 
-class _Scale:
-    """Turns seconds into per cent of the width."""
+def _rows(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Row]:
+    """Yield readings and watches in one row each, then a row for each symbol, legs first."""
 
-    def __init__(self, span_s: float, ended_s: float) -> None:
-        self._span_s = span_s
-        self._ended_s = ended_s
+    def bars(parts: Iterable[LegStory | Request], y: int, height: int, step: int) -> Iterator[Bar]:
+        for part in parts:
+            began_s, outcome, sign = part.began_s, part.outcome, _SIGNS[part.outcome]
+            if isinstance(part, LegStory):
+                kind, title = "leg", _verdict(part)
+                began_s = part.ended_s if began_s is None else began_s
+            else:
+                kind, title, began_s = part.kind.value, _caption(part), began_s or 0.0
+                sign = "" if outcome is Outcome.DONE else sign
+            if began_s is not None:
+                start = at(began_s)
+                yield Bar(
+                    start=start,
+                    end=max(at(part.ended_s), start),
+                    y=y,
+                    height=height,
+                    kind=kind,
+                    outcome=outcome.value.lower(),
+                    title=title,
+                    sign=sign,
+                )
+            y += step
 
-    def per_cent(self, seconds: float) -> float:
-        return min(max(100.0 * seconds / self._span_s, 0.0), 100.0)
-
-    def at(self, seconds: float) -> str:
-        return f"{self.per_cent(seconds):.3f}%"
-
-    def bar(
-        self,
-        began_s: float,
-        ended_s: float | None,
-        *,
-        y: int,
-        height: int,
-        kind: str,
-        outcome: Outcome,
-        title: str,
-        sign: str,
-    ) -> Bar:
-        """Return a bar; one without an end reaches to the end of the run."""
-        start = self.per_cent(began_s)
-        end = max(self.per_cent(self._ended_s if ended_s is None else ended_s), start)
-        is_far = end > _FAR
-        return Bar(
-            x=f"{start:.3f}%",
-            width=f"{end - start:.3f}%",
-            y=y,
-            height=height,
-            kind=kind,
-            outcome=outcome.value.lower(),
-            title=clean(title),
-            sign=sign,
-            sign_x=f"{start if is_far else end:.3f}%",
-            anchor="end" if is_far else "start",
-        )
-
-
-def _rows(story: RunStory, scale: _Scale) -> Iterator[Row]:
-    readings = story.readings[:_READINGS_MAX]
-    if readings:
-        more = len(story.readings) - len(readings)
-        left_out = f", {more} not drawn" if more else ""
-        yield Row(
-            label="Readings",
-            outcome="done",
-            verdicts=(count(len(story.readings), "reading") + left_out,),
-            height=_LEG_HEIGHT,
-            bars=tuple(_lane(reading, scale, y=0, height=_LEG_HEIGHT) for reading in readings),
-            captions=(),
-        )
-    if story.watches:
-        yield Row(
-            label="Flat, watched",
-            outcome=story.watches[-1].outcome.value.lower(),
-            verdicts=(_WATCH_WORDS[story.watches[-1].outcome],),
-            height=_LEG_HEIGHT,
-            bars=tuple(_lane(watch, scale, y=0, height=_LEG_HEIGHT) for watch in story.watches),
-            captions=(),
-        )
-    for symbol, (legs, requests) in _by_symbol(story).items():
-        yield _row(symbol, legs, requests, scale)
-
-
-def _by_symbol(story: RunStory) -> dict[str, tuple[list[LegStory], list[Request]]]:
-    """Return legs and requests by symbol, symbols with a leg first."""
-    found: dict[str, tuple[list[LegStory], list[Request]]] = {}
+    readings, watches = story.readings[:_READINGS_MAX], story.watches
+    more = len(story.readings) - len(readings)
+    told = count(len(story.readings), "reading") + (f", {more} not drawn" if more else "")
+    watched = watches[-1].outcome if watches else Outcome.OPEN
+    for label, requests, outcome, verdict in (
+        ("Readings", readings, Outcome.DONE, told),
+        ("Flat, watched", watches, watched, _WATCH_WORDS[watched]),
+    ):
+        if requests:
+            yield Row(
+                label=label,
+                outcome=outcome.value.lower(),
+                verdicts=(verdict,),
+                height=_LEG_HEIGHT,
+                bars=list(bars(requests, 0, _LEG_HEIGHT, 0)),
+            )
+    by_symbol: dict[str, tuple[list[LegStory], list[Request]]] = {}
     for leg in story.legs:
-        legs, requests = found.setdefault(leg.symbol, ([], []))
+        legs, sent = by_symbol.setdefault(leg.symbol, ([], []))
         legs.append(leg)
-        requests.extend(leg.orders)
+        sent.extend(leg.orders)
     for cancel in story.cancels:
         symbol = str(cancel.sent.details.get("symbol", ""))
-        found.setdefault(symbol, ([], []))[1].append(cancel)
-    for _, requests in found.values():
-        requests.sort(key=lambda request: request.began_s or 0.0)
-    return found
-
-
-def _row(symbol: str, legs: list[LegStory], requests: list[Request], scale: _Scale) -> Row:
-    bars = []
-    y = 0
-    for leg in legs:
-        began_s = leg.began_s if leg.began_s is not None else leg.ended_s
-        if began_s is not None:
-            bars.append(
-                scale.bar(
-                    began_s,
-                    leg.ended_s,
-                    y=y,
-                    height=_LEG_HEIGHT,
-                    kind="leg",
-                    outcome=leg.outcome,
-                    title=_verdict(leg),
-                    sign=SIGNS[leg.outcome],
-                )
-            )
-        y += _LEG_HEIGHT + _GAP
-    for request in requests:
-        bars.append(_lane(request, scale, y=y, height=_REQUEST_HEIGHT))
-        y += _REQUEST_HEIGHT + _GAP
-    outcomes = [leg.outcome for leg in legs] or [request.outcome for request in requests]
-    return Row(
-        label=clean(symbol) or "no symbol",
-        outcome=_worst(outcomes).value.lower(),
-        verdicts=tuple(_verdict(leg) for leg in legs) or ("orders only",),
-        height=max(y - _GAP, _LEG_HEIGHT),
-        bars=tuple(bars),
-        captions=tuple(_caption(request) for request in requests),
-    )
-
-
-def _lane(request: Request, scale: _Scale, *, y: int, height: int) -> Bar:
-    return scale.bar(
-        request.began_s or 0.0,
-        request.ended_s,
-        y=y,
-        height=height,
-        kind=request.kind.value,
-        outcome=request.outcome,
-        title=_caption(request),
-        sign="" if request.outcome is Outcome.DONE else SIGNS[request.outcome],
-    )
-
-
-def _worst(outcomes: Iterable[Outcome]) -> Outcome:
+        by_symbol.setdefault(symbol, ([], []))[1].append(cancel)
     order = [Outcome.REFUSED, Outcome.UNKNOWN, Outcome.OPEN, Outcome.DONE]
-    return min(outcomes, key=order.index, default=Outcome.DONE)
+    leg_step, request_step = _LEG_HEIGHT + _GAP, _REQUEST_HEIGHT + _GAP
+    for symbol, (legs, sent) in by_symbol.items():
+        sent.sort(key=lambda request: request.began_s or 0.0)
+        outcomes = {part.outcome for part in (legs or sent)}
+        below = len(legs) * leg_step
+        yield Row(
+            label=clean(symbol) or "no symbol",
+            outcome=min(outcomes, key=order.index).value.lower(),
+            verdicts=[_verdict(leg) for leg in legs] or ["orders only"],
+            height=max(below + len(sent) * request_step - _GAP, _LEG_HEIGHT),
+            bars=[
+                *bars(legs, 0, _LEG_HEIGHT, leg_step),
+                *bars(sent, below, _REQUEST_HEIGHT, request_step),
+            ],
+            captions=[_caption(request) for request in sent],
+        )
 
 
 def _verdict(leg: LegStory) -> str:
     """Return what became of a leg, its sign first."""
     side = leg.direction or leg.position_side
-    text = f"{SIGNS[leg.outcome]} {side} {leg.quantity or ''} {OUTCOME_WORDS[leg.outcome]}"
+    text = f"{_SIGNS[leg.outcome]} {side} {leg.quantity or ''} {LEG_ENDS[leg.outcome].lower()}"
     if leg.retries:
         text += f", {count(leg.retries, 'repeat')}"
     reason = reason_of(leg.last_word.details) if leg.last_word else None
@@ -269,28 +199,23 @@ def _caption(request: Request) -> str:
         return clean(sent)
     verb = "" if request.kind is RequestKind.CLOSE else "cancel "
     took = "" if request.took_s is None else f" after {duration(request.took_s)}"
-    text = f"{SIGNS[request.outcome]} {verb}{sent} → {_REQUEST_WORDS[request.outcome]}{took}"
+    text = f"{_SIGNS[request.outcome]} {verb}{sent} → {_REQUEST_WORDS[request.outcome]}{took}"
     reason = reason_of(request.answers[-1].details) if request.answers else None
     return clean(f"{text}: {reason}" if reason else text)
 
 
-def _ticks(span_s: float, deadline_s: float | None) -> Iterator[tuple[str, str]]:
+def _ticks(span_s: float, deadline_s: float | None) -> Iterator[tuple[float, str]]:
     """Yield place and label of at most six ticks, at 1, 2 or 5 times a power of ten.
 
     Those that would stand under the deadline's label, which ends at its line, are left out.
     """
-    step = 10.0**-4
-    factors = (2.0, 2.5, 2.0)
-    count = 0
+    step, factors = 10.0**-4, itertools.cycle((2.0, 2.5, 2.0))
     while span_s / step > _TICKS_MAX:
-        step *= factors[count % 3]
-        count += 1
+        step *= next(factors)
     for number in range(int(span_s / step) + 1):
         seconds = number * step
         is_free = deadline_s is None or deadline_s - seconds > span_s * _LABEL
         if seconds <= span_s * (1 - _MARGIN) and is_free:
-            yield f"{100 * seconds / span_s:.3f}%", _tick(seconds, step)
-
-
-def _tick(seconds: float, step: float) -> str:
-    return f"{seconds:g} s" if step >= 1 or not seconds else f"{seconds * 1000:g} ms"
+            in_seconds = step >= 1 or not seconds
+            label = f"{seconds:g} s" if in_seconds else f"{seconds * 1000:g} ms"
+            yield 100 * seconds / span_s, label

@@ -109,7 +109,7 @@ class Case:
         """Return what the latest list of positions showed the leg to hold, None without one."""
         for listing in self.listings(*_POSITIONS, by_ms=by_ms):
             if listing.readable and listing.symbol in {"", key[0]}:
-                holdings = self.venue.account.holdings_at(listing.moment_ms)
+                holdings = self.venue.account.holdings.as_of(listing.moment_ms)
                 return holdings[key].amount if key in listing.shown else Decimal(0)
         return None
 
@@ -222,7 +222,7 @@ def _own_fills_closed(case: Case, key: LegKey, by_ms: float, *, by_stamps: bool 
     says_more = bool(shown) and not (by_stamps and shown[0].moment_ms < ours[-1].time_ms)
     if before is None or (shown[0].at_ms >= answered_ms and says_more):
         return False
-    held = account.holdings_at(before.moment_ms)[key].amount
+    held = account.holdings.as_of(before.moment_ms)[key].amount
     closed = sum(trade.quantity for trade in ours if trade.time_ms > before.moment_ms)
     return closed >= abs(held)
 

@@ -106,11 +106,24 @@ class AuditEvent(NamedTuple):
     """One event about to be recorded. The keys of its details are the trail's: add, never rename.
 
     Every event is made by one of the functions below, and read by the same keys in `trail.fold`,
-    `desk.phrases` and `desk.live`. Quantities and prices are plain decimal strings.
+    `desk.trail` and `desk.live`. Quantities and prices are plain decimal strings.
     """
 
     event_type: AuditEventType
     details: Mapping[str, object]
+
+
+def _event(
+    event_type: AuditEventType, *parts: Mapping[str, object], **details: object
+) -> AuditEvent:
+    """Return the event with the details of all parts, decimals written out."""
+    # Not `as_json`, which takes ten times as long: a thousand positions make thousands of events.
+    told = {
+        name: plain(value) if isinstance(value, Decimal) else value
+        for part in (*parts, details)
+        for name, value in part.items()
+    }
+    return AuditEvent(event_type, told)
 
 
 def run_started(
@@ -122,27 +135,25 @@ def run_started(
     lock: str | None,
 ) -> AuditEvent:
     """Return LIQUIDATION_START: who and what; `lock` is what there is to say of it."""
-    return AuditEvent(
+    return _event(
         AuditEventType.LIQUIDATION_START,
-        {
-            **actor,
-            **identity,
-            "reason": reason,
-            "timeout_seconds": config["timeout_seconds"],
-            "config": config,
-            "lock": lock,
-        },
+        actor,
+        identity,
+        reason=reason,
+        timeout_seconds=config["timeout_seconds"],
+        config=config,
+        lock=lock,
     )
 
 
 def run_blocked(actor: Mapping[str, object], holder: str) -> AuditEvent:
     """Return LIQUIDATION_BLOCKED: another run has the account."""
-    return AuditEvent(AuditEventType.LIQUIDATION_BLOCKED, {**actor, "holder": holder})
+    return _event(AuditEventType.LIQUIDATION_BLOCKED, actor, holder=holder)
 
 
 def run_skipped(actor: Mapping[str, object], reason: str) -> AuditEvent:
     """Return LIQUIDATION_SKIPPED: nothing was sent."""
-    return AuditEvent(AuditEventType.LIQUIDATION_SKIPPED, {**actor, "reason": reason})
+    return _event(AuditEventType.LIQUIDATION_SKIPPED, actor, reason=reason)
 
 
 def run_ended(result: "LiquidationResult") -> AuditEvent:
@@ -151,8 +162,7 @@ def run_ended(result: "LiquidationResult") -> AuditEvent:
         name: as_json(getattr(result, name), digits=6 if name == "duration_seconds" else 4)
         for name in _END_DETAILS
     }
-    details["exit_code"] = int(result.exit_code())
-    return AuditEvent(_END_BY_STATE[result.state], details)
+    return _event(_END_BY_STATE[result.state], details, exit_code=int(result.exit_code()))
 
 
 def run_abandoned(
@@ -167,80 +177,73 @@ def run_abandoned(
     orders: Iterable[tuple[str, str, str]],
 ) -> AuditEvent:
     """Return LIQUIDATION_ABANDONED: a run that died, with symbol, id and fate of its orders."""
-    return AuditEvent(
+    names = ("symbol", "client_order_id", "fate")
+    return _event(
         AuditEventType.LIQUIDATION_ABANDONED,
-        {
-            "closed_by": closed_by,
-            "pid": pid,
-            "host": host,
-            "user": user,
-            "started_at": started_at,
-            "last_event": last_event,
-            "unanswered": unanswered,
-            "orders": [
-                {"symbol": symbol, "client_order_id": client_order_id, "fate": fate}
-                for symbol, client_order_id, fate in orders
-            ],
-        },
+        closed_by=closed_by,
+        pid=pid,
+        host=host,
+        user=user,
+        started_at=started_at,
+        last_event=last_event,
+        unanswered=unanswered,
+        orders=[dict(zip(names, order, strict=True)) for order in orders],
     )
 
 
 def reading_taken(round_no: int, snapshot: "Snapshot") -> AuditEvent:
     """Return SNAPSHOT_TAKEN of a reading; a count is None where the source failed."""
-    positions = snapshot.positions.items
-    details: dict[str, object] = {
-        "round": round_no,
-        "positions": _count(snapshot.positions),
-        "regular_orders": _count(snapshot.regular_orders),
-        "algo_orders": _count(snapshot.algo_orders),
-        "notional": _notional(snapshot.positions),
-        "reading_s": round(snapshot.finished_at - snapshot.started_at, 4),
+    worst = sorted(snapshot.positions.items, key=lambda p: -p.notional)[:_LISTED_MAX]
+    listed = {
+        "open": [f"{p.symbol} {p.leg.position_side.value} {plain(p.quantity)}" for p in worst],
+        "notionals": [plain(p.notional) for p in worst],
     }
-    if snapshot.unread:
-        details["unread"] = snapshot.unread
-    if positions:
-        worst = sorted(positions, key=lambda p: -p.notional)[:_LISTED_MAX]
-        details["open"] = [
-            f"{p.symbol} {p.leg.position_side.value} {plain(p.quantity)}" for p in worst
-        ]
-        details["notionals"] = [plain(p.notional) for p in worst]
-    return AuditEvent(AuditEventType.SNAPSHOT_TAKEN, details)
+    return _event(
+        AuditEventType.SNAPSHOT_TAKEN,
+        {
+            "round": round_no,
+            "positions": _count(snapshot.positions),
+            "regular_orders": _count(snapshot.regular_orders),
+            "algo_orders": _count(snapshot.algo_orders),
+            "notional": _notional(snapshot.positions),
+            "reading_s": round(snapshot.finished_at - snapshot.started_at, 4),
+        },
+        {"unread": snapshot.unread} if snapshot.unread else {},
+        listed if worst else {},
+    )
 
 
 def look_taken(round_no: int, positions: "Reading[Position]") -> AuditEvent:
     """Return SNAPSHOT_TAKEN of a look at nothing but the positions."""
-    details: dict[str, object] = {
-        "round": round_no,
-        "only": "positions",
-        "positions": _count(positions),
-        "notional": _notional(positions),
-    }
-    if positions.error is not None:
-        details["unread"] = {"positions": positions.error.describe()}
-    return AuditEvent(AuditEventType.SNAPSHOT_TAKEN, details)
+    return _event(
+        AuditEventType.SNAPSHOT_TAKEN,
+        {
+            "round": round_no,
+            "only": "positions",
+            "positions": _count(positions),
+            "notional": _notional(positions),
+        },
+        {"unread": {"positions": positions.error.describe()}} if positions.error else {},
+    )
 
 
 def flat_seen(round_no: int, *, settle_seconds: float, watch_seconds: float) -> AuditEvent:
     """Return FLAT_SEEN: nothing is listed, and how long that will be watched."""
-    return AuditEvent(
+    return _event(
         AuditEventType.FLAT_SEEN,
-        {
-            "round": round_no,
-            "settle_seconds": settle_seconds,
-            "watch_seconds": round(watch_seconds, 3),
-        },
+        round=round_no,
+        settle_seconds=settle_seconds,
+        watch_seconds=round(watch_seconds, 3),
     )
 
 
 def reentry_seen(position: "Position", client_order_ids: Iterable[str]) -> AuditEvent:
     """Return REENTRY_SEEN: others opened something during the run, with the orders beside it."""
-    return AuditEvent(
+    return _event(
         AuditEventType.REENTRY_SEEN,
-        {
-            **_leg(position.leg),
-            "quantity": plain(position.quantity),
-            "client_order_ids": sorted(client_order_ids),
-        },
+        _leg(position.leg),
+        quantity=position.quantity,
+        client_order_ids=sorted(client_order_ids),
     )
 
 
@@ -248,15 +251,13 @@ def flat_verified(
     *, readings: int, kept: int, settled_seconds: float, sources: Iterable[str]
 ) -> AuditEvent:
     """Return VERIFIED: flat is proven, by how many readings of which sources."""
-    return AuditEvent(
+    return _event(
         AuditEventType.VERIFIED,
-        {
-            "flat": True,
-            "readings_in_a_row": readings,
-            "kept": kept,
-            "settled_seconds": round(settled_seconds, 3),
-            "sources": sorted(sources),
-        },
+        flat=True,
+        readings_in_a_row=readings,
+        kept=kept,
+        settled_seconds=round(settled_seconds, 3),
+        sources=sorted(sources),
     )
 
 
@@ -264,14 +265,15 @@ def cancel_sent(
     symbol: str, endpoint: "Endpoint", orders: "Sequence[OpenOrder]", *, is_sweep: bool
 ) -> AuditEvent:
     """Return ORDER_CANCEL_SENT; its answer has the same details and more."""
-    details: dict[str, object] = {
-        "symbol": symbol,
-        "endpoint": f"{endpoint.value.method} {endpoint.value.path}",
-        "order_ids": [order.order_id for order in orders[:_IDS_MAX]],
-    }
-    if is_sweep:
-        details["sweep"] = True
-    return AuditEvent(AuditEventType.ORDER_CANCEL_SENT, details)
+    return _event(
+        AuditEventType.ORDER_CANCEL_SENT,
+        {
+            "symbol": symbol,
+            "endpoint": f"{endpoint.value.method} {endpoint.value.path}",
+            "order_ids": [order.order_id for order in orders[:_IDS_MAX]],
+        },
+        {"sweep": True} if is_sweep else {},
+    )
 
 
 def cancel_answered(sent: AuditEvent) -> AuditEvent:
@@ -281,50 +283,48 @@ def cancel_answered(sent: AuditEvent) -> AuditEvent:
 
 def cancel_refused(sent: AuditEvent, why: "VenueAnswer | str") -> AuditEvent:
     """Return ORDER_CANCEL_REJECTED: refused, not answered, or not sent at all (a text)."""
-    return AuditEvent(AuditEventType.ORDER_CANCEL_REJECTED, {**sent.details, **_why(why)})
+    return _event(AuditEventType.ORDER_CANCEL_REJECTED, sent.details, _why(why))
 
 
 def order_sent(order: "CloseOrder", *, attempt: int, mark: Decimal | None) -> AuditEvent:
     """Return ORDER_SENT of an order about to leave; `mark` is what fills are held to."""
-    details: dict[str, object] = {
-        **_leg(order.leg),
-        "side": order.side.value,
-        "type": order.type.value,
-        "quantity": plain(order.quantity),
-        "reduce_only": order.reduce_only,
-        "client_order_id": order.client_order_id,
-        "attempt": attempt,
-    }
-    if order.type.value == "LIMIT" and order.price is not None:
-        details["price"] = plain(order.price)
-    if mark is not None:
-        details["mark_price"] = plain(mark)
-    return AuditEvent(AuditEventType.ORDER_SENT, details)
+    return _event(
+        AuditEventType.ORDER_SENT,
+        _leg(order.leg),
+        {
+            "side": order.side.value,
+            "type": order.type.value,
+            "quantity": order.quantity,
+            "reduce_only": order.reduce_only,
+            "client_order_id": order.client_order_id,
+            "attempt": attempt,
+        },
+        {"price": order.price} if order.type.value == "LIMIT" and order.price is not None else {},
+        {} if mark is None else {"mark_price": mark},
+    )
 
 
 def order_placed(order: "CloseOrder", answer: "OrderAnswer") -> AuditEvent:
     """Return ORDER_PLACED: what the venue says of an order it took."""
-    return AuditEvent(
+    return _event(
         AuditEventType.ORDER_PLACED,
-        {
-            **_order(order),
-            "order_id": answer.order_id,
-            "status": answer.status.value,
-            "quantity": plain(order.quantity),
-            "executed": plain(answer.executed),
-            "price": None if answer.average_price is None else plain(answer.average_price),
-        },
+        _order(order),
+        order_id=answer.order_id,
+        status=answer.status.value,
+        quantity=order.quantity,
+        executed=answer.executed,
+        price=answer.average_price,
     )
 
 
 def order_refused(order: "CloseOrder", why: "VenueAnswer | str") -> AuditEvent:
     """Return ORDER_REJECTED: refused, or not sent at all (a text)."""
-    return AuditEvent(AuditEventType.ORDER_REJECTED, {**_order(order), **_why(why)})
+    return _event(AuditEventType.ORDER_REJECTED, _order(order), _why(why))
 
 
 def order_unknown(order: "CloseOrder", answer: "VenueAnswer") -> AuditEvent:
     """Return ORDER_UNKNOWN: nobody knows whether it arrived."""
-    return AuditEvent(AuditEventType.ORDER_UNKNOWN, {**_order(order), **_why(answer)})
+    return _event(AuditEventType.ORDER_UNKNOWN, _order(order), _why(answer))
 
 
 def retry_scheduled(
@@ -337,16 +337,14 @@ def retry_scheduled(
     reason: str,
 ) -> AuditEvent:
     """Return RETRY_SCHEDULED: how a leg is tried again, when and why."""
-    return AuditEvent(
+    return _event(
         AuditEventType.RETRY_SCHEDULED,
-        {
-            **_leg(leg),
-            "reaction": reaction,
-            "adaptation": adaptation,
-            "backoff_s": round(backoff_s, 3),
-            "repeat": repeat,
-            "reason": reason,
-        },
+        _leg(leg),
+        reaction=reaction,
+        adaptation=adaptation,
+        backoff_s=round(backoff_s, 3),
+        repeat=repeat,
+        reason=reason,
     )
 
 
@@ -354,21 +352,19 @@ def position_closed(
     leg: "Leg", *, quantity: Decimal, executed: Decimal, attempts: int
 ) -> AuditEvent:
     """Return POSITION_CLOSED: a reading shows the leg flat; `quantity` is what was found."""
-    return AuditEvent(
+    return _event(
         AuditEventType.POSITION_CLOSED,
-        {
-            **_leg(leg),
-            "quantity": plain(quantity),
-            "executed": plain(executed),
-            "attempts": attempts,
-        },
+        _leg(leg),
+        quantity=quantity,
+        executed=executed,
+        attempts=attempts,
     )
 
 
 def position_failed(leg: "Leg", *, attempts: int, answer: "VenueAnswer | None") -> AuditEvent:
     """Return POSITION_FAILED of a leg that is given up."""
-    details = {**_leg(leg), "attempts": attempts, **(_why(answer) if answer else {})}
-    return AuditEvent(AuditEventType.POSITION_FAILED, details)
+    refusal = {} if answer is None else _why(answer)
+    return _event(AuditEventType.POSITION_FAILED, _leg(leg), {"attempts": attempts}, refusal)
 
 
 def position_left(position: "PositionReport") -> AuditEvent:
@@ -399,7 +395,6 @@ def _count(reading: "Reading[Any]") -> int | None:
     return len(reading.items) if reading.complete else None
 
 
-def _notional(positions: "Reading[Position]") -> str | None:
-    if not positions.complete:
-        return None
-    return plain(sum((p.notional for p in positions.items), Decimal(0)))
+def _notional(positions: "Reading[Position]") -> Decimal | None:
+    total = sum((position.notional for position in positions.items), Decimal(0))
+    return total if positions.complete else None

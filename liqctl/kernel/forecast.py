@@ -10,8 +10,8 @@ A forecast is made before the emergency and shown with the question; nothing is 
 from dataclasses import dataclass
 from typing import Final
 
-from liqctl.kernel.budget import ORDER_BURST_S, Limits
 from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.limits import ORDER_BURST_S, Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.values import OpenOrder, Snapshot

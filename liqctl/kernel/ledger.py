@@ -7,16 +7,36 @@ shows it to be newer than the fill. A leg that vanishes without a fill of ours i
 too: `closed_at` tells the two apart.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from liqctl.kernel.amounts import halve
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import Adaptation
-from liqctl.kernel.pacing import LAG_GRACE_S
+from liqctl.kernel.pacing import LAG_GRACE_S, NO_ROOM_PAUSE_S, RELIST_MAX_S, RELIST_S
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import SentOrder
-from liqctl.kernel.retry import adapted_by
-from liqctl.kernel.values import CloseOrder, Leg, OpenOrder, OrderAnswer, OrderStatus, Position
+from liqctl.kernel.retry import (
+    Decision,
+    Reaction,
+    adapted_by,
+    decide_cancel,
+    is_final_refusal,
+)
+from liqctl.kernel.values import (
+    CloseOrder,
+    Leg,
+    OpenOrder,
+    OrderAnswer,
+    OrderStatus,
+    Position,
+)
+
+_NO_ROOM: Final = VenueAnswer(
+    kind=AnswerKind.TRANSIENT,
+    message="not sent: the venue's order limit left no room for it before the deadline",
+)
 
 
 class LegRecord(NamedTuple):
@@ -123,7 +143,7 @@ def first_seen(position: Position, at: float) -> LegRecord:
     )
 
 
-def after_sent(record: LegRecord, orders: tuple[CloseOrder, ...]) -> LegRecord:
+def after_sent(record: LegRecord, orders: Sequence[CloseOrder]) -> LegRecord:
     """Return the record once the orders are about to leave; each is unresolved until answered."""
     intents = tuple(
         SentOrder(
@@ -193,17 +213,38 @@ def after_refusal(
     )
 
 
-def after_adaptation(
-    record: LegRecord, order: CloseOrder, adaptation: Adaptation | None
+def never_sent(record: LegRecord, client_order_id: str, at: float) -> LegRecord:
+    """Return the record once an intent was taken back: the limits did not let the order pass."""
+    return record._replace(
+        sent=tuple(o for o in record.sent if o.client_order_id != client_order_id),
+        unresolved=_without(record.unresolved, client_order_id),
+        attempts=record.attempts - 1,
+        error=record.error or _NO_ROOM,
+        not_before=at + NO_ROOM_PAUSE_S,
+    )
+
+
+def after_decision(
+    record: LegRecord, order: CloseOrder, decision: Decision, wave: int, at: float
 ) -> LegRecord:
-    """Return the record once it is decided how the next order differs from a refused one."""
+    """Return the record once it is decided how and when the leg is tried again.
+
+    `order` is the one that did not do. Parts of one wave that were refused together are one
+    refusal.
+    """
     part_max = record.part_max
-    if adaptation is Adaptation.SPLIT:
+    if decision.adaptation is Adaptation.SPLIT:
         half = halve(order.quantity)
         # Siblings of one wave are refused together; the smallest of them says most.
         part_max = half if part_max is None else min(part_max, half)
-    adapted = adapted_by(record.adapted, adaptation, order.type)
-    return record._replace(adapted=adapted, part_max=part_max)
+    counts = decision.counts and record.refused_wave != wave
+    return record._replace(
+        adapted=adapted_by(record.adapted, decision.adaptation, order.type),
+        part_max=part_max,
+        repeats=record.repeats + int(counts),
+        refused_wave=wave if decision.counts else record.refused_wave,
+        not_before=max(record.not_before, at + decision.backoff_s),
+    )
 
 
 def shown_open(record: LegRecord, position: Position, *, at: float) -> LegRecord:
@@ -414,3 +455,55 @@ def is_left_over(record: OrderRecord, leg: LegRecord | None, *, began_ms: float)
         return True
     is_newer = 0 < leg.filled_ms <= created_ms
     return record.listed_at <= leg.closed_at and not (is_newer or leg.lost)
+
+
+def after_cancelled(record: OrderRecord, at: float) -> OrderRecord:
+    """Return the record once a cancel was answered with success.
+
+    An order that is listed later all the same is cancelled singly.
+    """
+    return _relisted(record, at)._replace(
+        cancelled_at=at, error=None, repeats=0, tries=0, singly=True
+    )
+
+
+def after_cancel_refused(
+    record: OrderRecord,
+    answer: VenueAnswer,
+    *,
+    is_whole_book: bool,
+    policy: LiquidationConfig,
+    jitter: float,
+    paused_until: float,
+    at: float,
+) -> tuple[OrderRecord, bool]:
+    """Return the record once a cancel was refused or not answered, and whether it is repeated.
+
+    The next reading shows whether the order is gone all the same.
+    """
+    if is_whole_book and is_final_refusal(answer) and not record.singly:
+        # By its own id, and at once: the whole book's cancel can be out of order alone.
+        return record._replace(error=answer, singly=True), False
+    decision = decide_cancel(
+        answer, tries=record.tries, repeats=record.repeats, policy=policy, jitter=jitter
+    )
+    if decision.reaction is Reaction.LOOK_UP:
+        return _relisted(record, at), False
+    is_over = decision.reaction is Reaction.GIVE_UP
+    is_paused = decision.reaction is Reaction.PAUSE
+    refused = record._replace(
+        error=answer,
+        repeats=record.repeats + int(decision.counts),
+        not_before=paused_until if is_paused else at + decision.backoff_s,
+        given_up=is_over,
+    )
+    return refused, not (is_over or is_paused)
+
+
+def _relisted(record: OrderRecord, at: float) -> OrderRecord:
+    """Return the record of an order that is cancelled again if it is still listed after a while.
+
+    A cancel is answered before it is finished, and lists show closed orders for up to 2 s.
+    """
+    relists = record.relists + 1
+    return record._replace(relists=relists, not_before=at + min(RELIST_S * relists, RELIST_MAX_S))

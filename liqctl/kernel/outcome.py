@@ -1,28 +1,183 @@
-"""How each leg, each order and the run ended: counted from records, never assumed."""
+"""How each leg, each order and the run ended: counted from records, never assumed.
+
+What is known of a run at one moment is one value, `Outcome`; the result is made from it alone, so
+that who ends a run from another thread sees nothing half-changed.
+"""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from enum import StrEnum
+from typing import Final
 
 from liqctl.kernel.amounts import rounded
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.events import INTERRUPTED
 from liqctl.kernel.ledger import LegRecord, OrderRecord
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.proof import NO_STREAK, Streak, Verdict, verify
 from liqctl.kernel.result import (
     ErrorReport,
+    LiquidationResult,
     OrderReport,
     PositionReport,
     Residual,
-    ResidualOrder,
-    ResidualPosition,
 )
-from liqctl.kernel.states import LiquidationState, OrderState, PositionState
-from liqctl.kernel.values import Leg, Position
-from liqctl.kernel.verify import Verdict
+from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import (
+    Leg,
+    Position,
+    Snapshot,
+)
+from liqctl.kernel.words import (
+    explain_failed_sweeps,
+    explain_kept,
+    explain_orders,
+    explain_oversized,
+    explain_positions,
+    explain_refusal,
+    explain_strangers,
+    explain_watch,
+)
 
 _NOT_REACHED = VenueAnswer(
     kind=AnswerKind.TRANSIENT, message="the run ended before this could be done"
 )
 _NO_ANSWER = VenueAnswer(kind=AnswerKind.UNKNOWN, message="the venue never answered")
+
+
+_PORTFOLIO_MARGIN: Final = (
+    "this account is in portfolio margin: its positions do not show here and nothing was closed; "
+    "close them on the web page or through the portfolio margin API"
+)
+
+
+class Ending(StrEnum):
+    """Why the rounds ended."""
+
+    FLAT = "FLAT"
+    NOTHING_LEFT_TO_TRY = "NOTHING_LEFT_TO_TRY"
+    DEADLINE = "DEADLINE"
+    STOPPED = "STOPPED"
+    INTERRUPTED = "INTERRUPTED"
+    UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What is known of a run at one moment.
+
+    Attributes:
+        last_known: the last reading, its failed lists as they were read before; None without any.
+        unread: why the last reading was not complete; `silent` names its silent sources.
+        never_read: the lists that were never read in full.
+        missing: what is missing from the proof of an account that reads flat.
+        unanswered: what the venue has not said of the account or its symbols.
+        refusal: what stopped the run, a ban that outlasts it, or the refusal of the key.
+        strangers: client order ids of others that came to be during the run.
+        entered: symbols that others entered meanwhile.
+        unanswered_sweeps: symbols with a book whose last cancel was never answered;
+            `refused_sweeps` those where it was refused.
+    """
+
+    legs: Mapping[Leg, LegRecord] = field(default_factory=dict)
+    orders: tuple[OrderRecord, ...] = ()
+    prices: Mapping[str, Decimal] = field(default_factory=dict)
+    last_known: Snapshot | None = None
+    unread: str | None = "the account was never read"
+    silent: tuple[str, ...] = ()
+    never_read: frozenset[str] = frozenset()
+    streak: Streak = NO_STREAK
+    missing: tuple[str, ...] = ()
+    unknown_symbols: tuple[str, ...] = ()
+    is_portfolio_margin: bool = False
+    unanswered: str | None = None
+    refusal: VenueAnswer | None = None
+    strangers: tuple[str, ...] = ()
+    entered: tuple[str, ...] = ()
+    unanswered_sweeps: frozenset[str] = frozenset()
+    refused_sweeps: frozenset[str] = frozenset()
+    retries: int = 0
+    time_spent_s: dict[str, float] = field(default_factory=dict)
+
+
+def summarise(
+    base: LiquidationResult, known: Outcome, ending: Ending, config: LiquidationConfig
+) -> LiquidationResult:
+    """Return the result with all that is known of the run."""
+    verified_flat = ending is Ending.FLAT
+    worst_first = sorted(known.legs.values(), key=lambda r: (-r.first.notional, r.leg))
+    positions = tuple(report_position(record, config, known.prices) for record in worst_first)
+    # A stop is not kept for a leg whose close was filled, even if no reading says so yet.
+    closed = {leg for leg, record in known.legs.items() if record.expected == 0}
+    still_open = open_legs(known.legs).keys() - closed
+    orders = tuple(
+        report_order(record, config, leg_open=record.order.leg in still_open)
+        for record in known.orders
+    )
+    reasons = [] if verified_flat else _reasons(known, ending, positions, orders, config)
+    cause = FailureCause.NONE
+    if ending is Ending.UNKNOWN_SYMBOL:
+        cause = FailureCause.USAGE
+    elif known.refusal is not None and known.refusal.kind is AnswerKind.RUN_FATAL:
+        cause = FailureCause.CREDENTIALS
+    last = verify(known.last_known, config) if known.last_known else None
+    strangers = explain_strangers(known.strangers, known.entered)
+    return replace(
+        base,
+        state=end_state(verified_flat=verified_flat, positions=positions, orders=orders),
+        error_message="; ".join(reasons) or None,
+        verified_flat=verified_flat,
+        deadline_exceeded=ending is Ending.DEADLINE,
+        settled_seconds=known.streak.watched_s if known.streak.seen_flat else 0.0,
+        unread=known.silent,
+        never_read=known.never_read,
+        positions=positions,
+        orders=orders,
+        residual=residual_of(last, readable=not known.is_portfolio_margin),
+        retries=known.retries,
+        cause=cause,
+        notes=(
+            *([strangers] if strangers else []),
+            *base.notes,
+            *explain_kept(orders),
+            *explain_oversized(record.order for record in known.orders if record.oversized),
+            *explain_failed_sweeps(known.unanswered_sweeps, known.refused_sweeps),
+        ),
+        time_spent_s=known.time_spent_s,
+    )
+
+
+def _reasons(
+    known: Outcome,
+    ending: Ending,
+    positions: tuple[PositionReport, ...],
+    orders: tuple[OrderReport, ...],
+    config: LiquidationConfig,
+) -> list[str]:
+    """Return why the account is not proven flat, most telling first; never empty."""
+    open_positions = explain_positions(positions)
+    late = sorted(record.leg.symbol for record in known.legs.values() if record.doubtful)
+    unknown = known.unknown_symbols
+    is_quiet = known.streak.looks and not open_positions
+    found = (
+        explain_refusal(known.refusal) if known.refusal else None,
+        f"the venue does not know {', '.join(unknown)}" if unknown else None,
+        _PORTFOLIO_MARGIN if known.is_portfolio_margin else None,
+        f"the deadline of {config.timeout_seconds:g} s was reached"
+        if ending is Ending.DEADLINE
+        else None,
+        INTERRUPTED if ending is Ending.INTERRUPTED else None,
+        None if unknown else known.unread,
+        None if is_quiet else known.unanswered,
+        open_positions,
+        explain_orders(orders),
+        f"the readings still show what the venue confirmed as closed, on {', '.join(late)}"
+        if late and not open_positions
+        else None,
+        explain_watch(known.streak.watched_s, known.missing) if is_quiet else None,
+    )
+    return [reason for reason in found if reason] or ["the account could not be proven flat"]
 
 
 def report_position(
@@ -136,29 +291,7 @@ def residual_of(verdict: Verdict | None, *, readable: bool) -> Residual | None:
     """Return what the last reading showed still open; None when no reading succeeded."""
     if verdict is None or not readable:
         return None
-    return Residual(
-        positions=tuple(
-            ResidualPosition(
-                symbol=position.symbol,
-                position_side=position.leg.position_side,
-                quantity=position.quantity,
-                notional=position.notional,
-            )
-            for position in verdict.positions
-        ),
-        orders=tuple(
-            ResidualOrder(
-                symbol=order.symbol,
-                order_id=order.order_id,
-                client_order_id=order.client_order_id,
-                kind=order.kind,
-                type=order.type,
-                side=order.side,
-                trigger_price=order.trigger_price,
-            )
-            for order in verdict.orders
-        ),
-    )
+    return Residual(positions=verdict.positions, orders=verdict.orders)
 
 
 def end_state(

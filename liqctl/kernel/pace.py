@@ -18,8 +18,8 @@ The venue counts request weight for the whole IP address, by calendar minutes; b
 from typing import Final
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.budget import MINUTE_S, Limits
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec
+from liqctl.kernel.limits import MINUTE_S, Limits
 
 _LOOK: Final = (Endpoint.POSITIONS, Endpoint.OPEN_ORDERS, Endpoint.OPEN_ALGO_ORDERS)
 _SECOND: Final = Endpoint.ACCOUNT.value.weight_all

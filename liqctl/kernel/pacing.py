@@ -34,6 +34,9 @@ CALL_MAX_S: Final = 1.25
 LARGE_ANSWER_MAX_S: Final = 3.0
 """exchangeInfo is megabytes: a slow line needs longer, and nothing waits for it. (guess)"""
 
+LAST_RESORT_S: Final = 0.2
+"""How long after the deadline a process is ended without another word: it promises 0.25 s."""
+
 RESERVE_SHARE: Final = 0.15
 RESERVE_MAX_S: Final = 1.0
 """Time kept at the end for the last reading: two tries of a slow venue. (guess)"""
@@ -51,6 +54,52 @@ processor needs some tenths of a second, a disk that hangs never answers. (guess
 
 GRACE_S: Final = 2.0
 """How long an interrupted run may still read before it says what it knows. (guess)"""
+
+LAST_LOOK_UPS_MAX: Final = 20
+LAST_LOOK_UPS_S: Final = 0.2
+"""Orders cut off at the end are looked up beside the last reading, the worst legs' first, and
+waited for so long once the reading is there. (guess)"""
+
+WARM_CONNECTIONS: Final = 6
+"""Connections opened while the first reading is under way, so that closes wait for no handshake."""
+
+READING_FIRST_S: Final = 0.002
+"""How far the spare connections stay behind: signing for them would hold the reading up."""
+
+LOOKS_MAX: Final = 12
+"""Looks at the positions beside the rounds: 60 weight of the 2,400 a minute."""
+
+LOOK_HEAD_START_S: Final = 0.003
+"""How long closes sent together are waited for, and how far a look stays behind them. (guess)"""
+
+LOOK_TRIPS_APART: Final = 0.4
+"""The least time from one look to the next, in round trips. (guess)"""
+
+LOOK_PATIENCE_TRIPS: Final = 2.0
+LOOK_PATIENCE_MIN_S: Final = 0.1
+"""How long a look is waited for; then the next whole reading decides. (guess)"""
+
+PRICED_ORDERS_MAX: Final = 20
+"""Average prices are asked for one by one: the worst legs' are worth the weight. (guess)"""
+
+STRANGERS_MAX: Final = 50
+"""How many foreign client order ids are remembered for the report. (guess)"""
+
+NARROW_SYMBOLS_MAX: Final = 8
+"""Up to this many symbols in scope are read one by one: 1 + 1 + 5 weight each, not 85 at once."""
+
+FALLBACK_SYMBOLS_MAX: Final = 40
+"""How many symbols are listed one by one where the whole list fails: 40 weight, as for the list."""
+
+INSPECTIONS_MIN: Final = 3
+INSPECTIONS_MAX: Final = 12
+INSPECTIONS_APART_S: Final = 0.5
+"""Readings of one watch by `status`: at least as many as prove flat where one of the two sources is
+silent; at most 1,080 weight of the 2,400 a minute, whatever its length."""
+
+MARGIN_ASKED_MAX: Final = 2
+"""How often `status` asks whether it is portfolio margin: one lost answer is common enough to ask
+once more; a second one is told."""
 
 REREAD_MIN_S: Final = 0.05
 REREAD_MAX_S: Final = 0.8
@@ -112,6 +161,19 @@ ANSWER_TRIPS: Final = 1.0
 SAFE_BACKOFF_MAX_S: Final = 1.0
 """What was proven not executed is sent again at least this often, unless `retry_delay_seconds` is
 longer: the documents advise 200, 400 and 800 ms."""
+
+CLOCK_SYNCS_MAX: Final = 3
+"""How often one run sets its clock: what is refused for its timestamp then has another cause."""
+
+FIREWALL_PAUSE_S: Final = 1.0
+BAN_PAUSE_S: Final = 60.0
+"""How long nothing is sent after a 403 or a 418 that names no time: the shortest ban that is
+documented is two minutes, and no run is longer than half a minute. (guess)"""
+
+READ_BACKOFF_S: Final = 0.15
+READ_BACKOFF_FACTOR: Final = 3
+"""How long reading rests after a 429 that names no time, 0.45 s first, tripled with each refusal:
+asking on is what gets an address banned. (guess)"""
 
 BACKOFF_FACTOR_MAX: Final = 8
 """Where the doubling of a backoff stops. (guess)"""

@@ -7,24 +7,16 @@ means) and nothing else but `asyncio.CancelledError`. No method repeats a reques
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEventType
-from liqctl.kernel.values import (
-    CloseOrder,
-    MarketRules,
-    OpenOrder,
-    OrderAnswer,
-    OrderKind,
-    Position,
-    PositionMode,
-    Rows,
-)
+from liqctl.kernel.requests import Request
 
 if TYPE_CHECKING:
     from liqctl.kernel.values import Trade
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,50 +44,8 @@ class Exchange(Protocol):
     def usage(self) -> Usage:
         """Requests sent so far and the venue's last word on its limits."""
 
-    async def fetch_positions(
-        self, symbol: str | None = None, *, timeout_s: float
-    ) -> Rows[Position]:
-        """Return the open positions (quantity not zero); never empty for want of an answer."""
-
-    async def fetch_account_positions(self, *, timeout_s: float) -> Rows[Position]:
-        """Return the open positions by the second, independent source (`v3/account`)."""
-
-    async def fetch_open_orders(
-        self, kind: OrderKind, symbol: str | None = None, *, timeout_s: float
-    ) -> Rows[OpenOrder]:
-        """Return the open orders of one book; without a symbol, of the whole account."""
-
-    async def fetch_order(
-        self, symbol: str, client_order_id: str, *, timeout_s: float
-    ) -> OrderAnswer:
-        """Return one order of ours; an order the venue does not know raises kind DONE (-2013)."""
-
-    async def fetch_position_mode(self, *, timeout_s: float) -> PositionMode:
-        """Return the account's position mode."""
-
-    async def is_portfolio_margin(self, *, timeout_s: float) -> bool:
-        """Return whether the account is in portfolio margin, where this API shows nothing."""
-
-    async def fetch_market_rules(self, *, timeout_s: float) -> Mapping[str, MarketRules]:
-        """Return the rules of every symbol. Large: megabytes on the real venue."""
-
-    async def fetch_mark_price(self, symbol: str, *, timeout_s: float) -> Decimal:
-        """Return the symbol's mark price."""
-
-    async def sync_clock(self, *, timeout_s: float) -> float:
-        """Measure and apply the clock difference; return it in seconds, positive if ahead."""
-
-    async def submit_order(self, order: CloseOrder, *, timeout_s: float) -> OrderAnswer:
-        """Send one closing order. Refuses, before sending, an order that could open."""
-
-    async def cancel_orders(self, symbol: str, *, timeout_s: float) -> None:
-        """Cancel every regular order of a symbol; the answer does not prove them gone."""
-
-    async def cancel_algo_orders(self, symbol: str, *, timeout_s: float) -> None:
-        """Cancel every conditional order of a symbol."""
-
-    async def cancel_order(self, order: OpenOrder, *, timeout_s: float) -> None:
-        """Cancel one order of either book."""
+    async def send(self, request: Request[T], *, timeout_s: float) -> T:
+        """Send one request and return its answer."""
 
     async def warm_up(self, connections: int, *, timeout_s: float) -> None:
         """Open connections by sending cheap requests; never raises."""

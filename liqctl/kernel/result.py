@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
-from liqctl.kernel.values import OrderKind, OrderStatus, PositionSide, Side
+from liqctl.kernel.values import OpenOrder, OrderKind, OrderStatus, Position, PositionSide, Side
 
 RESULT_SCHEMA = "liqctl.result/1"
 ALREADY_IN_PROGRESS = "Liquidation already in progress"
@@ -89,34 +89,23 @@ class OrderReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResidualPosition:
-    """A position that the last reading still showed."""
-
-    symbol: str
-    position_side: PositionSide
-    quantity: Decimal
-    notional: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResidualOrder:
-    """An order that the last reading still showed."""
-
-    symbol: str
-    order_id: str
-    client_order_id: str
-    kind: OrderKind
-    type: str
-    side: Side | None
-    trigger_price: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Residual:
     """What the last reading showed still open, in scope."""
 
-    positions: tuple[ResidualPosition, ...] = ()
-    orders: tuple[ResidualOrder, ...] = ()
+    positions: tuple[Position, ...] = ()
+    orders: tuple[OpenOrder, ...] = ()
+
+    def json_fields(self) -> dict[str, object]:
+        """Return both lists; of a position or order only what names it and tells its size."""
+        position_names = ("symbol", "position_side", "quantity", "notional")
+        order_names = (
+            *("symbol", "order_id", "client_order_id", "kind", "type", "side"),
+            "trigger_price",
+        )
+        return {
+            "positions": [{n: getattr(each, n) for n in position_names} for each in self.positions],
+            "orders": [{n: getattr(each, n) for n in order_names} for each in self.orders],
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

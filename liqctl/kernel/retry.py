@@ -15,6 +15,7 @@ from typing import Final
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import CODES, Adaptation
 from liqctl.kernel.pacing import BACKOFF_FACTOR_MAX, SAFE_BACKOFF_MAX_S
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.values import OrderType
 
 
@@ -48,6 +49,9 @@ ROUND_CODES: Final = frozenset(
 
 _TIMESTAMP: Final = -1021
 _TRIGGERING: Final = -4117
+_OVERLOADED: Final = -1008
+_BATCH_FAILED: Final = -2012
+_DEFINITE: Final = frozenset({AnswerKind.DONE, AnswerKind.REJECTED, AnswerKind.LEG_FATAL})
 
 _BY_KIND: Final = {
     AnswerKind.UNKNOWN: Reaction.LOOK_UP,
@@ -87,9 +91,8 @@ def decide(
     *,
     tries: int,
     repeats: int,
-    repeats_max: int,
     adapted: frozenset[Adaptation],
-    base_s: float,
+    policy: LiquidationConfig,
     jitter: float,
 ) -> Decision:
     """Return what to do after a close was refused or not answered.
@@ -98,11 +101,11 @@ def decide(
         answer: what the venue said.
         tries: how often this order was sent, its predecessors and this time included.
         repeats: how many waves of this leg's orders were refused for a reason of the venue's own.
-        repeats_max: `max_retries`.
         adapted: the adaptations already made for this leg.
-        base_s: base of the backoff.
+        policy: how many repeats are allowed, and how far apart.
         jitter: a random number from -1 to 1.
     """
+    base_s = policy.retry_delay_seconds
     row = CODES.get(answer.code or 0)
     simple = _BY_KIND.get(answer.kind)
     if simple is not None:
@@ -122,24 +125,18 @@ def decide(
     if row is not None and row.is_patient:
         wait_s = safe_backoff_s(answer, base_s, repeats + 1, jitter)
         return Decision(reaction=Reaction.PLAN_AGAIN, backoff_s=wait_s)
-    if repeats >= repeats_max:
+    if repeats >= policy.max_retries:
         return Decision(reaction=Reaction.GIVE_UP)
     wait_s = backoff_s(base_s, repeats + 1, jitter)
     return Decision(reaction=Reaction.PLAN_AGAIN, backoff_s=wait_s, counts=True)
 
 
 def decide_cancel(
-    answer: VenueAnswer, *, tries: int, repeats: int, repeats_max: int, base_s: float, jitter: float
+    answer: VenueAnswer, *, tries: int, repeats: int, policy: LiquidationConfig, jitter: float
 ) -> Decision:
     """Return what to do after a cancel was refused or not answered: as for a close, told by lists.
 
-    Args:
-        answer: what the venue said.
-        tries: how often the cancel was sent, this time included.
-        repeats: how many of them were refused for a reason of the venue's own before.
-        repeats_max: `max_retries`.
-        base_s: base of the backoff.
-        jitter: a random number from -1 to 1.
+    `tries` and `repeats` are those of this order's cancels, as for a close.
     """
     if answer.kind in {AnswerKind.DONE, AnswerKind.UNKNOWN} or answer.code == _TRIGGERING:
         # Not open any more, it says, or nothing: the list decides, and lists can be late.
@@ -148,11 +145,20 @@ def decide_cancel(
         answer,
         tries=tries,
         repeats=repeats,
-        repeats_max=repeats_max,
         adapted=frozenset(Adaptation),
-        base_s=base_s,
+        policy=policy,
         jitter=jitter,
     )
+
+
+def is_final_refusal(answer: VenueAnswer) -> bool:
+    """Whether the venue has understood a book's cancel and refused it: again is of no use."""
+    return answer.kind in _DEFINITE or answer.code == _BATCH_FAILED
+
+
+def is_safe_if_unknown(answer: VenueAnswer) -> bool:
+    """Whether "no such order" is enough to send again, once: documented as not executed."""
+    return answer.kind is AnswerKind.UNKNOWN and answer.code == _OVERLOADED
 
 
 def next_adaptation(answer: VenueAnswer, adapted: frozenset[Adaptation]) -> Adaptation | None:

@@ -74,6 +74,11 @@ class Position:
         return self.leg.symbol
 
     @property
+    def position_side(self) -> PositionSide:
+        """The position side of the leg."""
+        return self.leg.position_side
+
+    @property
     def size(self) -> Decimal:
         """The absolute quantity: what an order must trade to close the leg."""
         return self.quantity.copy_abs()  # `abs` would round to 28 digits.

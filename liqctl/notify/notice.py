@@ -63,11 +63,7 @@ def make_notices(
 ) -> tuple[Notice, ...]:
     """Return the notices of a run that has ended: its start, where it got that far, and its end.
 
-    Args:
-        result: how it ended.
-        exit_code: what the process leaves with; a signal's code outranks the result's.
-        reason: the operator's words.
-        symbols: the symbols in scope; empty for the whole account.
+    `exit_code` is what the process leaves with: a signal's outranks the result's.
     """
     was_refused = result.state is LiquidationState.SKIPPED or result.cause is FailureCause.BLOCKED
     has_tried = not was_refused and result.cause is not FailureCause.NOT_CONFIRMED

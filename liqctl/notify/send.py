@@ -48,11 +48,13 @@ if TYPE_CHECKING:
 NOTIFICATION_SCHEMA: Final = "liqctl.notification/1"
 NOTIFY_SCHEMA: Final = "liqctl.notify/1"
 
+# PagerDuty's own limits; with 0 s left a request would not even be tried.
 _DEDUP_MAX: Final = 255
 _SHORTEST_S: Final = 0.05
 _EARLIER_SHARE: Final = 0.5
 """How much of the time that is left a notice may take that another one waits for."""
 
+# Enough for "OK (not found)"; nobody reads more of an answer, which may drip for ever.
 _REPLY_MAX_BYTES: Final = 64
 _SUCCESS: Final = range(200, 300)
 _REDIRECT: Final = range(300, 400)
@@ -180,12 +182,9 @@ def deliver(
 ) -> list[Delivery]:
     """Send the notices to those targets of the settings that want them; return what became of it.
 
-    Args:
-        items: the settings' `notifications`.
-        notices: in the order in which each target is to get them.
-        ends_at: when to stop, on the monotonic clock.
+    Each target gets them in their order. `ends_at` is a moment on the monotonic clock.
     """
-    from liqctl.venue.tls import make_tls_context
+    from liqctl.venue.session import make_tls_context
 
     targets, tls = read_targets(items), make_tls_context()
     return send(targets, notices, ends_at=ends_at, environ=os.environ, tls=tls)

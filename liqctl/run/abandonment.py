@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.answers import AnswerKind
-from liqctl.kernel.endpoints import Endpoint
-from liqctl.kernel.errors import VenueError
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.events import RUN_ENDS, run_abandoned
-from liqctl.kernel.ports import EventSink, Exchange
-from liqctl.run.gate import Gate
+from liqctl.kernel.ports import EventSink
+from liqctl.kernel.requests import order_of
+from liqctl.run.driver import Driver
 from liqctl.run.lock import Holder
 
 _LOOKED_UP_MAX: Final = 20
@@ -41,8 +40,7 @@ async def close_dead_run(
     by: str,
     trail: DeadRuns,
     sink: EventSink,
-    exchange: Exchange,
-    gate: Gate,
+    driver: Driver,
 ) -> None:
     """Write LIQUIDATION_ABANDONED for the dead run and for those it had not got to closing itself.
 
@@ -50,7 +48,7 @@ async def close_dead_run(
     """
     for correlation_id in (*dead.unburied.split(), dead.correlation_id):
         try:
-            async with asyncio.timeout(gate.remaining_s() * _READING_SHARE):
+            async with asyncio.timeout(driver.remaining_s * _READING_SHARE):
                 last_event, orders = await trail.continue_run(
                     correlation_id, is_ours=correlation_id == by
                 )
@@ -59,7 +57,7 @@ async def close_dead_run(
         if last_event is None or last_event in RUN_ENDS:
             continue
         fates = await asyncio.gather(
-            *(_look_up(exchange, gate, *order) for order in orders[:_LOOKED_UP_MAX])
+            *(_look_up(driver, *order) for order in orders[:_LOOKED_UP_MAX])
         )
         fated = zip(orders, fates, strict=False)
         event = run_abandoned(
@@ -77,16 +75,11 @@ async def close_dead_run(
         )
 
 
-async def _look_up(exchange: Exchange, gate: Gate, symbol: str, client_order_id: str) -> str:
+async def _look_up(driver: Driver, symbol: str, client_order_id: str) -> str:
     """Return what became of an order, in a few words."""
-    try:
-        answer = await gate.read(
-            Endpoint.ORDER,
-            lambda s: exchange.fetch_order(symbol, client_order_id, timeout_s=s),
-            narrow=True,
-        )
-    except VenueError as error:
-        if error.answer.kind is AnswerKind.DONE:
-            return "the venue does not know it"
-        return f"not known: {error.answer.describe()}"
-    return f"{answer.status}, {plain(answer.executed)} executed"
+    answer = await driver.ask(order_of(symbol, client_order_id))
+    if not isinstance(answer, VenueAnswer):
+        return f"{answer.status}, {plain(answer.executed)} executed"
+    if answer.kind is AnswerKind.DONE:
+        return "the venue does not know it"
+    return f"not known: {answer.describe()}"

@@ -1,6 +1,5 @@
 """Looking without touching: what is open now, and what a liquidation would do about it."""
 
-import asyncio
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,31 +7,32 @@ from typing import Final
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.ledger import first_seen
+from liqctl.kernel.machine import Machine
 from liqctl.kernel.outcome import residual_of
+from liqctl.kernel.pacing import (
+    INSPECTIONS_APART_S,
+    INSPECTIONS_MAX,
+    INSPECTIONS_MIN,
+    MARGIN_ASKED_MAX,
+)
 from liqctl.kernel.plan import Memory, Plan, make_plan
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, WallClock
+from liqctl.kernel.proof import Verdict, verify
 from liqctl.kernel.protection import is_protective
+from liqctl.kernel.reading import Reader, ask_portfolio_margin, ask_unknown_symbols
 from liqctl.kernel.result import LiquidationResult, OrderReport, PositionReport
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
-from liqctl.kernel.values import OpenOrder, OrderKind, Snapshot
-from liqctl.kernel.verify import Verdict, verify
+from liqctl.kernel.values import (
+    OpenOrder,
+    OrderKind,
+    Snapshot,
+)
 from liqctl.kernel.words import explain_contradiction, explain_refusal
-from liqctl.run.gate import Gate
-from liqctl.run.questions import ask_portfolio_margin, ask_unknown_symbols
-from liqctl.run.reading import Reader
+from liqctl.run.driver import Driver
 
-_READINGS_MIN: Final = 3
-_READINGS_MAX: Final = 12
-"""Readings of one watch: at least as many as prove flat where one of the two sources is silent; at
-most 1,080 weight of the 2,400 a minute, whatever its length."""
-
-_READINGS_APART_S: Final = 0.5
 _FUTILE: Final = frozenset({AnswerKind.RUN_FATAL, AnswerKind.PAUSE})
 """Asking on after these is what gets a key or an address banned."""
-
-_MARGIN_ASKED_MAX: Final = 2
-"""One lost answer is common enough to ask once more; a second one is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,25 +114,16 @@ async def inspect_account(
 
     It is taken within `timeout_s`, the policy's timeout when None.
     """
-    snapshot, gate = await _look(exchange, policy, wall_clock, timeout_s or policy.timeout_seconds)
-    return await _inspection(exchange, policy, snapshot, gate, known_margin=None)
+    driver = Driver.starting_now(exchange, timeout_s or policy.timeout_seconds, wall_clock)
+    return await driver.perform(_inspect(driver.machine, policy, None))
 
 
 async def inspect_again(
     exchange: Exchange, policy: LiquidationConfig, before: Inspection, *, wall_clock: WallClock
 ) -> Inspection:
     """Return another reading of the account; what does not change is not asked for again."""
-    snapshot, gate = await _look(exchange, policy, wall_clock, policy.timeout_seconds)
-    # While something is listed the question is not asked, and False only means that.
-    was_asked = _is_empty(before.snapshot)
-    return await _inspection(
-        exchange,
-        policy,
-        snapshot,
-        gate,
-        known_margin=before.is_portfolio_margin if was_asked else None,
-        unknown_symbols=before.unknown_symbols,
-    )
+    driver = Driver.starting_now(exchange, policy.timeout_seconds, wall_clock)
+    return await driver.perform(_inspect(driver.machine, policy, before))
 
 
 async def inspect_settled(
@@ -145,12 +136,11 @@ async def inspect_settled(
     of the other are needed. A venue that does not answer is waited for as long as one reading may
     take, then it is not proven.
     """
-    loop = asyncio.get_running_loop()
     now = await inspect_account(exchange, policy, wall_clock=wall_clock)
     began_at = now.snapshot.started_at
-    wished = math.ceil(settle_s / _READINGS_APART_S) + 1
+    wished = math.ceil(settle_s / INSPECTIONS_APART_S) + 1
     # A millisecond more: rounding down would cost one more reading at the end.
-    gap_s = settle_s / (min(max(wished, _READINGS_MIN), _READINGS_MAX) - 1) + 0.001
+    gap_s = settle_s / (min(max(wished, INSPECTIONS_MIN), INSPECTIONS_MAX) - 1) + 0.001
     give_up_at = began_at + settle_s + policy.timeout_seconds
     empty = 0
     while True:
@@ -160,56 +150,36 @@ async def inspect_settled(
             return now
         empty += now.shows_nothing
         watched_s = now.snapshot.started_at - began_at
-        is_over = watched_s >= settle_s and empty >= _READINGS_MIN
+        is_over = watched_s >= settle_s and empty >= INSPECTIONS_MIN
         if is_over and now.shows_nothing:
             return replace(now, is_proven=True, settled_s=watched_s)
-        next_at = max(now.snapshot.started_at + gap_s, loop.time())
+        driver = Driver.starting_now(exchange, policy.timeout_seconds, wall_clock)
+        next_at = max(now.snapshot.started_at + gap_s, driver.machine.now)
         if next_at >= give_up_at:
             return now
-        await asyncio.sleep(next_at - loop.time())
+        await driver.perform(driver.machine.sleep_until(next_at))
         now = await inspect_again(exchange, policy, now, wall_clock=wall_clock)
 
 
-async def _look(
-    exchange: Exchange, policy: LiquidationConfig, wall_clock: WallClock, timeout_s: float
-) -> tuple[Snapshot, Gate]:
-    loop = asyncio.get_running_loop()
-    gate = Gate(
-        exchange,
-        timeout_s=timeout_s,
-        started_at=loop.time(),
-        wall_clock=wall_clock,
-    )
-    gate.close()
-    reader = Reader(exchange, gate, policy)
-    return await reader.snapshot(policy.symbols, both_sources=True), gate
-
-
-def _is_empty(snapshot: Snapshot) -> bool:
-    """Return whether everything was read and nothing is open."""
-    return not (snapshot.errors or snapshot.positions.items or snapshot.orders)
-
-
-async def _inspection(
-    exchange: Exchange,
-    policy: LiquidationConfig,
-    snapshot: Snapshot,
-    gate: Gate,
-    *,
-    known_margin: bool | None,
-    unknown_symbols: tuple[str, ...] | None = None,
+async def _inspect(
+    machine: Machine, policy: LiquidationConfig, before: Inspection | None
 ) -> Inspection:
-    """Return what follows from a look; what was answered before is not asked again."""
+    """Return a reading and what follows from it; what was answered before is not asked again."""
+    machine.limits.end_writes()
+    snapshot = await Reader(machine, policy).snapshot(policy.symbols, both_sources=True)
+    unknown_symbols = before.unknown_symbols if before else None
     if unknown_symbols is None:
         seen = {p.symbol for p in snapshot.positions.items} | {o.symbol for o in snapshot.orders}
         unseen = [symbol for symbol in policy.symbols if symbol not in seen]
-        unknown_symbols = await ask_unknown_symbols(exchange, gate, unseen) if unseen else ()
+        unknown_symbols = await ask_unknown_symbols(machine, unseen) if unseen else ()
     margin: bool | None = False
     if _is_empty(snapshot):
-        margin = known_margin
-        for _ in range(_MARGIN_ASKED_MAX):
+        # While something is listed the question is not asked, and False only means that.
+        was_asked = before is not None and _is_empty(before.snapshot)
+        margin = before.is_portfolio_margin if before and was_asked else None
+        for _ in range(MARGIN_ASKED_MAX):
             if margin is None:
-                margin = await ask_portfolio_margin(exchange, gate)
+                margin = await ask_portfolio_margin(machine)
     legs = {
         position.leg: first_seen(position, snapshot.started_at)
         for position in snapshot.positions.items
@@ -225,6 +195,11 @@ async def _inspection(
         unknown_symbols=unknown_symbols,
         is_portfolio_margin=margin,
     )
+
+
+def _is_empty(snapshot: Snapshot) -> bool:
+    """Return whether everything was read and nothing is open."""
+    return not (snapshot.errors or snapshot.positions.items or snapshot.orders)
 
 
 def dry_run_result(

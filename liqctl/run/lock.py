@@ -102,14 +102,6 @@ class Blocked:
     holder: Holder | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LockState:
-    """What stands there now: for `status`."""
-
-    is_held: bool
-    holder: Holder | None
-
-
 def lock_identity(*, environment: str, key_fingerprint: str, base_url: str) -> str:
     """Return what one lock is for: one key in one environment at one host."""
     text = "\0".join((environment, key_fingerprint, base_url.rstrip("/").lower()))
@@ -174,26 +166,25 @@ def release(taken: Acquired) -> None:
         os.close(taken.fd)
 
 
-def read_lock(identity: str, *, fallback_dir: Path) -> LockState:
-    """Return whether a run holds the lock now, and who; changes nothing and never raises."""
+def read_lock(identity: str, *, fallback_dir: Path) -> Blocked | None:
+    """Return which run holds the lock now, None for none; changes nothing and never raises."""
     for directory in (*state_folders(), fallback_dir):
-        state = _look_at(directory / f"{identity}.lock")
-        if state is not None:
-            return state
-    return LockState(is_held=False, holder=None)
+        with contextlib.suppress(OSError):
+            return _look_at(directory / f"{identity}.lock")
+    return None
 
 
-def find_held(environment: str, *, fallback_dir: Path) -> LockState:
-    """Return the first lock of an environment that a run holds now, of whatever key.
+def find_held(environment: str, *, fallback_dir: Path) -> Blocked | None:
+    """Return the first run that holds a lock of an environment now, of whatever key.
 
     For who has no key and so cannot name the account; changes nothing and never raises.
     """
     for directory in (*state_folders(), fallback_dir):
         for path in islice(directory.glob(f"{environment}-*.lock"), _LOCKS_MAX):
-            state = _look_at(path)
-            if state is not None and state.is_held:
-                return state
-    return LockState(is_held=False, holder=None)
+            with contextlib.suppress(OSError):
+                if (held := _look_at(path)) is not None:
+                    return held
+    return None
 
 
 def lock_problem(*, fallback_dir: Path) -> str | None:
@@ -337,22 +328,19 @@ def _flock(fd: int) -> None:
     return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _look_at(path: Path) -> LockState | None:
-    """Return what a lock file tells, None where there is none that can be read."""
+def _look_at(path: Path) -> Blocked | None:
+    """Return who holds a lock file, None for nobody; raises OSError where it cannot be opened."""
+    fd = os.open(path, _READ_FLAGS)
     try:
-        fd = os.open(path, _READ_FLAGS)
-    except OSError:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # For an instant: a run tries again.
+    except BlockingIOError:
+        return Blocked(holder=_read(fd))
+    except OSError:  # This file system has no locks: nobody can hold one.
         return None
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # For an instant: a run tries again.
-            fcntl.flock(fd, fcntl.LOCK_UN)
-            is_held = False
-        except OSError as error:
-            is_held = isinstance(error, BlockingIOError)
-        return LockState(is_held=is_held, holder=_read(fd))
+    else:
+        return None
     finally:
-        os.close(fd)
+        os.close(fd)  # Lets go of the lock too.
 
 
 def _open(path: Path) -> int:

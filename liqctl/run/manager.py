@@ -3,30 +3,30 @@
 Whatever happens in between, a run that was started ends with exactly one end record and a result.
 """
 
-import asyncio
 import os
 import random
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from liqctl.kernel import events
 from liqctl.kernel.as_json import rfc3339
-from liqctl.kernel.ids import make_correlation_id
+from liqctl.kernel.ids import ORDER_TAG_BYTES, make_correlation_id
+from liqctl.kernel.outcome import Ending, Outcome, summarise
 from liqctl.kernel.pacing import DISK_END_MAX_S, DISK_END_MIN_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
+from liqctl.kernel.rounds import Liquidation
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
+from liqctl.kernel.values import (
+    Leg,
+)
 from liqctl.run.abandonment import DeadRuns, close_dead_run
-from liqctl.run.gate import Gate
+from liqctl.run.driver import Opening
 from liqctl.run.lock import AccountLock, describe_holder
-from liqctl.run.opening import Opening
-from liqctl.run.recorder import Recorder
-from liqctl.run.run import Ending, Run
-from liqctl.run.summary import summarise
 from liqctl.run.who import SystemClock, describe_actor
 
 _ENDING_MAX_S: Final = 0.03
@@ -37,9 +37,9 @@ _ENDING_MAX_S: Final = 0.03
 class _Current:
     """The run under way, for whoever has to end it from outside the loop."""
 
-    run: Run
+    name: str
     opening: Opening
-    recorder: Recorder
+    known: Outcome = field(default_factory=Outcome)
 
 
 class LiquidationManager:
@@ -118,7 +118,7 @@ class LiquidationManager:
     def interrupt(self) -> None:
         """Let the run send nothing new, read once more and end; without a run, nothing happens."""
         if self._current is not None:
-            self._current.run.interrupt()
+            self._current.opening.driver.interrupt()
 
     async def execute_liquidation(
         self,
@@ -141,12 +141,10 @@ class LiquidationManager:
         started_at = opening.started_at if opening else self._wall_clock.now()
         name = opening.correlation_id if opening else correlation_id
         name = name or make_correlation_id(started_at, os.urandom(3).hex())
-        recorder = Recorder(self._sink, name)
         if self._state is LiquidationState.IN_PROGRESS:
-            blocked = self._blocked(recorder, started_at, "a run of this process")
-            return await _drained(recorder, blocked)
+            return await self._drained(self._blocked(name, started_at, "a run of this process"))
         if not self._config.emergency_liquidation:
-            return await _drained(recorder, self._skipped(recorder, started_at))
+            return await self._drained(self._skipped(name, started_at))
         opening = opening or Opening(
             exchange=self._exchange,
             policy=self._config,
@@ -156,10 +154,10 @@ class LiquidationManager:
         )
         if opening.blocked is not None:
             holder = describe_holder(opening.blocked.holder)
-            return await _drained(recorder, self._blocked(recorder, started_at, holder))
+            return await self._drained(self._blocked(name, started_at, holder))
         self._state = LiquidationState.IN_PROGRESS
         try:
-            result = await self._execute(recorder, opening, reason)
+            result = await self._execute(opening, reason)
         finally:
             self._current = None
             if self._lock is not None:
@@ -168,41 +166,45 @@ class LiquidationManager:
         self._results.append(result)
         return result
 
-    async def _execute(
-        self, recorder: Recorder, opening: Opening, reason: str
-    ) -> LiquidationResult:
-        loop = asyncio.get_running_loop()
-        run = Run(
-            exchange=self._exchange,
-            opening=opening,
-            recorder=recorder,
-            policy=self._config,
+    async def _execute(self, opening: Opening, reason: str) -> LiquidationResult:
+        driver, machine = opening.driver, opening.driver.machine
+        run = Liquidation(
+            machine,
+            opening.reader,
+            opening.first,
+            self._config,
+            order_tag=os.urandom(ORDER_TAG_BYTES).hex(),
             rng=self._rng,
         )
-        current = self._current = _Current(run=run, opening=opening, recorder=recorder)
-        self._record_start(recorder, reason)
+        current = self._current = _Current(opening.correlation_id, opening)
+
+        def publish() -> None:
+            current.known = run.outcome()
+
+        driver.record_to(self._sink, current.name, publish)
+        driver.record(
+            events.run_started(
+                describe_actor(),
+                self._identity,
+                reason=reason,
+                config=asdict(self._config),
+                lock=self._lock.note if self._lock else None,
+            )
+        )
         ending = Ending.DEADLINE
         try:
-            ending = await run.converge()
-            await run.side.settle_prices()
-            await self._close_dead_run(recorder, opening.gate)
+            ending = await driver.perform(run.converge())
+            await driver.perform(run.side.settle_prices())
+            dead = self._lock.dead_run if self._lock else None
+            if dead is not None and self._dead_runs is not None:
+                # Close the record of the run that held the lock and died, in what time is left.
+                await close_dead_run(
+                    dead, by=current.name, trail=self._dead_runs, sink=self._sink, driver=driver
+                )
         finally:
-            result = self._end(current, ending, duration_s=loop.time() - opening.began_at)
-        return await _drained(recorder, result)
-
-    async def _close_dead_run(self, recorder: Recorder, gate: Gate) -> None:
-        """Close the record of the run that held the lock and died, in what time is left."""
-        dead = self._lock.dead_run if self._lock else None
-        if dead is None or self._dead_runs is None:
-            return
-        await close_dead_run(
-            dead,
-            by=recorder.correlation_id,
-            trail=self._dead_runs,
-            sink=self._sink,
-            exchange=self._exchange,
-            gate=gate,
-        )
+            opening.close()
+            result = self._end(current, ending, duration_s=driver.spent_s)
+        return await self._drained(result)
 
     def expire(self, duration_s: float) -> LiquidationResult | None:
         """End the run from another thread because its loop did not; return what is known.
@@ -236,28 +238,21 @@ class LiquidationManager:
                 self._ended.release()
         return result
 
-    def _record_start(self, recorder: Recorder, reason: str) -> None:
-        recorder.event(
-            events.run_started(
-                describe_actor(),
-                self._identity,
-                reason=reason,
-                config=asdict(self._config),
-                lock=self._lock.note if self._lock else None,
-            )
+    def _record(self, name: str, event: events.AuditEvent) -> None:
+        self._sink.log_event(
+            event_type=event.event_type, correlation_id=name, details=event.details
         )
 
     def _record_end(self, current: _Current, result: LiquidationResult) -> None:
-        recorder = current.recorder
-        for position in _untold(current.run, result):
-            recorder.event(events.position_left(position))
-        recorder.event(events.run_ended(result))
+        for position in _untold(current.known, result):
+            self._record(current.name, events.position_left(position))
+        self._record(current.name, events.run_ended(result))
 
     def _make_result(
         self, current: _Current, ending: Ending, duration_s: float
     ) -> LiquidationResult:
-        """Return the result as the run's records have it now."""
-        base = self._base_result(current.recorder, current.opening.started_at)
+        """Return the result by what is known of the run now."""
+        base = self._base_result(current.name, current.opening.started_at)
         note = self._lock.note if self._lock else None
         base = replace(
             base,
@@ -265,63 +260,60 @@ class LiquidationManager:
             requests=self._exchange.usage.requests - current.opening.requests_before,
             notes=(note,) if note else (),
         )
-        return summarise(base, current.run, ending, self._config)
+        return summarise(base, current.known, ending, self._config)
 
-    def _blocked(self, recorder: Recorder, started_at: datetime, holder: str) -> LiquidationResult:
-        recorder.event(events.run_blocked(describe_actor(), holder))
+    def _blocked(self, name: str, started_at: datetime, holder: str) -> LiquidationResult:
+        self._record(name, events.run_blocked(describe_actor(), holder))
         return replace(
-            self._base_result(recorder, started_at),
+            self._base_result(name, started_at),
             error_message=ALREADY_IN_PROGRESS,
             cause=FailureCause.BLOCKED,
             notes=(f"held by {holder}",),
         )
 
-    def _skipped(self, recorder: Recorder, started_at: datetime) -> LiquidationResult:
-        recorder.event(events.run_skipped(describe_actor(), "emergency_liquidation is false"))
+    def _skipped(self, name: str, started_at: datetime) -> LiquidationResult:
+        why = "emergency_liquidation is false"
+        self._record(name, events.run_skipped(describe_actor(), why))
         result = replace(
-            self._base_result(recorder, started_at),
+            self._base_result(name, started_at),
             state=LiquidationState.SKIPPED,
-            error_message="emergency_liquidation is false: nothing was read, cancelled or closed",
+            error_message=f"{why}: nothing was read, cancelled or closed",
         )
         self._state = result.state
         self._results.append(result)
         return result
 
-    def _base_result(self, recorder: Recorder, started_at: datetime) -> LiquidationResult:
+    def _base_result(self, name: str, started_at: datetime) -> LiquidationResult:
         """Return a result that says nothing was done, as of now."""
         finished_at = self._wall_clock.now()
         return LiquidationResult(
-            correlation_id=recorder.correlation_id,
+            correlation_id=name,
             environment=self._environment,
             state=LiquidationState.FAILED,
             started_at=started_at,
             finished_at=finished_at,
             duration_seconds=(finished_at - started_at).total_seconds(),
             timeout_seconds=self._config.timeout_seconds,
-            audit_complete=recorder.complete,
-            audit_head=recorder.head,
+            audit_complete=self._sink.complete,
+            audit_head=self._sink.head(name),
         )
 
+    async def _drained(self, result: LiquidationResult) -> LiquidationResult:
+        """Return the result once its records are on disk, or known not to be.
 
-async def _drained(recorder: Recorder, result: LiquidationResult) -> LiquidationResult:
-    """Return the result once its records are on disk, or known not to be.
-
-    The account is safe by now: a slow disk gets what the deadline left of its time, within reason.
-    """
-    left_s = result.timeout_seconds - result.duration_seconds
-    await recorder.drain(min(max(left_s, DISK_END_MIN_S), DISK_END_MAX_S))
-    return replace(result, audit_complete=recorder.complete, audit_head=recorder.head)
+        The account is safe by now: a slow disk gets what the deadline left, within reason.
+        """
+        left_s = result.timeout_seconds - result.duration_seconds
+        await self._sink.drain(min(max(left_s, DISK_END_MIN_S), DISK_END_MAX_S))
+        head = self._sink.head(result.correlation_id)
+        return replace(result, audit_complete=self._sink.complete, audit_head=head)
 
 
-def _untold(run: Run, result: LiquidationResult) -> Iterator[PositionReport]:
+def _untold(known: Outcome, result: LiquidationResult) -> Iterator[PositionReport]:
     """Yield the positions not closed whose failure stands in no event yet."""
-    legs = dict(run.state.legs).items()
-    told = {(leg.symbol, leg.position_side) for leg, record in legs if record.given_up}
+    told = {leg for leg, record in known.legs.items() if record.given_up}
     for position in result.positions:
-        match position.state:
-            case PositionState.PARTIAL | PositionState.UNKNOWN:
-                yield position
-            case PositionState.FAILED if (position.symbol, position.position_side) not in told:
-                yield position
-            case _:
-                continue
+        leg = Leg(symbol=position.symbol, position_side=position.position_side)
+        is_unknown = position.state in {PositionState.PARTIAL, PositionState.UNKNOWN}
+        if is_unknown or (position.state is PositionState.FAILED and leg not in told):
+            yield position

@@ -18,29 +18,19 @@ _PRIVATE: Final = 0o700
 
 def describe_actor() -> dict[str, object]:
     """Return user, sudo user, SSH client, terminal or not, host and pid."""
+    user, is_terminal = str(os.getuid()), False
+    with contextlib.suppress(KeyError):  # Containers run as users that no file lists.
+        user = pwd.getpwuid(os.getuid()).pw_name
+    with contextlib.suppress(ValueError):  # Standard input may be closed.
+        is_terminal = sys.stdin is not None and sys.stdin.isatty()
     return {
-        "user": user_name(),
+        "user": user,
         "sudo_user": os.environ.get("SUDO_USER"),
         "ssh_client": os.environ.get("SSH_CLIENT") or os.environ.get("SSH_CONNECTION"),
-        "terminal": _is_terminal(),
+        "terminal": is_terminal,
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }
-
-
-def user_name() -> str:
-    """Return the name of the real user, its number when it has none."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
-
-
-def _is_terminal() -> bool:
-    try:
-        return sys.stdin is not None and sys.stdin.isatty()
-    except ValueError:
-        return False
 
 
 def is_running(pid: int) -> bool:

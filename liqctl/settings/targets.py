@@ -5,7 +5,7 @@ in a variable or a file, and the item names that.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -180,6 +180,83 @@ def item_problems(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str
             yield f"notifications[{number}]{f'.{name}' if name else ''}", text
 
 
+def _problems(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    kind = item.get("type")
+    if not isinstance(kind, str) or kind not in set(TargetType):
+        yield "type", f"type must be one of {', '.join(TargetType)}"
+        return
+    rule = TARGET_RULES[TargetType(kind)]
+    for key, value in item.items():
+        if key in rule.keys:
+            text = _value_problem(key, value)
+            if text:
+                yield key, text
+        elif not is_secret_name(key):
+            yield key, f"unknown key of a {kind} target{nearest(key, rule.keys)}"
+    if len(set(rule.hidden_keys) & item.keys()) != 1:
+        yield "", f"a {kind} target needs exactly one of {', '.join(rule.hidden_keys)}"
+    if rule.hidden_too and set(_referring(rule.hidden_too)) <= item.keys():
+        yield "", f"a {kind} target takes one of {', '.join(_referring(rule.hidden_too))}"
+    if rule.has_chat and "chat_id" not in item:
+        yield "", f"a {kind} target needs chat_id"
+
+
+def _value_problem(key: str, value: Any) -> str | None:  # noqa: ANN401 - YAML holds anything
+    """Return what is wrong with the value of a known key, None when nothing is."""
+    is_text = isinstance(value, str)
+    text = value if is_text else ""
+    is_right: object
+    match key:
+        case "events":
+            is_right = isinstance(value, list) and value and all(each in KINDS for each in value)
+            allowed = f"a list of {', '.join(KINDS)}"
+        case "min_severity":
+            is_right = text in set(Severity)
+            allowed = f"one of {', '.join(Severity)}"
+        case "chat_id":
+            is_number = isinstance(value, int) and not isinstance(value, bool)
+            is_right = is_number or _CHAT.fullmatch(text)
+            allowed = "a number such as -1001234567890, or @channel"
+        case _ if not is_text:
+            is_right, allowed = False, "text"
+        case "type":
+            is_right, allowed = True, ""
+        case "name":
+            is_right, allowed = _NAME.fullmatch(text), "1 to 40 letters, digits, blanks, ._-"
+        case "url":
+            return address_problem(text) or _revealing_problem(text)
+        case "base_url":
+            return url_problem(key, text) or address_problem(text)
+        case _ if key.endswith("_file"):
+            is_right = text.strip() and "\0" not in text
+            allowed = "the path of a file"
+        case _ if not _VARIABLE.fullmatch(text) or _LOOKS_SECRET.search(text):
+            is_right, allowed = False, "the name of a variable, in capitals, such as SLACK_URL"
+        case _ if text.startswith("LIQCTL_"):
+            return f"{key} must name a variable of yours: LIQCTL_ is for settings and keys"
+        case _:
+            return None
+    return None if is_right else f"{key} must be {allowed}"
+
+
+def _revealing_problem(url: str) -> str | None:
+    """Return why an address must not stand in the file: whoever has it could post there."""
+    parts = urlsplit(url)
+    host = f".{parts.hostname or ''}"
+    if (
+        "@" in parts.netloc
+        or parts.query
+        or parts.fragment
+        or host.endswith(tuple(f".{each}" for each in _SECRET_HOSTS))
+        or any(len(each) > _SEGMENT_MAX or ":" in each for each in parts.path.split("/"))
+    ):
+        return (
+            "secrets never stand in the file, and this address looks like one; name the variable "
+            "that holds it in url_env, or a file in url_file"
+        )
+    return None
+
+
 def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str:
     """Return a hint at the known word that is most like this one, empty when none is.
 
@@ -194,157 +271,55 @@ def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str:
 
 def items_schema() -> dict[str, Any]:
     """Return the JSON schema of the list, for editors."""
-    return {
-        "type": "array",
-        "maxItems": TARGETS_MAX,
-        "items": {"oneOf": [_item_schema(kind, rule) for kind, rule in TARGET_RULES.items()]},
-    }
-
-
-def _item_schema(kind: TargetType, rule: TargetRule) -> dict[str, Any]:
-    special: dict[str, Any] = {
-        "type": {"const": kind.value},
+    shapes: dict[str, Any] = {
         "events": {"type": "array", "minItems": 1, "items": {"enum": list(map(str, KINDS))}},
         "min_severity": {"enum": list(map(str, Severity))},
         "chat_id": {"type": ["integer", "string"]},
     }
-    return {
-        "type": "object",
-        "title": f"{kind} target",
-        "properties": {key: special.get(key, {"type": "string"}) for key in rule.keys},
-        "required": ["type", *(["chat_id"] if rule.has_chat else [])],
-        "oneOf": [{"required": [key]} for key in rule.hidden_keys],
-        "additionalProperties": False,
-    }
+    of_types = [
+        {
+            "type": "object",
+            "title": f"{kind} target",
+            "properties": {
+                key: {"const": kind.value} if key == "type" else shapes.get(key, {"type": "string"})
+                for key in rule.keys
+            },
+            "required": ["type", *(["chat_id"] if rule.has_chat else [])],
+            "oneOf": [{"required": [key]} for key in rule.hidden_keys],
+            "additionalProperties": False,
+        }
+        for kind, rule in TARGET_RULES.items()
+    ]
+    return {"type": "array", "maxItems": TARGETS_MAX, "items": {"oneOf": of_types}}
 
 
 def read_targets(items: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
     """Return the targets that valid items name."""
-    return tuple(_read(number, item) for number, item in enumerate(items, start=1))
-
-
-def _read(number: int, item: Mapping[str, Any]) -> Target:
-    kind = TargetType(item["type"])
-    rule = TARGET_RULES[kind]
-    secret = _reference(item, rule.hidden)
-    if secret is None:
-        raise ValueError(rule.hidden)
-    chat_id = item.get("chat_id")
-    least = item.get("min_severity", rule.min_severity)
-    return Target(
-        type=kind,
-        name=item.get("name", f"{kind}-{number}"),
-        kinds=frozenset(NoticeKind(each) for each in item.get("events", rule.kinds)),
-        min_severity=Severity(least) if least else Severity.INFO,
-        secret=secret,
-        token=_reference(item, rule.hidden_too) if rule.hidden_too else None,
-        chat_id=None if chat_id is None else str(chat_id),
-        base_url=item.get("base_url", rule.base_url),
-    )
+    targets = []
+    for number, item in enumerate(items, start=1):
+        kind = TargetType(item["type"])
+        rule = TARGET_RULES[kind]
+        secret = _reference(item, rule.hidden)
+        if secret is None:
+            raise ValueError(rule.hidden)
+        least = item.get("min_severity", rule.min_severity)
+        target = Target(
+            type=kind,
+            name=item.get("name", f"{kind}-{number}"),
+            kinds=frozenset(NoticeKind(each) for each in item.get("events", rule.kinds)),
+            min_severity=Severity(least or Severity.INFO),
+            secret=secret,
+            token=_reference(item, rule.hidden_too) if rule.hidden_too else None,
+            chat_id=str(item["chat_id"]) if "chat_id" in item else None,
+            base_url=item.get("base_url", rule.base_url),
+        )
+        targets.append(target)
+    return tuple(targets)
 
 
 def _reference(item: Mapping[str, Any], secret: str) -> Reference | None:
-    for key, holder in (
-        (f"{secret}_env", Holder.VARIABLE),
-        (f"{secret}_file", Holder.FILE),
-        (secret, Holder.TEXT),
-    ):
-        if key in item:
-            return Reference(holder=holder, where=item[key])
-    return None
-
-
-def _problems(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    kind = item.get("type")
-    if not isinstance(kind, str) or kind not in set(TargetType):
-        yield "type", f"type must be one of {', '.join(TargetType)}"
-        return
-    rule = TARGET_RULES[TargetType(kind)]
-    for key, value in item.items():
-        if key in rule.keys:
-            text = value_problem(key, value)
-            if text:
-                yield key, text
-        elif not is_secret_name(key):
-            yield key, f"unknown key of a {kind} target{nearest(key, rule.keys)}"
-    if len(set(rule.hidden_keys) & item.keys()) != 1:
-        yield "", f"a {kind} target needs exactly one of {', '.join(rule.hidden_keys)}"
-    if rule.hidden_too and set(_referring(rule.hidden_too)) <= item.keys():
-        yield "", f"a {kind} target takes one of {', '.join(_referring(rule.hidden_too))}"
-    if rule.has_chat and "chat_id" not in item:
-        yield "", f"a {kind} target needs chat_id"
-
-
-def value_problem(key: str, value: object) -> str | None:
-    """Return what is wrong with the value of a known key, None when nothing is."""
-    if key in _OWN_CHECKS:
-        return _OWN_CHECKS[key](value)
-    if not isinstance(value, str):
-        return f"{key} must be text"
-    if key in _TEXT_CHECKS:
-        return _TEXT_CHECKS[key](value)
-    if key.endswith("_env"):
-        return _variable_problem(key, value)
-    is_path = bool(value.strip()) and "\0" not in value
-    return None if is_path else f"{key} must be the path of a file"
-
-
-def _revealing_problem(url: str) -> str | None:
-    """Return why an address must not stand in the file: whoever has it could post there."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if (
-        "@" in parts.netloc
-        or parts.query
-        or parts.fragment
-        or any(host == each or host.endswith(f".{each}") for each in _SECRET_HOSTS)
-        or any(len(each) > _SEGMENT_MAX or ":" in each for each in parts.path.split("/"))
-    ):
-        return (
-            "secrets never stand in the file, and this address looks like one; name the variable "
-            "that holds it in url_env, or a file in url_file"
-        )
-    return None
-
-
-def _variable_problem(key: str, value: str) -> str | None:
-    if not _VARIABLE.fullmatch(value) or _LOOKS_SECRET.search(value):
-        return f"{key} must be the name of a variable, in capitals, such as SLACK_URL"
-    if value.startswith("LIQCTL_"):
-        return f"{key} must name a variable of yours: LIQCTL_ is for settings and keys"
-    return None
-
-
-def _events_problem(value: object) -> str | None:
-    if isinstance(value, list) and value and all(each in KINDS for each in value):
-        return None
-    return f"events must be a list of {', '.join(KINDS)}"
-
-
-def _severity_problem(value: object) -> str | None:
-    is_known = isinstance(value, str) and value in set(Severity)
-    return None if is_known else f"min_severity must be one of {', '.join(Severity)}"
-
-
-def _chat_problem(value: object) -> str | None:
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    if is_number or (isinstance(value, str) and _CHAT.fullmatch(value)):
-        return None
-    return "chat_id must be a number such as -1001234567890, or @channel"
-
-
-def _name_problem(value: str) -> str | None:
-    return None if _NAME.fullmatch(value) else "name must be 1 to 40 letters, digits, blanks, ._-"
-
-
-_OWN_CHECKS: Final[Mapping[str, Callable[[object], str | None]]] = {
-    "events": _events_problem,
-    "min_severity": _severity_problem,
-    "chat_id": _chat_problem,
-}
-_TEXT_CHECKS: Final[Mapping[str, Callable[[str], str | None]]] = {
-    "type": lambda _: None,
-    "name": _name_problem,
-    "url": lambda url: address_problem(url) or _revealing_problem(url),
-    "base_url": lambda url: url_problem("base_url", url) or address_problem(url),
-}
+    env, file = _referring(secret)
+    holders = {env: Holder.VARIABLE, file: Holder.FILE, secret: Holder.TEXT}
+    return next(
+        (Reference(holder=holders[key], where=item[key]) for key in holders if key in item), None
+    )

@@ -7,8 +7,7 @@ PyYAML's composer in C overflows the stack at some 50,000 open brackets and take
 
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,13 +92,34 @@ def parse(text: str, name: str) -> tuple[dict[str, Any], dict[str, int]]:
     import yaml
 
     loader_class = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    lines: dict[str, int] = {}
+
+    def read(node: yaml.Node, key: str) -> Any:  # noqa: ANN401 - YAML holds anything
+        """Return the value of a node that stands under a dotted key, and note its line."""
+        line = node.start_mark.line + 1
+        lines.setdefault(key, line)
+        if node.tag not in (_SCALARS if isinstance(node, yaml.ScalarNode) else _CONTAINERS):
+            raise ConfigurationError(f"{name}:{line}: tags (a word after !) are refused")
+        if isinstance(node, yaml.ScalarNode):
+            return loader.construct_object(node)
+        if isinstance(node, yaml.SequenceNode):
+            return [read(item, f"{key}[{no}]") for no, item in enumerate(node.value)]
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            where = f"{name}:{key_node.start_mark.line + 1}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise ConfigurationError(f"{where}: a name must be a plain word")
+            part = str(key_node.value)
+            if part in found:
+                raise ConfigurationError(f"{where}: a name stands twice in one section")
+            found[part] = read(value_node, f"{key}.{part}" if key else part)
+        return found
+
     try:
-        _check_events(text, name, loader_class)
+        _check_events(yaml.parse(text, Loader=loader_class), name)
         node = yaml.compose(text, Loader=loader_class)
-        if node is None:
-            return {}, {}
-        reader = _Reader(name=name, loader=loader_class(""))
-        value = reader.read(node, "")
+        loader = loader_class("")
+        value = None if node is None else read(node, "")
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}" if mark else name
@@ -108,83 +128,23 @@ def parse(text: str, name: str) -> tuple[dict[str, Any], dict[str, int]]:
         raise
     except (RecursionError, ValueError, OverflowError):
         raise ConfigurationError(f"{name}: holds a value that cannot be read") from None
+    if value is None:
+        return {}, {}
     if not isinstance(value, dict):
-        if value is None:
-            return {}, {}
         raise ConfigurationError(f"{name}: must hold settings by name, such as `liquidation:`")
-    return value, reader.lines
+    return value, lines
 
 
-def _check_events(text: str, name: str, loader_class: "type[yaml.SafeLoader]") -> None:
+def _check_events(events: "Iterable[yaml.Event]", name: str) -> None:
     """Refuse aliases and deep nesting while nothing has been built yet."""
     import yaml
 
     depth = 0
-    for event in yaml.parse(text, Loader=loader_class):
-        mark = event.start_mark
-        where = f"{name}:{mark.line + 1}" if mark else name
+    for event in events:
+        where = f"{name}:{event.start_mark.line + 1}" if event.start_mark else name
         if isinstance(event, yaml.AliasEvent):
             raise ConfigurationError(f"{where}: aliases are not allowed")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH_MAX:
             raise ConfigurationError(f"{where}: is nested too deeply")
-
-
-@dataclass(slots=True, kw_only=True)
-class _Reader:
-    """Turns nodes into plain values and notes the line of each key."""
-
-    name: str
-    loader: "yaml.SafeLoader"
-    lines: dict[str, int] = field(default_factory=dict)
-
-    def read(self, node: "yaml.Node", key: str) -> Any:  # noqa: ANN401 - YAML holds anything
-        """Return the value of a node that stands under a dotted key."""
-        import yaml
-
-        line = node.start_mark.line + 1
-        self.lines.setdefault(key, line)
-        if isinstance(node, yaml.ScalarNode):
-            if node.tag not in _SCALARS:
-                raise ConfigurationError(f"{self.name}:{line}: tags (a word after !) are refused")
-            return self.loader.construct_object(node)
-        if node.tag not in _CONTAINERS:
-            raise ConfigurationError(f"{self.name}:{line}: tags (a word after !) are refused")
-        if isinstance(node, yaml.SequenceNode):
-            return [self.read(item, f"{key}[{no}]") for no, item in enumerate(node.value)]
-        return self._read_mapping(node, key)
-
-    def _read_mapping(self, node: "yaml.Node", key: str) -> dict[str, Any]:
-        import yaml
-
-        found: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            where = f"{self.name}:{key_node.start_mark.line + 1}"
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise ConfigurationError(f"{where}: a name must be a plain word")
-            part = str(key_node.value)
-            if part in found:
-                raise ConfigurationError(f"{where}: a name stands twice in one section")
-            path = f"{key}.{part}" if key else part
-            found[part] = self.read(value_node, path)
-        return found
-
-
-def flatten(nested: Mapping[str, Any], sections: frozenset[str]) -> dict[str, Any]:
-    """Return the values by dotted key; only the known sections are opened.
-
-    A name that holds a dot itself is kept in quotes, so that it is no section's key.
-
-    >>> flatten({"audit": {"log_dir": "logs"}, "audit.log_dir": "x"}, frozenset({"audit"}))
-    {'audit.log_dir': 'logs', "'audit.log_dir'": 'x'}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        if name in sections and isinstance(value, Mapping):
-            flat |= {f"{name}.{inner}": each for inner, each in value.items()}
-        else:
-            flat[f"'{name}'" if "." in name else name] = value
-    return flat

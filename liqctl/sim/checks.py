@@ -1,52 +1,198 @@
-"""What the simulated venue checks before it takes an order, in the venue's order of checks."""
+"""What the simulated venue checks, in the venue's order: who asks, then what an order asks for.
 
+The signature covers the query string joined directly with the body, without itself (Binance
+USDS-M "General Info", read 2026-11-23). An order that passes every check is carried out.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from decimal import ROUND_FLOOR, Decimal
-from typing import TYPE_CHECKING, Final
+from typing import Final
+from urllib.parse import unquote
 
 from liqctl.kernel.amounts import parse_decimal
-from liqctl.sim.market import Market
-from liqctl.sim.orders import AlgoOrder, Order, is_closing
-from liqctl.sim.refusal import Refused, malformed
-
-if TYPE_CHECKING:
-    from liqctl.sim.account import Account
+from liqctl.sim.account import Account
+from liqctl.sim.market import CONDITIONAL_TYPES, OPEN_ORDERS_MAX, TIMES_IN_FORCE, Market
+from liqctl.sim.orders import AlgoOrder, Order, Refused, is_closing, malformed, refuse_if
 
 Params = Mapping[str, str]
 
-CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
-CONDITIONAL_TYPES: Final = frozenset(
-    {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
-)
-_OPEN_ORDERS_MAX: Final = 200
+_RECV_WINDOW_MAX_MS: Final = 60_000
+_AHEAD_MAX_MS: Final = 1000
+_PEM_MARK: Final = "PUBLIC KEY"
+_CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
+_SIDES: Final = frozenset({"BUY", "SELL"})
 _ZERO: Final = Decimal(0)
 
+# -- who asks ----------------------------------------------------------------------------------
 
-def read_order(account: "Account", params: Params, owner: str) -> Order:
-    """Return the order that the parameters ask for; nothing is checked against the account."""
+
+def check_key(headers: Mapping[str, str], api_key: str) -> None:
+    """Refuse a header without the account's key."""
+    sent = {name.lower(): value for name, value in headers.items()}
+    key = sent.get("x-mbx-apikey", "")
+    if not re.fullmatch(r"[A-Za-z0-9]{16,128}", key):
+        raise Refused(-2014, status=401)
+    if key != api_key:
+        raise Refused(-2015, status=401)
+
+
+def check_timestamp(params: Params, now_ms: int) -> None:
+    """Refuse what is older than its window, or from more than a second ahead.
+
+    Accepted is `timestamp < now + 1000 and now - timestamp <= recvWindow`.
+    """
+    timestamp, window = params.get("timestamp", ""), params.get("recvWindow", "5000")
+    if not timestamp.isdigit():
+        raise malformed("timestamp")
+    if not window.isdigit() or int(window) > _RECV_WINDOW_MAX_MS:
+        raise Refused(-1131)
+    if int(timestamp) >= now_ms + _AHEAD_MAX_MS:
+        raise Refused(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
+    if now_ms - int(timestamp) > int(window):
+        raise Refused(-1021, "Timestamp for this request is outside of the recvWindow.")
+
+
+def check_signature(query: str, body: str, secret: str) -> None:
+    """Refuse a wrong signature. `secret` is the HMAC secret, or an RSA or Ed25519 public key."""
+    signed, _, signature = f"{query}{body}".rpartition("signature=")
+    payload = signed.removesuffix("&").encode()
+    if _PEM_MARK in secret:
+        is_right = _is_signed(payload, unquote(signature), secret)
+    else:
+        is_right = hmac.compare_digest(sign(payload, secret).encode(), signature.lower().encode())
+    if not is_right:
+        raise Refused(-1022)
+
+
+def sign(payload: bytes, secret: str) -> str:
+    """Return the HMAC-SHA256 of the payload in hex."""
+    return hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
+
+
+def _is_signed(payload: bytes, signature: str, public_key: str) -> bool:
+    """Return whether the base64 signature is the key's: RSASSA-PKCS1-v1_5 with SHA-256, Ed25519."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    key = load_pem_public_key(public_key.encode())
+    try:
+        proof = base64.b64decode(signature, validate=True)
+        if isinstance(key, RSAPublicKey):
+            key.verify(proof, payload, PKCS1v15(), SHA256())
+        elif isinstance(key, Ed25519PublicKey):
+            key.verify(proof, payload)
+    except (InvalidSignature, binascii.Error):
+        return False
+    return isinstance(key, RSAPublicKey | Ed25519PublicKey)
+
+
+# -- what an order asks for --------------------------------------------------------------------
+
+
+def place(account: Account, params: Params, *, owner: str = "key", test: bool = False) -> Order:
+    """Check and execute a new order; with `test` only check it."""
+    order = _read_order(account, params, owner)
+    market = account.market(order.symbol)
+    _check_filters(order, market)
+    _check_leg(account, order, market)
+    _check_book(order, market)
+    if test:
+        return order
+    if owner == "key" and account.handling.hide_ms:
+        order.known_from_ms = account.now_ms + account.handling.hide_ms
+    account.add(order)
+    account.match(order)
+    return order
+
+
+def trigger(account: Account, algo: AlgoOrder) -> None:
+    """Turn a conditional order into a market order, as its trigger price would."""
+    account.end_algo(algo, "TRIGGERED")
+    held = account.holding(algo.leg)
+    quantity = algo.quantity
+    if quantity is None:
+        quantity = abs(held.amount) if held else _ZERO
+    params = {
+        "symbol": algo.symbol,
+        "side": algo.side,
+        "type": "MARKET",
+        "quantity": str(quantity),
+        "newClientOrderId": f"algo_{algo.algo_id}",
+    }
+    if account.hedge:
+        params["positionSide"] = algo.position_side
+    elif algo.reduce_only or algo.close_position:
+        params["reduceOnly"] = "true"
+    try:
+        child = place(account, params, owner=algo.owner)
+    except Refused:
+        algo.status = "REJECTED"
+    else:
+        algo.child_id, algo.status = child.order_id, "FINISHED"
+
+
+def place_algo(account: Account, params: Params, *, owner: str = "key") -> AlgoOrder:
+    """Check and rest a conditional order."""
     market = account.market(params.get("symbol"))
     kind, side = params.get("type", ""), params.get("side", "")
-    if side not in {"BUY", "SELL"}:
-        raise Refused(-1117, "Invalid side.")
-    if kind in CONDITIONAL_TYPES:
-        raise Refused(
-            -4120,
-            "Order type not supported for this endpoint. Please use the Algo Order API "
-            "endpoints instead.",
-        )
-    if kind not in {"MARKET", "LIMIT"}:
-        raise Refused(-1116, "Invalid orderType.")
-    if kind == "MARKET" and params.get("timeInForce"):
+    closes_all = _is_true(params, "closePosition")
+    if params.get("algoType") != "CONDITIONAL":
+        raise malformed("algoType")
+    refuse_if(
+        (side not in _SIDES, -1117),
+        (kind not in CONDITIONAL_TYPES, -1116),
+        (closes_all and params.get("quantity"), -4137),
+        (closes_all and params.get("reduceOnly"), -4138),
+        (len(account.open_algo_orders()) >= OPEN_ORDERS_MAX, -4045),
+    )
+    algo = AlgoOrder(
+        algo_id=account.next_id(),
+        client_algo_id=params.get("clientAlgoId") or f"algo{account.next_id()}",
+        symbol=market.symbol,
+        side=side,
+        position_side=_position_side(account, params),
+        type=kind,
+        trigger_price=_amount(params, "triggerPrice"),
+        quantity=None if closes_all else _amount(params, "quantity"),
+        price=parse_decimal(params.get("price", "0")) or _ZERO,
+        time_in_force=params.get("timeInForce", "GTC"),
+        reduce_only=_is_true(params, "reduceOnly"),
+        close_position=closes_all,
+        time_ms=account.now_ms,
+        update_ms=account.now_ms,
+        owner=owner,
+    )
+    account.add_algo(algo)
+    return algo
+
+
+def _read_order(account: Account, params: Params, owner: str) -> Order:
+    """Return the order that the parameters ask for; nothing is checked against the position."""
+    market = account.market(params.get("symbol"))
+    kind, side = params.get("type", ""), params.get("side", "")
+    time_in_force = params.get("timeInForce", "")
+    refuse_if((side not in _SIDES, -1117), (kind in CONDITIONAL_TYPES, -4120))
+    refuse_if((kind not in {"MARKET", "LIMIT"}, -1116))
+    if kind == "MARKET" and time_in_force:
         raise Refused(-1106, "Parameter 'timeInForce' sent when not required.")
     client_id = params.get("newClientOrderId") or f"auto{account.next_id()}"
-    if not CLIENT_ID.fullmatch(client_id):
-        raise Refused(-4015, "Client order id is not valid.")
-    if any(order.client_order_id == client_id for order in account.open_orders()):
-        raise Refused(-4116, "ClientOrderId is duplicated.")
-    if len([o for o in account.open_orders() if o.symbol == market.symbol]) >= _OPEN_ORDERS_MAX:
-        raise Refused(-2025, "Reach max open order limit.")
-    return Order(
+    resting = account.open_orders()
+    count = sum(order.symbol == market.symbol for order in resting)
+    refuse_if(
+        (not _CLIENT_ID.fullmatch(client_id), -4015),
+        (any(order.client_order_id == client_id for order in resting), -4116),
+        (count >= OPEN_ORDERS_MAX, -2025),
+    )
+    order = Order(
         order_id=account.next_id(),
         client_order_id=client_id,
         symbol=market.symbol,
@@ -55,184 +201,25 @@ def read_order(account: "Account", params: Params, owner: str) -> Order:
         type=kind,
         quantity=_amount(params, "quantity"),
         price=_amount(params, "price") if kind == "LIMIT" else _ZERO,
-        time_in_force=_time_in_force(params, kind),
-        reduce_only=params.get("reduceOnly", "false").lower() == "true",
+        time_in_force=time_in_force or "GTC",
+        reduce_only=_is_true(params, "reduceOnly"),
         time_ms=account.now_ms,
         update_ms=account.now_ms,
         owner=owner,
     )
+    if kind == "LIMIT" and not time_in_force:
+        raise malformed("timeInForce")
+    refuse_if((order.time_in_force not in TIMES_IN_FORCE, -1115))
+    return order
 
 
-def _position_side(account: "Account", params: Params) -> str:
+def _position_side(account: Account, params: Params) -> str:
     position_side = params.get("positionSide") or "BOTH"
-    if position_side not in {"BOTH", "LONG", "SHORT"}:
-        raise Refused(-4060, "Invalid position side.")
-    if account.hedge == (position_side == "BOTH"):
-        raise Refused(-4061, "Order's position side does not match user's setting.")
+    is_known = position_side in {"BOTH", "LONG", "SHORT"}
+    refuse_if((not is_known, -4060), (account.hedge == (position_side == "BOTH"), -4061))
     if account.hedge and params.get("reduceOnly"):
         raise Refused(-1106, "Parameter 'reduceonly' sent when not required.")
     return position_side
-
-
-def _time_in_force(params: Params, kind: str) -> str:
-    if kind == "MARKET":
-        return "GTC"
-    time_in_force = params.get("timeInForce", "")
-    if not time_in_force:
-        raise malformed("timeInForce")
-    if time_in_force not in {"GTC", "IOC", "FOK", "GTX", "GTD"}:
-        raise Refused(-1115, "Invalid timeInForce.")
-    return time_in_force
-
-
-def check_filters(account: "Account", order: Order) -> None:
-    """Refuse what the symbol's status, lot, price band or smallest notional do not allow."""
-    market = account.market(order.symbol)
-    _check_status(order, market)
-    if order.quantity <= 0:
-        raise Refused(-4003, "Quantity less than or equal to zero.")
-    if order.quantity < market.quantity_min:
-        raise Refused(-4004, "Quantity less than min quantity.")
-    most = market.market_quantity_max if order.type == "MARKET" else market.quantity_max
-    if order.quantity > most:
-        raise Refused(-4005, "Quantity greater than max quantity.")
-    if _rest(order.quantity, market.step_size):
-        raise Refused(-1111, "Precision is over the maximum defined for this asset.")
-    if order.type == "LIMIT":
-        _check_price(order, market)
-    elif market.market_step_size and _rest(order.quantity, market.market_step_size):
-        raise Refused(-4023, "Qty not increased by step size.")
-    price = market.mark_price if order.type == "MARKET" else order.price
-    if not order.reduces and price * order.quantity < market.notional_min:
-        raise Refused(
-            -4164,
-            f"Order's notional must be no smaller than {market.notional_min} "
-            "(unless you choose reduce only).",
-        )
-
-
-def _check_status(order: Order, market: Market) -> None:
-    match market.status:
-        case "TRADING":
-            return
-        case "CLOSE" | "DELIVERED":
-            raise Refused(-4141, "Symbol is closed.")
-        case "PRE_SETTLE" if order.reduces:
-            return
-        case "PRE_SETTLE" | "SETTLING":
-            raise Refused(-4140, "Invalid symbol status for opening position.")
-        case _:
-            raise Refused(-1122, "Invalid symbol status.")
-
-
-def _check_price(order: Order, market: Market) -> None:
-    if order.price <= 0:
-        raise Refused(-4001, "Price less than 0.")
-    if _rest(order.price, market.tick_size):
-        raise Refused(-4014, "Price not increased by tick size.")
-    if not market.is_in_band(order.price, order.side):
-        edge = f"{market.edge(order.side).normalize():f}"
-        if order.side == "BUY":
-            raise Refused(-4016, f"Limit price can't be higher than {edge}.")
-        raise Refused(-4024, f"Limit price can't be lower than {edge}.")
-
-
-def check_leg(account: "Account", order: Order) -> None:
-    """Refuse what reduces nothing, or opens without margin; cut what reduces too much."""
-    held = account.holding((order.symbol, order.position_side))
-    if not order.reduces:
-        cost = order.quantity * account.market(order.symbol).mark_price / account.leverage
-        if cost > account.balance and not (held and is_closing(order, held.amount)):
-            raise Refused(-2019, "Margin is insufficient.")
-        return
-    if held is None or not is_closing(order, held.amount):
-        raise Refused(-2022, "ReduceOnly Order is rejected.")
-    if order.position_side != "BOTH" and order.quantity > abs(held.amount):
-        raise Refused(-2022, "ReduceOnly Order is rejected.")
-    claimed = sum(
-        (
-            other.remaining
-            for other in account.open_orders()
-            if other.symbol == order.symbol
-            and other.position_side == order.position_side
-            and other.side == order.side
-            and other.reduces
-        ),
-        _ZERO,
-    )
-    if claimed and claimed + order.quantity > abs(held.amount):
-        if account.conflict_code == -2022:  # noqa: PLR2004 - Binance's code
-            raise Refused(-2022, "ReduceOnly Order is rejected.")
-        raise Refused(
-            -4118,
-            "ReduceOnly Order Failed. Please check your existing position and open orders",
-        )
-    order.quantity = min(order.quantity, abs(held.amount))
-
-
-def crosses(order: Order, market: Market) -> bool:
-    """Return whether the order would trade at once."""
-    best = market.best(order.side)
-    if order.type == "MARKET":
-        return True
-    return best <= order.price if order.side == "BUY" else best >= order.price
-
-
-def check_book(order: Order, market: Market) -> None:
-    """Refuse what the book of the moment does not allow."""
-    if order.type == "MARKET" and not market.is_in_band(market.best(order.side), order.side):
-        raise Refused(
-            -4131,
-            "The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
-        )
-    if order.time_in_force == "GTX" and crosses(order, market):
-        raise Refused(
-            -5022,
-            "Due to the order could not be executed as maker, the Post Only order will be "
-            "rejected.",
-        )
-    short = market.depth is not None and market.depth < order.quantity
-    if order.time_in_force == "FOK" and (short or not crosses(order, market)):
-        raise Refused(
-            -5021,
-            "Due to the order could not be filled immediately, the FOK order has been rejected.",
-        )
-
-
-def read_algo_order(account: "Account", params: Params, owner: str) -> AlgoOrder:
-    """Return the conditional order that the parameters ask for."""
-    market = account.market(params.get("symbol"))
-    kind, side = params.get("type", ""), params.get("side", "")
-    if params.get("algoType") != "CONDITIONAL":
-        raise malformed("algoType")
-    if side not in {"BUY", "SELL"}:
-        raise Refused(-1117, "Invalid side.")
-    if kind not in CONDITIONAL_TYPES:
-        raise Refused(-1116, "Invalid orderType.")
-    close_position = params.get("closePosition", "false").lower() == "true"
-    if close_position and params.get("quantity"):
-        raise Refused(-4137, "Quantity must be zero with closePosition equals true.")
-    if close_position and params.get("reduceOnly"):
-        raise Refused(-4138, "Reduce only must be true with closePosition equals true.")
-    if len(account.open_algo_orders()) >= _OPEN_ORDERS_MAX:
-        raise Refused(-4045, "Reach max stop order limit.")
-    return AlgoOrder(
-        algo_id=account.next_id(),
-        client_algo_id=params.get("clientAlgoId") or f"algo{account.next_id()}",
-        symbol=market.symbol,
-        side=side,
-        position_side=_position_side(account, params),
-        type=kind,
-        trigger_price=_amount(params, "triggerPrice"),
-        quantity=None if close_position else _amount(params, "quantity"),
-        price=parse_decimal(params.get("price", "0")) or _ZERO,
-        time_in_force=params.get("timeInForce", "GTC"),
-        reduce_only=params.get("reduceOnly", "false").lower() == "true",
-        close_position=close_position,
-        time_ms=account.now_ms,
-        update_ms=account.now_ms,
-        owner=owner,
-    )
 
 
 def _amount(params: Params, name: str) -> Decimal:
@@ -242,5 +229,74 @@ def _amount(params: Params, name: str) -> Decimal:
     return value
 
 
+def _is_true(params: Params, name: str) -> bool:
+    return params.get(name, "").lower() == "true"
+
+
+def _check_filters(order: Order, market: Market) -> None:
+    """Refuse what the symbol's status, lot, price band or smallest notional do not allow."""
+    is_market, quantity, status = order.type == "MARKET", order.quantity, market.status
+    may_open = status != "PRE_SETTLE" or order.only_reduces
+    most = market.market_quantity_max if is_market else market.quantity_max
+    refuse_if(
+        (status in {"CLOSE", "DELIVERED"}, -4141),
+        (status == "SETTLING" or not may_open, -4140),
+        (status not in {"TRADING", "PRE_SETTLE"}, -1122),
+        (quantity <= 0, -4003),
+        (quantity < market.quantity_min, -4004),
+        (quantity > most, -4005),
+        (_rest(quantity, market.step_size), -1111),
+    )
+    if is_market:
+        refuse_if((_rest(quantity, market.market_step_size or market.step_size), -4023))
+    else:
+        refuse_if((order.price <= 0, -4001), (_rest(order.price, market.tick_size), -4014))
+        if not market.is_in_band(order.price, order.side):
+            code, way = (-4016, "higher") if order.side == "BUY" else (-4024, "lower")
+            edge = f"{market.edge(order.side).normalize():f}"
+            raise Refused(code, f"Limit price can't be {way} than {edge}.")
+    price = market.mark_price if is_market else order.price
+    if not order.only_reduces and price * quantity < market.notional_min:
+        raise Refused(
+            -4164,
+            f"Order's notional must be no smaller than {market.notional_min} "
+            "(unless you choose reduce only).",
+        )
+
+
 def _rest(value: Decimal, step: Decimal) -> Decimal:
     return value - (value / step).to_integral_value(ROUND_FLOOR) * step
+
+
+def _check_leg(account: Account, order: Order, market: Market) -> None:
+    """Refuse what reduces nothing, or opens without margin; cut what reduces too much."""
+    held = account.holding(order.leg)
+    amount = abs(held.amount) if held and is_closing(order, held.amount) else _ZERO
+    if not order.only_reduces:
+        cost = order.quantity * market.mark_price / account.leverage
+        refuse_if((cost > account.balance and not amount, -2019))
+        return
+    is_hedge = order.position_side != "BOTH"
+    claimed = sum(
+        other.remaining
+        for other in account.open_orders()
+        if (other.leg, other.side) == (order.leg, order.side) and other.only_reduces
+    )
+    refuse_if(
+        (not amount, -2022),
+        (is_hedge and order.quantity > amount, -2022),
+        (claimed and claimed + order.quantity > amount, account.conflict_code),
+    )
+    order.quantity = min(order.quantity, amount)
+
+
+def _check_book(order: Order, market: Market) -> None:
+    """Refuse what the book of the moment does not allow."""
+    crosses, in_force = market.crosses(order), order.time_in_force
+    is_thin = market.depth is not None and market.depth < order.quantity
+    best = market.best(order.side)
+    refuse_if(
+        (order.type == "MARKET" and not market.is_in_band(best, order.side), -4131),
+        (in_force == "GTX" and crosses, -5022),
+        (in_force == "FOK" and (is_thin or not crosses), -5021),
+    )

@@ -4,9 +4,12 @@ An effect says whether the request is executed all the same: that is the whole d
 reply. World events (a bot trades, a symbol halts, somebody else closes) are in `events`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Final
+
+from liqctl.sim.orders import WORDS
 
 HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
@@ -78,26 +81,22 @@ class Fault:
 
     def takes(self, method: str, path: str, symbol: str, since_ms: int) -> bool:
         """Return whether the request is hit, and count it."""
-        if self.times and self.hits >= self.times:
-            return False
-        if not (self._matches(method, path, symbol) and self._is_on(since_ms)):
+        is_meant = (
+            self.method in {"", method}
+            and path.endswith(self.path)
+            and self.symbol in {"", symbol}
+            and not (self.whole_account and symbol)
+            and not (self.writes and method == "GET")
+            and not (self.reads and method != "GET")
+            and self.from_ms <= since_ms < (self.until_ms or inf)
+        )
+        if not is_meant or (self.times and self.hits >= self.times):
             return False
         if self.passed < self.skip:
             self.passed += 1
             return False
         self.hits += 1
         return True
-
-    def _matches(self, method: str, path: str, symbol: str) -> bool:
-        wanted = (
-            self.method in {"", method} and path.endswith(self.path) and self.symbol in {"", symbol}
-        )
-        narrowed = self.whole_account and bool(symbol)
-        wrong_way = (self.writes and method == "GET") or (self.reads and method != "GET")
-        return wanted and not narrowed and not wrong_way
-
-    def _is_on(self, since_ms: int) -> bool:
-        return self.from_ms <= since_ms and not (self.until_ms and since_ms >= self.until_ms)
 
 
 def make_fault(kind: str, **settings: Any) -> Fault:
@@ -111,154 +110,161 @@ def make_fault(kind: str, **settings: Any) -> Fault:
     return Fault(name=kind, effect=replace(KINDS[kind], **changes), **settings)
 
 
-def _refusal(code: int, message: str, status: int = 400) -> Effect:
-    return Effect(execute=False, status=status, code=code, message=message)
+# -- how a list goes wrong while its answer looks well --------------------------------------------
 
+Row = dict[str, Any]
+
+_AMOUNTS: Final = ("positionAmt", "origQty", "quantity")
+"""What a row of positions, of orders, of conditional orders calls its quantity."""
+
+_STRANGER: Final[Row] = {
+    "symbol": "LUNAUSDT",
+    "positionSide": "NEITHER",
+    "positionAmt": "0",
+    "updateTime": 0,
+}
+
+
+def rows_of(answer: Any) -> list[Row] | None:
+    """Return the rows of a list, None when the answer is none."""
+    rows = answer.get("positions") if isinstance(answer, dict) else answer
+    return rows if isinstance(rows, list) else None
+
+
+def _set(rows: list[Row], value: str, *names: str) -> None:
+    for row in rows:
+        row |= {name: value for name in names if name in row}
+
+
+SPOILT: Final[Mapping[str, Callable[[list[Row]], object]]] = {
+    "empty": lambda rows: rows.clear(),
+    "row_missing": lambda rows: rows[:1] and rows.pop(0),
+    "zero_amounts": lambda rows: _set(rows, "0", *_AMOUNTS),
+    "empty_amount": lambda rows: _set(rows[:1], "", *_AMOUNTS),
+    "huge_number": lambda rows: _set(rows[:1], "1E+999999", *_AMOUNTS),
+    "unknown_side": lambda rows: _set(rows[:1], "NEITHER", "positionSide"),
+    "stranger": lambda rows: rows.append(dict(_STRANGER)),
+}
+"""What is done to the rows; `stranger` adds one that nobody can place, with nothing on it."""
+
+_SEEMS_WELL: Final = frozenset({"", "empty", "row_missing", "zero_amounts"})
+"""After these every row can be read, and what is missing seems not to be there."""
+
+
+def readable_rows(answer: Any, how: str) -> list[Row]:
+    """Return the rows of an answer that can be read after it was spoilt."""
+    rows = rows_of(answer) or []
+    if how in _SEEMS_WELL:
+        return rows
+    return rows[:-1] if how == "stranger" else rows[1:]
+
+
+def spoil(answer: Any, how: str) -> None:
+    """Change the rows of an answer in place; what is no list stays as it is."""
+    rows = rows_of(answer)
+    if how and rows is not None:
+        SPOILT[how](rows)
+
+
+# -- the kinds of fault ----------------------------------------------------------------------------
 
 EFFECT_KEYS: Final = frozenset({"delay_ms", "late_ms", "hide_ms", "slices", "slice_ms", "message"})
 """What a scenario may change of a kind's effect."""
 
-_OVERLOADED: Final = (
-    "Request throttled by system-level protection. Reduce-only/close-position orders are exempt. "
-    "Please try again."
+
+def _refusal(code: int, message: str = "", status: int = 400) -> Effect:
+    """Return a refusal: nothing is carried out, and the answer says so."""
+    return Effect(execute=False, status=status, code=code, message=message or WORDS[code])
+
+
+_UNKNOWN: Final = Effect(status=503, code=-1000, message=UNKNOWN_TEXT)
+_BACKEND_TIMEOUT: Final = Effect(
+    status=408,
+    code=-1007,
+    message="Timeout waiting for response from backend server. Send status unknown; "
+    "execution status unknown.",
 )
+_OVERLOADED: Final = Effect(
+    status=503,
+    code=-1008,
+    message="Request throttled by system-level protection. Reduce-only/close-position orders are "
+    "exempt. Please try again.",
+)
+_TOO_MANY: Final = _refusal(-1003, "Too many requests.", 429)
 
 KINDS: Final[Mapping[str, Effect]] = {
+    # The connection.
     "drop_before": Effect(execute=False, drop=True),
     "drop_after": Effect(drop=True),
     "refused_connection": Effect(execute=False, refuse=True),
-    "unknown_executed": Effect(status=503, code=-1000, message=UNKNOWN_TEXT),
-    "unknown_not_executed": Effect(execute=False, status=503, code=-1000, message=UNKNOWN_TEXT),
-    "unknown_without_code": Effect(status=503, message=UNKNOWN_TEXT),
-    "backend_timeout_executed": Effect(
-        status=408,
-        code=-1007,
-        message="Timeout waiting for response from backend server. Send status unknown; "
-        "execution status unknown.",
-    ),
-    "backend_timeout_not_executed": Effect(
-        execute=False,
-        status=408,
-        code=-1007,
-        message="Timeout waiting for response from backend server. Send status unknown; "
-        "execution status unknown.",
-    ),
-    "bad_gateway_executed": Effect(status=502, body=HTML),
-    "bad_gateway_not_executed": Effect(execute=False, status=502, body=HTML),
-    "gateway_timeout": Effect(status=504, body=HTML),
-    "service_unavailable": Effect(
-        execute=False, status=503, code=-1000, message="Service Unavailable."
-    ),
-    "internal_error": Effect(
-        execute=False,
-        status=503,
-        code=-1001,
-        message="Internal error; unable to process your request. Please try again.",
-    ),
-    "overloaded": _refusal(-1008, _OVERLOADED, 503),
-    "overloaded_executed": Effect(status=503, code=-1008, message=_OVERLOADED),
-    "overloaded_late": Effect(
-        execute=False, status=503, code=-1008, message=_OVERLOADED, late_ms=2000
-    ),
-    "executed_late": Effect(execute=False, drop=True, late_ms=2000),
-    "unknown_late": Effect(
-        execute=False, status=503, code=-1000, message=UNKNOWN_TEXT, late_ms=2000
-    ),
-    "denied": Effect(drop=True, hide_ms=2000),
-    "unknown_denied": Effect(status=503, code=-1000, message=UNKNOWN_TEXT, hide_ms=2000),
-    "sliced": Effect(slices=4, slice_ms=300),
-    "blip": Effect(spoil="empty"),
-    "row_missing": Effect(spoil="row_missing"),
-    "zero_amounts": Effect(spoil="zero_amounts"),
-    "empty_amount": Effect(spoil="empty_amount"),
-    "unknown_side": Effect(spoil="unknown_side"),
-    "huge_number": Effect(spoil="huge_number"),
-    "stranger": Effect(spoil="stranger"),
-    "signature_refused": _refusal(-1022, "Signature for this request is not valid."),
-    "not_authorised": _refusal(-1002, "You are not authorized to execute this request.", 401),
-    "unauthorised_without_code": Effect(execute=False, status=401, message="Unauthorized"),
-    "restricted_location": Effect(
-        execute=False,
-        status=451,
-        message="Service unavailable from a restricted location according to 'b. Eligibility' in "
-        "https://www.binance.com/en/terms.",
-    ),
-    "orders_forbidden": _refusal(-4088, "User can not place order currently."),
-    "batch_cancel_failed": _refusal(-2012, "Batch cancel failure."),
-    "retired": _refusal(-5000, "Path is invalid.", 404),
-    "matching_recv_window": Effect(
-        execute=False,
-        status=400,
-        code=-5028,
-        message="Timestamp for this request is outside of the ME recvWindow.",
-    ),
-    "empty_body": Effect(status=200, body=""),
-    "garbage_body": Effect(status=200, body="<html>maintenance</html>"),
-    "cut_json": Effect(garble=True),
-    "truncated": Effect(truncate=True),
-    "too_many_requests": Effect(
-        execute=False, status=429, code=-1003, message="Too many requests."
-    ),
-    "too_many_requests_wait": Effect(
-        execute=False,
-        status=429,
-        code=-1003,
-        message="Too many requests.",
-        headers=(("Retry-After", "1"),),
-    ),
-    "too_many_orders": Effect(
-        execute=False,
-        status=429,
-        code=-1015,
-        message="Too many new orders; current limit is 300 orders per 10 SECOND.",
-    ),
-    "firewall": Effect(execute=False, status=403, body=HTML),
     "hang": Effect(execute=False, delay_ms=3_600_000),
     "hang_executed": Effect(delay_ms=3_600_000),
     "slow": Effect(delay_ms=400),
     "drip": Effect(drip=True),
+    "truncated": Effect(truncate=True),
+    "cut_json": Effect(garble=True),
+    "empty_body": Effect(status=200, body=""),
+    "garbage_body": Effect(status=200, body="<html>maintenance</html>"),
     "redirect": Effect(
         execute=False, status=302, body="", headers=(("Location", "http://127.0.0.2:1/"),)
     ),
-    "key_refused": Effect(
-        execute=False,
-        status=401,
-        code=-2015,
-        message="Invalid API-key, IP, or permissions for action.",
+    "bad_gateway_executed": Effect(status=502, body=HTML),
+    "bad_gateway_not_executed": Effect(execute=False, status=502, body=HTML),
+    "gateway_timeout": Effect(status=504, body=HTML),
+    "firewall": Effect(execute=False, status=403, body=HTML),
+    # What became of the request is not said.
+    "unknown_executed": _UNKNOWN,
+    "unknown_not_executed": replace(_UNKNOWN, execute=False),
+    "unknown_without_code": replace(_UNKNOWN, code=0),
+    "unknown_late": replace(_UNKNOWN, execute=False, late_ms=2000),
+    "unknown_denied": replace(_UNKNOWN, hide_ms=2000),
+    "denied": Effect(drop=True, hide_ms=2000),
+    "executed_late": Effect(execute=False, drop=True, late_ms=2000),
+    "backend_timeout_executed": _BACKEND_TIMEOUT,
+    "backend_timeout_not_executed": replace(_BACKEND_TIMEOUT, execute=False),
+    "service_unavailable": _refusal(-1000, "Service Unavailable.", 503),
+    "internal_error": _refusal(
+        -1001, "Internal error; unable to process your request. Please try again.", 503
     ),
-    "cooling_off": Effect(
-        execute=False, status=400, code=-4192, message="Trade forbidden due to Cooling-off Period."
+    "overloaded": replace(_OVERLOADED, execute=False),
+    "overloaded_executed": _OVERLOADED,
+    "overloaded_late": replace(_OVERLOADED, execute=False, late_ms=2000),
+    "sliced": Effect(slices=4, slice_ms=300),
+    # A list looks well and is not.
+    "blip": Effect(spoil="empty"),
+    **{name: Effect(spoil=name) for name in SPOILT if name != "empty"},
+    # Refusals: of the key, of the address, of the order.
+    "signature_refused": _refusal(-1022),
+    "not_authorised": _refusal(-1002, "You are not authorized to execute this request.", 401),
+    "unauthorised_without_code": _refusal(0, "Unauthorized", 401),
+    "key_refused": _refusal(-2015, status=401),
+    "restricted_location": _refusal(
+        0,
+        "Service unavailable from a restricted location according to 'b. Eligibility' in "
+        "https://www.binance.com/en/terms.",
+        451,
     ),
-    "quantitative_rules": Effect(
-        execute=False,
-        status=400,
-        code=-4400,
-        message="Futures Trading Quantitative Rules violated.",
+    "too_many_requests": _TOO_MANY,
+    "too_many_requests_wait": replace(_TOO_MANY, headers=(("Retry-After", "1"),)),
+    "too_many_orders": _refusal(
+        -1015, "Too many new orders; current limit is 300 orders per 10 SECOND.", 429
     ),
-    "agreement_unsigned": Effect(
-        execute=False,
-        status=400,
-        code=-4411,
-        message="Please sign TradFi-Perps agreement contract.",
-    ),
-    "duplicate_id": Effect(status=400, code=-4116, message="ClientOrderId is duplicated."),
-    "stop_triggering": Effect(
-        execute=False, status=400, code=-4117, message="Stop order is triggering."
-    ),
+    "retired": _refusal(-5000, "Path is invalid.", 404),
+    "matching_recv_window": _refusal(-5028),
+    "orders_forbidden": _refusal(-4088),
+    "cooling_off": _refusal(-4192),
+    "quantitative_rules": _refusal(-4400),
+    "agreement_unsigned": _refusal(-4411),
+    "reduce_only_rejected": _refusal(-2022),
+    "thin_book": _refusal(-4131),
+    "stop_triggering": _refusal(-4117),
+    "unknown_order": _refusal(-2011),
+    "batch_cancel_failed": _refusal(-2012),
+    "duplicate_id": replace(_refusal(-4116), execute=True),
     "cancel_not_done": Effect(
         execute=False,
         status=200,
         body='{"code":200,"msg":"The operation of cancel all open order is done."}',
-    ),
-    "unknown_order": Effect(execute=False, status=400, code=-2011, message="Unknown order sent."),
-    "reduce_only_rejected": Effect(
-        execute=False, status=400, code=-2022, message="ReduceOnly Order is rejected."
-    ),
-    "thin_book": Effect(
-        execute=False,
-        status=400,
-        code=-4131,
-        message="The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
     ),
 }
 """The faults that scenarios and seeds name."""

@@ -7,9 +7,21 @@ the rest of it expires.
 
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
-from typing import Any
+from typing import Any, Final
 
 from liqctl.kernel.amounts import plain
+from liqctl.sim.orders import Order
+
+CONDITIONAL_TYPES: Final = (
+    "STOP",
+    "STOP_MARKET",
+    "TAKE_PROFIT",
+    "TAKE_PROFIT_MARKET",
+    "TRAILING_STOP_MARKET",
+)
+TIMES_IN_FORCE: Final = ("GTC", "IOC", "FOK", "GTX", "GTD")
+OPEN_ORDERS_MAX: Final = 200
+"""Of a symbol in the regular book, and of an account in the conditional one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,9 +77,14 @@ class Market:
         is_bounded = order_type == "MARKET" and self.spread_bps > self.take_bound * 10000
         return Decimal(0) if is_bounded else self.depth
 
+    def crosses(self, order: Order) -> bool:
+        """Return whether the order would trade at once."""
+        best = self.best(order.side)
+        is_met = best <= order.price if order.side == "BUY" else best >= order.price
+        return order.type == "MARKET" or is_met
+
     def describe(self) -> dict[str, Any]:
         """Return the symbol's row of exchangeInfo."""
-        settle = self.quote_asset
         return {
             "symbol": self.symbol,
             "pair": self.symbol.split("_", maxsplit=1)[0],
@@ -79,7 +96,7 @@ class Market:
             "requiredMarginPercent": "5.0000",
             "baseAsset": self.base_asset,
             "quoteAsset": self.quote_asset,
-            "marginAsset": settle,
+            "marginAsset": self.quote_asset,
             "pricePrecision": 2,
             "quantityPrecision": 3,
             "baseAssetPrecision": 8,
@@ -90,47 +107,34 @@ class Market:
             "liquidationFee": "0.012500",
             "marketTakeBound": plain(self.take_bound),
             "maxMoveOrderLimit": 10000,
-            "filters": self._filters(),
-            "orderTypes": [
-                "LIMIT",
-                "MARKET",
-                "STOP",
-                "STOP_MARKET",
-                "TAKE_PROFIT",
-                "TAKE_PROFIT_MARKET",
-                "TRAILING_STOP_MARKET",
+            "filters": [
+                {
+                    "filterType": "PRICE_FILTER",
+                    "minPrice": plain(self.tick_size),
+                    "maxPrice": "4529764",
+                    "tickSize": plain(self.tick_size),
+                },
+                self._lot("LOT_SIZE", self.quantity_max, self.step_size),
+                self._lot(
+                    "MARKET_LOT_SIZE",
+                    self.market_quantity_max,
+                    self.market_step_size or self.step_size,
+                ),
+                {"filterType": "MAX_NUM_ORDERS", "limit": OPEN_ORDERS_MAX},
+                {"filterType": "MIN_NOTIONAL", "notional": plain(self.notional_min)},
+                {
+                    "filterType": "PERCENT_PRICE",
+                    "multiplierUp": plain(self.multiplier_up),
+                    "multiplierDown": plain(self.multiplier_down),
+                    "multiplierDecimal": "4",
+                },
+                {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
             ],
-            "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
+            "orderTypes": ["LIMIT", "MARKET", *CONDITIONAL_TYPES],
+            "timeInForce": list(TIMES_IN_FORCE),
             "permissionSets": ["GRID", "COPY"],
         }
 
-    def _filters(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "filterType": "PRICE_FILTER",
-                "minPrice": plain(self.tick_size),
-                "maxPrice": "4529764",
-                "tickSize": plain(self.tick_size),
-            },
-            {
-                "filterType": "LOT_SIZE",
-                "minQty": plain(self.quantity_min),
-                "maxQty": plain(self.quantity_max),
-                "stepSize": plain(self.step_size),
-            },
-            {
-                "filterType": "MARKET_LOT_SIZE",
-                "minQty": plain(self.quantity_min),
-                "maxQty": plain(self.market_quantity_max),
-                "stepSize": plain(self.market_step_size or self.step_size),
-            },
-            {"filterType": "MAX_NUM_ORDERS", "limit": 200},
-            {"filterType": "MIN_NOTIONAL", "notional": plain(self.notional_min)},
-            {
-                "filterType": "PERCENT_PRICE",
-                "multiplierUp": plain(self.multiplier_up),
-                "multiplierDown": plain(self.multiplier_down),
-                "multiplierDecimal": "4",
-            },
-            {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
-        ]
+    def _lot(self, kind: str, most: Decimal, step: Decimal) -> dict[str, str]:
+        least = plain(self.quantity_min)
+        return {"filterType": kind, "minQty": least, "maxQty": plain(most), "stepSize": plain(step)}

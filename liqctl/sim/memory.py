@@ -21,7 +21,7 @@ from liqctl.kernel.answers import (
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Usage
-from liqctl.sim.venue import Reply, Request, Venue
+from liqctl.sim.venue import Request, Venue
 
 EPOCH_MS: Final = 1_767_225_600_000
 """The loop's time 0 on the calendar: 2026-01-01."""
@@ -49,15 +49,11 @@ class MemoryTransport:
     @property
     def usage(self) -> Usage:
         """Requests sent so far and the venue's last word on its limits."""
-
-        def count(name: str) -> int:
-            return int(self._headers.get(name, -1))
-
         return Usage(
             requests=self._requests,
-            weight_1m=count("X-MBX-USED-WEIGHT-1M"),
-            orders_10s=count("X-MBX-ORDER-COUNT-10S"),
-            orders_1m=count("X-MBX-ORDER-COUNT-1M"),
+            weight_1m=int(self._headers.get("X-MBX-USED-WEIGHT-1M", -1)),
+            orders_10s=int(self._headers.get("X-MBX-ORDER-COUNT-10S", -1)),
+            orders_1m=int(self._headers.get("X-MBX-ORDER-COUNT-1M", -1)),
         )
 
     async def request(
@@ -110,21 +106,15 @@ class MemoryTransport:
         if effect.drop or effect.truncate:
             return no_answer("the connection was cut")
         self._headers |= reply.headers
-        return _read(reply)
-
-
-def _read(reply: Reply) -> Any:
-    if reply.status != 200:  # noqa: PLR2004 - HTTP's word for success
-        return refused(reply.status, reply.headers, reply.body)
-    try:
-        decoded = json.loads(reply.body, parse_float=Decimal)
-    except ValueError:
-        return unreadable(reply.status, "not JSON")
-    if not isinstance(decoded, dict | list):
-        return unreadable(reply.status, "neither object nor array")
-    if isinstance(decoded, dict) and (answer := element_refused(decoded)):
-        return answer
-    return decoded
+        if reply.status != 200:  # noqa: PLR2004 - HTTP's word for success
+            return refused(reply.status, reply.headers, reply.body)
+        try:
+            decoded = json.loads(reply.body, parse_float=Decimal)
+        except ValueError:
+            return unreadable(reply.status, "not JSON")
+        if not isinstance(decoded, dict | list):
+            return unreadable(reply.status, "neither object nor array")
+        return (isinstance(decoded, dict) and element_refused(decoded)) or decoded
 
 
 def _text(value: Any) -> str:

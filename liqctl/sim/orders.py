@@ -1,13 +1,14 @@
-"""Orders of the simulated venue, and the shapes in which it shows them.
+"""Orders, positions and trades of the simulated venue, how it shows them, and how it says no.
 
 Field names and types follow the real venue's replies: regular and conditional orders name the same
 things differently, prices and quantities are strings, ids and times are numbers, and since
 2026-06-30 the reply to a write carries neither average price nor quote amount.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from liqctl.kernel.amounts import plain
 
@@ -17,29 +18,133 @@ LegKey = tuple[str, str]
 OPEN_STATES = frozenset({"NEW", "PARTIALLY_FILLED"})
 
 
+WORDS: Final[Mapping[int, str]] = {
+    -1022: "Signature for this request is not valid.",
+    -1023: "Start time is greater than end time.",
+    -1111: "Precision is over the maximum defined for this asset.",
+    -1115: "Invalid timeInForce.",
+    -1116: "Invalid orderType.",
+    -1117: "Invalid side.",
+    -1121: "Invalid symbol.",
+    -1122: "Invalid symbol status.",
+    -1128: "Combination of optional parameters invalid.",
+    -1131: "recvWindow must be less than 60000",
+    -2011: "Unknown order sent.",
+    -2012: "Batch cancel failure.",
+    -2013: "Order does not exist.",
+    -2014: "API-key format invalid.",
+    -2015: "Invalid API-key, IP, or permissions for action.",
+    -2019: "Margin is insufficient.",
+    -2022: "ReduceOnly Order is rejected.",
+    -2025: "Reach max open order limit.",
+    -4001: "Price less than 0.",
+    -4003: "Quantity less than or equal to zero.",
+    -4004: "Quantity less than min quantity.",
+    -4005: "Quantity greater than max quantity.",
+    -4014: "Price not increased by tick size.",
+    -4015: "Client order id is not valid.",
+    -4023: "Qty not increased by step size.",
+    -4028: "Leverage is not valid.",
+    -4032: "Exceed maximum cancel order size.",
+    -4045: "Reach max stop order limit.",
+    -4059: "No need to change position side.",
+    -4060: "Invalid position side.",
+    -4061: "Order's position side does not match user's setting.",
+    -4067: "Position side cannot be changed if there exists open orders.",
+    -4068: "Position side cannot be changed if there exists position.",
+    -4082: "Invalid number of batch place orders.",
+    -4088: "User can not place order currently.",
+    -4109: "This account is not a portfolio margin account.",
+    -4116: "ClientOrderId is duplicated.",
+    -4117: "Stop order is triggering.",
+    -4118: "ReduceOnly Order Failed. Please check your existing position and open orders",
+    -4120: "Order type not supported for this endpoint. Please use the Algo Order API endpoints "
+    "instead.",
+    -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
+    -4137: "Quantity must be zero with closePosition equals true.",
+    -4138: "Reduce only must be true with closePosition equals true.",
+    -4140: "Invalid symbol status for opening position.",
+    -4141: "Symbol is closed.",
+    -4165: "Invalid time interval. Maximum time interval is 7 days.",
+    -4192: "Trade forbidden due to Cooling-off Period.",
+    -4400: "Futures Trading Quantitative Rules violated.",
+    -4411: "Please sign TradFi-Perps agreement contract.",
+    -5021: "Due to the order could not be filled immediately, the FOK order has been rejected.",
+    -5022: "Due to the order could not be executed as maker, the Post Only order will be rejected.",
+    -5028: "Timestamp for this request is outside of the ME recvWindow.",
+}
+"""What the venue says with a code, where it says one thing."""
+
+
+class Refused(Exception):  # noqa: N818 - the venue's word, not our error
+    """The venue refuses a request, with Binance's code and text, under an HTTP status."""
+
+    def __init__(self, code: int, message: str = "", status: int = 400) -> None:
+        super().__init__(message or WORDS[code])
+        self.code, self.message, self.status = code, str(self), status
+
+
+def refuse_if(*checks: tuple[object, int]) -> None:
+    """Refuse with the code of the first check that is true."""
+    for is_wrong, code in checks:
+        if is_wrong:
+            raise Refused(code)
+
+
+def malformed(name: str) -> Refused:
+    """Return the refusal of a parameter that is missing or cannot be read."""
+    return Refused(
+        -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
+    )
+
+
+def neither(first: str, second: str) -> Refused:
+    """Return the refusal of a request that names an order in no way."""
+    return Refused(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
+
+
 @dataclass(slots=True, kw_only=True)
-class Order:
-    """One order of the regular book. `owner` is "key" for what came over the API.
+class Instruction:
+    """What orders of both books have; `owner` is "key" for what came over the API."""
+
+    symbol: str
+    side: str
+    position_side: str
+    type: str
+    price: Decimal = Decimal(0)
+    time_in_force: str = "GTC"
+    reduce_only: bool = False
+    close_position: bool = False
+    status: str = "NEW"
+    time_ms: int = 0
+    update_ms: int = 0
+    owner: str = "key"
+
+    @property
+    def leg(self) -> LegKey:
+        """The leg that it trades."""
+        return self.symbol, self.position_side
+
+    @property
+    def only_reduces(self) -> bool:
+        """Whether its flags, or in hedge mode its side, keep it from opening anything."""
+        if self.position_side == "BOTH":
+            return self.reduce_only or self.close_position
+        return (self.position_side, self.side) in {("LONG", "SELL"), ("SHORT", "BUY")}
+
+
+@dataclass(slots=True, kw_only=True)
+class Order(Instruction):
+    """One order of the regular book.
 
     A `hidden` order is in no list. Look-ups deny an order until `known_from_ms`.
     """
 
     order_id: int
     client_order_id: str
-    symbol: str
-    side: str
-    position_side: str
-    type: str
     quantity: Decimal
-    price: Decimal = Decimal(0)
-    time_in_force: str = "GTC"
-    reduce_only: bool = False
-    status: str = "NEW"
     executed: Decimal = Decimal(0)
     paid: Decimal = Decimal(0)
-    time_ms: int = 0
-    update_ms: int = 0
-    owner: str = "key"
     hidden: bool = False
     known_from_ms: int = 0
 
@@ -52,13 +157,6 @@ class Order:
     def remaining(self) -> Decimal:
         """What is not executed yet."""
         return self.quantity - self.executed
-
-    @property
-    def reduces(self) -> bool:
-        """Whether its flag, or in hedge mode its side, lets the order only reduce."""
-        if self.position_side == "BOTH":
-            return self.reduce_only
-        return (self.position_side, self.side) in {("LONG", "SELL"), ("SHORT", "BUY")}
 
     def acknowledge(self) -> dict[str, Any]:
         """Return the reply to a write (ORDER-W)."""
@@ -101,38 +199,19 @@ class Order:
 
 
 @dataclass(slots=True, kw_only=True)
-class AlgoOrder:
+class AlgoOrder(Instruction):
     """One order of the conditional book. `quantity` is None for closePosition orders."""
 
     algo_id: int
     client_algo_id: str
-    symbol: str
-    side: str
-    position_side: str
-    type: str
     trigger_price: Decimal
     quantity: Decimal | None = None
-    price: Decimal = Decimal(0)
-    time_in_force: str = "GTC"
-    reduce_only: bool = False
-    close_position: bool = False
-    status: str = "NEW"
     child_id: int | None = None
-    time_ms: int = 0
-    update_ms: int = 0
-    owner: str = "key"
 
     @property
     def is_open(self) -> bool:
         """Whether the order still waits for its trigger."""
         return self.status == "NEW"
-
-    @property
-    def only_reduces(self) -> bool:
-        """Whether its flags, or in hedge mode its side, keep it from opening anything."""
-        if self.position_side == "BOTH":
-            return self.reduce_only or self.close_position
-        return (self.position_side, self.side) in {("LONG", "SELL"), ("SHORT", "BUY")}
 
     @property
     def expires_when_flat(self) -> bool:
@@ -186,6 +265,11 @@ class Holding:
     amount: Decimal
     entry_price: Decimal
     update_ms: int = 0
+
+    @property
+    def leg(self) -> LegKey:
+        """The leg that it is."""
+        return self.symbol, self.position_side
 
 
 @dataclass(slots=True, kw_only=True)
@@ -282,6 +366,6 @@ class Journal:
     activity: int = 0
 
 
-def is_closing(order: Order | AlgoOrder, amount: Decimal) -> bool:
+def is_closing(order: Instruction, amount: Decimal) -> bool:
     """Return whether the order trades against a signed amount."""
     return (amount > 0) == (order.side == "SELL")

@@ -31,11 +31,11 @@ from typing import Any, Final
 
 from liqctl.kernel.errors import ConfigurationError
 from liqctl.sim.account import SOURCES, Account
+from liqctl.sim.endpoints import ROUTES
 from liqctl.sim.events import make_event
 from liqctl.sim.faults import make_fault
 from liqctl.sim.market import Market
-from liqctl.sim.orders import AlgoOrder, Holding, Order
-from liqctl.sim.refusal import Refused
+from liqctl.sim.orders import AlgoOrder, Holding, Order, Refused
 from liqctl.sim.venue import Venue
 
 _PLACES: Final = (
@@ -45,6 +45,8 @@ _PLACES: Final = (
 _FILE_MAX_BYTES: Final = 65_536
 _NEAREST_MAX: Final = 3
 _ALIKE: Final = 0.4
+_LONG_AGO_MS: Final = 1_700_000_000_000
+"""When what a scenario does not date came to be."""
 
 PRICES: Final[Mapping[str, str]] = {
     "BTCUSDT": "60000",
@@ -56,14 +58,8 @@ PRICES: Final[Mapping[str, str]] = {
 }
 """Mark prices of the symbols that exist without being declared."""
 
-_ACCOUNT_KEYS: Final = {
-    "lag_ms",
-    "position_lag_ms",
-    "order_lag_ms",
-    "conflict_code",
-    "balance",
-    "fee_asset",
-}
+_LAG_KEYS: Final = frozenset({"lag_ms", "position_lag_ms", "order_lag_ms"})
+_ACCOUNT_KEYS: Final = frozenset({"conflict_code", "balance", "fee_asset"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,43 +100,45 @@ class Scenario:
 
     def make_venue(self, *, api_key: str = "", api_secret: str = "") -> Venue:
         """Return the venue at its beginning."""
-        account = self._make_account()
-        settings = {k: v for k, v in self.venue.items() if k not in _ACCOUNT_KEYS}
-        return Venue(
-            account=account,
-            api_key=api_key,
-            api_secret=api_secret,
-            faults=[make_fault(**fault) for fault in self.faults],
-            events=[make_event(event) for event in self.events],
-            **settings,
-        )
-
-    def _make_account(self) -> Account:
+        positions = self.account.get("positions", {})
+        orders, algo = self.account.get("orders", []), self.account.get("algo", [])
+        symbols = [*PRICES, *(str(key).split(" ")[0] for key in positions)]
+        symbols += [row["symbol"] for row in (*orders, *algo, *self.events) if "symbol" in row]
         account = Account(
-            markets={},
+            markets={
+                symbol: make_market(symbol, self.markets.get(symbol, {}))
+                for symbol in dict.fromkeys([*symbols, *self.markets])
+            },
             hedge=self.account.get("mode") == "hedge",
             lags=_lags(self.venue),
-            **{
-                name: _value(value)
-                for name, value in self.venue.items()
-                if name in _ACCOUNT_KEYS and not name.endswith("lag_ms")
-            },
+            **{key: _value(value) for key, value in self.venue.items() if key in _ACCOUNT_KEYS},
         )
-        positions = self.account.get("positions", {})
-        orders = self.account.get("orders", [])
-        algo = self.account.get("algo", [])
-        names = [str(key).split(" ")[0] for key in positions]
-        names += [row["symbol"] for row in (*orders, *algo)]
-        names += [event["symbol"] for event in self.events if "symbol" in event]
-        for symbol in dict.fromkeys([*PRICES, *names, *self.markets]):
-            account.markets[symbol] = make_market(symbol, self.markets.get(symbol, {}))
-        for key, held in positions.items():
-            _hold(account, str(key), held if isinstance(held, Mapping) else {"quantity": held})
+        for key, row in positions.items():
+            symbol, _, side = str(key).partition(" ")
+            dated = row if isinstance(row, Mapping) else {"quantity": row}
+            held = Holding(
+                symbol=symbol,
+                position_side=side or "BOTH",
+                amount=Decimal(str(dated["quantity"])),
+                entry_price=account.markets[symbol].mark_price * Decimal("0.98"),
+                update_ms=_LONG_AGO_MS,
+            )
+            account.holdings[held.leg] = held
+            _date(account, held, dated)
         for number, row in enumerate(orders, start=1):
             _rest_order(account, row, number)
         for number, row in enumerate(algo, start=1):
             _rest_algo(account, row, number)
-        return account
+        ours = {k: v for k, v in self.venue.items() if k not in _ACCOUNT_KEYS | _LAG_KEYS}
+        return Venue(
+            account=account,
+            routes=ROUTES,
+            api_key=api_key,
+            api_secret=api_secret,
+            faults=[make_fault(**fault) for fault in self.faults],
+            events=[make_event(event) for event in self.events],
+            **ours,
+        )
 
 
 def make_market(symbol: str, changes: Mapping[str, Any]) -> Market:
@@ -166,20 +164,6 @@ def _lags(venue: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: values for name, values in lags.items() if any(values)}
 
 
-def _hold(account: Account, key: str, row: Mapping[str, Any]) -> None:
-    symbol, _, side = key.partition(" ")
-    position_side = side or "BOTH"
-    held = Holding(
-        symbol=symbol,
-        position_side=position_side,
-        amount=Decimal(str(row["quantity"])),
-        entry_price=account.markets[symbol].mark_price * Decimal("0.98"),
-        update_ms=1_700_000_000_000,
-    )
-    account.holdings[symbol, position_side] = held
-    _date(account, held, row)
-
-
 def _date(account: Account, thing: Holding | Order | AlgoOrder, row: Mapping[str, Any]) -> None:
     """Let the thing have come to be only just, if the row says so."""
     if "opened_ms_ago" in row:
@@ -188,18 +172,12 @@ def _date(account: Account, thing: Holding | Order | AlgoOrder, row: Mapping[str
 
 def _rest_order(account: Account, row: Mapping[str, Any], number: int) -> None:
     order = Order(
+        **_instruction(row),
         order_id=account.next_id(),
         client_order_id=str(row.get("client_order_id", f"bot-{number}")),
-        symbol=row["symbol"],
-        side=row["side"],
-        position_side=row.get("position_side", "BOTH"),
         type="LIMIT",
         quantity=Decimal(str(row["quantity"])),
         price=Decimal(str(row["price"])),
-        reduce_only=bool(row.get("reduce_only", False)),
-        time_ms=1_700_000_000_000,
-        update_ms=1_700_000_000_000,
-        owner="bot",
         hidden=bool(row.get("hidden", False)),
     )
     account.orders[order.order_id] = order
@@ -209,23 +187,30 @@ def _rest_order(account: Account, row: Mapping[str, Any], number: int) -> None:
 def _rest_algo(account: Account, row: Mapping[str, Any], number: int) -> None:
     quantity = row.get("quantity")
     algo = AlgoOrder(
+        **_instruction(row),
         algo_id=account.next_id(),
         client_algo_id=str(row.get("client_algo_id", f"stop-{number}")),
-        symbol=row["symbol"],
-        side=row["side"],
-        position_side=row.get("position_side", "BOTH"),
         type=row.get("type", "STOP_MARKET"),
         trigger_price=Decimal(str(row["trigger"])),
         quantity=None if quantity is None else Decimal(str(quantity)),
         time_in_force=row.get("time_in_force", "GTC"),
-        reduce_only=bool(row.get("reduce_only", False)),
         close_position=bool(row.get("close_position", False)),
-        time_ms=1_700_000_000_000,
-        update_ms=1_700_000_000_000,
-        owner="bot",
     )
     account.algo_orders[algo.algo_id] = algo
     _date(account, algo, row)
+
+
+def _instruction(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an order has in either book."""
+    return {
+        "symbol": row["symbol"],
+        "side": row["side"],
+        "position_side": row.get("position_side", "BOTH"),
+        "reduce_only": bool(row.get("reduce_only", False)),
+        "time_ms": _LONG_AGO_MS,
+        "update_ms": _LONG_AGO_MS,
+        "owner": "bot",
+    }
 
 
 def make_large_account(
@@ -236,38 +221,22 @@ def make_large_account(
     positions: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     stops: list[dict[str, Any]] = []
-    markets: dict[str, dict[str, Any]] = {}
     for number in range(symbols):
-        symbol = f"C{number:03d}USDT"
-        markets[symbol] = {"mark_price": "100"}
-        long = rng.random() < 0.5  # noqa: PLR2004 - a coin
-        side = ("LONG" if long else "SHORT") if hedge else "BOTH"
+        is_long = rng.random() < 0.5  # noqa: PLR2004 - a coin
         amount = Decimal(rng.randint(1, 5000)) / 1000
-        name = symbol if side == "BOTH" else f"{symbol} {side}"
-        positions[name] = str(amount if long else -amount)
-        rows += [
-            {
-                "symbol": symbol,
-                "side": "BUY" if step % 2 else "SELL",
-                "price": "96" if step % 2 else "104",
-                "quantity": "0.5",
-                "position_side": side,
-                "client_order_id": f"bot-{number}-{step}",
-            }
-            for step in range(orders)
-        ]
-        stops += [
-            {
-                "symbol": symbol,
-                "side": "SELL" if long else "BUY",
-                "trigger": "90" if long else "110",
-                "quantity": str(amount),
-                "reduce_only": step == 0 and not hedge,
-                "position_side": side,
-                "client_algo_id": f"stop-{number}-{step}",
-            }
-            for step in range(algo)
-        ]
+        symbol, leg = f"C{number:03d}USDT", "LONG" if is_long else "SHORT"
+        positions[f"{symbol} {leg}" if hedge else symbol] = str(amount if is_long else -amount)
+        common = {"symbol": symbol, "position_side": leg if hedge else "BOTH"}
+        for step in range(orders):
+            side, price = ("BUY", "96") if step % 2 else ("SELL", "104")
+            name = f"bot-{number}-{step}"
+            row = {"side": side, "price": price, "quantity": "0.5", "client_order_id": name}
+            rows.append(common | row)
+        for step in range(algo):
+            side, price = ("SELL", "90") if is_long else ("BUY", "110")
+            name, only_reduces = f"stop-{number}-{step}", step == 0 and not hedge
+            stop = {"side": side, "trigger": price, "quantity": str(amount)}
+            stops.append(common | stop | {"reduce_only": only_reduces, "client_algo_id": name})
     return Scenario(
         name=f"large-{symbols}",
         account={
@@ -276,7 +245,7 @@ def make_large_account(
             "orders": rows,
             "algo": stops,
         },
-        markets=markets,
+        markets={f"C{number:03d}USDT": {"mark_price": "100"} for number in range(symbols)},
     )
 
 
@@ -294,23 +263,21 @@ def load_scenario(name: str) -> Scenario:
     Raises:
         ConfigurationError: there is none, or its file cannot be understood.
     """
-    path = list_scenarios().get(name, Path(name))
+    known = list_scenarios()
+    path = known.get(name, Path(name))
     try:
         text = path.read_text(encoding="utf-8") if path.is_file() else None
     except OSError:
         text = None
     if text is None or len(text) > _FILE_MAX_BYTES:
-        raise ConfigurationError(_no_scenario(name))
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, known, n=_NEAREST_MAX, cutoff=_ALIKE)
+        nearest = f"; nearest: {', '.join(near)}" if near else ""
+        raise ConfigurationError(
+            f"there is no scenario {name!r}{nearest}; `liqctl simulator list` shows all"
+        )
     return parse_scenario(text, name=path.stem)
-
-
-def _no_scenario(name: str) -> str:
-    """Return that there is none of that name, and which one may have been meant."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, list_scenarios(), n=_NEAREST_MAX, cutoff=_ALIKE)
-    nearest = f"; nearest: {', '.join(near)}" if near else ""
-    return f"there is no scenario {name!r}{nearest}; `liqctl simulator list` shows all"
 
 
 def parse_scenario(text: str, *, name: str) -> Scenario:
@@ -334,22 +301,19 @@ def parse_scenario(text: str, *, name: str) -> Scenario:
             generated = make_large_account(**large)
             rows |= {"account": generated.account, "markets": generated.markets}
         rows |= {name: tuple(rows.get(name) or ()) for name in ("faults", "events")}
-        scenario = Scenario(**rows, expect=_expectation(expect))
+        expectation = Expectation(
+            exits=tuple(_listed(expect.get("exit", 0))),
+            states=tuple(_listed(expect.get("state", "COMPLETED"))),
+            left=tuple(_listed(expect.get("left", []))),
+            says=tuple(map(str, _listed(expect.get("says", [])))),
+            within_s=float(expect.get("within_s", 0.0)),
+            arguments=tuple(map(str, _listed(expect.get("arguments", [])))),
+        )
+        scenario = Scenario(**rows, expect=expectation)
         scenario.make_venue()
     except (yaml.YAMLError, TypeError, ValueError, KeyError, ArithmeticError, Refused) as error:
         raise ConfigurationError(f"scenario {name} cannot be read: {error}") from error
     return scenario
-
-
-def _expectation(expect: Mapping[str, Any]) -> Expectation:
-    return Expectation(
-        exits=tuple(_listed(expect.get("exit", 0))),
-        states=tuple(_listed(expect.get("state", "COMPLETED"))),
-        left=tuple(_listed(expect.get("left", []))),
-        says=tuple(str(each) for each in _listed(expect.get("says", []))),
-        within_s=float(expect.get("within_s", 0.0)),
-        arguments=tuple(str(each) for each in _listed(expect.get("arguments", []))),
-    )
 
 
 def _listed(value: Any) -> list[Any]:

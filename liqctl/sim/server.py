@@ -10,14 +10,14 @@ import socket
 import ssl
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from liqctl.kernel.amounts import plain
 from liqctl.sim.faults import EFFECT_KEYS, KINDS, make_fault
 from liqctl.sim.scenario import Scenario, load_scenario
-from liqctl.sim.venue import Reply, Request, Venue
+from liqctl.sim.venue import Request, Venue
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -26,9 +26,15 @@ API_KEY: Final = "simulatorKey00000000000000000000000000000000000000000000000000
 API_SECRET: Final = "simulatorSecret0000000000000000000000000000000000000000000000"  # noqa: S105
 LOOPBACK: Final = "127.0.0.1"
 _START_S: Final = 10.0
+_STOP_S: Final = 1.0
 _DRIP_S: Final = 1.0
 _CLOSING_TURNS: Final = 5
 _BACKLOG: Final = 1024
+_FILL: Final = ("client_order_id", "owner", "symbol", "position_side", "before", "after")
+_REQUEST: Final = ("time_ms", "method", "path", "client_order_id")
+_FAULT_KEYS: Final = EFFECT_KEYS | {
+    *("method", "path", "symbol", "times", "skip", "writes", "reads", "whole_account")
+}
 
 
 @dataclass(slots=True)
@@ -36,7 +42,6 @@ class RunningServer:
     """A venue that listens."""
 
     url: str
-    venue: Venue
     runner: "web.AppRunner"
     listener: socket.socket
 
@@ -48,9 +53,11 @@ class RunningServer:
         turn until its socket is closed.
         """
         asyncio.get_running_loop().remove_reader(self.listener)
-        await _turns()
+        for _ in range(_CLOSING_TURNS):
+            await asyncio.sleep(0)
         await self.runner.cleanup()
-        await _turns()
+        for _ in range(_CLOSING_TURNS):
+            await asyncio.sleep(0)
 
 
 async def start_server(
@@ -64,41 +71,12 @@ async def start_server(
     """Listen on loopback; port 0 takes a free one."""
     from aiohttp import web
 
-    door = _Door(venue, latency_ms / 1000)
-    app = web.Application()
-    app.router.add_get("/sim/state", door.state)
-    app.router.add_post("/sim/fault", door.fault)
-    app.router.add_route("*", "/{path:.*}", door.serve)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, keepalive_timeout=75)
-    await runner.setup()
-    listener = socket.create_server((host, port))
-    await web.SockSite(runner, listener, ssl_context=ssl_context, backlog=_BACKLOG).start()
-    scheme = "https" if ssl_context else "http"
-    return RunningServer(
-        url=f"{scheme}://{host}:{listener.getsockname()[1]}",
-        venue=venue,
-        runner=runner,
-        listener=listener,
-    )
-
-
-async def _turns() -> None:
-    for _ in range(_CLOSING_TURNS):
-        await asyncio.sleep(0)
-
-
-class _Door:
-    """Turns HTTP into venue requests and does to the answers what the faults ask for."""
-
-    def __init__(self, venue: Venue, latency_s: float) -> None:
-        self._venue = venue
-        self._latency_s = latency_s
-
-    async def serve(self, request: "web.Request") -> "web.StreamResponse":
+    async def serve(request: web.Request) -> web.StreamResponse:
+        """Turn HTTP into a venue request, and do to the answer what its fault asks for."""
         body = await request.text()
-        if self._latency_s:
-            await asyncio.sleep(self._latency_s / 2)
-        reply = self._venue.handle(
+        if latency_ms:
+            await asyncio.sleep(latency_ms / 2000)
+        reply = venue.handle(
             Request(
                 method=request.method,
                 path=request.path,
@@ -111,56 +89,54 @@ class _Door:
         effect = reply.effect
         if effect.delay_ms:
             await asyncio.sleep(effect.delay_ms / 1000)
-        if self._latency_s:
-            await asyncio.sleep(self._latency_s / 2)
+        if latency_ms:
+            await asyncio.sleep(latency_ms / 2000)
         if (effect.drop or effect.refuse) and request.transport is not None:
             request.transport.abort()
-        if effect.drip or effect.truncate:
-            return await self._badly(request, reply)
-        return _response(reply)
-
-    async def _badly(self, request: "web.Request", reply: Reply) -> "web.StreamResponse":
-        """Send a body a byte a second, or half of it and then nothing."""
-        from aiohttp import web
-
+        sent = reply.body.encode()
+        if not (effect.drip or effect.truncate):
+            return web.Response(status=reply.status, body=sent, headers=reply.headers)
         response = web.StreamResponse(status=reply.status, headers=reply.headers)
-        body = reply.body.encode()
-        response.content_length = len(body)
+        response.content_length = len(sent)
         await response.prepare(request)
-        if reply.effect.truncate:
-            await response.write(body[: len(body) // 2])
+        if effect.truncate:
+            await response.write(sent[: len(sent) // 2])
             if request.transport is not None:
                 request.transport.abort()
             return response
         with contextlib.suppress(ConnectionError):  # Whoever asked has lost patience.
-            for byte in body:
+            for byte in sent:
                 await response.write(bytes([byte]))
                 await asyncio.sleep(_DRIP_S)
         return response
 
-    async def state(self, _: "web.Request") -> "web.Response":
-        from aiohttp import web
+    async def state(_: web.Request) -> web.Response:
+        return web.json_response(describe_truth(venue))
 
-        return web.json_response(describe_truth(self._venue))
-
-    async def fault(self, request: "web.Request") -> "web.Response":
+    async def fault(request: web.Request) -> web.Response:
         """Add a fault: {"kind": …, "method": …, "path": …, "symbol": …, "times": …}."""
-        from aiohttp import web
-
         wanted = await request.json()
         kind = wanted.pop("kind", "")
-        allowed = {"method", "path", "symbol", "times", "skip", "writes", "reads", "whole_account"}
-        allowed |= EFFECT_KEYS
-        if kind not in KINDS or not set(wanted) <= allowed:
-            return web.json_response({"kinds": sorted(KINDS), "keys": sorted(allowed)}, status=400)
-        self._venue.faults.append(make_fault(kind, **wanted))
+        if kind not in KINDS or not set(wanted) <= _FAULT_KEYS:
+            known = {"kinds": sorted(KINDS), "keys": sorted(_FAULT_KEYS)}
+            return web.json_response(known, status=400)
+        venue.faults.append(make_fault(kind, **wanted))
         return web.json_response({"added": kind})
 
-
-def _response(reply: Reply) -> "web.Response":
-    from aiohttp import web
-
-    return web.Response(status=reply.status, body=reply.body.encode(), headers=reply.headers)
+    app = web.Application()
+    app.router.add_get("/sim/state", state)
+    app.router.add_post("/sim/fault", fault)
+    app.router.add_route("*", "/{path:.*}", serve)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, keepalive_timeout=75)
+    await runner.setup()
+    listener = socket.create_server((host, port))
+    await web.SockSite(runner, listener, ssl_context=ssl_context, backlog=_BACKLOG).start()
+    scheme = "https" if ssl_context else "http"
+    return RunningServer(
+        url=f"{scheme}://{host}:{listener.getsockname()[1]}",
+        runner=runner,
+        listener=listener,
+    )
 
 
 def describe_truth(venue: Venue) -> dict[str, Any]:
@@ -178,20 +154,10 @@ def describe_truth(venue: Venue) -> dict[str, Any]:
         "requests": venue.requests,
         "faults": account.journal.faults,
         "fills": [
-            {
-                "client_order_id": client_order_id,
-                "owner": owner,
-                "symbol": symbol,
-                "position_side": side,
-                "before": plain(before),
-                "after": plain(after),
-            }
-            for client_order_id, owner, symbol, side, before, after in account.journal.fills
+            dict(zip(_FILL, (*fill[:4], *map(plain, fill[4:])), strict=True))
+            for fill in account.journal.fills
         ],
-        "journal": [
-            {"time_ms": at_ms, "method": method, "path": path, "client_order_id": client_order_id}
-            for at_ms, method, path, client_order_id in account.journal.requests
-        ],
+        "journal": [dict(zip(_REQUEST, each, strict=True)) for each in account.journal.requests],
     }
 
 
@@ -216,52 +182,35 @@ class EmbeddedServer:
         self.api_secret = api_secret
         self.scenario = scenario or load_scenario("default")
         self.venue = self.scenario.make_venue(api_key=api_key, api_secret=api_secret)
-        self.url = ""
-        self._port = port
-        self._latency_ms = latency_ms or self.scenario.latency_ms
-        self._ssl_context = ssl_context
-        self._ready = threading.Event()
-        self._stop: asyncio.Event | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True, name="venue")
+        self._started: Future[str] = Future()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(
+                self._serve(port, latency_ms or self.scenario.latency_ms, ssl_context)
+            ),
+            daemon=True,
+            name="venue",
+        )
 
     def __enter__(self) -> Self:
         """Start listening."""
         self._thread.start()
-        self._ready.wait(_START_S)
-        if self._failure is not None:
-            raise self._failure
+        self.url = self._started.result(_START_S)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop listening."""
-        if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(1.0)
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(_STOP_S)
 
-    def _run(self) -> None:
+    async def _serve(self, port: int, latency_ms: int, context: ssl.SSLContext | None) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         try:
-            asyncio.run(self._serve())
+            server = await start_server(
+                self.venue, port=port, latency_ms=latency_ms, ssl_context=context
+            )
         except OSError as error:
-            self._failure = error
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        server = await start_server(
-            self.venue,
-            port=self._port,
-            latency_ms=self._latency_ms,
-            ssl_context=self._ssl_context,
-        )
-        self.url = server.url
-        self._ready.set()
+            self._started.set_exception(error)
+            return
+        self._started.set_result(server.url)
         await self._stop.wait()
         await server.close()

@@ -1,7 +1,8 @@
 """The simulated venue: one request in, one answer out, time and faults given from outside.
 
-Authentication, limits and faults are here; what orders do is in `account`, which endpoint does what
-in `endpoints`. Both doors (`memory`, `server`) call `handle` and add only how the answer travels.
+Limits and faults are here; what is checked is in `checks`, what orders do is in `account`, which
+endpoint answers what in `endpoints`. Both doors (`memory`, `server`) call `handle` and add only
+how the answer travels.
 """
 
 import contextlib
@@ -12,17 +13,11 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from liqctl.sim.account import Account
-from liqctl.sim.authentication import check_key, check_signature, check_timestamp
-from liqctl.sim.endpoints import ROUTES
-from liqctl.sim.faults import Effect, Fault
-from liqctl.sim.orders import Listing
-from liqctl.sim.refusal import Refused
-from liqctl.sim.routes import Route
-from liqctl.sim.spoiling import readable_rows, rows_of, spoil
+from liqctl.sim.checks import Params, check_key, check_signature, check_timestamp, place
+from liqctl.sim.faults import Effect, Fault, readable_rows, rows_of, spoil
+from liqctl.sim.market import Market
+from liqctl.sim.orders import Listing, Refused, malformed
 
-WEIGHT_LIMIT_1M: Final = 2400
-ORDERS_LIMIT_10S: Final = 300
-ORDERS_LIMIT_1M: Final = 1200
 _STUBBORN_MAX: Final = 20
 """How many requests over the limit are answered 429 before the address is banned."""
 
@@ -78,32 +73,94 @@ class Event:
     every_ms: int = 0
     times: int = 1
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether it waits for its time alone."""
+        return not (self.on_path or self.on_request)
 
-@dataclass(slots=True)
-class _Window:
-    length_ms: int
-    used: int = 0
-    started_ms: int = 0
 
-    def add(self, amount: int, now_ms: int) -> int:
-        start = now_ms - now_ms % self.length_ms
-        if start != self.started_ms:
-            self.used, self.started_ms = 0, start
-        self.used += amount
-        return self.used
+Json = dict[str, Any] | list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint: where it is, what answers it and what that costs.
+
+    `weight_all` is charged when no symbol narrows a list. `orders` counts as orders. `source` names
+    the list, of those that lag by themselves.
+    """
+
+    method: str
+    path: str
+    serve: Callable[["Call"], Json]
+    weight: int = 1
+    weight_all: int | None = None
+    signed: bool = True
+    orders: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request at its endpoint: the venue, where it was sent, and the parameters."""
+
+    venue: "Venue"
+    route: Route
+    params: Params
+
+    @property
+    def account(self) -> Account:
+        """The account that the endpoint is about."""
+        return self.venue.account
+
+    @property
+    def market(self) -> Market:
+        """The market of the symbol, which must be given."""
+        return self.account.market(self.params.get("symbol"))
+
+    @property
+    def symbol(self) -> str:
+        """The symbol that narrows a list, empty when none does."""
+        symbol = self.params.get("symbol")
+        return self.account.market(symbol).symbol if symbol else ""
+
+    def number(self, name: str) -> int | None:
+        """Return a parameter that is a whole number, None when it was not given."""
+        text = self.params.get(name)
+        if text is not None and not text.isdecimal():
+            raise malformed(name)
+        return None if text is None else int(text)
+
+    @property
+    def batch(self) -> list[dict[str, Any]]:
+        """The orders of a batch."""
+        try:
+            batch = json.loads(self.params.get("batchOrders", ""))
+        except ValueError:
+            batch = None
+        if not isinstance(batch, list) or not all(isinstance(item, dict) for item in batch):
+            raise malformed("batchOrders")
+        return batch
+
+    def look(self) -> int:
+        """Return the moment that the answer of the route's source shows, and keep it."""
+        self.venue.listed_ms = self.account.moment(self.route.source)
+        return self.venue.listed_ms
 
 
 @dataclass(slots=True, kw_only=True)
 class Venue:
     """One venue with one account behind one key.
 
-    `api_secret` is the HMAC secret, or the PEM public key of an RSA or Ed25519 account.
+    `routes` are its endpoints by method and path. `api_secret` is the HMAC secret, or the PEM
+    public key of an RSA or Ed25519 account.
     `listed_ms` is the moment that the list under way shows.
     `clock_skew_ms` is how far the venue's clock is ahead of the caller's. `api_key` empty switches
     authentication off, for the door in memory.
     """
 
     account: Account
+    routes: Mapping[tuple[str, str], Route]
     api_key: str = ""
     api_secret: str = ""
     faults: list[Fault] = field(default_factory=list)
@@ -115,18 +172,20 @@ class Venue:
     portfolio_margin: bool = False
     other_weight: int = 0
     other_orders: int = 0
-    weight_limit: int = WEIGHT_LIMIT_1M
-    orders_limit_10s: int = ORDERS_LIMIT_10S
-    orders_limit_1m: int = ORDERS_LIMIT_1M
+    weight_limit: int = 2400
+    orders_limit_10s: int = 300
+    orders_limit_1m: int = 1200
     banned_until_ms: int = 0
     started_ms: int | None = None
     requests: int = 0
-    now_ms: int = 0
     listed_ms: int = 0
-    _weight: _Window = field(default_factory=lambda: _Window(60_000))
-    _orders_10s: _Window = field(default_factory=lambda: _Window(10_000))
-    _orders_1m: _Window = field(default_factory=lambda: _Window(60_000))
+    _windows: dict[str, tuple[int, int]] = field(default_factory=dict)
     _stubborn: int = 0
+
+    @property
+    def now_ms(self) -> int:
+        """The moment on the venue's clock."""
+        return self.account.now_ms
 
     def handle(self, request: Request, now_ms: int) -> Reply:
         """Answer one request that arrives at `now_ms` of the caller's clock."""
@@ -135,20 +194,39 @@ class Venue:
         self.requests += 1
         client_id = params.get("newClientOrderId") or params.get("origClientOrderId", "")
         self.account.journal.requests.append((self.now_ms, request.method, request.path, client_id))
-        effect = self._effect(request, params)
+        since_ms = self.now_ms - (self.started_ms or 0)
+        hit = (request.method, request.path, params.get("symbol", ""), since_ms)
+        effect = Effect()
+        fault = next((each for each in self.faults if each.takes(*hit)), None)
+        if fault is not None:
+            self.account.journal.faults.append(fault.name)
+            effect = fault.effect
         if effect.late_ms and (request.method, request.path) == ("POST", "/fapi/v1/order"):
-            self.account.schedule(self.now_ms + effect.late_ms, lambda: self._land(params))
-        if not effect.execute and (
-            effect.drop or effect.refuse or effect.status or effect.delay_ms
-        ):
-            return self._replaced(effect, {})
-        status, body, headers = self._answer(request, params, effect)
-        if effect.garble:
-            body = body[: max(len(body) // 2, 1)]
-        reply = Reply(status=status, body=body, headers=headers | _JSON, effect=effect)
-        if effect.status is not None or effect.body is not None:
-            return self._replaced(effect, headers)
-        return reply
+
+            def land() -> None:  # The answer was given up long ago: nobody hears of a refusal.
+                with contextlib.suppress(Refused):
+                    place(self.account, params)
+
+            self.account.schedule(self.now_ms + effect.late_ms, land)
+        headers: dict[str, str] = {}
+        if effect.execute:
+            status, body, headers = self._answer(request, params, effect)
+            if effect.garble:
+                body = body[: max(len(body) // 2, 1)]
+            if effect.status is None and effect.body is None:
+                return Reply(status=status, body=body, headers=headers | _JSON, effect=effect)
+        told = effect.body
+        if told is None:
+            told = json.dumps(
+                ({"code": effect.code} if effect.code else {}) | {"msg": effect.message}
+            )
+        kind = {"Content-Type": "text/html"} if told.startswith("<") else _JSON
+        return Reply(
+            status=effect.status or 200,
+            body=told,
+            headers=headers | kind | dict(effect.headers),
+            effect=effect,
+        )
 
     def tick(self, now_ms: int, path: str = "") -> None:
         """Let time pass, and the world act, up to a moment of the caller's clock."""
@@ -157,19 +235,17 @@ class Venue:
             self.started_ms = now_ms
             self.account.begin(now_ms)
         since_ms = max(self.now_ms, now_ms) - self.started_ms
-        timed = [event for event in self.events if not (event.on_path or event.on_request)]
-        while timed:
-            event = min(timed, key=lambda each: each.at_ms)
-            if event.at_ms > since_ms:
+        while True:
+            due = [e for e in self.events if e.is_timed and e.at_ms <= since_ms]
+            if not due:
                 break
-            self._pass(self.started_ms + event.at_ms)
+            event = min(due, key=lambda each: each.at_ms)
+            self.account.advance(self.started_ms + event.at_ms)
             self._occur(event, event.at_ms)
-            if event not in self.events:
-                timed.remove(event)
-        self._pass(now_ms)
-        for event in list(self.events):
+        self.account.advance(now_ms)
+        for event in [each for each in self.events if not each.is_timed]:
             is_due = since_ms >= event.at_ms and self.requests + 1 >= event.on_request
-            if event not in timed and is_due and path.endswith(event.on_path):
+            if is_due and path.endswith(event.on_path):
                 self._occur(event, since_ms)
         self.account.advance(self.now_ms)
 
@@ -178,72 +254,39 @@ class Venue:
         self.events.clear()
         self.account.calm()
 
-    def _pass(self, now_ms: int) -> None:
-        self.now_ms = max(self.now_ms, now_ms)
-        self.account.advance(self.now_ms)
-
-    def _land(self, params: Mapping[str, str]) -> None:
-        """Carry out an order whose answer was given up long ago; nobody hears of a refusal."""
-        with contextlib.suppress(Refused):
-            self.account.place(params)
-
-    def look(self, source: str) -> int:
-        """Return the moment that the answer of a source shows, and keep it."""
-        self.listed_ms = self.account.moment(source)
-        return self.listed_ms
-
     def _occur(self, event: Event, since_ms: int) -> None:
         event.times -= 1
         if event.every_ms and event.times > 0:
             event.at_ms = since_ms + event.every_ms
-        elif event.times <= 0 or not event.every_ms:
+        else:
             self.events.remove(event)
         event.act(self)
-
-    def _effect(self, request: Request, params: Mapping[str, str]) -> Effect:
-        symbol = params.get("symbol", "")
-        since_ms = self.now_ms - (self.started_ms or 0)
-        for fault in self.faults:
-            if fault.takes(request.method, request.path, symbol, since_ms):
-                self.account.journal.faults.append(fault.name)
-                return fault.effect
-        return Effect()
-
-    def _replaced(self, effect: Effect, headers: dict[str, str]) -> Reply:
-        body = effect.body
-        if body is None:
-            error: dict[str, Any] = {"msg": effect.message}
-            if effect.code:
-                error = {"code": effect.code, **error}
-            body = json.dumps(error)
-        if effect.status == 418:  # noqa: PLR2004 - the venue's status for a ban
-            body = body.replace("UNTIL", str(self.banned_until_ms))
-        kind = {"Content-Type": "text/html"} if body.startswith("<") else _JSON
-        return Reply(
-            status=effect.status or 200,
-            body=body,
-            headers=headers | kind | dict(effect.headers),
-            effect=effect,
-        )
 
     def _answer(
         self, request: Request, params: dict[str, str], effect: Effect
     ) -> tuple[int, str, dict[str, str]]:
         """Carry the request out; return status, body and headers."""
-        route = ROUTES.get((request.method, request.path))
-        weight = route.weight_of(params) if route else 1
-        used = self._weight.add(weight, self.now_ms) + self.other_weight
+        route = self.routes.get((request.method, request.path))
+        weight = route.weight if route else 1
+        if route and route.weight_all is not None and not params.get("symbol"):
+            weight = route.weight_all
+        used = self._count("weight", 60_000, weight) + self.other_weight
         headers = {"X-MBX-USED-WEIGHT-1M": str(used)}
         try:
             self._check_limits(used)
             if route is None:
                 return 404, '{"code":-5000,"msg":"Path not found"}', headers
-            if route.signed:
-                self._authenticate(request, params)
+            call = Call(self, route, params)
+            if route.signed:  # Key, then timestamp, then signature, as the venue does.
+                if self.api_key:
+                    check_key(request.headers, self.api_key)
+                check_timestamp(params, self.now_ms)
+                if self.api_key:
+                    check_signature(request.query, request.body, self.api_secret)
             if route.orders:
-                headers |= self._count_orders(route, params)
+                headers |= self._count_orders(call)
             self.account.handling, self.listed_ms = effect, self.now_ms
-            result = route.serve(self, params)
+            result = route.serve(call)
         except Refused as refusal:
             error = {"code": refusal.code, "msg": refusal.message}
             return refusal.status, json.dumps(error), headers
@@ -284,6 +327,14 @@ class Venue:
             )
         )
 
+    def _count(self, name: str, length_ms: int, amount: int) -> int:
+        """Add to what was used in the window under way; return the sum."""
+        start_ms = self.now_ms - self.now_ms % length_ms
+        began_ms, used = self._windows.get(name, (start_ms, 0))
+        used = amount + (used if began_ms == start_ms else 0)
+        self._windows[name] = (start_ms, used)
+        return used
+
     def _check_limits(self, used: int) -> None:
         if self.now_ms < self.banned_until_ms:
             raise Refused(
@@ -303,30 +354,19 @@ class Venue:
             status=429,
         )
 
-    def _count_orders(self, route: Route, params: Mapping[str, str]) -> dict[str, str]:
-        count = route.orders_of(params)
-        in_10s = self._orders_10s.add(count, self.now_ms) + self.other_orders
-        in_1m = self._orders_1m.add(1 if count else 0, self.now_ms) + self.other_orders
-        if in_10s > self.orders_limit_10s:
-            raise Refused(
-                -1015,
-                f"Too many new orders; current limit is {self.orders_limit_10s} orders per 10 "
-                "SECOND.",
-                status=429,
-            )
-        if in_1m > self.orders_limit_1m:
-            raise Refused(
-                -1015,
-                f"Too many new orders; current limit is {self.orders_limit_1m} orders per 1 "
-                "MINUTE.",
-                status=429,
-            )
+    def _count_orders(self, call: Call) -> dict[str, str]:
+        """Count the orders of a request, a batch's each; return the headers that tell the sums."""
+        count = len(call.batch) if "batchOrders" in call.params else 1
+        in_10s = self._count("10s", 10_000, count) + self.other_orders
+        in_1m = self._count("1m", 60_000, 1 if count else 0) + self.other_orders
+        for used, limit, span in (
+            (in_10s, self.orders_limit_10s, "10 SECOND"),
+            (in_1m, self.orders_limit_1m, "1 MINUTE"),
+        ):
+            if used > limit:
+                raise Refused(
+                    -1015,
+                    f"Too many new orders; current limit is {limit} orders per {span}.",
+                    status=429,
+                )
         return {"X-MBX-ORDER-COUNT-10S": str(in_10s), "X-MBX-ORDER-COUNT-1M": str(in_1m)}
-
-    def _authenticate(self, request: Request, params: Mapping[str, str]) -> None:
-        """Check key, then timestamp, then signature, as the venue does."""
-        if self.api_key:
-            check_key(request.headers, self.api_key)
-        check_timestamp(params, self.now_ms)
-        if self.api_key:
-            check_signature(request.query, request.body, self.api_secret)

@@ -296,13 +296,18 @@ class RunStory:
     def take(self, record: TrailRecord) -> TimedRecord:
         """Take in the next record, and return it with its times."""
         at_s, took_s = self._at_s(record), None
-        if record.event_type in _WATCH_ENDS:
-            self._take_watch(record, at_s)
+        # A watch over flat is proven or broken off by what comes; it may also begin anew.
+        if record.event_type in _WATCH_ENDS and self.watches and not self.watches[-1].answers:
+            watch = self.watches[-1]
+            watch.answers.append(record)
+            watch.ended_s, watch.outcome = at_s, _WATCH_ENDS[record.event_type]
         match record.event_type:
             case _ if is_start(record):
                 self.start, self.ends = self.start or record, []
             case end if end in RUN_ENDS:
                 self.ends.append(record)
+            case AuditEventType.FLAT_SEEN:
+                self.watches.append(Request(kind=RequestKind.WATCH, sent=record, began_s=at_s))
             case AuditEventType.SNAPSHOT_TAKEN:
                 self._take_reading(record, at_s)
             case AuditEventType.ORDER_SENT | AuditEventType.ORDER_CANCEL_SENT:
@@ -329,25 +334,9 @@ class RunStory:
         self.events.append(event)
         return event
 
-    def settle(self) -> None:
-        """Say of each leg that has no last word how it stood when the run ended."""
-        for leg in self._legs.values():
-            if leg.last_word is None:
-                refused = not leg.orders or leg.orders[-1].outcome is Outcome.REFUSED
-                leg.outcome = Outcome.REFUSED if refused else Outcome.UNKNOWN
-
     def _at_s(self, record: TrailRecord) -> float | None:
         now = moment(record.timestamp)
         return None if now is None or self.zero is None else now - self.zero
-
-    def _take_watch(self, record: TrailRecord, at_s: float | None) -> None:
-        """End the watch over flat where the record proves it or breaks it off; begin a new one."""
-        if self.watches and not self.watches[-1].answers:
-            watch = self.watches[-1]
-            watch.answers.append(record)
-            watch.ended_s, watch.outcome = at_s, _WATCH_ENDS[record.event_type]
-        if record.event_type == AuditEventType.FLAT_SEEN:
-            self.watches.append(Request(kind=RequestKind.WATCH, sent=record, began_s=at_s))
 
     def _take_reading(self, record: TrailRecord, at_s: float | None) -> None:
         details = record.details
@@ -429,7 +418,11 @@ def fold_run(records: Sequence[TrailRecord]) -> RunStory:
     for record in records:
         story.take(record)
     if story.end is not None and is_own_end(story.end):
-        story.settle()
+        # How each leg that has no last word stood when the run ended.
+        for leg in story.legs:
+            if leg.last_word is None:
+                refused = not leg.orders or leg.orders[-1].outcome is Outcome.REFUSED
+                leg.outcome = Outcome.REFUSED if refused else Outcome.UNKNOWN
     return story
 
 

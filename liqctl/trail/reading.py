@@ -6,7 +6,7 @@ What a reader would get wrong:
 - A quoted word found in a line may stand in its details, so a line found is still parsed before it
   counts.
 - Rotation renames: a run's records, or what was done after it, may stand in older files. So
-  several files are read as one trail.
+  several files are read as one trail. A file that cannot be read is an OSError everywhere.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from difflib import get_close_matches
 from heapq import nsmallest
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.errors import UsageError
@@ -34,6 +34,7 @@ from liqctl.trail.verify import RunChain, check_run
 
 RUN_RECORDS_MAX: Final = 200_000
 LATER_RUNS_MAX: Final = 20
+# A trail that somebody filled on purpose must not fill memory, nor a message the screen.
 _UNANSWERED_MAX: Final = 200
 _IDS_MAX: Final = 50_000
 _NEAR_MAX: Final = 3
@@ -161,35 +162,34 @@ class Follower:
     def __init__(self, path: Path, fd: int, position: int) -> None:
         """Follow the open file from a position at the start of a line."""
         self._path = path
-        self._current = _Tail(fd, position)
-        self._older: list[_Tail] = []
+        self._tails = [_Tail(fd, position)]
 
     def poll(self) -> list[bytes]:
         """Return the whole lines that came since the last call; OSErrors wait for the next one."""
         lines: list[bytes] = []
-        for tail in (*self._older, self._current):
+        for tail in self._tails:
             with contextlib.suppress(OSError):
                 lines += tail.read()
         # No file of that name is there between the rename and the next writer.
         with contextlib.suppress(OSError):
-            found = os.fstat(self._current.fd)
-            is_read = self._current.position >= found.st_size
+            found = os.fstat(self._tails[-1].fd)
+            is_read = self._tails[-1].position >= found.st_size
             if is_read and not os.path.samestat(self._path.stat(), found):
-                new = _Tail(open_for_reading(self._path), 0)
-                self._older.append(self._current)
-                self._current = new
-                lines += new.read()
-        for tail in self._older:
+                self._tails.append(_Tail(open_for_reading(self._path), 0))
+                lines += self._tails[-1].read()
+        *older, _ = self._tails
+        for tail in older:
             tail.polls_left -= 1
-        while self._older and (self._older[0].polls_left <= 0 or len(self._older) > _OLDER_MAX):
-            tail = self._older.pop(0)
+        while older and (older[0].polls_left <= 0 or len(older) > _OLDER_MAX):
+            tail = older.pop(0)
+            self._tails.remove(tail)
             os.close(tail.fd)
             lines += [tail.rest] if tail.rest.strip() else []  # Nobody will finish that line.
         return lines
 
     def close(self) -> None:
         """Close the files."""
-        for tail in (*self._older, self._current):
+        for tail in self._tails:
             os.close(tail.fd)
 
 
@@ -237,21 +237,15 @@ def parse_since(text: str, now: datetime) -> str:
         ) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecords:
-    """A run's records in order; `is_cut` when there were more than are kept."""
+class RunRecords(NamedTuple):
+    """A run's records in order, up to a bound, and whether they are a chain."""
 
     records: tuple[TrailRecord, ...]
     chain: RunChain
-    is_cut: bool = False
 
 
 def read_run(paths: Sequence[Path], correlation_id: str) -> RunRecords:
-    """Return what the files hold of a run; they may be named in any order.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
+    """Return what the files hold of a run; they may be named in any order."""
     wanted = LineFilter(correlation_id=correlation_id)
     parts: list[tuple[int, list[bytes]]] = []
     room = RUN_RECORDS_MAX
@@ -262,10 +256,9 @@ def read_run(paths: Sequence[Path], correlation_id: str) -> RunRecords:
         first = parse_line(lines[0]) if lines else None
         parts.append((first.seq if first else 0, lines))
     parts.sort(key=lambda part: part[0])
-    lines = [line for _, part in parts for line in part]
-    kept = lines[:RUN_RECORDS_MAX]
-    records = tuple(record for record in map(parse_line, kept) if record is not None)
-    return RunRecords(records=records, chain=check_run(kept), is_cut=len(lines) > len(kept))
+    lines = [line for _, part in parts for line in part][:RUN_RECORDS_MAX]
+    records = tuple(record for record in map(parse_line, lines) if record is not None)
+    return RunRecords(records, check_run(lines))
 
 
 def last_event_and_unanswered(
@@ -283,13 +276,12 @@ def last_event_and_unanswered(
     records = runs[-2:][0] if before_latest else runs[-1]
     if not records:
         return None, ()
-    unanswered: dict[str, str] = {}
+    found: dict[tuple[str, str], None] = {}
     for order in fold_run(records).orders:
         client_order_id = order.sent.details.get("client_order_id")
         if isinstance(client_order_id, str) and not order.is_answered:
-            unanswered[client_order_id] = str(order.sent.details.get("symbol", ""))
-    found = [(symbol, client_order_id) for client_order_id, symbol in unanswered.items()]
-    return records[-1].event_type, tuple(found[:_UNANSWERED_MAX])
+            found[str(order.sent.details.get("symbol", "")), client_order_id] = None
+    return records[-1].event_type, tuple(found)[:_UNANSWERED_MAX]
 
 
 def _headline_records(path: Path) -> Iterator[TrailRecord]:
@@ -302,11 +294,7 @@ def _headline_records(path: Path) -> Iterator[TrailRecord]:
 
 
 def read_headlines(paths: Sequence[Path]) -> Iterator[RunHeadline]:
-    """Yield each run as it ends, those without an end last; events logged by hand are none.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
+    """Yield each run as it ends, those without an end last; events logged by hand are none."""
     fold = RunFold()
     for path in paths:
         for record in _headline_records(path):
@@ -319,11 +307,7 @@ def read_headlines(paths: Sequence[Path]) -> Iterator[RunHeadline]:
 def read_later_runs(
     paths: Sequence[Path], *, after: TrailRecord, correlation_id: str
 ) -> tuple[RunHeadline, ...]:
-    """Return the next runs of the same environment, oldest first; at most 20.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
+    """Return the next runs of the same environment, oldest first; at most 20."""
     later = (
         run
         for run in read_headlines(paths)
@@ -335,15 +319,7 @@ def read_later_runs(
 
 
 def read_history(path: Path, *, environment: str | None = None) -> dict[str, Any]:
-    """Return the history that the trail holds; a trail that is not there yet has none.
-
-    Args:
-        path: the trail.
-        environment: count runs of this environment only; None counts all.
-
-    Raises:
-        OSError: the trail is there and cannot be read.
-    """
+    """Return the history of an environment, or of all; a trail that is not there yet has none."""
     records = _headline_records(path)
     try:
         return make_history(r for r in records if environment in {None, r.environment})
@@ -397,11 +373,7 @@ def make_history(records: Iterable[TrailRecord]) -> dict[str, Any]:
 
 
 def near_ids(paths: Sequence[Path], correlation_id: str) -> tuple[str, ...]:
-    """Return the ids that were most likely meant; the last ones where none is like it.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
+    """Return the ids that were most likely meant; the last ones where none is like it."""
     ids: dict[str, None] = {}
     for run in read_headlines(paths):
         ids.pop(run.correlation_id, None)

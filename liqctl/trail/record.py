@@ -40,6 +40,7 @@ CUT_KEY: Final = "cut_bytes"
 LINE_MAX_BYTES: Final = 1024 * 1024
 """Longer lines are not taken apart. We write 8 kB at most."""
 
+# What keeps one record from filling memory or a reader's stack; our own stay far below.
 _NAME_MAX: Final = 64
 _CORRELATION_ID_MAX: Final = 128
 _TEXT_MAX: Final = 6000

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from liqctl.trail.file import BLOCK_BYTES, blocks, open_for_reading
 from liqctl.trail.fold import RunFold, RunHeadline
@@ -137,12 +137,8 @@ class Verification:
 def verify(path: Path, head: str | None = None) -> Verification:
     """Check the trail as it stands now; lines appended meanwhile are left for the next check.
 
-    Args:
-        path: the trail.
-        head: a SHA-256 that must be one of its records', as a result's `audit_head` gave it.
-
-    Raises:
-        OSError: the file cannot be read.
+    One of its records must have the SHA-256 `head`, which a result's `audit_head` gave. Raises
+    OSError where the file cannot be read.
     """
     fd = open_for_reading(path)
     try:
@@ -162,14 +158,6 @@ def verify(path: Path, head: str | None = None) -> Verification:
     return check.found
 
 
-class _Line(NamedTuple):
-    """One line; `text` is None where it is too long to be kept."""
-
-    text: bytes | None
-    length: int
-    sha256: str
-
-
 class _Check:
     """One pass over the file."""
 
@@ -186,35 +174,27 @@ class _Check:
 
     def read(self, fd: int) -> None:
         """Take in the lines of the file."""
-        size = self.found.size_bytes
-        previous: _Line | None = None
-        for line in _lines(fd, size):
-            if previous is not None:
-                self._take(previous, is_unfinished=False)
-            previous = line
-        if previous is not None:
-            self._take(previous, is_unfinished=os.pread(fd, 1, size - 1) != b"\n")
-        self.found.correlation_ids = len(self._chains)
-        self.found.runs, self.found.unfinished = self._runs.starts, self._runs.unfinished
-
-    def _take(self, line: _Line, *, is_unfinished: bool) -> None:
-        found = self.found
-        found.lines += 1
-        if line.text is not None and not line.text.strip():
-            found.blank_lines += 1
-            return
-        record = "too long for a record" if line.text is None else parse_or_reason(line.text)
-        if isinstance(record, TrailRecord):
-            self._take_record(record, line.sha256)
-        elif line.sha256 in self._named or (is_unfinished and _is_stump(line.text)):
-            found.torn_count += 1
-            if len(found.torn) < LISTED_MAX:
-                torn = TornLine(line=found.lines, length=line.length, sha256=line.sha256)
-                found.torn += (torn,)
-        else:
-            self._break(None, f"unreadable line: {record}")
-        if line.sha256 in self._named:
-            self._seen.add(line.sha256)
+        found, position = self.found, 0
+        for text, length, digest in _lines(fd, found.size_bytes):
+            found.lines += 1
+            position += length + 1
+            if text is not None and not text.strip():
+                found.blank_lines += 1
+                continue
+            record = "too long for a record" if text is None else parse_or_reason(text)
+            is_unfinished = position > found.size_bytes  # It has no newline: the last one.
+            if isinstance(record, TrailRecord):
+                self._take_record(record, digest)
+            elif digest in self._named or (is_unfinished and _is_stump(text)):
+                found.torn_count += 1
+                if len(found.torn) < LISTED_MAX:
+                    found.torn += (TornLine(line=found.lines, length=length, sha256=digest),)
+            else:
+                self._break(None, f"unreadable line: {record}")
+            if digest in self._named:
+                self._seen.add(digest)
+        found.correlation_ids = len(self._chains)
+        found.runs, found.unfinished = self._runs.starts, self._runs.unfinished
 
     def _take_record(self, record: TrailRecord, digest: str) -> None:
         name, found, reason = record.correlation_id, self.found, None
@@ -264,8 +244,11 @@ def _is_stump(line: bytes | None) -> bool:
     return True
 
 
-def _lines(fd: int, size: int) -> Iterator[_Line]:
-    """Yield every line; one of more than 1 MB is hashed as it passes and not kept."""
+def _lines(fd: int, size: int) -> Iterator[tuple[bytes | None, int, str]]:
+    """Yield every line, its length and its SHA-256.
+
+    One of more than 1 MB is hashed as it passes and not kept: None.
+    """
     rest, hasher, length, position = b"", None, 0, 0
     while position < size:
         block = os.pread(fd, min(BLOCK_BYTES, size - position), position)
@@ -278,14 +261,14 @@ def _lines(fd: int, size: int) -> Iterator[_Line]:
             length += len(end)
             if not newline:
                 continue
-            yield _Line(None, length, hasher.hexdigest())
+            yield None, length, hasher.hexdigest()
             hasher = None
         *lines, rest = (rest + block).split(b"\n")
         for line in lines:
-            yield _Line(line, len(line), hashlib.sha256(line).hexdigest())
+            yield line, len(line), hashlib.sha256(line).hexdigest()
         if len(rest) > LINE_MAX_BYTES:
             hasher, length, rest = hashlib.sha256(rest), len(rest), b""
     if hasher is not None:
-        yield _Line(None, length, hasher.hexdigest())
+        yield None, length, hasher.hexdigest()
     elif rest:
-        yield _Line(rest, len(rest), hashlib.sha256(rest).hexdigest())
+        yield rest, len(rest), hashlib.sha256(rest).hexdigest()

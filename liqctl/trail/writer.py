@@ -64,6 +64,7 @@ _BLOCK_MAX_BYTES: Final = 256 * 1024
 """What is written in one step. Local file systems keep appends apart by a lock on the file, at any
 length; 400 kB were tried with 16 processes at once."""
 
+# A path that refuses is not asked for ever, and a block of which nothing fitted is tried once more.
 _OPENINGS_MAX: Final = 20
 _APPENDS_MAX: Final = 2
 _LOOK_BACK_BYTES: Final = 1024 * 1024
@@ -75,6 +76,7 @@ been used at any time."""
 _FRESH_S: Final = 600.0
 """A generated name that is younger has no lines older than that."""
 
+# A program that logs under ever new names would keep all their chains.
 _CHAINS_MAX: Final = 256
 _STDERR: Final = 2
 _STDERR_CHUNK_BYTES: Final = 4096
@@ -132,11 +134,8 @@ class AuditLogger:
     ) -> None:
         """Write to `audit.jsonl` in `log_dir`, which is created when the first event comes.
 
-        Args:
-            log_dir: the directory, relative to the working directory of now, not of later.
-            environment: what the field of that name says in every line.
-            now: the calendar clock.
-            spill: where lines go that the file did not take; stderr by default. Must not raise.
+        Relative to the working directory of now, not of later. `spill` takes the lines that the
+        file did not, instead of stderr, and must not raise.
         """
         self.path = Path(os.path.abspath(os.fspath(log_dir))) / TRAIL_NAME  # noqa: PTH100 - no links
         self._environment = environment
@@ -256,24 +255,18 @@ class AuditLogger:
         ticket = self._request_sync()
         if ticket is not None:
             began_at = time.monotonic()
-            is_over = await ticket.finished(max(wait_max_s, self._end_left_s()))
-            self._note_end(ticket, began_at, is_over=is_over)
+            # A run's end has nothing else to do: it waits as long as it may, whoever waited before.
+            if not await ticket.finished(max(wait_max_s, self._end_left_s())):
+                self._give_up(ticket, began_at)
 
     def finish(self, wait_max_s: float = END_WAIT_MAX_S) -> None:
         """Do as `drain` does, in a thread without a loop or for the last word of one."""
-        ticket = self._request_sync()
-        if ticket is not None:
-            began_at = time.monotonic()
-            is_over = ticket.wait(min(wait_max_s, self._end_left_s()))
-            self._note_end(ticket, began_at, is_over=is_over)
+        self._wait_for(self._request_sync(), wait_max_s)
 
     def flush(self) -> None:
         """Return once all events so far are with the operating system, or on stderr."""
         self._hurry.set()
-        ticket = self._append
-        if ticket is not None:
-            began_at = time.monotonic()
-            self._note_end(ticket, began_at, is_over=ticket.wait(self._end_left_s()))
+        self._wait_for(self._append, END_WAIT_MAX_S)
 
     async def continue_run(
         self, correlation_id: str, *, is_ours: bool
@@ -281,12 +274,8 @@ class AuditLogger:
         """Continue the chain of a run that died; return its last event and its unanswered orders.
 
         As `reading.last_event_and_unanswered` finds them. The chain's end is looked for in the last
-        64 MB of the trail: an id that is not there would begin a chain of its own.
-
-        Args:
-            correlation_id: the dead run's.
-            is_ours: whether this process has begun a run of that name: the one before it is meant,
-                and the chain is in our hands already.
+        64 MB of the trail: an id that is not there would begin a chain of its own. `is_ours`: this
+        process has begun a run of that name, so the one before it is meant, and the chain is known.
         """
         from liqctl.trail.reading import last_event_and_unanswered
 
@@ -341,10 +330,13 @@ class AuditLogger:
             self._end_wait_s = END_WAIT_MAX_S
         return self._end_wait_s
 
-    def _note_end(self, ticket: Ticket, began_at: float, *, is_over: bool) -> None:
+    def _wait_for(self, ticket: Ticket | None, wait_max_s: float) -> None:
+        began_at = time.monotonic()
+        if ticket is not None and not ticket.wait(min(wait_max_s, self._end_left_s())):
+            self._give_up(ticket, began_at)
+
+    def _give_up(self, ticket: Ticket, began_at: float) -> None:
         """Give up on a disk that did not answer: what waits for it goes to stderr."""
-        if is_over:
-            return
         self._end_wait_s = max(self._end_wait_s - (time.monotonic() - began_at), 0.0)
         self._overdue = ticket
         with self._guard:

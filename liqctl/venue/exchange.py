@@ -1,36 +1,24 @@
 """The `Exchange` port on top of any `Transport`: the real venue and the simulator in memory alike.
 
-Nothing is repeated and nothing is remembered here: each method is one request, its answer checked
-and translated. That an order can only reduce is checked twice, on the order and on the parameters
-that leave.
+Nothing is repeated and nothing is remembered here: a request leaves once, its answer is checked and
+translated. That an order can only reduce is checked twice, on the order and on the parameters that
+leave.
 """
 
 import asyncio
-from collections.abc import Mapping
-from decimal import Decimal
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from liqctl.kernel.answers import AnswerKind, unreadable
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Transport, Usage
-from liqctl.kernel.values import (
-    CloseOrder,
-    MarketRules,
-    OpenOrder,
-    OrderAnswer,
-    OrderKind,
-    Position,
-    PositionMode,
-    Rows,
-    Trade,
-)
+from liqctl.kernel.requests import Request
+from liqctl.kernel.values import OrderKind, PositionMode, Trade
 from liqctl.venue import wire
 
-_OPEN_ORDERS = {
-    OrderKind.REGULAR: Endpoint.OPEN_ORDERS,
-    OrderKind.ALGO: Endpoint.OPEN_ALGO_ORDERS,
-}
+T = TypeVar("T")
+
 TRADES_MAX: Final = 1000
 """What one request lists at most. An order of ours that traded more often is said to be cut."""
 
@@ -38,7 +26,23 @@ _TRADES_BEFORE_MS: Final = 60_000
 _TRADES_SPAN_MS: Final = 86_400_000
 """A minute for clocks that differ; a market order or immediate-or-cancel trades at once."""
 
-_NO_ANSWER = frozenset({AnswerKind.PAUSE, AnswerKind.TRANSIENT, AnswerKind.UNKNOWN})
+_NO_ANSWER: Final = frozenset({AnswerKind.PAUSE, AnswerKind.TRANSIENT, AnswerKind.UNKNOWN})
+
+_PARSERS: Final[dict[Endpoint, Callable[[Any, Any], Any]]] = {
+    Endpoint.POSITIONS: lambda row, _: wire.parse_positions(row),
+    Endpoint.ACCOUNT: lambda row, _: wire.parse_account_positions(row),
+    Endpoint.OPEN_ORDERS: lambda row, _: wire.parse_open_orders(OrderKind.REGULAR, row),
+    Endpoint.OPEN_ALGO_ORDERS: lambda row, _: wire.parse_open_orders(OrderKind.ALGO, row),
+    Endpoint.ORDER: lambda row, r: wire.parse_queried_order(row, r.symbol, r.client_order_id),
+    Endpoint.EXCHANGE_INFO: lambda row, _: wire.parse_market_rules(row),
+    Endpoint.MARK_PRICE: lambda row, _: wire.parse_mark_price(row),
+    Endpoint.SUBMIT_ORDER: lambda row, r: wire.parse_order_answer(row, r.close),
+    Endpoint.CANCEL_ORDERS: lambda row, _: wire.check_all_cancelled(row),
+    Endpoint.CANCEL_ALGO_ORDERS: lambda row, _: wire.check_all_cancelled(row),
+    Endpoint.CANCEL_ORDER: lambda row, r: wire.check_cancelled(row, r.order),
+    Endpoint.CANCEL_ALGO_ORDER: lambda row, _: wire.check_all_cancelled(row),
+}
+"""What an endpoint's answer means; each raises VenueError for one that it does not understand."""
 
 
 class BinanceExchange:
@@ -47,7 +51,6 @@ class BinanceExchange:
     def __init__(self, transport: Transport) -> None:
         """Speak through the transport."""
         self._transport = transport
-        self._request = transport.request
 
     @property
     def base_url(self) -> str:
@@ -59,111 +62,57 @@ class BinanceExchange:
         """Requests sent so far and the venue's last word on its limits."""
         return self._transport.usage
 
-    async def fetch_positions(
-        self, symbol: str | None = None, *, timeout_s: float
-    ) -> Rows[Position]:
-        """Return the open positions (quantity not zero); never empty for want of an answer."""
-        params = {} if symbol is None else {"symbol": symbol}
-        rows = await self._request(Endpoint.POSITIONS, params, timeout_s=timeout_s)
-        return wire.parse_positions(rows)
+    async def send(self, request: Request[T], *, timeout_s: float) -> T:
+        """Send one request and return its answer.
 
-    async def fetch_account_positions(self, *, timeout_s: float) -> Rows[Position]:
-        """Return the open positions by the second, independent source (`v3/account`)."""
-        row = await self._request(Endpoint.ACCOUNT, {}, timeout_s=timeout_s)
-        return wire.parse_account_positions(row)
+        Raises:
+            VenueError: it was refused or not answered.
+            InvariantError: the order could open a position; nothing was sent.
+        """
+        answer: Any
+        match request.endpoint:
+            case Endpoint.TIME:
+                answer = await self._transport.sync_clock(timeout_s=timeout_s)
+            case Endpoint.ACCOUNT_CONFIG:
+                answer = await self._position_mode(timeout_s)
+            case Endpoint.PORTFOLIO_MARGIN:
+                answer = await self._is_portfolio_margin(timeout_s)
+            case endpoint:
+                params = _params(request)
+                row = await self._transport.request(endpoint, params, timeout_s=timeout_s)
+                answer = _PARSERS[endpoint](row, request)
+        return answer  # type: ignore[no-any-return]
 
-    async def fetch_open_orders(
-        self, kind: OrderKind, symbol: str | None = None, *, timeout_s: float
-    ) -> Rows[OpenOrder]:
-        """Return the open orders of one book; without a symbol, of the whole account."""
-        params = {} if symbol is None else {"symbol": symbol}
-        rows = await self._request(_OPEN_ORDERS[kind], params, timeout_s=timeout_s)
-        return wire.parse_open_orders(kind, rows)
-
-    async def fetch_order(
-        self, symbol: str, client_order_id: str, *, timeout_s: float
-    ) -> OrderAnswer:
-        """Return one order of ours; an order the venue does not know raises kind DONE (-2013)."""
-        params = {"symbol": symbol, "origClientOrderId": client_order_id}
-        row = await self._request(Endpoint.ORDER, params, timeout_s=timeout_s)
-        return wire.parse_queried_order(row, symbol, client_order_id)
-
-    async def fetch_position_mode(self, *, timeout_s: float) -> PositionMode:
+    async def _position_mode(self, timeout_s: float) -> PositionMode:
         """Return the account's position mode, by accountConfig or else by positionSide/dual."""
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         try:
-            row = await self._request(Endpoint.ACCOUNT_CONFIG, {}, timeout_s=timeout_s)
+            row = await self._transport.request(Endpoint.ACCOUNT_CONFIG, {}, timeout_s=timeout_s)
             return wire.parse_position_mode(row)
         except VenueError as error:
             if error.answer.kind in {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}:
                 raise
-        row = await self._request(Endpoint.POSITION_MODE, {}, timeout_s=until - loop.time())
+        left_s = until - loop.time()
+        row = await self._transport.request(Endpoint.POSITION_MODE, {}, timeout_s=left_s)
         return wire.parse_position_mode(row)
 
-    async def is_portfolio_margin(self, *, timeout_s: float) -> bool:
+    async def _is_portfolio_margin(self, timeout_s: float) -> bool:
         """Return whether the account is in portfolio margin, where this API shows nothing.
 
         pmAccountInfo answers only such an account; assumed: any definite refusal of it means "no".
         An answer that may come out otherwise when asked again is none.
         """
+        params = {"asset": "USDT"}
         try:
-            row = await self._request(
-                Endpoint.PORTFOLIO_MARGIN, {"asset": "USDT"}, timeout_s=timeout_s
+            row = await self._transport.request(
+                Endpoint.PORTFOLIO_MARGIN, params, timeout_s=timeout_s
             )
         except VenueError as error:
             if error.answer.code is None or error.answer.kind in _NO_ANSWER:
                 raise
             return False
         return isinstance(row, dict) and "maxWithdrawAmountUSD" in row
-
-    async def fetch_market_rules(self, *, timeout_s: float) -> Mapping[str, MarketRules]:
-        """Return the rules of every symbol. Large: megabytes on the real venue."""
-        row = await self._request(Endpoint.EXCHANGE_INFO, {}, timeout_s=timeout_s)
-        return wire.parse_market_rules(row)
-
-    async def fetch_mark_price(self, symbol: str, *, timeout_s: float) -> Decimal:
-        """Return the symbol's mark price."""
-        row = await self._request(Endpoint.MARK_PRICE, {"symbol": symbol}, timeout_s=timeout_s)
-        return wire.parse_mark_price(row)
-
-    async def sync_clock(self, *, timeout_s: float) -> float:
-        """Measure and apply the clock difference in seconds, positive if we are ahead."""
-        return await self._transport.sync_clock(timeout_s=timeout_s)
-
-    async def submit_order(self, order: CloseOrder, *, timeout_s: float) -> OrderAnswer:
-        """Send one closing order. Refuses, before sending, an order that could open.
-
-        Raises:
-            InvariantError: the order could open a position; nothing was sent.
-        """
-        params = wire.close_order_params(order)
-        wire.check_reducing(params)
-        row = await self._request(Endpoint.SUBMIT_ORDER, params, timeout_s=timeout_s)
-        return wire.parse_order_answer(row, order)
-
-    async def cancel_orders(self, symbol: str, *, timeout_s: float) -> None:
-        """Cancel every regular order of a symbol; the answer does not prove them gone."""
-        row = await self._request(Endpoint.CANCEL_ORDERS, {"symbol": symbol}, timeout_s=timeout_s)
-        wire.check_all_cancelled(row)
-
-    async def cancel_algo_orders(self, symbol: str, *, timeout_s: float) -> None:
-        """Cancel every conditional order of a symbol."""
-        row = await self._request(
-            Endpoint.CANCEL_ALGO_ORDERS, {"symbol": symbol}, timeout_s=timeout_s
-        )
-        wire.check_all_cancelled(row)
-
-    async def cancel_order(self, order: OpenOrder, *, timeout_s: float) -> None:
-        """Cancel one order of either book."""
-        if order.kind is OrderKind.ALGO:
-            params = {"algoId": order.order_id}
-            row = await self._request(Endpoint.CANCEL_ALGO_ORDER, params, timeout_s=timeout_s)
-            wire.check_all_cancelled(row)
-        else:
-            params = {"symbol": order.symbol, "orderId": order.order_id}
-            row = await self._request(Endpoint.CANCEL_ORDER, params, timeout_s=timeout_s)
-            wire.check_cancelled(row, order)
 
     async def fetch_trades(
         self, symbol: str, order_id: str, *, sent_at_ms: int, timeout_s: float
@@ -181,7 +130,7 @@ class BinanceExchange:
             "endTime": sent_at_ms + _TRADES_SPAN_MS,
             "limit": TRADES_MAX,
         }
-        rows = await self._request(Endpoint.USER_TRADES, params, timeout_s=timeout_s)
+        rows = await self._transport.request(Endpoint.USER_TRADES, params, timeout_s=timeout_s)
         if isinstance(rows, list) and len(rows) >= TRADES_MAX:
             why = f"{TRADES_MAX} trades of one order, and maybe more"
             raise VenueError(unreadable(200, why))
@@ -189,9 +138,26 @@ class BinanceExchange:
 
     async def warm_up(self, connections: int, *, timeout_s: float) -> None:
         """Open connections by sending cheap requests at the same time; never raises."""
-        pings = (self._request(Endpoint.PING, {}, timeout_s=timeout_s) for _ in range(connections))
+        pings = (
+            self._transport.request(Endpoint.PING, {}, timeout_s=timeout_s)
+            for _ in range(connections)
+        )
         await asyncio.gather(*pings, return_exceptions=True)
 
     async def close(self) -> None:
         """Close connections at once; never raises."""
         await self._transport.close()
+
+
+def _params(request: Request[Any]) -> dict[str, Any]:
+    if request.close is not None:
+        params = wire.close_order_params(request.close)
+        wire.check_reducing(params)
+        return params
+    if request.order is not None:
+        order = request.order
+        if order.kind is OrderKind.ALGO:
+            return {"algoId": order.order_id}
+        return {"symbol": order.symbol, "orderId": order.order_id}
+    given = {"symbol": request.symbol, "origClientOrderId": request.client_order_id}
+    return {name: text for name, text in given.items() if text}

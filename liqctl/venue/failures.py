@@ -12,12 +12,24 @@ own words are never used: their URLs hold signatures, their reprs the key.
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer, not_sent
-from liqctl.venue.tls import certificate_trouble
 
-_CAUSES_MAX = 8
+_CAUSES_MAX: Final = 8
+_CERTIFICATE_TROUBLE: Final[Mapping[object, str]] = {
+    9: "certificate not yet valid",
+    10: "certificate expired",
+    18: "certificate self-signed",
+    19: "certificate signed by an unknown authority",
+    20: "certificate signed by an unknown authority",
+    21: "certificate signed by an unknown authority",
+    23: "certificate revoked",
+    62: "certificate made out for another host",
+    64: "certificate made out for another address",
+}
+"""OpenSSL's verification results (X509_V_ERR_*), `man x509_verify_cert_error_string`."""
 
 
 def translate_failure(error: BaseException, *, host: str, sent: bool) -> VenueAnswer:
@@ -67,6 +79,13 @@ def is_certificate_failure(error: BaseException) -> bool:
     from aiohttp import ClientConnectorCertificateError
 
     return any(isinstance(cause, ClientConnectorCertificateError) for cause in _causes(error))
+
+
+def certificate_trouble(error: BaseException) -> str:
+    """Return in our own words why a certificate was refused."""
+    code = getattr(error, "verify_code", None)
+    otherwise = f" (OpenSSL result {code})" if isinstance(code, int) else ""
+    return _CERTIFICATE_TROUBLE.get(code, f"certificate not accepted{otherwise}")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -105,8 +105,12 @@ def test_changes_name_old_new_and_impact() -> None:
 
     (change,) = changes(old, new)
 
-    assert (change.key, change.old, change.new) == ("liquidation.timeout_seconds", 5.0, 9.0)
-    assert change.impact == "when a run ends, finished or not"
+    assert change == {
+        "key": "liquidation.timeout_seconds",
+        "old": 5.0,
+        "new": 9.0,
+        "impact": "when a run ends, finished or not",
+    }
     assert changes(old, old) == []
 
 

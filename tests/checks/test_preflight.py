@@ -16,9 +16,9 @@ from liqctl.checks.preflight import (
     measure_pings_s,
     rehearse_order,
 )
-from liqctl.kernel.budget import Limits
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import InvariantError, VenueError
+from liqctl.kernel.limits import Limits
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.values import CloseOrder, Leg, PositionSide, Side
 from liqctl.venue.client import CcxtTransport

@@ -255,7 +255,7 @@ def test_the_same_content_gives_the_same_bytes() -> None:
     """Two people can compare what they were sent."""
     from datetime import UTC, datetime
 
-    from liqctl.desk.archive import Part, make_manifest, pack
+    from liqctl.desk.bundle import Part, make_manifest, pack
 
     moment = datetime(2026, 1, 2, tzinfo=UTC)
     parts = [Part(name="a/b", content=b"x", how="made up")]

@@ -524,17 +524,17 @@ BREAKS: Final = {
         "position = None",
     ),
     "a failed reading is taken for an empty one": (
-        "run/reading.py",
-        "return Reading(complete=False, error=error.answer, silent=source)",
+        "kernel/reading.py",
+        "return Reading(complete=False, error=rows, silent=source)",
         "return Reading()",
     ),
     "the deadline is ten times as long": (
-        "run/gate.py",
-        "self.deadline_at = started_at + timeout_s",
-        "self.deadline_at = started_at + 10 * timeout_s",
+        "kernel/limits.py",
+        "ends = began + timeout_s",
+        "ends = began + 10 * timeout_s",
     ),
     "a client order id is used again": (
-        "run/closing.py",
+        "kernel/closes.py",
         "self._order_no += 1",
         "self._order_no = 1",
     ),
@@ -566,7 +566,7 @@ def test_a_broken_engine_turns_the_drill_red(name: str, desk: Desk) -> None:
 def test_an_engine_that_closes_nothing_turns_the_drill_red(desk: Desk) -> None:
     """No rule is broken by doing nothing: then the promises are what is not kept."""
     flag = "reduce_only=close.order_leg.position_side is PositionSide.BOTH"
-    break_engine(desk, "run/closing.py", flag, "reduce_only=False")
+    break_engine(desk, "kernel/closes.py", flag, "reduce_only=False")
 
     code, document = desk.drill("--scenario", "default")
 

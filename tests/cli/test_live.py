@@ -282,7 +282,7 @@ def test_nothing_of_the_view_is_imported_where_stderr_is_no_terminal(halted: Pro
 
     assert "liqctl.cli.command_sink" in seen
     assert not [name for name in seen if name.startswith("rich")]
-    assert not {"liqctl.cli.live", "liqctl.desk.live", "liqctl.desk.frame"} & seen
+    assert not {"liqctl.cli.live", "liqctl.desk.live"} & seen
 
 
 def test_a_short_run_on_a_terminal_imports_no_rich(tmp_path: Path) -> None:

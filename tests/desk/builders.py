@@ -10,10 +10,9 @@ from liqctl.kernel.result import (
     OrderReport,
     PositionReport,
     Residual,
-    ResidualPosition,
 )
 from liqctl.kernel.states import LiquidationState, OrderState, PositionState
-from liqctl.kernel.values import OrderKind, PositionSide, Side
+from liqctl.kernel.values import Leg, OrderKind, Position, PositionSide, Side
 
 MOMENT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
 
@@ -94,9 +93,8 @@ def make_partial(message: str = "the symbol is closed for trading") -> Liquidati
         ),
         residual=Residual(
             positions=(
-                ResidualPosition(
-                    symbol="ETHUSDT",
-                    position_side=PositionSide.BOTH,
+                Position(
+                    leg=Leg(symbol="ETHUSDT", position_side=PositionSide.BOTH),
                     quantity=Decimal("0.5"),
                     notional=Decimal("1700.0"),
                 ),

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.desk.frame import draw
-from liqctl.desk.live import LiveModel, Stage
+from liqctl.desk.live import LiveModel, Stage, draw
 
 BTC = {"symbol": "BTCUSDT", "position_side": "BOTH"}
 ETH = {"symbol": "ETHUSDT", "position_side": "BOTH"}
@@ -200,7 +199,10 @@ def test_positions_left_alone_as_asked_are_called_so() -> None:
     assert set(ways(model).values()) == {"left alone"}
 
 
-@pytest.mark.parametrize(("width", "height"), [(80, 23), (200, 49), (40, 8)])
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(80, 23), (200, 49), (40, 8), *((60, height) for height in range(10, 14))],
+)
 def test_a_frame_never_leaves_the_terminal(width: int, height: int) -> None:
     """One line too many scrolls, and the next frame is drawn over the wrong lines."""
     rows = [(f"C{number:03}USDT BOTH 1", "100") for number in range(50)]

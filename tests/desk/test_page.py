@@ -13,7 +13,7 @@ import pytest
 
 from liqctl.desk.incident import Incident, make_incident
 from liqctl.desk.money import TradeReading
-from liqctl.desk.page import render_page
+from liqctl.desk.report import render_page
 from liqctl.trail.record import TrailRecord
 from liqctl.trail.verify import RunChain
 

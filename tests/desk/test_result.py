@@ -11,11 +11,9 @@ from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
     Residual,
-    ResidualOrder,
-    ResidualPosition,
 )
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
-from liqctl.kernel.values import PositionSide
+from liqctl.kernel.values import Leg, OpenOrder, Position, PositionSide
 from liqctl.notify.notice import make_notices
 from tests.desk.builders import make_order, make_partial, make_position, make_result
 
@@ -148,9 +146,8 @@ def test_the_screen_fits_the_terminal_with_its_first_line(number: int, height: i
         for index in range(number)
     ]
     left = [
-        ResidualPosition(
-            symbol=position.symbol,
-            position_side=position.position_side,
+        Position(
+            leg=Leg(symbol=position.symbol, position_side=position.position_side),
             quantity=Decimal(1),
             notional=Decimal(100),
         )
@@ -281,17 +278,17 @@ def listed_after_all(*, also: str | None = None) -> LiquidationResult:
         orders=(order,),
         residual=Residual(
             positions=tuple(
-                ResidualPosition(
-                    symbol=symbol,
-                    position_side=PositionSide.BOTH,
+                Position(
+                    leg=Leg(symbol=symbol, position_side=PositionSide.BOTH),
                     quantity=Decimal("0.5"),
                     notional=Decimal(25000),
                 )
                 for symbol in symbols
             ),
             orders=(
-                ResidualOrder(
+                OpenOrder(
                     symbol=order.symbol,
+                    position_side=PositionSide.BOTH,
                     order_id=order.order_id,
                     client_order_id="",
                     kind=order.kind,

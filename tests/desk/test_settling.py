@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from liqctl.desk.incident import Incident, head_of, make_incident
-from liqctl.desk.markdown import render_markdown
+from liqctl.desk.incident import Incident, make_incident
 from liqctl.desk.money import TradeReading
-from liqctl.desk.phrases import phrase
+from liqctl.desk.report import head_of, render_markdown
 from liqctl.desk.timeline import draw
+from liqctl.desk.trail import phrase
 from liqctl.kernel.as_json import as_json
 from liqctl.trail.fold import Outcome, TimedRecord, fold_run
 from liqctl.trail.record import TrailRecord

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from liqctl.desk.phrases import phrase
+from liqctl.desk.trail import phrase
 from liqctl.kernel import events
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.endpoints import Endpoint

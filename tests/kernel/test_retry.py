@@ -4,6 +4,7 @@ import pytest
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, classify, not_sent
 from liqctl.kernel.codes import CODES, Adaptation
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.retry import (
     Decision,
     Reaction,
@@ -33,9 +34,8 @@ def react(
         answer,
         tries=tries,
         repeats=repeats,
-        repeats_max=3,
         adapted=adapted,
-        base_s=0.5,
+        policy=LiquidationConfig(max_retries=3, retry_delay_seconds=0.5),
         jitter=0.0,
     )
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from liqctl.kernel.result import LiquidationResult, Residual, ResidualPosition
+from liqctl.kernel.result import LiquidationResult, Residual
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
-from liqctl.kernel.values import PositionSide
+from liqctl.kernel.values import Leg, Position, PositionSide
 from liqctl.notify.notice import TEXT_MAX, make_notices
 from liqctl.settings.targets import NoticeKind, Severity
 from tests.desk.builders import MOMENT, make_partial, make_position, make_result
@@ -27,9 +27,8 @@ def make_residual(count: int, symbol: str = "ETHUSDT") -> Residual:
     """Return what is left: so many positions of one and a half."""
     return Residual(
         positions=tuple(
-            ResidualPosition(
-                symbol=symbol,
-                position_side=PositionSide.BOTH,
+            Position(
+                leg=Leg(symbol=symbol, position_side=PositionSide.BOTH),
                 quantity=Decimal("-1.5"),
                 notional=Decimal(-4500),
             )

@@ -31,7 +31,7 @@ SLOW_MODULES = """
     import importlib, threading
     original = importlib.import_module
     def import_module(name, *rest, **more):
-        if name == "liqctl.run.run":
+        if name == "liqctl.kernel.rounds":
             threading.Event().wait()
         return original(name, *rest, **more)
     importlib.import_module = import_module

@@ -98,7 +98,7 @@ def test_the_second_signal_leaves_at_once(
 
 def test_a_signal_while_the_program_loads_still_leaves_one_document(running: Program) -> None:
     """Whoever parses the output must not have to guess what an empty one means."""
-    running.hook(KILLED_AT.format(module="liqctl.run.run", number=int(signal.SIGINT)))
+    running.hook(KILLED_AT.format(module="liqctl.kernel.rounds", number=int(signal.SIGINT)))
 
     ended = running.run()
 
@@ -229,7 +229,7 @@ def test_a_dropped_session_a_closed_pipe_and_the_stop_key_change_nothing(
     running.assert_trail_closed()
 
 
-@pytest.mark.parametrize("module", ["liqctl.cli.wiring", "aiohttp", "liqctl.run.run"])
+@pytest.mark.parametrize("module", ["liqctl.cli.wiring", "aiohttp", "liqctl.kernel.rounds"])
 def test_a_session_dropped_while_the_program_loads_changes_nothing(
     running: Program, module: str
 ) -> None:

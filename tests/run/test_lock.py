@@ -15,7 +15,6 @@ from liqctl.run.lock import (
     Acquired,
     Blocked,
     Holder,
-    LockState,
     acquire_lock,
     lock_identity,
     read_lock,
@@ -114,11 +113,11 @@ def test_a_killed_run_blocks_nobody_and_is_found(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "Acquired\n"
         blocked = _acquire(_holder(), tmp_path)
-        state = read_lock(_IDENTITY, fallback_dir=tmp_path)
+        seen = read_lock(_IDENTITY, fallback_dir=tmp_path)
         other.kill()
 
     assert isinstance(blocked, Blocked)
-    assert (state.is_held, state.holder) == (True, blocked.holder)
+    assert seen == blocked
     taken = _taken(_holder(), tmp_path)
     assert taken.previous is not None
     assert taken.previous.correlation_id == "theirs"
@@ -134,7 +133,7 @@ def test_a_holder_past_its_deadline_is_passed_over(tmp_path: Path) -> None:
     assert passed.overrun == _holder("hung", deadline_at=1_000.0)
     assert passed.fd is None
     release(passed)
-    assert read_lock(_IDENTITY, fallback_dir=tmp_path).is_held
+    assert read_lock(_IDENTITY, fallback_dir=tmp_path) is not None
     release(first)
 
 
@@ -225,7 +224,7 @@ def test_hostile_text_is_an_unknown_holder(tmp_path: Path, state_home: Path, tex
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert _acquire(_holder(), tmp_path) == Blocked(holder=None)
-        assert read_lock(_IDENTITY, fallback_dir=tmp_path) == LockState(is_held=True, holder=None)
+        assert read_lock(_IDENTITY, fallback_dir=tmp_path) == Blocked(holder=None)
     taken = _taken(_holder(), tmp_path)
     assert taken.previous is None
     release(taken)
@@ -295,7 +294,7 @@ def test_status_that_looks_on_does_not_block_a_run(tmp_path: Path) -> None:
     for _ in range(50):
         read_lock(_IDENTITY, fallback_dir=tmp_path)
         release(_taken(_holder(), tmp_path))
-    assert read_lock(_IDENTITY, fallback_dir=tmp_path) == LockState(is_held=False, holder=None)
+    assert read_lock(_IDENTITY, fallback_dir=tmp_path) is None
 
 
 def test_a_living_process_is_told_from_a_dead_one() -> None:

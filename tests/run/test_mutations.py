@@ -29,8 +29,8 @@ class Mutation:
 
 MUTATIONS = {
     "flat is not watched": Mutation(
-        file="run/state.py",
-        line="return max(self._policy.settle_seconds, *lags, 0.0)",
+        file="kernel/state.py",
+        line="return max(self.policy.settle_seconds, *lags, 0.0)",
         broken="return 0.001",
     ),
     "a stop on a leg that reads flat is taken at once": Mutation(
@@ -39,28 +39,28 @@ MUTATIONS = {
         broken="return bool(flat)",
     ),
     "the books are not swept": Mutation(
-        file="run/run.py",
+        file="kernel/rounds.py",
         line="if not self._policy.cancel_orders or since is None:",
         broken="if True:",
     ),
     "the reduce-only flag is dropped": Mutation(
-        file="run/closing.py",
+        file="kernel/closes.py",
         line="reduce_only=close.order_leg.position_side is PositionSide.BOTH",
         broken="reduce_only=False",
     ),
     "the look-up is skipped": Mutation(
-        file="run/closing.py",
+        file="kernel/closes.py",
         line="found = await self._look_up(leg, order, once=once)",
         broken="found = False",
     ),
     "the deadline is ten times as long": Mutation(
-        file="run/gate.py",
-        line="self.deadline_at = started_at + timeout_s",
-        broken="self.deadline_at = started_at + 10 * timeout_s",
+        file="kernel/limits.py",
+        line="ends = began + timeout_s",
+        broken="ends = began + 10 * timeout_s",
     ),
     "a failed reading is taken for an empty one": Mutation(
-        file="run/reading.py",
-        line="return Reading(complete=False, error=error.answer, silent=source)",
+        file="kernel/reading.py",
+        line="return Reading(complete=False, error=rows, silent=source)",
         broken="return Reading(sources=source)",
     ),
     "the stops are cancelled first": Mutation(
@@ -69,12 +69,12 @@ MUTATIONS = {
         broken="position = None",
     ),
     "an answer is believed without a look": Mutation(
-        file="run/run.py",
-        line="return filled and await self._lookout.sees_flat(plan.symbol)",
+        file="kernel/rounds.py",
+        line="return filled and await self._looks.sees_flat(plan.symbol)",
         broken="return filled",
     ),
     "a client order id is used again": Mutation(
-        file="run/closing.py",
+        file="kernel/closes.py",
         line="self._order_no += 1",
         broken="self._order_no = 1",
     ),

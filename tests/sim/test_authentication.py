@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.errors import Secret, VenueError
 from liqctl.kernel.states import Environment
-from liqctl.sim.authentication import check_signature, check_timestamp, sign
-from liqctl.sim.refusal import Refused
+from liqctl.sim.checks import check_signature, check_timestamp, sign
+from liqctl.sim.orders import Refused
 from liqctl.sim.scenario import load_scenario
 from liqctl.sim.server import API_KEY, API_SECRET, EmbeddedServer
 from liqctl.sim.venue import Request, Venue
@@ -136,7 +137,9 @@ def test_private_keys_sign_in_end_to_end(
             base_url=server.url,
         )
         try:
-            return len((await BinanceExchange(transport).fetch_positions(timeout_s=10)).items)
+            return len(
+                (await BinanceExchange(transport).send(requests.positions(), timeout_s=10)).items
+            )
         finally:
             await transport.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import InvariantError, Secret, VenueError
@@ -347,7 +348,7 @@ def test_warmed_connections_are_used_again() -> None:
             exchange = BinanceExchange(transport)
             await exchange.warm_up(6, timeout_s=TIMEOUT_S)
             warmed = len(venue.connections)
-            reads = (exchange.fetch_positions(timeout_s=TIMEOUT_S) for _ in range(6))
+            reads = (exchange.send(requests.positions(), timeout_s=TIMEOUT_S) for _ in range(6))
             await asyncio.gather(*reads)
             return warmed, len(venue.connections)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 from aiohttp import web
 
+from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.errors import InvariantError, VenueError
 from liqctl.kernel.ports import Exchange
@@ -95,7 +96,8 @@ def test_a_close_leaves_as_it_was_meant_and_comes_back_as_an_answer(side: Positi
     """One request, the quantity verbatim, reduceOnly or the leg but never both."""
     order = close_of(side=side)
     answer, seen = with_venue(
-        says(row_of(order)), lambda exchange: exchange.submit_order(order, timeout_s=TIMEOUT_S)
+        says(row_of(order)),
+        lambda exchange: exchange.send(requests.submit(order), timeout_s=TIMEOUT_S),
     )
 
     assert answer == filled(order)
@@ -127,7 +129,7 @@ def test_an_order_that_could_open_is_never_sent() -> None:
 
     async def use(exchange: Exchange) -> None:
         with pytest.raises(InvariantError):
-            await exchange.submit_order(opening, timeout_s=TIMEOUT_S)
+            await exchange.send(requests.submit(opening), timeout_s=TIMEOUT_S)
 
     assert with_venue(says({}), use) == (None, [])
 
@@ -137,9 +139,9 @@ def test_reads_name_a_symbol_only_when_asked_to() -> None:
 
     async def use(exchange: Exchange) -> None:
         for symbol in (None, "BTCUSDT"):
-            await exchange.fetch_positions(symbol, timeout_s=TIMEOUT_S)
+            await exchange.send(requests.positions(symbol), timeout_s=TIMEOUT_S)
             for kind in OrderKind:
-                await exchange.fetch_open_orders(kind, symbol, timeout_s=TIMEOUT_S)
+                await exchange.send(requests.open_orders(kind, symbol), timeout_s=TIMEOUT_S)
 
     _, seen = with_venue(says([]), use)
     assert [(request.path, request.params.get("symbol")) for request in seen] == [
@@ -153,7 +155,7 @@ def test_an_order_that_the_venue_does_not_know_is_done_with() -> None:
     """The engine asks again before it concludes that the order never arrived."""
     answer, seen = with_venue(
         says({"code": -2013, "msg": "Order does not exist."}, status=400),
-        lambda exchange: exchange.fetch_order("BTCUSDT", "liq-1", timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.order_of("BTCUSDT", "liq-1"), timeout_s=TIMEOUT_S),
     )
 
     assert isinstance(answer, VenueError)
@@ -182,7 +184,7 @@ def test_one_order_is_cancelled_in_its_own_book(
     """An algo id sent to the regular book is "unknown order", which looks like success."""
     order = OpenOrder(symbol="BTCUSDT", position_side=PositionSide.BOTH, kind=kind, order_id="5")
     answer, seen = with_venue(
-        says(body), lambda exchange: exchange.cancel_order(order, timeout_s=TIMEOUT_S)
+        says(body), lambda exchange: exchange.send(requests.cancel_one(order), timeout_s=TIMEOUT_S)
     )
 
     assert answer is None
@@ -193,8 +195,8 @@ def test_all_orders_of_a_symbol_are_cancelled_book_by_book() -> None:
     """No call cancels both books, none cancels across symbols."""
 
     async def use(exchange: Exchange) -> None:
-        await exchange.cancel_orders("BTCUSDT", timeout_s=TIMEOUT_S)
-        await exchange.cancel_algo_orders("BTCUSDT", timeout_s=TIMEOUT_S)
+        await exchange.send(requests.cancel_book(OrderKind.REGULAR, "BTCUSDT"), timeout_s=TIMEOUT_S)
+        await exchange.send(requests.cancel_book(OrderKind.ALGO, "BTCUSDT"), timeout_s=TIMEOUT_S)
 
     answer, seen = with_venue(says({"code": 200, "msg": "done"}), use)
     assert answer is None
@@ -213,7 +215,7 @@ def test_the_position_mode_has_a_second_source() -> None:
         return web.json_response({"dualSidePosition": True})
 
     mode, seen = with_venue(
-        answer, lambda exchange: exchange.fetch_position_mode(timeout_s=TIMEOUT_S)
+        answer, lambda exchange: exchange.send(requests.POSITION_MODE, timeout_s=TIMEOUT_S)
     )
     assert mode is PositionMode.HEDGE
     assert len(seen) == 2
@@ -223,7 +225,7 @@ def test_a_refused_key_is_not_asked_about_twice() -> None:
     """A ban would only grow."""
     answer, seen = with_venue(
         says({"code": -2015, "msg": "Invalid API-key"}, status=401),
-        lambda exchange: exchange.fetch_position_mode(timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.POSITION_MODE, timeout_s=TIMEOUT_S),
     )
 
     assert isinstance(answer, VenueError)
@@ -244,7 +246,7 @@ def test_portfolio_margin_is_told_by_its_own_endpoint(
     """Such an account shows nothing here, which must not pass for flat."""
     answer, _ = with_venue(
         says(body, status=status),
-        lambda exchange: exchange.is_portfolio_margin(timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.PORTFOLIO_MARGIN, timeout_s=TIMEOUT_S),
     )
 
     assert answer is expected
@@ -262,7 +264,7 @@ def test_a_question_that_was_put_off_is_not_answered_with_no(status: int, body: 
     """Who takes that for "no" calls an account in portfolio margin flat."""
     answer, _ = with_venue(
         says(body, status=status),
-        lambda exchange: exchange.is_portfolio_margin(timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.PORTFOLIO_MARGIN, timeout_s=TIMEOUT_S),
     )
 
     assert isinstance(answer, VenueError)
@@ -272,14 +274,16 @@ def test_a_question_that_was_put_off_is_not_answered_with_no(status: int, body: 
 def test_no_reading_is_empty_for_want_of_an_answer(body: object) -> None:
     """Every odd body is an error of every reading."""
     reads: list[Callable[[Exchange], Awaitable[Any]]] = [
-        lambda exchange: exchange.fetch_positions(timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.fetch_account_positions(timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.fetch_open_orders(OrderKind.REGULAR, timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.fetch_open_orders(OrderKind.ALGO, timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.fetch_market_rules(timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.fetch_mark_price("BTCUSDT", timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.fetch_position_mode(timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.fetch_order("BTCUSDT", "liq-1", timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.positions(), timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.ACCOUNT_POSITIONS, timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(
+            requests.open_orders(OrderKind.REGULAR), timeout_s=TIMEOUT_S
+        ),
+        lambda exchange: exchange.send(requests.open_orders(OrderKind.ALGO), timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.MARKET_RULES, timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.mark_price("BTCUSDT"), timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.POSITION_MODE, timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.order_of("BTCUSDT", "liq-1"), timeout_s=TIMEOUT_S),
     ]
 
     for read in reads:

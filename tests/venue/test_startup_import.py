@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 DESCRIBE = """
 import asyncio, hashlib, json, sys
-from liqctl.venue.lean_import import load_exchange_class
+from liqctl.venue.startup import load_exchange_class
 loaded = load_exchange_class(hmac_only=HMAC_ONLY)
 from ccxt import NetworkError
 exchange = loaded.cls({"apiKey": "k" * 64, "secret": SECRET, "enableRateLimit": False})
@@ -195,7 +195,7 @@ def test_missing_bytecode_is_noticed(copied: Path, tmp_path: Path) -> None:
     """Installers and read-only images may leave it out; then every start compiles for seconds."""
     program = (
         "from liqctl.checks.of_machine import has_bytecode;"
-        "from liqctl.venue.lean_import import load_exchange_class as load;"
+        "from liqctl.venue.startup import load_exchange_class as load;"
         "before = has_bytecode(); load(hmac_only=True); print(before, has_bytecode())"
     )
     environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(copied), str(REPOSITORY)])}

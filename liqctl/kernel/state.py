@@ -1,10 +1,9 @@
 """What one run knows: its records of legs and orders, and the events their changes make."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from liqctl.kernel import events
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
@@ -16,27 +15,32 @@ from liqctl.kernel.ledger import (
     is_left_over,
     shown_open,
 )
+from liqctl.kernel.machine import Machine
 from liqctl.kernel.outcome import open_legs
-from liqctl.kernel.pacing import LAG_GRACE_S, SWEEPS_FAILED_MAX
+from liqctl.kernel.pacing import LAG_GRACE_S, STRANGERS_MAX, SWEEPS_FAILED_MAX
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.proof import Look, Streak
+from liqctl.kernel.proof import Look, Streak, Verdict, verify
 from liqctl.kernel.protection import is_oversized, is_protective, reduces_only
-from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
-from liqctl.kernel.verify import Verdict, verify
-from liqctl.run.recorder import Recorder
+from liqctl.kernel.values import (
+    Leg,
+    OpenOrder,
+    OrderKind,
+    Position,
+    Reading,
+    Snapshot,
+)
 
 T = TypeVar("T")
 OrderKey = tuple[str, OrderKind, str]
-
-STRANGERS_MAX: Final = 50
-"""How many foreign client order ids are remembered for the report."""
 
 
 class RunState:
     """The mutable memory of one run; every value in it is immutable and replaced whole."""
 
-    def __init__(self, policy: LiquidationConfig, recorder: Recorder, began_at: float) -> None:
-        """Start with nothing known."""
+    def __init__(self, machine: Machine, policy: LiquidationConfig, order_tag: str) -> None:
+        """Start with nothing known; `order_tag` marks this run's own orders."""
+        self.machine = machine
+        self.policy = policy
         self.legs: dict[Leg, LegRecord] = {}
         self.orders: dict[OrderKey, OrderRecord] = {}
         self.looks: list[Look] = []
@@ -44,7 +48,7 @@ class RunState:
         self.swept_at: dict[tuple[str, OrderKind], float] = {}
         self.failed_sweeps: Counter[tuple[str, OrderKind]] = Counter()
         self.refused_sweeps: set[tuple[str, OrderKind]] = set()
-        self.began_at = began_at
+        self.began_at = machine.deadline.began
         self.last_known: Snapshot | None = None
         self.never_read: frozenset[str] | None = None
         self.readings = 0
@@ -54,12 +58,10 @@ class RunState:
         self.faults: dict[str, str] = {}
         self.last_write_at = float("-inf")
         self.last_sweep_at = float("-inf")
-        self._policy = policy
-        self._recorder = recorder
         self.began_ms = float("-inf")
         self._began_ms_most = float("inf")
         self._absent_at: dict[OrderKind | None, float] = {}
-        self._own_prefix = CLIENT_ORDER_ID_PREFIX + recorder.order_tag
+        self._own_prefix = CLIENT_ORDER_ID_PREFIX + order_tag
 
     @property
     def has_read(self) -> bool:
@@ -74,10 +76,10 @@ class RunState:
     @property
     def window_s(self) -> float:
         """How long flat is watched: as asked, and no shorter than the longest lag seen here."""
-        if not self._policy.settle_seconds:
+        if not self.policy.settle_seconds:
             return 0.0
         lags = (record.lag_s for record in self.legs.values())
-        return max(self._policy.settle_seconds, *lags, 0.0)
+        return max(self.policy.settle_seconds, *lags, 0.0)
 
     def contradictions(self, at: float) -> list[str]:
         """Return why a shorter watch up to `at` proves nothing: what was open a moment ago.
@@ -124,9 +126,9 @@ class RunState:
 
     def absorb(self, snapshot: Snapshot) -> Verdict:
         """Take in a reading and return its verdict."""
-        now = asyncio.get_running_loop().time()
-        verdict = verify(snapshot, self._policy)
-        self._absorb_positions(verdict_positions(snapshot, self._policy), snapshot, now)
+        now = self.machine.now
+        verdict = verify(snapshot, self.policy)
+        self._absorb_positions(verdict_positions(snapshot, self.policy), snapshot, now)
         positions = open_legs(self.legs)
         for kind, reading in (
             (OrderKind.REGULAR, snapshot.regular_orders),
@@ -186,7 +188,7 @@ class RunState:
                 self._entered(reopened, snapshot)
             if before.current is not None and after.current is None:
                 found, executed = before.first.size, after.executed
-                self._recorder.event(
+                self.machine.note(
                     events.position_closed(
                         leg, quantity=found, executed=executed, attempts=after.attempts
                     )
@@ -201,7 +203,7 @@ class RunState:
         The fill was after its order was sent, and before now.
         """
         if stamp_ms:
-            known_at = asyncio.get_running_loop().time()
+            known_at = self.machine.now
             least_ms, most_ms = (
                 stamp_ms - (at - self.began_at) * 1000 for at in (known_at, sent_at)
             )
@@ -227,7 +229,7 @@ class RunState:
             for order in snapshot.orders
             if order.symbol == position.symbol and self._is_strange(order)
         )
-        self._recorder.event(events.reentry_seen(position, strange))
+        self.machine.note(events.reentry_seen(position, strange))
 
     def _is_strange(self, order: OpenOrder) -> bool:
         return order.key not in self.orders and self._is_new(order.created_ms, order.kind)
@@ -236,7 +238,7 @@ class RunState:
         self, orders: Iterable[OpenOrder], positions: dict[Leg, Position], snapshot: Snapshot
     ) -> None:
         for order in orders:
-            if not self._policy.covers(order.symbol):
+            if not self.policy.covers(order.symbol):
                 continue
             if order.client_order_id.startswith(self._own_prefix):
                 continue
@@ -299,7 +301,7 @@ class RunState:
         It counts as failed until it is answered: one may be cut at the end of the time.
         """
         self.failed_sweeps[symbol, book] += 1
-        self.swept_at[symbol, book] = asyncio.get_running_loop().time()
+        self.swept_at[symbol, book] = self.machine.now
 
     def note_swept(self, symbol: str, book: OrderKind) -> None:
         """Note that the last cancel of a symbol's book was answered."""
@@ -319,7 +321,7 @@ class RunState:
 
     def wrote(self, *, is_sweep: bool = False) -> None:
         """Note that a write was answered or cut off now."""
-        now = asyncio.get_running_loop().time()
+        now = self.machine.now
         if is_sweep:
             self.last_sweep_at = now
         else:

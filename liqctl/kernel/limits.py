@@ -27,24 +27,40 @@ import re
 from collections import deque
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
-from liqctl.kernel.answers import VenueAnswer
-from liqctl.kernel.endpoints import EndpointSpec
+from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
+from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.pacing import (
+    BAN_PAUSE_S,
+    CALL_MARGIN_S,
+    CALL_MAX_S,
+    CALL_MIN_S,
+    CALL_SHARE,
     CANCELS_MAKE_WAY_S,
+    FIREWALL_PAUSE_S,
+    LARGE_ANSWER_MAX_S,
+    LAST_RESORT_S,
     LIMIT_RAISED,
     PROBE_GAP_S,
     PROBE_POLL_S,
     PROBE_WAIT_S,
     PROBES_MAX,
+    READ_BACKOFF_FACTOR,
+    READ_BACKOFF_S,
     REFUSED_FACTOR_MAX,
     REFUSED_WAIT_S,
+    RESERVE_MAX_S,
+    RESERVE_SHARE,
 )
+from liqctl.kernel.ports import Usage
+from liqctl.kernel.requests import Request
 
 MINUTE_S: Final = 60.0
 ORDER_BURST_S: Final = 10.0
 TOO_MANY_ORDERS: Final = -1015
+TIMESTAMP: Final = -1021
+_FORBIDDEN: Final = 403
 
 
 class Priority(IntEnum):
@@ -82,6 +98,195 @@ def priority_of(spec: EndpointSpec) -> Priority:
     return Priority.CANCEL if spec.is_write else Priority.READ
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """The moments of one run, made once when it begins, on one monotonic clock in seconds.
+
+    Attributes:
+        began: when it began; `began_epoch_s` says what the calendar said then.
+        ends: when everything is over.
+        work_until: when the last write may start: what follows is kept for the last reading.
+        last_resort: when a process that did not end by itself is ended.
+    """
+
+    began: float
+    began_epoch_s: float
+    work_until: float
+    ends: float
+    last_resort: float
+
+    @classmethod
+    def after(cls, timeout_s: float, *, began: float, epoch_s: float) -> "Deadline":
+        """Return the deadline of what begins now and may take so long."""
+        ends = began + timeout_s
+        return cls(
+            began=began,
+            began_epoch_s=epoch_s,
+            work_until=ends - min(timeout_s * RESERVE_SHARE, RESERVE_MAX_S),
+            ends=ends,
+            last_resort=ends + LAST_RESORT_S,
+        )
+
+    @property
+    def timeout_s(self) -> float:
+        """How long there is in all."""
+        return self.ends - self.began
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted(VenueAnswer):
+    """No answer of the venue: the request did not leave, and why."""
+
+    @classmethod
+    def of(cls, why: str = "the run may send nothing more") -> "Halted":
+        """Return the reason as an answer."""
+        return cls(kind=AnswerKind.TRANSIENT, message=why)
+
+
+class Allowance:
+    """What one run may still send, and when: deadline, stops, pauses, the venue's limits.
+
+    Pure but for what it remembers: every method is given `now`.
+    """
+
+    def __init__(self, deadline: Deadline) -> None:
+        """Allow everything until the deadline."""
+        self.deadline = deadline
+        self.call_max_s = min(max(deadline.timeout_s * CALL_SHARE, CALL_MIN_S), CALL_MAX_S)
+        self.fatal: VenueAnswer | None = None
+        self.pause: VenueAnswer | None = None
+        self.paused_until = 0.0
+        self.is_closed = False
+        self.is_stopped = False
+        self.is_key_accepted = False
+        self.has_read = False
+        self.is_proving = False
+        self.rtt_s = 0.1
+        self.write_s = 0.0
+        self._key_refusals: dict[bool, VenueAnswer] = {}
+        self._budget = RequestBudget(
+            minute_start=deadline.began - deadline.began_epoch_s % MINUTE_S
+        )
+        self._reads_not_before = 0.0
+        self._reads_refused = 0
+        self._ahead_s = 0.0
+
+    def end_writes(self) -> None:
+        """Let no further close or cancel pass; readings, and the last sweep, still do."""
+        self.is_closed = True
+
+    def stop(self) -> None:
+        """Let no write pass at all: somebody asked the run to end."""
+        self.is_closed = self.is_stopped = True
+
+    def may_write(self, now: float) -> bool:
+        """Whether a close or cancel could still pass."""
+        return not self.is_closed and self.fatal is None and now < self.deadline.work_until
+
+    @property
+    def key_refusal(self) -> VenueAnswer | None:
+        """The refusal of the key that every later write met too, else every later reading."""
+        return self._key_refusals.get(True) or self._key_refusals.get(False)
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether a reading met the rate limit: from then on only what is needed is asked."""
+        return self._reads_refused > 0
+
+    @property
+    def outlasts_deadline(self) -> bool:
+        """Whether a pause forbids every request until the deadline."""
+        return self.paused_until >= self.deadline.ends
+
+    def weight_left(self, now: float) -> int:
+        """Return how much request weight the venue is known to leave in this minute."""
+        return self._budget.weight_left(now)
+
+    def ready_at(self, request: Request[Any], now: float) -> float:
+        """Return when the request may leave: now, or later."""
+        ready_at = max(now + self._delay_s(request, now), self.paused_until)
+        if request.endpoint.value.is_write:
+            return ready_at
+        return max(ready_at, self._reads_not_before)
+
+    def _delay_s(self, request: Request[Any], now: float) -> float:
+        # Nothing can be decided without the first reading nor proven without the last.
+        decides = self.is_closed or self.is_proving or not self.has_read
+        is_essential = decides and not request.endpoint.value.is_write
+        priority = Priority.CLOSE if is_essential else None
+        return self._budget.delay_s(request, now, priority=priority)
+
+    def refusal_of(self, request: Request[Any], now: float) -> VenueAnswer:
+        """Return why a request cannot leave in time."""
+        if request.endpoint.value.is_write:
+            return Halted.of()
+        if self.pause is not None:
+            return not_sent(self.pause.message)
+        if self._delay_s(request, now) > 0:
+            why = "the venue's request limits are used up, by this or by other programs"
+            return not_sent(why)
+        return not_sent("the venue asked to wait until after the deadline")
+
+    def cut_at(self, endpoint: Endpoint, now: float) -> float:
+        """Return until when an answer to what leaves now is waited for."""
+        most_s = self.call_max_s
+        if endpoint is Endpoint.EXCHANGE_INFO:
+            most_s = max(most_s, LARGE_ANSWER_MAX_S)
+        return min(now + most_s, self.deadline.ends - CALL_MARGIN_S)
+
+    def note_sent(self, request: Request[Any], now: float) -> None:
+        """Count a request that leaves now."""
+        self._budget.note_sent(request, now)
+
+    def note_usage(self, usage: Usage, now: float) -> None:
+        """Take over what the headers of an answer said."""
+        self._budget.note_usage(usage, now)
+
+    def note_clock(self, measured: float | VenueAnswer, now: float) -> None:
+        """Take over by how much our clock is ahead of the venue's, or a refusal to say."""
+        if isinstance(measured, VenueAnswer):
+            self._note_refusal(measured, now)
+        else:
+            self._ahead_s = measured
+
+    def note_answer(self, endpoint: Endpoint, answer: object, sent_at: float, now: float) -> None:
+        """Learn from an answer how fast the venue is, and what it lets pass."""
+        is_write = endpoint.value.is_write
+        if isinstance(answer, VenueAnswer):
+            if answer.kind is AnswerKind.RUN_FATAL:
+                self._key_refusals[is_write] = answer
+            self._note_refusal(answer, now)
+            return
+        if endpoint.value.signed:
+            self.is_key_accepted = True
+            self._key_refusals.pop(is_write, None)
+        self.rtt_s = 0.7 * self.rtt_s + 0.3 * (now - sent_at)
+
+    def _note_refusal(self, answer: VenueAnswer, now: float) -> None:
+        self._budget.note_refusal(answer, now)
+        if answer.is_rate_limit and answer.code != TOO_MANY_ORDERS:
+            # Readings that left together and were refused together are one refusal.
+            self._reads_refused += int(now >= self._reads_not_before)
+            wait_s = READ_BACKOFF_S * READ_BACKOFF_FACTOR**self._reads_refused
+            if answer.retry_after_s is not None:
+                wait_s = answer.retry_after_s
+            self._reads_not_before = max(self._reads_not_before, now + wait_s)
+        if answer.kind is not AnswerKind.PAUSE:
+            return
+        self.pause = answer
+        wait_s = FIREWALL_PAUSE_S if answer.status == _FORBIDDEN else BAN_PAUSE_S
+        if answer.retry_after_s is not None:
+            wait_s = answer.retry_after_s
+        if answer.banned_until_ms is not None:
+            # The moment is of the venue's clock, which the answer's own date tells to a second.
+            epoch_s = self.deadline.began_epoch_s + now - self.deadline.began
+            venue_s = epoch_s - self._ahead_s
+            if answer.answered_at_ms is not None:
+                venue_s = answer.answered_at_ms / 1000
+            wait_s = answer.banned_until_ms / 1000 - venue_s
+        self.paused_until = max(self.paused_until, now + max(wait_s, 0.0))
+
+
 class RequestBudget:
     """Counts requests and says how long the next one should wait.
 
@@ -100,24 +305,23 @@ class RequestBudget:
 
     def delay_s(
         self,
-        spec: EndpointSpec,
+        request: Request[Any],
         now: float,
         *,
-        whole_account: bool = False,
         priority: Priority | None = None,
     ) -> float:
         """Return how many seconds to wait before this request may be sent; 0 for at once.
 
         Args:
-            spec: the endpoint.
+            request: what is to be sent.
             now: the moment of asking.
-            whole_account: no symbol narrows the request, which then costs more.
             priority: another than the endpoint's own, for a reading that everything waits for.
         """
-        weight = spec.weight_all if whole_account else spec.weight
+        spec = request.endpoint.value
         priority = priority_of(spec) if priority is None else priority
+        kept_free = WEIGHT_KEPT_FREE[priority]
         return max(
-            self._weight.delay_s(weight, now, priority, kept_free=WEIGHT_KEPT_FREE[priority]),
+            self._weight.delay_s(request.weight, now, priority, kept_free=kept_free),
             self._orders_10s.delay_s(spec.orders, now, Priority.CLOSE),
             self._orders_1m.delay_s(spec.orders, now, Priority.CLOSE),
         )
@@ -126,19 +330,20 @@ class RequestBudget:
         """Return the weight between what was used and the limit as far as it is known."""
         return self._weight.left(now)
 
-    def note_sent(self, spec: EndpointSpec, now: float, *, whole_account: bool = False) -> None:
+    def note_sent(self, request: Request[Any], now: float) -> None:
         """Count a request that is being sent."""
-        self._weight.add(spec.weight_all if whole_account else spec.weight, now)
+        spec = request.endpoint.value
+        self._weight.add(request.weight, now)
         if spec.orders:
             self._weight.make_way(now)
         self._orders_10s.add(spec.orders, now)
         self._orders_1m.add(spec.orders, now)
 
-    def note_usage(self, now: float, *, weight_1m: int, orders_10s: int, orders_1m: int) -> None:
+    def note_usage(self, usage: Usage, now: float) -> None:
         """Take over what the headers of an answer said; -1 stands for nothing said."""
-        self._weight.hear(weight_1m, now)
-        self._orders_10s.hear(orders_10s, now)
-        self._orders_1m.hear(orders_1m, now)
+        self._weight.hear(usage.weight_1m, now)
+        self._orders_10s.hear(usage.orders_10s, now)
+        self._orders_1m.hear(usage.orders_1m, now)
 
     def note_refusal(self, answer: VenueAnswer, now: float) -> None:
         """Take a "too many" as the venue's word that a limit is used up, and often how high it is.

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from liqctl.venue import early as early_module
-from liqctl.venue.early import EARLY_CONNECTIONS, EarlyConnections, make_resolver
+from liqctl.venue import startup
+from liqctl.venue.startup import EARLY_CONNECTIONS, EarlyConnections, make_resolver
 from tests.process.program import Program, program
 
 PATIENCE_S = 20.0
@@ -32,7 +32,7 @@ def running(tmp_path: Path) -> Iterator[Program]:
         yield running
 
 
-def address_info(port: int) -> early_module.AddressInfo:
+def address_info(port: int) -> startup.AddressInfo:
     """Return what aiohttp asks a socket for."""
     return (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port))
 
@@ -103,7 +103,7 @@ def test_an_old_connection_is_not_used(
     early = EarlyConnections("127.0.0.1", port)
     accepted = [listener.accept()[0] for _ in range(EARLY_CONNECTIONS)]
     began = time.monotonic()
-    monkeypatch.setattr("time.monotonic", lambda: began + early_module.AGE_MAX_S + 1)
+    monkeypatch.setattr("time.monotonic", lambda: began + startup.AGE_MAX_S + 1)
 
     with early.make_socket(address_info(port)) as ours:
         assert type(ours) is socket.socket

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from liqctl.kernel.errors import CredentialsError, Secret
-from liqctl.venue.signing import is_private_key, make_signer
+from liqctl.venue.client import is_private_key, make_signer
 
 QUERY = b"symbol=BTCUSDT&timestamp=1700000000000"
 ED25519 = Ed25519PrivateKey.from_private_bytes(b"\x07" * 32)

@@ -1,9 +1,13 @@
-"""Takes secrets out of text that others will read: the second line, for the first is not to write.
+"""A bundle for others to read: no secret in its text, and always the same bytes.
 
-What is looked for, in this order: the values of every key, secret and web hook that is set on this
-machine; what stands behind `signature=`, `X-MBX-APIKEY`, `Authorization` or a name like a secret's;
-addresses of web hooks; a URL's user, password and query; private keys; 64 letters and digits of
-both cases, the shape of Binance's keys. Hashes are of one case and stay.
+Redaction is the second line, for the first is not to write. What is looked for, in this order: the
+values of every key, secret and web hook that is set on this machine; what stands behind
+`signature=`, `X-MBX-APIKEY`, `Authorization` or a name like a secret's; addresses of web hooks; a
+URL's user, password and query; private keys; 64 letters and digits of both cases, the shape of
+Binance's keys. Hashes are of one case and stay.
+
+The same files at the same moment give the same archive; owners and names of this machine's users
+stay out, and every file is readable by its owner only.
 
 >>> Redactor([]).clean("GET /fapi/v1/order?symbol=X&signature=abc123")
 ('GET /fapi/v1/order?symbol=X&signature=********', True)
@@ -13,16 +17,33 @@ both cases, the shape of Binance's keys. Hashes are of one case and stay.
 ('https://********@host/path?********', True)
 """
 
+import gzip
+import hashlib
+import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
+from liqctl.kernel.as_json import dump, rfc3339
 from liqctl.kernel.errors import MASK
 
+BUNDLE_SCHEMA: Final = "liqctl.bundle/1"
+MANIFEST_NAME: Final = "manifest.json"
+_MODE: Final = 0o600
+_LEVEL: Final = 6
+
+_REDACTED: Final = (
+    "lines with something that looks like a secret were masked in {names}: there the trail's "
+    "prev_hash no longer matches, which is the bundle's doing and no tampering; the original is "
+    "unchanged"
+)
 _SECRET_MIN: Final = 6
 """Shorter values may be part of any word or number."""
 
@@ -88,11 +109,8 @@ class Redactor:
 
         A private key may go over several lines, so those are looked for in the whole first.
         """
-        lines = raw.split(b"\n")
-        cleaned = []
-        changed = 0
-        in_key = False
-        for line in lines:
+        cleaned, changed, in_key = [], 0, False
+        for line in raw.split(b"\n"):
             text = line.decode("utf-8", "surrogateescape")
             if in_key and _KEY_LINE.fullmatch(text):
                 cleaned.append(MASK.encode())
@@ -114,12 +132,8 @@ def secrets_of(
     """
     found: set[str] = set()
     for name, value in environ.items():
-        if not _SECRET_VARIABLE.search(name):
-            continue
-        found.add(value)
-        if name.endswith("_FILE"):
-            found.discard(value)
-            found |= set(_read(value))
+        if _SECRET_VARIABLE.search(name):
+            found |= set(_read(value)) if name.endswith("_FILE") else {value}
     for name, value in _texts(notifications):
         if name.endswith("_env"):
             found.add(environ.get(value, ""))
@@ -165,3 +179,74 @@ def _spellings(secret: str) -> Iterator[str]:
             yield json.dumps(bare)[1:-1]
             yield quote(bare, safe="")
             yield quote(bare)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One file of a bundle: its content, and how it came about."""
+
+    name: str
+    content: bytes
+    how: str
+    redacted_lines: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A file that could not be made, and why."""
+
+    name: str
+    why: str
+
+
+def make_manifest(
+    parts: Sequence[Part],
+    missing: Sequence[Missing],
+    *,
+    moment: datetime,
+    version: str,
+    correlation_id: str | None,
+    online: bool,
+) -> dict[str, Any]:
+    """Return the manifest: every file with its size, hash and origin, and what is missing."""
+    redacted = [part.name for part in parts if part.redacted_lines]
+    notes = ["the manifest is no part of its own list"]
+    if not online:
+        notes.append("nothing was asked of the venue; --online does")
+    if redacted:
+        notes.append(_REDACTED.format(names=", ".join(redacted)))
+    return {
+        "schema": BUNDLE_SCHEMA,
+        "made_at": rfc3339(moment),
+        "liqctl": version,
+        "correlation_id": correlation_id,
+        "online": online,
+        "files": [
+            {
+                "name": part.name,
+                "bytes": len(part.content),
+                "sha256": hashlib.sha256(part.content).hexdigest(),
+                "how": part.how,
+                "redacted_lines": part.redacted_lines,
+            }
+            for part in parts
+        ],
+        "missing": [{"name": each.name, "why": each.why} for each in missing],
+        "notes": notes,
+    }
+
+
+def pack(
+    folder: str, parts: Sequence[Part], manifest: dict[str, Any], *, moment: datetime
+) -> bytes:
+    """Return the archive; the manifest comes first, the files in the order given."""
+    packed = io.BytesIO()
+    head = Part(name=MANIFEST_NAME, content=dump(manifest).encode() + b"\n", how="")
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for part in (head, *parts):
+            entry = tarfile.TarInfo(f"{folder}/{part.name}")
+            entry.size = len(part.content)
+            entry.mode = _MODE
+            entry.mtime = int(moment.timestamp())
+            archive.addfile(entry, io.BytesIO(part.content))
+    return gzip.compress(packed.getvalue(), compresslevel=_LEVEL, mtime=0)

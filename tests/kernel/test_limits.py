@@ -1,31 +1,34 @@
 """The request budget: limits are kept, and closes never wait for reads."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from liqctl.kernel.answers import refused
-from liqctl.kernel.budget import (
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.limits import (
     WEIGHT_KEPT_FREE,
     Limits,
     Priority,
     RequestBudget,
     priority_of,
 )
-from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.pacing import PROBE_WAIT_S, PROBES_MAX, REFUSED_WAIT_S
+from liqctl.kernel.ports import Usage
+from liqctl.kernel.requests import Request
 
-READ_ALL = Endpoint.OPEN_ORDERS.value
-CANCEL = Endpoint.CANCEL_ORDERS.value
-CLOSE = Endpoint.SUBMIT_ORDER.value
-POSITIONS = Endpoint.POSITIONS.value
+READ_ALL: Request[Any] = Request(endpoint=Endpoint.OPEN_ORDERS)
+CANCEL: Request[Any] = Request(endpoint=Endpoint.CANCEL_ORDERS, symbol="BTCUSDT")
+CLOSE: Request[Any] = Request(endpoint=Endpoint.SUBMIT_ORDER, symbol="BTCUSDT")
+POSITIONS: Request[Any] = Request(endpoint=Endpoint.POSITIONS)
 
 
 def heard(budget: RequestBudget, now: float, *, weight: int = -1, burst: int = -1) -> None:
     """Tell the budget what the venue's headers said."""
-    budget.note_usage(now, weight_1m=weight, orders_10s=burst, orders_1m=-1)
+    budget.note_usage(Usage(weight_1m=weight, orders_10s=burst), now)
 
 
 def refuse(
@@ -50,14 +53,14 @@ def test_nothing_waits_while_nothing_is_used() -> None:
     """The first request of an emergency leaves at once."""
     budget = RequestBudget()
 
-    waits = [budget.delay_s(spec, 5.0, whole_account=True) for spec in (READ_ALL, CANCEL, CLOSE)]
+    waits = [budget.delay_s(spec, 5.0) for spec in (READ_ALL, CANCEL, CLOSE)]
 
     assert waits == [0.0, 0.0, 0.0]
 
 
 def test_priorities_follow_the_method() -> None:
     """Orders close, DELETE cancels, GET reads."""
-    assert [priority_of(spec) for spec in (CLOSE, CANCEL, READ_ALL)] == [
+    assert [priority_of(each.endpoint.value) for each in (CLOSE, CANCEL, READ_ALL)] == [
         Priority.CLOSE,
         Priority.CANCEL,
         Priority.READ,
@@ -126,7 +129,7 @@ def test_a_count_above_our_number_proves_that_the_limit_is_higher() -> None:
     sent = 0
     for tenth in range(9):
         sent += send_while_free(budget, tenth / 9, orders=1600 - sent)
-        budget.note_usage(tenth / 9 + 0.05, weight_1m=-1, orders_10s=sent, orders_1m=sent)
+        budget.note_usage(Usage(orders_10s=sent, orders_1m=sent), tenth / 9 + 0.05)
 
     assert sent == 1600
 
@@ -181,8 +184,8 @@ def test_other_programs_use_counts_until_the_venues_minute_ends() -> None:
     for budget in (known, unknown):
         heard(budget, 0.0, weight=2390)
 
-    assert known.delay_s(READ_ALL, 4.0, whole_account=True) == 6.0
-    assert unknown.delay_s(READ_ALL, 4.0, whole_account=True) == 56.0
+    assert known.delay_s(READ_ALL, 4.0) == 6.0
+    assert unknown.delay_s(READ_ALL, 4.0) == 56.0
 
 
 def test_what_was_sent_after_the_headers_is_added_to_them() -> None:
@@ -201,7 +204,7 @@ def test_headers_that_say_nothing_change_nothing() -> None:
     budget = RequestBudget()
     heard(budget, 0.0, weight=-1, burst=-1)
 
-    assert budget.delay_s(READ_ALL, 0.0, whole_account=True) == 0
+    assert budget.delay_s(READ_ALL, 0.0) == 0
 
 
 def test_a_429_holds_reads_for_the_time_it_names_but_not_single_closes() -> None:
@@ -262,7 +265,7 @@ def test_other_refusals_hold_nothing() -> None:
     )
 )
 def test_who_waits_as_told_never_exceeds_a_limit_in_any_interval(
-    wishes: list[tuple[EndpointSpec, float]],
+    wishes: list[tuple[Request[Any], float]],
 ) -> None:
     """Rule: in every interval of 10 s or 60 s, starting anywhere, a limit that is certain holds."""
     limits = Limits(weight_1m=260, orders_10s=10, orders_1m=12)
@@ -274,19 +277,19 @@ def test_who_waits_as_told_never_exceeds_a_limit_in_any_interval(
     ):
         refuse(budget, 0.0, code, text)
     now = 0.0
-    sent: list[tuple[float, EndpointSpec]] = []
-    for spec, pause in wishes:
+    sent: list[tuple[float, Request[Any]]] = []
+    for wish, pause in wishes:
         now += pause
-        now += budget.delay_s(spec, now, whole_account=True)
-        budget.note_sent(spec, now, whole_account=True)
-        sent.append((now, spec))
+        now += budget.delay_s(wish, now)
+        budget.note_sent(wish, now)
+        sent.append((now, wish))
 
     for start, _ in sent:
-        minute = [spec for moment, spec in sent if start <= moment < start + 59.999]
-        burst = [spec for moment, spec in sent if start <= moment < start + 9.999]
-        assert sum(spec.weight_all for spec in minute) <= limits.weight_1m
-        assert sum(1 for spec in minute if spec.orders) <= limits.orders_1m
-        assert sum(spec.orders for spec in burst) <= limits.orders_10s
+        minute = [each for moment, each in sent if start <= moment < start + 59.999]
+        burst = [each for moment, each in sent if start <= moment < start + 9.999]
+        assert sum(each.weight for each in minute) <= limits.weight_1m
+        assert sum(each is CLOSE for each in minute) <= limits.orders_1m
+        assert sum(each is CLOSE for each in burst) <= limits.orders_10s
 
 
 def test_an_answer_that_was_overtaken_does_not_make_room() -> None:

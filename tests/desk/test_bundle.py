@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from liqctl.desk import redaction
-from liqctl.desk.redaction import Redactor, secrets_of
+from liqctl.desk import bundle
+from liqctl.desk.bundle import Redactor, secrets_of
 from liqctl.kernel.errors import MASK
 
 BINANCE = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
@@ -22,7 +22,7 @@ WHERE = "LIQCTL_API_SECRET"
 
 def test_its_own_examples_are_true() -> None:
     """The docstring is where the rule is read."""
-    assert doctest.testmod(redaction).failed == 0
+    assert doctest.testmod(bundle).failed == 0
 
 
 @given(

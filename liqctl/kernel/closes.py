@@ -1,0 +1,306 @@
+"""Closes: an order is recorded, sent once, and its fate found out before its leg is touched again.
+
+An order that was proven not executed is sent again under a new id; one whose fate is unknown is
+looked up, and if the venue does not know it, the next position reading decides.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from random import Random
+from typing import NamedTuple
+
+from liqctl.kernel import events, requests
+from liqctl.kernel.amounts import plain
+from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
+from liqctl.kernel.errors import InvariantError
+from liqctl.kernel.ids import make_client_order_id
+from liqctl.kernel.ledger import (
+    LegRecord,
+    after_answer,
+    after_decision,
+    after_refusal,
+    after_sent,
+    never_sent,
+)
+from liqctl.kernel.limits import Halted
+from liqctl.kernel.machine import Ended
+from liqctl.kernel.pacing import (
+    ANSWER_TRIPS,
+    LOOKUP_DELAY_MAX_S,
+    LOOKUP_FIRST_S,
+    LOOKUP_PATIENCE_S,
+    SENDS_PER_LEG_MAX,
+)
+from liqctl.kernel.plan import LegClose
+from liqctl.kernel.retry import Decision, Reaction, decide, decide_expired, is_safe_if_unknown
+from liqctl.kernel.state import RunState
+from liqctl.kernel.values import (
+    CloseOrder,
+    Leg,
+    OrderAnswer,
+    PositionSide,
+)
+
+
+class _Sent(NamedTuple):
+    """An order of ours, the number of the wave in which its first predecessor left, and when."""
+
+    order: CloseOrder
+    wave: int
+    at: float
+
+
+class Closes:
+    """Carries out the closes of a plan."""
+
+    def __init__(
+        self, state: RunState, order_tag: str, rng: Random, on_sent: Callable[[str], None]
+    ) -> None:
+        """Note the answers in the state; `on_sent` hears of each symbol whose order leaves."""
+        self._state = state
+        self._machine = state.machine
+        self._order_tag = order_tag
+        self._rng = rng
+        self._on_sent = on_sent
+        self._order_no = 0
+        self._sent: dict[str, _Sent] = {}
+
+    async def close_leg(self, close: LegClose) -> None:
+        """Send the parts of one leg in parallel; return when each fate is as known as it gets."""
+        leg = close.position.leg
+        if not self._machine.may_write:
+            return
+        if self._state.legs[leg].attempts >= SENDS_PER_LEG_MAX:
+            self.give_up(leg, None)
+            return
+        self._order_no += 1
+        wave = self._order_no
+        orders = [
+            CloseOrder(
+                leg=close.order_leg,
+                side=close.side,
+                quantity=part.quantity,
+                client_order_id=self._next_id(part_no),
+                type=part.type,
+                price=part.price,
+                reduce_only=close.order_leg.position_side is PositionSide.BOTH,
+            )
+            for part_no, part in enumerate(close.parts, start=1)
+        ]
+        self._intend(leg, orders, wave)
+        try:
+            await self._machine.on_disk()
+            await self._machine.together([self._place(leg, order) for order in orders])
+        except InvariantError as error:
+            self.give_up_for_fault(leg, str(error))
+        finally:
+            self._state.wrote()
+            self._state.legs[leg] = self._state.legs[leg]._replace(in_flight=False)
+
+    def _next_id(self, part_no: int = 1) -> str:
+        return make_client_order_id(self._order_tag, self._order_no, part_no=part_no)
+
+    def _intend(self, leg: Leg, orders: Sequence[CloseOrder], wave: int) -> None:
+        """Record that the orders are about to be sent."""
+        now = self._machine.now
+        self._sent |= {order.client_order_id: _Sent(order, wave, now) for order in orders}
+        record = self._state.legs[leg] = after_sent(self._state.legs[leg], orders)
+        mark = (record.current or record.first).mark_price
+        for order in orders:
+            self._machine.note(events.order_sent(order, attempt=record.attempts, mark=mark))
+
+    async def _place(self, leg: Leg, order: CloseOrder) -> None:
+        """Send the order, again under new ids while it is proven not executed."""
+        current: CloseOrder | None = order
+        tries = 0
+        while current is not None:
+            answer = await self._send(leg, current)
+            tries += 1
+            if isinstance(answer, OrderAnswer):
+                if not answer.status.is_final:
+                    await self._look_up(leg, current, once=False)
+                return
+            if isinstance(answer, Halted):
+                return
+            current = await self._react(leg, current, answer, tries)
+
+    async def _send(self, leg: Leg, order: CloseOrder) -> OrderAnswer | VenueAnswer:
+        """Send once, and note the answer, unless it may have to be looked up first."""
+        self._on_sent(leg.symbol)
+        try:
+            answer = await self._machine.write(requests.submit(order))
+        except Ended:
+            before = self._state.legs[leg].error
+            after = f"; the last one said: {before.describe()}" if before else ""
+            self._refused(leg, order, no_answer(f"cut off before the venue answered{after}"))
+            raise
+        if isinstance(answer, Halted):
+            self._update(leg, never_sent, order.client_order_id, self._machine.now)
+            why = "not sent: no order may leave any more"
+            self._machine.note(events.order_refused(order, why))
+        elif isinstance(answer, OrderAnswer):
+            self._placed(leg, order, answer)
+        return answer
+
+    async def _react(
+        self, leg: Leg, order: CloseOrder, answer: VenueAnswer, tries: int
+    ) -> CloseOrder | None:
+        """Act on a refusal; return the order to send next in its place, None for none."""
+        if answer.kind is AnswerKind.UNKNOWN:
+            self._refused(leg, order, answer)
+            once = is_safe_if_unknown(answer)
+            found = await self._look_up(leg, order, once=once)
+            if found is not False or not once:
+                return None
+            answer = replace(answer, kind=AnswerKind.TRANSIENT)
+        self._refused(leg, order, answer)
+        record = self._state.legs[leg]
+        decision = decide(
+            answer,
+            tries=tries,
+            repeats=record.repeats,
+            adapted=record.adapted,
+            policy=self._state.policy,
+            jitter=self._rng.uniform(-1, 1),
+        )
+        match decision.reaction:
+            case Reaction.GIVE_UP:
+                self.give_up(leg, answer)
+            case Reaction.PAUSE:
+                not_before = self._machine.limits.paused_until
+                self._state.legs[leg] = record._replace(not_before=not_before)
+            case Reaction.PLAN_AGAIN:
+                self._plan_again(leg, order, answer, decision)
+            case Reaction.SYNC_CLOCK | Reaction.SEND_AGAIN:
+                return await self._send_again(leg, order, answer, decision)
+            case Reaction.LOOK_UP:
+                pass  # Only what is unknown is looked up, and was.
+        return None
+
+    async def _send_again(
+        self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
+    ) -> CloseOrder | None:
+        """Wait, cut to fit, and return the order anew; None where the next round decides."""
+        machine = self._machine
+        if decision.reaction is Reaction.SYNC_CLOCK:
+            await machine.sync_clock()
+        trips_s = ANSWER_TRIPS * machine.limits.rtt_s
+        room_s = machine.deadline.work_until - machine.now - trips_s
+        if room_s <= 0:
+            return None
+        if decision.backoff_s > room_s:
+            decision = replace(decision, backoff_s=room_s / 2)
+        self._schedule(leg, answer, decision)
+        await machine.sleep(decision.backoff_s)
+        if not machine.may_write or self._state.legs[leg].attempts >= SENDS_PER_LEG_MAX:
+            return None
+        self._order_no += 1
+        again = replace(order, client_order_id=self._next_id())
+        self._intend(leg, [again], self._sent[order.client_order_id].wave)
+        await machine.on_disk()
+        return again
+
+    def _plan_again(
+        self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
+    ) -> None:
+        wave = self._sent[order.client_order_id].wave
+        self._update(leg, after_decision, order, decision, wave, self._machine.now)
+        self._schedule(leg, answer, decision)
+
+    def _schedule(self, leg: Leg, answer: VenueAnswer, decision: Decision) -> None:
+        self._state.retries += 1
+        self._machine.note(
+            events.retry_scheduled(
+                leg,
+                reaction=decision.reaction.value,
+                adaptation=decision.adaptation.value if decision.adaptation else None,
+                backoff_s=decision.backoff_s,
+                repeat=self._state.legs[leg].repeats,
+                reason=answer.describe(),
+            )
+        )
+
+    def give_up_for_fault(self, leg: Leg, why: str) -> None:
+        """End one leg for a fault of our own; the others go on."""
+        self.give_up(leg, VenueAnswer(kind=AnswerKind.LEG_FATAL, message=why))
+
+    def give_up(self, leg: Leg, answer: VenueAnswer | None) -> None:
+        """Send nothing more for a leg, because of this answer."""
+        record = self._state.legs[leg]
+        self._state.legs[leg] = record._replace(given_up=True, error=answer or record.error)
+        self._machine.note(events.position_failed(leg, attempts=record.attempts, answer=answer))
+
+    async def follow_up(self, leg: Leg) -> None:
+        """Look up, once, the orders of a leg whose fate is open."""
+        machine = self._machine
+        orders = [self._sent[each].order for each in self._state.legs[leg].unresolved]
+        # Begun one by one, so that they stay behind a reading that begins at the same moment.
+        await machine.finish(
+            [machine.spawn(self._look_up(leg, order, once=True)) for order in orders]
+        )
+
+    async def _look_up(self, leg: Leg, order: CloseOrder, *, once: bool) -> bool | None:
+        """Ask what became of the order; return whether the venue knows it, None for no answer.
+
+        The venue may take a second or two to know an order that did arrive, so "no such order" is
+        asked again until the patience ends. What stays unknown is left to the position reading.
+        """
+        machine = self._machine
+        until = min(machine.now + LOOKUP_PATIENCE_S, machine.deadline.ends)
+        delay_s = LOOKUP_FIRST_S
+        while True:
+            known: bool | None = None
+            found = await machine.ask(requests.order_of(order.leg.symbol, order.client_order_id))
+            if isinstance(found, OrderAnswer):
+                known = True
+                self._placed(leg, order, found)
+                if found.status.is_final:
+                    return True
+            elif found.kind is AnswerKind.DONE:
+                known = False
+            if known is not None and once:
+                return known
+            if machine.now + delay_s >= until:
+                self._state.legs[leg] = self._state.legs[leg]._replace(
+                    lookup_failed=known is False, unresolved_at=machine.now
+                )
+                return known
+            await machine.sleep(delay_s)
+            delay_s = min(delay_s * 2, LOOKUP_DELAY_MAX_S)
+
+    def _placed(self, leg: Leg, order: CloseOrder, answer: OrderAnswer) -> None:
+        """Note the venue's word on an order of ours, once for each thing it said."""
+        now = self._machine.now
+        self._state.wrote()
+        if answer.executed:
+            self._state.note_stamp(answer.update_time_ms, self._sent[order.client_order_id].at)
+        before = self._state.legs[leg]
+        record = self._state.legs[leg] = after_answer(before, answer, now)
+        if record.sent == before.sent:
+            return
+        self._machine.note(events.order_placed(order, answer))
+        if answer.status.is_final and answer.executed < order.quantity:
+            # The book could not fill it: the rest is planned anew.
+            decision = decide_expired(
+                adapted=record.adapted,
+                base_s=self._state.policy.retry_delay_seconds,
+                jitter=self._rng.uniform(-1, 1),
+            )
+            reason = VenueAnswer(
+                kind=AnswerKind.TRANSIENT,
+                message=f"{order.type} order ended {answer.status} with {plain(answer.executed)} "
+                f"of {plain(order.quantity)} executed",
+            )
+            self._state.legs[leg] = record._replace(error=reason)
+            self._plan_again(leg, order, reason, decision)
+
+    def _refused(self, leg: Leg, order: CloseOrder, answer: VenueAnswer) -> None:
+        """Note that an order was refused, or that nobody knows what became of it."""
+        self._state.wrote()
+        self._update(leg, after_refusal, order.client_order_id, answer, self._machine.now)
+        is_unknown = answer.kind is AnswerKind.UNKNOWN
+        told = events.order_unknown if is_unknown else events.order_refused
+        self._machine.note(told(order, answer))
+
+    def _update(self, leg: Leg, change: Callable[..., LegRecord], *what: object) -> None:
+        self._state.legs[leg] = change(self._state.legs[leg], *what)

@@ -1,0 +1,432 @@
+"""The machine that is fed: events go in, commands come out.
+
+    Event   = Answered | OnDisk | Due | Interrupted        what happened, and when
+    Command = Send | Cut | Note | Sync | WakeAt            what is to be done about it
+
+It holds no clock, no socket and no task of an event loop: `now` is the moment of the last event,
+and the same events make the same commands. Its procedures are coroutines that wait for nothing but
+the machine itself (`ask`, `write`, `on_disk`, `sleep_until`, `wait`), so that each is told from its
+first line to its last: "cancel, then close, then look, then cancel the stops". One answer moves on
+only the procedure that waits for it.
+
+Every request passes `ask` or `write`: deadline, pauses, stops and the venue's limits are kept to
+there. Nothing is repeated but what was refused for its timestamp, once, after the clock was set.
+"""
+
+import heapq
+import types
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+
+from liqctl.kernel.answers import VenueAnswer, not_sent
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.events import AuditEvent
+from liqctl.kernel.limits import TIMESTAMP, Allowance, Deadline, Halted
+from liqctl.kernel.pacing import CLOCK_SYNCS_MAX
+from liqctl.kernel.ports import Usage
+from liqctl.kernel.requests import CLOCK, Request
+
+T = TypeVar("T")
+Work: TypeAlias = Coroutine[Any, None, T]
+
+_NO_TIME: Final = "the deadline left no time for a request"
+
+
+class Answered(NamedTuple):
+    """The answer to the request of this number: what was read, a refusal, or a fault of ours."""
+
+    number: int
+    answer: object
+    at: float
+    usage: Usage
+
+
+class OnDisk(NamedTuple):
+    """What was noted before the `Sync` of this number is on disk, or known not to be."""
+
+    number: int
+    at: float
+
+
+class Due(NamedTuple):
+    """It is as late as this: a moment that was waited for may have come."""
+
+    at: float
+
+
+class Interrupted(NamedTuple):
+    """Somebody asked the run to end."""
+
+    at: float
+
+
+Event = Answered | OnDisk | Due | Interrupted
+
+
+class Send(NamedTuple):
+    """Send the request; cut it at that moment, if it was not answered."""
+
+    number: int
+    request: Request[Any]
+    cut_at: float
+
+
+class Cut(NamedTuple):
+    """Wait no longer for the answer to the request of this number."""
+
+    number: int
+
+
+class Note(NamedTuple):
+    """Append the event to the trail."""
+
+    event: AuditEvent
+
+
+class Sync(NamedTuple):
+    """Say `OnDisk` once everything noted so far is."""
+
+    number: int
+
+
+class WakeAt(NamedTuple):
+    """Say `Due` then, unless another moment is named before."""
+
+    at: float
+
+
+Command = Send | Cut | Note | Sync | WakeAt
+
+
+class Ended(BaseException):
+    """Thrown into a procedure that goes no further."""
+
+
+class Task(Generic[T]):
+    """A procedure under way, or the end of one.
+
+    `nap` counts its steps: who would wake it for something it no longer waits for, wakes nobody.
+    """
+
+    __slots__ = ("_value", "error", "is_cut", "is_done", "nap", "watchers", "work")
+
+    def __init__(self, work: Work[T] | None) -> None:
+        """Begin nothing yet; without work it is done when somebody says so."""
+        self.work = work
+        self.is_done = False
+        self.is_cut = False
+        self.error: BaseException | None = None
+        self.nap = 0
+        self.watchers: list[tuple[Task[Any], int]] = []
+        self._value: T | None = None
+
+    def set_value(self, value: T) -> None:
+        """Keep what the procedure returned."""
+        self._value = value
+
+    def raise_fault(self) -> None:
+        """Raise what the procedure raised, if it did."""
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def value(self) -> T:
+        """What the procedure returned; what it raised is raised."""
+        self.raise_fault()
+        return self._value  # type: ignore[return-value]
+
+
+@types.coroutine
+def _pause() -> Generator[None, None, None]:
+    """Wait until the machine goes on with this procedure."""
+    yield
+
+
+class Machine:
+    """Procedures, the moments they wait for, and what they want done."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        """Begin at the deadline's beginning, with nothing to do."""
+        self.now = deadline.began
+        self.deadline = deadline
+        self.limits = Allowance(deadline)
+        self.interruption: Task[None] = Task(None)
+        self._current: Task[Any] = self.interruption
+        self._ready: deque[tuple[Task[Any], int]] = deque()
+        self._timers: list[tuple[float, int, Task[Any], int]] = []
+        self._awaited: dict[int, tuple[Task[Any], int]] = {}
+        self._answers: dict[int, object] = {}
+        self._commands: list[Command] = []
+        self._usage = Usage()
+        self._last_number = 0
+        self._clock: Task[float | VenueAnswer] | None = None
+        self._clock_syncs = 0
+
+    def feed(self, event: Event) -> list[Command]:
+        """Take in what happened; return what is to be done now, in order."""
+        self.now = max(self.now, event.at)
+        match event:
+            case Answered(number, answer, _, usage):
+                self._usage = usage
+                self._arrive(number, answer)
+            case OnDisk(number):
+                self._arrive(number, None)
+            case Interrupted():
+                self.limits.stop()
+                self._finish(self.interruption)
+            case Due():
+                pass
+        return self.advance()
+
+    def advance(self) -> list[Command]:
+        """Go on with every procedure that can; return what is to be done now, in order."""
+        while self._timers and self._timers[0][0] <= self.now:
+            _, _, task, nap = heapq.heappop(self._timers)
+            self._ready.append((task, nap))
+        while self._ready:
+            task, nap = self._ready.popleft()
+            if task.nap == nap and not task.is_done:
+                self._step(task)
+        while self._timers and self._is_stale(self._timers[0]):
+            heapq.heappop(self._timers)
+        commands, self._commands = self._commands, []
+        if self._timers:
+            commands.append(WakeAt(self._timers[0][0]))
+        return commands
+
+    # What procedures call.
+
+    def spawn(self, work: Work[T]) -> Task[T]:
+        """Begin another procedure beside this one."""
+        task = Task(work)
+        self._ready.append((task, task.nap))
+        return task
+
+    def note(self, event: AuditEvent) -> None:
+        """Have the event appended to the trail."""
+        self._commands.append(Note(event))
+
+    async def on_disk(self) -> None:
+        """Return once everything noted so far is on disk, or known not to be."""
+        self._last_number += 1
+        self._commands.append(Sync(self._last_number))
+        await self._arrival(self._last_number)
+
+    async def sleep_until(self, at: float) -> None:
+        """Wait until a moment."""
+        while self.now < at:
+            self._wake_at(at)
+            await _pause()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so long."""
+        await self.sleep_until(self.now + seconds)
+
+    async def wait(
+        self, tasks: Iterable[Task[Any]], *, until: float | None = None, first: bool = False
+    ) -> None:
+        """Wait until all are done, or one of them with `first`; no longer than `until`."""
+        tasks = tuple(tasks)
+        if first:
+            while not any(task.is_done for task in tasks):
+                if until is not None and self.now >= until:
+                    return
+                for task in tasks:
+                    task.watchers.append((self._current, self._current.nap))
+                self._wake_at(until)
+                await _pause()
+            return
+        for task in tasks:
+            while not task.is_done:
+                if until is not None and self.now >= until:
+                    return
+                task.watchers.append((self._current, self._current.nap))
+                self._wake_at(until)
+                await _pause()
+
+    async def together(self, work: Sequence[Work[T]]) -> list[T]:
+        """Return what each piece of work returned, in order; the only one needs no task.
+
+        What fails is raised once every other piece has ended: none goes on unwatched.
+        """
+        if len(work) == 1:
+            return [await work[0]]
+        tasks = [self.spawn(piece) for piece in work]
+        await self.finish(tasks)
+        return [task.value for task in tasks]
+
+    async def finish(self, tasks: Sequence[Task[Any]]) -> None:
+        """Wait until all are done; if this procedure is ended before, so are they."""
+        try:
+            await self.wait(tasks)
+        finally:
+            for task in tasks:
+                self.end(task)
+
+    def end(self, task: Task[Any]) -> None:
+        """Let a procedure go no further; what it had begun to send is cut."""
+        if task.is_done or task.work is None:
+            return
+        caller, self._current = self._current, task
+        task.nap += 1
+        task.is_cut = True
+        try:
+            task.work.throw(Ended())
+        except (StopIteration, Ended):
+            pass
+        except Exception as error:  # noqa: BLE001 - told to who asks for its value
+            task.error = error
+        finally:
+            self._current = caller
+            self._finish(task)
+
+    @property
+    def may_write(self) -> bool:
+        """Whether a close or cancel could still leave."""
+        return self.limits.may_write(self.now)
+
+    async def ask(self, request: Request[T]) -> T | VenueAnswer:
+        """Return what a reading gave, or why it gave nothing; pauses and limits are waited for."""
+        return await self._pass(request, until=self.deadline.ends)
+
+    async def write(
+        self,
+        request: Request[T],
+        *,
+        is_last: bool = False,
+        veto: Callable[[], str | None] | None = None,
+    ) -> T | VenueAnswer:
+        """Return the venue's answer to a close or cancel, `Halted` when it may not leave any more.
+
+        `is_last` marks the sweep, which may leave in the time kept for the last reading. `veto` is
+        asked at the last moment: what waited for the limits may be wrong by then.
+        """
+        if is_last:
+            if self.limits.is_stopped or self.limits.fatal is not None:
+                return Halted.of()
+            return await self._pass(request, until=self.deadline.ends, veto=veto)
+        if not self.may_write:
+            return Halted.of()
+        return await self._pass(request, until=self.deadline.work_until, veto=veto)
+
+    async def sync_clock(self) -> None:
+        """Set the clock from the venue's; who asks meanwhile shares the measurement."""
+        if self._clock is None or self._clock.is_done:
+            if self._clock_syncs >= CLOCK_SYNCS_MAX:
+                return
+            self._clock_syncs += 1
+            cut_at = self.now + self.limits.call_max_s
+            self._clock = self.spawn(self._send(CLOCK, cut_at))
+        await self.wait([self._clock])
+        self.limits.note_clock(self._clock.value, self.now)
+
+    # How it is done.
+
+    async def _pass(
+        self,
+        request: Request[T],
+        *,
+        until: float,
+        veto: Callable[[], str | None] | None = None,
+    ) -> T | VenueAnswer:
+        refusal = await self._turn(request, until) or _vetoed(veto)
+        if refusal is not None:
+            return refusal
+        answer = await self._call(request)
+        is_late = isinstance(answer, VenueAnswer) and answer.code == TIMESTAMP
+        # An order is never sent twice under one id: whoever sends it reacts himself.
+        if not is_late or request.endpoint is Endpoint.SUBMIT_ORDER:
+            return answer
+        await self.sync_clock()
+        refusal = await self._turn(request, until) or _vetoed(veto)
+        if refusal is not None:
+            return refusal
+        return await self._call(request)
+
+    async def _turn(self, request: Request[Any], until: float) -> VenueAnswer | None:
+        """Wait out a pause and the venue's limits; return why not, where that outlasts `until`."""
+        while True:
+            ready_at = self.limits.ready_at(request, self.now)
+            if ready_at >= until:
+                return self.limits.refusal_of(request, self.now)
+            if ready_at <= self.now:
+                self.limits.note_sent(request, self.now)
+                return None
+            await self.sleep_until(ready_at)
+            is_write = request.endpoint.value.is_write
+            if is_write and not self.may_write and until < self.deadline.ends:
+                return Halted.of()
+
+    async def _call(self, request: Request[T]) -> T | VenueAnswer:
+        sent_at, cut_at = self.now, self.limits.cut_at(request.endpoint, self.now)
+        if cut_at <= sent_at:
+            return not_sent(_NO_TIME)
+        try:
+            answer = await self._send(request, cut_at)
+        finally:
+            if request.endpoint.value.is_write:
+                self.limits.write_s = self.now - sent_at
+        self.limits.note_answer(request.endpoint, answer, sent_at, self.now)
+        self.limits.note_usage(self._usage, self.now)
+        return answer
+
+    async def _send(self, request: Request[T], cut_at: float) -> T | VenueAnswer:
+        self._last_number += 1
+        number = self._last_number
+        self._commands.append(Send(number, request, cut_at))
+        try:
+            answer: Any = await self._arrival(number)
+        except Ended:
+            self._awaited.pop(number, None)
+            self._commands.append(Cut(number))
+            raise
+        if isinstance(answer, Exception):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    async def _arrival(self, number: int) -> object:
+        while number not in self._answers:
+            self._awaited[number] = (self._current, self._current.nap)
+            await _pause()
+        return self._answers.pop(number)
+
+    def _arrive(self, number: int, answer: object) -> None:
+        waiting = self._awaited.pop(number, None)
+        if waiting is not None:
+            self._answers[number] = answer
+            self._ready.append(waiting)
+
+    def _wake_at(self, at: float | None) -> None:
+        if at is not None:
+            self._last_number += 1
+            timer = (at, self._last_number, self._current, self._current.nap)
+            heapq.heappush(self._timers, timer)
+
+    def _step(self, task: Task[Any]) -> None:
+        caller, self._current = self._current, task
+        task.nap += 1
+        try:
+            task.work.send(None)  # type: ignore[union-attr]
+        except StopIteration as end:
+            task.set_value(end.value)
+            self._finish(task)
+        except Exception as error:  # noqa: BLE001 - told to who asks for its value
+            task.error = error
+            self._finish(task)
+        finally:
+            self._current = caller
+
+    def _finish(self, task: Task[Any]) -> None:
+        task.is_done = True
+        self._ready.extend(task.watchers)
+        task.watchers.clear()
+
+    @staticmethod
+    def _is_stale(timer: tuple[float, int, Task[Any], int]) -> bool:
+        return timer[2].is_done or timer[2].nap != timer[3]
+
+
+def _vetoed(veto: Callable[[], str | None] | None) -> Halted | None:
+    why = veto() if veto is not None else None
+    return None if why is None else Halted.of(why)

@@ -1,0 +1,230 @@
+"""The only asyncio of a run: carries out what the machine commands, and tells it what happened.
+
+    append the notes · sync the trail · start and cut requests · wake the machine · feed the answers
+
+`OnDisk` is a group commit: notes appended before a sync begins are on disk when it ends, and what
+is asked for while one is under way shares the next, so a wave of orders costs one sync.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from liqctl.kernel.answers import VenueAnswer
+from liqctl.kernel.errors import VenueError
+from liqctl.kernel.events import AuditEvent
+from liqctl.kernel.limits import Deadline
+from liqctl.kernel.machine import (
+    Answered,
+    Cut,
+    Due,
+    Event,
+    Interrupted,
+    Machine,
+    Note,
+    OnDisk,
+    Send,
+    Sync,
+    Task,
+    WakeAt,
+    Work,
+)
+from liqctl.kernel.pacing import READING_FIRST_S, WARM_CONNECTIONS
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.ports import EventSink, Exchange, WallClock
+from liqctl.kernel.reading import Reader
+from liqctl.kernel.requests import Request
+
+if TYPE_CHECKING:
+    from liqctl.run.lock import AccountLock, Blocked
+
+T = TypeVar("T")
+
+
+class Driver:
+    """Drives one machine against one venue; needs a running event loop."""
+
+    def __init__(self, machine: Machine, venue: Exchange) -> None:
+        """Drive a machine that has done nothing yet."""
+        self.machine = machine
+        self._venue = venue
+        self._loop = asyncio.get_running_loop()
+        self._sink: EventSink | None = None
+        self._name = ""
+        self._on_turn: Callable[[], object] | None = None
+        self._requests: dict[int, asyncio.Task[None]] = {}
+        self._awaited: list[tuple[Task[Any], asyncio.Future[None]]] = []
+        self._alarm: asyncio.TimerHandle | None = None
+        self._unsynced: list[int] = []
+        self._syncing: asyncio.Task[None] | None = None
+
+    @classmethod
+    def starting_now(cls, venue: Exchange, timeout_s: float, wall_clock: WallClock) -> "Driver":
+        """Return the driver of a machine whose time begins now."""
+        began = asyncio.get_running_loop().time()
+        epoch_s = wall_clock.now().timestamp()
+        return cls(Machine(Deadline.after(timeout_s, began=began, epoch_s=epoch_s)), venue)
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since the machine's time began."""
+        return self._loop.time() - self.machine.deadline.began
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left until the deadline, never negative."""
+        return max(self.machine.deadline.ends - self._loop.time(), 0.0)
+
+    def record_to(
+        self, sink: EventSink, correlation_id: str, on_turn: Callable[[], object]
+    ) -> None:
+        """Append notes to the sink from now on; `on_turn` is called after each event."""
+        self._sink, self._name, self._on_turn = sink, correlation_id, on_turn
+
+    def record(self, event: AuditEvent) -> None:
+        """Append one event."""
+        if self._sink is not None:
+            self._sink.log_event(
+                event_type=event.event_type, correlation_id=self._name, details=event.details
+            )
+
+    async def perform(self, work: Work[T]) -> T:
+        """Return what a procedure of the machine returns."""
+        task = self.machine.spawn(work)
+        self.advance()
+        if not task.is_done:
+            done = self._loop.create_future()
+            self._awaited.append((task, done))
+            try:
+                await done
+            except asyncio.CancelledError:
+                self.machine.end(task)
+                self.advance()
+                raise
+        return task.value
+
+    async def ask(self, request: Request[T]) -> T | VenueAnswer:
+        """Return what a reading gave, or why it gave nothing."""
+        return await self.perform(self.machine.ask(request))
+
+    def interrupt(self) -> None:
+        """Tell the machine that somebody asked the run to end."""
+        self._feed(Interrupted(self._loop.time()))
+
+    def advance(self) -> None:
+        """Let the machine go on with what was begun since the last event."""
+        self._feed(Due(self._loop.time()))
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        for request in self._requests.values():
+            request.cancel()
+        self._requests.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    def _feed(self, event: Event) -> None:
+        for command in self.machine.feed(event):
+            match command:
+                case Note(noted):
+                    self.record(noted)
+                case Send():
+                    self._requests[command.number] = self._loop.create_task(self._carry(command))
+                case Sync(number):
+                    self._unsynced.append(number)
+                    if self._syncing is None:
+                        self._syncing = self._loop.create_task(self._sync())
+                case Cut(number):
+                    if request := self._requests.pop(number, None):
+                        request.cancel()
+                case WakeAt(at):
+                    self._set_alarm(at)
+        if self._on_turn is not None:
+            self._on_turn()
+        for each in [each for each in self._awaited if each[0].is_done]:
+            self._awaited.remove(each)
+            if not each[1].done():
+                each[1].set_result(None)
+
+    async def _carry(self, send: Send) -> None:
+        """Send a request, and tell the machine what came of it."""
+        answer: object
+        try:
+            timeout_s = send.cut_at - self._loop.time()
+            answer = await self._venue.send(send.request, timeout_s=timeout_s)
+        except VenueError as error:
+            answer = error.answer
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends what asked, not the run
+            answer = error
+        if self._requests.pop(send.number, None) is not None:
+            self._feed(Answered(send.number, answer, self._loop.time(), self._venue.usage))
+
+    async def _sync(self) -> None:
+        while self._unsynced:
+            numbers, self._unsynced = self._unsynced, []
+            if self._sink is not None:
+                await self._sink.sync()
+            for number in numbers:
+                self._feed(OnDisk(number, self._loop.time()))
+        self._syncing = None
+
+    def _set_alarm(self, at: float) -> None:
+        if self._alarm is not None:
+            if self._alarm.when() == at and not self._alarm.cancelled():
+                return
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(at, self._wake, at)
+
+    def _wake(self, at: float) -> None:
+        self._alarm = None
+        # A timer may fire a hair early: then it is as late as it was asked for.
+        self._feed(Due(max(self._loop.time(), at)))
+
+
+class Opening:
+    """How a run begins: the account's lock taken, the first reading and spare connections begun.
+
+    A program whose other half is still being loaded can open a run; `LiquidationManager` takes over
+    from there. Nothing but readings is sent before it does. `blocked` tells who else has the
+    account; then nothing is sent at all.
+    """
+
+    def __init__(
+        self,
+        *,
+        exchange: Exchange,
+        policy: LiquidationConfig,
+        correlation_id: str,
+        wall_clock: WallClock,
+        lock: "AccountLock | None" = None,
+    ) -> None:
+        """Take the lock and start reading; needs a running event loop."""
+        self.correlation_id = correlation_id
+        self.started_at = wall_clock.now()
+        self.requests_before = exchange.usage.requests
+        began = asyncio.get_running_loop().time()
+        self.blocked: Blocked | None = None
+        if lock is not None:
+            self.blocked = lock.acquire(correlation_id, self.started_at, policy.timeout_seconds)
+        deadline = Deadline.after(
+            policy.timeout_seconds, began=began, epoch_s=self.started_at.timestamp()
+        )
+        machine = Machine(deadline)
+        self.driver = Driver(machine, exchange)
+        self.reader = Reader(machine, policy)
+        self._warm_up: asyncio.Task[None] | None = None
+        if self.blocked is None:
+            self.first = machine.spawn(self.reader.snapshot(policy.symbols))
+            self.driver.advance()
+            self._warm_up = asyncio.create_task(self._open_spares(exchange))
+
+    async def _open_spares(self, exchange: Exchange) -> None:
+        await asyncio.sleep(READING_FIRST_S)
+        timeout_s = self.driver.machine.limits.call_max_s
+        await exchange.warm_up(WARM_CONNECTIONS, timeout_s=timeout_s)
+
+    def close(self) -> None:
+        """Open no more spare connections, and wait for nothing any more."""
+        if self._warm_up is not None:
+            self._warm_up.cancel()
+        self.driver.close()
