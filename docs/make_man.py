@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a script, not a module
-"""Writes the man page, the shells' completion scripts and the schema of settings files.
+"""Writes man page, reference, completion scripts, the settings files and their schema.
 
 The page is made of the help, the settings' table and the table of exit codes. Run this with
 `make docs`; `make_man.py --check` only says what is stale. click-man reads click's commands, which
@@ -15,14 +15,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import make_reference
 import typer
 from typer.main import get_command
 
 import liqctl
 from liqctl.cli.app import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
+from liqctl.kernel.states import Environment
 from liqctl.kernel.words import EXIT_CODES
-from liqctl.settings.model import TABLE, json_schema, markdown_table
+from liqctl.settings.model import TABLE, first_file, json_schema, markdown_table
 
 REPOSITORY: Final = Path(__file__).parents[1]
 DOCS: Final = REPOSITORY / "docs"
@@ -173,9 +175,18 @@ def script(shell: str) -> str:
 
 def main() -> int:
     """Write the files, or with --check return 1 when one is stale."""
-    made = {DOCS / "man" / "liqctl.1": page()}
+    made = {
+        DOCS / "man" / "liqctl.1": page(),
+        DOCS / "reference.md": make_reference.page(),
+    }
     schema = json.dumps(json_schema(), indent=2, ensure_ascii=False)
     made[REPOSITORY / "configs" / "liqctl.schema.json"] = f"{schema}\n"
+    made |= {
+        REPOSITORY / "configs" / f"{each}.yaml": first_file(
+            each, schema="liqctl.schema.json", log_dir="logs"
+        )
+        for each in Environment
+    }
     made |= {DOCS / "completion" / f"liqctl.{shell}": script(shell) for shell in SHELLS}
     stale = [
         file

@@ -20,7 +20,7 @@ from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import find_source
 from liqctl.settings.sources import SettingsError, stated_environment
-from liqctl.settings.values import Settings, load_settings
+from liqctl.settings.values import BUILT_IN, Settings, load_settings
 from liqctl.settings.yaml_file import find_file
 
 VALIDATION_SCHEMA: Final = "liqctl.validation/1"
@@ -41,7 +41,7 @@ def find_environments(config_file: Path | None) -> list[Environment]:
     if not found:
         raise UsageError(
             "no environment was named and no settings file was found; give --env "
-            f"{', '.join(Environment)} or --config FILE"
+            f"{', '.join(Environment)} or --config FILE, or write a file with `liqctl init`"
         )
     return found
 
@@ -150,8 +150,9 @@ def render_validation(
     )
     name = clean(str(document["environment"]))
     lines = [f"{paint(word, tone, colour=colour)}: {name}, {', '.join(counted)}"]
-    if document.get("config_file"):
-        lines += wrap(f"settings  {clean(document['config_file'])}", indent=" " * 10, width=width)
+    if "config_file" in document:
+        origin = clean(document["config_file"] or BUILT_IN)
+        lines += wrap(f"settings  {origin}", indent=" " * 10, width=width)
     for issue in sorted(issues, key=lambda issue: list(_TONES).index(issue["level"])):
         level, advice = issue["level"], clean(issue["recommendation"])
         text = f"{level:<8}  {clean(issue['field'])}: {clean(issue['message'])}"

@@ -36,7 +36,7 @@ def follow_up(
     A signal that comes meanwhile ends the process at once, with the signal's code.
     """
     now = time.monotonic()
-    patience_s = max(min(patience_s, COURIER_S, process.Deadline.output_until - now), 0.0)
+    patience_s = max(min(patience_s, COURIER_S, process.Watchdog.output_until - now), 0.0)
     ends_at = now + patience_s
     guard = LastResort(patience_s + _GUARD_S, exit_code)
     process.signals.unshield()

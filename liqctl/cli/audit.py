@@ -49,7 +49,7 @@ _WHOSE: Final = "Whose log_dir to read."
     as_json="Print JSON.",
 )
 def tail(options: Options) -> int:
-    """Show the last events, and with --follow those that come.
+    """Show the last events; with --follow also new ones.
 
     With --json: JSON Lines, the bytes of the trail itself. Exit codes: 0, 1 no
     trail can be read, 2 usage.
@@ -72,14 +72,14 @@ def tail(options: Options) -> int:
     )
 
 
-@audit_app.command("show", short_help="Tell one run as a story.")
+@audit_app.command("show", short_help="Show one run in words.")
 @takes(
     *("run", "log", "environment", "config_file", "as_json", "no_color"),
     environment=_WHOSE,
     as_json="Print JSON.",
 )
 def show(options: Options) -> int:
-    """Tell one run as a story: who and why, what happened to each symbol, how it ended.
+    """Show one run in words: who and why, what happened to each symbol, how it ended.
 
     Exit codes: 0, 1 there is no such run, 2 usage.
 
@@ -102,7 +102,7 @@ def show(options: Options) -> int:
 def verify(options: Options) -> int:
     """Check the whole chain; exit 0 if it holds, 8 if it is broken.
 
-    Other exit codes: 1 no trail can be read, 2 usage. A run without an end is told and breaks
+    Other exit codes: 1 no trail can be read, 2 usage. A run without an end is reported and breaks
     nothing.
 
     Example: liqctl audit verify --env production

@@ -31,9 +31,9 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
     online="Also ask the venue.",
 )
 def bundle(options: Options) -> ExitCode:
-    """Put trail, log, settings, versions and machine into a .tar.gz for support.
+    """Write trail, log, settings, versions and facts about the machine into a .tar.gz.
 
-    No key, secret or signature goes in, and nothing is asked of the venue without --online.
+    It holds no key, secret or signature. Without --online the venue is not asked.
     Exit codes: 0 a bundle was made, 1 none could be written, 2 usage.
 
     Example: liqctl bundle liq_20260102_103000_abc123 --env production

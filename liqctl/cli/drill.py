@@ -37,17 +37,17 @@ _ROWS_MIN: Final = 5
     *("environment", "config_file", "scenarios", "real", "repeat", "latency"),
     *("timeout", "max_retries", "retry_delay", "settle", "as_json", "no_color", "verbose"),
     environment="Whose settings.",
-    timeout="Deadline to try instead, in seconds, 1 to 30.",
-    max_retries="Repeats to try instead, 0 to 10.",
-    retry_delay="Wait before the first repeat to try instead, in seconds, 0.1 to 5.",
-    verbose="Show every scenario, and all that is wrong.",
+    timeout="Try this deadline instead, in seconds, 1 to 30.",
+    max_retries="Try this number of repeats instead, 0 to 10.",
+    retry_delay="Try this wait before the first repeat instead, in seconds, 0.1 to 5.",
+    verbose="Show every scenario and every problem.",
 )
 def drill(options: Options) -> ExitCode:
-    """Run every scenario of trouble with your settings; tells whether your deadline is enough.
+    """Run every failure scenario with your settings; show whether the deadline is long enough.
 
-    Speaks to a simulated venue in this process only, with the settings of --env; needs no key.
+    Uses a simulated venue in this process and the settings of --env; needs no key.
     Exit codes: 0 all ended as they should, 1 some ended worse, 2 usage, 4 configuration,
-    8 all is well but the drill could not be recorded, 130 stopped.
+    8 all passed, but the drill could not be recorded, 130 stopped.
 
     Example: liqctl drill --env production
     """

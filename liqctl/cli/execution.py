@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
+from liqctl.kernel.limits import Deadline
 from liqctl.kernel.states import ExitCode
 from liqctl.run.driver import Opening
 from liqctl.run.who import SystemClock
@@ -65,30 +66,33 @@ class Execution:
     def __init__(
         self, options: "Options", settings: "Settings", account: "Account", printer: "ResultPrinter"
     ) -> None:
-        """Prepare; nothing is sent before `run`."""
+        """Prepare; nothing is sent before `run`. The deadline counts from now."""
         self._options = options
         self._settings = settings
         self._account = account
         self._printer = printer
-        self._began_at = 0.0
+        self._deadline = Deadline.after(
+            settings.liquidation.timeout_seconds,
+            began=time.monotonic(),
+            epoch_s=SystemClock().now().timestamp(),
+        )
         self._manager: LiquidationManager | None = None
         self._trail: CommandSink | None = None
         self._view: LiveView | None = None
 
     def run(self, loop: asyncio.AbstractEventLoop) -> ExitCode:
         """Liquidate and print the result; return the exit code."""
-        self._began_at = time.monotonic()
         process.signals.ignore_hangups()
-        deadline = process.Deadline(self._settings.liquidation.timeout_seconds, self._expire)
+        watchdog = process.Watchdog(self._deadline, self._expire)
 
         def leave_a_word() -> None:
             LastResort(_LAST_WORD_S, process.signals.exit_code(ExitCode.FAILED))
-            if deadline.last_word.acquire(blocking=False):
+            if watchdog.last_word.acquire(blocking=False):
                 self._expire()
 
         process.signals.last_word(leave_a_word)
         result = loop.run_until_complete(self._liquidate(loop))
-        deadline.keep(process.signals.exit_code(result.exit_code()))
+        watchdog.keep(process.signals.exit_code(result.exit_code()))
         return self._end(result)
 
     async def _liquidate(self, loop: asyncio.AbstractEventLoop) -> "LiquidationResult":
@@ -101,6 +105,7 @@ class Execution:
                 correlation_id=self._printer.correlation_id,
                 wall_clock=SystemClock(),
                 lock=lock,
+                deadline=self._deadline,
             )
         await _load_meanwhile()
         manager = self._manager = self._make_manager(lock)
@@ -172,7 +177,7 @@ class Execution:
             return LiveView(
                 title=f"{self._settings.environment.value}  {self._printer.correlation_id}",
                 timeout_s=self._settings.liquidation.timeout_seconds,
-                began_at=self._began_at,
+                began_at=self._deadline.began,
                 colour=self._options.colour,
             )
         except RuntimeError:  # no thread can be had
@@ -183,7 +188,7 @@ class Execution:
 
         Printing comes first: a disk that hangs must not take the one document along.
         """
-        duration_s = time.monotonic() - self._began_at
+        duration_s = time.monotonic() - self._deadline.began
         result = self._manager.expire(duration_s) if self._manager else None
         if result is None:
             from liqctl.kernel.states import FailureCause

@@ -79,8 +79,8 @@ class Meaning:
 def explain(options: Options) -> None:
     """Tell what a venue code, state, event or exit code means and what liqctl does about it.
 
-    A word before it narrows: exit, code, http, run, position, order, status, event. Exit codes:
-    0, 2 a word is not known; the message names the nearest ones.
+    The word before it can name its kind: exit, code, http, run, position, order, status, event.
+    Exit codes: 0, 2 a word is not known; the message names the nearest ones.
 
     Example: liqctl explain -2015 PARTIAL exit 8
     """

@@ -28,8 +28,8 @@ _CORRECT: Final = (
     "shows every setting"
 )
 _OVERTIME_S: Final = 0.5
-_PROMPT_LINES: Final = 3
-"""The line before the screen, the question, and the answer."""
+_PROMPT_LINES: Final = 4
+"""The line before the screen, the one of the settings, the question, and the answer."""
 
 
 def run(options: Options) -> ExitCode:
@@ -147,9 +147,9 @@ def _confirm(
             key_fingerprint=account.key_fingerprint,
             policy=settings.liquidation,
             width=process.width_of(2) or 80,
-            height=(process.height_of(2) or 24) - _PROMPT_LINES - bool(settings.file),
+            height=(process.height_of(2) or 24) - _PROMPT_LINES,
             colour=options.colour,
-            config_file=str(settings.file) if settings.file else None,
+            config_file=settings.origin,
         )
     )
     process.print_error(f"Type {word} to go on, anything else to leave:")

@@ -71,7 +71,7 @@ class LiveView:
         """
         self._done.set()
         if not process.is_terminal(1) and process.canvas.is_open:
-            left_s = process.Deadline.output_until - time.monotonic()
+            left_s = process.Watchdog.output_until - time.monotonic()
             self._thread.join(max(min(_LAST_FRAME_S, left_s), 0.0))
             process.print_aside(process.canvas.keep())
             return
@@ -100,7 +100,13 @@ class LiveView:
         width, height = process.width_of(_STDERR) or 0, process.height_of(_STDERR) or 0
         if width < _COLUMNS_MIN or height < _LINES_MIN:
             return
-        frame = model.frame(time.monotonic(), stopping=process.signals.received is not None)
-        process.canvas.draw(
-            draw(frame, title=self._title, width=width, height=height - 1, colour=self._colour)
+        lines = draw(
+            model,
+            time.monotonic(),
+            title=self._title,
+            width=width,
+            height=height - 1,
+            colour=self._colour,
+            stopping=process.signals.received is not None,
         )
+        process.canvas.draw(lines)

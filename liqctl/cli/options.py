@@ -63,14 +63,14 @@ class Options:
 
     run: str = _option(default="", help="The run.", metavar="ID", offers="runs", required=True)
     any_run: str | None = _option(
-        help="The run; without it, the last runs.", metavar="ID", offers="runs"
+        help="The run. Default: the last runs.", metavar="ID", offers="runs"
     )
     document: Document = _option(
         default=Document.SETTINGS, help="Which document.", metavar="|".join(Document), required=True
     )
     words: list[str] = _option(
         default=list,
-        help="-4131, PARTIAL, ORDER_UNKNOWN, exit 8, http 418.",
+        help="What to explain: -4131, PARTIAL, ORDER_UNKNOWN, exit 8, http 418.",
         metavar="WORD",
         offers="words",
         required=True,
@@ -83,10 +83,17 @@ class Options:
     )
     config_file: Path | None = _option(
         "--config",
-        help="Settings file; else the environment's, where found.",
+        help="Settings file. Default: the first one found for the environment.",
         metavar="FILE",
         variable="LIQCTL_CONFIG",
     )
+    folder: Path | None = _option(
+        "--dir",
+        help="Folder to write to. Default: the first where liqctl looks for settings.",
+        metavar="DIR",
+    )
+    systemd: bool = _option("--systemd", default=False, help="Also write systemd units.")
+    cron: bool = _option("--cron", default=False, help="Also write a crontab.")
     yes: bool = _option("--yes", "-y", default=False, help="Do not ask for confirmation.")
     dry_run: bool = _option(
         "--dry-run", default=False, help="Read and show the plan; send nothing."
@@ -106,35 +113,35 @@ class Options:
     )
     timeout: float | None = _option(
         "--timeout",
-        help="Hard deadline in seconds, 1 to 30; else the settings'.",
+        help="Hard deadline in seconds, 1 to 30. Default: timeout_seconds.",
         metavar="S",
         sets="liquidation.timeout_seconds",
     )
     max_retries: int | None = _option(
         "--max-retries",
-        help="Repeats of one refused order or cancel, 0 to 10; else the settings'.",
+        help="Repeats of one refused order or cancel, 0 to 10. Default: max_retries.",
         metavar="N",
         sets="liquidation.max_retries",
     )
     retry_delay: float | None = _option(
         "--retry-delay",
-        help="Seconds before the first repeat, doubling, 0.1 to 5; else the settings'.",
+        help="Seconds before the first repeat, doubling, 0.1 to 5. Default: retry_delay_seconds.",
         metavar="S",
         sets="liquidation.retry_delay_seconds",
     )
     settle: float | None = _option(
         "--settle",
-        help="Watch flat for S seconds before it is called proven, 0 to 30.",
+        help="Seconds to watch the flat account before it counts as proven, 0 to 30.",
         metavar="S",
         sets="liquidation.settle_seconds",
     )
     reason: str = _option(
-        "--reason", default="", help="Why; stands in the audit trail.", metavar="TEXT"
+        "--reason", default="", help="Why; recorded in the audit trail.", metavar="TEXT"
     )
     correlation_id: str = _option(
         "--correlation-id",
         default="",
-        help="Name of this run: 1 to 64 letters, digits, _ or -; else made up.",
+        help="Name of this run: 1 to 64 letters, digits, _ or -. Default: generated.",
         metavar="ID",
     )
     only_run: str | None = _option(
@@ -143,31 +150,31 @@ class Options:
     watch: bool = _option(
         "--watch",
         default=False,
-        help="Look again and again; less often while others use the limits up.",
+        help="Repeat until Ctrl-C; less often if other programs use up the request limits.",
     )
     every: float = _option(
         "--every",
         # Twelve readings of 90 weight a minute: under half of the venue's 2400.
         default=5.0,
-        help="Seconds between two looks of --watch, where the limits allow it.",
+        help="Seconds between two readings of --watch, if the limits allow it.",
         metavar="S",
         low=1.0,
         high=3600.0,
     )
     exit_code: bool = _option(
-        "--exit-code", default=False, help="Exit 3 when anything is open, 0 when flat."
+        "--exit-code", default=False, help="Exit 3 if anything is open, 0 if flat."
     )
     prometheus: Path | None = _option(
-        "--prometheus", help="Also write figures for Prometheus to this file.", metavar="FILE"
+        "--prometheus", help="Also write metrics for Prometheus to this file.", metavar="FILE"
     )
-    strict: bool = _option("--strict", default=False, help="Warnings are errors too.")
+    strict: bool = _option("--strict", default=False, help="Treat warnings as errors.")
     online: bool = _option(
         "--online",
         default=False,
-        help="Also ask the venue: key, rights, clock, exposure.",
+        help="Also ask the venue: key, permissions, clock, open positions.",
     )
     against: Path | None = _option(
-        "--against", help="Also list what changed from this settings file.", metavar="FILE"
+        "--against", help="Also list the changes from this settings file.", metavar="FILE"
     )
     scenarios: list[str] = _option(
         "--scenario",
@@ -177,12 +184,14 @@ class Options:
         offers="scenarios",
     )
     real: bool = _option(
-        "--real", default=False, help="Real time, HTTP on loopback, real disk: minutes."
+        "--real",
+        default=False,
+        help="Use real time, HTTP on loopback and real files; takes minutes.",
     )
     repeat: int = _option(
         "--repeat",
         default=1,
-        help="Runs of each scenario, each with a seed.",
+        help="Runs of each scenario, each with another seed.",
         metavar="N",
         low=1,
         high=1000,
@@ -200,11 +209,11 @@ class Options:
         "--lines",
         "-n",
         default=10,
-        help="How many of the last lines; 0 for all.",
+        help="Number of last events; 0 shows all.",
         metavar="N",
         low=0,
     )
-    follow: bool = _option("--follow", "-f", default=False, help="Wait for more.")
+    follow: bool = _option("--follow", "-f", default=False, help="Wait for new events.")
     event_types: list[str] = _option(
         "--event-type",
         default=list,
@@ -212,31 +221,29 @@ class Options:
         metavar="TYPE",
         offers="event types",
     )
-    failed: bool = _option("--failed", default=False, help="Only what went wrong.")
+    failed: bool = _option("--failed", default=False, help="Only failures.")
     since: str | None = _option(
         "--since",
-        help="Only what is newer than 10m, 2h or 2026-01-02T10:30:00Z.",
+        help="Only newer events: 10m, 2h or 2026-01-02T10:30:00Z.",
         metavar="WHEN",
     )
     log: Path | None = _option(
         "--log",
-        help="Trail file; else the settings' one, ./logs or the state folder's.",
+        help="Trail file. Default: in log_dir, else ./logs, else the state folder.",
         metavar="FILE",
     )
     logs: list[Path] = _option(
         "--log",
         default=list,
-        help="Trail file, repeatable for rotated ones; else the settings'.",
+        help="Trail file; repeatable, for rotated ones. Default: in log_dir.",
         metavar="FILE",
     )
     head: str | None = _option(
         "--head",
-        help="A result's audit_head: also finds a cut or rewritten file.",
+        help="A result's audit_head: also detects a cut or rewritten file.",
         metavar="HASH",
     )
-    html: bool = _option(
-        "--html", default=False, help="One page with a timeline, for browsers and paper."
-    )
+    html: bool = _option("--html", default=False, help="Write one HTML page with a timeline.")
     offline: bool = _option(
         "--offline", default=False, help="Do not ask the venue for profit and fees."
     )
@@ -266,7 +273,7 @@ class Options:
     as_json: bool = _option("--json", default=False, help="Print one JSON document.")
     no_color: bool = _option("--no-color", default=False, help="No colours.")
     verbose: bool = _option(
-        "--verbose", "-v", default=False, help="Tell each event on stderr as it happens."
+        "--verbose", "-v", default=False, help="Print each event to stderr as it happens."
     )
 
     @property

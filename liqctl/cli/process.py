@@ -31,10 +31,8 @@ from liqctl.cli.terminal import Canvas, open_unblocked, write_patiently
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from liqctl.kernel.limits import Deadline
     from liqctl.kernel.states import ExitCode
-
-LAST_RESORT_S: Final = 0.2
-"""How long after the deadline the process is ended even if the watchdog thread cannot run."""
 
 _WATCHDOG_S: Final = 0.08
 _DROP_OUTPUT_S: Final = 0.15
@@ -252,7 +250,7 @@ class Signals:
             leave(self.exit_code(0))
 
 
-class Deadline:
+class Watchdog:
     """Ends the process shortly after a moment that the event loop should have kept.
 
     From its start on no output waits for a reader until later than shortly after that moment.
@@ -260,16 +258,17 @@ class Deadline:
 
     output_until: ClassVar[float] = math.inf
 
-    def __init__(self, seconds: float, on_expiry: "Callable[[], ExitCode]") -> None:
+    def __init__(self, deadline: "Deadline", on_expiry: "Callable[[], ExitCode]") -> None:
         """Start counting now; `on_expiry` records and prints what is known, from a thread."""
         from liqctl.cli.last_resort import LastResort
 
         self._on_expiry = on_expiry
-        self._ends_at = time.monotonic() + seconds
-        Deadline.output_until = self._ends_at + _DROP_OUTPUT_S
+        self._ends_at = deadline.ends
+        self._last_resort_at = deadline.last_resort
+        Watchdog.output_until = self._ends_at + _DROP_OUTPUT_S
         self._done = threading.Event()
         self.last_word = threading.Lock()
-        self._last_resort = LastResort(seconds + LAST_RESORT_S)
+        self._last_resort = LastResort(self._last_resort_at - time.monotonic())
         with contextlib.suppress(RuntimeError):  # no thread can be had; the others keep the time
             threading.Thread(target=self._watch, daemon=True, name="deadline").start()
 
@@ -283,7 +282,7 @@ class Deadline:
         if not self.last_word.acquire(blocking=False):
             threading.Event().wait()
         self._done.set()
-        left_s = self._ends_at + LAST_RESORT_S - time.monotonic()
+        left_s = self._last_resort_at - time.monotonic()
         before, self._last_resort = self._last_resort, LastResort(max(left_s, _WATCHDOG_S), code)
         before.cancel()
 
@@ -380,7 +379,7 @@ def _write(fd: int, text: bytes, stall_s: float) -> None:
 
 def _patience_s(stall_s: float) -> float:
     """Return how long to wait for a reader now."""
-    return max(min(stall_s, Deadline.output_until - time.monotonic()), 0.0)
+    return max(min(stall_s, Watchdog.output_until - time.monotonic()), 0.0)
 
 
 def leave(code: int) -> NoReturn:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 def report(options: Options) -> int:
     """Write the incident report of a run as Markdown: what happened, to what, what it cost.
 
-    The trail tells most of it and needs no key. Profit and fees are asked of the venue where the
-    run's own key is set; else the report says why they are missing. Exit codes: 0 written,
-    1 there is no such run, 2 usage.
+    Needs no key. If the key of the run is set, it asks the venue for profit and fees, too; else
+    the report says why they are missing. Exit codes: 0 written, 1 there is no such run, 2 usage.
 
     Example: liqctl report liq_20260102_103000_abc123 --html > incident.html
     """

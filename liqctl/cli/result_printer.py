@@ -74,7 +74,7 @@ class ResultPrinter:
             symbols=symbols,
             options=self._options.repeated(),
             settle_s=settle_s,
-            config_file=str(self.settings.file) if self.settings and self.settings.file else None,
+            config_file=self.settings.origin if self.settings else None,
         )
         if inspection is not None and self.settings is not None:
             from liqctl.desk.plan import render_plan

@@ -63,19 +63,19 @@ COMMANDS: Final = {
     ),
     "bundle": Entry(
         home="liqctl.cli.bundle:bundle",
-        summary="Put together what support needs, without a secret.",
+        summary="Collect what support needs, without secrets.",
     ),
     "explain": Entry(
         home="liqctl.cli.explain:explain_app",
-        summary="Tell what a venue code, state, event or exit code means.",
+        summary="Explain a venue code, state, event or exit code.",
     ),
     "init": Entry(
         home="liqctl.cli.setting_up:init",
-        summary="Write a commented settings file.",
+        summary="Write a commented settings file, systemd units, a crontab.",
     ),
     "schema": Entry(
         home="liqctl.cli.setting_up:schema",
-        summary="Print the JSON schema of a document.",
+        summary="Print the JSON Schema of a document, event or settings file.",
     ),
     "simulator": Entry(
         home="liqctl.cli.simulator:simulator_app",

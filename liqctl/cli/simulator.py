@@ -23,7 +23,7 @@ simulator_app = typer.Typer(
 @simulator_app.command("serve", short_help="Serve the venue until Ctrl-C.")
 @takes("port", "scenario", "latency_ms", "as_json")
 def serve(options: Options) -> None:
-    """Serve the venue until Ctrl-C; prints its address, its keys and what to paste where.
+    """Serve the venue until Ctrl-C; prints its address, its keys and the variables to set.
 
     Example: liqctl simulator serve --port 8787
     """
@@ -52,7 +52,7 @@ def serve(options: Options) -> None:
 @simulator_app.command("list")
 @takes("as_json")
 def list_scenarios(options: Options) -> None:
-    """List the accounts and troubles that can be served.
+    """List the scenarios: accounts and what goes wrong.
 
     Example: liqctl simulator list --json
     """

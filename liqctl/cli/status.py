@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def status(options: Options) -> None:
     """Show open positions and orders, a running liquidation, the last run and the counts.
 
-    What only the audit trail can tell needs no key. Exit codes: 0, 2 usage, 4 configuration,
+    Reading the account needs a key, the rest does not. Exit codes: 0, 2 usage, 4 configuration,
     1 or 7 nothing could be read; with --exit-code 0 flat, 3 open, 1 or 7 not known.
 
     Example: liqctl status --env testnet --exit-code && echo flat

@@ -91,17 +91,6 @@ class LaterRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimelineEvent:
-    """One event; `words` is None where only its details can be told."""
-
-    at_seconds: float | None
-    took_seconds: float | None
-    event_type: str
-    symbol: str | None
-    words: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """Everything a report shows, in the order of its document.
 
@@ -140,7 +129,7 @@ class Incident:
     later_runs: tuple[LaterRun, ...]
     money: Costs
     legs: tuple[LegStory, ...]
-    timeline: tuple[TimelineEvent, ...]
+    timeline: Sequence[TimedRecord]
     audit: RunChain
     story: RunStory
 
@@ -148,6 +137,16 @@ class Incident:
         """Return the document of `report --json`."""
         named = {each.name: getattr(self, each.name) for each in fields(self)}
         del named["story"]
+        named["timeline"] = [
+            {
+                "at_seconds": event.at_s,
+                "took_seconds": event.took_s,
+                "event_type": event.event_type,
+                "symbol": event.symbol,
+                "words": phrase(event),
+            }
+            for event in self.timeline
+        ]
         return {"schema": REPORT_SCHEMA, **named, "type": self.type.name}
 
 
@@ -212,16 +211,7 @@ def make_incident(
         later_runs=tuple(map(_later_run, later)),
         money=add_up(closing_orders(story), reading),
         legs=legs,
-        timeline=tuple(
-            TimelineEvent(
-                at_seconds=event.at_s,
-                took_seconds=event.took_s,
-                event_type=event.event_type,
-                symbol=event.symbol,
-                words=phrase(event),
-            )
-            for event in story.events
-        ),
+        timeline=story.events,
         audit=chain,
         story=story,
     )

@@ -15,8 +15,8 @@ only once a run takes long enough to be watched.
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Final
@@ -147,49 +147,35 @@ class LiveRow:
         told = " → ".join(words)
         if self.stage in {Stage.CLOSING, Stage.CANCELLING} and now - self.since > ANSWER_LATE_S:
             told += f", no answer for {now - self.since:.1f} s"
-        return (
-            f"{told}: {self.reason}"
-            if self.reason and self.stage not in {Stage.CANCELLED, Stage.FLAT}
-            else told
-        )
+        is_over = self.stage in {Stage.CANCELLED, Stage.FLAT}
+        return f"{told}: {self.reason}" if self.reason and not is_over else told
 
 
 @dataclass(slots=True, kw_only=True)
-class Frame:
-    """What is shown at one moment, and the figures that are kept between two; rows worst first."""
+class LiveModel:
+    """Takes in the events of one run, in order; never raises on what an event holds.
 
+    `began_at` is on the clock of every `at` and `now`. So many positions as are `unlisted` are open
+    and were named by no reading.
+    """
+
+    began_at: float
     timeout_s: float
-    now: float = 0.0
-    phase: str = ""
-    left_s: float = 0.0
-    passed_s: float = 0.0
+    symbols: frozenset[str] = frozenset()
+    closes: bool = True
     has_read: bool = False
     found_notional: Decimal = _ZERO
-    open_notional: Decimal = _ZERO
+    by_leg: dict[tuple[str, str], LiveRow] = field(default_factory=dict)
+    unlisted: int = 0
+    unlisted_notional: Decimal = _ZERO
     orders_found: int = 0
-    orders_cancelled: int = 0
+    cancelled: set[tuple[str, str]] = field(default_factory=set)
     retries: int = 0
     trouble: str = ""
     unread: str = ""
-    rows: "tuple[LiveRow, ...]" = ()
-    unlisted: int = 0
-    unlisted_notional: Decimal = _ZERO
-
-
-class LiveModel:
-    """Takes in the events of one run, in order; never raises on what an event holds."""
-
-    def __init__(self, *, began_at: float, timeout_s: float) -> None:
-        """Know nothing yet but when the run began, on the clock of every `at` and `now`."""
-        self._began_at = began_at
-        self._seen = Frame(timeout_s=timeout_s)
-        self._rows: dict[tuple[str, str], LiveRow] = {}
-        self._symbols: frozenset[str] = frozenset()
-        self._closes = True
-        self._cancelled: set[tuple[str, str]] = set()
-        self._ended = ""
-        self._flat_at: float | None = None
-        self._watch_s = 0.0
+    flat_at: float | None = None
+    watch_s: float = 0.0
+    ended: str = ""
 
     def note(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
         """Take in one event that happened at that moment."""
@@ -197,56 +183,50 @@ class LiveModel:
             case AuditEventType.LIQUIDATION_START:
                 config = details.get("config")
                 if isinstance(config, Mapping):
-                    self._symbols = frozenset(config.get("symbols") or ())
-                    self._closes = bool(config.get("close_positions", True))
+                    self.symbols = frozenset(config.get("symbols") or ())
+                    self.closes = bool(config.get("close_positions", True))
             case AuditEventType.SNAPSHOT_TAKEN:
                 self._read(details, at)
             case AuditEventType.FLAT_SEEN:
                 watch_s = details.get("watch_seconds")
-                self._flat_at = at
-                self._watch_s = watch_s if isinstance(watch_s, int | float) else 0.0
+                self.flat_at = at
+                self.watch_s = watch_s if isinstance(watch_s, int | float) else 0.0
             case AuditEventType.REENTRY_SEEN:
-                self._flat_at = None
+                self.flat_at = None
             case AuditEventType.VERIFIED:
-                self._ended = "flat, proven"
+                self.ended = "flat, proven"
             case _ if event_type in _CANCELS:
                 self._cancel(event_type, details, at)
             case _ if event_type in RUN_ENDS:
-                self._ended = str(details.get("state", "")).lower()
+                self.ended = str(details.get("state", "")).lower()
             case _ if "symbol" in details:
                 self._close(event_type, details, at)
             case _:
                 pass
 
-    def frame(self, now: float, *, stopping: bool = False) -> Frame:
-        """Return what to show now."""
-        ranked = sorted(self._rows.values(), key=lambda row: (row.stage, -row.notional, row.symbol))
-        rows = tuple(row for row in ranked if row.position_side or row.stage is not Stage.CANCELLED)
-        seen = self._seen
-        open_notional = sum((row.still_open for row in rows), seen.unlisted_notional)
-        passed_s = max(now - self._began_at, 0.0)
-        return replace(
-            seen,
-            now=now,
-            phase=self._ended or ("stopping" if stopping else self._phase(rows, now)),
-            left_s=max(seen.timeout_s - passed_s, 0.0),
-            passed_s=passed_s,
-            found_notional=max(seen.found_notional, open_notional),
-            open_notional=open_notional,
-            orders_found=max(seen.orders_found, len(self._cancelled)),
-            orders_cancelled=len(self._cancelled),
-            rows=rows,
+    def rows(self) -> list[LiveRow]:
+        """Return what to show, worst first."""
+        ranked = sorted(
+            self.by_leg.values(), key=lambda row: (row.stage, -row.notional, row.symbol)
         )
+        return [row for row in ranked if row.position_side or row.stage is not Stage.CANCELLED]
 
-    def _phase(self, rows: Iterable[LiveRow], now: float) -> str:
-        stages = {row.stage for row in rows}
-        if not self._seen.has_read:
+    def open_notional(self) -> Decimal:
+        """Return what no answer and no reading shows closed."""
+        return sum((row.still_open for row in self.by_leg.values()), self.unlisted_notional)
+
+    def phase(self, now: float, *, stopping: bool = False) -> str:
+        """Return what the run is about."""
+        stages = {row.stage for row in self.by_leg.values()}
+        if self.ended or stopping:
+            return self.ended or "stopping"
+        if not self.has_read:
             return "reading the account"
-        if self._flat_at is not None:
+        if self.flat_at is not None:
             # The books that are swept late in the watch change nothing about it.
-            watched_s = min(max(now - self._flat_at, 0.0), self._watch_s)
-            return f"flat, watching {watched_s:.1f} s of {self._watch_s:.1f} s"
-        if self._seen.unlisted or stages & {Stage.REFUSED, Stage.CLOSING, Stage.UNKNOWN}:
+            watched_s = min(max(now - self.flat_at, 0.0), self.watch_s)
+            return f"flat, watching {watched_s:.1f} s of {self.watch_s:.1f} s"
+        if self.unlisted or stages & {Stage.REFUSED, Stage.CLOSING, Stage.UNKNOWN}:
             return "closing"
         if Stage.CANCELLING in stages or Stage.OPEN in stages:
             return "cancelling"
@@ -254,14 +234,14 @@ class LiveModel:
 
     def _read(self, details: Mapping[str, Any], at: float) -> None:
         """Take in a reading; a source that could not be read leaves what was known of it."""
-        seen, unread = self._seen, details.get("unread")
+        unread = details.get("unread")
         told = unread.items() if isinstance(unread, Mapping) else ()
-        seen.unread = "; ".join(f"{name}: {why}" for name, why in told)
+        self.unread = "; ".join(f"{name}: {why}" for name, why in told)
         if "only" in details:
             return
         orders = [details.get("regular_orders"), details.get("algo_orders")]
         counted = sum(number for number in orders if isinstance(number, int))
-        seen.orders_found = max(seen.orders_found, counted)
+        self.orders_found = max(self.orders_found, counted)
         positions = details.get("positions")
         if not isinstance(positions, int):
             return
@@ -272,32 +252,32 @@ class LiveModel:
             symbol, side, quantity = (*str(line).rsplit(" ", 2), "", "")[:3]
             notional = notionals[index] if index < len(notionals) else _ZERO
             listed[symbol, side] = notional
-            if not self._symbols or symbol in self._symbols:
+            if not self.symbols or symbol in self.symbols:
                 self._see((symbol, side), _amount(quantity), notional, at)
         if positions == len(listed):
-            for key, row in self._rows.items():
+            for key, row in self.by_leg.items():
                 if row.position_side and key not in listed and row.stage is not Stage.FLAT:
                     row.move(Stage.FLAT, at)
         closed = {Stage.FILLED, Stage.FLAT}
-        rest = [r for r in self._rows.values() if r.is_estimated and r.stage not in closed]
-        seen.unlisted = 0 if self._symbols else max(positions - len(listed) - len(rest), 0)
+        rest = [r for r in self.by_leg.values() if r.is_estimated and r.stage not in closed]
+        self.unlisted = 0 if self.symbols else max(positions - len(listed) - len(rest), 0)
         beyond = _amount(details.get("notional")) - sum(listed.values(), _ZERO)
         beyond -= sum((row.notional for row in rest), _ZERO)
-        seen.unlisted_notional = max(beyond, _ZERO) if seen.unlisted else _ZERO
-        if not seen.has_read:
-            seen.has_read = True
-            known = sum((row.notional for row in self._rows.values()), _ZERO)
-            seen.found_notional = known + seen.unlisted_notional
+        self.unlisted_notional = max(beyond, _ZERO) if self.unlisted else _ZERO
+        if not self.has_read:
+            self.has_read = True
+            known = sum((row.notional for row in self.by_leg.values()), _ZERO)
+            self.found_notional = known + self.unlisted_notional
 
     def _see(self, key: tuple[str, str], quantity: Decimal, notional: Decimal, at: float) -> None:
         """Take in that a reading shows a leg open."""
-        row = self._rows.get(key)
+        row = self.by_leg.get(key)
         if row is None:
-            row = self._rows[key] = LiveRow(symbol=key[0], position_side=key[1])
-            row.move(Stage.OPEN if self._closes else Stage.LEFT_ALONE, at)
+            row = self.by_leg[key] = LiveRow(symbol=key[0], position_side=key[1])
+            row.move(Stage.OPEN if self.closes else Stage.LEFT_ALONE, at)
         elif row.stage is Stage.FLAT:
             row.reason = "listed again"
-            self._flat_at = None
+            self.flat_at = None
             row.stages.clear()
             row.move(Stage.OPEN, at)
         row.quantity, row.notional, row.is_estimated = quantity, notional, False
@@ -308,20 +288,20 @@ class LiveModel:
         """Return the leg an event names; in the other position mode it is called otherwise."""
         symbol = str(details.get("symbol", "?"))
         side = str(details.get("position_side", ""))
-        row = self._rows.get((symbol, side))
+        row = self.by_leg.get((symbol, side))
         if row is not None:
             return row
-        legs = [r for r in self._rows.values() if r.symbol == symbol and r.position_side]
+        legs = [r for r in self.by_leg.values() if r.symbol == symbol and r.position_side]
         if len(legs) == 1:
             return legs[0]
         row = LiveRow(symbol=symbol, position_side=side, is_estimated=True)
-        self._rows[symbol, side] = row
+        self.by_leg[symbol, side] = row
         quantity = _amount(details.get("quantity"))
         row.quantity = -quantity if details.get("side") == "BUY" else quantity
-        if self._seen.unlisted:
-            row.notional = self._seen.unlisted_notional / self._seen.unlisted
-            self._seen.unlisted -= 1
-            self._seen.unlisted_notional -= row.notional
+        if self.unlisted:
+            row.notional = self.unlisted_notional / self.unlisted
+            self.unlisted -= 1
+            self.unlisted_notional -= row.notional
         return row
 
     def _close(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
@@ -331,7 +311,7 @@ class LiveModel:
             case AuditEventType.POSITION_CLOSED:
                 row.move(Stage.FLAT, at)
             case AuditEventType.ORDER_SENT:
-                self._flat_at = None
+                self.flat_at = None
                 tries = details.get("attempt")
                 row.tries = tries if isinstance(tries, int) else row.tries + 1
                 row.move(Stage.CLOSING, at)
@@ -342,9 +322,9 @@ class LiveModel:
                     row.move(Stage.FILLED, at)
                     row.reason = ""
             case AuditEventType.RETRY_SCHEDULED:
-                self._seen.retries += 1
+                self.retries += 1
                 row.reason = str(details.get("reason") or "") or row.reason
-                self._seen.trouble = f"{row.symbol}: {row.reason}"
+                self.trouble = f"{row.symbol}: {row.reason}"
                 row.move(Stage.REFUSED, at)
                 backoff_s = details.get("backoff_s")
                 row.again_at = at + (backoff_s if isinstance(backoff_s, int | float) else 0.0)
@@ -353,19 +333,19 @@ class LiveModel:
                 row.again_at = 0.0
                 row.reason = _reason(details) or row.reason
                 if row.reason:
-                    self._seen.trouble = f"{row.symbol}: {row.reason}"
+                    self.trouble = f"{row.symbol}: {row.reason}"
             case _:
                 pass
 
     def _cancel(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
         """Take in what became of a symbol's cancel; stops swept after a close move no leg."""
         symbol = str(details.get("symbol", "?"))
-        rows = [r for r in self._rows.values() if r.symbol == symbol]
+        rows = [r for r in self.by_leg.values() if r.symbol == symbol]
         if not rows:
-            rows = [self._rows.setdefault((symbol, ""), LiveRow(symbol=symbol, position_side=""))]
+            rows = [self.by_leg.setdefault((symbol, ""), LiveRow(symbol=symbol, position_side=""))]
         ids = details.get("order_ids")
         if event_type == AuditEventType.ORDER_CANCELLED:
-            self._cancelled |= {(symbol, str(order_id)) for order_id in ids or ()}
+            self.cancelled |= {(symbol, str(order_id)) for order_id in ids or ()}
         for row in rows:
             match event_type:
                 case AuditEventType.ORDER_CANCEL_SENT if row.stage in {
@@ -395,11 +375,17 @@ def _amount(value: object) -> Decimal:
     return parse_decimal(value) or _ZERO
 
 
-def draw(frame: Frame, *, title: str, width: int, height: int, colour: bool) -> list[str]:
-    """Return the frame's lines, the rows that need a look first.
-
-    None is wider than `width`, and there are no more than `height`.
-    """
+def draw(
+    model: LiveModel,
+    now: float,
+    *,
+    title: str,
+    width: int,
+    height: int,
+    colour: bool,
+    stopping: bool = False,
+) -> list[str]:
+    """Return one frame's lines, none wider than `width` and no more than `height`."""
     console = Console(
         file=io.StringIO(),
         width=width,
@@ -412,20 +398,21 @@ def draw(frame: Frame, *, title: str, width: int, height: int, colour: bool) -> 
         markup=False,
         emoji=False,
     )
-    first = Text(f"{clean(title)}  ", style="bold").append(frame.phase, style="bold magenta")
-    parts: list[Table | Text] = [first, *_head(frame, width)]
+    phase, rows = model.phase(now, stopping=stopping), model.rows()
+    first = Text(f"{clean(title)}  ", style="bold").append(phase, style="bold magenta")
+    parts: list[Table | Text] = [first, *_head(model, now, width)]
     room = height - len(parts) - _OTHER_LINES
-    if frame.rows and room > 0:
-        fits = len(frame.rows) + bool(frame.unlisted) <= room
-        shown = frame.rows if fits else frame.rows[: room - 1]
-        rest = frame.rows[len(shown) :]
-        parts += [Text(), _rows(shown, frame.now, width=width)] if shown else [Text()]
-        if rest or frame.unlisted:
+    if rows and room > 0:
+        fits = len(rows) + bool(model.unlisted) <= room
+        shown = rows if fits else rows[: room - 1]
+        rest = rows[len(shown) :]
+        parts += [Text(), _rows(shown, now, width=width)] if shown else [Text()]
+        if rest or model.unlisted:
             stages = Counter(row.stage.word for row in rest)
-            stages.update({Stage.OPEN.word: frame.unlisted} if frame.unlisted else {})
+            stages.update({Stage.OPEN.word: model.unlisted} if model.unlisted else {})
             ways = ", ".join(f"{number} {word}" for word, number in stages.items())
-            left = money(sum((row.still_open for row in rest), frame.unlisted_notional))
-            told = f"and {len(rest) + frame.unlisted} more, {left} still open: {ways}"
+            left = money(sum((row.still_open for row in rest), model.unlisted_notional))
+            told = f"and {len(rest) + model.unlisted} more, {left} still open: {ways}"
             parts.append(Text(told, style="dim"))
     with console.capture() as captured:
         for part in parts:
@@ -433,20 +420,21 @@ def draw(frame: Frame, *, title: str, width: int, height: int, colour: bool) -> 
     return [line.rstrip() for line in captured.get().splitlines()[:height]]
 
 
-def _head(frame: Frame, width: int) -> "list[Table | Text]":
+def _head(model: LiveModel, now: float, width: int) -> "list[Table | Text]":
     """Return exposure and time with their bars, then what happened."""
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     grid.add_column(min_width=_LABEL - 2, no_wrap=True)
     grid.add_column(min_width=_VALUE, no_wrap=True, overflow="ellipsis")
     grid.add_column(width=_BAR)
-    found = frame.found_notional
-    exposure = f"{money(frame.open_notional)} of {money(found)} notional"
-    if not frame.has_read:
-        exposure = f"not known yet, reading for {frame.passed_s:.1f} s"
-    time = f"{frame.left_s:.1f} s left of {frame.timeout_s:g} s"
+    passed_s, still_open = max(now - model.began_at, 0.0), model.open_notional()
+    left_s, found = max(model.timeout_s - passed_s, 0.0), max(model.found_notional, still_open)
+    exposure = f"{money(still_open)} of {money(found)} notional"
+    if not model.has_read:
+        exposure = f"not known yet, reading for {passed_s:.1f} s"
+    time = f"{left_s:.1f} s left of {model.timeout_s:g} s"
     for label, told, total, left in (
-        ("open", exposure, float(found), float(frame.open_notional)),
-        ("time", time, frame.timeout_s, frame.left_s),
+        ("open", exposure, float(found), float(still_open)),
+        ("time", time, model.timeout_s, left_s),
     ):
         bar = ProgressBar(
             total=total,
@@ -458,13 +446,14 @@ def _head(frame: Frame, width: int) -> "list[Table | Text]":
             finished_style="bold",
         )
         grid.add_row(label, told, bar if total else "")
-    orders = f"{frame.orders_cancelled} of {frame.orders_found} cancelled"
+    cancelled = len(model.cancelled)
+    orders_found = max(model.orders_found, cancelled)
     lines: list[Table | Text] = [grid]
     for label, told in (
-        ("orders", orders if frame.orders_found else ""),
-        ("retries", str(frame.retries or "")),
-        ("unread", frame.unread),
-        ("trouble", frame.trouble),
+        ("orders", f"{cancelled} of {orders_found} cancelled" if orders_found else ""),
+        ("retries", str(model.retries or "")),
+        ("unread", model.unread),
+        ("trouble", model.trouble),
     ):
         told_lines = labelled((label, clean(told) if told else None), width=width)
         shown = told_lines[:_TOLD_MAX]  # The rows need the room.

@@ -3,18 +3,20 @@
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from liqctl.desk.result import Asked, render_result
 from liqctl.desk.text import Tone, clean, count, labelled, money, paint, table
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.forecast import make_forecast
 from liqctl.kernel.limits import Limits
-from liqctl.kernel.plan import Plan
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
-from liqctl.kernel.values import OpenOrder, OrderKind, Position, Snapshot
+from liqctl.kernel.values import OrderKind, Position
 from liqctl.kernel.words import explain_contradiction
+
+if TYPE_CHECKING:
+    from liqctl.run.inspection import Inspection
 
 _ROWS_MIN: Final = 3
 _TABLE_LINES: Final = 2
@@ -24,27 +26,8 @@ _SYMBOLS_MAX: Final = 5
 _NAMED_MAX: Final = 3
 
 
-class Inspected(Protocol):
-    """One reading of the account and what a liquidation would send first."""
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """What was read."""
-
-    @property
-    def plan(self) -> Plan:
-        """What would be sent."""
-
-    @property
-    def contradictions(self) -> tuple[OpenOrder, ...]:
-        """Orders that can only reduce, on legs that read flat."""
-
-    def why_unreadable(self) -> str | None:
-        """Return why not everything could be read."""
-
-
 def render_confirmation(  # noqa: PLR0913 - what the question tells, one by one
-    inspected: Inspected | None,
+    inspected: "Inspection | None",
     *,
     environment: str,
     base_url: str,
@@ -96,7 +79,7 @@ def render_confirmation(  # noqa: PLR0913 - what the question tells, one by one
 
 
 def render_plan(
-    inspected: Inspected,
+    inspected: "Inspection",
     result: LiquidationResult,
     *,
     policy: LiquidationConfig,
@@ -113,7 +96,7 @@ def render_plan(
     )
 
 
-def _forecast(inspected: Inspected, policy: LiquidationConfig) -> list[tuple[str, str | None]]:
+def _forecast(inspected: "Inspection", policy: LiquidationConfig) -> list[tuple[str, str | None]]:
     plan, timeout_s = inspected.plan, policy.timeout_seconds
     kinds = Counter(
         order.kind for each in plan.symbols for order in (*each.regular, *each.swept, *each.alone)

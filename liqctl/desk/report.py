@@ -19,7 +19,7 @@ from liqctl.desk.incident import Incident, IncidentKind
 from liqctl.desk.money import Costs
 from liqctl.desk.text import clean, count
 from liqctl.desk.timeline import draw
-from liqctl.desk.trail import LEG_ENDS, describe_details, duration
+from liqctl.desk.trail import LEG_ENDS, describe_details, duration, phrase
 from liqctl.kernel.events import FAILURES, RUN_ENDS, AuditEventType
 from liqctl.kernel.states import LiquidationState
 from liqctl.trail.fold import TimedRecord
@@ -101,8 +101,6 @@ def head_of(incident: Incident) -> tuple[Fact, ...]:
     not_whole = (
         "the record of this run is NOT WHOLE, see the proof: what it says below is not proven"
     )
-    closed, found = incident.positions_closed, incident.positions_found
-    cancelled, listed = incident.orders_cancelled, incident.orders_found
     return (
         *(() if chain.is_intact else (Fact(name="Take care", ours=not_whole),)),
         _known("Date (UTC)", _day(incident.started_at), ""),
@@ -118,14 +116,8 @@ def head_of(incident: Incident) -> tuple[Fact, ...]:
             ours=f"and {more} more" if more > 0 else "" if symbols else "none",
             theirs=symbols,
         ),
-        Fact(
-            name="Positions closed",
-            ours="not read" if found is None else f"{closed} of {found}",
-        ),
-        Fact(
-            name="Orders cancelled",
-            ours="not read" if listed is None else f"{cancelled} of {listed}",
-        ),
+        _counted("Positions closed", incident.positions_closed, incident.positions_found),
+        _counted("Orders cancelled", incident.orders_cancelled, incident.orders_found),
         Fact(name="Time", ours=time),
         _known("What the run said", incident.error_message, "no error"),
         *([Fact(name="Never answered", theirs=incident.unread)] * bool(incident.unread)),
@@ -219,13 +211,11 @@ def sections_of(incident: Incident) -> tuple[Section, ...]:
     )
 
 
-def _timeline_table(incident: Incident, events: Iterable[int]) -> Table:
-    """Return the events of those numbers, counted from 0, as a table."""
+def _timeline_table(events: Iterable[TimedRecord]) -> Table:
     rows = []
-    for index in events:
-        event, record = incident.timeline[index], incident.story.events[index].record
-        at = "?" if event.at_seconds is None else f"{event.at_seconds:.3f}"
-        told = event.words or describe_details(record.details) or "-"
+    for event in events:
+        at = "?" if event.at_s is None else f"{event.at_s:.3f}"
+        told = phrase(event) or describe_details(event.record.details) or "-"
         rows.append((at, event.event_type, event.symbol, told))
     return Table(
         head=("seconds", "event", "symbol", "what"),
@@ -238,17 +228,13 @@ def _timeline_table(incident: Incident, events: Iterable[int]) -> Table:
 def render_markdown(incident: Incident) -> str:
     """Return the report, to be pasted into a ticket and finished by hand."""
     *sections, proof = sections_of(incident)
-    events = incident.story.events
+    events = incident.timeline
     is_short = len(events) <= _MARKDOWN_EVENTS_MAX
-    chosen = [at for at, event in enumerate(events) if is_short or _is_always_told(event)]
-    shown = chosen[:_MARKDOWN_ROWS_MAX]
-    timeline = list(_rows_of(_timeline_table(incident, shown)))
+    shown = [event for event in events if is_short or _is_always_told(event)][:_MARKDOWN_ROWS_MAX]
+    timeline = list(_rows_of(_timeline_table(shown)))
     if len(events) > len(shown):
-        more = len(events) - len(shown)
-        timeline += [
-            "",
-            f"{more} more events: `liqctl audit show ID`, or this report with `--html`.",
-        ]
+        how = "`liqctl audit show ID`, or this report with `--html`"
+        timeline += ["", f"{len(events) - len(shown)} more events: {how}."]
     lines = [f"# Incident: {incident.type.value}", "", *_list(head_of(incident))]
     for title, body in (
         *((section.title, _body(section)) for section in sections),
@@ -324,7 +310,7 @@ def render_page(incident: Incident) -> str:
     # The policy lets nothing in but the one style sheet.
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    shown = min(len(incident.timeline), _PAGE_EVENTS_MAX)
+    shown = incident.timeline[:_PAGE_EVENTS_MAX]
     # The head looks good only where the record proves it.
     tone, is_intact = _TONES.get(incident.type, "doubt"), incident.audit.is_intact
     is_proven = incident.verified_flat and is_intact and not incident.positions_failed
@@ -343,8 +329,8 @@ def render_page(incident: Incident) -> str:
         sections=sections_of(incident),
         rows_max=_PAGE_ROWS_MAX,
         to_fill_in=_TO_FILL_IN,
-        events=_timeline_table(incident, range(shown)),
-        events_left_out=len(incident.timeline) - shown,
+        events=_timeline_table(shown),
+        events_left_out=len(incident.timeline) - len(shown),
     )
 
 
@@ -376,6 +362,10 @@ def price(value: Decimal | None) -> str:
 def _known(name: str, theirs: str | None, otherwise: str) -> Fact:
     """Return a text of others, or what we say where there is none."""
     return Fact(name=name, theirs=(theirs,)) if theirs else Fact(name=name, ours=otherwise)
+
+
+def _counted(name: str, done: int | None, found: int | None) -> Fact:
+    return Fact(name=name, ours="not read" if found is None else f"{done} of {found}")
 
 
 def _day(timestamp: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from liqctl.desk.text import Tone, clean, count, cut, labelled, money, paint, table
 from liqctl.kernel.amounts import parse_decimal
+from liqctl.settings.values import BUILT_IN
 
 ROWS_MAX: Final = 250
 
@@ -179,8 +180,7 @@ def _runs(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:
     if len(dead) > _NAMED_MAX:
         rows.append(("", f"and {len(dead) - _NAMED_MAX} more"))
     last, metrics = document.get("last_run") or {}, document.get("metrics") or {}
-    trail_error, config_file = document.get("trail_error"), document.get("config_file")
-    if trail_error:
+    if trail_error := document.get("trail_error"):
         rows.append(("last run", f"unknown, {clean(trail_error)}"))
     else:
         told = ("state", "correlation_id", *filter(last.get, ("finished_at", "error_message")))
@@ -189,7 +189,8 @@ def _runs(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:
         total = f"{metrics.get('execution_count', 0)}" + (f" ({ends})" if ends else "")
         total += f", {metrics['skipped']} skipped" if metrics.get("skipped") else ""
         rows += [("last run", named), ("runs", total)]
-    rows.append(("settings", clean(str(config_file)) if config_file else None))
+    if "config_file" in document:
+        rows.append(("settings", clean(str(document["config_file"] or BUILT_IN))))
     if watch := document.get("watch"):
         text = f"next look in {float(watch['next_look_seconds']):.0f} s"
         if watch.get("weight_used") is not None:

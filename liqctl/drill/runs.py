@@ -163,14 +163,9 @@ def run_in_virtual_time(
     seed: int = 1,
     name: str | None = None,
 ) -> tuple[Run, Venue, MemorySink]:
-    """Run a scenario in milliseconds; the same seed gives the same run.
+    """Run a scenario in milliseconds; the same seed, of the back-off's jitter, gives the same run.
 
-    Args:
-        scenario: account, trouble and promise.
-        policy: what the run may do, and for how long.
-        conditions: what all runs have in common.
-        seed: of the backoff's jitter.
-        name: the run's correlation id, which must be new to the trail.
+    `name` is the run's correlation id, which must be new to the trail.
     """
     venue, sink = scenario.make_venue(), MemorySink(trail=conditions.trail)
     latency_s = _latency(scenario, conditions)

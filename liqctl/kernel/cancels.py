@@ -1,7 +1,6 @@
 """Cancels: sent once recorded, never trusted until a list confirms them."""
 
 from collections.abc import Callable
-from random import Random
 from typing import Final
 
 from liqctl.kernel import events, requests
@@ -25,12 +24,12 @@ _SHOWN: Final = "a list shows a position that it may protect"
 class Cancels:
     """Carries out the cancels of a plan."""
 
-    def __init__(self, state: RunState, reader: Reader, rng: Random) -> None:
+    def __init__(self, state: RunState, reader: Reader, jitter: Callable[[], float]) -> None:
         """Note the answers in the state; the reader tells what lists showed meanwhile."""
         self._state = state
         self._machine = state.machine
         self._reader = reader
-        self._rng = rng
+        self._jitter = jitter
 
     async def cancel(self, plan: SymbolPlan) -> None:
         """Send every cancel of one symbol in parallel; returns when all are answered or cut."""
@@ -115,7 +114,7 @@ class Cancels:
             answer,
             is_whole_book=is_whole_book,
             policy=self._state.policy,
-            jitter=self._rng.uniform(-1, 1),
+            jitter=self._jitter(),
             paused_until=self._machine.limits.paused_until,
             at=self._machine.now,
         )

@@ -6,7 +6,6 @@ looked up, and if the venue does not know it, the next position reading decides.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from random import Random
 from typing import NamedTuple
 
 from liqctl.kernel import events, requests
@@ -54,13 +53,17 @@ class Closes:
     """Carries out the closes of a plan."""
 
     def __init__(
-        self, state: RunState, order_tag: str, rng: Random, on_sent: Callable[[str], None]
+        self,
+        state: RunState,
+        order_tag: str,
+        jitter: Callable[[], float],
+        on_sent: Callable[[str], None],
     ) -> None:
         """Note the answers in the state; `on_sent` hears of each symbol whose order leaves."""
         self._state = state
         self._machine = state.machine
         self._order_tag = order_tag
-        self._rng = rng
+        self._jitter = jitter
         self._on_sent = on_sent
         self._order_no = 0
         self._sent: dict[str, _Sent] = {}
@@ -161,7 +164,7 @@ class Closes:
             repeats=record.repeats,
             adapted=record.adapted,
             policy=self._state.policy,
-            jitter=self._rng.uniform(-1, 1),
+            jitter=self._jitter(),
         )
         match decision.reaction:
             case Reaction.GIVE_UP:
@@ -284,7 +287,7 @@ class Closes:
             decision = decide_expired(
                 adapted=record.adapted,
                 base_s=self._state.policy.retry_delay_seconds,
-                jitter=self._rng.uniform(-1, 1),
+                jitter=self._jitter(),
             )
             reason = VenueAnswer(
                 kind=AnswerKind.TRANSIENT,

@@ -5,8 +5,8 @@ out of the next plan, and nothing else. Flat is *seen* in one reading and *prove
 them (`liqctl.kernel.proof`); nothing that is open waits for the window.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from random import Random
 from typing import Any
 
 from liqctl.kernel import events
@@ -78,11 +78,12 @@ class Liquidation:
         policy: LiquidationConfig,
         *,
         order_tag: str,
-        rng: Random,
+        jitter: Callable[[], float],
     ) -> None:
         """Go on from the first reading, which is under way; nothing is sent before `converge`.
 
-        `order_tag` marks the run's client order ids, `rng` is the jitter of its backoff.
+        `order_tag` marks the run's client order ids; `jitter` gives a number from -1 to 1 for each
+        backoff.
         """
         self.side = SideReadings(machine)
         self._machine = machine
@@ -94,8 +95,8 @@ class Liquidation:
         self._questions = Questions(machine, policy)
         self._spent = TimeSpent()
         self._looks = Looks(machine, reader, self._note_look)
-        self._cancels = Cancels(self._state, reader, rng)
-        self._closes = Closes(self._state, order_tag, rng, self._looks.close_sent)
+        self._cancels = Cancels(self._state, reader, jitter)
+        self._closes = Closes(self._state, order_tag, jitter, self._looks.close_sent)
         self._tasks: dict[Task[None], str] = {}
         self._follow_ups: dict[Leg, Task[None]] = {}
         self._last_look_ups: Task[Any] = Task(None)

@@ -197,18 +197,23 @@ class Opening:
         correlation_id: str,
         wall_clock: WallClock,
         lock: "AccountLock | None" = None,
+        deadline: Deadline | None = None,
     ) -> None:
-        """Take the lock and start reading; needs a running event loop."""
+        """Take the lock and start reading; needs a running event loop.
+
+        The deadline of a process that began before is its own, else it counts from now.
+        """
         self.correlation_id = correlation_id
         self.started_at = wall_clock.now()
         self.requests_before = exchange.usage.requests
-        began = asyncio.get_running_loop().time()
+        deadline = deadline or Deadline.after(
+            policy.timeout_seconds,
+            began=asyncio.get_running_loop().time(),
+            epoch_s=self.started_at.timestamp(),
+        )
         self.blocked: Blocked | None = None
         if lock is not None:
             self.blocked = lock.acquire(correlation_id, self.started_at, policy.timeout_seconds)
-        deadline = Deadline.after(
-            policy.timeout_seconds, began=began, epoch_s=self.started_at.timestamp()
-        )
         machine = Machine(deadline)
         self.driver = Driver(machine, exchange)
         self.reader = Reader(machine, policy)

@@ -174,7 +174,7 @@ class LiquidationManager:
             opening.first,
             self._config,
             order_tag=os.urandom(ORDER_TAG_BYTES).hex(),
-            rng=self._rng,
+            jitter=lambda: self._rng.uniform(-1, 1),
         )
         current = self._current = _Current(opening.correlation_id, opening)
 

@@ -10,6 +10,7 @@ Importing pydantic takes a tenth of a second: only what reads settings or writes
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import EnumType, StrEnum
@@ -98,8 +99,8 @@ class Exchange(Section):
     )
     base_url: Annotated[_Host | None, Kind.OPTIONAL_TEXT] = Field(
         default=None,
-        description="another host for every request: a gateway, a proxy, a local venue; https but "
-        "for loopback",
+        description="another host for every request: a gateway, a proxy, a local venue; https, "
+        "except for loopback; in production name it in LIQCTL_ALLOW_HOST, too",
     )
     recv_window_ms: Whole = Field(
         default=5000,
@@ -108,7 +109,9 @@ class Exchange(Section):
         description="milliseconds after which the venue refuses a request as too old",
     )
     proxy: OptionalText = Field(
-        default=None, description="HTTP proxy; proxy variables of the environment are ignored"
+        default=None,
+        description="HTTP proxy, such as http://127.0.0.1:3128; HTTPS_PROXY and similar variables "
+        "are ignored",
     )
 
 
@@ -127,7 +130,9 @@ class Liquidation(Section):
     """What a liquidation may do, and for how long."""
 
     emergency_liquidation: Flag = _policy(
-        "emergency_liquidation", "false disarms the switch: every run ends SKIPPED"
+        "emergency_liquidation",
+        "whether the switch is armed; with false every run ends SKIPPED, and close_positions and "
+        "cancel_orders must be false, too",
     )
     close_positions: Flag = _policy("close_positions", "close every open position in scope")
     cancel_orders: Flag = _policy(
@@ -141,7 +146,8 @@ class Liquidation(Section):
         "retry_delay_seconds", "seconds before the first repeat; doubles each time, ±20 %"
     )
     symbols: Annotated[list[_Symbol], Kind.SYMBOLS] = Field(
-        default=[], description="symbols in scope; empty is the whole account"
+        default=[],
+        description="symbols in scope, such as [BTCUSDT]; empty is the whole account",
     )
     settle_seconds: Number = _policy(
         "settle_seconds",
@@ -188,7 +194,7 @@ class SettingsModel(BaseSettings):
         list[dict[str, Any]], Predicate(lambda items: not [*item_problems(items)]), Kind.LIST
     ] = Field(
         default=[],
-        description="where to tell people, after the end",
+        description="who is notified after the end of a run; see the README",
         json_schema_extra=items_schema(),
     )
 
@@ -216,12 +222,12 @@ class Setting:
         return f"LIQCTL_{self.key.replace('.', '__').upper()}"
 
     @property
-    def default_text(self) -> str:
+    def shown_default(self) -> str:
         """The default as it stands in a file."""
         return self.default if isinstance(self.default, str) else json.dumps(self.default)
 
     @property
-    def allowed_text(self) -> str:
+    def shown_range(self) -> str:
         """What is allowed, for the tables."""
         if self.low is None:
             return ", ".join(f"`{each}`" for each in self.allowed) or self.kind
@@ -269,21 +275,29 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def first_file(environment: Environment) -> str:
-    """Return a settings file with every setting at its default, each with what it means."""
+def first_file(environment: Environment, *, schema: str, log_dir: str = "null") -> str:
+    """Return a settings file with every setting at its default, each with its meaning.
+
+    Args:
+        environment: whose settings.
+        schema: where editors find the JSON schema.
+        log_dir: what `audit.log_dir` is set to.
+    """
     lines = [
-        f"# liqctl, {environment}. Every value below is the default; flags and LIQCTL_ variables",
-        "# win over it. Check with: liqctl validate. Keys and secrets never stand here.",
+        f"# yaml-language-server: $schema={schema}",
+        f"# Settings of liqctl for {environment}. Options and environment variables, such as",
+        "# LIQCTL_LIQUIDATION__TIMEOUT_SECONDS=10, take precedence. After each change run:",
+        f"# liqctl validate --env {environment}. Keys and secrets are not allowed here.",
     ]
+    given = {"environment": environment, "audit.log_dir": log_dir}
     for section, settings in groupby(TABLE, lambda each: each.key.rpartition(".")[0]):
         lines += ["", *([f"{section}:"] if section else [])]
         indent = "  " if section else ""
         for setting in settings:
-            value = environment if setting.name == "environment" else setting.default_text
-            lines += [
-                f"{indent}# {setting.help} ({setting.allowed_text.replace('`', '')})",
-                f"{indent}{setting.name}: {value}",
-            ]
+            text = f"{setting.help} ({setting.shown_range.replace('`', '')})."
+            text = f"{text[0].upper()}{text[1:]}"
+            lines += [f"{indent}# {line}" for line in textwrap.wrap(text, 96 - len(indent))]
+            lines.append(f"{indent}{setting.name}: {given.get(setting.key, setting.shown_default)}")
     return "\n".join(lines) + "\n"
 
 
@@ -291,7 +305,7 @@ def markdown_table() -> str:
     """Return every setting with its variable, default, range and meaning as a Markdown table."""
     lines = ["| setting | default | allowed | meaning |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| `{each.key}` | `{each.default_text}` | {each.allowed_text} | {each.help} |"
+        f"| `{each.key}` | `{each.shown_default}` | {each.shown_range} | {each.help} |"
         for each in TABLE
     ]
     return "\n".join(lines) + "\n"

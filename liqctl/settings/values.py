@@ -50,6 +50,9 @@ _BYTES_MAX: Final = 1_048_576
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
+BUILT_IN: Final = "built-in defaults"
+"""What screens name where no settings file is in force."""
+
 
 class SourceKind(StrEnum):
     """Where a value came from, strongest first."""
@@ -108,6 +111,11 @@ class Settings:
     notifications: tuple[Mapping[str, Any], ...] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)
     file: Path | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where the settings come from, as screens name it."""
+        return str(self.file) if self.file else BUILT_IN
 
     @property
     def is_embedded(self) -> bool:

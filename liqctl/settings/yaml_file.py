@@ -64,7 +64,8 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     try:
         raw = read_bounded(path)
     except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+        hint = "; `liqctl init` writes one" if isinstance(error, FileNotFoundError) else ""
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}{hint}") from None
     if len(raw) > FILE_MAX_BYTES:
         raise ConfigurationError(f"{path}: is larger than {FILE_MAX_BYTES} bytes")
     try:

@@ -209,9 +209,11 @@ def test_while_working_the_first_signal_calls_and_the_second_leaves() -> None:
 def test_the_deadline_ends_a_process_whose_main_thread_hangs() -> None:
     """No timeout inside an event loop ends a blocked name look-up."""
     ended = run_python(
-        "from liqctl.cli import process; import threading\n"
+        "from liqctl.cli import process; import threading, time\n"
+        "from liqctl.kernel.limits import Deadline\n"
         "process.prepare()\n"
-        "process.Deadline(0.2, lambda: 3)\n"
+        "deadline = Deadline.after(0.2, began=time.monotonic(), epoch_s=0.0)\n"
+        "process.Watchdog(deadline, lambda: 3)\n"
         "threading.Event().wait()"
     )
 
@@ -221,9 +223,11 @@ def test_the_deadline_ends_a_process_whose_main_thread_hangs() -> None:
 def test_the_last_resort_ends_a_process_whose_watchdog_hangs() -> None:
     """A callback that waits for a dead disk must not keep the process alive."""
     ended = run_python(
-        "from liqctl.cli import process; import threading\n"
+        "from liqctl.cli import process; import threading, time\n"
+        "from liqctl.kernel.limits import Deadline\n"
         "process.prepare()\n"
-        "process.Deadline(0.2, lambda: threading.Event().wait())\n"
+        "deadline = Deadline.after(0.2, began=time.monotonic(), epoch_s=0.0)\n"
+        "process.Watchdog(deadline, lambda: threading.Event().wait())\n"
         "threading.Event().wait()"
     )
 

@@ -9,7 +9,7 @@ import pytest
 
 from liqctl.kernel.states import ExitCode
 from liqctl.sim.scenario import load_scenario
-from tests.cli.documents import RESULT, STATUS, check
+from tests.cli.documents import RESULT, STATUS, check, check_event
 from tests.process.program import Ended, Program, program
 
 
@@ -90,7 +90,9 @@ def test_0_and_loud_when_the_switch_is_disarmed(served: Program) -> None:
     assert "emergency_liquidation is false" in ended.stderr
     assert "Nothing was read" in ended.stderr
     assert not served.sent()
-    assert [r["event_type"] for r in served.records()] == ["LIQUIDATION_SKIPPED"]
+    (skipped,) = served.records()
+    assert skipped["event_type"] == "LIQUIDATION_SKIPPED"
+    check_event(skipped)
 
 
 def test_1_when_the_venue_cannot_be_reached(served: Program, closed_port: int) -> None:

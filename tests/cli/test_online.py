@@ -13,6 +13,7 @@ import pytest
 from liqctl.drill.record import DRILLS_NAME
 from liqctl.sim.scenario import Scenario, load_scenario
 from liqctl.sim.server import EmbeddedServer
+from tests.cli.documents import VALIDATION, check
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60
@@ -48,7 +49,7 @@ def validate(
 def findings(ended: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
     """Return the issues by field, of the one document on stdout."""
     document = json.loads(ended.stdout)
-    assert document["schema"] == "liqctl.validation/1"
+    check(document, VALIDATION)
     return {issue["field"]: issue for issue in document["issues"]}
 
 

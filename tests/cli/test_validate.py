@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.documents import VALIDATION, check
 from tests.process.program import program
 from tests.terminal import needs_tmux, on_terminal
 
@@ -33,6 +34,7 @@ def run(cwd: Path, *arguments: str, **environ: str) -> subprocess.CompletedProce
 def document(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """Return the one document on stdout."""
     found: dict[str, Any] = json.loads(ended.stdout)
+    check(found, VALIDATION)
     return found
 
 

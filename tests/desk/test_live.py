@@ -38,13 +38,12 @@ def model_of(*events: tuple[str, dict[str, Any]], at: float = 0.1) -> LiveModel:
 
 def ways(model: LiveModel, now: float = 0.1) -> dict[str, str]:
     """Return each row's way by its symbol."""
-    return {row.symbol: row.way(now) for row in model.frame(now).rows}
+    return {row.symbol: row.way(now) for row in model.rows()}
 
 
 def drawn(model: LiveModel, *, now: float = 0.1, width: int = 80, height: int = 23) -> list[str]:
     """Return the frame's lines without colours."""
-    frame = model.frame(now)
-    return draw(frame, title="testnet  liq_1", width=width, height=height, colour=False)
+    return draw(model, now, title="testnet  liq_1", width=width, height=height, colour=False)
 
 
 def test_a_leg_goes_its_way_step_by_step() -> None:
@@ -66,15 +65,15 @@ def test_a_leg_goes_its_way_step_by_step() -> None:
 def test_what_is_open_goes_down_with_each_fill_and_not_before() -> None:
     """A part that was executed counts; an order that was only sent does not."""
     model = model_of(("SNAPSHOT_TAKEN", TWO), ("ORDER_SENT", {**BTC, "attempt": 1}))
-    assert model.frame(0.1).open_notional == 36000
+    assert model.open_notional() == 36000
 
     model.note("ORDER_PLACED", {**BTC, "client_order_id": "a", "executed": "0.1"}, 0.2)
-    assert model.frame(0.2).open_notional == 30000
+    assert model.open_notional() == 30000
     assert ways(model)["BTCUSDT"] == "closing"
 
     model.note("ORDER_PLACED", {**BTC, "client_order_id": "a", "executed": "0.5"}, 0.3)
-    assert model.frame(0.3).open_notional == 6000
-    assert model.frame(0.3).found_notional == 36000
+    assert model.open_notional() == 6000
+    assert model.found_notional == 36000
 
 
 def test_a_retry_says_when_and_why() -> None:
@@ -103,7 +102,7 @@ def test_failed_and_unknown_come_first_and_flat_last() -> None:
         ("POSITION_FAILED", {**ETH, "message": "closed for trading", "code": -4141}),
     )
 
-    stages = [row.stage for row in model.frame(0.1).rows]
+    stages = [row.stage for row in model.rows()]
     assert stages == [Stage.FAILED, Stage.UNKNOWN, Stage.FLAT]
 
 
@@ -120,14 +119,14 @@ def test_positions_that_no_reading_names_are_counted_with_their_sum() -> None:
     model = model_of(
         ("SNAPSHOT_TAKEN", reading(("BTCUSDT BOTH 0.5", "30000"), positions=5, notional="38000"))
     )
-    assert (model.frame(0.1).unlisted, model.frame(0.1).open_notional) == (4, Decimal(38000))
+    assert (model.unlisted, model.open_notional()) == (4, Decimal(38000))
 
     model.note("ORDER_SENT", {"symbol": "X", "position_side": "BOTH", "quantity": "3"}, 0.2)
-    assert (model.frame(0.2).unlisted, model.frame(0.2).open_notional) == (3, Decimal(38000))
+    assert (model.unlisted, model.open_notional()) == (3, Decimal(38000))
 
     sent = {"symbol": "X", "position_side": "BOTH", "executed": "3"}
     model.note("ORDER_PLACED", sent, 0.3)
-    assert model.frame(0.3).open_notional == 36000
+    assert model.open_notional() == 36000
     assert "and 3 more, 6,000.00 still open: 3 open" in drawn(model)
 
 
@@ -156,10 +155,10 @@ def test_flat_is_watched_before_the_eyes_of_the_operator() -> None:
     model.note("ORDER_CANCEL_SENT", {"symbol": "BTCUSDT", "order_ids": []}, 1.9)
 
     assert drawn(model, now=2.0)[0].endswith("flat, watching 1.4 s of 2.0 s")
-    assert model.frame(9.0).phase == "flat, watching 2.0 s of 2.0 s"
+    assert model.phase(9.0) == "flat, watching 2.0 s of 2.0 s"
 
     model.note("VERIFIED", {"flat": True}, 2.7)
-    assert model.frame(2.7).phase == "flat, proven"
+    assert model.phase(2.7) == "flat, proven"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +175,7 @@ def test_what_appears_ends_the_watch(event_type: str, details: dict[str, Any]) -
     model.note("FLAT_SEEN", {"watch_seconds": 2.0}, 0.6)
     model.note(event_type, details, 0.8)
 
-    assert "watching" not in model.frame(0.9).phase
+    assert "watching" not in model.phase(0.9)
 
 
 def test_what_is_out_of_scope_is_not_shown() -> None:
@@ -187,7 +186,7 @@ def test_what_is_out_of_scope_is_not_shown() -> None:
     model.note("SNAPSHOT_TAKEN", TWO, 0.1)
 
     assert set(ways(model)) == {"ETHUSDT"}
-    assert model.frame(0.1).open_notional == 6000
+    assert model.open_notional() == 6000
 
 
 def test_positions_left_alone_as_asked_are_called_so() -> None:

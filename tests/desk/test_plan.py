@@ -1,6 +1,6 @@
 """What an operator reads before typing `production`: where, whose, what, how much."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,6 +10,7 @@ from liqctl.kernel.answers import no_answer
 from liqctl.kernel.ledger import first_seen
 from liqctl.kernel.plan import Memory, Plan, make_plan
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.proof import Verdict
 from liqctl.kernel.states import LiquidationState
 from liqctl.kernel.values import (
     Leg,
@@ -21,26 +22,26 @@ from liqctl.kernel.values import (
     Side,
     Snapshot,
 )
+from liqctl.run.inspection import Inspection
 from tests.desk.builders import make_result
 
 POLICY = LiquidationConfig()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """An inspection with nothing but what the screens ask for."""
+def inspected(snapshot: Snapshot, plan: Plan, refusal: str | None = None) -> Inspection:
+    """Return an inspection that reads this, or says why it could not."""
+    verdict = Verdict(
+        positions=snapshot.positions.items,
+        orders=snapshot.orders,
+        kept=(),
+        evidence=(),
+        unread=(),
+    )
+    answer = no_answer(refusal) if refusal else None
+    return Inspection(snapshot=snapshot, verdict=verdict, plan=plan, refusal=answer)
 
-    snapshot: Snapshot
-    plan: Plan
-    refusal: str | None = None
-    contradictions: tuple[OpenOrder, ...] = ()
 
-    def why_unreadable(self) -> str | None:
-        """Return why not everything could be read."""
-        return self.refusal
-
-
-def make_look(refusal: str | None = None) -> Look:
+def make_look(refusal: str | None = None) -> Inspection:
     """Return two positions and one resting order, the smaller position first."""
     positions = (
         Position(
@@ -78,11 +79,11 @@ def make_look(refusal: str | None = None) -> Look:
         rules={},
         marks={},
     )
-    return Look(snapshot=snapshot, plan=make_plan(snapshot, memory, POLICY), refusal=refusal)
+    return inspected(snapshot, make_plan(snapshot, memory, POLICY), refusal)
 
 
 def confirmation(
-    look: Look | None, *, width: int | None, height: int = 21, colour: bool = False
+    look: Inspection | None, *, width: int | None, height: int = 21, colour: bool = False
 ) -> str:
     """Return the screen for a production account."""
     return render_confirmation(
@@ -161,7 +162,7 @@ def test_a_dry_run_says_that_nothing_was_sent_and_what_would_be() -> None:
     assert "to do it: liqctl liquidate --env production" in screen
 
 
-def make_large(number: int) -> Look:
+def make_large(number: int) -> Inspection:
     """Return many positions, the smallest first."""
     positions = tuple(
         Position(
@@ -175,7 +176,7 @@ def make_large(number: int) -> Look:
     snapshot = replace(make_look().snapshot, positions=Reading(items=positions))
     legs = {position.leg: first_seen(position, 0.0) for position in positions}
     memory = Memory(legs=legs, orders={}, rules={}, marks={})
-    return Look(snapshot=snapshot, plan=make_plan(snapshot, memory, POLICY))
+    return inspected(snapshot, make_plan(snapshot, memory, POLICY))
 
 
 @pytest.mark.parametrize("height", [21, 47])
@@ -211,9 +212,8 @@ def test_nothing_read_is_never_shown_as_nothing_open(look: str) -> None:
         positions=failed, regular_orders=lists, algo_orders=lists, started_at=0.0, finished_at=3.0
     )
     memory = Memory(legs={}, orders={}, rules={}, marks={})
-    unread = Look(
-        snapshot=snapshot, plan=make_plan(snapshot, memory, POLICY), refusal="no answer in time"
-    )
+    plan = make_plan(snapshot, memory, POLICY)
+    unread = inspected(snapshot, plan, refusal="no answer in time")
 
     screen = confirmation(None if look == "none" else unread, width=80)
 
@@ -228,6 +228,7 @@ def test_a_stop_on_a_leg_that_reads_flat_is_told_before_the_question() -> None:
     order = look.snapshot.orders[0]
     stop = replace(order, symbol="SOLUSDT", type="STOP_MARKET", reduce_only=True)
 
-    screen = confirmation(replace(look, contradictions=(stop,)), width=None)
+    verdict = replace(look.verdict, evidence=(stop,))
+    screen = confirmation(replace(look, verdict=verdict), width=None)
 
     assert "doubt     SOLUSDT reads flat, but STOP_MARKET " in screen

@@ -1,5 +1,6 @@
 """A drill as a whole: it stops when told, counts its worst seed, and survives a failing trail."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +9,11 @@ import pytest
 
 from liqctl.drill.catalogue import Course, Exercise, Mode, Score, hold
 from liqctl.drill.runs import Conditions, Stop
+from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.sim.scenario import Expectation, load_scenario
+from liqctl.sim.scenario import Expectation, list_scenarios, load_scenario
 from liqctl.trail.writer import AuditLogger
+from tests.cli.documents import check_event
 
 DEFAULTS = LiquidationConfig()
 
@@ -60,6 +63,23 @@ def test_a_trail_that_fails_is_no_fault_of_the_scenarios(
     assert [score.passed for score in ended] == [True, True]
     assert not trail.complete
     assert "cannot be written" in capfd.readouterr().err
+
+
+def test_every_line_of_every_scenarios_trail_keeps_to_the_published_schema(tmp_path: Path) -> None:
+    """Whoever reads the trail by `liqctl schema event` must never meet a line that it refuses."""
+    trail = AuditLogger(tmp_path)
+    scores(course(*list_scenarios(), trail=trail))
+    trail.finish()
+    records = [json.loads(line) for line in trail.path.read_text().splitlines()]
+
+    for record in records:
+        check_event(record)
+    assert len(records) > 5000
+    assert set(AuditEventType) - {record["event_type"] for record in records} == {
+        "LIQUIDATION_BLOCKED",
+        "LIQUIDATION_SKIPPED",
+        "LIQUIDATION_ABANDONED",
+    }, "the tests of the process show these"
 
 
 def test_the_worst_seed_counts() -> None:

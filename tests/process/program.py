@@ -20,6 +20,7 @@ from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.scenario import Scenario
 from liqctl.sim.server import EmbeddedServer
 from tests import QUICK_SETTLE
+from tests.cli.documents import BY_TAG, check, check_event
 
 PATIENCE_S: Final = 40.0
 """How long a test waits for anything at most; far beyond what it expects."""
@@ -49,9 +50,12 @@ class Ended:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The one JSON document on stdout."""
+        """The one JSON document on stdout, held to its published schema where it has one."""
         document = json.loads(self.stdout)
         assert isinstance(document, dict)
+        schema = BY_TAG.get(document.get("schema", ""))
+        if schema is not None:
+            check(document, schema)
         return document
 
     def assert_clean(self) -> None:
@@ -164,8 +168,10 @@ class Program:
         wait_until(is_there, f"no {event_type} in the trail")
 
     def assert_trail_closed(self) -> None:
-        """Every START has exactly one end, and the chain is whole."""
+        """Every START has exactly one end, every line keeps to its schema, the chain is whole."""
         assert_closed(self.records())
+        for record in self.records():
+            check_event(record)
         checked = self.run("audit", "verify", "--log", str(self.trail), "--json")
         assert checked.code == 0, checked.stdout + checked.stderr
 

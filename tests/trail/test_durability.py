@@ -4,8 +4,12 @@ import stat
 from decimal import Decimal
 from pathlib import Path
 
-from liqctl.trail.durability import LOG_NAME, LogFile, describe_event
+import pytest
+
+from liqctl.trail.durability import LOG_NAME, HelperThread, LogFile, describe_event
 from tests.process.program import wait_until
+
+PATIENCE_S = 20.0
 
 
 def test_lines_are_kept_until_they_are_flushed(tmp_path: Path) -> None:
@@ -73,3 +77,33 @@ def test_an_event_is_one_line_of_plain_text() -> None:
     assert line.isprintable()
     assert "\n" not in line
     assert "x=" not in line
+
+
+def test_the_log_is_rotated_and_three_older_ones_are_kept(tmp_path: Path) -> None:
+    """It may not fill the disk that the trail needs."""
+    log = LogFile(tmp_path)
+    for number in range(11):
+        log.write("liq_1", f"{number} {'x' * 2_000_000}")
+        log.flush(PATIENCE_S)
+
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == [LOG_NAME, *(f"{LOG_NAME}.{number}" for number in (1, 2, 3))]
+    firsts = [(tmp_path / name).read_text().split(" ", 4)[3] for name in kept]
+    assert firsts == ["10", "8", "6", "4"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_call_that_fails_keeps_no_later_one_waiting() -> None:
+    """A fault of ours in one call must not cost the records after it."""
+    thread = HelperThread("failing")
+    made: list[int] = []
+
+    def fail() -> None:
+        raise ValueError
+
+    tickets = [thread.call(fail), thread.call(lambda: made.append(1))]
+    tickets.append(thread.call(lambda: made.append(2)))
+
+    assert tickets[0].wait(PATIENCE_S)
+    wait_until(lambda: thread.call(lambda: made.append(3)).wait(0.1), "nothing was called")
+    assert made[:2] == [1, 2]
