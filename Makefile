@@ -16,7 +16,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet $(MOVED) --universal --python-version
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/.installed ## watch a simulated account being closed; needs no key and no network
+demo: .venv/.installed ## watch a simulated account being closed; needs no key
 	$(BIN)/liqctl liquidate --env simulator
 
 install: .venv/.installed ## install liqctl into .venv/bin/liqctl
@@ -46,11 +46,11 @@ docs: .venv/.tools ## renew man page, reference, schema and the generated parts 
 	$(BIN)/cog -r -P $(COGGED)
 	$(BIN)/python docs/make_man.py
 
-bench: .venv/.tools .venv-bench/.installed ## measure speed against other closers: half an hour
+bench: .venv/.tools .venv-bench/.installed ## measure speed against other closers; slow
 	$(BIN)/python -m compileall -q liqctl tests
 	$(BIN)/python -m tests.bench --json docs/bench.json --markdown docs/bench.md --svg docs/img/bench.svg
 
-bench-quick: .venv/.tools .venv-bench/.installed ## measure what the targets need: 3 minutes
+bench-quick: .venv/.tools .venv-bench/.installed ## measure only what the speed targets need
 	$(BIN)/python -m compileall -q liqctl tests
 	$(BIN)/python -m tests.bench --quick
 
@@ -67,7 +67,7 @@ wheel: .venv/.installed ## build the wheel and its CycloneDX bill of materials i
 	$(BIN)/python -m hatchling build -t wheel
 	$(BIN)/python .ci/supply_chain.py sbom
 
-wheel-check: .venv/.tools ## install with pipx and uv, go through the container's steps: 3 minutes
+wheel-check: .venv/.tools ## install with pipx and uv, go through the container's steps; slow
 	$(BIN)/python -m tests.deploy.wheel_check
 
 lock: .venv/.tools ## bring requirements/ in line with pyproject.toml; moves no other version

@@ -20,7 +20,7 @@ import typer
 from typer.main import get_command
 
 import liqctl
-from liqctl.cli.app import COMPLETION
+from liqctl.cli.options import COMPLETION
 from liqctl.cli.root import COMMANDS, load, make_app
 from liqctl.kernel.states import Environment
 from liqctl.kernel.words import EXIT_CODES

@@ -121,6 +121,19 @@ def test_the_wheel_holds_everything_that_is_no_code(wheel: Path) -> None:
     assert tops == {"liqctl", f"{info}.dist-info", f"{info}.data"}, "nothing but the package"
 
 
+def test_the_readme_of_the_wheel_works_on_an_index_page(wheel: Path) -> None:
+    """There are no files beside it: every image and link is an address, and each file exists."""
+    packed = zipfile.ZipFile(wheel)
+    (name,) = (each for each in packed.namelist() if each.endswith("/METADATA"))
+    text = packed.read(name).decode()
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
+    ours = [each.partition("/main/")[2] for each in targets if "/OWNER/" in each]
+
+    assert [each for each in targets if not each.startswith("https://")] == []
+    assert len(re.findall(r"!\[[^\]]+\]\(https://[^)]+\.svg\)", text)) >= 3
+    assert [each for each in ours if not (ROOT / each).exists()] == []
+
+
 def test_the_version_is_the_one_of_the_changes(wheel: Path) -> None:
     """Who reads the changes of a version must have that version."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

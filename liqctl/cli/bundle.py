@@ -1,28 +1,74 @@
 """`liqctl bundle`: what somebody needs who is asked for help, in one file and without a secret.
 
-It is made on set-ups that are broken, so nothing that is missing keeps it from being made; it asks
-nothing of the venue unless told to, and writes nothing but its own file.
+It is made on set-ups that are broken, so nothing that is missing keeps it from being made: a part
+that cannot be made is named with the reason. It asks nothing of the venue unless told to, and
+writes nothing but its own file.
 """
 
 import contextlib
 import hashlib
+import locale
 import os
+import platform
 import re
+import resource
+import ssl
+import sys
 import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from liqctl.cli import process
 from liqctl.cli.options import Options, takes
-from liqctl.desk.bundle import BUNDLE_SCHEMA, make_manifest, pack
-from liqctl.kernel.states import ExitCode
+from liqctl.cli.output import out
+from liqctl.cli.trails import default_trail, last_lines_of, settings_of, trail_at
+from liqctl.desk.bundle import (
+    BUNDLE_SCHEMA,
+    Missing,
+    Part,
+    Redactor,
+    make_manifest,
+    pack,
+    secrets_of,
+)
+from liqctl.drill.record import DRILLS_NAME
+from liqctl.kernel.as_json import dump, rfc3339
+from liqctl.kernel.errors import ConfigurationError, LiqctlError, UsageError
+from liqctl.kernel.events import TRAIL_NAME
+from liqctl.kernel.states import Environment, ExitCode
 from liqctl.run.who import SystemClock
+from liqctl.settings.credentials import find_source
+from liqctl.trail.reading import LineFilter
+
+if TYPE_CHECKING:
+    from liqctl.settings.values import Settings
+
+LINES_MAX: Final = 5_000
+RUN_LINES_MAX: Final = 200_000
+BYTES_MAX: Final = 16_000_000
+_DRILLS_MAX: Final = 50
+_LOG_LINES_MAX: Final = 5_000
+_LOG_NAMES: Final = ("liqctl.log.1", "liqctl.log")
+_VERIFIED_MAX_BYTES: Final = 256_000_000
+_UNLIKELY: Final = (OSError, ValueError, RecursionError, LiqctlError)
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE: Final = 0o600
 _NAMES_MAX: Final = 9
 _ID_MAX: Final = 64
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
+
+_LIBRARIES: Final = (
+    *("aiohttp", "ccxt", "certifi", "cryptography", "httpx", "jinja2", "prometheus-client"),
+    *("pydantic", "pydantic-settings", "pyyaml", "rich", "typer", "yarl"),
+)
+_LIMITS: Final = ("RLIMIT_NOFILE", "RLIMIT_FSIZE", "RLIMIT_CORE", "RLIMIT_AS", "RLIMIT_NPROC")
+_PREFIX: Final = "LIQCTL_"
+_LOCALE: Final = ("LANG", "LC_ALL", "TZ", "TERM", "NO_COLOR", "PYTHONDONTWRITEBYTECODE")
+_TEXT_MAX: Final = 65_536
 
 
 @takes(
@@ -39,22 +85,15 @@ def bundle(options: Options) -> ExitCode:
     Example: liqctl bundle liq_20260102_103000_abc123 --env production
     """
     from liqctl import __version__
-    from liqctl.cli.bundle_parts import PartCollector, describe
     from liqctl.desk.text import clean
 
     moment = SystemClock().now()
-    gathering = PartCollector(
-        correlation_id=options.any_run,
-        environment=options.environment,
-        config_file=options.config_file,
-        log=options.log,
-        online=options.online,
-    )
-    gathering.gather()
-    shown_id = gathering.hide(options.any_run) if options.any_run else None
+    collector = PartCollector(options)
+    collector.gather()
+    shown_id = collector.hide(options.any_run) if options.any_run else None
     manifest = make_manifest(
-        gathering.parts,
-        gathering.missing,
+        collector.parts,
+        collector.missing,
         moment=moment,
         version=__version__,
         correlation_id=shown_id,
@@ -63,31 +102,31 @@ def bundle(options: Options) -> ExitCode:
     name = f"liqctl_bundle_{moment:%Y%m%d_%H%M%S}"
     if shown_id:
         name += f"_{_UNSAFE.sub('_', shown_id)[:_ID_MAX]}"
-    content = pack(name, gathering.parts, manifest, moment=moment)
+    content = pack(name, collector.parts, manifest, moment=moment)
     path, problems = write(name, content)
     for problem in problems:
-        process.print_error(f"liqctl: {problem}")
+        out.error(f"liqctl: {problem}")
     if path is None:
         message = "no bundle was made: change to a folder with room that is yours, and run it again"
-        process.print_error(f"liqctl: {message}")
-        _answer(as_json=options.as_json, document={"path": None, "error_message": message}, text="")
+        out.error(f"liqctl: {message}")
+        if options.as_json:
+            out.answer(dump({"schema": BUNDLE_SCHEMA, "path": None, "error_message": message}))
         return ExitCode.FAILED
-    _answer(
-        as_json=options.as_json,
-        document={
-            "path": str(path),
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "manifest": manifest,
-        },
-        text="\n".join(
-            [
-                f"{path}: {len(content):,} bytes",
-                *map(clean, describe(gathering.parts, gathering.missing)),
-                "Look through it before you send it; it holds what is open, traded and logged.",
-            ]
-        ),
-    )
+    document = {
+        "schema": BUNDLE_SCHEMA,
+        "path": str(path),
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "manifest": manifest,
+    }
+    lines = [f"{path}: {len(content):,} bytes"]
+    size = max((len(part.name) for part in collector.parts), default=0)
+    for part in collector.parts:
+        masked = f", {part.redacted_lines} lines masked" if part.redacted_lines else ""
+        lines.append(clean(f"  {part.name:<{size}}  {len(part.content):>9,} bytes{masked}"))
+    lines += [clean(f"  missing: {each.name}: {each.why}") for each in collector.missing]
+    lines.append("Look through it before you send it; it holds what is open, traded and logged.")
+    out.document(document, options, lambda _, **__: "\n".join(lines))
     return ExitCode.DONE
 
 
@@ -135,10 +174,320 @@ def _write_new(path: Path, content: bytes) -> None:
         os.close(fd)
 
 
-def _answer(*, as_json: bool, document: dict[str, Any], text: str) -> None:
-    if as_json:
-        from liqctl.kernel.as_json import dump
+@dataclass(slots=True)
+class PartCollector:
+    """Makes the parts of one bundle.
 
-        process.print_answer(dump({"schema": BUNDLE_SCHEMA, **document}))
-    elif text:
-        process.print_answer(text)
+    To add one, name what makes its bytes, text or document in `gather`: whatever that raises of the
+    expected kinds becomes a line of the manifest's `missing`.
+    """
+
+    options: Options
+    parts: list[Part] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    _settings: "dict[Environment, Settings]" = field(default_factory=dict)
+    _redactor: Redactor = field(default_factory=lambda: Redactor([]))
+
+    def gather(self) -> None:
+        """Make every part that can be made, in a fixed order."""
+        environments = self._environments()
+        notifications = [n for each in self._settings.values() for n in each.notifications]
+        self._redactor = Redactor(secrets_of(os.environ, notifications))
+        configured = (each.audit.log_dir / TRAIL_NAME for each in self._settings.values())
+        trail = trail_at(self.options.log or next(configured, None) or default_trail())
+        run = self.options.any_run
+
+        which = f"the lines of run {run}" if run else f"the last {LINES_MAX} lines at most"
+        self._add(f"trail/{TRAIL_NAME}", f"{which}, byte for byte", lambda: self._excerpt(trail))
+        self._add(
+            "trail/verification.json",
+            "liqctl audit verify --json, of the whole trail",
+            lambda: _verified(trail),
+        )
+        which = f" that name {run}" if run else ""
+        self._add(
+            "log/liqctl.log",
+            f"the last {_LOG_LINES_MAX} lines at most{which}",
+            lambda: self._log(trail.parent),
+        )
+        self._add(
+            "log/drills.jsonl",
+            f"the last {_DRILLS_MAX} lines",
+            lambda: b"\n".join(_tail(trail.parent / DRILLS_NAME, _DRILLS_MAX)),
+        )
+        if run is not None:
+            asked = "" if self.options.online else " --offline"
+            self._add(
+                "report/report.md",
+                f"liqctl report ID{asked}",
+                lambda: self._report(trail, run, html=False),
+            )
+            self._add(
+                "report/report.html",
+                f"liqctl report ID --html{asked}",
+                lambda: self._report(trail, run, html=True),
+            )
+        for environment in environments:
+            self._add_environment(environment)
+        self._add("versions.json", "of the installed packages", versions)
+        self._add("environment.json", "read on this machine", lambda: surroundings(trail.parent))
+
+    def hide(self, text: str) -> str:
+        """Return a text without secrets, for what is told beside the parts."""
+        return self._redactor.clean(text)[0]
+
+    def _add(self, name: str, how: str, make: Callable[[], object]) -> None:
+        """Add a part without secrets, or say why there is none."""
+        try:
+            made = make()
+            if not isinstance(made, bytes):
+                made = (made if isinstance(made, str) else dump(made)).encode()
+        except _UNLIKELY as error:
+            why = str(error) or type(error).__name__
+            if isinstance(error, OSError) and error.strerror:
+                why = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+            self.missing.append(Missing(name=name, why=self.hide(why)))
+            return
+        content, redacted = self._redactor.clean_lines(made[-BYTES_MAX:])
+        if content and not content.endswith(b"\n"):
+            content += b"\n"
+        self.parts.append(
+            Part(name=name, content=content, how=self.hide(how), redacted_lines=redacted)
+        )
+
+    def _environments(self) -> list[Environment]:
+        """Return whose settings are told, and load them; broken ones are told by `validate`."""
+        from liqctl.checks.document import find_environments
+
+        found = [self.options.environment] if self.options.environment else []
+        try:
+            found = found or find_environments(self.options.config_file)
+        except (ConfigurationError, UsageError, ValueError) as error:
+            self.missing.append(Missing(name="validation", why=self.hide(str(error))))
+        for environment in found:
+            with contextlib.suppress(ConfigurationError, UsageError):
+                self._settings[environment] = settings_of(environment, self.options.config_file)
+        return found
+
+    def _add_environment(self, environment: Environment) -> None:
+        """Add what `validate` and `status` say of one environment."""
+        from liqctl.checks.document import check_environment
+        from liqctl.cli.validate import ask_venue
+
+        online, file = self.options.online, self.options.config_file
+        document: dict[str, Any] = {}
+
+        def validate() -> object:
+            ask = ask_venue if online else None
+            document.update(check_environment(environment, config_file=file, ask_venue=ask))
+            return document
+
+        def config() -> object:
+            if not document.get("config"):
+                raise ConfigurationError("the settings cannot be used, see validation")
+            return document["config"]
+
+        name = environment.value
+        asked = " --online" if online else ""
+        self._add(f"validation/{name}.json", f"liqctl validate --json{asked}", validate)
+        self._add(
+            f"config/{name}.json",
+            "every setting in force with its source; keys as set or not set",
+            config,
+        )
+        self._add(
+            f"status/{name}.json",
+            "liqctl status --json" + ("" if online else ", without asking the venue"),
+            lambda: self._status(environment),
+        )
+
+    def _status(self, environment: Environment) -> object:
+        import asyncio
+
+        from liqctl.cli.status import StatusReader, look_once
+
+        if environment not in self._settings:
+            raise ConfigurationError("the settings cannot be used, see validation")
+        settings = self._settings[environment]
+        if self.options.online:
+            return asyncio.new_event_loop().run_until_complete(look_once(settings)).document
+        why = "not asked: a bundle asks nothing of the venue without --online"
+        return StatusReader(settings).look_aside(why).document
+
+    def _report(self, trail: Path, run: str, *, html: bool) -> str:
+        from liqctl.cli.report import gather_incident, render_incident
+
+        _refuse_link(trail)
+        incident = gather_incident(
+            [trail], run, config=self.options.config_file, is_offline=not self.options.online
+        )
+        if incident is None:
+            raise UsageError(f"no run {run!r} in {trail}")
+        return render_incident(incident, html=html)
+
+    def _excerpt(self, trail: Path) -> bytes:
+        """Return the run's lines or the last ones, byte for byte; of many the newest."""
+        run = self.options.any_run
+        count = RUN_LINES_MAX if run else LINES_MAX
+        lines = _tail(trail, count, LineFilter(correlation_id=run))
+        if not lines and run:
+            raise UsageError(f"no run {run!r} in {trail}")
+        return _newest(lines)
+
+    def _log(self, folder: Path) -> bytes:
+        lines: list[bytes] = []
+        for name in _LOG_NAMES:
+            if (folder / name).exists() or name == _LOG_NAMES[-1]:
+                lines += _tail(folder / name, _LOG_LINES_MAX)
+        if self.options.any_run:
+            word = f" {self.options.any_run} ".encode()
+            lines = [line for line in lines if word in line]
+        return _newest(lines[-_LOG_LINES_MAX:])
+
+
+def _verified(trail: Path) -> object:
+    from liqctl.trail.verify import verify
+
+    size = trail.stat().st_size
+    if size > _VERIFIED_MAX_BYTES:
+        many = f"{size} bytes are too many for a bundle; run `liqctl audit verify`"
+        raise ValueError(many)
+    return verify(trail)
+
+
+def _tail(path: Path, count: int, wanted: LineFilter | None = None) -> list[bytes]:
+    _refuse_link(path)
+    return last_lines_of(path, count, wanted)
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():  # The trail's writer follows none, so this is not our file.
+        raise OSError(0, "a link, which is not followed", str(path))
+
+
+def _newest(lines: list[bytes]) -> bytes:
+    """Return the last whole lines that fit a part."""
+    room, first = BYTES_MAX, len(lines)
+    while first and room >= len(lines[first - 1]) + 1:
+        first -= 1
+        room -= len(lines[first]) + 1
+    return b"\n".join(lines[first:])
+
+
+def versions() -> dict[str, Any]:
+    """Return what runs here, without importing it."""
+    from liqctl import __version__
+
+    libraries: dict[str, str | None] = dict.fromkeys(_LIBRARIES)
+    for name in _LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            libraries[name] = metadata.version(name)
+    try:
+        system = platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
+    except OSError:
+        system = "unknown"
+    return {
+        "liqctl": __version__,
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "openssl": ssl.OPENSSL_VERSION,
+        "os": system,
+        "kernel": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "libc": " ".join(platform.libc_ver()),
+        "libraries": libraries,
+    }
+
+
+def surroundings(log_dir: Path) -> dict[str, Any]:
+    """Return the facts that explain why a run behaves here as it does nowhere else."""
+    from liqctl.checks.of_machine import has_bytecode
+
+    environ = os.environ
+    # Soft and hard; None is unlimited.
+    limits = {
+        name: [
+            None if value == resource.RLIM_INFINITY else value
+            for value in resource.getrlimit(getattr(resource, name))
+        ]
+        for name in _LIMITS
+    }
+    timesync, memory = Path("/run/systemd/timesync"), _fields("/proc/meminfo")
+    return {
+        "now": rfc3339(SystemClock().now()),
+        "clock": {
+            "time_zone": list(time.tzname),
+            "ntp_synchronised": (timesync / "synchronized").exists() if timesync.is_dir() else None,
+            "monotonic_s": round(time.monotonic(), 3),
+        },
+        "variables_set": sorted(name for name in environ if name.startswith(_PREFIX)),
+        "keys": {
+            environment.value: {
+                f"{name.lower()}_is_set": find_source(name, environment, environ) is not None
+                for name in ("API_KEY", "API_SECRET")
+            }
+            for environment in Environment
+        },
+        "locale": {name: environ[name] for name in _LOCALE if name in environ},
+        "encoding": locale.getpreferredencoding(False),  # noqa: FBT003 - the library's own
+        "process": {
+            "uid": os.geteuid(),
+            "gid": os.getegid(),
+            "umask": _fields("/proc/self/status").get("Umask"),
+            "terminal": {name: os.isatty(fd) for fd, name in enumerate(("in", "out", "err"))},
+            "python_flags": [name for name in ("isolated", "optimize") if getattr(sys.flags, name)],
+            "prefix": sys.prefix,
+            "bytecode": has_bytecode(),
+        },
+        "limits": limits,
+        "processors": os.cpu_count(),
+        "memory_kb": {
+            name: int(memory[name]) for name in ("MemTotal", "MemAvailable") if name in memory
+        },
+        "disks": {"current folder": _disk(Path.cwd), "log_dir": _disk(lambda: log_dir)},
+    }
+
+
+def _fields(path: str) -> dict[str, str]:
+    """Return the first word after each name of a file of `/proc`."""
+    rows = (line.partition(":") for line in _lines(path))
+    return {name: values[0] for name, _, told in rows if (values := told.split())}
+
+
+def _lines(path: str) -> list[str]:
+    """Return the lines of a file of `/proc`; none where it cannot be read."""
+    with contextlib.suppress(OSError), Path(path).open(encoding="utf-8", errors="replace") as file:
+        return file.read(_TEXT_MAX).splitlines()
+    return []
+
+
+def _disk(find_folder: Callable[[], Path]) -> dict[str, Any] | None:
+    """Return room and mount of a folder, or of its nearest parent that exists."""
+    try:
+        path = find_folder().absolute()
+        nearest = next(each for each in (path, *path.parents) if each.exists())
+        found = os.statvfs(nearest)
+        mode = nearest.stat()
+    except (OSError, StopIteration):
+        return None
+    mount: dict[str, str] | None = None
+    with contextlib.suppress(OSError, RuntimeError):
+        real = nearest.resolve()
+        for line in _lines("/proc/self/mountinfo"):
+            left, _, right = line.partition(" - ")
+            fields, kind = left.split(), right.split()
+            if len(fields) <= 5 or not kind:  # noqa: PLR2004 - the fifth is the place
+                continue
+            point = fields[4].encode().decode("unicode_escape")
+            # Of several that cover the path, the longest holds; of equals, what came last.
+            if real.is_relative_to(point) and (mount is None or len(point) >= len(mount["point"])):
+                mount = {"point": point, "options": fields[5], "type": kind[0]}
+    return {
+        "path": str(path),
+        "exists": nearest == path,
+        "mode": f"{mode.st_mode & 0o7777:04o}",
+        "owner_is_us": mode.st_uid == os.geteuid(),
+        "free_mb": found.f_bavail * found.f_frsize // 1_000_000,
+        "free_files": found.f_favail,
+        "mount": mount,
+    }

@@ -1,67 +1,50 @@
-"""Events on their way to the trail, told to people as well: `liqctl.log`, and stderr's reader."""
+"""The trail of a command's run, whose events people are told as well.
+
+A module of its own: it is loaded while the first reading is on its way.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from liqctl.cli import process
+from liqctl.cli.output import out
 from liqctl.kernel.events import AuditEventType
 from liqctl.trail.durability import LogFile, describe_event
 from liqctl.trail.writer import END_WAIT_MAX_S, AuditLogger
 
 if TYPE_CHECKING:
     from liqctl.cli.live import LiveView
+    from liqctl.settings.values import Settings
 
 
-class CommandSink:
-    """Implements `ports.EventSink` and `engine.abandonment.DeadRuns` on top of a trail."""
+class CommandSink(AuditLogger):
+    """Hands each event to the trail, then tells it in `liqctl.log` and to who reads stderr."""
 
-    def __init__(
-        self, trail: AuditLogger, log: LogFile, *, aloud: bool, view: "LiveView | None" = None
-    ) -> None:
-        """Pass events to the trail first; `aloud` tells them on stderr, a `view` draws them."""
-        self._trail = trail
-        self._log = log
+    def __init__(self, settings: "Settings", *, aloud: bool, view: "LiveView | None") -> None:
+        """Tell events on stderr where they are wanted `aloud`, draw them where there is a view."""
+        super().__init__(
+            settings.audit.log_dir, environment=settings.environment.value, spill=out.aside
+        )
+        self._log = LogFile(settings.audit.log_dir)
         self._aloud = aloud
         self._view = view
 
     def log_event(
-        self, *, event_type: AuditEventType, correlation_id: str, details: Mapping[str, Any]
+        self,
+        *,
+        event_type: AuditEventType | str,
+        correlation_id: str,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
-        """Hand the event to the trail, then tell it; neither waits."""
-        self._trail.post_event(
-            event_type=event_type, correlation_id=correlation_id, details=details
-        )
-        line = describe_event(event_type, details)
+        """Take one event; waits for nothing, also where no event loop runs."""
+        self.post_event(event_type=event_type, correlation_id=correlation_id, details=details)
+        line = describe_event(event_type, details or {})
         self._log.write(correlation_id, line)
         if self._aloud:
-            process.print_progress(line)
+            out.progress(line)
         if self._view is not None:
-            self._view.note(event_type, details)
+            self._view.note(event_type, details or {})
 
     def finish(self, wait_max_s: float = END_WAIT_MAX_S) -> None:
         """Write what is still to be recorded, and told in the log; wait for the disk (bounded)."""
-        self._trail.finish(wait_max_s)
+        super().finish(wait_max_s)
         self._log.flush(wait_max_s)
-
-    async def sync(self) -> None:
-        """Wait (bounded) until every event so far is on disk: orders are about to be sent."""
-        await self._trail.sync()
-
-    async def drain(self, wait_max_s: float = END_WAIT_MAX_S) -> None:
-        """Wait (bounded, longer) until every event so far is on disk: the run ends."""
-        await self._trail.drain(wait_max_s)
-
-    @property
-    def complete(self) -> bool:
-        """Whether every event so far reached the trail."""
-        return self._trail.complete
-
-    def head(self, correlation_id: str) -> str | None:
-        """Return the SHA-256 of the run's last line."""
-        return self._trail.head(correlation_id)
-
-    async def continue_run(
-        self, correlation_id: str, *, is_ours: bool
-    ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-        """Continue a dead run's chain; return its last event's type and its unanswered orders."""
-        return await self._trail.continue_run(correlation_id, is_ours=is_ours)

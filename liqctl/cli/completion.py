@@ -11,14 +11,14 @@ What a reader would get wrong:
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import typer
 
-from liqctl.cli.trails import default_trail, trail_at
+from liqctl.cli.trails import default_trail, last_lines_of, trail_at
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.events import TRAIL_NAME, AuditEventType
 
@@ -30,11 +30,11 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EQUALS: Final = "="
 
 
-def words(names: Iterable[tuple[str, str]], incomplete: str) -> list[tuple[str, str]]:
+def words(names: Mapping[str, str], incomplete: str) -> list[tuple[str, str]]:
     """Return those of the names that go on from what is typed, each with what it means."""
     return [
         (name, meaning)
-        for name, meaning in names
+        for name, meaning in names.items()
         if name.startswith(incomplete) and _PLAIN.fullmatch(name)
     ]
 
@@ -61,70 +61,62 @@ def join_equals(environ: MutableMapping[str, str]) -> None:
     environ["COMP_CWORD"] = str(len(joined) - 1)
 
 
+def _scenarios(_: typer.Context) -> Mapping[str, str]:
+    from liqctl.sim.scenario import list_scenarios
+
+    return dict.fromkeys(list_scenarios(), "")
+
+
+def _explained(_: typer.Context) -> Mapping[str, str]:
+    from liqctl.cli.explain import all_meanings
+
+    return {each.word: "" for each in all_meanings() if each.word[0].isalpha()}
+
+
+def _runs(ctx: typer.Context) -> Mapping[str, str]:
+    """Return the runs at the end of the trail, the last one first, with when they began."""
+    from liqctl.trail.record import parse_line
+
+    # The options typed so far name the trail; `report` takes several: a list.
+    given = ctx.params
+    log = given.get("log") or given.get("logs")
+    environment = given.get("environment") or os.environ.get("LIQCTL_ENV")
+    trail = default_trail()
+    if log:
+        trail = trail_at(Path(log[0] if isinstance(log, list | tuple) else log))
+    elif environment or given.get("config_file"):
+        from liqctl.settings.values import load_settings
+
+        settings = load_settings(
+            environment=environment,
+            config_file=given.get("config_file"),
+            flags={},
+            environ=os.environ,
+            may_be_kept=True,
+        )
+        trail = settings.audit.log_dir / TRAIL_NAME
+    lines = last_lines_of(trail, _LINES_MAX)
+    records = [record for line in lines if (record := parse_line(line)) is not None]
+    seen = {record.correlation_id: record.timestamp for record in reversed(records)}
+    return dict(islice(seen.items(), _RUNS_MAX))
+
+
 def _completer(
     offer: Callable[[typer.Context], Mapping[str, str]],
 ) -> Callable[[typer.Context, str], list[tuple[str, str]]]:
     def complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
         try:
-            return words(offer(ctx).items(), incomplete)
+            return words(offer(ctx), incomplete)
         except (OSError, ConfigurationError, UsageError):
             return []  # a Tab is no place to complain; the command itself will
 
     return complete
 
 
-def _scenarios() -> Mapping[str, str]:
-    from liqctl.sim.scenario import list_scenarios
-
-    return dict.fromkeys(list_scenarios(), "")
-
-
-def _runs(ctx: typer.Context) -> Mapping[str, str]:
-    """Return the runs at the end of the trail, the last one first, with when they began."""
-    from liqctl.trail.file import open_for_reading
-    from liqctl.trail.reading import LineFilter, last_lines
-    from liqctl.trail.record import parse_line
-
-    fd = open_for_reading(_trail(ctx.params))
-    try:
-        lines = last_lines(fd, os.fstat(fd).st_size, _LINES_MAX, LineFilter())
-    finally:
-        os.close(fd)
-    records = [record for line in lines if (record := parse_line(line)) is not None]
-    seen = {record.correlation_id: record.timestamp for record in reversed(records)}
-    return dict(islice(seen.items(), _RUNS_MAX))
-
-
-def _trail(given: MutableMapping[str, Any]) -> Path:
-    """Return the trail that the options typed so far name."""
-    log = given.get("log") or given.get("logs")
-    if log:  # `report` takes several: a list.
-        return trail_at(Path(log[0] if isinstance(log, list | tuple) else log))
-    environment = given.get("environment") or os.environ.get("LIQCTL_ENV")
-    if not (environment or given.get("config_file")):
-        return default_trail()
-    from liqctl.settings.values import load_settings
-
-    settings = load_settings(
-        environment=environment,
-        config_file=given.get("config_file"),
-        flags={},
-        environ=os.environ,
-        may_be_kept=True,
-    )
-    return Path(settings.audit.log_dir) / TRAIL_NAME
-
-
-def _explained() -> Mapping[str, str]:
-    from liqctl.cli.explain import all_meanings
-
-    return {each.word: "" for each in all_meanings() if each.word[0].isalpha()}
-
-
 OFFERS: Final = {
     "event types": _completer(lambda _: dict.fromkeys(AuditEventType, "")),
-    "scenarios": _completer(lambda _: _scenarios()),
+    "scenarios": _completer(_scenarios),
     "runs": _completer(_runs),
-    "words": _completer(lambda _: _explained()),
+    "words": _completer(_explained),
 }
 """What may stand there, by the name that the table of options gives it."""

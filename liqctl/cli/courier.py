@@ -1,6 +1,6 @@
 """The process that follows a run: writes figures, then tells people, then is gone.
 
-It gets its order on stdin from `liqctl.cli.afterwards`, has no terminal and no key, says what
+It gets its order on stdin from `liqctl.notify.courier`, has no terminal and no key, says what
 became of it in `liqctl.log`, and has a moment at which it ends whatever hangs.
 """
 
@@ -40,12 +40,15 @@ def main() -> NoReturn:
 
 
 def _write_figures(order: Mapping[str, Any]) -> None:
-    from liqctl.cli.figures import document_of_trail, write_figures
+    from liqctl.cli.status import make_document, write_figures
+    from liqctl.kernel.events import TRAIL_NAME
+    from liqctl.trail.reading import read_history
 
-    log_dir = Path(order["log_dir"])
+    log_dir, environment = Path(order["log_dir"]), order["environment"]
+    history = read_history(log_dir / TRAIL_NAME, environment=environment)
     write_figures(
         Path(order["textfile"]),
-        document_of_trail(log_dir, order["environment"], order["account"]),
+        make_document(environment, history, account=order["account"]),
         log_dir=log_dir,
         audit_complete=order["audit_complete"],
     )

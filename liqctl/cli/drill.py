@@ -4,26 +4,24 @@ Speaks to the simulated venue in this process only, whatever the environment: it
 its host and its keys are not.
 """
 
-import os
+import contextlib
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
-from liqctl.cli.options import Options, takes
+from liqctl.cli.options import Options, read_plain, takes
+from liqctl.cli.output import STDOUT, out
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import ExitCode
 
 if TYPE_CHECKING:
-    from liqctl.drill.catalogue import Course, Exercise, Score
+    from liqctl.drill.catalogue import Exercise
     from liqctl.drill.document import Report
-    from liqctl.drill.runs import Stop
     from liqctl.kernel.policy import LiquidationConfig
     from liqctl.settings.values import Settings
-    from liqctl.trail.writer import AuditLogger
 
 _TELL_EVERY_S: Final = 1.0
 _CARD_LINES: Final = 16
@@ -51,33 +49,37 @@ def drill(options: Options) -> ExitCode:
 
     Example: liqctl drill --env production
     """
+    from liqctl.drill.record import DRILLS_NAME, append_row
+
     try:
-        return run(options)
+        settings = options.settings()
+        exercises = _exercises(options, replace(settings.liquidation, symbols=()))
     except (UsageError, ConfigurationError) as error:
         if options.as_json:
             from liqctl.drill.document import refusal
             from liqctl.kernel.as_json import dump
 
-            process.print_answer(dump(refusal(str(error), environment=options.environment)))
+            out.answer(dump(refusal(str(error), environment=options.environment)))
         raise
-
-
-def run(options: Options) -> ExitCode:
-    """Hold the drill, print the card, record it; return the exit code.
-
-    Raises:
-        UsageError: no environment was chosen, or there is no such scenario.
-        ConfigurationError: every problem found.
-    """
-    from liqctl.cli.settings import load
-    from liqctl.drill.record import DRILLS_NAME, append_row
-
-    settings = load(options)
-    exercises = _exercises(options, replace(settings.liquidation, symbols=()))
-    report = _Holding(options, settings).hold(exercises)
+    report = _hold(options, settings, exercises)
     record = settings.audit.log_dir / DRILLS_NAME
     problem = append_row(record, report.row())
-    _print(options, report, record, problem)
+    if problem is not None:
+        out.error(f"the drill could not be recorded in {record}: {problem}")
+    from liqctl.drill.document import ROWS, render_drill
+
+    rows: int | None = ROWS
+    height = out.height_of(STDOUT)
+    if options.verbose:
+        rows = None
+    elif height is not None:
+        # As many scenarios as fit the terminal together with the rest of the card.
+        rows = max(height - _CARD_LINES - len(report.notes()) * _NOTE_LINES, _ROWS_MIN)
+    out.document(
+        report.as_json(record_problem=problem),
+        options,
+        lambda document, **size: render_drill(document, rows=rows, record=str(record), **size),
+    )
     if not report.passed:
         return ExitCode.FAILED
     return ExitCode.DONE if problem is None else ExitCode.AUDIT_INCOMPLETE
@@ -92,9 +94,8 @@ def _exercises(options: Options, policy: "LiquidationConfig") -> "list[Exercise]
     from liqctl.drill.catalogue import Exercise
     from liqctl.sim.scenario import list_scenarios, load_scenario
 
-    known = list_scenarios()
     exercises = []
-    for name in dict.fromkeys(options.scenarios or known):
+    for name in dict.fromkeys(options.scenarios or list_scenarios()):
         try:
             scenario = load_scenario(name)
         except ConfigurationError as error:
@@ -108,11 +109,9 @@ def narrowed(
     policy: "LiquidationConfig", arguments: Sequence[str], name: str
 ) -> "LiquidationConfig":
     """Return the policy with what a scenario gives `liqctl liquidate` besides."""
-    from liqctl.cli import quick
-
     if not arguments:
         return policy
-    options = quick.read(arguments, {})
+    options = read_plain(arguments, {})
     if options is None or options.dry_run:
         raise UsageError(f"scenario {name} has arguments that a drill cannot follow: {arguments}")
     if not policy.emergency_liquidation:
@@ -123,124 +122,66 @@ def narrowed(
     return replace(policy, **changes)
 
 
-@dataclass(slots=True)
-class _Holding:
-    """A drill while it is held."""
+def _hold(options: Options, settings: "Settings", exercises: "Sequence[Exercise]") -> "Report":
+    """Run the exercises beside a scratch trail and return what came of it."""
+    from liqctl import __version__
+    from liqctl.drill.catalogue import Course, Mode, hold
+    from liqctl.drill.document import Report
+    from liqctl.drill.record import find_fault, scratch_folder
+    from liqctl.drill.runs import Conditions, Stop
+    from liqctl.run.who import SystemClock
+    from liqctl.trail.writer import AuditLogger
 
-    _options: Options
-    _settings: "Settings"
-    _told_at: float = field(default=0.0)
+    clock, stop = SystemClock(), Stop()
+    started_at = clock.now()
+    told_at = 0.0
 
-    def hold(self, exercises: "Sequence[Exercise]") -> "Report":
-        """Run the exercises beside a scratch trail and return what came of it."""
-        from liqctl import __version__
-        from liqctl.drill.document import Report
-        from liqctl.drill.record import find_fault, scratch_folder
-        from liqctl.drill.runs import Stop
-        from liqctl.run.who import SystemClock
-        from liqctl.trail.writer import AuditLogger
+    def tell(text: str) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= _TELL_EVERY_S:
+            told_at = time.monotonic()
+            out.progress(f"drill {text}")
 
-        settings, clock, stop = self._settings, SystemClock(), Stop()
-        started_at = clock.now()
-        # Until the very end: a signal that comes while the drill is recorded changes the code only.
-        process.signals.shield(stop.request, said="stopping the drill; again to leave at once")
-        problem, events = None, 0
-        with ExitStack() as stack:
-            trail = None
-            try:
-                folder = stack.enter_context(scratch_folder(settings.audit.log_dir))
-                trail = AuditLogger(folder, environment=settings.environment.value)
-            except OSError as error:
-                problem = error.strerror or type(error).__name__
-            course = self._course(exercises, trail)
-            scores = self._run(course, stop)
-            if trail is not None:
-                problem = find_fault(trail, stopped=stop.requested)
-                events = _lines_in(trail.path)
-                trail.close()
-        return Report(
-            course=course,
-            scores=scores,
-            policy=replace(settings.liquidation, symbols=()),
-            environment=settings.environment.value,
-            version=__version__,
-            started_at=started_at,
-            finished_at=clock.now(),
-            log_dir=settings.audit.log_dir,
-            config_file=settings.file,
-            overridden=tuple(key.rpartition(".")[2] for key in self._options.flags),
-            whole_catalogue=not self._options.scenarios,
-            interrupted=stop.requested,
-            trail_problem=problem,
-            events=events,
-            symbols=settings.liquidation.symbols,
-        )
-
-    def _course(self, exercises: "Sequence[Exercise]", trail: "AuditLogger | None") -> "Course":
-        from liqctl.drill.catalogue import Course, Mode
-        from liqctl.drill.runs import Conditions
-
-        return Course(
+    # Until the very end: a signal that comes while the drill is recorded changes the code only.
+    process.signals.shield(stop.request, said="stopping the drill; again to leave at once")
+    problem, events, trail = None, 0, None
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(scratch_folder(settings.audit.log_dir))
+            trail = AuditLogger(folder, environment=settings.environment.value)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+        course = Course(
             exercises=exercises,
             conditions=Conditions(
-                latency_s=self._options.latency / 1000,
-                recv_window_ms=self._settings.exchange.recv_window_ms,
-                environment=self._settings.environment,
+                latency_s=options.latency / 1000,
+                recv_window_ms=settings.exchange.recv_window_ms,
+                environment=settings.environment,
                 trail=trail,
             ),
-            mode=Mode.REAL if self._options.real else Mode.VIRTUAL,
-            repeat=self._options.repeat,
+            mode=Mode.REAL if options.real else Mode.VIRTUAL,
+            repeat=options.repeat,
         )
-
-    def _run(self, course: "Course", stop: "Stop") -> "list[Score]":
-        from liqctl.drill.catalogue import hold
-
-        return list(hold(course, stop, self._tell))
-
-    def _tell(self, text: str) -> None:
-        """Say on stderr what is under way, once in a while."""
-        now = time.monotonic()
-        if now - self._told_at >= _TELL_EVERY_S:
-            self._told_at = now
-            process.print_progress(f"drill {text}")
-
-
-def _lines_in(path: Path) -> int:
-    try:
-        return path.read_bytes().count(b"\n")
-    except OSError:
-        return 0
-
-
-def _print(options: Options, report: "Report", record: Path, problem: str | None) -> None:
-    document = report.as_json(record_problem=problem)
-    if problem is not None:
-        process.print_error(f"the drill could not be recorded in {record}: {problem}")
-    if options.as_json:
-        from liqctl.kernel.as_json import dump
-
-        process.print_answer(dump(document))
-        return
-    from liqctl.drill.document import render_drill
-
-    process.print_answer(
-        render_drill(
-            document,
-            width=process.width_of(1),
-            colour=options.colour and process.is_terminal(1),
-            rows=None if options.verbose else _rows(len(report.notes())),
-            record=str(record),
-        )
+        scores = list(hold(course, stop, tell))
+        if trail is not None:
+            problem = find_fault(trail, stopped=stop.requested)
+            with contextlib.suppress(OSError):
+                events = trail.path.read_bytes().count(b"\n")
+            trail.close()
+    return Report(
+        course=course,
+        scores=scores,
+        policy=replace(settings.liquidation, symbols=()),
+        environment=settings.environment.value,
+        version=__version__,
+        started_at=started_at,
+        finished_at=clock.now(),
+        log_dir=settings.audit.log_dir,
+        config_file=settings.file,
+        overridden=tuple(key.rpartition(".")[2] for key in options.flags),
+        whole_catalogue=not options.scenarios,
+        interrupted=stop.requested,
+        trail_problem=problem,
+        events=events,
+        symbols=settings.liquidation.symbols,
     )
-
-
-def _rows(notes: int) -> int:
-    """Return how many scenarios fit a terminal's height together with the rest of the card."""
-    from liqctl.drill.document import ROWS
-
-    if not process.is_terminal(1):
-        return ROWS
-    try:
-        return max(os.get_terminal_size(1).lines - _CARD_LINES - notes * _NOTE_LINES, _ROWS_MIN)
-    except OSError:
-        return ROWS

@@ -5,13 +5,16 @@ decide and to record is imported then, a module at a time, so that the connectio
 """
 
 import asyncio
+import contextlib
 import importlib
 import os
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
+from liqctl.cli.output import STDERR, out
 from liqctl.kernel.limits import Deadline
 from liqctl.kernel.states import ExitCode
 from liqctl.run.driver import Opening
@@ -19,9 +22,9 @@ from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.cli.command_sink import CommandSink
+    from liqctl.cli.liquidate import ResultPrinter
     from liqctl.cli.live import LiveView
     from liqctl.cli.options import Options
-    from liqctl.cli.result_printer import ResultPrinter
     from liqctl.cli.wiring import Account
     from liqctl.kernel.result import LiquidationResult
     from liqctl.run.lock import AccountLock
@@ -55,30 +58,30 @@ _LAST_RECORDS_S: Final = 0.02
 """How long records and log, each, may keep a process that is past its deadline by 80 ms already; at
 200 ms it is ended without a word."""
 
-_STDERR: Final = 2
 _TURNS: Final = 10
 """Turns of the loop before each module: so many a request takes until it waits for the network."""
 
 
+@dataclass(slots=True)
 class Execution:
-    """The liquidation of one account inside its deadline."""
+    """The liquidation of one account inside its deadline; nothing is sent before `run`."""
 
-    def __init__(
-        self, options: "Options", settings: "Settings", account: "Account", printer: "ResultPrinter"
-    ) -> None:
-        """Prepare; nothing is sent before `run`. The deadline counts from now."""
-        self._options = options
-        self._settings = settings
-        self._account = account
-        self._printer = printer
+    options: "Options"
+    settings: "Settings"
+    account: "Account"
+    printer: "ResultPrinter"
+    _deadline: Deadline = field(init=False)
+    _manager: "LiquidationManager | None" = None
+    _trail: "CommandSink | None" = None
+    _view: "LiveView | None" = None
+
+    def __post_init__(self) -> None:
+        """Let the deadline count from now."""
         self._deadline = Deadline.after(
-            settings.liquidation.timeout_seconds,
+            self.settings.liquidation.timeout_seconds,
             began=time.monotonic(),
             epoch_s=SystemClock().now().timestamp(),
         )
-        self._manager: LiquidationManager | None = None
-        self._trail: CommandSink | None = None
-        self._view: LiveView | None = None
 
     def run(self, loop: asyncio.AbstractEventLoop) -> ExitCode:
         """Liquidate and print the result; return the exit code."""
@@ -93,21 +96,37 @@ class Execution:
         process.signals.last_word(leave_a_word)
         result = loop.run_until_complete(self._liquidate(loop))
         watchdog.keep(process.signals.exit_code(result.exit_code()))
-        return self._end(result)
+        code = self._tell(result)
+        if self._trail is not None:
+            self._trail.finish()
+        self.printer.follow_up(result, code)
+        return code
 
     async def _liquidate(self, loop: asyncio.AbstractEventLoop) -> "LiquidationResult":
-        opening = None
-        lock = None if self._account.embedded else self._lock()
-        if self._settings.liquidation.emergency_liquidation:
+        settings = self.settings
+        opening = lock = None
+        if not self.account.embedded:
+            from liqctl.kernel.events import TRAIL_NAME
+            from liqctl.run.lock import AccountLock
+
+            lock = AccountLock(
+                identity=self.account.identity,
+                environment=settings.environment.value,
+                log_path=settings.audit.log_dir / TRAIL_NAME,
+            )
+        if settings.liquidation.emergency_liquidation:
             opening = Opening(
-                exchange=self._account.exchange,
-                policy=self._settings.liquidation,
-                correlation_id=self._printer.correlation_id,
+                exchange=self.account.exchange,
+                policy=settings.liquidation,
+                correlation_id=self.printer.correlation_id,
                 wall_clock=SystemClock(),
                 lock=lock,
                 deadline=self._deadline,
             )
-        await _load_meanwhile()
+        for name in LOADED_MEANWHILE:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            importlib.import_module(name)
         manager = self._manager = self._make_manager(lock)
 
         def interrupt() -> None:
@@ -115,73 +134,45 @@ class Execution:
 
         process.signals.shield(interrupt)
         return await manager.execute_liquidation(
-            reason=self._printer.reason,
-            correlation_id=self._printer.correlation_id,
+            reason=self.printer.reason,
+            correlation_id=self.printer.correlation_id,
             opening=opening,
-        )
-
-    def _lock(self) -> "AccountLock":
-        from liqctl.kernel.events import TRAIL_NAME
-        from liqctl.run.lock import AccountLock
-
-        return AccountLock(
-            identity=self._account.identity,
-            environment=self._settings.environment.value,
-            log_path=self._settings.audit.log_dir / TRAIL_NAME,
         )
 
     def _make_manager(self, lock: "AccountLock | None") -> "LiquidationManager":
         from liqctl import __version__
         from liqctl.cli.command_sink import CommandSink
         from liqctl.run.manager import LiquidationManager
-        from liqctl.trail.durability import LogFile
-        from liqctl.trail.writer import AuditLogger
 
-        settings = self._settings
-        aloud = self._options.verbose
-        if not aloud and process.is_terminal(_STDERR):
-            self._view = self._open_view()
+        settings = self.settings
+        aloud = self.options.verbose
+        if not aloud and out.is_terminal(STDERR):
+            from liqctl.cli.live import LiveView, can_redraw
+
+            if can_redraw(os.environ):
+                with contextlib.suppress(RuntimeError):  # no thread can be had
+                    self._view = LiveView(
+                        title=f"{settings.environment.value}  {self.printer.correlation_id}",
+                        timeout_s=settings.liquidation.timeout_seconds,
+                        began_at=self._deadline.began,
+                        colour=self.options.colour,
+                    )
             aloud = self._view is None
-        trail = self._trail = CommandSink(
-            AuditLogger(
-                settings.audit.log_dir,
-                environment=settings.environment.value,
-                spill=process.print_aside,
-            ),
-            LogFile(settings.audit.log_dir),
-            aloud=aloud,
-            view=self._view,
-        )
+        trail = self._trail = CommandSink(settings, aloud=aloud, view=self._view)
         return LiquidationManager(
             config=settings.liquidation,
-            exchange=self._account.exchange,
+            exchange=self.account.exchange,
             audit_logger=trail,
             environment=settings.environment.value,
             identity={
                 "version": __version__,
-                "base_url": self._account.base_url,
-                "key_fingerprint": self._account.key_fingerprint,
+                "base_url": self.account.base_url,
+                "key_fingerprint": self.account.key_fingerprint,
                 "config_file": str(settings.file) if settings.file else None,
             },
             lock=lock,
             dead_runs=trail,
         )
-
-    def _open_view(self) -> "LiveView | None":
-        """Return the view of this run; None where lines of a terminal cannot be drawn anew."""
-        from liqctl.cli.live import LiveView, can_redraw
-
-        if not can_redraw(os.environ):
-            return None
-        try:
-            return LiveView(
-                title=f"{self._settings.environment.value}  {self._printer.correlation_id}",
-                timeout_s=self._settings.liquidation.timeout_seconds,
-                began_at=self._deadline.began,
-                colour=self._options.colour,
-            )
-        except RuntimeError:  # no thread can be had
-            return None
 
     def _expire(self) -> ExitCode:
         """End the run from outside its loop, which did not or may not; print what is known.
@@ -194,30 +185,16 @@ class Execution:
             from liqctl.kernel.states import FailureCause
 
             why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
-            result = self._printer.refusal(FailureCause.NONE, why)
+            result = self.printer.refusal(FailureCause.NONE, why)
         code = self._tell(result)
         if self._manager is not None:
             self._manager.record_expiry()
         if self._trail is not None:
             self._trail.finish(_LAST_RECORDS_S)
-        self._printer.follow_up(result, code, patience_s=0.0)
-        return code
-
-    def _end(self, result: "LiquidationResult") -> ExitCode:
-        code = self._tell(result)
-        if self._trail is not None:
-            self._trail.finish()
-        self._printer.follow_up(result, code)
+        self.printer.follow_up(result, code, patience_s=0.0)
         return code
 
     def _tell(self, result: "LiquidationResult") -> ExitCode:
         if self._view is not None:
             self._view.close()
-        return self._printer.end(result)
-
-
-async def _load_meanwhile() -> None:
-    for name in LOADED_MEANWHILE:
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        importlib.import_module(name)
+        return self.printer.end(result)

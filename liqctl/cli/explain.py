@@ -1,15 +1,12 @@
 """`liqctl explain`: what a code, state, event or exit code means and what liqctl does about it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import typer
-
-from liqctl.cli import process
 from liqctl.cli.options import Options, takes
+from liqctl.cli.output import out
 from liqctl.kernel.answers import classify
-from liqctl.kernel.as_json import as_json
 from liqctl.kernel.codes import CODES, Adaptation
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.words import (
@@ -65,15 +62,6 @@ class Meaning:
     liqctl_does: str | None = None
     next: str | None = None
 
-    def as_text(self) -> str:
-        """Return the meaning as lines for people."""
-        lines = [f"{self.word} ({self.kind})", f"  means   {self.meaning}"]
-        if self.liqctl_does:
-            lines.append(f"  liqctl  {self.liqctl_does}")
-        if self.next:
-            lines.append(f"  next    {self.next}")
-        return "\n".join(lines)
-
 
 @takes("words", "as_json")
 def explain(options: Options) -> None:
@@ -85,17 +73,17 @@ def explain(options: Options) -> None:
     Example: liqctl explain -2015 PARTIAL exit 8
     """
     found = look_up(options.words)
-    if options.as_json:
-        from liqctl.kernel.as_json import dump
 
-        process.print_answer(dump({"schema": EXPLAIN_SCHEMA, "meanings": as_json(found)}))
-    else:
-        process.print_answer("\n\n".join(each.as_text() for each in found))
+    def render(_: object, **__: object) -> str:
+        told = []
+        for each in found:
+            lines = [f"{each.word} ({each.kind})", f"  means   {each.meaning}"]
+            lines += [f"  liqctl  {each.liqctl_does}"] if each.liqctl_does else []
+            lines += [f"  next    {each.next}"] if each.next else []
+            told.append("\n".join(lines))
+        return "\n\n".join(told)
 
-
-explain_app = typer.Typer(add_completion=False, rich_markup_mode=None)
-# A venue's code begins like an option; without this -4131 would be refused as one.
-explain_app.command("explain", context_settings={"ignore_unknown_options": True})(explain)
+    out.document({"schema": EXPLAIN_SCHEMA, "meanings": found}, options, render)
 
 
 def look_up(words: Sequence[str]) -> list[Meaning]:
@@ -112,8 +100,14 @@ def look_up(words: Sequence[str]) -> list[Meaning]:
         if kind is None and named is not None and index + 1 < len(waiting):
             kind = named
             continue
+        # A venue's code may be typed without its minus.
         those = [
-            each for each in all_meanings() if _is_meant(each, word) and kind in {None, each.kind}
+            each
+            for each in all_meanings()
+            if kind in {None, each.kind}
+            and (
+                word.upper() == each.word or (each.kind == "venue code" and f"-{word}" == each.word)
+            )
         ]
         if not those:
             raise UsageError(_unknown(word, kind))
@@ -150,11 +144,6 @@ def all_meanings() -> Iterator[Meaning]:
             yield Meaning(word=str(word), kind=kind, meaning=meaning)
 
 
-def _is_meant(each: Meaning, word: str) -> bool:
-    """Whether the word as typed names this; a venue's code may be typed without its minus."""
-    return word.upper() == each.word or (each.kind == "venue code" and f"-{word}" == each.word)
-
-
 def _unknown(word: str, kind: str | None) -> str:
     """Return that a word is not known, and the nearest ones that are."""
     from difflib import get_close_matches
@@ -166,7 +155,11 @@ def _unknown(word: str, kind: str | None) -> str:
     shown = hide_secrets(printable(word, _WORD_SHOWN_MAX))
     number = word.lstrip("-")
     if number.isdecimal() and len(number) < _WORD_SHOWN_MAX:
-        near = _nearest_numbers(int(word) if word != number else int(number), known)
+        # Codes without their minus are typed too.
+        wanted = -int(number) if word.startswith("-") else int(number)
+        numbers = [each for each in known if each.lstrip("-").isdecimal()]
+        numbers.sort(key=lambda each: min(abs(int(each) - wanted), abs(abs(int(each)) - wanted)))
+        near = numbers[:_NEAR_MAX]
     else:
         near = get_close_matches(word.upper()[:_WORD_SHOWN_MAX], known, n=_NEAR_MAX, cutoff=0.0)
     told = f"{shown!r} is not {f'a known {kind}' if kind else 'known'}; nearest: {', '.join(near)}"
@@ -176,11 +169,3 @@ def _unknown(word: str, kind: str | None) -> str:
             "the order, after a 5xx it is looked up"
         )
     return told
-
-
-def _nearest_numbers(number: int, known: Iterable[str]) -> list[str]:
-    """Return the known numbers next to one, as codes without their minus are typed too."""
-    numbers = [word for word in known if word.lstrip("-").isdecimal()]
-    return sorted(
-        numbers, key=lambda word: min(abs(int(word) - number), abs(abs(int(word)) - number))
-    )[:_NEAR_MAX]

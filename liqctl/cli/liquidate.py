@@ -4,50 +4,67 @@ Nothing is decided here but the precedence of exit codes: a signal outranks ever
 """
 
 import asyncio
-from datetime import UTC, datetime
+import contextlib
+import math
+import os
+import time
 from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
-from liqctl.cli.options import Options
-from liqctl.cli.result_printer import ResultPrinter
+from liqctl.cli.options import LIQUIDATE, Options, takes
+from liqctl.cli.output import STDERR, STDOUT, out
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
-from liqctl.kernel.ids import is_correlation_id
-from liqctl.kernel.states import Environment, ExitCode, FailureCause
+from liqctl.kernel.ids import is_correlation_id, make_correlation_id
+from liqctl.kernel.states import Environment, ExitCode, FailureCause, LiquidationState
 from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
+    from liqctl.kernel.result import LiquidationResult
     from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
 
 READING_MAX_S: Final = 3.0
 """How long the question waits for a reading; an operator may know enough without it."""
 
+_OVERTIME_S: Final = 0.5
+_GUARD_S: Final = 0.08
+"""How long after the patience with a follow-up is used up this process is ended by force."""
+
+_LINES_OF_QUESTION: Final = 4
+"""The line before the screen, the one of the settings, the question, and the answer."""
+
+_LINES_OF_PROMPT: Final = 2
+"""What the shell writes below the end screen; its first line must not be pushed out for it."""
+
 _CORRECT: Final = (
     "What is open stays open. Next: correct what is named, then run it again; `liqctl validate` "
     "shows every setting"
 )
-_OVERTIME_S: Final = 0.5
-_PROMPT_LINES: Final = 4
-"""The line before the screen, the one of the settings, the question, and the answer."""
 
 
-def run(options: Options) -> ExitCode:
-    """Carry out the command and return its exit code; everything it had to say is printed."""
-    from liqctl.cli.settings import load
+@takes(*LIQUIDATE)
+def liquidate(options: Options) -> ExitCode:
+    """Cancel every open order, close every open position, prove the account flat.
 
+    Works on the whole account unless --symbol narrows it. Asks in production only.
+    Exit codes: 0 flat, 1 failed, 2 usage, 3 partly, 4 configuration, 5 already running,
+    6 not confirmed, 7 key refused, 8 flat but the audit trail is incomplete,
+    130 or 143 interrupted.
+
+    Example: liqctl liquidate --env testnet --reason "bot runs wild"
+    """
     printer = ResultPrinter(options)
     process.signals.last_word(printer.interrupted)
     try:
         _check(options)
-        settings = load(options, may_be_kept=True)
+        settings = printer.settings = options.settings(may_be_kept=True)
     except UsageError as error:
-        process.print_error(f"liqctl: {error}")
+        out.error(f"liqctl: {error}")
         return printer.end_without_run(FailureCause.USAGE, str(error))
     except ConfigurationError as error:
-        process.print_error(f"the configuration is invalid; nothing was sent\n{error}\n{_CORRECT}")
+        out.error(f"the configuration is invalid; nothing was sent\n{error}\n{_CORRECT}")
         return printer.end_without_run(FailureCause.CONFIGURATION, str(error))
-    printer.settings = settings
     if options.yes or settings.environment is not Environment.PRODUCTION:
         process.signals.ignore_hangups()  # Nobody has to be there any more.
     from liqctl.cli.wiring import open_account
@@ -56,8 +73,12 @@ def run(options: Options) -> ExitCode:
         with open_account(settings) as account:
             return _with_account(options, settings, account, printer)
     except CredentialsError as error:
-        process.print_error(f"{error}\nNothing was sent; what is open stays open.")
-        printer.say_next(FailureCause.CREDENTIALS, str(error))
+        out.error(f"{error}\nNothing was sent; what is open stays open.")
+        if not options.as_json:  # There the message must do.
+            from liqctl.desk.result import next_steps
+
+            steps = next_steps(printer.refusal(FailureCause.CREDENTIALS, str(error)))
+            out.error("\n".join(["Next", *(f"  - {step}" for step in steps)]))
         return printer.end_without_run(FailureCause.CREDENTIALS, str(error))
 
 
@@ -83,18 +104,19 @@ def _with_account(
     loop = asyncio.new_event_loop()
     printer.reason = account.hide(options.reason)
     if printer.reason != options.reason:
-        process.print_error(
+        out.error(
             "the reason holds the key or the secret: it is recorded without; replace that key, for "
             "the shell's history and the list of processes have it"
         )
     try:
         if options.dry_run:
             return _rehearse(settings, account, printer, loop)
-        if settings.liquidation.emergency_liquidation and needs_confirmation(account):
+        is_asked = settings.liquidation.emergency_liquidation and not options.yes
+        if is_asked and needs_confirmation(account):
             refusal = _confirm(options, settings, account, loop)
             if refusal is not None:
                 cause, why = refusal
-                process.print_error(why)
+                out.error(why)
                 return printer.end_without_run(cause, why)
         from liqctl.cli.execution import Execution
 
@@ -117,75 +139,50 @@ def needs_confirmation(account: "Account") -> bool:
 
 
 def _confirm(
-    options: Options,
-    settings: "Settings",
-    account: "Account",
-    loop: asyncio.AbstractEventLoop,
+    options: Options, settings: "Settings", account: "Account", loop: asyncio.AbstractEventLoop
 ) -> tuple[FailureCause, str] | None:
     """Ask the operator; return why not, None for yes."""
     from liqctl.desk.plan import render_confirmation
+    from liqctl.run.inspection import inspect_account
 
-    if options.yes:
-        return None
-    if not (process.is_terminal(0) and process.is_terminal(2)):
+    word = account.environment.value
+    if not (out.is_terminal(0) and out.is_terminal(STDERR)):
         return FailureCause.NOT_CONFIRMED, (
-            f"not confirmed: {account.environment} asks before it acts, and there is no terminal "
+            f"not confirmed: {word} asks before it acts, and there is no terminal "
             "to ask on. Nothing was sent. Give --yes to run without asking"
         )
-    word = account.environment.value
     limit_s = min(READING_MAX_S, settings.liquidation.timeout_seconds)
-    process.print_progress(f"{word}: reading the account, {limit_s:g} s at most")
-    inspection = loop.run_until_complete(_look(settings, account, limit_s))
+    out.progress(f"{word}: reading the account, {limit_s:g} s at most")
+    looking = inspect_account(
+        account.exchange, settings.liquidation, wall_clock=SystemClock(), timeout_s=limit_s
+    )
+    inspection: Inspection | None = None
+    with contextlib.suppress(TimeoutError):  # The question must come all the same.
+        inspection = loop.run_until_complete(asyncio.wait_for(looking, limit_s + _OVERTIME_S))
     if inspection is not None and inspection.unknown_symbols:
         unknown = ", ".join(inspection.unknown_symbols)
         return FailureCause.USAGE, f"the venue does not know {unknown}. Nothing was sent"
-    process.print_error(
+    out.error(
         render_confirmation(
             inspection,
             environment=word,
             base_url=account.base_url,
             key_fingerprint=account.key_fingerprint,
             policy=settings.liquidation,
-            width=process.width_of(2) or 80,
-            height=(process.height_of(2) or 24) - _PROMPT_LINES,
+            width=out.width_of(STDERR) or 80,
+            height=(out.height_of(STDERR) or 24) - _LINES_OF_QUESTION,
             colour=options.colour,
             config_file=settings.origin,
         )
     )
-    process.print_error(f"Type {word} to go on, anything else to leave:")
-    if _read_line() == word:
+    out.error(f"Type {word} to go on, anything else to leave:")
+    try:
+        typed = input().strip()
+    except (EOFError, UnicodeDecodeError, OSError):
+        typed = ""
+    if typed == word:
         return None
     return FailureCause.NOT_CONFIRMED, "not confirmed: nothing was sent"
-
-
-def _read_line() -> str:
-    try:
-        return input().strip()
-    except (EOFError, UnicodeDecodeError, OSError):
-        return ""
-
-
-async def _look(settings: "Settings", account: "Account", limit_s: float) -> "Inspection | None":
-    """Return what is open; None when even that did not end: the question must come all the same."""
-    try:
-        return await asyncio.wait_for(
-            _inspect(settings, account, timeout_s=limit_s), limit_s + _OVERTIME_S
-        )
-    except TimeoutError:
-        return None
-
-
-async def _inspect(
-    settings: "Settings", account: "Account", timeout_s: float | None = None
-) -> "Inspection":
-    from liqctl.run.inspection import inspect_account
-
-    return await inspect_account(
-        account.exchange,
-        settings.liquidation,
-        wall_clock=SystemClock(),
-        timeout_s=timeout_s,
-    )
 
 
 def _rehearse(
@@ -195,19 +192,163 @@ def _rehearse(
     loop: asyncio.AbstractEventLoop,
 ) -> ExitCode:
     """Read, show what a run would do, send nothing."""
-    from liqctl.run.inspection import dry_run_result
+    from liqctl.run.inspection import dry_run_result, inspect_account
 
-    started_at = datetime.now(UTC)  # noqa: TID251 - the command line is where the clock is read
+    clock = SystemClock()
+    started_at = clock.now()
     before = account.exchange.usage.requests
     process.signals.install()
-    inspection = loop.run_until_complete(_inspect(settings, account))
+    inspection = loop.run_until_complete(
+        inspect_account(account.exchange, settings.liquidation, wall_clock=clock)
+    )
     result = dry_run_result(
         inspection,
         settings.liquidation,
         correlation_id=printer.correlation_id,
         environment=settings.environment.value,
         started_at=started_at,
-        finished_at=datetime.now(UTC),  # noqa: TID251
+        finished_at=clock.now(),
         requests=account.exchange.usage.requests - before,
     )
     return printer.end(result, inspection)
+
+
+class ResultPrinter:
+    """Prints how the command ended, exactly once, and says which exit code that is."""
+
+    def __init__(self, options: Options) -> None:
+        """Name the run from its first moment, so that even a refusal to start can be found."""
+        self._options = options
+        self.reason = options.reason
+        self._started_at = SystemClock().now()
+        self.settings: Settings | None = None
+        self.correlation_id = options.correlation_id or make_correlation_id(
+            self._started_at, os.urandom(3).hex()
+        )
+
+    def end(self, result: "LiquidationResult", inspection: "Inspection | None" = None) -> ExitCode:
+        """Print the result and return its exit code; a signal's code outranks it."""
+        # What a glance at the exit code would miss is said on stderr.
+        if result.state is LiquidationState.SKIPPED and not result.dry_run:
+            out.error(
+                "WARNING: the switch is disarmed: emergency_liquidation is false. Nothing was "
+                "read, cancelled or closed; positions and orders may be open"
+            )
+        if result.cause is FailureCause.NONE and (result.verified_flat or result.dry_run):
+            found = {position.symbol for position in result.positions}
+            found |= {order.symbol for order in result.orders}
+            for symbol in self.settings.liquidation.symbols if self.settings else ():
+                if symbol not in found:
+                    out.error(f"nothing is open on {symbol}")
+        if self._options.as_json:
+            from liqctl.kernel.as_json import dump
+
+            out.answer(dump(result.as_json()))
+        else:
+            out.answer(self._render(result, inspection))
+        return process.signals.received or result.exit_code()
+
+    def _render(self, result: "LiquidationResult", inspection: "Inspection | None") -> str:
+        """Return the result for people, a dry run's as the plan of what it would do."""
+        from liqctl.desk.result import Asked, render_result
+
+        settings = self.settings
+        asked = Asked(
+            symbols=settings.liquidation.symbols if settings else (),
+            options=self._options.repeated(),
+            settle_s=settings.liquidation.settle_seconds if settings else None,
+            config_file=settings.origin if settings else None,
+        )
+        width, lines = out.width_of(STDOUT), out.height_of(STDOUT)
+        height = None if lines is None else lines - _LINES_OF_PROMPT
+        colour = self._options.colour and width is not None
+        if inspection is None or settings is None:
+            return render_result(result, width=width, height=height, colour=colour, asked=asked)
+        from liqctl.desk.plan import render_plan
+
+        return render_plan(
+            inspection,
+            result,
+            policy=settings.liquidation,
+            width=width,
+            height=height,
+            colour=colour,
+            asked=asked,
+        )
+
+    def end_without_run(self, cause: FailureCause, message: str) -> ExitCode:
+        """Print the result of a run that never started, if JSON was asked for."""
+        result = self.refusal(cause, message)
+        if self._options.as_json:
+            code = self.end(result)
+        else:
+            code = process.signals.received or result.exit_code()
+        is_answered_in_person = out.is_terminal(0) and out.is_terminal(STDERR)
+        if cause is FailureCause.CREDENTIALS or (
+            cause is FailureCause.NOT_CONFIRMED and not is_answered_in_person
+        ):
+            self.follow_up(result, code)
+        return code
+
+    def interrupted(self) -> None:
+        """Print the one document if a signal ends the command before there was a run."""
+        if self._options.as_json and not out.is_answered:
+            self.end(self.refusal(FailureCause.NONE, "interrupted: nothing was sent"))
+
+    def refusal(self, cause: FailureCause, message: str) -> "LiquidationResult":
+        """Return the result of a run that never started."""
+        from liqctl.kernel.result import LiquidationResult
+
+        now, settings = SystemClock().now(), self.settings
+        return LiquidationResult(
+            correlation_id=self.correlation_id,
+            environment=settings.environment.value if settings else self._options.environment or "",
+            state=LiquidationState.FAILED,
+            error_message=message,
+            started_at=self._started_at,
+            finished_at=now,
+            duration_seconds=(now - self._started_at).total_seconds(),
+            timeout_seconds=settings.liquidation.timeout_seconds if settings else 0.0,
+            cause=cause,
+        )
+
+    def follow_up(
+        self, result: "LiquidationResult", code: ExitCode, *, patience_s: float = math.inf
+    ) -> None:
+        """Let figures be written and people be told of the end, where the settings ask for it.
+
+        To be called when all that this process has to say and to record is out. Another process
+        does it (`liqctl.notify.courier`). Waiting for it is worth the time: a service manager or a
+        container ends what is left of it with the process it watches. But this never outlives the
+        run's deadline, and never changes the exit code. A signal that comes meanwhile ends the
+        process at once, with the signal's code.
+        """
+        settings = self.settings
+        if settings is None or self._options.dry_run:
+            return
+        if not (settings.notifications or settings.metrics.textfile):
+            return
+        from liqctl.cli.last_resort import LastResort
+        from liqctl.notify.courier import COURIER_S, make_order, start_courier, wait_for_courier
+        from liqctl.trail.durability import LOG_NAME, LogFile
+
+        now = time.monotonic()
+        patience_s = max(min(patience_s, COURIER_S, out.until - now), 0.0)
+        guard = LastResort(patience_s + _GUARD_S, code)
+        process.signals.unshield()
+        try:
+            child = start_courier(make_order(settings, result, code, self.reason))
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else type(error).__name__
+            out.error(f"nobody was told: the process for it did not start: {why}")
+            log = LogFile(settings.audit.log_dir)
+            log.write(result.correlation_id, f"NOTIFICATION problem={why}")
+            log.flush()
+        else:
+            ended = wait_for_courier(child, now + patience_s)
+            log_file = settings.audit.log_dir / LOG_NAME
+            if ended is None and patience_s == COURIER_S:
+                out.error(f"not everybody was told in {COURIER_S:g} s, see {log_file}")
+            elif ended:
+                out.error(f"not everybody could be told, see {log_file}")
+        guard.cancel()

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
+from liqctl.cli.output import STDERR, STDOUT, out
 
 if TYPE_CHECKING:
     from liqctl.desk.live import LiveModel
@@ -32,7 +33,6 @@ _EVENTS_MAX: Final = 20_000
 """Ten times what 200 positions and a deadline's worth of retries make."""
 
 _LAST_FRAME_S: Final = 0.1
-_STDERR: Final = 2
 _COLUMNS_MIN: Final = 40
 _LINES_MIN: Final = 8
 """Below these there is nothing to be seen."""
@@ -70,16 +70,16 @@ class LiveView:
         The result takes the frame's place. Where it goes elsewhere, a last frame stays.
         """
         self._done.set()
-        if not process.is_terminal(1) and process.canvas.is_open:
-            left_s = process.Watchdog.output_until - time.monotonic()
+        if not out.is_terminal(STDOUT) and out.canvas.is_open:
+            left_s = out.until - time.monotonic()
             self._thread.join(max(min(_LAST_FRAME_S, left_s), 0.0))
-            process.print_aside(process.canvas.keep())
+            out.aside(out.canvas.keep())
             return
-        process.canvas.close()
+        out.canvas.close()
 
     def _watch(self) -> None:
         waited_s = self._began_at + FIRST_FRAME_S - time.monotonic()
-        if self._done.wait(max(waited_s, 0.0)) or not process.canvas.open(_STDERR):
+        if self._done.wait(max(waited_s, 0.0)) or not out.canvas.open(STDERR):
             return
         sys.setswitchinterval(_SWITCH_S)
         from liqctl.desk.live import LiveModel
@@ -88,7 +88,7 @@ class LiveView:
         while not self._done.is_set():
             self._draw(model)
             self._done.wait(_INTERVAL_S)
-        if not process.is_terminal(1):
+        if not out.is_terminal(STDOUT):
             self._draw(model)
 
     def _draw(self, model: "LiveModel") -> None:
@@ -97,7 +97,7 @@ class LiveView:
         while self._events:
             at, event_type, details = self._events.popleft()
             model.note(event_type, details, at)
-        width, height = process.width_of(_STDERR) or 0, process.height_of(_STDERR) or 0
+        width, height = out.width_of(STDERR) or 0, out.height_of(STDERR) or 0
         if width < _COLUMNS_MIN or height < _LINES_MIN:
             return
         lines = draw(
@@ -109,4 +109,4 @@ class LiveView:
             colour=self._colour,
             stopping=process.signals.received is not None,
         )
-        process.canvas.draw(lines)
+        out.canvas.draw(lines)

@@ -1,24 +1,28 @@
 """The one table of options: what each is called, takes, means and sets.
 
 A field of `Options` is an option, its type and its default; an instance is what a command line
-asked for. Typer's signatures, the quick reading of plain `liquidate` lines, what a shell offers at
-Tab and the flags' names in errors are made from it. Typer is imported by the commands that it
-reads, not here.
+asked for. Typer's signatures, what a shell offers at Tab and the flags' names in errors are made
+from the table. Typer, whose import is a sixth of the start, is not needed here: `read_plain` reads
+a `liquidate` line of words that need no judgement. Help, an abbreviation, a number in another
+spelling, a typing error: it returns None, and Typer reads the whole line.
 """
 
-import functools
-import inspect
 import os
+import re
 import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.kernel.states import Environment
 
-Result = TypeVar("Result")
+if TYPE_CHECKING:
+    from liqctl.settings.values import Settings
+
+COMPLETION: Final = "_LIQCTL_COMPLETE"
+"""Set by a shell that asks Typer how a word goes on."""
 
 
 class Document(StrEnum):
@@ -50,231 +54,158 @@ class Option:
     required: bool = False
 
 
-def _option(*names: str, default: Any = None, **said: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
-    metadata = {"option": Option(names=names, **said)}
+def _option(usage: str, meaning: str, *, default: Any = None, **said: Any) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Describe an option by its names and what is typed for its value, as help shows them."""
+    names = tuple(word for word in usage.split() if word.startswith("-"))
+    metavar = " ".join(word for word in usage.split() if word not in names) or None
+    option = Option(names=names, metavar=metavar, help=meaning, **said)
     if default is list:
-        return field(default_factory=list, metadata=metadata)
-    return field(default=default, metadata=metadata)
+        return field(default_factory=list, metadata={"option": option})
+    return field(default=default, metadata={"option": option})
+
+
+def _flag(names: str, meaning: str) -> Any:  # noqa: ANN401 - as dataclasses.field
+    return _option(names, meaning, default=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What a command line asked for; every command takes some of these."""
 
-    run: str = _option(default="", help="The run.", metavar="ID", offers="runs", required=True)
-    any_run: str | None = _option(
-        help="The run. Default: the last runs.", metavar="ID", offers="runs"
-    )
+    run: str = _option("ID", "The run.", default="", offers="runs", required=True)
+    any_run: str | None = _option("ID", "The run. Default: the last runs.", offers="runs")
     document: Document = _option(
-        default=Document.SETTINGS, help="Which document.", metavar="|".join(Document), required=True
+        "|".join(Document), "Which document.", default=Document.SETTINGS, required=True
     )
     words: list[str] = _option(
+        "WORD",
+        "What to explain: -4131, PARTIAL, ORDER_UNKNOWN, exit 8, http 418.",
         default=list,
-        help="What to explain: -4131, PARTIAL, ORDER_UNKNOWN, exit 8, http 418.",
-        metavar="WORD",
         offers="words",
         required=True,
     )
     environment: Environment | None = _option(
-        "--env",
-        help="Whose account and settings.",
-        metavar=f"[{'|'.join(Environment)}]",
-        variable="LIQCTL_ENV",
+        f"--env [{'|'.join(Environment)}]", "Whose account and settings.", variable="LIQCTL_ENV"
     )
     config_file: Path | None = _option(
-        "--config",
-        help="Settings file. Default: the first one found for the environment.",
-        metavar="FILE",
+        "--config FILE",
+        "Settings file. Default: the first one found for the environment.",
         variable="LIQCTL_CONFIG",
     )
     folder: Path | None = _option(
-        "--dir",
-        help="Folder to write to. Default: the first where liqctl looks for settings.",
-        metavar="DIR",
+        "--dir DIR", "Folder to write to. Default: the first where liqctl looks for settings."
     )
-    systemd: bool = _option("--systemd", default=False, help="Also write systemd units.")
-    cron: bool = _option("--cron", default=False, help="Also write a crontab.")
-    yes: bool = _option("--yes", "-y", default=False, help="Do not ask for confirmation.")
-    dry_run: bool = _option(
-        "--dry-run", default=False, help="Read and show the plan; send nothing."
-    )
+    systemd: bool = _flag("--systemd", "Also write systemd units.")
+    cron: bool = _flag("--cron", "Also write a crontab.")
+    yes: bool = _flag("--yes -y", "Do not ask for confirmation.")
+    dry_run: bool = _flag("--dry-run", "Read and show the plan; send nothing.")
     symbols: list[str] = _option(
-        "--symbol",
+        "--symbol SYMBOL",
+        "Only this symbol, e.g. BTCUSDT; repeatable.",
         default=list,
-        help="Only this symbol, e.g. BTCUSDT; repeatable.",
-        metavar="SYMBOL",
         sets="liquidation.symbols",
     )
-    orders_only: bool = _option(
-        "--orders-only", default=False, help="Cancel orders, leave positions and their stops."
-    )
-    positions_only: bool = _option(
-        "--positions-only", default=False, help="Close positions, leave orders."
-    )
+    orders_only: bool = _flag("--orders-only", "Cancel orders, leave positions and their stops.")
+    positions_only: bool = _flag("--positions-only", "Close positions, leave orders.")
     timeout: float | None = _option(
-        "--timeout",
-        help="Hard deadline in seconds, 1 to 30. Default: timeout_seconds.",
-        metavar="S",
+        "--timeout S",
+        "Hard deadline in seconds, 1 to 30. Default: timeout_seconds.",
         sets="liquidation.timeout_seconds",
     )
     max_retries: int | None = _option(
-        "--max-retries",
-        help="Repeats of one refused order or cancel, 0 to 10. Default: max_retries.",
-        metavar="N",
+        "--max-retries N",
+        "Repeats of one refused order or cancel, 0 to 10. Default: max_retries.",
         sets="liquidation.max_retries",
     )
     retry_delay: float | None = _option(
-        "--retry-delay",
-        help="Seconds before the first repeat, doubling, 0.1 to 5. Default: retry_delay_seconds.",
-        metavar="S",
+        "--retry-delay S",
+        "Seconds before the first repeat, doubling, 0.1 to 5. Default: retry_delay_seconds.",
         sets="liquidation.retry_delay_seconds",
     )
     settle: float | None = _option(
-        "--settle",
-        help="Seconds to watch the flat account before it counts as proven, 0 to 30.",
-        metavar="S",
+        "--settle S",
+        "Seconds to watch the flat account before it counts as proven, 0 to 30.",
         sets="liquidation.settle_seconds",
     )
-    reason: str = _option(
-        "--reason", default="", help="Why; recorded in the audit trail.", metavar="TEXT"
-    )
+    reason: str = _option("--reason TEXT", "Why; recorded in the audit trail.", default="")
     correlation_id: str = _option(
-        "--correlation-id",
+        "--correlation-id ID",
+        "Name of this run: 1 to 64 letters, digits, _ or -. Default: generated.",
         default="",
-        help="Name of this run: 1 to 64 letters, digits, _ or -. Default: generated.",
-        metavar="ID",
     )
-    only_run: str | None = _option(
-        "--correlation-id", help="Only this run.", metavar="ID", offers="runs"
+    only_run: str | None = _option("--correlation-id ID", "Only this run.", offers="runs")
+    watch: bool = _flag(
+        "--watch", "Repeat until Ctrl-C; less often if other programs use up the request limits."
     )
-    watch: bool = _option(
-        "--watch",
-        default=False,
-        help="Repeat until Ctrl-C; less often if other programs use up the request limits.",
-    )
+    # Twelve readings of 90 weight a minute: under half of the venue's 2400.
     every: float = _option(
-        "--every",
-        # Twelve readings of 90 weight a minute: under half of the venue's 2400.
+        "--every S",
+        "Seconds between two readings of --watch, if the limits allow it.",
         default=5.0,
-        help="Seconds between two readings of --watch, if the limits allow it.",
-        metavar="S",
         low=1.0,
         high=3600.0,
     )
-    exit_code: bool = _option(
-        "--exit-code", default=False, help="Exit 3 if anything is open, 0 if flat."
-    )
+    exit_code: bool = _flag("--exit-code", "Exit 3 if anything is open, 0 if flat.")
     prometheus: Path | None = _option(
-        "--prometheus", help="Also write metrics for Prometheus to this file.", metavar="FILE"
+        "--prometheus FILE", "Also write metrics for Prometheus to this file."
     )
-    strict: bool = _option("--strict", default=False, help="Treat warnings as errors.")
-    online: bool = _option(
-        "--online",
-        default=False,
-        help="Also ask the venue: key, permissions, clock, open positions.",
-    )
+    strict: bool = _flag("--strict", "Treat warnings as errors.")
+    online: bool = _flag("--online", "Also ask the venue: key, permissions, clock, open positions.")
     against: Path | None = _option(
-        "--against", help="Also list the changes from this settings file.", metavar="FILE"
+        "--against FILE", "Also list the changes from this settings file."
     )
     scenarios: list[str] = _option(
-        "--scenario",
+        "--scenario NAME",
+        "Only this one of `liqctl simulator list`, or a YAML file; repeatable.",
         default=list,
-        help="Only this one of `liqctl simulator list`, or a YAML file; repeatable.",
-        metavar="NAME",
         offers="scenarios",
     )
-    real: bool = _option(
-        "--real",
-        default=False,
-        help="Use real time, HTTP on loopback and real files; takes minutes.",
-    )
+    real: bool = _flag("--real", "Use real time, HTTP on loopback and real files; takes minutes.")
     repeat: int = _option(
-        "--repeat",
-        default=1,
-        help="Runs of each scenario, each with another seed.",
-        metavar="N",
-        low=1,
-        high=1000,
+        "--repeat N", "Runs of each scenario, each with another seed.", default=1, low=1, high=1000
     )
+    # A round trip from Europe to the venue and back through its gateway takes about so long.
     latency: int = _option(
-        "--latency",
-        # A round trip from Europe to the venue and back through its gateway takes about so long.
-        default=60,
-        help="Round trip to simulate, in milliseconds.",
-        metavar="MS",
-        low=0,
-        high=2000,
+        "--latency MS", "Round trip to simulate, in milliseconds.", default=60, low=0, high=2000
     )
-    lines: int = _option(
-        "--lines",
-        "-n",
-        default=10,
-        help="Number of last events; 0 shows all.",
-        metavar="N",
-        low=0,
-    )
-    follow: bool = _option("--follow", "-f", default=False, help="Wait for new events.")
+    lines: int = _option("--lines -n N", "Number of last events; 0 shows all.", default=10, low=0)
+    follow: bool = _flag("--follow -f", "Wait for new events.")
     event_types: list[str] = _option(
-        "--event-type",
+        "--event-type TYPE",
+        "Only this event, e.g. ORDER_REJECTED; repeatable.",
         default=list,
-        help="Only this event, e.g. ORDER_REJECTED; repeatable.",
-        metavar="TYPE",
         offers="event types",
     )
-    failed: bool = _option("--failed", default=False, help="Only failures.")
+    failed: bool = _flag("--failed", "Only failures.")
     since: str | None = _option(
-        "--since",
-        help="Only newer events: 10m, 2h or 2026-01-02T10:30:00Z.",
-        metavar="WHEN",
+        "--since WHEN", "Only newer events: 10m, 2h or 2026-01-02T10:30:00Z."
     )
     log: Path | None = _option(
-        "--log",
-        help="Trail file. Default: in log_dir, else ./logs, else the state folder.",
-        metavar="FILE",
+        "--log FILE", "Trail file. Default: in log_dir, else ./logs, else the state folder."
     )
     logs: list[Path] = _option(
-        "--log",
-        default=list,
-        help="Trail file; repeatable, for rotated ones. Default: in log_dir.",
-        metavar="FILE",
+        "--log FILE", "Trail file; repeatable, for rotated ones. Default: in log_dir.", default=list
     )
     head: str | None = _option(
-        "--head",
-        help="A result's audit_head: also detects a cut or rewritten file.",
-        metavar="HASH",
+        "--head HASH", "A result's audit_head: also detects a cut or rewritten file."
     )
-    html: bool = _option("--html", default=False, help="Write one HTML page with a timeline.")
-    offline: bool = _option(
-        "--offline", default=False, help="Do not ask the venue for profit and fees."
-    )
+    html: bool = _flag("--html", "Write one HTML page with a timeline.")
+    offline: bool = _flag("--offline", "Do not ask the venue for profit and fees.")
     port: int = _option(
-        "--port",
-        default=0,
-        help="Port on 127.0.0.1; 0 takes a free one.",
-        metavar="PORT",
-        low=0,
-        high=65535,
+        "--port PORT", "Port on 127.0.0.1; 0 takes a free one.", default=0, low=0, high=65535
     )
     scenario: str = _option(
-        "--scenario",
+        "--scenario NAME",
+        "A name from `liqctl simulator list`, or a YAML file.",
         default="default",
-        help="A name from `liqctl simulator list`, or a YAML file.",
-        metavar="NAME",
         offers="scenarios",
     )
     latency_ms: int = _option(
-        "--latency-ms",
-        default=0,
-        help="Delay of every answer, in milliseconds.",
-        metavar="MS",
-        low=0,
-        high=60_000,
+        "--latency-ms MS", "Delay of every answer, in milliseconds.", default=0, low=0, high=60_000
     )
-    as_json: bool = _option("--json", default=False, help="Print one JSON document.")
-    no_color: bool = _option("--no-color", default=False, help="No colours.")
-    verbose: bool = _option(
-        "--verbose", "-v", default=False, help="Print each event to stderr as it happens."
-    )
+    as_json: bool = _flag("--json", "Print one JSON document.")
+    no_color: bool = _flag("--no-color", "No colours.")
+    verbose: bool = _flag("--verbose -v", "Print each event to stderr as it happens.")
 
     @property
     def colour(self) -> bool:
@@ -293,6 +224,24 @@ class Options:
             given["liquidation.close_positions"] = self.positions_only
             given["liquidation.cancel_orders"] = self.orders_only
         return given
+
+    def settings(self, *, may_be_kept: bool = False) -> "Settings":
+        """Return the settings; kept ones only where they may be.
+
+        Raises:
+            UsageError: no environment was chosen.
+            ConfigurationError: every problem found.
+        """
+        from liqctl.settings.values import load_settings
+
+        return load_settings(
+            environment=self.environment,
+            config_file=self.config_file,
+            flags=self.flags,
+            flag_names=FLAG_NAMES,
+            environ=os.environ,
+            may_be_kept=may_be_kept,
+        )
 
     def repeated(self) -> str:
         """Return the options that another run of the same scope needs, ready to be pasted.
@@ -329,54 +278,73 @@ LIQUIDATE: Final = (
     *("timeout", "max_retries", "retry_delay", "settle", "reason", "correlation_id"),
     *("as_json", "no_color", "verbose"),
 )
-"""The options of the emergency: `liqctl.cli.quick` reads them too."""
+"""The options of the emergency: those that `read_plain` knows."""
+
+_PLAIN_NAMES: Final = {option: name for name in LIQUIDATE for option in OPTIONS[name].names}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A function of `Options`, and which of them it takes, in the order that help shows.
+
+    `helps` tells what some options mean for this command, where it is not what the table says.
+    """
+
+    function: Callable[[Options], int | None]
+    names: tuple[str, ...]
+    helps: Mapping[str, str]
+    short_help: str | None
+
+    def __call__(self, options: Options) -> int | None:
+        """Carry out the command; return its exit code, None for 0."""
+        return self.function(options)
 
 
 def takes(
-    *names: str, **helps: str
-) -> Callable[[Callable[[Options], Result]], Callable[..., Result]]:
-    """Make a function of `Options` a command with these options, as Typer wants it.
-
-    Args:
-        names: fields of `Options`, in the order that the help shows.
-        helps: what some of them mean for this command, where it is not what the table says.
-    """
-
-    def make(function: Callable[[Options], Result]) -> Callable[..., Result]:
-        @functools.wraps(function)
-        def command(**given: Any) -> Result:  # noqa: ANN401 - Typer made them what the table says
-            return function(Options(**{name: v for name, v in given.items() if v is not None}))
-
-        signature = [_parameter(name, helps.get(name)) for name in names]
-        command.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
-        command.__annotations__ = {each.name: each.annotation for each in signature}
-        return command
-
-    return make
+    *names: str, short_help: str | None = None, **helps: str
+) -> Callable[[Callable[[Options], int | None]], Command]:
+    """Make a function of `Options` a command with these options; see `Command`."""
+    return lambda function: Command(function, names, helps, short_help)
 
 
-def _parameter(name: str, meaning: str | None) -> inspect.Parameter:
-    import typer
+def read_plain(words: Sequence[str], environ: Mapping[str, str]) -> Options | None:
+    """Return what the words after `liquidate` ask for, None where Typer must judge."""
+    values: dict[str, Any] = {}
+    rest = list(reversed(words))
+    try:
+        while rest:
+            option, joined, value = rest.pop().partition("=")
+            name = _PLAIN_NAMES[option]
+            if FIELDS[name].type is bool:
+                if joined:
+                    return None
+                values[name] = True
+                continue
+            text = value if joined else rest.pop()
+            if not text or (text.startswith("-") and not joined):
+                return None
+            made = _plain_value(name, text)
+            values[name] = [*values.get(name, ()), made] if FIELDS[name].type == list[str] else made
+        for name in LIQUIDATE:
+            variable = OPTIONS[name].variable
+            if variable and name not in values and environ.get(variable):
+                values[name] = _plain_value(name, environ[variable])
+    except (LookupError, ValueError, OSError):
+        return None
+    return Options(**values)
 
-    described, option = FIELDS[name], OPTIONS[name]
-    info = typer.Option if option.names else typer.Argument
-    said: dict[str, Any] = {
-        "help": meaning or option.help,
-        "metavar": option.metavar,
-        "envvar": option.variable,
-        "min": option.low,
-        "max": option.high,
-    }
-    if option.offers:
-        from liqctl.cli import completion
 
-        said["autocompletion"] = completion.OFFERS[option.offers]
-    default = described.default
-    if described.default_factory is not MISSING:
-        default = described.default_factory()
-    return inspect.Parameter(
-        name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=inspect.Parameter.empty if option.required else default,
-        annotation=Annotated[described.type, info(*option.names, **said)],
-    )
+def _plain_value(name: str, text: str) -> object:
+    """Return the value of a plain word; ValueError means that Typer must judge."""
+    kind = FIELDS[name].type
+    if kind in {str, list[str]}:
+        return text
+    if kind == Environment | None:
+        return Environment(text)
+    if kind == Path | None and Path(text).is_file() and os.access(text, os.R_OK):
+        return Path(text)
+    if kind == int | None and re.fullmatch(r"[0-9]{1,15}", text):
+        return int(text)
+    if kind == float | None and re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", text):
+        return float(text)
+    raise ValueError(text)

@@ -1,4 +1,4 @@
-"""The process around a command: descriptors, signals, output, the last line of the deadline, exit.
+"""The process around a command: descriptors, signals, the last line of the deadline, exit.
 
 What a reader would get wrong:
 - Python's own exit turns 0 into 120 when stdout is full, waits for threads that may hang in a name
@@ -15,7 +15,6 @@ import contextlib
 import faulthandler
 import gc
 import io
-import math
 import os
 import select
 import signal
@@ -23,10 +22,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, TextIO
+from types import FrameType
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from liqctl.cli.terminal import Canvas, open_unblocked, write_patiently
+from liqctl.cli.output import ERROR_STALL_S, STDERR, STDOUT, out
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -41,44 +40,28 @@ _DROP_OUTPUT_S: Final = 0.15
 _SWITCH_S: Final = 0.0001
 """How long a busy loop may keep the watchdog waiting, at each of its hundred reads and writes."""
 
-_PR_SET_DUMPABLE: Final = 4
-_EXIT_BY_SIGNAL: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
-_IGNORED_WHILE_WORKING: Final = (signal.SIGHUP, signal.SIGPIPE, signal.SIGTSTP)
+_LAST_WORD_S: Final = 1.0
+"""How long the answer to a signal may take to be loaded and printed; it needs 0.05 s."""
 
-_ANSWER_STALL_S: Final = 10.0
-_PROGRESS_STALL_S: Final = 0.2
-_ASIDE_STALL_S: Final = 0.05
 _PAGE_STALL_S: Final = 3600.0
 """How long a pager may take nothing before its page is dropped."""
 
 _COLLECT_AFTER: Final = 50_000
 """New objects before Python looks for garbage; its 700 means a hundred vain searches at start."""
 
-_LAST_WORD_S: Final = 1.0
-"""How long the answer to a signal may take to be loaded and printed; it needs 0.05 s."""
-
-_STDERR: Final = 2
-_COLUMNS: Final = 80
-_LINES: Final = 24
+_PR_SET_DUMPABLE: Final = 4
+_EXIT_BY_SIGNAL: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _FRAMES_MAX: Final = 20
+_STOPPING: Final = "stopping: nothing new is sent, reading once more; again to leave at once"
 
 
 def prepare() -> None:
     """Do everything that must stand before the first import: signals, descriptors, secrecy."""
+    import resource
+
     gc.set_threshold(_COLLECT_AFTER)
     signals.install()
-    fill_descriptors()
-    allow_descriptors()
-    sys.stdout = _quiet(sys.stdout, 1)
-    sys.stderr = _quiet(sys.stderr, 2)
-    hide_memory()
-    sys.excepthook = _print_unexpected
-    threading.excepthook = _print_thread_unexpected
-    sys.unraisablehook = _ignore_unraisable
-
-
-def fill_descriptors() -> None:
-    """Open closed descriptors 0, 1 and 2 on /dev/null, and give Python streams for them."""
+    # Closed descriptors are opened on /dev/null, and Python has no streams for them either.
     for fd in range(3):
         try:
             os.fstat(fd)
@@ -87,15 +70,23 @@ def fill_descriptors() -> None:
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-
-
-def allow_descriptors() -> None:
-    """Open as many files as we may, not as few as a login shell thinks proper."""
-    import resource
-
+    for name, fd in (("stdout", STDOUT), ("stderr", STDERR)):
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(Sink(fd, "w", closefd=False)),
+            encoding=getattr(sys, name).encoding,
+            errors="backslashreplace",
+            line_buffering=os.isatty(fd) or fd == STDERR,
+        )
+        setattr(sys, name, stream)
+    # As many files as we may, not as few as a login shell thinks proper.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    hide_memory()
+    sys.excepthook = lambda _, error, __: _print_unexpected(error)
+    threading.excepthook = lambda args: _print_unexpected(args.exc_value)
+    # Errors of finalisers concern nobody here, and their text may hold anything.
+    sys.unraisablehook = lambda _: None
 
 
 def hide_memory() -> None:
@@ -109,43 +100,13 @@ def hide_memory() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-class Sink(io.RawIOBase):
+class Sink(io.FileIO):
     """A descriptor whose failures to write are silent: a full disk must not change an exit code."""
 
-    def __init__(self, fd: int) -> None:
-        """Write to a descriptor that stays open for the life of the process."""
-        super().__init__()
-        self._fd = fd
-
-    def fileno(self) -> int:
-        """Return the descriptor."""
-        return self._fd
-
-    def isatty(self) -> bool:
-        """Return whether a person reads this."""
-        return os.isatty(self._fd)
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
-
-    def write(self, block: "Buffer") -> int:
+    def write(self, block: "Buffer", /) -> int:
         """Write the block, or drop what cannot be written."""
-        _write(self._fd, bytes(block), _PAGE_STALL_S)
-        return len(memoryview(block))
-
-
-def _quiet(stream: TextIO, fd: int) -> TextIO:
-    """Return a stream like this one that never raises on write or flush."""
-    return io.TextIOWrapper(
-        io.BufferedWriter(Sink(fd)),
-        encoding=stream.encoding,
-        errors="backslashreplace",
-        line_buffering=os.isatty(fd) or fd == _STDERR,
-    )
-
-
-_STOPPING: Final = "stopping: nothing new is sent, reading once more; again to leave at once"
+        out.write(self.fileno(), bytes(block), _PAGE_STALL_S)
+        return memoryview(block).nbytes
 
 
 class Signals:
@@ -156,16 +117,14 @@ class Signals:
 
     What a reader would get wrong: after the first signal the last word is spoken in a thread of its
     own. It needs modules that may be half loaded at that moment; the main thread finishes loading
-    them and then waits in `give_way`.
+    them and then waits in `out.give_way`.
     """
 
     def __init__(self) -> None:
-        """Nothing is caught before `install`."""
         self._received: int | None = None
         self._on_first: Callable[[], None] | None = None
         self._before_leaving: Callable[[], None] | None = None
         self._is_spoken = False
-        self._speaker: threading.Thread | None = None
         self._said = _STOPPING
 
     @property
@@ -177,25 +136,28 @@ class Signals:
 
         return ExitCode(self._received)
 
+    def exit_code(self, code: int) -> int:
+        """Return the code to leave with: a signal's wins over every other."""
+        return int(code) if self._received is None else self._received
+
     def install(self) -> None:
         """Catch SIGINT and SIGTERM from now on; SIGQUIT shows where the threads stand."""
         for number in _EXIT_BY_SIGNAL:
             signal.signal(number, self._handle)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            faulthandler.register(signal.SIGQUIT, file=2, all_threads=True)
+            faulthandler.register(signal.SIGQUIT, file=STDERR, all_threads=True)
+
+    def ignore_hangups(self) -> None:
+        """Ignore hang-ups, pipes and the stop key from now on."""
+        for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGTSTP):
+            signal.signal(number, signal.SIG_IGN)
 
     def shield(self, on_first: Callable[[], None], *, said: str = _STOPPING) -> None:
         """Let the first signal call `on_first`; `said` is what the operator reads then."""
-        self.give_way()
+        out.give_way()
         self.ignore_hangups()
         self._on_first, self._said = on_first, said
-
-    @staticmethod
-    def ignore_hangups() -> None:
-        """Ignore hang-ups, pipes and the stop key from now on."""
-        for number in _IGNORED_WHILE_WORKING:
-            signal.signal(number, signal.SIG_IGN)
 
     def unshield(self) -> None:
         """Let the next signal end the process again."""
@@ -209,45 +171,37 @@ class Signals:
         """Let a signal that ends the process call `speak` first: the answer is still owed."""
         self._before_leaving, self._is_spoken = speak, True
 
-    def exit_code(self, code: int) -> int:
-        """Return the code to leave with: a signal's wins over every other."""
-        return int(code) if self._received is None else self._received
-
-    def give_way(self) -> None:
-        """Go no further where a signal's last word is being spoken by another thread."""
-        if self._speaker is not None and self._speaker is not threading.current_thread():
-            threading.Event().wait()
-
     def _handle(self, number: int, _: FrameType | None) -> None:
         code = _EXIT_BY_SIGNAL[signal.Signals(number)]
         if self._on_first is not None and self._received is None:
             self._received = code
-            print_error(self._said)
+            out.error(self._said)
             self._on_first()
             return
         is_first, self._received = self._received is None, self._received or code
-        restore, self._before_leaving = self._before_leaving, None
-        if is_first and restore is not None and self._is_spoken:
-            speaker = threading.Thread(target=self._speak, args=(restore,), daemon=True)
+        last, self._before_leaving = self._before_leaving, None
+
+        def leave_after() -> None:
+            try:
+                if last is not None:
+                    last()
+            finally:
+                leave(0)
+
+        def speak() -> None:
+            from liqctl.cli.last_resort import LastResort
+
+            LastResort(_LAST_WORD_S, self.exit_code(0))
+            leave_after()
+
+        if is_first and last is not None and self._is_spoken:
+            speaker = threading.Thread(target=speak, daemon=True)
             with contextlib.suppress(RuntimeError):  # No thread can be had: spoken here then.
-                self._speaker = speaker
+                out.speaker = speaker
                 speaker.start()
                 return
-        self._speaker = None
-        self._leave_after(restore)
-
-    def _speak(self, word: Callable[[], None]) -> None:
-        from liqctl.cli.last_resort import LastResort
-
-        LastResort(_LAST_WORD_S, self.exit_code(0))
-        self._leave_after(word)
-
-    def _leave_after(self, restore: Callable[[], None] | None) -> None:
-        try:
-            if restore is not None:
-                restore()
-        finally:
-            leave(self.exit_code(0))
+        out.speaker = None
+        leave_after()
 
 
 class Watchdog:
@@ -256,8 +210,6 @@ class Watchdog:
     From its start on no output waits for a reader until later than shortly after that moment.
     """
 
-    output_until: ClassVar[float] = math.inf
-
     def __init__(self, deadline: "Deadline", on_expiry: "Callable[[], ExitCode]") -> None:
         """Start counting now; `on_expiry` records and prints what is known, from a thread."""
         from liqctl.cli.last_resort import LastResort
@@ -265,7 +217,7 @@ class Watchdog:
         self._on_expiry = on_expiry
         self._ends_at = deadline.ends
         self._last_resort_at = deadline.last_resort
-        Watchdog.output_until = self._ends_at + _DROP_OUTPUT_S
+        out.until = self._ends_at + _DROP_OUTPUT_S
         self._done = threading.Event()
         self.last_word = threading.Lock()
         self._last_resort = LastResort(self._last_resort_at - time.monotonic())
@@ -298,99 +250,15 @@ class Watchdog:
         leave(code)
 
 
-def is_terminal(fd: int) -> bool:
-    """Return whether a person is at the other end; a closed descriptor is nobody."""
-    try:
-        return os.isatty(fd)
-    except OSError:
-        return False
-
-
-def width_of(fd: int) -> int | None:
-    """Return the terminal's columns, None where nobody looks and nothing may be wrapped."""
-    if not is_terminal(fd):
-        return None
-    try:
-        return os.get_terminal_size(fd).columns or _COLUMNS
-    except OSError:
-        return _COLUMNS
-
-
-def height_of(fd: int) -> int | None:
-    """Return the terminal's lines, None where nobody looks."""
-    if not is_terminal(fd):
-        return None
-    try:
-        return os.get_terminal_size(fd).lines or _LINES
-    except OSError:
-        return _LINES
-
-
-class Answer:
-    """Whether the answer was given: there is one only."""
-
-    given: ClassVar[bool] = False
-
-
-def print_answer(text: str) -> None:
-    """Write the answer to stdout; a closed pipe or full disk loses it silently."""
-    signals.give_way()
-    Answer.given = True
-    _write(1, _lines(text), _ANSWER_STALL_S)
-
-
-def print_answer_as_it_is(text: str) -> None:
-    """Write to stdout without ending the line: what moves a terminal's cursor."""
-    _write(1, text.encode(errors="backslashreplace"), _ANSWER_STALL_S)
-
-
-def print_aside(block: bytes) -> None:
-    """Write bytes to stderr that others made; what it does not take soon is lost."""
-    _write(_STDERR, block, _ASIDE_STALL_S)
-
-
-def print_progress(text: str) -> None:
-    """Write progress to stderr if it can be written at once; lose it otherwise."""
-    _write(_STDERR, _lines(text), 0.0)
-
-
-def print_error(text: str) -> None:
-    """Write progress or an error to stderr; a closed pipe or full disk loses it silently."""
-    _write(_STDERR, _lines(text), _PROGRESS_STALL_S)
-
-
-def _lines(text: str) -> bytes:
-    return (text if text.endswith("\n") else f"{text}\n").encode(errors="backslashreplace")
-
-
-def _write(fd: int, text: bytes, stall_s: float) -> None:
-    """Write everything; give up on a reader that takes nothing for `stall_s` seconds."""
-    if not text:
-        return
-    if not is_terminal(fd):
-        write_patiently(fd, text, lambda: _patience_s(stall_s))
-        return
-    if fd not in _unblocked:
-        _unblocked[fd] = open_unblocked(fd)
-    out = _unblocked[fd]
-    with canvas.aside() as before:
-        write_patiently(fd if out is None else out, before + text, lambda: _patience_s(stall_s))
-
-
-def _patience_s(stall_s: float) -> float:
-    """Return how long to wait for a reader now."""
-    return max(min(stall_s, Watchdog.output_until - time.monotonic()), 0.0)
-
-
 def leave(code: int) -> NoReturn:
     """End the process with this code, or a received signal's, whatever streams or threads do."""
-    signals.give_way()
-    _write(_STDERR, canvas.keep(), _PROGRESS_STALL_S)
-    for fd, stream in ((1, sys.stdout), (_STDERR, sys.stderr)):
+    out.give_way()
+    out.write(STDERR, out.canvas.keep(), ERROR_STALL_S)
+    for fd, stream in ((STDOUT, sys.stdout), (STDERR, sys.stderr)):
         poll = select.poll()
         poll.register(fd, select.POLLOUT)
         with contextlib.suppress(OSError, ValueError, RuntimeError):
-            if poll.poll(_patience_s(_PROGRESS_STALL_S) * 1000):
+            if poll.poll(out.patience_s(ERROR_STALL_S) * 1000):
                 stream.flush()
     os._exit(signals.exit_code(code))
 
@@ -411,26 +279,10 @@ def describe_unexpected(error: BaseException) -> str:
     return f"{type(error).__name__} at {where}" if where else type(error).__name__
 
 
-def _print_unexpected(
-    _: type[BaseException], error: BaseException, __: TracebackType | None
-) -> None:
-    print_error(f"liqctl: unexpected error: {describe_unexpected(error)}")
-
-
-def _print_thread_unexpected(args: threading.ExceptHookArgs) -> None:
-    if args.exc_value is not None:
-        print_error(f"liqctl: unexpected error: {describe_unexpected(args.exc_value)}")
-
-
-def _ignore_unraisable(_: object) -> None:
-    """Errors of finalisers concern nobody here, and their text may hold anything."""
+def _print_unexpected(error: BaseException | None) -> None:
+    if error is not None:
+        out.error(f"liqctl: unexpected error: {describe_unexpected(error)}")
 
 
 signals: Final = Signals()
 """The one set of signal handlers of the process."""
-
-canvas: Final = Canvas()
-"""Where the live view is drawn; everything else on the terminal is written around it."""
-
-_unblocked: Final[dict[int, int | None]] = {}
-"""Terminals by descriptor, opened once more so that writing to them never blocks."""

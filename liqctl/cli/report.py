@@ -1,16 +1,47 @@
-"""`liqctl report`: the incident report of a run, from the trail, to be finished by hand."""
+"""`liqctl report`: the incident report of a run, from the trail, to be finished by hand.
 
+The venue is asked what the run's orders traded at: bounded in time, weight and number, only with
+the key that the run used, on the venue that it used, for order ids mean nothing elsewhere. The
+settings and the key come from where they always do, never from the trail.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from liqctl.cli import process, trails
+from liqctl.cli import trails
 from liqctl.cli.options import Options, takes
-from liqctl.kernel.states import ExitCode
+from liqctl.cli.output import out
+from liqctl.desk.money import ClosingOrder, TradeReading, closing_orders
+from liqctl.kernel import requests
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
+from liqctl.kernel.states import Environment, ExitCode
+from liqctl.trail.fold import is_start
+from liqctl.trail.record import TrailRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from liqctl.cli.wiring import Account
     from liqctl.desk.incident import Incident
+    from liqctl.kernel.values import Trade
+    from liqctl.venue.exchange import BinanceExchange
+
+READING_MAX_S: Final = 15.0
+_CALL_MAX_S: Final = 5.0
+_AT_A_TIME: Final = 4
+_ORDERS_MAX: Final = 400
+_WEIGHT_MAX: Final = 1200
+"""Half of what an address has a minute: a liquidation may need the other half at any moment."""
+
+_CLOCK_OFF: Final = -1021
+_END_ALL: Final = {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}
+
+_AGAIN: Final = (
+    "run the same command where the run's key is set (LIQCTL_API_KEY and LIQCTL_API_SECRET), "
+    "within the three months that the venue keeps trades; or look at the website's trade history"
+)
 
 
 @takes(
@@ -26,36 +57,30 @@ def report(options: Options) -> int:
 
     Example: liqctl report liq_20260102_103000_abc123 --html > incident.html
     """
-    paths = [
-        trails.find_trail(log, options.environment, options.config_file)
-        for log in (options.logs or (None,))
-    ]
-    return trails.reading(paths[0], lambda: _report(paths, options), as_json=options.as_json)
+    paths = [trails.find_trail(options, log) for log in (options.logs or (None,))]
 
-
-def _report(paths: "Sequence[Path]", options: Options) -> int:
-    incident = gather_incident(
-        paths, options.run, config=options.config_file, is_offline=options.offline
-    )
-    if incident is None:
-        message = trails.explain_unknown_run(paths, options.run)
-        return trails.fail(message, as_json=options.as_json)
-    if not incident.audit.is_intact:
-        process.print_error(
-            "liqctl: the record of this run is not whole, see the report's proof: "
-            + "; ".join(incident.audit.problems)
+    def read() -> int:
+        incident = gather_incident(
+            paths, options.run, config=options.config_file, is_offline=options.offline
         )
-    trails.answer(render_incident(incident, html=options.html, as_json=options.as_json))
-    return ExitCode.DONE
+        if incident is None:
+            return trails.fail_unknown_run(paths, options.run, as_json=options.as_json)
+        if not incident.audit.is_intact:
+            out.error(
+                "liqctl: the record of this run is not whole, see the report's proof: "
+                + "; ".join(incident.audit.problems)
+            )
+        trails.answer(render_incident(incident, html=options.html, as_json=options.as_json))
+        return ExitCode.DONE
+
+    return trails.reading(paths[0], read, as_json=options.as_json)
 
 
 def gather_incident(
-    paths: "Sequence[Path]", correlation_id: str, *, config: Path | None, is_offline: bool
+    paths: Sequence[Path], correlation_id: str, *, config: Path | None, is_offline: bool
 ) -> "Incident | None":
     """Return what the trail, and the venue unless `is_offline`, tell of a run; None if nothing."""
-    from liqctl.cli.trade_reading import read_trades
     from liqctl.desk.incident import make_incident
-    from liqctl.desk.money import closing_orders
     from liqctl.trail.fold import fold_run
     from liqctl.trail.reading import read_later_runs, read_run
 
@@ -68,7 +93,7 @@ def gather_incident(
         run.records,
         chain=run.chain,
         later=read_later_runs(paths, after=first, correlation_id=correlation_id),
-        reading=read_trades(run.records, orders, config=config, is_offline=is_offline),
+        reading=_read_trades(run.records, orders, config=config, is_offline=is_offline),
     )
 
 
@@ -85,3 +110,128 @@ def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) 
     from liqctl.desk.report import render_markdown
 
     return render_markdown(incident)
+
+
+def _read_trades(
+    records: Sequence[TrailRecord],
+    orders: Sequence[ClosingOrder],
+    *,
+    config: Path | None,
+    is_offline: bool,
+) -> TradeReading:
+    """Return what the venue told, or why it was not asked; never raises for what the venue does."""
+    from liqctl.cli.wiring import open_account
+
+    start = next(filter(is_start, records), None)
+    if start is None:
+        return TradeReading(why_not="no run began in these records")
+    if not orders:
+        return TradeReading(why_not="the run sent no closing order")
+    if is_offline:
+        return TradeReading(why_not="--offline was given", how="run the command without --offline")
+    try:
+        if start.environment not in set(Environment):
+            raise ValueError("the trail names no environment that liqctl knows")  # noqa: TRY301
+        settings = trails.settings_of(start.environment, config)
+    except (ConfigurationError, UsageError, ValueError) as error:
+        why = str(error).replace("\n", "; ")
+        return TradeReading(why_not=f"there are no usable settings for it: {why}", how=_AGAIN)
+    if settings.is_embedded:
+        return TradeReading(
+            why_not="the simulated venue ended with its run",
+            how="serve one that stays with `liqctl simulator serve` and name its base_url",
+        )
+    try:
+        with open_account(settings) as account:
+            url, key = start.details.get("base_url"), start.details.get("key_fingerprint")
+            why = ""
+            if isinstance(url, str) and url != account.base_url:
+                why = f"the settings lead to {account.base_url}, which is not where the run was"
+            elif isinstance(key, str) and key != account.key_fingerprint:
+                why = f"the key that is set ({account.key_fingerprint}) is not the run's"
+            if why:
+                return TradeReading(why_not=why, how=_AGAIN)
+            return asyncio.run(_TradeReader(account).read(orders))
+    except CredentialsError as error:
+        why = str(error).replace("\n", "; ")
+        return TradeReading(why_not=f"no key is at hand: {why}", how=_AGAIN)
+
+
+@dataclass(slots=True)
+class _TradeReader:
+    """Asks a few orders' trades at a time, until the venue or a limit says stop."""
+
+    account: "Account"
+    trades: "dict[str, tuple[Trade, ...]]" = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    stopped: str | None = None
+    refusal: VenueAnswer | None = None
+
+    async def read(self, orders: Sequence[ClosingOrder]) -> TradeReading:
+        """Return the trades of the orders, or why some or all cannot be had."""
+        from liqctl.venue.exchange import BinanceExchange
+
+        history, room = BinanceExchange(self.account.transport), asyncio.Semaphore(_AT_A_TIME)
+        some = orders[:_ORDERS_MAX]
+        try:
+            async with asyncio.timeout(READING_MAX_S):
+                await asyncio.gather(*(self._ask(history, room, order) for order in some))
+                if self.refusal is not None and self.refusal.code == _CLOCK_OFF:
+                    await self.account.exchange.send(requests.CLOCK, timeout_s=_CALL_MAX_S)
+                    self.unread.clear()
+                    self.refusal = None
+                    await asyncio.gather(*(self._ask(history, room, order) for order in some))
+        except VenueError as error:  # of the clock
+            self.refusal = error.answer
+        except TimeoutError:
+            self.stopped = self.stopped or f"{READING_MAX_S:.0f} s were over"
+        finally:
+            await self.account.exchange.close()
+        for order in orders:
+            if order.client_order_id not in self.trades:
+                why = self.stopped or f"more than {_ORDERS_MAX} orders"
+                self.unread.setdefault(order.client_order_id, f"not asked: {why}")
+        if not self.trades and self.refusal is not None:
+            return TradeReading(why_not=f"the venue said: {self.refusal.describe()}", how=_AGAIN)
+        return TradeReading(trades=self.trades, unread=self.unread)
+
+    async def _ask(
+        self, history: "BinanceExchange", room: asyncio.Semaphore, order: ClosingOrder
+    ) -> None:
+        """Ask for one order's trades, unless it told them before."""
+        name = order.client_order_id
+        if name in self.trades:
+            return
+        async with room:
+            if self.account.exchange.usage.weight_1m > _WEIGHT_MAX:
+                self.stopped = (
+                    "half of the minute's request weight is used up, try again in a minute"
+                )
+            if self.stopped is not None:
+                return
+            try:
+                order_id = order.order_id or await self._order_id_of(order)
+                found: tuple[Trade, ...] = ()  # an order that never arrived traded nothing
+                if order_id:
+                    found = await history.fetch_trades(
+                        order.symbol, order_id, sent_at_ms=order.sent_at_ms, timeout_s=_CALL_MAX_S
+                    )
+                self.trades[name] = found
+            except VenueError as error:
+                answer = error.answer
+                self.unread[name] = answer.describe()
+                self.refusal = self.refusal or answer
+                if answer.kind in _END_ALL or answer.is_rate_limit:
+                    self.stopped = f"the venue said: {answer.describe()}"
+
+    async def _order_id_of(self, order: ClosingOrder) -> str | None:
+        """Return the venue's id of an order whose answer was lost; None if it never arrived."""
+        try:
+            found = await self.account.exchange.send(
+                requests.order_of(order.symbol, order.client_order_id), timeout_s=_CALL_MAX_S
+            )
+        except VenueError as error:
+            if error.answer.kind is AnswerKind.DONE:
+                return None
+            raise
+        return found.order_id

@@ -1,12 +1,12 @@
 """The Typer application: which commands there are, each loaded only when it is invoked.
 
-`--help` is answered from the table below, so that it imports no command's module. A command is a
-function or a Typer application; it returns an exit code, None for 0, or raises `typer.Exit`.
+`--help` is answered from the table below, so that it imports no command's module.
 """
 
 import importlib
+import inspect
 import os
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -15,71 +15,46 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 import liqctl
-from liqctl.cli import process
-from liqctl.cli.app import COMPLETION
+from liqctl.cli.options import COMPLETION, FIELDS, OPTIONS, Command, Options
+from liqctl.cli.output import out
 from liqctl.kernel.errors import UsageError, hide_secrets
 from liqctl.kernel.states import Environment, ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a command lives and what the list of commands says of it."""
+    """What the list of commands says of one, and its module and functions in `liqctl.cli`.
 
-    home: str
+    Without a home both are called as the command. Several functions are a group; one called
+    `list_scenarios` makes a subcommand `list`.
+    """
+
     summary: str
+    home: str = ""
 
 
 COMMANDS: Final = {
-    "liquidate": Entry(
-        home="liqctl.cli.liquidate_command:liquidate",
-        summary="Cancel every order, close every position, prove the account flat.",
-    ),
-    "status": Entry(
-        home="liqctl.cli.status:status",
-        summary="Show what is open now and how the last liquidation ended.",
-    ),
-    "validate": Entry(
-        home="liqctl.cli.validate:validate",
-        summary="Check configuration, key and venue before the emergency.",
-    ),
-    "drill": Entry(
-        home="liqctl.cli.drill:drill",
-        summary="Simulate every failure with your settings: enough time?",
-    ),
+    "liquidate": Entry("Cancel every order, close every position, prove the account flat."),
+    "status": Entry("Show what is open now and how the last liquidation ended."),
+    "validate": Entry("Check configuration, key and venue before the emergency."),
+    "drill": Entry("Simulate every failure with your settings: enough time?"),
     "audit": Entry(
-        home="liqctl.cli.audit:audit_app",
-        summary="Read the audit trail; prove it complete and unaltered.",
+        "Read the audit trail; prove it complete and unaltered.", "audit:tail show verify"
     ),
-    "notify": Entry(
-        home="liqctl.cli.notify:notify",
-        summary="Send a test message to every notification target.",
-    ),
-    "report": Entry(
-        home="liqctl.cli.report:report",
-        summary="Write the incident report of a run, as Markdown or a page.",
-    ),
-    "bundle": Entry(
-        home="liqctl.cli.bundle:bundle",
-        summary="Collect what support needs, without secrets.",
-    ),
-    "explain": Entry(
-        home="liqctl.cli.explain:explain_app",
-        summary="Explain a venue code, state, event or exit code.",
-    ),
-    "init": Entry(
-        home="liqctl.cli.setting_up:init",
-        summary="Write a commented settings file, systemd units, a crontab.",
-    ),
+    "notify": Entry("Send a test message to every notification target."),
+    "report": Entry("Write the incident report of a run, as Markdown or a page."),
+    "bundle": Entry("Collect what support needs, without secrets."),
+    "explain": Entry("Explain a venue code, state, event or exit code."),
+    "init": Entry("Write a commented settings file, systemd units, a crontab.", "setting_up:init"),
     "schema": Entry(
-        home="liqctl.cli.setting_up:schema",
-        summary="Print the JSON Schema of a document, event or settings file.",
+        "Print the JSON Schema of a document, event or settings file.", "setting_up:schema"
     ),
     "simulator": Entry(
-        home="liqctl.cli.simulator:simulator_app",
-        summary="Keep a simulated Binance Futures venue running for other shells.",
+        "Keep a simulated Binance Futures venue running for other shells.",
+        "simulator:serve list_scenarios",
     ),
 }
 
@@ -110,11 +85,11 @@ Exit codes: 0 flat or nothing to do, 1 failed, 2 usage, 3 partly done,
 class LazyGroup(TyperGroup):
     """A group whose commands are imported when invoked."""
 
-    _lists_only = False
+    _lists_only = False  # while a shell asks which there are
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - Typer decides what comes
-        """Know the names only; suggestions for typing errors come from them."""
         super().__init__(**attributes)
+        # The names only: suggestions for typing errors come from them.
         self.commands = dict.fromkeys(COMMANDS, TyperCommand(None))
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer's own
@@ -146,15 +121,59 @@ class LazyGroup(TyperGroup):
 
 def load(name: str, entry: Entry) -> Any:  # noqa: ANN401 - what Typer makes of an application
     """Import a command's module and return the command under its name."""
-    module, _, attribute = entry.home.partition(":")
-    target = getattr(importlib.import_module(module), attribute)
-    if not isinstance(target, typer.Typer):
-        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(name)(target)
-        target = alone
-    command = get_command(target)
-    command.name = name
-    return command
+    module, _, functions = (entry.home or f"{name}:{name}").partition(":")
+    home = importlib.import_module(f"liqctl.cli.{module}")
+    app = typer.Typer(
+        help=entry.summary, no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    )
+    # A venue's code begins like an option; without this -4131 would be refused as one.
+    settings = {"ignore_unknown_options": True} if name == "explain" else None
+    for function in functions.split():
+        command: Command = getattr(home, function)
+        app.command(
+            function.partition("_")[0], short_help=command.short_help, context_settings=settings
+        )(_typed(command))
+    made = get_command(app)
+    made.name = name
+    return made
+
+
+def _typed(command: Command) -> "Callable[..., int | None]":
+    """Return the command as Typer wants it: with a parameter for each of its options."""
+
+    def called(**given: Any) -> int | None:  # noqa: ANN401 - Typer made them what the table says
+        return command(Options(**{name: v for name, v in given.items() if v is not None}))
+
+    signature = []
+    for name in command.names:
+        described, option = FIELDS[name], OPTIONS[name]
+        said: dict[str, Any] = {
+            "help": command.helps.get(name, option.help),
+            "metavar": option.metavar,
+            "envvar": option.variable,
+            "min": option.low,
+            "max": option.high,
+        }
+        if option.offers:
+            from liqctl.cli import completion
+
+            said["autocompletion"] = completion.OFFERS[option.offers]
+        default: Any = inspect.Parameter.empty
+        if not option.required:
+            is_list = described.default_factory is not MISSING
+            default = [] if is_list else described.default
+        info = (typer.Option if option.names else typer.Argument)(*option.names, **said)
+        parameter = inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=default,
+            annotation=Annotated[described.type, info],
+        )
+        signature.append(parameter)
+    called.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
+    called.__annotations__ = {each.name: each.annotation for each in signature}
+    called.__doc__ = command.function.__doc__
+    return called
 
 
 def make_app() -> typer.Typer:
@@ -168,7 +187,27 @@ def make_app() -> typer.Typer:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(_root)
+
+    def print_version(wanted: bool) -> None:  # noqa: FBT001 - as Typer calls it
+        if wanted:
+            out.answer(f"liqctl {liqctl.__version__}")
+            raise typer.Exit
+
+    @app.callback()
+    def root(
+        *,
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version",
+                help="Print the version and exit.",
+                is_eager=True,
+                callback=print_version,
+            ),
+        ] = False,
+    ) -> None:
+        del version
+
     return app
 
 
@@ -187,46 +226,21 @@ def run(arguments: "Sequence[str]") -> int:
         code = command.main(args=list(arguments), prog_name="liqctl", standalone_mode=False)
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            process.print_error(error.format_message())
+            out.error(error.format_message())
             return ExitCode.USAGE
-        raise UsageError(_explain(error, arguments)) from error
+        context = getattr(error, "ctx", None)
+        # Nothing in it may be a key that was typed in the wrong place.
+        message = hide_secrets(error.format_message()).replace("Value error, ", "", 1)
+        named = [word for word in arguments[:1] if word in COMMANDS]
+        path = " ".join(["liqctl", *named]) if context is None else context.command_path
+        for environment in Environment:
+            if f"argument(s) ({environment})" in message:
+                message += f"; did you mean --env {environment}?"
+        sent = "Nothing was sent. " if path in _MAY_SEND else ""
+        raise UsageError(f"{message}\n{sent}Try `{path} --help`.") from error
     except typer.Abort:
-        process.print_error("liqctl: not confirmed; nothing was sent")
+        out.error("liqctl: not confirmed; nothing was sent")
         return ExitCode.NOT_CONFIRMED
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else ExitCode.DONE
     return code if isinstance(code, int) else ExitCode.DONE
-
-
-def _print_version(*, wanted: bool) -> None:
-    if wanted:
-        process.print_answer(f"liqctl {liqctl.__version__}")
-        raise typer.Exit
-
-
-def _root(
-    *,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            help="Print the version and exit.",
-            is_eager=True,
-            callback=lambda wanted: _print_version(wanted=wanted),
-        ),
-    ] = False,
-) -> None:
-    del version
-
-
-def _explain(error: TyperException, arguments: "Sequence[str]") -> str:
-    """Return a usage error as text, without anything in it that could be a key."""
-    context = getattr(error, "ctx", None)
-    message = hide_secrets(error.format_message()).replace("Value error, ", "", 1)
-    named = [word for word in arguments[:1] if word in COMMANDS]
-    path = " ".join(["liqctl", *named]) if context is None else context.command_path
-    for environment in Environment:
-        if f"argument(s) ({environment})" in message:
-            message += f"; did you mean --env {environment}?"
-    sent = "Nothing was sent. " if path in _MAY_SEND else ""
-    return f"{message}\n{sent}Try `{path} --help`."

@@ -9,6 +9,7 @@ from typing import Final
 import liqctl
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
+from liqctl.cli.output import out
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.states import Environment
 
@@ -43,6 +44,8 @@ _INSTALL: Final = """
 To install the {what}, as root, with the program at {program}
 and {environment}.yaml and the key files in /etc/liqctl:
   useradd --system --home-dir /var/lib/liqctl --shell /usr/sbin/nologin liqctl
+  chgrp liqctl /etc/liqctl /etc/liqctl/{environment}.yaml
+  chmod g+rX /etc/liqctl /etc/liqctl/{environment}.yaml
 """
 _SYSTEMD: Final = """  install -m 644 {folder}/liqctl*@.* /etc/systemd/system/
   systemctl daemon-reload
@@ -97,7 +100,7 @@ def init(options: Options) -> None:
         + (_INSTALL.replace("{what}", "crontab") + _CRON if options.cron else "")
         + (_REAL if environment is Environment.SIMULATOR else "")
     )
-    process.print_answer(
+    out.answer(
         steps.format(
             environment=environment,
             folder=folder,
@@ -120,12 +123,12 @@ def _write(path: Path, text: str) -> bool:
         with os.fdopen(os.open(path, _FLAGS, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        process.print_error(f"liqctl: {path} exists already and was left as it is")
+        out.error(f"liqctl: {path} exists already and was left as it is")
         return False
     except OSError as error:
-        process.print_error(f"liqctl: {path} cannot be written: {error.strerror}")
+        out.error(f"liqctl: {path} cannot be written: {error.strerror}")
         process.leave(1)
-    process.print_answer(f"{path} written")
+    out.answer(f"{path} written")
     return True
 
 
@@ -138,4 +141,4 @@ def schema(options: Options) -> None:
     from liqctl.desk.schemas import schema_of
     from liqctl.kernel.as_json import dump
 
-    process.print_answer(dump(schema_of(options.document)))
+    out.answer(dump(schema_of(options.document)))

@@ -1,17 +1,40 @@
-"""`liqctl status`: what is open, whether a liquidation runs, how the last one ended."""
+"""`liqctl status`: what is open, whether a liquidation runs, how the last one ended.
+
+A `StatusReader` looks at account, lock and trail, and keeps its connections from look to look.
+Without a key it asks nothing of the venue, and what the trail and the lock files tell is told all
+the same. The same document, or what of it needs no venue, becomes the figures for Prometheus.
+"""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from liqctl.cli import process
 from liqctl.cli.options import Options, takes
-from liqctl.cli.settings import load
-from liqctl.cli.status_reader import StatusReader, View, make_document
-from liqctl.kernel.errors import ConfigurationError, UsageError
+from liqctl.cli.output import out
+from liqctl.kernel.answers import AnswerKind
+from liqctl.kernel.as_json import as_json, rfc3339
+from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
+from liqctl.kernel.events import TRAIL_NAME
+from liqctl.kernel.protection import is_protective
 from liqctl.kernel.states import ExitCode
+from liqctl.kernel.words import explain_contradiction
+from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
+    from liqctl.cli.wiring import Account
+    from liqctl.kernel.answers import VenueAnswer
+    from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
+
+STATUS_SCHEMA: Final = "liqctl.status/1"
+
+_CHECKED_MAX_BYTES: Final = 50_000_000
+"""A longer trail is not checked each minute; `audit verify` does it."""
 
 
 @takes(
@@ -20,7 +43,7 @@ if TYPE_CHECKING:
     as_json="Print one JSON document; with --watch one line a look.",
     verbose="Show prices too.",
 )
-def status(options: Options) -> None:
+def status(options: Options) -> ExitCode:
     """Show open positions and orders, a running liquidation, the last run and the counts.
 
     Reading the account needs a key, the rest does not. Exit codes: 0, 2 usage, 4 configuration,
@@ -31,83 +54,337 @@ def status(options: Options) -> None:
     try:
         if options.watch and options.settle is not None:
             raise UsageError("--settle and --watch do not go together: a watch has no end")  # noqa: TRY301
-        settings = load(options)
-    except UsageError as error:
-        process.print_error(f"liqctl: {error}")
-        _print_refusal(options, str(error))
-        process.leave(ExitCode.USAGE)
-    except ConfigurationError as error:
-        process.print_error(f"the configuration is invalid\n{error}")
-        _print_refusal(options, str(error))
-        process.leave(ExitCode.CONFIGURATION)
-    # No asyncio.run: it would wait for a thread that hangs in a name look-up.
-    loop = asyncio.new_event_loop()
-    showing = _watch(options, settings) if options.watch else _once(options, settings)
-    view, is_well = loop.run_until_complete(showing)
-    if not is_well:
-        process.leave(ExitCode.FAILED)
-    # Nobody may take an account that could not be read for one that was looked at.
-    is_blind = view.document["account"] is None
-    process.leave(view.exit_code if options.exit_code or is_blind else ExitCode.DONE)
-
-
-async def _once(options: Options, settings: "Settings") -> tuple[View, bool]:
-    async with StatusReader(settings, options.settle) as reader:
-        view = await reader.look()
-    _print(options, view.document)
-    return view, write_figures(options, settings, view.document)
-
-
-def write_figures(options: Options, settings: "Settings", document: dict[str, Any]) -> bool:
-    """Write the file for Prometheus, if one was asked for; return whether all is well."""
-    if options.prometheus is None:
-        return True
-    from liqctl.cli import figures
-
-    try:
-        figures.write_figures(options.prometheus, document, log_dir=settings.audit.log_dir)
-    except OSError as error:
-        process.print_error(f"{options.prometheus} cannot be written: {error.strerror}")
-        return False
-    return True
-
-
-async def _watch(options: Options, settings: "Settings") -> tuple[View, bool]:
-    from liqctl.cli.watching import Watch
-
-    async with StatusReader(settings) as reader:
-        watch = Watch(
-            options,
-            reader,
-            every_s=options.every,
-            also=lambda document: write_figures(options, settings, document),
-        )
-        return await watch.run(), watch.is_well
-
-
-def _print_refusal(options: Options, why: str) -> None:
-    """Print the document of a look that was not taken, if JSON was asked for."""
-    if options.as_json:
+        settings = options.settings()
+    except (UsageError, ConfigurationError) as error:
         from liqctl.trail.reading import make_history
 
-        _print(
-            options, make_document(options.environment or "", make_history(()), account_error=why)
+        document = make_document(
+            options.environment or "", make_history(()), account_error=str(error)
         )
+        return out.refusal(error, document, options)
+    # No asyncio.run: it would wait for a thread that hangs in a name look-up.
+    loop = asyncio.new_event_loop()
+    view, is_well = loop.run_until_complete(_show(options, settings))
+    if not is_well:
+        return ExitCode.FAILED
+    # Nobody may take an account that could not be read for one that was looked at.
+    is_blind = view.document["account"] is None
+    return view.exit_code if options.exit_code or is_blind else ExitCode.DONE
 
 
-def _print(options: Options, document: dict[str, Any]) -> None:
-    if options.as_json:
-        from liqctl.kernel.as_json import dump
-
-        process.print_answer(dump(document))
-        return
+async def _show(options: Options, settings: "Settings") -> "tuple[View, bool]":
+    """Return the last look, and whether the file for Prometheus, if any, could be written."""
     from liqctl.desk.status import render_status
 
-    process.print_answer(
-        render_status(
-            document,
-            width=process.width_of(1),
-            colour=options.colour and process.is_terminal(1),
-            verbose=options.verbose,
-        )
+    def write(document: dict[str, Any]) -> bool:
+        if options.prometheus is None:
+            return True
+        try:
+            write_figures(options.prometheus, document, log_dir=settings.audit.log_dir)
+        except OSError as error:
+            out.error(f"{options.prometheus} cannot be written: {error.strerror}")
+            return False
+        return True
+
+    if options.watch:
+        from liqctl.cli.watching import Watch
+
+        async with StatusReader(settings) as reader:
+            watch = Watch(options, reader, also=write)
+            return await watch.run(), watch.is_well
+    view = await look_once(settings, options.settle)
+    out.document(
+        view.document,
+        options,
+        lambda document, **size: render_status(document, verbose=options.verbose, **size),
     )
+    return view, write(view.document)
+
+
+async def look_once(settings: "Settings", settle_s: float | None = None) -> "View":
+    """Return one look, with flat watched for so many seconds; the connections are closed again."""
+    async with StatusReader(settings, settle_s) as reader:
+        return await reader.look()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One look: the document of the contract, and what it means for the exit code.
+
+    `refusal` is why the venue did not show everything; `weight_1m` its word on the weight used.
+    """
+
+    document: dict[str, Any]
+    exit_code: ExitCode
+    refusal: "VenueAnswer | None" = None
+    weight_1m: int = -1
+
+
+@dataclass(slots=True)
+class StatusReader:
+    """Looks at one account again and again; use as an asynchronous context."""
+
+    settings: "Settings"
+    settle_s: float | None = None
+    """How long flat is watched before a look ends; None takes one reading."""
+
+    _account: "Account | None" = None
+    _before: "Inspection | None" = None
+    _history: "tuple[tuple[int, ...] | None, dict[str, Any]] | None" = None
+    """What changes whenever the trail does, and what it told then."""
+
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    async def __aenter__(self) -> Self:
+        """Open nothing yet: the first look does."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections, and the venue that lives in this process."""
+        if self._account is not None:
+            await self._account.exchange.close()
+        self._stack.close()
+
+    async def look(self) -> View:
+        """Return what is open now; a key that was missing before is looked for again."""
+        from liqctl.cli.wiring import open_account
+        from liqctl.kernel.policy import LiquidationConfig
+        from liqctl.run.inspection import inspect_account, inspect_again, inspect_settled
+
+        settings = self.settings
+        try:
+            if self._account is None:
+                self._account = self._stack.enter_context(open_account(settings))
+        except CredentialsError as error:
+            return self.look_aside(str(error), exit_code=ExitCode.CREDENTIALS)
+        exchange = self._account.exchange
+        in_progress = self._in_progress()
+        policy = LiquidationConfig(
+            timeout_seconds=settings.liquidation.timeout_seconds,
+            symbols=settings.liquidation.symbols,
+        )
+        clock = SystemClock()
+        if self.settle_s is not None:
+            out.progress(f"watching for {self.settle_s:g} s whether it stays flat")
+            inspection = await inspect_settled(
+                exchange, policy, wall_clock=clock, settle_s=self.settle_s
+            )
+        elif self._before is None:
+            inspection = await inspect_account(exchange, policy, wall_clock=clock)
+        else:
+            inspection = await inspect_again(exchange, policy, self._before, wall_clock=clock)
+        self._before = inspection
+        # In portfolio margin an empty list says nothing, and perhaps that is where we are.
+        is_shown = inspection.snapshot.is_any_read and inspection.is_portfolio_margin is False
+        refusal, verdict = inspection.refusal, inspection.verdict
+        # What `--exit-code` says: open wins over unreadable, unreadable over flat.
+        exit_code = ExitCode.DONE if inspection.is_flat else ExitCode.FAILED
+        if verdict.positions or verdict.orders:
+            exit_code = ExitCode.PARTIAL
+        elif refusal is not None and refusal.kind is AnswerKind.RUN_FATAL:
+            exit_code = ExitCode.CREDENTIALS
+        return View(
+            document=self._document(
+                in_progress,
+                account=describe_account(inspection, settings) if is_shown else None,
+                account_error=inspection.why_unreadable(),
+            ),
+            exit_code=exit_code,
+            refusal=refusal,
+            weight_1m=exchange.usage.weight_1m,
+        )
+
+    def look_aside(self, why: str, *, exit_code: ExitCode = ExitCode.FAILED) -> View:
+        """Return what the lock and the trail tell; the venue is not asked, `why` says why."""
+        document = self._document(self._in_progress(), account_error=why)
+        return View(document=document, exit_code=exit_code)
+
+    def look_aside_again(self, view: View) -> View:
+        """Return a look with what the lock and the trail tell now, and the account as it was."""
+        aside = self.look_aside("").document
+        kept = {name: view.document[name] for name in ("looked_at", "account", "account_error")}
+        return replace(view, document=aside | kept)
+
+    def _in_progress(self) -> dict[str, Any] | None:
+        """Return who holds the lock; one whose text cannot be read is somebody all the same."""
+        from liqctl.run.lock import OVERRUN_GRACE_S, find_held, read_lock
+        from liqctl.run.who import is_running
+
+        log_dir = self.settings.audit.log_dir
+        if self._account is None:
+            held = find_held(self.settings.environment.value, fallback_dir=log_dir)
+        else:
+            held = read_lock(self._account.identity, fallback_dir=log_dir)
+        if held is None:
+            return None
+        holder = held.holder
+        if holder is None:
+            return {"correlation_id": None, "pid": None, "started_at": None}
+        late_s = SystemClock().now().timestamp() - holder.deadline_at
+        try:
+            deadline_at = rfc3339(datetime.fromtimestamp(holder.deadline_at, tz=UTC))
+        except (ValueError, OverflowError, OSError):  # a moment that no calendar has
+            deadline_at = None
+        return {
+            "correlation_id": holder.correlation_id,
+            "pid": holder.pid,
+            "started_at": holder.started_at,
+            "host": holder.host,
+            "user": holder.user,
+            "deadline_at": deadline_at,
+            "running": is_running(holder.pid),
+            "past_deadline": late_s > 0,
+            "seconds_past_deadline": max(round(late_s, 1), 0.0),
+            "hung": late_s > OVERRUN_GRACE_S,
+        }
+
+    def _document(
+        self,
+        in_progress: dict[str, Any] | None,
+        *,
+        account_error: str | None,
+        account: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return the document with what the trail tells, which is read only when it changed.
+
+        A trail that cannot be read is said on stderr and in the document, and tells nothing.
+        """
+        from liqctl.trail.reading import make_history, read_history
+
+        environment = self.settings.environment.value
+        trail = self.settings.audit.log_dir / TRAIL_NAME
+        trail_error = None
+        try:
+            found = trail.stat() if trail.exists() else None
+            mark = found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+            if self._history is None or self._history[0] != mark:
+                self._history = (mark, read_history(trail, environment=environment))
+            history = self._history[1]
+        except OSError as error:
+            trail_error = f"the audit trail {trail} cannot be read: {error.strerror}"
+            out.error(trail_error)
+            history = make_history(())
+        return make_document(
+            environment,
+            history,
+            in_progress=in_progress,
+            account=account,
+            account_error=account_error,
+            trail_error=trail_error,
+            config_file=self.settings.file,
+        )
+
+
+def make_document(
+    environment: str,
+    history: dict[str, Any],
+    *,
+    in_progress: dict[str, Any] | None = None,
+    account: dict[str, Any] | None = None,
+    account_error: str | None = None,
+    trail_error: str | None = None,
+    config_file: Path | None = None,
+) -> dict[str, Any]:
+    """Return the status document of the contract; with a `trail_error` its counts mean nothing."""
+    return {
+        "schema": STATUS_SCHEMA,
+        "environment": environment,
+        "config_file": str(config_file) if config_file else None,
+        "looked_at": rfc3339(SystemClock().now()),
+        "state": "IN_PROGRESS" if in_progress else "IDLE",
+        "in_progress": in_progress,
+        "account": account,
+        "account_error": account_error,
+        "trail_error": trail_error,
+        **as_json(history),
+    }
+
+
+def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str, Any]:
+    """Return what is open, as the status document has it; positions come worst first."""
+    verdict = inspection.verdict
+    by_leg = {position.leg: position for position in verdict.positions}
+    contradicting = {order.key for order in inspection.contradictions}
+    # Where a source is silent and nothing is listed, nobody knows how many positions there are.
+    unread = dict.fromkeys(["positions"] if inspection.is_doubtful else [])
+    unread |= dict.fromkeys(verdict.unread)
+    account: dict[str, Any] = as_json(
+        {
+            "flat": inspection.is_flat,
+            "proven": inspection.is_proven,
+            "settled_seconds": round(inspection.settled_s, 6),
+            "positions": [
+                {
+                    "symbol": p.symbol,
+                    "position_side": p.leg.position_side,
+                    "side": p.direction,
+                    "quantity": p.size,
+                    "notional": p.notional,
+                    "entry_price": p.entry_price,
+                    "mark_price": p.mark_price,
+                    "unrealized_pnl": p.unrealized_pnl,
+                }
+                for p in sorted(verdict.positions, key=lambda p: -p.notional)
+            ],
+            "orders": [
+                {
+                    "symbol": o.symbol,
+                    "order_id": o.order_id,
+                    "client_order_id": o.client_order_id,
+                    "kind": o.kind,
+                    "type": o.type,
+                    "side": o.side,
+                    "protective": is_protective(o, by_leg),
+                    "contradiction": o.key in contradicting,
+                    "trigger_price": o.trigger_price,
+                }
+                for o in verdict.orders
+            ],
+            "notional": None
+            if "positions" in unread and not verdict.positions
+            else sum((p.notional for p in verdict.positions), start=Decimal(0)),
+            "scope": settings.liquidation.symbols,
+            "unknown_symbols": inspection.unknown_symbols or (),
+            "unread": list(unread),
+            "silent": inspection.silent,
+            "contradictions": [explain_contradiction(o) for o in inspection.contradictions],
+        }
+    )
+    return account
+
+
+def write_figures(
+    path: Path, document: Mapping[str, Any], *, log_dir: Path, audit_complete: bool | None = None
+) -> None:
+    """Write a status document and what trail and drills tell as figures for Prometheus.
+
+    Args:
+        path: the file, replaced as a whole.
+        document: as `status --json` prints it.
+        log_dir: where trail and drills are.
+        audit_complete: what a run knows of its own record; None checks the trail.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from liqctl import __version__
+    from liqctl.desk.metrics import render_metrics, write_textfile
+    from liqctl.drill.record import DRILLS_NAME, last_passed_drill
+
+    if audit_complete is None:
+        from liqctl.trail.verify import verify
+
+        trail = log_dir / TRAIL_NAME
+        # No trail, or one that cannot be read, is neither complete nor broken.
+        with contextlib.suppress(OSError):
+            if trail.stat().st_size <= _CHECKED_MAX_BYTES:
+                audit_complete = verify(trail).is_intact
+    drill = last_passed_drill(log_dir / DRILLS_NAME, str(document.get("environment")))
+    content = render_metrics(
+        document,
+        version=__version__,
+        written_at=SystemClock().now().timestamp(),
+        audit_complete=audit_complete,
+        drill_passed_at=drill.finished_at.timestamp() if drill else None,
+    )
+    write_textfile(path, content)

@@ -7,35 +7,53 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
-from liqctl.cli import process
+from liqctl.cli.options import Options
+from liqctl.cli.output import STDOUT, out
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import ExitCode
 from liqctl.run.who import state_folders
 
-_STDOUT: Final = 1
+if TYPE_CHECKING:
+    from liqctl.settings.values import Settings
+    from liqctl.trail.reading import LineFilter
 
 
-def find_trail(log: Path | None, env: str | None, config: Path | None) -> Path:
+def find_trail(options: Options, log: Path | None = None) -> Path:
     """Return the trail to read: the one named, the configured one, else `default_trail`."""
     if log is not None:
         return trail_at(log)
-    if env or config:
-        from liqctl.settings.sources import load_settings
-
+    if options.environment or options.config_file:
         try:
-            settings = load_settings(
-                environment=env, config_file=config, flags={}, environ=os.environ
-            )
-            return Path(settings.audit.log_dir) / TRAIL_NAME
+            settings = settings_of(options.environment, options.config_file)
+            return settings.audit.log_dir / TRAIL_NAME
         except (ConfigurationError, UsageError) as error:
             where = default_trail().parent
-            process.print_error(
-                f"liqctl: reading {where}, for the settings cannot be used: {error}"
-            )
+            out.error(f"liqctl: reading {where}, for the settings cannot be used: {error}")
     return default_trail()
+
+
+def settings_of(environment: str | None, config_file: Path | None) -> "Settings":
+    """Return the settings without any flag; unlike `Options.settings` it keeps nothing of them."""
+    from liqctl.settings.sources import load_settings
+
+    return load_settings(
+        environment=environment, config_file=config_file, flags={}, environ=os.environ
+    )
+
+
+def last_lines_of(path: Path, count: int, wanted: "LineFilter | None" = None) -> list[bytes]:
+    """Return the last lines of a file that are wanted, at most so many, the oldest first."""
+    from liqctl.trail.file import open_for_reading
+    from liqctl.trail.reading import LineFilter, last_lines
+
+    fd = open_for_reading(path)
+    try:
+        return last_lines(fd, os.fstat(fd).st_size, count, wanted or LineFilter())
+    finally:
+        os.close(fd)
 
 
 def default_trail() -> Path:
@@ -54,25 +72,23 @@ def reading(path: Path, read: Callable[[], int], *, as_json: bool = False) -> in
     try:
         return read()
     except FileNotFoundError as error:
-        missing = shown(error.filename or path)
         message = (
-            f"no audit trail at {missing}: nothing was logged there yet, or runs log elsewhere. "
-            "Name the file with --log FILE, or the settings with --env or --config."
+            f"no audit trail at {shown(error.filename or path)}: nothing was logged there yet, or "
+            "runs log elsewhere. Name the file with --log FILE, or the settings with --env or "
+            "--config."
         )
-        return fail(message, as_json=as_json)
     except OSError as error:
         why = error.strerror or type(error).__name__
-        where = shown(error.filename or path)
-        return fail(f"the audit trail {where} cannot be read: {why}", as_json=as_json)
+        message = f"the audit trail {shown(error.filename or path)} cannot be read: {why}"
+    return fail(message, as_json=as_json)
 
 
-def explain_unknown_run(paths: Sequence[Path], correlation_id: str) -> str:
-    """Return where a run was looked for, which ones were likely meant, and where to look next."""
+def fail_unknown_run(paths: Sequence[Path], correlation_id: str, *, as_json: bool) -> int:
+    """Say where a run was looked for, which ones were likely meant, and where to look next."""
     from liqctl.trail.reading import near_ids, rotated_siblings
 
-    where = ", ".join(map(shown, paths))
+    parts = [f"no run {correlation_id!r} in {', '.join(map(shown, paths))}"]
     near = near_ids(paths, correlation_id)
-    parts = [f"no run {correlation_id!r} in {where}"]
     if near:
         parts.append(f"runs there: {', '.join(map(repr, near))}")
     older = [name for name in rotated_siblings(paths[0]) if paths[0].with_name(name) not in paths]
@@ -81,14 +97,14 @@ def explain_unknown_run(paths: Sequence[Path], correlation_id: str) -> str:
             f"older files beside it, to be named with --log: {', '.join(map(shown, older))}"
         )
     parts.append("a dry run leaves no record; `liqctl audit tail` shows what there is")
-    return "; ".join(parts)
+    return fail("; ".join(parts), as_json=as_json)
 
 
 def fail(message: str, *, as_json: bool) -> int:
     """Say what is wrong on stderr, and on stdout too if JSON was asked for; return exit 1."""
-    process.print_error(f"liqctl: {message}")
+    out.error(f"liqctl: {message}")
     if as_json:
-        answer_json({"schema": "liqctl.error/1", "error_message": message})
+        answer({"schema": "liqctl.error/1", "error_message": message})
     return ExitCode.FAILED
 
 
@@ -99,15 +115,14 @@ def shown(path: object) -> str:
     return clean(str(path))
 
 
-def answer_json(document: object) -> None:
-    """Print a document of ours on one line."""
+def answer(told: object) -> None:
+    """Print a text, or a document on one line.
+
+    A pager may keep us waiting, a reader that is gone changes nothing.
+    """
     from liqctl.kernel.as_json import as_json
 
-    answer(json.dumps(as_json(document)))
-
-
-def answer(text: str) -> None:
-    """Print the answer; a pager may keep us waiting, a reader that is gone changes nothing."""
+    text = told if isinstance(told, str) else json.dumps(as_json(told))
     write(text.encode("utf-8", "replace") + (b"" if text.endswith("\n") else b"\n"))
 
 
@@ -115,7 +130,7 @@ def write(block: bytes) -> bool:
     """Write to stdout, waiting like `cat` for a slow reader; return whether one is there."""
     try:
         while block:
-            block = block[os.write(_STDOUT, block) :]
+            block = block[os.write(STDOUT, block) :]
     except OSError:
         return False
     return True

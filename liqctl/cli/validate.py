@@ -4,15 +4,16 @@ One document an environment; without one, every environment whose file is found 
 the worst result is the exit code.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from liqctl.cli import process
 from liqctl.cli.options import Options, takes
+from liqctl.cli.output import STDOUT, out
 from liqctl.kernel.errors import ConfigurationError, CredentialsError
 from liqctl.kernel.states import ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from liqctl.checks.issue import Issue
     from liqctl.settings.values import Settings
 
@@ -33,7 +34,12 @@ def validate(options: Options) -> ExitCode:
 
     Example: liqctl validate --env production --strict --online
     """
-    from liqctl.checks.document import check_environment, find_environments, unreadable_document
+    from liqctl.checks.document import (
+        check_environment,
+        find_environments,
+        join_documents,
+        unreadable_document,
+    )
 
     file = options.config_file
     ask = ask_venue if options.online else None
@@ -44,16 +50,28 @@ def validate(options: Options) -> ExitCode:
         ]
     except ConfigurationError as error:
         documents = [unreadable_document(error)]
-    _print(documents, options)
-    return max(exit_code(document, options) for document in documents)
 
+    def render(_: object, *, width: int | None, colour: bool) -> str:
+        from liqctl.checks.document import render_validation
 
-def exit_code(document: Mapping[str, Any], options: Options) -> ExitCode:
-    """Return what the document means for scripts."""
-    has_warnings = any(issue["level"] == "WARNING" for issue in document["issues"])
-    if document["is_valid"] and not (options.strict and has_warnings):
-        return ExitCode.DONE
-    return ExitCode.CONFIGURATION
+        told = [
+            render_validation(each, width=width, colour=colour, verbose=options.verbose)
+            for each in documents
+        ]
+        text = "\n".join(told)
+        height = out.height_of(STDOUT)
+        if height is not None and text.count("\n") >= height - 1:
+            # The verdicts have left the screen at its top: they are said again at its end.
+            text += "\n" + "".join(each.partition("\n")[0] + "\n" for each in told)
+        return text
+
+    joined = documents[0] if len(documents) == 1 else join_documents(documents)
+    out.document(joined, options, render)
+    for document in documents:
+        has_warnings = any(issue["level"] == "WARNING" for issue in document["issues"])
+        if not document["is_valid"] or (options.strict and has_warnings):
+            return ExitCode.CONFIGURATION
+    return ExitCode.DONE
 
 
 def ask_venue(settings: "Settings") -> "Iterable[Issue]":
@@ -65,7 +83,7 @@ def ask_venue(settings: "Settings") -> "Iterable[Issue]":
     from liqctl.checks.preflight import ASK_MAX_S, Preflight
     from liqctl.cli.wiring import open_account
 
-    process.print_progress(f"asking the venue, {ASK_MAX_S:.0f} s at most")
+    out.progress(f"asking the venue, {ASK_MAX_S:.0f} s at most")
     key_problem: str | None = None
     with ExitStack() as stack:
         try:
@@ -79,31 +97,3 @@ def ask_venue(settings: "Settings") -> "Iterable[Issue]":
         # No asyncio.run: it would wait for a thread that hangs in a name look-up.
         facts = asyncio.new_event_loop().run_until_complete(asking)
         return list(issues_online(settings, facts, account.identity, key_problem))
-
-
-def _print(documents: list[dict[str, Any]], options: Options) -> None:
-    if options.as_json:
-        from liqctl.checks.document import join_documents
-        from liqctl.kernel.as_json import dump
-
-        process.print_answer(
-            dump(documents[0] if len(documents) == 1 else join_documents(documents))
-        )
-        return
-    from liqctl.checks.document import render_validation
-
-    told = [
-        render_validation(
-            document,
-            width=process.width_of(1),
-            colour=options.colour and process.is_terminal(1),
-            verbose=options.verbose,
-        )
-        for document in documents
-    ]
-    text = "\n".join(told)
-    height = process.height_of(1)
-    if height is not None and text.count("\n") >= height - 1:
-        # The verdicts have left the screen at its top: they are said again at its end.
-        text += "\n" + "".join(each.partition("\n")[0] + "\n" for each in told)
-    process.print_answer(text)

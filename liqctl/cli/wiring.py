@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,63 +58,45 @@ def open_account(
     Raises:
         CredentialsError: no usable key is set for the environment, and it `needs_key`.
     """
-    if settings.is_embedded:
-        yield from _open_embedded(settings)
-        return
-    from liqctl.settings.credentials import load_credentials
+    from liqctl import __version__
 
     key = secret = Secret("")
-    try:
-        credentials = load_credentials(settings.environment, environ or os.environ)
-        key, secret = credentials.api_key, credentials.api_secret
-    except CredentialsError:
-        if needs_key:
-            raise
-    yield _connect(settings, key=key, secret=secret, base_url=settings.exchange.base_url)
+    base_url = settings.exchange.base_url
+    with ExitStack() as stack:
+        if settings.is_embedded:
+            from liqctl.sim.server import EmbeddedServer
 
+            server = stack.enter_context(EmbeddedServer())
+            key, secret, base_url = Secret(server.api_key), Secret(server.api_secret), server.url
+        else:
+            from liqctl.settings.credentials import load_credentials
 
-def _open_embedded(settings: "Settings") -> Iterator[Account]:
-    from liqctl.sim.server import EmbeddedServer
+            try:
+                credentials = load_credentials(settings.environment, environ or os.environ)
+                key, secret = credentials.api_key, credentials.api_secret
+            except CredentialsError:
+                if needs_key:
+                    raise
+        from liqctl.venue.client import CcxtTransport
+        from liqctl.venue.exchange import BinanceExchange
 
-    with EmbeddedServer() as server:
-        yield _connect(
-            settings,
-            key=Secret(server.api_key),
-            secret=Secret(server.api_secret),
-            base_url=server.url,
-            embedded=True,
+        transport = CcxtTransport(
+            key=key,
+            secret=secret,
+            environment=settings.environment,
+            base_url=base_url,
+            recv_window_ms=settings.exchange.recv_window_ms,
+            proxy=settings.exchange.proxy,
+            user_agent=f"liqctl/{__version__}",
+            owns_process=True,
         )
-
-
-def _connect(
-    settings: "Settings",
-    *,
-    key: Secret,
-    secret: Secret,
-    base_url: str | None,
-    embedded: bool = False,
-) -> Account:
-    from liqctl import __version__
-    from liqctl.venue.client import CcxtTransport
-    from liqctl.venue.exchange import BinanceExchange
-
-    transport = CcxtTransport(
-        key=key,
-        secret=secret,
-        environment=settings.environment,
-        base_url=base_url,
-        recv_window_ms=settings.exchange.recv_window_ms,
-        proxy=settings.exchange.proxy,
-        user_agent=f"liqctl/{__version__}",
-        owns_process=True,
-    )
-    return Account(
-        exchange=BinanceExchange(transport),
-        transport=transport,
-        environment=settings.environment,
-        base_url=transport.base_url,
-        key_fingerprint=key.fingerprint(),
-        has_key=bool(key),
-        embedded=embedded,
-        secrets=(key, secret),
-    )
+        yield Account(
+            exchange=BinanceExchange(transport),
+            transport=transport,
+            environment=settings.environment,
+            base_url=transport.base_url,
+            key_fingerprint=key.fingerprint(),
+            has_key=bool(key),
+            embedded=settings.is_embedded,
+            secrets=(key, secret),
+        )

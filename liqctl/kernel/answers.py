@@ -119,11 +119,8 @@ def classify(
 ) -> AnswerKind:
     """Return what an answer means.
 
-    Args:
-        status: the HTTP status; None when no answer came after the request left.
-        code: Binance's code, None when the body had none.
-        message: Binance's text; two refusals of HTTP 503 differ only in it.
-        product: whose endpoint answered; a few codes mean something else on COIN-M.
+    `status` is None when no answer came after the request left, `code` when the body had none. Two
+    refusals of HTTP 503 differ only in their `message`, and a few codes by the `product`.
     """
     if "banned until" in message:
         return AnswerKind.PAUSE
@@ -147,11 +144,7 @@ def refused(
 ) -> VenueAnswer:
     """Return the translated refusal of an HTTP answer that is not a success.
 
-    Args:
-        status: the HTTP status.
-        headers: the answer's headers, names in any case.
-        body: the answer's text; JSON, HTML or nothing.
-        product: whose endpoint answered.
+    The headers' names may have any case; the body may be JSON, HTML or nothing.
     """
     code, message = None, _HTML_PAGE if "<" in body[:200] else _text(body)
     if len(body) <= _BODY_MAX:

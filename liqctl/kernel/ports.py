@@ -7,14 +7,11 @@ means) and nothing else but `asyncio.CancelledError`. No method repeats a reques
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.requests import Request
-
-if TYPE_CHECKING:
-    from liqctl.kernel.values import Trade
 
 T = TypeVar("T")
 
@@ -52,18 +49,6 @@ class Exchange(Protocol):
 
     async def close(self) -> None:
         """Close connections at once; never raises."""
-
-
-class TradeHistory(Protocol):
-    """What is asked of the venue long after the end. Raises VenueError like the exchange."""
-
-    async def fetch_trades(
-        self, symbol: str, order_id: str, *, sent_at_ms: int, timeout_s: float
-    ) -> "tuple[Trade, ...]":
-        """Return the trades of one order, oldest first; empty when it traded nothing.
-
-        `sent_at_ms` is about when it was sent: the venue lists a few days at a time.
-        """
 
 
 class EventSink(Protocol):

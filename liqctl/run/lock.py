@@ -111,13 +111,10 @@ def lock_identity(*, environment: str, key_fingerprint: str, base_url: str) -> s
 def acquire_lock(
     identity: str, holder: Holder, *, fallback_dir: Path, now: float
 ) -> Acquired | Blocked:
-    """Take the lock if it is free; never waits and never raises.
+    """Take the lock of an identity if it is free; never waits and never raises.
 
-    Args:
-        identity: what is locked, see `lock_identity`.
-        holder: who we are, for others to read.
-        fallback_dir: the log directory, used where no state directory can be had.
-        now: epoch seconds, to be compared with the other's deadline.
+    `holder` is who we are, for others to read; `fallback_dir` the log directory, used where no
+    state directory can be had; `now`, in epoch seconds, is compared with the other's deadline.
     """
     problem = "no directory for its state"
     for directory in (*state_folders(), fallback_dir):
@@ -200,12 +197,8 @@ class AccountLock:
     """Keeps a second process off the account while a run works.
 
     Every call on its file is made in a helper thread. A disk that answers later than the run waits
-    still gives it the lock then.
-
-    Args:
-        identity: which account, see `lock.lock_identity`.
-        environment: its name, for whoever is kept off.
-        log_path: the trail this run writes to.
+    still gives it the lock then. Whoever is kept off is told `environment` and `log_path`, the
+    trail this run writes to.
     """
 
     def __init__(self, *, identity: str, environment: str, log_path: Path) -> None:

@@ -76,30 +76,31 @@ class Book(dict[K, V]):
 class Account:
     """One account with its markets.
 
-    `conflict_code` is what a reduce-only order meets when resting reduce-only orders already claim
-    the position (-4118 or -2022). `lags` says, for each of the `SOURCES`, by how many milliseconds
-    its answers lag: one number after the other, as replicas answer in turn. `fee_asset` BNB pays
-    fees in BNB; empty pays them in what the market settles in. `fresh` came to be so many
-    milliseconds before the first request.
+    `lags` says, for each of the `SOURCES`, by how many milliseconds its answers lag: one number
+    after the other, as replicas answer in turn.
     """
 
     markets: dict[str, Market]
     hedge: bool = False
     balance: Decimal = Decimal(1_000_000)
     leverage: int = 10
+    # What a reduce-only order meets when resting reduce-only orders already claim the position:
+    # -4118, or -2022.
     conflict_code: int = -4118
     lags: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    fee_asset: str = ""
+    fee_asset: str = ""  # BNB pays fees in BNB; empty pays them in what the market settles in
     holdings: Book[LegKey, Holding] = field(default_factory=Book)
     orders: Book[int, Order] = field(default_factory=Book)
     algo_orders: Book[int, AlgoOrder] = field(default_factory=Book)
+    # What came to be so many milliseconds before the first request.
     fresh: list[tuple[int, Holding | Order | AlgoOrder]] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
     journal: Journal = field(default_factory=Journal)
-    handling: Effect = field(default_factory=Effect)
+    handling: Effect = field(default_factory=Effect)  # what happens to the request under way
     now_ms: int = 0
     _last_id: int = 8_000_000
     _lives: dict[LegKey, Life] = field(default_factory=dict)
+    # (when, an id that keeps the order, whether others do it, what)
     _due: list[tuple[int, int, bool, Callable[[], object]]] = field(default_factory=list)
     _asked: dict[str, int] = field(default_factory=dict)
 
@@ -373,7 +374,8 @@ class Account:
         if self.holding(key):
             return
         for algo in self.open_algo_orders():
-            if algo.leg == key and algo.expires_when_flat:
+            expires = algo.close_position or algo.time_in_force == "GTE_GTC"  # Plain stops stay.
+            if expires and algo.leg == key:
                 self.end_algo(algo, "EXPIRED")
 
     def is_needed(self, algo: AlgoOrder) -> bool:

@@ -18,63 +18,42 @@ UNKNOWN_TEXT: Final = "Unknown error, please check your request or try again lat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What happens to a request.
+    """What happens to a request."""
 
-    Attributes:
-        execute: whether the venue carries the request out.
-        status, code, message: an answer given instead of the true one; code 0 leaves it out.
-        body: a raw body given instead.
-        headers: headers added to the answer.
-        drop: the connection is cut and nothing is answered.
-        refuse: the connection is not accepted: the request provably never arrives.
-        delay_ms: how long the answer takes.
-        drip: the answer comes a byte a second.
-        truncate: the answer's body is cut in the middle.
-        garble: the answer's body is cut short, but framed as whole.
-        late_ms: a new order is carried out this much later, and nobody knows it until then.
-        hide_ms: look-ups deny a new order for this long, though it is carried out.
-        slices, slice_ms: a new order fills in so many slices, one each so many milliseconds.
-        spoil: what is done to the rows of a list, see `liqctl.sim.spoiling`.
-    """
-
-    execute: bool = True
-    status: int | None = None
-    code: int = 0
+    execute: bool = True  # whether the venue carries the request out
+    status: int | None = None  # with code and message: an answer instead of the true one
+    code: int = 0  # 0 leaves it out
     message: str = ""
-    body: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    drop: bool = False
-    refuse: bool = False
-    delay_ms: int = 0
-    drip: bool = False
-    truncate: bool = False
-    garble: bool = False
-    late_ms: int = 0
-    hide_ms: int = 0
-    slices: int = 0
-    slice_ms: int = 0
-    spoil: str = ""
+    body: str | None = None  # a raw body instead
+    headers: tuple[tuple[str, str], ...] = ()  # added to the answer
+    drop: bool = False  # the connection is cut and nothing is answered
+    refuse: bool = False  # the connection is not accepted: the request provably never arrives
+    delay_ms: int = 0  # how long the answer takes
+    drip: bool = False  # the answer comes a byte a second
+    truncate: bool = False  # the answer's body is cut in the middle
+    garble: bool = False  # the answer's body is cut short, but framed as whole
+    late_ms: int = 0  # a new order is carried out this much later, and nobody knows it until then
+    hide_ms: int = 0  # look-ups deny a new order for this long, though it is carried out
+    slices: int = 0  # a new order fills in so many slices,
+    slice_ms: int = 0  # one each so many milliseconds
+    spoil: str = ""  # what is done to the rows of a list, one of `SPOILT`
 
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """An effect and the requests it hits.
-
-    Matches when every given condition does. `skip` lets that many matching requests pass first;
-    `times` bounds the hits, 0 for all. `from_ms` and `until_ms` bound the time since the start.
-    """
+    """An effect and the requests it hits: those that match every given condition."""
 
     effect: Effect
     name: str = "fault"
     method: str = ""
-    path: str = ""
+    path: str = ""  # its end
     symbol: str = ""
     whole_account: bool = False
     writes: bool = False
     reads: bool = False
-    skip: int = 0
-    times: int = 1
-    from_ms: int = 0
+    skip: int = 0  # so many matching requests pass first
+    times: int = 1  # so many are hit, 0 for all
+    from_ms: int = 0  # since the start
     until_ms: int = 0
     hits: int = 0
     passed: int = 0

@@ -15,8 +15,6 @@ from liqctl.kernel.amounts import plain
 LegKey = tuple[str, str]
 """Symbol and position side."""
 
-OPEN_STATES = frozenset({"NEW", "PARTIALLY_FILLED"})
-
 
 WORDS: Final[Mapping[int, str]] = {
     -1022: "Signature for this request is not valid.",
@@ -151,7 +149,7 @@ class Order(Instruction):
     @property
     def is_open(self) -> bool:
         """Whether the order still rests."""
-        return self.status in OPEN_STATES
+        return self.status in {"NEW", "PARTIALLY_FILLED"}
 
     @property
     def remaining(self) -> Decimal:
@@ -212,11 +210,6 @@ class AlgoOrder(Instruction):
     def is_open(self) -> bool:
         """Whether the order still waits for its trigger."""
         return self.status == "NEW"
-
-    @property
-    def expires_when_flat(self) -> bool:
-        """Whether the venue removes the order once its leg is flat; plain stops stay."""
-        return self.close_position or self.time_in_force == "GTE_GTC"
 
     def describe(self) -> dict[str, Any]:
         """Return the row of a reply (ALGO-R)."""
@@ -311,16 +304,12 @@ class Trade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """A leg since it was last flat.
+    """A leg since it was last flat."""
 
-    `opened_ms` is 0 when it was open long before the start. `flat_ms` is when it was last flat, 0
-    when never since the start. `least` is the smallest it has been.
-    """
-
-    opened_ms: int = 0
+    opened_ms: int = 0  # 0 when it was open long before the start
     opened_by: str = ""
-    flat_ms: int = 0
-    least: Decimal = Decimal(0)
+    flat_ms: int = 0  # when it was last flat, 0 when never since the start
+    least: Decimal = Decimal(0)  # the smallest it has been
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,16 +343,15 @@ class Journal:
     """What happened, for judges outside the code under test.
 
     `fills` are (client order id, owner, symbol, position side, amount before, amount after);
-    `requests` are (time, method, path, client order id or ""). `listings` are the lists that were
-    answered in full; `activity` is how often others placed or traded.
+    `requests` are (time, method, path, client order id or "").
     """
 
     fills: list[tuple[str, str, str, str, Decimal, Decimal]] = field(default_factory=list)
     cancelled_stops: list[CancelledStop] = field(default_factory=list)
     requests: list[tuple[int, str, str, str]] = field(default_factory=list)
-    listings: list[Listing] = field(default_factory=list)
+    listings: list[Listing] = field(default_factory=list)  # those that were answered in full
     faults: list[str] = field(default_factory=list)
-    activity: int = 0
+    activity: int = 0  # how often others placed or traded
 
 
 def is_closing(order: Instruction, amount: Decimal) -> bool:

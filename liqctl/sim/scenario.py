@@ -66,22 +66,16 @@ _ACCOUNT_KEYS: Final = frozenset({"conflict_code", "balance", "fee_asset"})
 class Expectation:
     """How a run against the scenario should end.
 
-    Attributes:
-        exits, states: the acceptable exit codes and states.
-        left: patterns of what is really open at the end: legs as `BTCUSDT` or `BTCUSDT LONG`,
-            orders by their client order id. Each names at least one, and nothing else is left.
-        says: words that the error message or the notes must hold.
-        within_s: how long the run may take until flat is seen for good, or to its end where it
-            never is; 0 for the deadline alone.
-        arguments: more arguments for `liqctl liquidate`.
+    `left` names what is really open at the end, as patterns: legs as `BTCUSDT` or `BTCUSDT LONG`,
+    orders by their client order id. Each names at least one, and nothing else is left.
     """
 
-    exits: tuple[int, ...] = (0,)
+    exits: tuple[int, ...] = (0,)  # any of these
     states: tuple[str, ...] = ("COMPLETED",)
     left: tuple[str, ...] = ()
-    says: tuple[str, ...] = ()
-    within_s: float = 0.0
-    arguments: tuple[str, ...] = ()
+    says: tuple[str, ...] = ()  # words that the error message or the notes must hold
+    within_s: float = 0.0  # until flat is seen for good, or the end; 0 for the deadline alone
+    arguments: tuple[str, ...] = ()  # more of them for `liqctl liquidate`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

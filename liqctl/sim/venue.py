@@ -150,27 +150,20 @@ class Call:
 
 @dataclass(slots=True, kw_only=True)
 class Venue:
-    """One venue with one account behind one key.
-
-    `routes` are its endpoints by method and path. `api_secret` is the HMAC secret, or the PEM
-    public key of an RSA or Ed25519 account.
-    `listed_ms` is the moment that the list under way shows.
-    `clock_skew_ms` is how far the venue's clock is ahead of the caller's. `api_key` empty switches
-    authentication off, for the door in memory.
-    """
+    """One venue with one account behind one key."""
 
     account: Account
-    routes: Mapping[tuple[str, str], Route]
-    api_key: str = ""
-    api_secret: str = ""
+    routes: Mapping[tuple[str, str], Route]  # its endpoints by method and path
+    api_key: str = ""  # empty switches authentication off, for the door in memory
+    api_secret: str = ""  # HMAC's, or the PEM public key of an RSA or Ed25519 account
     faults: list[Fault] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    clock_skew_ms: int = 0
+    clock_skew_ms: int = 0  # how far its clock is ahead of the caller's
     can_trade: bool = True
     can_withdraw: bool = False
     ip_restricted: bool = True
     portfolio_margin: bool = False
-    other_weight: int = 0
+    other_weight: int = 0  # what others at the same address use
     other_orders: int = 0
     weight_limit: int = 2400
     orders_limit_10s: int = 300
@@ -178,7 +171,7 @@ class Venue:
     banned_until_ms: int = 0
     started_ms: int | None = None
     requests: int = 0
-    listed_ms: int = 0
+    listed_ms: int = 0  # the moment that the list under way shows
     _windows: dict[str, tuple[int, int]] = field(default_factory=dict)
     _stubborn: int = 0
 

@@ -46,7 +46,7 @@ _PARSERS: Final[dict[Endpoint, Callable[[Any, Any], Any]]] = {
 
 
 class BinanceExchange:
-    """One account on one venue: the ports `Exchange` and, for reports, `TradeHistory`."""
+    """One account on one venue. Implements `liqctl.kernel.ports.Exchange`."""
 
     def __init__(self, transport: Transport) -> None:
         """Speak through the transport."""
@@ -78,7 +78,7 @@ class BinanceExchange:
             case Endpoint.PORTFOLIO_MARGIN:
                 answer = await self._is_portfolio_margin(timeout_s)
             case endpoint:
-                params = _params(request)
+                params = wire.request_params(request)
                 row = await self._transport.request(endpoint, params, timeout_s=timeout_s)
                 answer = _PARSERS[endpoint](row, request)
         return answer  # type: ignore[no-any-return]
@@ -121,7 +121,7 @@ class BinanceExchange:
 
         For reports: an order's own answer carries no average price since 2026-06-30; its trades do,
         with fee and profit. The venue keeps three months of them and lists seven days a request
-        (Binance USDS-M "Account Trade List", read 2026-11-23), so the moment of sending is named.
+        (Binance USDS-M "Account Trade List", read 2026-11-23), so about when it was sent is named.
         """
         params = {
             "symbol": symbol,
@@ -147,17 +147,3 @@ class BinanceExchange:
     async def close(self) -> None:
         """Close connections at once; never raises."""
         await self._transport.close()
-
-
-def _params(request: Request[Any]) -> dict[str, Any]:
-    if request.close is not None:
-        params = wire.close_order_params(request.close)
-        wire.check_reducing(params)
-        return params
-    if request.order is not None:
-        order = request.order
-        if order.kind is OrderKind.ALGO:
-            return {"algoId": order.order_id}
-        return {"symbol": order.symbol, "orderId": order.order_id}
-    given = {"symbol": request.symbol, "origClientOrderId": request.client_order_id}
-    return {name: text for name, text in given.items() if text}

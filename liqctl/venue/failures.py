@@ -33,12 +33,9 @@ _CERTIFICATE_TROUBLE: Final[Mapping[object, str]] = {
 
 
 def translate_failure(error: BaseException, *, host: str, sent: bool) -> VenueAnswer:
-    """Return what a failed request means.
+    """Return what a failed request means, by what ccxt, aiohttp or the event loop raised.
 
-    Args:
-        error: what ccxt, aiohttp or the event loop raised.
-        host: whom the request was for, as the operator knows it.
-        sent: the request's first bytes may have left this machine.
+    `host` is whom it was for, as the operator knows it; `sent`: its first bytes may have left.
     """
     import aiohttp
     from ccxt.base import errors as ccxt_errors

@@ -100,11 +100,8 @@ def add_bundled_authorities(context: ssl.SSLContext) -> None:
 class GuardedSession:
     """An aiohttp session for one origin, opened by the first request.
 
-    Args:
-        origin: where requests may go.
-        read_origin: one other place where GET requests may go (Binance's key information).
-        proxy: URL of the proxy, None for a direct connection; the environment's is ignored.
-        early: connections to the origin that were begun before, None where none were.
+    `read_origin` is one other place where GET requests may go (Binance's key information), `early`
+    are connections to the origin that were begun before. The environment's proxy is ignored.
     """
 
     def __init__(

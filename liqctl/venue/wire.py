@@ -3,8 +3,9 @@
 
 A row that cannot be read is named beside those that can: the list is then known to be smaller than
 the truth, but what is known to be open is closed. A list of orders says what to cancel, so a row
-that names its symbol and id is kept however odd the rest is. Shapes: Binance USDS-M endpoint pages
-and the official SDK's samples, read 2026-11-23.
+that names its symbol and id is kept however odd the rest is. An answer that is not of the promised
+shape at all raises VenueError. Shapes: Binance USDS-M endpoint pages and the official SDK's
+samples, read 2026-11-23.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from typing import Any, Final, TypeVar
 from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.answers import printable, unreadable
 from liqctl.kernel.errors import VenueError, invariant
+from liqctl.kernel.requests import Request
 from liqctl.kernel.values import (
     CloseOrder,
     Leg,
@@ -68,11 +70,7 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def parse_positions(rows: Any) -> Rows[Position]:
-    """Return the open positions of a positionRisk list, rows of quantity zero left out.
-
-    Raises:
-        VenueError: it is no list.
-    """
+    """Return the open positions of a positionRisk list, rows of quantity zero left out."""
     found = _parse_rows(rows, _parse_position, "positions")
     return replace(found, items=tuple(position for position in found.items if position.quantity))
 
@@ -85,11 +83,7 @@ def parse_account_positions(row: Any) -> Rows[Position]:
 
 
 def parse_open_orders(kind: OrderKind, rows: Any) -> Rows[OpenOrder]:
-    """Return the open orders of one book.
-
-    Raises:
-        VenueError: it is no list.
-    """
+    """Return the open orders of one book."""
     return _parse_rows(rows, partial(_parse_open_order, kind), "open orders")
 
 
@@ -217,11 +211,7 @@ def parse_market_rules(row: Any) -> dict[str, MarketRules]:
 
 
 def parse_trades(rows: Any, symbol: str, order_id: str) -> tuple[Trade, ...]:
-    """Return the trades of one order.
-
-    Raises:
-        VenueError: a row is not of this order, or lacks a number; half a sum would be believed.
-    """
+    """Return the trades of one order, all of them readable: half a sum would be believed."""
     if not isinstance(rows, list):
         raise _unreadable("trades are not a list")
     trades = []
@@ -259,6 +249,23 @@ def parse_trades(rows: Any, symbol: str, order_id: str) -> tuple[Trade, ...]:
             )
         )
     return tuple(trades)
+
+
+def request_params(request: Request[Any]) -> dict[str, str]:
+    """Return the parameters of a request; those of a close are checked again as they leave."""
+    if request.close is not None:
+        params = close_order_params(request.close)
+        check_reducing(params)
+        return params
+    if request.order is not None and request.order.kind is OrderKind.ALGO:
+        return {"algoId": request.order.order_id}
+    order_id = request.order.order_id if request.order is not None else ""
+    given = {
+        "symbol": request.symbol or "",
+        "orderId": order_id,
+        "origClientOrderId": request.client_order_id,
+    }
+    return {name: text for name, text in given.items() if text}
 
 
 def close_order_params(order: CloseOrder) -> dict[str, str]:

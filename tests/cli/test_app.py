@@ -55,7 +55,7 @@ def test_help_imports_neither_commands_nor_heavy_libraries() -> None:
     """Help, completion and typing errors must not cost what a liquidation costs."""
     ended = run_python(
         "import sys; from liqctl.cli.app import run; run(['--help'])\n"
-        "heavy = {'ccxt', 'aiohttp', 'rich', 'pydantic', 'yaml', 'liqctl.cli.liquidate_command'}\n"
+        "heavy = {'ccxt', 'aiohttp', 'rich', 'pydantic', 'yaml', 'liqctl.cli.liquidate'}\n"
         "sys.stderr.write(repr(sorted(heavy & set(sys.modules))))"
     )
 
@@ -238,7 +238,7 @@ def test_an_unexpected_error_shows_where_but_never_its_text() -> None:
     """A library's error text holds headers and signed addresses."""
     ended = run_python(
         "from liqctl.cli import app, root\n"
-        "root.COMMANDS['liquidate'] = root.Entry(home='liqctl.cli:canary_hunter2', summary='')\n"
+        "root.COMMANDS['liquidate'] = root.Entry('', 'app:canary_hunter2')\n"
         "raise SystemExit(app.run(['liquidate', '--help']))"
     )
 
@@ -252,7 +252,7 @@ def test_a_crash_of_a_command_that_sends_nothing_says_so() -> None:
     """Who only looked must not start to close by hand."""
     ended = run_python(
         "from liqctl.cli import app, root\n"
-        "root.COMMANDS['status'] = root.Entry(home='liqctl.cli:nothing', summary='')\n"
+        "root.COMMANDS['status'] = root.Entry('', 'app:nothing')\n"
         "raise SystemExit(app.run(['status']))"
     )
 

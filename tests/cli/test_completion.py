@@ -118,7 +118,7 @@ def test_words_of_the_trail_that_a_shell_would_run_are_not_offered() -> None:
         "\x1b[2J",
     ]
 
-    offered = completion.words([(name, "") for name in [*hostile, "liq_good"]], "")
+    offered = completion.words(dict.fromkeys([*hostile, "liq_good"], ""), "")
 
     assert [name for name, _ in offered] == ["-", "liq_good"]
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import liqctl
-from liqctl.cli import quick
+from liqctl.cli.options import read_plain
 from tests.deploy.containerfile import ROOT, only, stages
 
 FOLDER: Final = ROOT / "docs" / "deploy" / "kubernetes"
@@ -114,7 +114,7 @@ def test_keys_are_files_and_what_is_written_outlives_the_pod(name: str) -> None:
 def test_the_arguments_are_what_the_program_takes() -> None:
     """The image's entry is `liqctl`; the arguments begin with the command."""
     command, *words = pod("job.yaml")["containers"][0]["args"]
-    options = quick.read(words, {})
+    options = read_plain(words, {})
 
     assert command == "liquidate"
     assert options is not None

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 import liqctl
-from liqctl.cli import quick
+from liqctl.cli.options import read_plain
 from liqctl.sim.scenario import load_scenario
 from liqctl.sim.server import EmbeddedServer
 from tests.deploy.containerfile import ROOT
@@ -79,7 +79,7 @@ def test_the_unit_lets_a_run_end_by_itself_and_hides_no_failure() -> None:
     assert unit["StartLimitIntervalSec"] == ["0"]
     words = unit["ExecStart"][0].replace("%i", "production").split()
     assert words[1] == "liquidate"
-    options = quick.read([word.strip('"') for word in words[2:7]], {})
+    options = read_plain([word.strip('"') for word in words[2:7]], {})
     assert options is not None
     assert (options.environment, options.yes) == ("production", True)
 

@@ -312,7 +312,7 @@ def test_without_targets_and_figures_nothing_is_started(running: Program) -> Non
 
     loaded = (running.folder / "modules").read_text().split()
     assert "liqctl.cli.execution" in loaded
-    assert not {"liqctl.cli.afterwards", "liqctl.settings.targets", "liqctl.notify.notice"} & {
+    assert not {"liqctl.notify.courier", "liqctl.settings.targets", "liqctl.notify.notice"} & {
         *loaded
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from liqctl.cli.terminal import Canvas, open_unblocked, write_patiently
+from liqctl.cli.output import Canvas, open_unblocked, write_patiently
 
 
 @pytest.fixture

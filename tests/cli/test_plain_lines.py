@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.exceptions import TyperException
 
-from liqctl.cli import quick
-from liqctl.cli.options import LIQUIDATE, OPTIONS, Options
+from liqctl.cli.options import _PLAIN_NAMES, LIQUIDATE, OPTIONS, Options, read_plain
 from liqctl.cli.root import COMMANDS, load
 from liqctl.kernel.states import Environment
 
@@ -57,7 +56,7 @@ def test_a_line_read_quickly_is_read_as_typer_reads_it(
     words: list[str], environ: dict[str, str]
 ) -> None:
     """Two readers must not differ in what they close: any doubt is left to Typer."""
-    options = quick.read(words, environ)
+    options = read_plain(words, environ)
 
     assert options is None or options == read_by_typer(words, environ)
 
@@ -67,7 +66,7 @@ def test_every_option_of_the_emergency_is_read_quickly() -> None:
     names = {name for param in typed().params for name in param.opts}
 
     assert (
-        names == set(quick._NAMES) == {name for each in LIQUIDATE for name in OPTIONS[each].names}
+        names == set(_PLAIN_NAMES) == {name for each in LIQUIDATE for name in OPTIONS[each].names}
     )
 
 
@@ -75,7 +74,7 @@ def test_what_people_type_at_three_in_the_morning_is_read_quickly() -> None:
     """The lines of the runbook are the ones that must be fast."""
     words = ["--env", "production", "--yes", "--symbol", "BTCUSDT", "--reason", "bot runs wild"]
 
-    options = quick.read([*words, "--timeout=10", "--json"], {"LIQCTL_CONFIG": __file__})
+    options = read_plain([*words, "--timeout=10", "--json"], {"LIQCTL_CONFIG": __file__})
 
     assert options == Options(
         environment=Environment.PRODUCTION,
