@@ -27,6 +27,11 @@ CREDENTIAL: Final = re.compile(
 )
 """A variable that holds a key or a secret, or names its file."""
 
+ELSEWHERE: Final = frozenset(
+    {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_PLAIN_IMPORT"}
+)
+"""Variables that change no setting, or that only name the environment and the file."""
+
 _NAMES_SECRET: Final = re.compile(
     r"secret|api[_-]?key|token|passw|private|credential|authori[sz]ation", re.IGNORECASE
 )

@@ -28,6 +28,7 @@ from liqctl.kernel.policy import FLAGS, found_value, problems
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import (
     CREDENTIAL,
+    ELSEWHERE,
     base_url_problem,
     is_secret_name,
     sounds_secret,
@@ -43,7 +44,7 @@ from liqctl.settings.model import (
     is_visible,
 )
 from liqctl.settings.targets import item_problems, nearest
-from liqctl.settings.values import ELSEWHERE, Settings, Source, SourceKind, make_settings
+from liqctl.settings.values import Settings, Source, SourceKind, make_settings
 from liqctl.settings.yaml_file import find_file, read_file
 
 _PREFIX: Final = "LIQCTL_"

@@ -26,14 +26,9 @@ from liqctl.kernel.errors import ConfigurationError, hide_secrets
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Environment
 from liqctl.run.who import make_private, state_folders
-from liqctl.settings.credentials import CREDENTIAL
+from liqctl.settings.credentials import CREDENTIAL, ELSEWHERE
 from liqctl.settings.yaml_file import find_file, read_bounded
 from liqctl.trail.durability import HelperThread
-
-ELSEWHERE: Final = frozenset(
-    {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_PLAIN_IMPORT"}
-)
-"""Variables that change no setting, or that only name the environment and the file."""
 
 _WAIT_MAX_S: Final = 0.05
 """How long a run waits for the kept file: a hundred times what a disk needs, a third of what it
