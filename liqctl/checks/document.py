@@ -24,12 +24,7 @@ from liqctl.settings.values import BUILT_IN, Settings, load_settings
 from liqctl.settings.yaml_file import find_file
 
 VALIDATION_SCHEMA: Final = "liqctl.validation/1"
-_TONES: Final = {
-    "CRITICAL": Tone.BAD,
-    "ERROR": Tone.BAD,
-    "WARNING": Tone.DOUBT,
-    "INFO": Tone.QUIET,
-}
+_TONES: Final = {"CRITICAL": Tone.BAD, "ERROR": Tone.BAD, "WARNING": Tone.DOUBT, "INFO": Tone.QUIET}
 _VALUE_MAX: Final = 100
 
 

@@ -397,9 +397,7 @@ def _money_facts(money: Costs) -> Iterator[Fact]:
     """Yield profit, fees and slippage by asset, or why they were not read and how to read them."""
     if money.why_not is not None:
         yield Fact(
-            name="Realised PnL, fees, slippage",
-            before="not read, because",
-            theirs=(money.why_not,),
+            name="Realised PnL, fees, slippage", before="not read, because", theirs=(money.why_not,)
         )
         if money.how:
             yield Fact(name="How to get them", ours=money.how)

@@ -25,12 +25,7 @@ _MARGIN: Final = 0.05
 
 _DEADLINE_NEAR: Final = 0.4
 _READINGS_MAX: Final = 60
-_SIGNS: Final = {
-    Outcome.DONE: "✓",
-    Outcome.REFUSED: "✗",
-    Outcome.UNKNOWN: "?",
-    Outcome.OPEN: "…",
-}
+_SIGNS: Final = {Outcome.DONE: "✓", Outcome.REFUSED: "✗", Outcome.UNKNOWN: "?", Outcome.OPEN: "…"}
 _REQUEST_WORDS: Final = {
     Outcome.DONE: "done",
     Outcome.REFUSED: "refused",
