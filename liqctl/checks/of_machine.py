@@ -19,8 +19,8 @@ from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment
 from liqctl.notify.send import Problem, has_apprise, look_up
 from liqctl.run.lock import lock_problem, read_lock
-from liqctl.settings.credentials import find_source, load_credentials
-from liqctl.settings.targets import Holder, Target, TargetType, address_problem, read_targets
+from liqctl.settings.credentials import address_problem, find_source, load_credentials
+from liqctl.settings.targets import Holder, Target, TargetType, read_targets
 from liqctl.settings.values import Settings
 
 KEY_NAMES: Final = ("API_KEY", "API_SECRET")

@@ -29,7 +29,7 @@ from liqctl import __version__
 from liqctl.desk.text import Tone, clean, count, paint, table, wrap
 from liqctl.kernel.errors import CredentialsError
 from liqctl.notify.notice import Notice
-from liqctl.settings.credentials import read_secret_file
+from liqctl.settings.credentials import address_problem, read_secret_file
 from liqctl.settings.targets import (
     Holder,
     NoticeKind,
@@ -37,7 +37,6 @@ from liqctl.settings.targets import (
     Severity,
     Target,
     TargetType,
-    address_problem,
     read_targets,
 )
 
