@@ -17,9 +17,7 @@ from liqctl.kernel.states import Environment
 if TYPE_CHECKING:
     import yaml
 
-# Every setting and sixteen targets, each with a comment, take a few kilobytes.
 FILE_MAX_BYTES: Final = 262_144
-# A list in a target stands four levels deep; PyYAML fails at thousands.
 DEPTH_MAX: Final = 12
 
 _PREFIX: Final = "tag:yaml.org,2002:"
@@ -151,20 +149,3 @@ def _check_events(events: "Iterable[yaml.Event]", name: str) -> None:
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH_MAX:
             raise ConfigurationError(f"{where}: is nested too deeply")
-
-
-def flatten(nested: Mapping[str, Any], sections: frozenset[str]) -> dict[str, Any]:
-    """Return the values by dotted key; only the known sections are opened.
-
-    A name that holds a dot itself is kept in quotes, so that it is no section's key.
-
-    >>> flatten({"audit": {"log_dir": "logs"}, "audit.log_dir": "x"}, frozenset({"audit"}))
-    {'audit.log_dir': 'logs', "'audit.log_dir'": 'x'}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        if name in sections and isinstance(value, Mapping):
-            flat |= {f"{name}.{inner}": each for inner, each in value.items()}
-        else:
-            flat[f"'{name}'" if "." in name else name] = value
-    return flat
