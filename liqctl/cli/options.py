@@ -295,10 +295,6 @@ class Command:
     helps: Mapping[str, str]
     short_help: str | None
 
-    def __call__(self, options: Options) -> int | None:
-        """Carry out the command; return its exit code, None for 0."""
-        return self.function(options)
-
 
 def takes(
     *names: str, short_help: str | None = None, **helps: str

@@ -19,6 +19,7 @@ from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, Order
 from liqctl.kernel.values import Position
 from liqctl.kernel.words import LETS_NOTHING_THROUGH, explain_kept
 
+# More positions than an account is expected to hold; the rest is summed up, and --json lists all.
 ROWS_MAX: Final = 250
 _NAMED_MAX: Final = 10
 _ORDERS_NAMED_MAX: Final = 5
