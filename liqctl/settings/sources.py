@@ -200,7 +200,7 @@ class Found:
                 self._note(
                     where,
                     key,
-                    "secrets never stand in the file; set "
+                    "secrets are not allowed in the file; set "
                     "LIQCTL_API_KEY and LIQCTL_API_SECRET, or the same with _FILE",
                 )
             elif key not in SECTIONS:
@@ -331,7 +331,7 @@ class Found:
                 self._note(
                     self._place_of(f"{key}.{name}"),
                     f"{key}.{name}",
-                    "secrets never stand in the file; give "
+                    "secrets are not allowed in the file; give "
                     "a file's path or a variable's name, under a name that ends in _file or _env",
                 )
             else:

@@ -66,7 +66,7 @@ def check_run(lines: Sequence[bytes]) -> RunChain:
         if head is not None:
             why = _why_not_next(record, seq, head)
         elif record.seq != 1:
-            why = f"its lines 1 to {record.seq - 1} (seq) are missing or stand in another file"
+            why = f"its lines 1 to {record.seq - 1} (seq) are missing or in another file"
         if why is not None and len(problems) < _PROBLEMS_MAX:
             problems.append(why)
         head, seq = hashlib.sha256(line).hexdigest(), record.seq
@@ -201,7 +201,7 @@ class _Check:
         if name in self._chains:
             reason = _why_not_next(record, *self._chains[name])
         elif record.seq != 1:
-            reason = f"its lines 1 to {record.seq - 1} (seq) are missing or stand later"
+            reason = f"its lines 1 to {record.seq - 1} (seq) are missing or come later"
         elif record.prev_hash is None:
             if found.lines != found.blank_lines + 1:
                 reason = "it claims to be the first line of the file"
