@@ -17,16 +17,10 @@ from liqctl.drill.record import Drill
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment
-from liqctl.notify.send import has_apprise
+from liqctl.notify.send import Problem, has_apprise, look_up
 from liqctl.run.lock import lock_problem, read_lock
-from liqctl.settings.credentials import find_source, load_credentials, read_secret_file
-from liqctl.settings.targets import (
-    Holder,
-    Target,
-    TargetType,
-    address_problem,
-    read_targets,
-)
+from liqctl.settings.credentials import address_problem, find_source, load_credentials
+from liqctl.settings.targets import Holder, Target, TargetType, read_targets
 from liqctl.settings.values import Settings
 
 KEY_NAMES: Final = ("API_KEY", "API_SECRET")
@@ -100,32 +94,23 @@ def issues_of_targets(settings: Settings, environ: Mapping[str, str]) -> Iterato
     for number, target in enumerate(read_targets(settings.notifications)):
         field = f"notifications[{number}]"
         for reference in filter(None, (target.secret, target.token)):
-            value = reference.where
-            match reference.holder:
-                case Holder.VARIABLE:
-                    value = environ.get(reference.where, "").strip()
-                    if not value:
-                        why = f"the variable {reference.where} is not set"
-                        yield _untold(environment, field, target, why, f"set {reference.where}")
-                        continue
-                case Holder.FILE:
-                    try:
-                        value = read_secret_file(Path(reference.where), field)
-                    except CredentialsError as failure:
-                        yield _untold(environment, field, target, failure, "correct the file")
-                        continue
-                    if _mode_of(Path(reference.where)) & _OTHERS_READ:
-                        text = f"others may read {reference.where}"
-                        yield risk(environment, Area.SECURITY, field, text, "chmod 600 it")
-                case Holder.TEXT:
-                    pass
+            holder, where = reference.holder, reference.where
+            try:
+                value = look_up(reference, environ, field)
+            except Problem as why:
+                advice = f"set {where}" if holder is Holder.VARIABLE else "correct the file"
+                yield _untold(environment, field, target, why, advice)
+                continue
+            if holder is Holder.FILE and _mode_of(Path(where)) & _OTHERS_READ:
+                text = f"others may read {where}"
+                yield risk(environment, Area.SECURITY, field, text, "chmod 600 it")
             problem = address_problem(value)
             if problem and target.type in _WITH_ADDRESS and reference is target.secret:
                 text = f"{target.name}: the address {problem}; nothing is sent there"
                 yield error(Area.SECURITY, field, text, "correct it")
         if target.type is TargetType.APPRISE and not has_apprise():
-            why, advice = "apprise is not installed", "pip install liqctl[apprise]"
-            yield _untold(environment, field, target, why, advice)
+            advice = "pip install liqctl[apprise]"
+            yield _untold(environment, field, target, "apprise is not installed", advice)
 
 
 def _untold(

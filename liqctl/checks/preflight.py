@@ -112,7 +112,6 @@ class Preflight:
     """One round of questions."""
 
     def __init__(self, exchange: Exchange, transport: Transport) -> None:
-        """Ask nothing yet."""
         self._exchange = exchange
         self._transport = transport
         self._facts = VenueFacts()

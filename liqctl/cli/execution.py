@@ -38,7 +38,7 @@ LOADED_MEANWHILE: Final = (
     "liqctl.kernel.outcome",
     "liqctl.kernel.words",
     "liqctl.kernel.state",
-    "liqctl.kernel.closes",
+    "liqctl.kernel.sending",
     "liqctl.kernel.rounds",
     "liqctl.run.manager",
     "liqctl.trail.writer",

@@ -57,7 +57,14 @@ def liquidate(options: Options) -> ExitCode:
     printer = ResultPrinter(options)
     process.signals.last_word(printer.interrupted)
     try:
-        _check(options)
+        if options.orders_only and options.positions_only:
+            raise UsageError(  # noqa: TRY301 - answered like what the settings refuse
+                "--orders-only and --positions-only exclude one another; give one. Nothing was sent"
+            )
+        if options.correlation_id and not is_correlation_id(options.correlation_id):
+            raise UsageError(  # noqa: TRY301
+                "--correlation-id takes 1 to 64 letters, digits, _ or -. Nothing was sent"
+            )
         settings = printer.settings = options.settings(may_be_kept=True)
     except UsageError as error:
         out.error(f"liqctl: {error}")
@@ -80,20 +87,6 @@ def liquidate(options: Options) -> ExitCode:
             steps = next_steps(printer.refusal(FailureCause.CREDENTIALS, str(error)))
             out.error("\n".join(["Next", *(f"  - {step}" for step in steps)]))
         return printer.end_without_run(FailureCause.CREDENTIALS, str(error))
-
-
-def _check(options: Options) -> None:
-    """Refuse options that make no sense.
-
-    Raises:
-        UsageError: they contradict one another, or the run cannot bear that name.
-    """
-    if options.orders_only and options.positions_only:
-        raise UsageError(
-            "--orders-only and --positions-only exclude one another; give one. Nothing was sent"
-        )
-    if options.correlation_id and not is_correlation_id(options.correlation_id):
-        raise UsageError("--correlation-id takes 1 to 64 letters, digits, _ or -. Nothing was sent")
 
 
 def _with_account(

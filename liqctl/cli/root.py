@@ -142,7 +142,7 @@ def _typed(command: Command) -> "Callable[..., int | None]":
     """Return the command as Typer wants it: with a parameter for each of its options."""
 
     def called(**given: Any) -> int | None:  # noqa: ANN401 - Typer made them what the table says
-        return command(Options(**{name: v for name, v in given.items() if v is not None}))
+        return command.function(Options(**{name: v for name, v in given.items() if v is not None}))
 
     signature = []
     for name in command.names:

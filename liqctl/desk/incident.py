@@ -257,12 +257,7 @@ def _counts(
             if cancel.outcome is Outcome.DONE and isinstance(ids, list):
                 answered.update(map(str, ids))
         cancelled = len(answered)
-    return (
-        found,
-        None if found is None else closed,
-        orders,
-        None if orders is None else cancelled,
-    )
+    return (found, None if found is None else closed, orders, None if orders is None else cancelled)
 
 
 def _who(record: TrailRecord) -> str | None:

@@ -29,6 +29,7 @@ ROWS: Final = 10
 _FAILED_MAX: Final = 40
 """How many failed scenarios are shown at most without `--verbose`."""
 
+# What fits one line of a terminal beside the other columns.
 _WHY_MAX: Final = 60
 _TONES: Final = {"ok": Tone.GOOD, "WORSE": Tone.BAD, "BROKEN": Tone.BAD}
 _COLUMNS: Final = ("verdict", "scenario", "end", "time", "left open")

@@ -14,7 +14,13 @@ from typing import Final, NamedTuple
 from liqctl.kernel.amounts import halve
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import Adaptation
-from liqctl.kernel.pacing import LAG_GRACE_S, NO_ROOM_PAUSE_S, RELIST_MAX_S, RELIST_S
+from liqctl.kernel.pacing import (
+    LAG_GRACE_S,
+    NO_ROOM_PAUSE_S,
+    RELIST_MAX_S,
+    RELIST_S,
+    SWEEPS_FAILED_MAX,
+)
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import SentOrder
 from liqctl.kernel.retry import (
@@ -507,3 +513,37 @@ def _relisted(record: OrderRecord, at: float) -> OrderRecord:
     """
     relists = record.relists + 1
     return record._replace(relists=relists, not_before=at + min(RELIST_S * relists, RELIST_MAX_S))
+
+
+class SweepRecord(NamedTuple):
+    """The last cancel of one book of a symbol, sent before flat is called proven.
+
+    Attributes:
+        sent_at: when it left; -inf while it did not, or was proven not executed.
+        failed: how often it was sent without success. It counts as failed until it is answered: one
+            may be cut at the end of the time.
+        is_refused: the venue has understood and refused it.
+    """
+
+    sent_at: float = float("-inf")
+    failed: int = 0
+    is_refused: bool = False
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it failed so often that the lists alone decide."""
+        return self.failed >= SWEEPS_FAILED_MAX
+
+
+NO_SWEEP: Final = SweepRecord()
+
+
+def after_sweep(record: SweepRecord, answer: VenueAnswer | None) -> SweepRecord:
+    """Return the record once the sweep was answered, with None for success, or did not leave."""
+    if answer is None or answer.kind is AnswerKind.DONE:
+        return record._replace(failed=0, is_refused=False)
+    if is_final_refusal(answer):
+        return record._replace(is_refused=True)
+    if answer.kind is AnswerKind.UNKNOWN:
+        return record
+    return record._replace(failed=record.failed - 1, sent_at=NO_SWEEP.sent_at)

@@ -89,8 +89,18 @@ def problems(values: Mapping[str, object]) -> list[tuple[str, str]]:
         if name in values and not isinstance(values[name], bool)
     ]
     for name, limit in LIMITS.items():
-        if name in values and (text := _number_problem(values[name], limit)):
-            found.append((name, f"{name} must be {text}"))
+        value = values.get(name, limit.low)
+        if (
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
+            or (limit.whole and not isinstance(value, int))
+            or not -math.inf < value < math.inf
+        ):
+            expected = "a whole number" if limit.whole else "a number"
+            found.append((name, f"{name} must be {expected}, got {found_value(value)}"))
+        elif not limit.low <= value <= limit.high:
+            text = f"{name} must be between {limit.low} and {limit.high}, got {value}"
+            found.append((name, text))
     symbols = values.get("symbols", ())
     odd = "" if isinstance(symbols, list | tuple) else found_value(symbols)
     for symbol in symbols if isinstance(symbols, list | tuple) else ():
@@ -127,17 +137,3 @@ def found_value(value: object) -> str:
     if isinstance(value, Mapping | list | tuple | set):
         return f"a {type(value).__name__}"
     return f"{hide_secrets(repr(value))} ({type(value).__name__})"
-
-
-def _number_problem(value: object, limit: Limit) -> str | None:
-    expected = "a whole number" if limit.whole else "a number"
-    allowed = int if limit.whole else (int, float)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, allowed)
-        or not -math.inf < value < math.inf
-    ):
-        return f"{expected}, got {found_value(value)}"
-    if not limit.low <= value <= limit.high:
-        return f"between {limit.low} and {limit.high}, got {value}"
-    return None

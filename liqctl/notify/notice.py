@@ -18,13 +18,7 @@ from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json, rfc3339
 from liqctl.kernel.ids import make_correlation_id
 from liqctl.kernel.result import LiquidationResult, Residual
-from liqctl.kernel.states import (
-    ExitCode,
-    FailureCause,
-    LiquidationState,
-    OrderState,
-    PositionState,
-)
+from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.run.who import SystemClock
 from liqctl.settings.targets import NoticeKind, Severity
 
@@ -55,11 +49,7 @@ class Notice:
 
 
 def make_notices(
-    result: LiquidationResult,
-    exit_code: int,
-    *,
-    reason: str = "",
-    symbols: tuple[str, ...] = (),
+    result: LiquidationResult, exit_code: int, *, reason: str = "", symbols: tuple[str, ...] = ()
 ) -> tuple[Notice, ...]:
     """Return the notices of a run that has ended: its start, where it got that far, and its end.
 

@@ -29,7 +29,7 @@ from liqctl import __version__
 from liqctl.desk.text import Tone, clean, count, paint, table, wrap
 from liqctl.kernel.errors import CredentialsError
 from liqctl.notify.notice import Notice
-from liqctl.settings.credentials import read_secret_file
+from liqctl.settings.credentials import address_problem, read_secret_file
 from liqctl.settings.targets import (
     Holder,
     NoticeKind,
@@ -37,7 +37,6 @@ from liqctl.settings.targets import (
     Severity,
     Target,
     TargetType,
-    address_problem,
     read_targets,
 )
 
@@ -266,8 +265,8 @@ def _send_one(
     environ: Mapping[str, str],
     ends_at: float,
 ) -> None:
-    secret = _look_up(target.secret, environ)
-    token = _look_up(target.token, environ) if target.token else None
+    secret = look_up(target.secret, environ)
+    token = look_up(target.token, environ) if target.token else None
     if target.type is TargetType.APPRISE:
         _send_by_apprise(secret, notice)
         return
@@ -286,7 +285,12 @@ def _send_one(
             raise Problem("there is no such check")
 
 
-def _look_up(reference: Reference, environ: Mapping[str, str]) -> str:
+def look_up(reference: Reference, environ: Mapping[str, str], source: str = "notifications") -> str:
+    """Return what a reference leads to; `source` says whose it is where a file is the problem.
+
+    Raises:
+        Problem: the variable is not set, or the file cannot be read.
+    """
     match reference.holder:
         case Holder.VARIABLE:
             value = environ.get(reference.where, "").strip()
@@ -295,7 +299,7 @@ def _look_up(reference: Reference, environ: Mapping[str, str]) -> str:
             return value
         case Holder.FILE:
             try:
-                return read_secret_file(Path(reference.where), "notifications")
+                return read_secret_file(Path(reference.where), source)
             except CredentialsError as error:
                 raise Problem(str(error)) from None
         case Holder.TEXT:

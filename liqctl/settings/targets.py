@@ -5,13 +5,13 @@ in a variable or a file, and the item names that.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from liqctl.settings.credentials import host_of, is_loopback_url, is_secret_name, url_problem
+from liqctl.settings.credentials import address_problem, is_secret_name, url_problem
 
 
 class NoticeKind(StrEnum):
@@ -192,11 +192,7 @@ def _problems(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             if text:
                 yield key, text
         elif not is_secret_name(key):
-            import difflib
-
-            near = difflib.get_close_matches(key, rule.keys, n=1)
-            hint = f"; the nearest known is {near[0]}" if near else ""
-            yield key, f"unknown key of a {kind} target{hint}"
+            yield key, f"unknown key of a {kind} target{nearest(key, rule.keys)}"
     if len(set(rule.hidden_keys) & item.keys()) != 1:
         yield "", f"a {kind} target needs exactly one of {', '.join(rule.hidden_keys)}"
     if rule.hidden_too and set(_referring(rule.hidden_too)) <= item.keys():
@@ -234,28 +230,19 @@ def _value_problem(key: str, value: Any) -> str | None:  # noqa: ANN401 - YAML h
         case _ if key.endswith("_file"):
             is_right = text.strip() and "\0" not in text
             allowed = "the path of a file"
-        case _ if text.startswith("LIQCTL_") and _VARIABLE.fullmatch(text):
+        case _ if not _VARIABLE.fullmatch(text) or _LOOKS_SECRET.search(text):
+            is_right, allowed = False, "the name of a variable, in capitals, such as SLACK_URL"
+        case _ if text.startswith("LIQCTL_"):
             return f"{key} must name a variable of yours: LIQCTL_ is for settings and keys"
         case _:
-            is_right = _VARIABLE.fullmatch(text) and not _LOOKS_SECRET.search(text)
-            allowed = "the name of a variable, in capitals, such as SLACK_URL"
+            return None
     return None if is_right else f"{key} must be {allowed}"
-
-
-def address_problem(url: str) -> str | None:
-    """Return why nothing may be sent to the URL, None when it may; the URL is never shown."""
-    if not host_of(url) or not url.isascii() or any(c.isspace() or c == "\\" for c in url):
-        return "must be a URL such as https://host/path"
-    scheme = url.lower().partition("://")[0]
-    if scheme == "https" or (scheme == "http" and is_loopback_url(url)):
-        return None
-    return "must be https, but for loopback addresses"
 
 
 def _revealing_problem(url: str) -> str | None:
     """Return why an address must not stand in the file: whoever has it could post there."""
     parts = urlsplit(url)
-    host = f".{host_of(url) or ''}"
+    host = f".{parts.hostname or ''}"
     if (
         "@" in parts.netloc
         or parts.query
@@ -268,6 +255,18 @@ def _revealing_problem(url: str) -> str | None:
             "variable that holds it in url_env, or a file in url_file"
         )
     return None
+
+
+def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str:
+    """Return a hint at the known word that is most like this one, empty when none is.
+
+    What a mapping of the known words holds is named in their place.
+    """
+    import difflib
+
+    for name in difflib.get_close_matches(word, known, n=1, cutoff=cutoff):
+        return f"; the nearest known is {known[name] if isinstance(known, Mapping) else name}"
+    return ""
 
 
 def items_schema() -> dict[str, Any]:

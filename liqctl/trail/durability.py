@@ -41,7 +41,6 @@ class Ticket:
     """One call handed to a helper thread, to be waited for by any thread and by one loop."""
 
     def __init__(self) -> None:
-        """The call is not over yet."""
         self._over = threading.Event()
         self._wake: Callable[[], object] | None = None
 
@@ -80,7 +79,6 @@ class HelperThread:
     """Makes calls one after another in a thread of its own, started when there is a first one."""
 
     def __init__(self, name: str) -> None:
-        """Start nothing yet."""
         self._name = name
         self._calls: deque[tuple[Callable[[], object], Ticket]] = deque()
         self._is_working = False

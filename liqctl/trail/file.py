@@ -49,7 +49,6 @@ class TrailFile:
     """One open trail. Every method may raise OSError, and waits as long as the file system does."""
 
     def __init__(self, path: Path, fd: int, *, is_new: bool) -> None:
-        """Hold the descriptor; use `open_trail`."""
         self.path = path
         self.fd = fd
         self.is_new = is_new

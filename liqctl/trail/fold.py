@@ -63,7 +63,6 @@ class RunFold:
     """Tells the runs of a whole trail apart as their records go by; the rest is passed over."""
 
     def __init__(self) -> None:
-        """Know of no run yet."""
         self.starts = 0
         self._open: dict[str, RunHeadline] = {}
 
@@ -129,11 +128,7 @@ _ANSWERS: Final = frozenset(
         AuditEventType.ORDER_CANCEL_REJECTED,
     }
 )
-_BY_STATUS: Final = {
-    "FILLED": Outcome.DONE,
-    "NEW": Outcome.OPEN,
-    "PARTIALLY_FILLED": Outcome.OPEN,
-}
+_BY_STATUS: Final = {"FILLED": Outcome.DONE, "NEW": Outcome.OPEN, "PARTIALLY_FILLED": Outcome.OPEN}
 _CLOSED_BY: Final = {"SELL": "LONG", "BUY": "SHORT"}
 _WATCH_ENDS: Final[Mapping[str, Outcome]] = {
     AuditEventType.FLAT_SEEN: Outcome.OPEN,

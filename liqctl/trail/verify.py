@@ -56,25 +56,29 @@ class RunChain:
 def check_run(lines: Sequence[bytes]) -> RunChain:
     """Return whether the lines of one run, in order, are a chain of their own."""
     problems: list[str] = []
-    torn, head, seq = 0, None, 0
+    before: tuple[int, str] | None = None
+    torn = 0
     for line in lines:
         record = parse_line(line)
         if record is None:
             continue
         torn += record.torn_hash is not None
-        why = None
-        if head is not None:
-            why = _why_not_next(record, seq, head)
-        elif record.seq != 1:
-            why = f"its lines 1 to {record.seq - 1} (seq) are missing or in another file"
+        why = _why_not_next(record, before, "in another file")
         if why is not None and len(problems) < _PROBLEMS_MAX:
             problems.append(why)
-        head, seq = hashlib.sha256(line).hexdigest(), record.seq
+        before = (record.seq, hashlib.sha256(line).hexdigest())
+    head = before[1] if before else None
     return RunChain(records=len(lines), head=head, problems=tuple(problems), torn=torn)
 
 
-def _why_not_next(record: TrailRecord, seq: int, digest: str) -> str | None:
-    """Return why the record cannot follow its run's line with that number and hash."""
+def _why_not_next(
+    record: TrailRecord, before: tuple[int, str] | None, elsewhere: str
+) -> str | None:
+    """Return why the record cannot follow its run's line with that number and hash, or begin it."""
+    if before is None:
+        told = f"its lines 1 to {record.seq - 1} (seq) are missing or stand {elsewhere}"
+        return None if record.seq == 1 else told
+    seq, digest = before
     if record.seq != seq + 1:
         return f"seq is {record.seq}, {seq + 1} was due: a line is missing, doubled or moved"
     if record.prev_hash != digest:
@@ -197,16 +201,14 @@ class _Check:
         found.runs, found.unfinished = self._runs.starts, self._runs.unfinished
 
     def _take_record(self, record: TrailRecord, digest: str) -> None:
-        name, found, reason = record.correlation_id, self.found, None
-        if name in self._chains:
-            reason = _why_not_next(record, *self._chains[name])
-        elif record.seq != 1:
-            reason = f"its lines 1 to {record.seq - 1} (seq) are missing or come later"
-        elif record.prev_hash is None:
-            if found.lines != found.blank_lines + 1:
+        name, found = record.correlation_id, self.found
+        reason = _why_not_next(record, self._chains.get(name), "later")
+        if reason is None and name not in self._chains:
+            if record.prev_hash is not None:
+                if not self._stands_before(record.prev_hash):
+                    reason = "the line that stood before this run is missing or altered"
+            elif found.lines != found.blank_lines + 1:
                 reason = "it claims to be the first line of the file"
-        elif not self._stands_before(record.prev_hash):
-            reason = "the line that stood before this run is missing or altered"
         if record.torn_hash is not None and not self._stands_before(record.torn_hash):
             reason = reason or "the unfinished line that it steps over is missing or altered"
         if reason is not None:

@@ -23,12 +23,13 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
-from liqctl.kernel.answers import VenueAnswer, element_refused, not_sent, refused, unreadable
+from liqctl.kernel.answers import element_refused, not_sent, refused, unreadable
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.errors import (
     MASK,
     CredentialsError,
     InvariantError,
+    LiqctlError,
     Secret,
     VenueError,
     invariant,
@@ -170,14 +171,34 @@ class CcxtTransport:
         Raises:
             VenueError: the venue refused, did not answer in time, or cannot be understood.
         """
-        # The error is raised here, outside every handler: so it carries no traceback and no
-        # context of the libraries, whose frames and texts hold the key and the signature.
-        answer = await self._send(endpoint, params, timeout_s=timeout_s)
-        if isinstance(answer, VenueAnswer):
-            raise VenueError(answer)
-        if isinstance(answer, InvariantError):
-            raise InvariantError(str(answer))
-        return answer
+        from aiohttp import ClientError
+        from ccxt.base.errors import BaseError, NetworkError
+
+        host = origin_of(self._base_url)[1]
+        if timeout_s <= 0:
+            raise VenueError(not_sent(f"no time left to ask {host}"))
+        flight = Flight(asyncio.get_running_loop().time() + timeout_s)
+        current_flight.set(flight)
+        method = getattr(self._client, ccxt_method(endpoint.value))
+        failure: LiqctlError
+        try:
+            async with asyncio.timeout(timeout_s):
+                try:
+                    return await method(dict(params))
+                except NetworkError as error:
+                    # Refused before anything was sent; certifi may know the certificate's issuer.
+                    if not (is_certificate_failure(error) and self._session.add_authorities()):
+                        raise
+                return await method(dict(params))
+        except VenueError as error:
+            failure = VenueError(error.answer)
+        except InvariantError as error:
+            failure = InvariantError(str(error))
+        except (BaseError, ClientError, OSError, RuntimeError, ValueError) as error:
+            failure = VenueError(translate_failure(error, host=host, sent=flight.sent))
+        # Made anew and raised outside every handler, it carries no traceback and no context of the
+        # libraries, whose frames and texts hold the key and the signature.
+        raise failure
 
     async def sync_clock(self, *, timeout_s: float) -> float:
         """Measure and apply the clock difference; return it in seconds, positive if we are ahead.
@@ -197,34 +218,6 @@ class CcxtTransport:
     async def close(self) -> None:
         """Close connections at once; never raises."""
         await self._session.close()
-
-    async def _send(
-        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
-    ) -> Any:
-        from aiohttp import ClientError
-        from ccxt.base.errors import BaseError, NetworkError
-
-        host = origin_of(self._base_url)[1]
-        if timeout_s <= 0:
-            return not_sent(f"no time left to ask {host}")
-        flight = Flight(asyncio.get_running_loop().time() + timeout_s)
-        current_flight.set(flight)
-        method = getattr(self._client, ccxt_method(endpoint.value))
-        try:
-            async with asyncio.timeout(timeout_s):
-                try:
-                    return await method(dict(params))
-                except NetworkError as error:
-                    # Refused before anything was sent; certifi may know the certificate's issuer.
-                    if not (is_certificate_failure(error) and self._session.add_authorities()):
-                        raise
-                return await method(dict(params))
-        except VenueError as error:
-            return error.answer
-        except InvariantError as error:
-            return error
-        except (BaseError, ClientError, OSError, RuntimeError, ValueError) as error:
-            return translate_failure(error, host=host, sent=flight.sent)
 
     def _note_answer(self, headers: Mapping[str, str], body: str) -> str:
         """Keep what the headers say of the limits; return the body, echoed secrets masked."""

@@ -44,12 +44,12 @@ MUTATIONS = {
         broken="if True:",
     ),
     "the reduce-only flag is dropped": Mutation(
-        file="kernel/closes.py",
+        file="kernel/sending.py",
         line="reduce_only=close.order_leg.position_side is PositionSide.BOTH",
         broken="reduce_only=False",
     ),
     "the look-up is skipped": Mutation(
-        file="kernel/closes.py",
+        file="kernel/sending.py",
         line="found = await self._look_up(leg, order, once=once)",
         broken="found = False",
     ),
@@ -74,7 +74,7 @@ MUTATIONS = {
         broken="return filled",
     ),
     "a client order id is used again": Mutation(
-        file="kernel/closes.py",
+        file="kernel/sending.py",
         line="self._order_no += 1",
         broken="self._order_no = 1",
     ),
