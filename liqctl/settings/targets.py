@@ -230,8 +230,8 @@ def _revealing_problem(url: str) -> str | None:
         or any(len(each) > _SEGMENT_MAX or ":" in each for each in parts.path.split("/"))
     ):
         return (
-            "secrets never stand in the file, and this address looks like one; name the variable "
-            "that holds it in url_env, or a file in url_file"
+            "secrets are not allowed in the file, and this address looks like one; name the "
+            "variable that holds it in url_env, or a file in url_file"
         )
     return None
 
