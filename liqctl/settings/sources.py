@@ -34,15 +34,7 @@ from liqctl.settings.credentials import (
     sounds_secret,
     url_problem,
 )
-from liqctl.settings.model import (
-    BY_KEY,
-    SECTIONS,
-    TABLE,
-    Kind,
-    Setting,
-    SettingsModel,
-    is_visible,
-)
+from liqctl.settings.model import BY_KEY, SECTIONS, TABLE, Kind, Setting, SettingsModel, is_visible
 from liqctl.settings.targets import item_problems, nearest
 from liqctl.settings.values import Settings, Source, SourceKind, make_settings
 from liqctl.settings.yaml_file import find_file, read_file
