@@ -25,10 +25,12 @@ from liqctl.kernel.states import LiquidationState
 from liqctl.trail.fold import TimedRecord
 
 _TO_FILL_IN: Final = ("Root cause", "Prevention", "Incident ticket")
-_NOT_TOLD: Final = "not told by the trail"
+_NOT_TOLD: Final = "not in the trail"
+# More symbols than anybody reads in one line; the timeline names all.
 _SYMBOLS_MAX: Final = 40
 _OURS: Final = re.compile(r"[0-9T:.-]{10,40}Z")
 _BACKTICKS: Final = re.compile("`+")
+# Markdown is pasted into a ticket, whose text is limited. The page holds what a browser can scroll.
 _MARKDOWN_EVENTS_MAX: Final = 60
 _MARKDOWN_ROWS_MAX: Final = 250
 _PAGE_EVENTS_MAX: Final = 3000
