@@ -19,8 +19,8 @@ from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment
 from liqctl.notify.send import Problem, has_apprise, look_up
 from liqctl.run.lock import lock_problem, read_lock
-from liqctl.settings.credentials import find_source, load_credentials
-from liqctl.settings.targets import Holder, Target, TargetType, address_problem, read_targets
+from liqctl.settings.credentials import address_problem, find_source, load_credentials
+from liqctl.settings.targets import Holder, Target, TargetType, read_targets
 from liqctl.settings.values import Settings
 
 KEY_NAMES: Final = ("API_KEY", "API_SECRET")
@@ -89,7 +89,7 @@ def issues_of_targets(settings: Settings, environ: Mapping[str, str]) -> Iterato
     environment = settings.environment
     if not settings.notifications:
         advice = "add a target, see the notifications section of the README"
-        text = "nobody is told when a run ends"
+        text = "no one is notified when a run ends"
         yield info(Area.CONFIGURATION, "notifications", text, advice)
     for number, target in enumerate(read_targets(settings.notifications)):
         field = f"notifications[{number}]"
@@ -116,7 +116,7 @@ def issues_of_targets(settings: Settings, environ: Mapping[str, str]) -> Iterato
 def _untold(
     environment: Environment, field: str, target: Target, why: object, advice: str
 ) -> Issue:
-    text = f"{target.name} would not be told: {why}"
+    text = f"{target.name} would not be notified: {why}"
     return risk(environment, Area.DEPLOYMENT, field, text, advice)
 
 

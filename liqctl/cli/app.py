@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> int:
             if options is not None:
                 from liqctl.cli.liquidate import liquidate
 
-                return liquidate(options) or 0
+                return liquidate.function(options) or 0
         from liqctl.cli import root
 
         return root.run(arguments)

@@ -190,6 +190,8 @@ class PartCollector:
 
     def gather(self) -> None:
         """Make every part that can be made, in a fixed order."""
+        from liqctl.trail.verify import verify
+
         environments = self._environments()
         notifications = [n for each in self._settings.values() for n in each.notifications]
         self._redactor = Redactor(secrets_of(os.environ, notifications))
@@ -197,12 +199,19 @@ class PartCollector:
         trail = trail_at(self.options.log or next(configured, None) or default_trail())
         run = self.options.any_run
 
+        def verified() -> object:
+            size = trail.stat().st_size
+            if size > _VERIFIED_MAX_BYTES:
+                many = f"{size} bytes are too many for a bundle; run `liqctl audit verify`"
+                raise ValueError(many)
+            return verify(trail)
+
         which = f"the lines of run {run}" if run else f"the last {LINES_MAX} lines at most"
         self._add(f"trail/{TRAIL_NAME}", f"{which}, byte for byte", lambda: self._excerpt(trail))
         self._add(
             "trail/verification.json",
             "liqctl audit verify --json, of the whole trail",
-            lambda: _verified(trail),
+            verified,
         )
         which = f" that name {run}" if run else ""
         self._add(
@@ -271,7 +280,10 @@ class PartCollector:
 
     def _add_environment(self, environment: Environment) -> None:
         """Add what `validate` and `status` say of one environment."""
+        import asyncio
+
         from liqctl.checks.document import check_environment
+        from liqctl.cli.status import StatusReader, look_once
         from liqctl.cli.validate import ask_venue
 
         online, file = self.options.online, self.options.config_file
@@ -287,6 +299,15 @@ class PartCollector:
                 raise ConfigurationError("the settings cannot be used, see validation")
             return document["config"]
 
+        def status() -> object:
+            if environment not in self._settings:
+                raise ConfigurationError("the settings cannot be used, see validation")
+            settings = self._settings[environment]
+            if online:
+                return asyncio.new_event_loop().run_until_complete(look_once(settings)).document
+            why = "not asked: a bundle asks nothing of the venue without --online"
+            return StatusReader(settings).look_aside(why).document
+
         name = environment.value
         asked = " --online" if online else ""
         self._add(f"validation/{name}.json", f"liqctl validate --json{asked}", validate)
@@ -298,21 +319,8 @@ class PartCollector:
         self._add(
             f"status/{name}.json",
             "liqctl status --json" + ("" if online else ", without asking the venue"),
-            lambda: self._status(environment),
+            status,
         )
-
-    def _status(self, environment: Environment) -> object:
-        import asyncio
-
-        from liqctl.cli.status import StatusReader, look_once
-
-        if environment not in self._settings:
-            raise ConfigurationError("the settings cannot be used, see validation")
-        settings = self._settings[environment]
-        if self.options.online:
-            return asyncio.new_event_loop().run_until_complete(look_once(settings)).document
-        why = "not asked: a bundle asks nothing of the venue without --online"
-        return StatusReader(settings).look_aside(why).document
 
     def _report(self, trail: Path, run: str, *, html: bool) -> str:
         from liqctl.cli.report import gather_incident, render_incident
@@ -343,16 +351,6 @@ class PartCollector:
             word = f" {self.options.any_run} ".encode()
             lines = [line for line in lines if word in line]
         return _newest(lines[-_LOG_LINES_MAX:])
-
-
-def _verified(trail: Path) -> object:
-    from liqctl.trail.verify import verify
-
-    size = trail.stat().st_size
-    if size > _VERIFIED_MAX_BYTES:
-        many = f"{size} bytes are too many for a bundle; run `liqctl audit verify`"
-        raise ValueError(many)
-    return verify(trail)
 
 
 def _tail(path: Path, count: int, wanted: LineFilter | None = None) -> list[bytes]:

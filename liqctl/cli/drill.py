@@ -86,11 +86,7 @@ def drill(options: Options) -> ExitCode:
 
 
 def _exercises(options: Options, policy: "LiquidationConfig") -> "list[Exercise]":
-    """Return what to run.
-
-    Raises:
-        UsageError: a scenario is not known, cannot be read, or asks for what a drill cannot do.
-    """
+    """Return what to run; raises UsageError for a scenario that cannot be read or followed."""
     from liqctl.drill.catalogue import Exercise
     from liqctl.sim.scenario import list_scenarios, load_scenario
 

@@ -57,7 +57,14 @@ def liquidate(options: Options) -> ExitCode:
     printer = ResultPrinter(options)
     process.signals.last_word(printer.interrupted)
     try:
-        _check(options)
+        if options.orders_only and options.positions_only:
+            raise UsageError(  # noqa: TRY301 - answered like what the settings refuse
+                "--orders-only and --positions-only exclude one another; give one. Nothing was sent"
+            )
+        if options.correlation_id and not is_correlation_id(options.correlation_id):
+            raise UsageError(  # noqa: TRY301
+                "--correlation-id takes 1 to 64 letters, digits, _ or -. Nothing was sent"
+            )
         settings = printer.settings = options.settings(may_be_kept=True)
     except UsageError as error:
         out.error(f"liqctl: {error}")
@@ -80,20 +87,6 @@ def liquidate(options: Options) -> ExitCode:
             steps = next_steps(printer.refusal(FailureCause.CREDENTIALS, str(error)))
             out.error("\n".join(["Next", *(f"  - {step}" for step in steps)]))
         return printer.end_without_run(FailureCause.CREDENTIALS, str(error))
-
-
-def _check(options: Options) -> None:
-    """Refuse options that make no sense.
-
-    Raises:
-        UsageError: they contradict one another, or the run cannot bear that name.
-    """
-    if options.orders_only and options.positions_only:
-        raise UsageError(
-            "--orders-only and --positions-only exclude one another; give one. Nothing was sent"
-        )
-    if options.correlation_id and not is_correlation_id(options.correlation_id):
-        raise UsageError("--correlation-id takes 1 to 64 letters, digits, _ or -. Nothing was sent")
 
 
 def _with_account(
@@ -340,7 +333,7 @@ class ResultPrinter:
             child = start_courier(make_order(settings, result, code, self.reason))
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else type(error).__name__
-            out.error(f"nobody was told: the process for it did not start: {why}")
+            out.error(f"no notification was sent: its process did not start: {why}")
             log = LogFile(settings.audit.log_dir)
             log.write(result.correlation_id, f"NOTIFICATION problem={why}")
             log.flush()
@@ -348,7 +341,9 @@ class ResultPrinter:
             ended = wait_for_courier(child, now + patience_s)
             log_file = settings.audit.log_dir / LOG_NAME
             if ended is None and patience_s == COURIER_S:
-                out.error(f"not everybody was told in {COURIER_S:g} s, see {log_file}")
+                out.error(
+                    f"not all notifications were delivered in {COURIER_S:g} s, see {log_file}"
+                )
             elif ended:
-                out.error(f"not everybody could be told, see {log_file}")
+                out.error(f"not all notifications could be delivered, see {log_file}")
         guard.cancel()

@@ -232,7 +232,7 @@ class Options:
             UsageError: no environment was chosen.
             ConfigurationError: every problem found.
         """
-        from liqctl.settings.kept import load_settings
+        from liqctl.settings.values import load_settings
 
         return load_settings(
             environment=self.environment,
@@ -294,10 +294,6 @@ class Command:
     names: tuple[str, ...]
     helps: Mapping[str, str]
     short_help: str | None
-
-    def __call__(self, options: Options) -> int | None:
-        """Carry out the command; return its exit code, None for 0."""
-        return self.function(options)
 
 
 def takes(

@@ -62,7 +62,7 @@ _MAY_SEND: Final = {"liqctl", "liqctl liquidate"}
 """Where a mistaken line may have been meant to close something."""
 
 _HELP: Final = """A kill switch for Binance USDS-M futures: cancels every open order, closes every
-position, and says flat only when a fresh reading proved it.
+position, and reports flat only if a fresh reading proves it.
 
 There is no default environment: name it with --env or LIQCTL_ENV."""
 
@@ -142,7 +142,7 @@ def _typed(command: Command) -> "Callable[..., int | None]":
     """Return the command as Typer wants it: with a parameter for each of its options."""
 
     def called(**given: Any) -> int | None:  # noqa: ANN401 - Typer made them what the table says
-        return command(Options(**{name: v for name, v in given.items() if v is not None}))
+        return command.function(Options(**{name: v for name, v in given.items() if v is not None}))
 
     signature = []
     for name in command.names:

@@ -5,7 +5,7 @@ from typing import Final
 
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
-from liqctl.cli.output import STDOUT, out
+from liqctl.cli.output import out
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import ExitCode
 
@@ -76,13 +76,13 @@ def list_scenarios(options: Options) -> None:
     Example: liqctl simulator list --json
     """
     from liqctl.desk.text import clean, table
-    from liqctl.kernel.as_json import dump
     from liqctl.sim.scenario import list_scenarios, load_scenario
 
     found = [(name, load_scenario(name).description) for name in list_scenarios()]
-    if options.as_json:
-        rows = [{"name": name, "description": description} for name, description in found]
-        out.answer(dump({"schema": "liqctl.scenarios/1", "scenarios": rows}))
-        return
+    rows = [{"name": name, "description": description} for name, description in found]
     lines = [(clean(name), clean(description)) for name, description in found]
-    out.answer(table(("scenario", "what happens"), lines, width=out.width_of(STDOUT)))
+    out.document(
+        {"schema": "liqctl.scenarios/1", "scenarios": rows},
+        options,
+        lambda _, *, width, **__: table(("scenario", "what happens"), lines, width=width),
+    )

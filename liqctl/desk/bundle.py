@@ -37,6 +37,7 @@ from liqctl.kernel.errors import MASK
 BUNDLE_SCHEMA: Final = "liqctl.bundle/1"
 MANIFEST_NAME: Final = "manifest.json"
 _MODE: Final = 0o600
+# gzip's own; a higher one takes several times as long and saves a few per cent.
 _LEVEL: Final = 6
 
 _REDACTED: Final = (
@@ -47,6 +48,7 @@ _REDACTED: Final = (
 _SECRET_MIN: Final = 6
 """Shorter values may be part of any word or number."""
 
+# More than any key file has; a variable may name anything, even a device.
 _FILE_MAX_BYTES: Final = 16_384
 _SECRET_VARIABLE: Final = re.compile(
     r"secret|api_?key|token|passw|private|credential|authori[sz]ation|webhook|hook_?url|apprise",
@@ -210,9 +212,9 @@ def make_manifest(
 ) -> dict[str, Any]:
     """Return the manifest: every file with its size, hash and origin, and what is missing."""
     redacted = [part.name for part in parts if part.redacted_lines]
-    notes = ["the manifest is no part of its own list"]
+    notes = ["the manifest does not list itself"]
     if not online:
-        notes.append("nothing was asked of the venue; --online does")
+        notes.append("the venue was not asked; --online asks it")
     if redacted:
         notes.append(_REDACTED.format(names=", ".join(redacted)))
     return {

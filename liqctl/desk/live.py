@@ -36,9 +36,11 @@ ANSWER_LATE_S: Final = 0.5
 _WIDE: Final = 100
 """From so many columns on the quantity is shown as well."""
 
-_BAR: Final = 20
+# Columns: a label as on the other screens, a value that holds two amounts of eight digits, a bar.
 _LABEL: Final = 10
 _VALUE: Final = 36
+_BAR: Final = 20
+# Lines of one reason: the rows need the room more.
 _TOLD_MAX: Final = 3
 _OTHER_LINES: Final = 3
 """The second line of the grid, the empty line, and the head of the rows."""

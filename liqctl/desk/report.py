@@ -25,10 +25,12 @@ from liqctl.kernel.states import LiquidationState
 from liqctl.trail.fold import TimedRecord
 
 _TO_FILL_IN: Final = ("Root cause", "Prevention", "Incident ticket")
-_NOT_TOLD: Final = "not told by the trail"
+_NOT_TOLD: Final = "not in the trail"
+# More symbols than anybody reads in one line; the timeline names all.
 _SYMBOLS_MAX: Final = 40
 _OURS: Final = re.compile(r"[0-9T:.-]{10,40}Z")
 _BACKTICKS: Final = re.compile("`+")
+# Markdown is pasted into a ticket, whose text is limited. The page holds what a browser can scroll.
 _MARKDOWN_EVENTS_MAX: Final = 60
 _MARKDOWN_ROWS_MAX: Final = 250
 _PAGE_EVENTS_MAX: Final = 3000
@@ -397,9 +399,7 @@ def _money_facts(money: Costs) -> Iterator[Fact]:
     """Yield profit, fees and slippage by asset, or why they were not read and how to read them."""
     if money.why_not is not None:
         yield Fact(
-            name="Realised PnL, fees, slippage",
-            before="not read, because",
-            theirs=(money.why_not,),
+            name="Realised PnL, fees, slippage", before="not read, because", theirs=(money.why_not,)
         )
         if money.how:
             yield Fact(name="How to get them", ours=money.how)

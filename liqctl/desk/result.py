@@ -14,16 +14,12 @@ from typing import Final, assert_never
 
 from liqctl.desk.text import Tone, clean, count, cut, labelled, listed, money, paint, table, wrap
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.result import (
-    ErrorReport,
-    LiquidationResult,
-    PositionReport,
-    Residual,
-)
+from liqctl.kernel.result import ErrorReport, LiquidationResult, PositionReport, Residual
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.kernel.values import Position
 from liqctl.kernel.words import LETS_NOTHING_THROUGH, explain_kept
 
+# More positions than an account is expected to hold; the rest is summed up, and --json lists all.
 ROWS_MAX: Final = 250
 _NAMED_MAX: Final = 10
 _ORDERS_NAMED_MAX: Final = 5
@@ -114,10 +110,7 @@ def _spaced(lines: Sequence[str]) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def next_steps(
-    result: LiquidationResult,
-    asked: Asked = Asked(),
-) -> list[str]:
+def next_steps(result: LiquidationResult, asked: Asked = Asked()) -> list[str]:
     """Return what to do now, the most useful first; empty when nothing is left to do."""
     environment = shlex.quote(result.environment or "ENVIRONMENT")
     again = f"liqctl liquidate --env {environment}" + (f" {asked.options}" * bool(asked.options))
@@ -198,7 +191,7 @@ def _proof(result: LiquidationResult, asked: Asked, unseen: str) -> str:
     watched_s = math.floor(result.settled_seconds * 10) / 10
     short = ""
     if asked.settle_s is not None and watched_s < math.floor(asked.settle_s * 10) / 10:
-        short = f" (the deadline left no more of the {asked.settle_s:g} s asked for)"
+        short = f" (the deadline left less than the {asked.settle_s:g} s asked for)"
     if not watched_s:
         return f"proven by a single reading after the last order{short}"
     silent = [source for source in _POSITION_SOURCES if source in result.unread]
@@ -257,16 +250,9 @@ def split_residual(result: LiquidationResult) -> tuple[Residual, Residual]:
     cancelled: what was counted as closed is never counted as left as well.
     """
     residual = result.residual or Residual()
-    closed = {
-        (position.symbol, position.position_side)
-        for position in result.positions
-        if position.state is PositionState.CLOSED
-    }
-    cancelled = {
-        (order.symbol, order.kind, order.order_id)
-        for order in result.orders
-        if order.state is OrderState.CANCELLED
-    }
+    done, gone = PositionState.CLOSED, OrderState.CANCELLED
+    closed = {(p.symbol, p.position_side) for p in result.positions if p.state is done}
+    cancelled = {(o.symbol, o.kind, o.order_id) for o in result.orders if o.state is gone}
     still_listed = Residual(
         positions=tuple(p for p in residual.positions if (p.symbol, p.position_side) in closed),
         orders=tuple(o for o in residual.orders if (o.symbol, o.kind, o.order_id) in cancelled),
@@ -292,10 +278,12 @@ def _positions(result: LiquidationResult, width: int | None, rows_max: int) -> l
     positions = sorted(result.positions, key=lambda p: p.state is PositionState.CLOSED)
     rows = []
     for position in positions[:rows_max]:
-        now = "open" if result.dry_run else position.state.value
-        if position.state is PositionState.SKIPPED and not result.dry_run:
+        now = position.state.value
+        if result.dry_run:
+            now = "open"
+        elif position.state is PositionState.SKIPPED:
             now = "OPEN, left alone as asked"
-        elif not result.dry_run:
+        else:
             if position.state is PositionState.CLOSED and position.average_price is not None:
                 now += f" at {plain(position.average_price)}"
             if position.state in _NOT_CLOSED:

@@ -14,23 +14,23 @@ from liqctl.desk.text import clean, count
 from liqctl.desk.trail import LEG_ENDS, duration, phrase, reason_of
 from liqctl.trail.fold import LegStory, Outcome, Request, RequestKind, RunStory, TimedRecord
 
+# Pixels down: a leg's bar holds its sign, a request's is half as high.
 _LEG_HEIGHT: Final = 12
 _REQUEST_HEIGHT: Final = 7
 _GAP: Final = 3
+# As many labels as stand side by side on a phone.
 _TICKS_MAX: Final = 5
+# The drawing reaches a little beyond the end, for the sign behind the last bar.
 _SPARE: Final = 1.06
 _LABEL: Final = 0.3
 _MARGIN: Final = 0.05
 """Parts of the width that the deadline's label and a tick's label take on a phone."""
 
+# A deadline that the run hardly used is left out: its line would squeeze all bars to the left.
 _DEADLINE_NEAR: Final = 0.4
+# More readings would be one band without gaps.
 _READINGS_MAX: Final = 60
-_SIGNS: Final = {
-    Outcome.DONE: "✓",
-    Outcome.REFUSED: "✗",
-    Outcome.UNKNOWN: "?",
-    Outcome.OPEN: "…",
-}
+_SIGNS: Final = {Outcome.DONE: "✓", Outcome.REFUSED: "✗", Outcome.UNKNOWN: "?", Outcome.OPEN: "…"}
 _REQUEST_WORDS: Final = {
     Outcome.DONE: "done",
     Outcome.REFUSED: "refused",

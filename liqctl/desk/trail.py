@@ -20,18 +20,23 @@ from liqctl.trail.fold import LegStory, Outcome, TimedRecord, fold_run, number, 
 from liqctl.trail.record import TrailRecord
 from liqctl.trail.verify import Verification
 
+# A terminal of this width shows the date and the run too.
 WIDE_COLUMNS: Final = 120
+# The longest event's name, most symbols, and an id as liqctl makes them.
 _EVENT_COLUMNS: Final = 21
 _SYMBOL_COLUMNS: Final = 12
 _ID_COLUMNS: Final = 26
 _HANGING: Final = 15
 _NARROWEST: Final = 40
+# Where the words begin, behind moment and event.
 _PHRASE_COLUMN: Final = 36
 _ROOM_MIN: Final = 76
 """A narrower terminal continues lines near its left edge."""
 
 _PHRASE_MAX: Final = 600
+# So many ids tell which orders are meant; a book may have hundreds.
 _LISTED_MAX: Final = 3
+# Below this a tenth of a millisecond is told.
 _SIGNIFICANT_MS: Final = 10
 _VALUES_MAX: Final = 12
 _PARTS_MAX: Final = 2
@@ -398,7 +403,7 @@ def _flat_seen(details: Details) -> str:
     text = f"nothing is listed; watched for {watch_s:.1f} s at most"
     # A tenth of a second is what the engine's own readings take.
     is_short = watch_s < settle_s - 0.1
-    return f"{text}: the deadline leaves no more of {settle_s:g} s" if is_short else text
+    return f"{text}: the deadline leaves less than {settle_s:g} s" if is_short else text
 
 
 def _reentry(details: Details) -> str:

@@ -31,6 +31,7 @@ _SLACK_MS: Final = 1000
 _NO_ROOM_S: Final = 0.6
 """So close to its deadline a run has used what was left of it."""
 
+# Moments of the venue are whole milliseconds, those of the run are not.
 _ROUNDING_MS: Final = 5
 _READINGS_OF_ONE: Final = 3
 """Where one source of positions is silent, the other must show nothing that often."""

@@ -24,8 +24,10 @@ from liqctl.trail.verify import verify
 from liqctl.trail.writer import AuditLogger
 
 DRILLS_NAME: Final = "drills.jsonl"
+# The end of the file: some eighty drills of the whole catalogue.
 _READ_MAX_BYTES: Final = 1_000_000
 _FOLDER_PREFIX: Final = ".drill-"
+# Each is one drill that was killed; the next drills remove the rest.
 _LEFT_BEHIND_MAX: Final = 100
 
 

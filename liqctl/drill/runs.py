@@ -35,6 +35,7 @@ from liqctl.venue.exchange import BinanceExchange
 _DISK_S: Final = 0.0005
 """How long a sync takes in virtual time."""
 
+# Far more than a judge allows, so that what is late is judged and not cut off.
 _OVERDUE_S: Final = 2.0
 """How long after its deadline a run in real time is given up."""
 

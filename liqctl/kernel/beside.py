@@ -12,19 +12,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from liqctl.kernel import requests
+from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.machine import Machine, Task, Work
-from liqctl.kernel.pacing import (
-    LOOK_HEAD_START_S,
-    LOOK_PATIENCE_MIN_S,
-    LOOK_PATIENCE_TRIPS,
-    LOOK_TRIPS_APART,
-    LOOKS_MAX,
-    PRICED_ORDERS_MAX,
-)
 from liqctl.kernel.plan import Mark, wants_mark
 from liqctl.kernel.reading import Reader
 from liqctl.kernel.values import (
@@ -62,7 +54,7 @@ class Looks:
     def close_sent(self, symbol: str) -> None:
         """Note that a close is leaving now; the look that begins next is the one to ask."""
         if self._due is None:
-            if len(self._all) == LOOKS_MAX or self._machine.limits.was_refused:
+            if len(self._all) == pacing.LOOKS_MAX or self._machine.limits.was_refused:
                 self._by_symbol.pop(symbol, None)
                 return
             self._due = self._machine.spawn(self._look())
@@ -75,7 +67,9 @@ class Looks:
         if look is None:
             return False
         machine = self._machine
-        patience_s = max(LOOK_PATIENCE_TRIPS * machine.limits.rtt_s, LOOK_PATIENCE_MIN_S)
+        patience_s = max(
+            pacing.LOOK_PATIENCE_TRIPS * machine.limits.rtt_s, pacing.LOOK_PATIENCE_MIN_S
+        )
         await machine.wait([look], until=machine.now + patience_s)
         if not look.is_done or look.is_cut:
             return False
@@ -88,10 +82,10 @@ class Looks:
 
     async def _look(self) -> Reading[Position]:
         machine = self._machine
-        await machine.sleep_until(max(machine.now + LOOK_HEAD_START_S, self._next_at))
+        await machine.sleep_until(max(machine.now + pacing.LOOK_HEAD_START_S, self._next_at))
         self._due = None
         began_at = machine.now
-        self._next_at = began_at + LOOK_TRIPS_APART * machine.limits.rtt_s
+        self._next_at = began_at + pacing.LOOK_TRIPS_APART * machine.limits.rtt_s
         positions = await self._reader.positions()
         self._tell(positions, began_at)
         return positions
@@ -132,7 +126,7 @@ class SideReadings:
             for order in record.sent
             if order.executed > 0 and order.client_order_id not in self._asked
         ]
-        if wanted := executed[: max(PRICED_ORDERS_MAX - len(self._asked), 0)]:
+        if wanted := executed[: max(pacing.PRICED_ORDERS_MAX - len(self._asked), 0)]:
             self._start(_PRICES, partial(self._fetch_prices, wanted))
 
     @property

@@ -29,30 +29,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
+from liqctl.kernel import pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec
-from liqctl.kernel.pacing import (
-    BAN_PAUSE_S,
-    CALL_MARGIN_S,
-    CALL_MAX_S,
-    CALL_MIN_S,
-    CALL_SHARE,
-    CANCELS_MAKE_WAY_S,
-    FIREWALL_PAUSE_S,
-    LARGE_ANSWER_MAX_S,
-    LAST_RESORT_S,
-    LIMIT_RAISED,
-    PROBE_GAP_S,
-    PROBE_POLL_S,
-    PROBE_WAIT_S,
-    PROBES_MAX,
-    READ_BACKOFF_FACTOR,
-    READ_BACKOFF_S,
-    REFUSED_FACTOR_MAX,
-    REFUSED_WAIT_S,
-    RESERVE_MAX_S,
-    RESERVE_SHARE,
-)
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.requests import Request
 
@@ -122,9 +101,9 @@ class Deadline:
         return cls(
             began=began,
             began_epoch_s=epoch_s,
-            work_until=ends - min(timeout_s * RESERVE_SHARE, RESERVE_MAX_S),
+            work_until=ends - min(timeout_s * pacing.RESERVE_SHARE, pacing.RESERVE_MAX_S),
             ends=ends,
-            last_resort=ends + LAST_RESORT_S,
+            last_resort=ends + pacing.LAST_RESORT_S,
         )
 
     @property
@@ -141,150 +120,6 @@ class Halted(VenueAnswer):
     def of(cls, why: str = "the run may send nothing more") -> "Halted":
         """Return the reason as an answer."""
         return cls(kind=AnswerKind.TRANSIENT, message=why)
-
-
-class Allowance:
-    """What one run may still send, and when: deadline, stops, pauses, the venue's limits.
-
-    Pure but for what it remembers: every method is given `now`.
-    """
-
-    def __init__(self, deadline: Deadline) -> None:
-        """Allow everything until the deadline."""
-        self.deadline = deadline
-        self.call_max_s = min(max(deadline.timeout_s * CALL_SHARE, CALL_MIN_S), CALL_MAX_S)
-        self.fatal: VenueAnswer | None = None
-        self.pause: VenueAnswer | None = None
-        self.paused_until = 0.0
-        self.is_closed = False
-        self.is_stopped = False
-        self.is_key_accepted = False
-        self.has_read = False
-        self.is_proving = False
-        self.rtt_s = 0.1
-        self.write_s = 0.0
-        self._key_refusals: dict[bool, VenueAnswer] = {}
-        self._budget = RequestBudget(
-            minute_start=deadline.began - deadline.began_epoch_s % MINUTE_S
-        )
-        self._reads_not_before = 0.0
-        self._reads_refused = 0
-        self._ahead_s = 0.0
-
-    def end_writes(self) -> None:
-        """Let no further close or cancel pass; readings, and the last sweep, still do."""
-        self.is_closed = True
-
-    def stop(self) -> None:
-        """Let no write pass at all: somebody asked the run to end."""
-        self.is_closed = self.is_stopped = True
-
-    def may_write(self, now: float) -> bool:
-        """Whether a close or cancel could still pass."""
-        return not self.is_closed and self.fatal is None and now < self.deadline.work_until
-
-    @property
-    def key_refusal(self) -> VenueAnswer | None:
-        """The refusal of the key that every later write met too, else every later reading."""
-        return self._key_refusals.get(True) or self._key_refusals.get(False)
-
-    @property
-    def was_refused(self) -> bool:
-        """Whether a reading met the rate limit: from then on only what is needed is asked."""
-        return self._reads_refused > 0
-
-    @property
-    def outlasts_deadline(self) -> bool:
-        """Whether a pause forbids every request until the deadline."""
-        return self.paused_until >= self.deadline.ends
-
-    def weight_left(self, now: float) -> int:
-        """Return how much request weight the venue is known to leave in this minute."""
-        return self._budget.weight_left(now)
-
-    def ready_at(self, request: Request[Any], now: float) -> float:
-        """Return when the request may leave: now, or later."""
-        ready_at = max(now + self._delay_s(request, now), self.paused_until)
-        if request.endpoint.value.is_write:
-            return ready_at
-        return max(ready_at, self._reads_not_before)
-
-    def _delay_s(self, request: Request[Any], now: float) -> float:
-        # Nothing can be decided without the first reading nor proven without the last.
-        decides = self.is_closed or self.is_proving or not self.has_read
-        is_essential = decides and not request.endpoint.value.is_write
-        priority = Priority.CLOSE if is_essential else None
-        return self._budget.delay_s(request, now, priority=priority)
-
-    def refusal_of(self, request: Request[Any], now: float) -> VenueAnswer:
-        """Return why a request cannot leave in time."""
-        if request.endpoint.value.is_write:
-            return Halted.of()
-        if self.pause is not None:
-            return not_sent(self.pause.message)
-        if self._delay_s(request, now) > 0:
-            why = "the venue's request limits are used up, by this or by other programs"
-            return not_sent(why)
-        return not_sent("the venue asked to wait until after the deadline")
-
-    def cut_at(self, endpoint: Endpoint, now: float) -> float:
-        """Return until when an answer to what leaves now is waited for."""
-        most_s = self.call_max_s
-        if endpoint is Endpoint.EXCHANGE_INFO:
-            most_s = max(most_s, LARGE_ANSWER_MAX_S)
-        return min(now + most_s, self.deadline.ends - CALL_MARGIN_S)
-
-    def note_sent(self, request: Request[Any], now: float) -> None:
-        """Count a request that leaves now."""
-        self._budget.note_sent(request, now)
-
-    def note_usage(self, usage: Usage, now: float) -> None:
-        """Take over what the headers of an answer said."""
-        self._budget.note_usage(usage, now)
-
-    def note_clock(self, measured: float | VenueAnswer, now: float) -> None:
-        """Take over by how much our clock is ahead of the venue's, or a refusal to say."""
-        if isinstance(measured, VenueAnswer):
-            self._note_refusal(measured, now)
-        else:
-            self._ahead_s = measured
-
-    def note_answer(self, endpoint: Endpoint, answer: object, sent_at: float, now: float) -> None:
-        """Learn from an answer how fast the venue is, and what it lets pass."""
-        is_write = endpoint.value.is_write
-        if isinstance(answer, VenueAnswer):
-            if answer.kind is AnswerKind.RUN_FATAL:
-                self._key_refusals[is_write] = answer
-            self._note_refusal(answer, now)
-            return
-        if endpoint.value.signed:
-            self.is_key_accepted = True
-            self._key_refusals.pop(is_write, None)
-        self.rtt_s = 0.7 * self.rtt_s + 0.3 * (now - sent_at)
-
-    def _note_refusal(self, answer: VenueAnswer, now: float) -> None:
-        self._budget.note_refusal(answer, now)
-        if answer.is_rate_limit and answer.code != TOO_MANY_ORDERS:
-            # Readings that left together and were refused together are one refusal.
-            self._reads_refused += int(now >= self._reads_not_before)
-            wait_s = READ_BACKOFF_S * READ_BACKOFF_FACTOR**self._reads_refused
-            if answer.retry_after_s is not None:
-                wait_s = answer.retry_after_s
-            self._reads_not_before = max(self._reads_not_before, now + wait_s)
-        if answer.kind is not AnswerKind.PAUSE:
-            return
-        self.pause = answer
-        wait_s = FIREWALL_PAUSE_S if answer.status == _FORBIDDEN else BAN_PAUSE_S
-        if answer.retry_after_s is not None:
-            wait_s = answer.retry_after_s
-        if answer.banned_until_ms is not None:
-            # The moment is of the venue's clock, which the answer's own date tells to a second.
-            epoch_s = self.deadline.began_epoch_s + now - self.deadline.began
-            venue_s = epoch_s - self._ahead_s
-            if answer.answered_at_ms is not None:
-                venue_s = answer.answered_at_ms / 1000
-            wait_s = answer.banned_until_ms / 1000 - venue_s
-        self.paused_until = max(self.paused_until, now + max(wait_s, 0.0))
 
 
 class RequestBudget:
@@ -364,6 +199,135 @@ class RequestBudget:
         counter.refuse(now, limit=limit, retry_after_s=answer.retry_after_s)
 
 
+class Allowance(RequestBudget):
+    """What one run may still send, and when: deadline, stops and pauses besides the limits."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        """Allow everything until the deadline."""
+        super().__init__(minute_start=deadline.began - deadline.began_epoch_s % MINUTE_S)
+        self.deadline = deadline
+        self.call_max_s = min(
+            max(deadline.timeout_s * pacing.CALL_SHARE, pacing.CALL_MIN_S), pacing.CALL_MAX_S
+        )
+        self.fatal: VenueAnswer | None = None
+        self.pause: VenueAnswer | None = None
+        self.paused_until = 0.0
+        self.is_closed = False
+        self.is_stopped = False
+        self.is_key_accepted = False
+        self.has_read = False
+        self.is_proving = False
+        self.rtt_s = 0.1
+        self.write_s = 0.0
+        self._key_refusals: dict[bool, VenueAnswer] = {}
+        self._reads_not_before = 0.0
+        self._reads_refused = 0
+        self._ahead_s = 0.0
+
+    def end_writes(self) -> None:
+        """Let no further close or cancel pass; readings, and the last sweep, still do."""
+        self.is_closed = True
+
+    def stop(self) -> None:
+        """Let no write pass at all: somebody asked the run to end."""
+        self.is_closed = self.is_stopped = True
+
+    def may_write(self, now: float) -> bool:
+        """Whether a close or cancel could still pass."""
+        return not self.is_closed and self.fatal is None and now < self.deadline.work_until
+
+    @property
+    def key_refusal(self) -> VenueAnswer | None:
+        """The refusal of the key that every later write met too, else every later reading."""
+        return self._key_refusals.get(True) or self._key_refusals.get(False)
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether a reading met the rate limit: from then on only what is needed is asked."""
+        return self._reads_refused > 0
+
+    @property
+    def outlasts_deadline(self) -> bool:
+        """Whether a pause forbids every request until the deadline."""
+        return self.paused_until >= self.deadline.ends
+
+    def ready_at(self, request: Request[Any], now: float) -> float:
+        """Return when the request may leave: now, or later."""
+        ready_at = max(now + self._wait_s(request, now), self.paused_until)
+        if request.endpoint.value.is_write:
+            return ready_at
+        return max(ready_at, self._reads_not_before)
+
+    def _wait_s(self, request: Request[Any], now: float) -> float:
+        # Nothing can be decided without the first reading nor proven without the last.
+        decides = self.is_closed or self.is_proving or not self.has_read
+        is_essential = decides and not request.endpoint.value.is_write
+        priority = Priority.CLOSE if is_essential else None
+        return self.delay_s(request, now, priority=priority)
+
+    def refusal_of(self, request: Request[Any], now: float) -> VenueAnswer:
+        """Return why a request cannot leave in time."""
+        if request.endpoint.value.is_write:
+            return Halted.of()
+        if self.pause is not None:
+            return not_sent(self.pause.message)
+        if self._wait_s(request, now) > 0:
+            why = "the venue's request limits are used up, by this or by other programs"
+            return not_sent(why)
+        return not_sent("the venue asked to wait until after the deadline")
+
+    def cut_at(self, endpoint: Endpoint, now: float) -> float:
+        """Return until when an answer to what leaves now is waited for."""
+        most_s = self.call_max_s
+        if endpoint is Endpoint.EXCHANGE_INFO:
+            most_s = max(most_s, pacing.LARGE_ANSWER_MAX_S)
+        return min(now + most_s, self.deadline.ends - pacing.CALL_MARGIN_S)
+
+    def note_clock(self, measured: float | VenueAnswer, now: float) -> None:
+        """Take over by how much our clock is ahead of the venue's, or a refusal to say."""
+        if isinstance(measured, VenueAnswer):
+            self._learn(measured, now)
+        else:
+            self._ahead_s = measured
+
+    def note_answer(self, endpoint: Endpoint, answer: object, sent_at: float, now: float) -> None:
+        """Learn from an answer how fast the venue is, and what it lets pass."""
+        is_write = endpoint.value.is_write
+        if isinstance(answer, VenueAnswer):
+            if answer.kind is AnswerKind.RUN_FATAL:
+                self._key_refusals[is_write] = answer
+            self._learn(answer, now)
+            return
+        if endpoint.value.signed:
+            self.is_key_accepted = True
+            self._key_refusals.pop(is_write, None)
+        self.rtt_s = 0.7 * self.rtt_s + 0.3 * (now - sent_at)
+
+    def _learn(self, answer: VenueAnswer, now: float) -> None:
+        self.note_refusal(answer, now)
+        if answer.is_rate_limit and answer.code != TOO_MANY_ORDERS:
+            # Readings that left together and were refused together are one refusal.
+            self._reads_refused += int(now >= self._reads_not_before)
+            wait_s = pacing.READ_BACKOFF_S * pacing.READ_BACKOFF_FACTOR**self._reads_refused
+            if answer.retry_after_s is not None:
+                wait_s = answer.retry_after_s
+            self._reads_not_before = max(self._reads_not_before, now + wait_s)
+        if answer.kind is not AnswerKind.PAUSE:
+            return
+        self.pause = answer
+        wait_s = pacing.FIREWALL_PAUSE_S if answer.status == _FORBIDDEN else pacing.BAN_PAUSE_S
+        if answer.retry_after_s is not None:
+            wait_s = answer.retry_after_s
+        if answer.banned_until_ms is not None:
+            # The moment is of the venue's clock, which the answer's own date tells to a second.
+            epoch_s = self.deadline.began_epoch_s + now - self.deadline.began
+            venue_s = epoch_s - self._ahead_s
+            if answer.answered_at_ms is not None:
+                venue_s = answer.answered_at_ms / 1000
+            wait_s = answer.banned_until_ms / 1000 - venue_s
+        self.paused_until = max(self.paused_until, now + max(wait_s, 0.0))
+
+
 class _Counter:
     """One limit: what was used of it in the interval before a moment."""
 
@@ -394,10 +358,10 @@ class _Counter:
         self._forget(now)
         if cost:
             if now < self._suspect_until or self._used(now) + cost > self._limit - self._reserve:
-                self._probes = 1 if now - self._sent_at >= PROBE_GAP_S else self._probes + 1
+                self._probes = 1 if now - self._sent_at >= pacing.PROBE_GAP_S else self._probes + 1
             else:
                 # The first probe waits for an answer to what fits, which shall not be refused.
-                self._probes = PROBES_MAX
+                self._probes = pacing.PROBES_MAX
             self._sent_at, self._is_answered = now, False
             self._own.append((now, cost))
             self._own_sum += cost
@@ -405,7 +369,7 @@ class _Counter:
 
     def make_way(self, now: float) -> None:
         """Let cancels beyond our number wait: a close was sent, and may have to be again."""
-        self._way_until = now + CANCELS_MAKE_WAY_S
+        self._way_until = now + pacing.CANCELS_MAKE_WAY_S
 
     def hear(self, used: int, now: float) -> None:
         """Take over the venue's count after an answer, valid until its interval ends.
@@ -417,7 +381,7 @@ class _Counter:
         # A refused answer counts itself, and its headers may be read again after the interval.
         is_news = used not in {-1, self._heard} and now >= self._refused_until
         if is_news and used > self._limit:
-            self._limit = used * LIMIT_RAISED
+            self._limit = used * pacing.LIMIT_RAISED
             self._is_certain = False
         if is_news and self._sent_at >= self._refused_until:
             self._suspect_until, self._refusals = now, 0
@@ -433,7 +397,7 @@ class _Counter:
         if now >= self._refused_until:
             # Requests that left together and were refused together are one refusal.
             self._refusals += 1
-        wait_s = REFUSED_WAIT_S * min(1 << (self._refusals - 1), REFUSED_FACTOR_MAX)
+        wait_s = pacing.REFUSED_WAIT_S * min(1 << (self._refusals - 1), pacing.REFUSED_FACTOR_MAX)
         self._refused_until = max(self._refused_until, now + (retry_after_s or wait_s))
         self._suspect_until = max(self._interval_end(now), self._refused_until)
         if limit:
@@ -466,9 +430,9 @@ class _Counter:
             return self._way_until - now
         is_beyond = self._used(now) + cost > self._limit
         is_alone = is_suspect or (priority is Priority.CANCEL and is_beyond)
-        gap_s = PROBE_GAP_S if self._is_answered else PROBE_WAIT_S
-        is_free = self._probes < (1 if is_alone else PROBES_MAX)
-        return 0.0 if is_free or now - self._sent_at >= gap_s else PROBE_POLL_S
+        gap_s = pacing.PROBE_GAP_S if self._is_answered else pacing.PROBE_WAIT_S
+        is_free = self._probes < (1 if is_alone else pacing.PROBES_MAX)
+        return 0.0 if is_free or now - self._sent_at >= gap_s else pacing.PROBE_POLL_S
 
     def left(self, now: float) -> int:
         """Return what is left of the limit as far as it is known, never negative."""

@@ -40,11 +40,12 @@ from liqctl.kernel.words import (
     explain_watch,
 )
 
-_NOT_REACHED = VenueAnswer(
+_NOT_REACHED: Final = VenueAnswer(
     kind=AnswerKind.TRANSIENT, message="the run ended before this could be done"
 )
-_NO_ANSWER = VenueAnswer(kind=AnswerKind.UNKNOWN, message="the venue never answered")
-
+_NO_ANSWER: Final = VenueAnswer(kind=AnswerKind.UNKNOWN, message="the venue never answered")
+_OTHERWISE: Final = {"FAILED": _NOT_REACHED, "PARTIAL": _NOT_REACHED, "UNKNOWN": _NO_ANSWER}
+"""What is told of what was not done, where the venue said nothing; of the rest nothing is."""
 
 _PORTFOLIO_MARGIN: Final = (
     "this account is in portfolio margin: its positions do not show here and nothing was closed; "
@@ -180,18 +181,17 @@ def _reasons(
     return [reason for reason in found if reason] or ["the account could not be proven flat"]
 
 
+def _error_of(state: PositionState | OrderState, error: VenueAnswer | None) -> ErrorReport | None:
+    """Return what kept something from being done; None where nothing did."""
+    otherwise = _OTHERWISE.get(state.value)
+    return None if otherwise is None else ErrorReport.of(error or otherwise)
+
+
 def report_position(
     record: LegRecord, policy: LiquidationConfig, prices: Mapping[str, Decimal]
 ) -> PositionReport:
     """Return what became of one leg."""
     state, remaining = _position_end(record, policy)
-    error = record.error
-    if state in {PositionState.FAILED, PositionState.PARTIAL} and error is None:
-        error = _NOT_REACHED
-    if state is PositionState.UNKNOWN and error is None:
-        error = _NO_ANSWER
-    if state in {PositionState.CLOSED, PositionState.SKIPPED}:
-        error = None
     return PositionReport(
         symbol=record.leg.symbol,
         position_side=record.leg.position_side,
@@ -203,35 +203,26 @@ def report_position(
         average_price=average_price(record, prices),
         attempts=record.attempts,
         orders=record.sent,
-        error=ErrorReport.of(error) if error else None,
+        error=_error_of(state, record.error),
     )
 
 
 def _position_end(
     record: LegRecord, policy: LiquidationConfig
 ) -> tuple[PositionState, Decimal | None]:
+    left = record.current.size if record.current else Decimal(0)
     if not policy.close_positions:
-        return PositionState.SKIPPED, record.current.size if record.current else Decimal(0)
-    was_read = record.seen_at >= record.settled_at and not record.in_flight
-    if was_read and not record.unresolved and record.expected is None:
-        return _read_end(record)
-    if record.unresolved:
-        return _read_end(record) if was_read else (PositionState.UNKNOWN, None)
-    if record.expected is not None:
-        remaining = abs(record.expected)
-        if remaining == 0:
-            return PositionState.CLOSED, remaining
-        return PositionState.PARTIAL, remaining
-    return _read_end(record)
-
-
-def _read_end(record: LegRecord) -> tuple[PositionState, Decimal]:
-    """Return the end as the last reading showed it."""
-    if record.current is None:
-        return PositionState.CLOSED, Decimal(0)
-    remaining = record.current.size
-    shrunk = remaining < record.first.size or record.executed > 0 or record.closed_before
-    return (PositionState.PARTIAL if shrunk else PositionState.FAILED), remaining
+        return PositionState.SKIPPED, left
+    is_read = record.seen_at >= record.settled_at and not record.in_flight
+    if record.unresolved and not is_read:
+        return PositionState.UNKNOWN, None
+    if record.expected is not None and not record.unresolved:
+        left = abs(record.expected)
+        return (PositionState.PARTIAL if left else PositionState.CLOSED), left
+    if not left:
+        return PositionState.CLOSED, left
+    is_smaller = left < record.first.size or record.executed > 0 or record.closed_before
+    return (PositionState.PARTIAL if is_smaller else PositionState.FAILED), left
 
 
 def average_price(record: LegRecord, prices: Mapping[str, Decimal]) -> Decimal | None:
@@ -250,13 +241,6 @@ def report_order(record: OrderRecord, policy: LiquidationConfig, *, leg_open: bo
     """Return what became of one order of others. `leg_open`: its leg was still open at the end."""
     order = record.order
     state = _order_end(record, policy, leg_open=leg_open)
-    error = record.error
-    if state is OrderState.FAILED and error is None:
-        error = _NOT_REACHED
-    if state is OrderState.UNKNOWN and error is None:
-        error = _NO_ANSWER
-    if state not in {OrderState.FAILED, OrderState.UNKNOWN}:
-        error = None
     return OrderReport(
         symbol=order.symbol,
         order_id=order.order_id,
@@ -268,7 +252,7 @@ def report_order(record: OrderRecord, policy: LiquidationConfig, *, leg_open: bo
         trigger_price=order.trigger_price,
         protective=record.protective,
         state=state,
-        error=ErrorReport.of(error) if error else None,
+        error=_error_of(state, record.error),
     )
 
 
@@ -277,14 +261,12 @@ def _order_end(record: OrderRecord, policy: LiquidationConfig, *, leg_open: bool
         return OrderState.SKIPPED
     if not record.present:
         return OrderState.GONE if record.gone else OrderState.CANCELLED
-    read_after = record.cancelled_at is None or record.seen_at >= record.cancelled_at
-    if not read_after:
+    if record.cancelled_at is not None and record.seen_at < record.cancelled_at:
         return OrderState.CANCELLED
     if record.protective and leg_open and not record.cancel_sent:
         return OrderState.KEPT
-    if record.cancel_sent and record.cancelled_at is None and record.error is None:
-        return OrderState.UNKNOWN
-    return OrderState.FAILED
+    is_answered = record.cancelled_at is not None or record.error is not None
+    return OrderState.FAILED if is_answered or not record.cancel_sent else OrderState.UNKNOWN
 
 
 def residual_of(verdict: Verdict | None, *, readable: bool) -> Residual | None:

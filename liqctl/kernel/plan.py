@@ -8,17 +8,12 @@ one on a leg that reads flat stays until that is settled: the position may not s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from liqctl.kernel import pacing
 from liqctl.kernel.amounts import ceil_to_step, coarser_step, floor_to_step, less, split
 from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord, OrderRecord, is_left_over
-from liqctl.kernel.pacing import (
-    BAND_ASSUMED,
-    BAND_INSIDE,
-    MARK_AGE_MAX_S,
-    SINGLE_CANCELS_MAX,
-)
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Look, is_leg_settled
 from liqctl.kernel.protection import is_protective, may_protect, reduces_only
@@ -105,13 +100,13 @@ class Plan:
     """What to do now, worst first, and the orders that are kept for the time being.
 
     `wake_at` is when the earliest action that is only waiting may start (loop time), None when
-    nothing waits. `needs_rules` names symbols whose market rules the next plan wants.
+    nothing waits. `needs_rules`: the next plan wants the market rules of a symbol.
     """
 
     symbols: tuple[SymbolPlan, ...] = ()
     kept: tuple[OpenOrder, ...] = ()
     wake_at: float | None = None
-    needs_rules: frozenset[str] = frozenset()
+    needs_rules: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -146,8 +141,8 @@ class Memory:
     now: float = 0.0
 
 
-_Open = tuple[list[LegRecord], list[OpenOrder]]
-"""What is open on one symbol."""
+_RULED: Final = frozenset({Adaptation.SPLIT, Adaptation.ROUND, Adaptation.LIMIT_IOC})
+"""Adaptations that are made by the market's rules, where they are known."""
 
 
 def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> Plan:
@@ -156,217 +151,222 @@ def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> 
     Legs that are in flight, held back, waiting or given up are left out; so are orders whose
     cancel is waiting or given up.
     """
-    positions = {
-        leg: record.current
-        for leg, record in memory.legs.items()
-        if record.current is not None and policy.covers(leg.symbol)
-    }
-    # Our own orders are not in anybody's way: what became of them is looked up.
-    ours = {id_ for record in memory.legs.values() for id_ in record.unresolved}
-    orders = [
-        known.order if (known := memory.orders.get(order.key)) else order
-        for order in snapshot.orders
-        if policy.covers(order.symbol) and order.client_order_id not in ours
-    ]
-    kept = tuple(order for order in orders if is_protective(order, positions))
-    unseen = set() if snapshot.algo_orders.complete else _settled_symbols(memory)
-    by_symbol: dict[str, _Open] = {symbol: ([], []) for symbol in unseen}
-    for leg in positions:
-        by_symbol.setdefault(leg.symbol, ([], []))[0].append(memory.legs[leg])
-    for order in orders:
-        by_symbol.setdefault(order.symbol, ([], []))[1].append(order)
-    plans = []
-    needs_rules: set[str] = set()
-    worst_first = sorted(by_symbol.items(), key=lambda item: (-_exposure(item[1][0]), item[0]))
-    for symbol, (records, mine) in worst_first:
-        plan = _plan_symbol(
-            symbol, records, mine, snapshot, memory, policy, needs_rules, unseen=symbol in unseen
+    return _Planner(snapshot, memory, policy).plan()
+
+
+def plan_sweep(symbol: str, *, with_stops: bool) -> SymbolPlan:
+    """Return the last cancel of the books of a symbol that nothing is listed on any more.
+
+    The conditional book is left alone without `with_stops`.
+    """
+    return SymbolPlan(symbol=symbol, cancel_regular=True, cancel_all_algo=with_stops, is_sweep=True)
+
+
+class _OnSymbol(NamedTuple):
+    """What is known of one symbol: every leg that was ever seen, the orders that are listed."""
+
+    records: list[LegRecord]
+    orders: list[OpenOrder]
+
+    @property
+    def open(self) -> dict[Leg, Position]:
+        return {record.leg: record.current for record in self.records if record.current}
+
+    @property
+    def notional(self) -> Decimal:
+        return sum((position.notional for position in self.open.values()), Decimal(0))
+
+
+class _Planner(NamedTuple):
+    """Makes one plan."""
+
+    snapshot: Snapshot
+    memory: Memory
+    policy: LiquidationConfig
+
+    def plan(self) -> Plan:
+        memory, covers = self.memory, self.policy.covers
+        by_symbol: dict[str, _OnSymbol] = {}
+        for leg, record in memory.legs.items():
+            if covers(leg.symbol):
+                by_symbol.setdefault(leg.symbol, _OnSymbol([], [])).records.append(record)
+        # Our own orders are not in anybody's way: what became of them is looked up.
+        ours = {id_ for record in memory.legs.values() for id_ in record.unresolved}
+        kept = []
+        for listed in self.snapshot.orders:
+            if covers(listed.symbol) and listed.client_order_id not in ours:
+                known = memory.orders.get(listed.key)
+                order = known.order if known else listed
+                on_symbol = by_symbol.setdefault(order.symbol, _OnSymbol([], []))
+                on_symbol.orders.append(order)
+                if is_protective(order, on_symbol.open):
+                    kept.append(order)
+        worst_first = sorted(by_symbol, key=lambda each: (-by_symbol[each].notional, each))
+        plans = [self._symbol(symbol, by_symbol[symbol]) for symbol in worst_first]
+        ready = [r for on_symbol in by_symbol.values() for r in self._ready(on_symbol)]
+        waiting = [r.not_before for r in memory.legs.values() if not r.given_up]
+        waiting += [r.not_before for r in memory.orders.values() if r.present and not r.given_up]
+        return Plan(
+            symbols=tuple(plan for plan in plans if plan is not None),
+            kept=tuple(kept),
+            wake_at=min((at for at in waiting if at > memory.now), default=None),
+            needs_rules=any(
+                record.leg.symbol not in memory.rules and record.adapted & _RULED
+                for record in ready
+            ),
         )
-        if plan is not None:
-            plans.append(plan)
-    waiting = [r.not_before for r in memory.legs.values() if not r.given_up]
-    waiting += [r.not_before for r in memory.orders.values() if r.present and not r.given_up]
-    return Plan(
-        symbols=tuple(plans),
-        kept=kept,
-        wake_at=min((at for at in waiting if at > memory.now), default=None),
-        needs_rules=frozenset(needs_rules),
-    )
 
-
-def _plan_symbol(
-    symbol: str,
-    records: list[LegRecord],
-    orders: list[OpenOrder],
-    snapshot: Snapshot,
-    memory: Memory,
-    policy: LiquidationConfig,
-    needs_rules: set[str],
-    *,
-    unseen: bool,
-) -> SymbolPlan | None:
-    """Return the plan of one symbol, None when nothing can be sent for it now.
-
-    `unseen` says that its conditional orders cannot be read, and that it is safe to take them all.
-    """
-    open_legs = {record.leg: record.current for record in records if record.current}
-    cancellable = (
-        [order for order in orders if _may_cancel(order, memory)] if policy.cancel_orders else []
-    )
-    due = [order for order in cancellable if _is_due(order, open_legs, snapshot, memory)]
-    ready = [record for record in records if policy.close_positions and _may_close(record, memory)]
-    closes = []
-    for record in ready:
-        close, wants_rules = _plan_leg(record, memory)
-        if wants_rules:
-            needs_rules.add(symbol)
-        if close is not None:
-            closes.append(close)
-    blind = (
-        policy.cancel_orders
-        and bool(closes)
-        and (
-            not snapshot.regular_orders.complete
-            or any(Adaptation.CANCEL_FIRST in record.adapted for record in ready)
-        )
-    )
-    regular, regular_alone = _by_book_or_id(OrderKind.REGULAR, due, orders, memory)
-    algo, algo_alone = _by_book_or_id(OrderKind.ALGO, due, orders, memory)
-    if not (due or closes or unseen):
-        return None
-    stops: tuple[OpenOrder, ...] = ()
-    if closes and len(closes) == len(open_legs):
-        stops = tuple(order for order in cancellable if is_protective(order, open_legs))
-    others = sum(order.kind is OrderKind.ALGO for order in orders) - len(stops) - len(algo)
-    return SymbolPlan(
-        symbol=symbol,
-        notional=sum((p.notional for p in open_legs.values() if p), Decimal(0)),
-        cancel_regular=bool(regular) or blind,
-        regular=regular,
-        cancel_all_algo=bool(algo) or unseen,
-        swept=algo,
-        alone=regular_alone + algo_alone,
-        closes=tuple(sorted(closes, key=lambda close: -close.position.notional)),
-        stops=stops,
-        stops_by_book=not others and _by_book(stops, memory),
-    )
-
-
-def _is_due(
-    order: OpenOrder, open_legs: Mapping[Leg, Position], snapshot: Snapshot, memory: Memory
-) -> bool:
-    """Return whether the order is to be cancelled now.
-
-    A protective stop of an open leg is not; what can only reduce a leg that reads flat is evidence
-    of a position and waits until it is litter; everything else goes at once.
-    """
-    if is_protective(order, open_legs):
-        return False
-    if order.kind is OrderKind.ALGO and order.side is None and open_legs:
-        return False  # It may open a position, or be the stop of a leg that is not closed yet.
-    known, leg = memory.orders.get(order.key), memory.legs.get(order.leg)
-    is_older = leg is not None and known is not None and leg.seen_at < known.first_at
-    # A list of a moment before our last fill may show the leg the other way round.
-    is_stale = (
-        leg is not None
-        and leg.current is not None
-        and (0 < leg.current.update_time_ms < leg.filled_ms)
-    )
-    if leg is not None and (leg.doubtful or is_older or is_stale) and may_protect(order):
-        return False  # What the leg holds is not known now, nor what this order would do.
-    # Without a flag it would be an order that opens, had it not been a stop of this leg before.
-    was_stop = known is not None and known.protective and leg is not None and leg.vanished
-    if order.leg not in open_legs and (reduces_only(order) or was_stop):
-        return _is_litter(order, snapshot, memory)
-    if order.kind is OrderKind.REGULAR:
-        return True
-    is_read = snapshot.positions.complete or order.leg in memory.legs
-    return is_read or not may_protect(order)
-
-
-def _is_litter(order: OpenOrder, snapshot: Snapshot, memory: Memory) -> bool:
-    """Return whether the order's leg is surely flat: its position is no longer to be protected.
-
-    Either our own confirmed fills closed the leg when the order was listed already, and a reading
-    agrees; or the leg was read flat for the whole window since the order was listed.
-    """
-    known, leg = memory.orders.get(order.key), memory.legs.get(order.leg)
-    if known is not None and is_left_over(known, leg, began_ms=memory.began_ms):
-        return leg is not None and leg.current is None
-    since = max(memory.began_at, known.listed_at if known else snapshot.finished_at)
-    return is_leg_settled(memory.looks, order.leg, since=since, window_s=memory.window_s)
-
-
-def _by_book_or_id(
-    kind: OrderKind, due: Sequence[OpenOrder], listed: Sequence[OpenOrder], memory: Memory
-) -> tuple[tuple[OpenOrder, ...], tuple[OpenOrder, ...]]:
-    """Return the orders due that the whole book's cancel covers, and those cancelled by id.
-
-    The regular book goes whole, as long as nothing on it has to stay and its cancel has an effect.
-    Conditional orders go by id: the whole book's cancel would take what no reading showed.
-    """
-    mine = tuple(order for order in due if order.kind is kind)
-    singly = tuple(o for o in mine if (known := memory.orders.get(o.key)) and known.singly)
-    together = tuple(order for order in mine if order not in singly)
-    is_whole = len(mine) == sum(order.kind is kind for order in listed)
-    if kind is OrderKind.REGULAR:
-        by_book = is_whole or len(together) > SINGLE_CANCELS_MAX
-    else:
-        # Of a leg that we did not close ourselves the list may not show the stop yet.
-        legs = [
-            record for leg, record in memory.legs.items() if mine and leg.symbol == mine[0].symbol
+    def _ready(self, on_symbol: _OnSymbol) -> list[LegRecord]:
+        """Return the legs that may be closed now."""
+        return [
+            record
+            for record in on_symbol.records
+            if self.policy.close_positions
+            and record.current is not None
+            and not (record.in_flight or record.doubtful or record.given_up)
+            and record.not_before <= self.memory.now
+            # The venue said it is closed: only a reading can say that there is more to close.
+            and record.expected != 0
         ]
-        is_ours = bool(legs) and all(leg.is_closed for leg in legs)
-        by_book = is_whole and is_ours and _by_book(together, memory)
-    return (together, singly) if by_book else ((), singly + together)
+
+    def _symbol(self, symbol: str, on_symbol: _OnSymbol) -> SymbolPlan | None:
+        """Return the plan of one symbol, None when nothing can be sent for it now."""
+        policy, memory, open_legs = self.policy, self.memory, on_symbol.open
+        cancellable = [
+            order
+            for order in on_symbol.orders
+            if policy.cancel_orders
+            and not (
+                (known := memory.orders.get(order.key))
+                and (known.given_up or known.not_before > memory.now)
+            )
+        ]
+        due = [order for order in cancellable if self._is_due(order, open_legs)]
+        ready = self._ready(on_symbol)
+        closes = [_close_of(record, memory) for record in ready]
+        is_unseen = not self.snapshot.algo_orders.complete and self._may_sweep(symbol, on_symbol)
+        if not (due or closes or is_unseen):
+            return None
+        is_blind = not self.snapshot.regular_orders.complete or any(
+            Adaptation.CANCEL_FIRST in record.adapted for record in ready
+        )
+        regular, regular_alone = self._by_book_or_id(OrderKind.REGULAR, due, on_symbol)
+        algo, algo_alone = self._by_book_or_id(OrderKind.ALGO, due, on_symbol)
+        stops: tuple[OpenOrder, ...] = ()
+        if closes and len(closes) == len(open_legs):
+            stops = tuple(order for order in cancellable if is_protective(order, open_legs))
+        listed = sum(order.kind is OrderKind.ALGO for order in on_symbol.orders)
+        return SymbolPlan(
+            symbol=symbol,
+            notional=on_symbol.notional,
+            cancel_regular=bool(regular) or (policy.cancel_orders and bool(closes) and is_blind),
+            regular=regular,
+            cancel_all_algo=bool(algo) or is_unseen,
+            swept=algo,
+            alone=regular_alone + algo_alone,
+            closes=tuple(sorted(closes, key=lambda close: -close.position.notional)),
+            stops=stops,
+            stops_by_book=listed == len(stops) + len(algo) and self._by_book(stops),
+        )
+
+    def _is_due(self, order: OpenOrder, open_legs: Mapping[Leg, Position]) -> bool:
+        """Return whether the order is to be cancelled now.
+
+        A protective stop of an open leg is not; what can only reduce a leg that reads flat is
+        evidence of a position and waits until it is litter; everything else goes at once.
+        """
+        if is_protective(order, open_legs):
+            return False
+        if order.kind is OrderKind.ALGO and order.side is None and open_legs:
+            return False  # It may open a position, or be the stop of a leg not closed yet.
+        memory = self.memory
+        known, leg = memory.orders.get(order.key), memory.legs.get(order.leg)
+        if leg is not None and may_protect(order):
+            is_older = known is not None and leg.seen_at < known.first_at
+            # A list of a moment before our last fill may show the leg the other way round.
+            stamp_ms = leg.current.update_time_ms if leg.current is not None else 0
+            if leg.doubtful or is_older or 0 < stamp_ms < leg.filled_ms:
+                return False  # What the leg holds is not known now, nor what this order would do.
+        # Without a flag it would be an order that opens, had it not been a stop of this leg before.
+        was_stop = known is not None and known.protective and leg is not None and leg.vanished
+        if order.leg not in open_legs and (reduces_only(order) or was_stop):
+            # It is litter when our own confirmed fills closed the leg, the order was listed then,
+            # and a reading agrees; or when the leg was read flat for the whole window since.
+            if known is not None and is_left_over(known, leg, began_ms=memory.began_ms):
+                return leg is not None and leg.current is None
+            listed_at = known.listed_at if known else self.snapshot.finished_at
+            since = max(memory.began_at, listed_at)
+            return is_leg_settled(memory.looks, order.leg, since=since, window_s=memory.window_s)
+        if order.kind is OrderKind.REGULAR:
+            return True
+        return leg is not None or self.snapshot.positions.complete or not may_protect(order)
+
+    def _by_book_or_id(
+        self, kind: OrderKind, due: Sequence[OpenOrder], on_symbol: _OnSymbol
+    ) -> tuple[tuple[OpenOrder, ...], tuple[OpenOrder, ...]]:
+        """Return the orders due that the whole book's cancel covers, and those cancelled by id.
+
+        The regular book goes whole, as long as nothing on it has to stay and its cancel has an
+        effect. Conditional orders go by id: the whole book's cancel would take what no reading
+        showed.
+        """
+        orders = self.memory.orders
+        mine = tuple(order for order in due if order.kind is kind)
+        singly = tuple(o for o in mine if (known := orders.get(o.key)) and known.singly)
+        together = tuple(order for order in mine if order not in singly)
+        is_whole = len(mine) == sum(order.kind is kind for order in on_symbol.orders)
+        if kind is OrderKind.REGULAR:
+            by_book = is_whole or len(together) > pacing.SINGLE_CANCELS_MAX
+        else:
+            # Of a leg that we did not close ourselves the list may not show the stop yet.
+            legs = on_symbol.records
+            is_ours = bool(legs) and all(record.is_closed for record in legs)
+            by_book = is_whole and is_ours and self._by_book(together)
+        return (together, singly) if by_book else ((), singly + together)
+
+    def _by_book(self, stops: Sequence[OpenOrder]) -> bool:
+        """Whether these conditional orders of one symbol, all that are listed, go with their book.
+
+        Where the account has some tens of them, one request for a symbol gets them all away.
+        """
+        is_many = self.memory.conditionals > pacing.SINGLE_CANCELS_MAX
+        return len(stops) > 1 and is_many and stops[0].symbol not in self.memory.entered
+
+    def _may_sweep(self, symbol: str, on_symbol: _OnSymbol) -> bool:
+        """Whether its conditional orders may be taken, once, although no list shows them.
+
+        The run has seen a leg of it, and every one has been flat for the whole window since.
+        """
+        memory = self.memory
+        if not on_symbol.records or symbol in memory.swept or symbol in memory.entered:
+            return False
+        return not on_symbol.open and all(
+            is_leg_settled(memory.looks, record.leg, since=record.gone_at, window_s=memory.window_s)
+            for record in on_symbol.records
+        )
 
 
-def _by_book(stops: Sequence[OpenOrder], memory: Memory) -> bool:
-    """Whether these conditional orders of one symbol, all that are listed, go with their book.
-
-    Where the account has some tens of them, one request for a symbol is what gets them all away.
-    """
-    is_many = memory.conditionals > SINGLE_CANCELS_MAX
-    return len(stops) > 1 and is_many and stops[0].symbol not in memory.entered
-
-
-def plan_sweep(symbol: str, memory: Memory) -> SymbolPlan:
-    """Return the last cancel of both books of a symbol that nothing is listed on any more.
-
-    The conditional book of a symbol that is open, or that somebody was seen entering anew, is left
-    alone: a stop that no list shows may protect what was opened since.
-    """
-    is_open = any(r.current is not None for leg, r in memory.legs.items() if leg.symbol == symbol)
-    return SymbolPlan(
-        symbol=symbol,
-        cancel_regular=True,
-        cancel_all_algo=not is_open and symbol not in memory.entered,
-        is_sweep=True,
-    )
-
-
-def _plan_leg(record: LegRecord, memory: Memory) -> tuple[LegClose | None, bool]:
-    """Return how to close the leg now, and whether its market rules are wanted first.
+def _close_of(record: LegRecord, memory: Memory) -> LegClose:
+    """Return how to close an open leg now.
 
     Without rules or a price the order goes out as it would without the adaptation that asked for
     them, but for an oversize one, which is halved, and an odd one, which loses a digit at a time:
     waiting would help nobody.
     """
-    position = record.current
-    if position is None:
-        return None, False
+    position = record.current or record.first
     rules = memory.rules.get(position.symbol)
-    wants_rules = rules is None and bool(
-        record.adapted & {Adaptation.SPLIT, Adaptation.ROUND, Adaptation.LIMIT_IOC}
-    )
     price = None if rules is None else _limit_price(position, record, rules, memory)
-    close = LegClose(
+    side = {
+        None: position.leg.position_side,
+        PositionMode.HEDGE: position.direction,
+        PositionMode.ONE_WAY: PositionSide.BOTH,
+    }[memory.mode]
+    return LegClose(
         position=position,
-        order_leg=_order_leg(position, memory.mode),
+        order_leg=Leg(symbol=position.symbol, position_side=side),
         side=position.closing_side,
         parts=_parts(record, position.size, rules, price),
     )
-    return close, wants_rules
 
 
 def _parts(
@@ -438,12 +438,14 @@ def _limit_price(
         if mark is None:
             return None
         multiplier = rules.price_multiplier_down if sells else rules.price_multiplier_up
-        bound = mark * (multiplier or (1 - BAND_ASSUMED if sells else 1 + BAND_ASSUMED))
+        bound = mark * (
+            multiplier or (1 - pacing.BAND_ASSUMED if sells else 1 + pacing.BAND_ASSUMED)
+        )
     tick = rules.tick_size or Decimal(0)
     # Normalised, because a price that is on the tick already keeps the digits of the product.
     if sells:
-        return ceil_to_step((bound * (1 + BAND_INSIDE)).normalize(), tick)
-    return floor_to_step((bound * (1 - BAND_INSIDE)).normalize(), tick) or None
+        return ceil_to_step((bound * (1 + pacing.BAND_INSIDE)).normalize(), tick)
+    return floor_to_step((bound * (1 - pacing.BAND_INSIDE)).normalize(), tick) or None
 
 
 def wants_mark(record: LegRecord, rules: MarketRules | None) -> bool:
@@ -461,59 +463,7 @@ def _fresh_mark(position: Position, record: LegRecord, memory: Memory) -> Decima
         known = Mark(position.mark_price, record.seen_at)
     if known is None:
         return None
-    is_fresh = known.read_at >= record.settled_at or memory.now - known.read_at <= MARK_AGE_MAX_S
-    return known.price if is_fresh else None
-
-
-def _order_leg(position: Position, mode: PositionMode | None) -> Leg:
-    match mode:
-        case PositionMode.HEDGE:
-            return Leg(symbol=position.symbol, position_side=position.direction)
-        case PositionMode.ONE_WAY:
-            return Leg(symbol=position.symbol, position_side=PositionSide.BOTH)
-        case None:
-            return position.leg
-
-
-def _may_close(record: LegRecord, memory: Memory) -> bool:
-    return not (
-        record.current is None
-        or record.in_flight
-        or record.doubtful
-        or record.given_up
-        or record.not_before > memory.now
-        # The venue said it is closed: only a reading can say that there is more to close.
-        or record.expected == 0
+    is_fresh = (
+        known.read_at >= record.settled_at or memory.now - known.read_at <= pacing.MARK_AGE_MAX_S
     )
-
-
-def _may_cancel(order: OpenOrder, memory: Memory) -> bool:
-    record = memory.orders.get(order.key)
-    return record is None or not (record.given_up or record.not_before > memory.now)
-
-
-def _settled_symbols(memory: Memory) -> set[str]:
-    """Return the symbols whose conditional orders may be taken although no list shows them.
-
-    The run has seen a leg of theirs, and every one has been flat for the whole window since.
-    """
-    by_symbol: dict[str, list[LegRecord]] = {}
-    for leg, record in memory.legs.items():
-        by_symbol.setdefault(leg.symbol, []).append(record)
-    return {
-        symbol
-        for symbol, records in by_symbol.items()
-        if symbol not in memory.swept
-        and symbol not in memory.entered
-        and all(
-            record.current is None
-            and is_leg_settled(
-                memory.looks, record.leg, since=record.gone_at, window_s=memory.window_s
-            )
-            for record in records
-        )
-    }
-
-
-def _exposure(records: Sequence[LegRecord]) -> Decimal:
-    return sum((record.current.notional for record in records if record.current), Decimal(0))
+    return known.price if is_fresh else None

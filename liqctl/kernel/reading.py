@@ -30,6 +30,15 @@ from liqctl.kernel.values import (
 
 T = TypeVar("T")
 
+NOTHING_READ: Final = Snapshot(
+    positions=Reading(complete=False),
+    regular_orders=Reading(complete=False),
+    algo_orders=Reading(complete=False),
+    started_at=float("-inf"),
+    finished_at=float("-inf"),
+)
+"""What is known of an account before its first reading."""
+
 _INVALID_SYMBOL: Final = -1121
 """A list narrowed to one symbol is refused like this where the venue does not know the symbol."""
 

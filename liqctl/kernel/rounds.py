@@ -6,46 +6,18 @@ them (`liqctl.kernel.proof`); nothing that is open waits for the window.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from liqctl.kernel import events
+from liqctl.kernel import events, pacing
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.beside import Looks, SideReadings
-from liqctl.kernel.cancels import Cancels
-from liqctl.kernel.closes import Closes
 from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.outcome import Ending, Outcome, open_legs
-from liqctl.kernel.pacing import (
-    CALL_MARGIN_S,
-    CANCEL_PATIENCE_MIN_S,
-    EARLY_READINGS,
-    GRACE_S,
-    LAST_LOOK_UPS_MAX,
-    LAST_LOOK_UPS_S,
-    LAST_TRIP_MIN_S,
-    LAST_TRIPS,
-    LATE_READING_GAP_S,
-    PATIENCE_MAX_S,
-    PATIENCE_MIN_S,
-    PATIENCE_ROUND_TRIPS,
-    QUICK_READINGS,
-    READING_GAP_S,
-    REREAD_MAX_S,
-    REREAD_MIN_S,
-    ROUNDS_MAX,
-    SWEEP_MIN_S,
-    SWEEP_TRIPS,
-    SWEEPS_FAILED_MAX,
-    TIMER_SLACK_S,
-    WATCH_GAP_MIN_S,
-    WATCH_READINGS,
-    WATCH_WEIGHT_KEPT,
-)
-from liqctl.kernel.plan import Memory, Plan, SymbolPlan, make_plan, plan_sweep
+from liqctl.kernel.plan import Memory, Plan, SymbolPlan, make_plan
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.proof import Verdict, is_confirmed
-from liqctl.kernel.reading import Questions, Reader
+from liqctl.kernel.proof import Verdict, verify
+from liqctl.kernel.reading import NOTHING_READ, Questions, Reader
+from liqctl.kernel.sending import Cancels, Closes
 from liqctl.kernel.state import RunState
 from liqctl.kernel.values import (
     Leg,
@@ -54,17 +26,8 @@ from liqctl.kernel.values import (
     Reading,
     Snapshot,
 )
+from liqctl.kernel.watch import Watch
 from liqctl.kernel.words import explain_unread
-
-
-@dataclass(slots=True)
-class TimeSpent:
-    """Seconds the run waited, by what it waited for."""
-
-    reading: float = 0.0
-    cancelling: float = 0.0
-    closing: float = 0.0
-    waiting: float = 0.0
 
 
 class Liquidation:
@@ -93,7 +56,9 @@ class Liquidation:
         self._policy = policy
         self._state = RunState(machine, policy, order_tag)
         self._questions = Questions(machine, policy)
-        self._spent = TimeSpent()
+        self._watch = Watch(self._state, self._questions)
+        # Seconds the run waited, by what it waited for.
+        self._spent = dict.fromkeys(("reading", "cancelling", "closing", "waiting"), 0.0)
         self._looks = Looks(machine, reader, self._note_look)
         self._cancels = Cancels(self._state, reader, jitter)
         self._closes = Closes(self._state, order_tag, jitter, self._looks.close_sent)
@@ -103,9 +68,9 @@ class Liquidation:
         self._swept_unseen: set[str] = set()
         self._sweeps: set[Task[None]] = set()
         self._rounds = 0
-        self._reread_s = REREAD_MIN_S
-        self._snapshot: Snapshot | None = None
-        self._verdict: Verdict | None = None
+        self._reread_s = pacing.REREAD_MIN_S
+        self._snapshot = NOTHING_READ
+        self._verdict = verify(NOTHING_READ, policy)
         self._missing: tuple[str, ...] = ()
 
     @property
@@ -123,7 +88,7 @@ class Liquidation:
         if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL} or self._questions.is_portfolio_margin:
             # In portfolio margin every further reading would look flat, and prove nothing.
             self._questions.end()
-            self._missing = self._what_is_missing()
+            self._missing = self._watch.missing(self._verdict, self._snapshot)
             return ending
         # Stop what is still under way; an order without an answer is unknown from here on.
         self._limits.end_writes()
@@ -132,20 +97,20 @@ class Liquidation:
         self._end_tasks()
         self._state.wrote()
         ending = await self._last_reading(ending)
-        self._missing = self._what_is_missing()
+        self._missing = self._watch.missing(self._verdict, self._snapshot)
         self._questions.end()
         self._end_tasks()
         return ending
 
     async def _rounds_until_done(self) -> Ending:
-        while self._rounds < ROUNDS_MAX:
+        while self._rounds < pacing.ROUNDS_MAX:
             if self._is_interrupted:
                 return Ending.INTERRUPTED
             verdict = await self._read()
             if self._questions.is_portfolio_margin or self._is_over:
                 return Ending.STOPPED
             if verdict.is_flat and self._is_settled() and not self._questions.unknown_symbols:
-                if not self._state.window_s:
+                if not self._watch.window_s:
                     await self._questions.answered(timeout_s=self._limits.call_max_s)
                 if self._prove():
                     return Ending.FLAT
@@ -161,8 +126,8 @@ class Liquidation:
 
     async def _pursue(self, verdict: Verdict) -> Ending | None:
         """Do what the last reading asks for; return why nothing more is to be tried, if so."""
-        plan = make_plan(self._last_snapshot, self._memory(), self._policy)
-        self.side.want(self._state.legs, rules=bool(plan.needs_rules))
+        plan = make_plan(self._snapshot, self._memory(), self._policy)
+        self.side.want(self._state.legs, rules=plan.needs_rules)
         launched = self._launch(plan)
         self._follow_up()
         if self._questions.unknown_symbols and not self._tasks:
@@ -170,18 +135,11 @@ class Liquidation:
         if self._is_hopeless(plan, verdict):
             return Ending.NOTHING_LEFT_TO_TRY
         if launched:
-            self._reread_s = REREAD_MIN_S
+            self._reread_s = pacing.REREAD_MIN_S
         await self._wait(plan, self._reread_s, launched=launched)
         if not launched:
-            self._reread_s = min(self._reread_s * 2, REREAD_MAX_S)
+            self._reread_s = min(self._reread_s * 2, pacing.REREAD_MAX_S)
         return None
-
-    @property
-    def _last_snapshot(self) -> Snapshot:
-        if self._snapshot is None:
-            message = "nothing was read yet"
-            raise RuntimeError(message)
-        return self._snapshot
 
     async def _read(self) -> Verdict:
         """Take one reading in and return what it shows."""
@@ -192,26 +150,26 @@ class Liquidation:
         known = {leg.symbol for leg in state.legs}
         known |= {key[0] for key in state.orders} | set(self._policy.symbols)
         self.side.want_prices(state.legs)
-        if self._snapshot is None:
+        if self._snapshot is NOTHING_READ:
             await machine.wait([self._first])
             snapshot = self._first.value
             self._questions.begin(snapshot)
         else:
             # While something is open the first source is enough: only flat has to be doubted.
-            is_evidence = self._verdict is not None and bool(self._verdict.evidence)
+            is_evidence = bool(self._verdict.evidence)
             is_vanished = any(record.vanished for record in state.legs.values())
             is_doubted = is_evidence or is_vanished or not open_legs(state.legs)
             both_sources = is_doubted and self._policy.settle_seconds > 0
             snapshot = await self._reader.snapshot(known, both_sources=both_sources)
         self._snapshot = snapshot
         self._limits.has_read = self._limits.has_read or snapshot.is_any_read
-        self._spent.reading += machine.now - began_at
+        self._spent["reading"] += machine.now - began_at
         machine.note(events.reading_taken(self._rounds, snapshot))
         was_seen = state.streak.seen_flat
         verdict = self._verdict = state.absorb(snapshot)
         self._limits.is_proving = False
         if state.streak.seen_flat and not was_seen:
-            settle_s, watch_s = self._policy.settle_seconds, self._proven_from() - machine.now
+            settle_s, watch_s = self._policy.settle_seconds, self._watch.due_at - machine.now
             machine.note(
                 events.flat_seen(
                     self._rounds, settle_seconds=settle_s, watch_seconds=max(watch_s, 0.0)
@@ -221,7 +179,7 @@ class Liquidation:
         is_all = len(refused) == len(snapshot.errors) and not self._limits.is_key_accepted
         if refused and is_all:
             self._limits.fatal = refused[0]
-        self._missing = self._what_is_missing()
+        self._missing = self._watch.missing(self._verdict, self._snapshot)
         return verdict
 
     @property
@@ -234,11 +192,12 @@ class Liquidation:
 
         The one after a sweep's answer is what the proof waits for; there are two at most.
         """
-        if self._snapshot is None or self._rounds < QUICK_READINGS or self._limits.is_closed:
+        if self._rounds < pacing.QUICK_READINGS or self._limits.is_closed:
             return
         if self._snapshot.started_at < self._state.last_sweep_at and not self._tasks:
             return
-        gap_s = READING_GAP_S if self._rounds < EARLY_READINGS else LATE_READING_GAP_S
+        is_early = self._rounds < pacing.EARLY_READINGS
+        gap_s = pacing.READING_GAP_S if is_early else pacing.LATE_READING_GAP_S
         await self._rest(self._snapshot.started_at + gap_s)
 
     async def _rest(self, until: float) -> None:
@@ -246,104 +205,51 @@ class Liquidation:
         began_at = self._machine.now
         if until > began_at:
             await self._machine.wait([self._machine.interruption], until=until)
-            self._spent.waiting += self._machine.now - began_at
+            self._spent["waiting"] += self._machine.now - began_at
 
     def _is_settled(self) -> bool:
         """Whether nothing is under way and the last reading began after the last answer."""
-        return self._state.is_settled(self._last_snapshot) and not self._tasks
-
-    def _proven_from(self) -> float:
-        """Return when the last reading may begin, from which on flat is proven."""
-        return min(self._watched_from(), self._machine.deadline.work_until)
-
-    def _watched_from(self) -> float:
-        """Return the same without the deadline's say in it."""
-        since = self._state.streak.since
-        since = self._machine.now if since is None else since
-        # A timer may fire a hair early, and a window that is a hair short is none.
-        return max(since, self._state.doubted_at) + self._state.window_s + TIMER_SLACK_S
-
-    @property
-    def _sweep_lead_s(self) -> float:
-        return max(SWEEP_TRIPS * self._limits.rtt_s, self._limits.write_s, SWEEP_MIN_S)
+        return self._state.is_settled(self._snapshot) and not self._tasks
 
     def _prove(self, *, late: bool = False) -> bool:
-        """Record and return that flat is proven by the readings so far, the last one included.
-
-        `late` says that no time is left to watch any longer: then a shorter watch counts, unless
-        something was open a moment ago that nobody can account for.
-        """
-        streak, window_s = self._state.streak, self._state.window_s
-        doubted = streak.looks and self._state.contradictions(streak.looks[-1].began_at)
-        if self._questions.unanswered or self._questions.unknown_symbols or not streak.looks:
-            return False
-        if window_s:
-            is_watched = (late or streak.watched_s >= window_s) and not doubted
-            if not (is_watched and self._is_confirmed()) or self._unswept():
-                return False
-        self._machine.note(
-            events.flat_verified(
-                readings=len(streak.looks),
-                kept=len(self._verdict.kept) if self._verdict else 0,
-                settled_seconds=streak.watched_s,
-                sources=streak.looks[-1].sources,
+        """Record and return that flat is proven."""
+        streak = self._state.streak
+        is_proven = self._watch.is_proven(late=late)
+        if is_proven:
+            self._machine.note(
+                events.flat_verified(
+                    readings=len(streak.looks),
+                    kept=len(self._verdict.kept),
+                    settled_seconds=streak.watched_s,
+                    sources=streak.looks[-1].sources,
+                )
             )
-        )
-        return True
-
-    def _is_confirmed(self) -> bool:
-        vanished = any(record.vanished for record in self._state.legs.values())
-        return is_confirmed(self._state.streak.looks, is_doubted=vanished)
+        return is_proven
 
     async def _watch_on(self) -> None:
         """Wait for the next reading of a flat account; sweep the books shortly before the last.
 
         Whatever appears meanwhile ends the watch with the next reading.
         """
-        due_at = self._proven_from()
-        sweep_at = due_at - self._sweep_lead_s
+        due_at = self._watch.due_at
+        sweep_at = due_at - self._watch.sweep_lead_s
         if self._machine.now < sweep_at:
-            next_at = self._last_snapshot.started_at + self._watch_gap_s
+            next_at = self._snapshot.started_at + self._watch.gap_s
             # Short of weight nothing is read in between: the last reading is what counts.
-            if (
-                next_at < sweep_at
-                and self._limits.weight_left(self._machine.now) > WATCH_WEIGHT_KEPT
-            ):
+            left = self._limits.weight_left(self._machine.now)
+            if next_at < sweep_at and left > pacing.WATCH_WEIGHT_KEPT:
                 await self._rest(next_at)
                 return
             await self._rest(sweep_at)
             if self._is_interrupted:
                 return
         self._limits.is_proving = True
-        if plans := self._unswept():
+        if plans := self._watch.unswept():
             await self._sweep(plans)
         elif self._machine.now >= due_at:
             # Proven but for an answer that is missing: asked again at the pace of the watch.
-            await self._rest(self._machine.now + self._watch_gap_s)
+            await self._rest(self._machine.now + self._watch.gap_s)
         await self._rest(due_at)
-
-    @property
-    def _watch_gap_s(self) -> float:
-        return max(self._state.window_s / WATCH_READINGS, WATCH_GAP_MIN_S)
-
-    def _unswept(self) -> list[SymbolPlan]:
-        """Return the sweeps that are missing: both books of each symbol that held something."""
-        since = self._state.streak.since
-        if not self._policy.cancel_orders or since is None:
-            return []
-        memory = self._memory()
-        if self._machine.now < self._watched_from() - 2 * self._sweep_lead_s:
-            # Cut short by the deadline: what vanished may be there, and its stop with it.
-            vanished = {leg.symbol for leg, record in self._state.legs.items() if record.vanished}
-            memory = replace(memory, entered=memory.entered | vanished)
-        symbols = {leg.symbol for leg in self._state.legs} | {key[0] for key in self._state.orders}
-        plans = []
-        for symbol in sorted(symbols):
-            plan = plan_sweep(symbol, memory)
-            books = [OrderKind.REGULAR, *([OrderKind.ALGO] if plan.cancel_all_algo else [])]
-            if not all(self._state.is_swept(symbol, book, since) for book in books):
-                plans.append(plan)
-        return plans
 
     async def _sweep(self, plans: list[SymbolPlan], *, timeout_s: float = float("inf")) -> None:
         for plan in plans:
@@ -354,7 +260,7 @@ class Liquidation:
 
     async def _sweeps_answered(self, *, timeout_s: float = float("inf")) -> None:
         """Wait for every sweep, or until it is time to look again whether anything appeared."""
-        until = self._machine.now + min(timeout_s, self._watch_gap_s)
+        until = self._machine.now + min(timeout_s, self._watch.gap_s)
         await self._machine.wait(self._tasks, until=until)
         self._reap()
 
@@ -368,7 +274,7 @@ class Liquidation:
             looks=self._state.looks,
             began_at=self._state.began_at,
             began_ms=self._state.began_ms,
-            window_s=self._state.window_s,
+            window_s=self._watch.window_s,
             entered=frozenset(self._state.entered),
             swept=frozenset(self._swept_unseen),
             conditionals=sum(
@@ -398,15 +304,15 @@ class Liquidation:
         if plan.cancel_all_algo:
             self._swept_unseen.add(plan.symbol)
         try:
-            patience_s = self._patience(CANCEL_PATIENCE_MIN_S)
+            patience_s = self._patience(pacing.CANCEL_PATIENCE_MIN_S)
             if plan.cancel_regular or plan.alone:
                 until = began_at + patience_s if plan.closes else None
                 await machine.wait([cancels], until=until)
-            spent.cancelling = max(spent.cancelling, machine.now - began_at)
+            spent["cancelling"] = max(spent["cancelling"], machine.now - began_at)
             closing_at = machine.now
             await machine.together([self._closes.close_leg(close) for close in plan.closes])
             if plan.closes:
-                spent.closing = max(spent.closing, machine.now - closing_at)
+                spent["closing"] = max(spent["closing"], machine.now - closing_at)
             # A whole book would take what was set since the look, where the answers took long.
             is_late = machine.now - closing_at > patience_s
             by_next_reading = plan.stops_by_book and is_late
@@ -444,15 +350,15 @@ class Liquidation:
         machine = self._machine
         began_at = machine.now
         if self._tasks and launched:
-            until = began_at + self._patience(PATIENCE_MIN_S)
+            until = began_at + self._patience(pacing.PATIENCE_MIN_S)
             await machine.wait(self._tasks, until=until)
         else:
             until = began_at + reread_s
             if plan.wake_at is not None and not self._tasks:
-                until = min(plan.wake_at, began_at + REREAD_MAX_S)
+                until = min(plan.wake_at, began_at + pacing.REREAD_MAX_S)
             work = [*self._tasks, machine.interruption, *self.side.awaited]
             await machine.wait(work, until=until, first=True)
-            self._spent.waiting += machine.now - began_at
+            self._spent["waiting"] += machine.now - began_at
         self._reap()
 
     def _reap(self) -> None:
@@ -463,13 +369,13 @@ class Liquidation:
                 continue
             # The fault's own words may hold anything, a key too: its name has to do.
             why = f"a fault of liqctl itself: {type(task.error).__name__}"
-            self._state.faults[symbol] = why
             for leg in [leg for leg in self._state.legs if leg.symbol == symbol]:
                 self._closes.give_up_for_fault(leg, why)
             self._cancels.give_up(symbol, why)
 
     def _patience(self, least_s: float) -> float:
-        return min(max(least_s, PATIENCE_ROUND_TRIPS * self._limits.rtt_s), PATIENCE_MAX_S)
+        trips_s = pacing.PATIENCE_ROUND_TRIPS * self._limits.rtt_s
+        return min(max(least_s, trips_s), pacing.PATIENCE_MAX_S)
 
     def _is_hopeless(self, plan: Plan, verdict: Verdict) -> bool:
         """Whether nothing is under way, nothing waits, and nothing unread could still be read.
@@ -480,20 +386,14 @@ class Liquidation:
             return False
         if self._state.is_doubtful or verdict.is_quiet:
             return False
-        waiting = any(
-            record.current is not None and not record.given_up
-            for record in self._state.legs.values()
+        kept = {order.key for order in plan.kept}
+        is_open = any(r.current and not r.given_up for r in self._state.legs.values())
+        is_listed = any(
+            record.present and not record.given_up and key not in kept
+            for key, record in self._state.orders.items()
         )
-        pending = any(
-            record.present and not record.given_up and not self._is_kept(record.order.key, plan)
-            for record in self._state.orders.values()
-        )
-        closes = self._policy.close_positions and waiting
-        return not (closes or (self._policy.cancel_orders and pending))
-
-    @staticmethod
-    def _is_kept(key: object, plan: Plan) -> bool:
-        return any(order.key == key for order in plan.kept)
+        closes = self._policy.close_positions and is_open
+        return not (closes or (self._policy.cancel_orders and is_listed))
 
     def _end_tasks(self) -> None:
         """End what is under way: whoever reads the result finds nothing that goes on."""
@@ -508,12 +408,12 @@ class Liquidation:
         machine = self._machine
         until = machine.deadline.ends
         if ending is Ending.INTERRUPTED:
-            until = min(until, machine.now + GRACE_S)
+            until = min(until, machine.now + pacing.GRACE_S)
         unresolved = [leg for leg, record in self._state.legs.items() if record.unresolved]
         reading = machine.spawn(self._read_on(ending, until))
         self._last_look_ups = machine.spawn(
             machine.together(
-                [self._closes.follow_up(leg) for leg in unresolved[:LAST_LOOK_UPS_MAX]]
+                [self._closes.follow_up(leg) for leg in unresolved[: pacing.LAST_LOOK_UPS_MAX]]
             )
         )
         await machine.wait([reading], until=until)
@@ -523,17 +423,20 @@ class Liquidation:
 
     async def _read_on(self, ending: Ending, until: float) -> Ending:
         machine = self._machine
-        delay_s = REREAD_MIN_S
+        delay_s = pacing.REREAD_MIN_S
         while True:
             verdict = await self._read()
             # A reading that is cut by the deadline would only hide what this one showed.
-            trip_s = max(LAST_TRIPS * self._limits.rtt_s, LAST_TRIP_MIN_S) + CALL_MARGIN_S
+            trip_s = (
+                max(pacing.LAST_TRIPS * self._limits.rtt_s, pacing.LAST_TRIP_MIN_S)
+                + pacing.CALL_MARGIN_S
+            )
             if verdict.is_flat and self._is_settled():
                 late = machine.now >= machine.deadline.work_until
                 if self._prove(late=late):
                     return Ending.FLAT
-                is_due = late or self._state.streak.watched_s >= self._state.window_s
-                plans = self._unswept() if is_due and not self._limits.is_stopped else []
+                is_due = late or self._state.streak.watched_s >= self._watch.window_s
+                plans = self._watch.unswept() if is_due and not self._limits.is_stopped else []
                 sweep_s = until - 2 * trip_s - machine.now
                 if plans and sweep_s > 0:
                     await self._sweep(plans, timeout_s=sweep_s)
@@ -541,27 +444,29 @@ class Liquidation:
                     continue
             is_hopeful = verdict.is_quiet or self._state.is_doubtful
             if verdict.is_readable and (ending is Ending.INTERRUPTED or not is_hopeful):
-                await machine.wait([self._last_look_ups], until=machine.now + LAST_LOOK_UPS_S)
+                await machine.wait(
+                    [self._last_look_ups], until=machine.now + pacing.LAST_LOOK_UPS_S
+                )
                 return ending
             if self._is_over or machine.now + delay_s + trip_s > until:
                 return ending
             await machine.sleep(delay_s)
-            delay_s = min(delay_s * 2, REREAD_MAX_S)
+            delay_s = min(delay_s * 2, pacing.REREAD_MAX_S)
 
     def outcome(self) -> Outcome:
         """Return what is known of the run at this moment, as a value that no longer changes."""
         state, questions, limits = self._state, self._questions, self._limits
         ban = limits.pause if limits.outlasts_deadline else None
-        failed = {b for b, number in state.failed_sweeps.items() if number >= SWEEPS_FAILED_MAX}
+        failed = [(book[0], s) for book, s in state.sweeps.items() if s.is_given_up]
         return Outcome(
             legs=dict(state.legs),
             orders=tuple(state.orders.values()),
             prices=dict(self.side.prices),
             last_known=state.last_known if state.has_read else None,
             unread=explain_unread(self._snapshot)
-            if self._snapshot
+            if self._snapshot is not NOTHING_READ
             else "the account was never read",
-            silent=tuple(sorted(self._snapshot.silent)) if self._snapshot else (),
+            silent=tuple(sorted(self._snapshot.silent)),
             never_read=state.never_read or frozenset(),
             streak=state.streak,
             missing=self._missing,
@@ -571,26 +476,8 @@ class Liquidation:
             refusal=limits.fatal or ban or limits.key_refusal,
             strangers=tuple(state.strangers),
             entered=tuple(sorted(state.entered)),
-            unanswered_sweeps=frozenset(book[0] for book in failed - state.refused_sweeps),
-            refused_sweeps=frozenset(book[0] for book in failed & state.refused_sweeps),
+            unanswered_sweeps=frozenset(s for s, sweep in failed if not sweep.is_refused),
+            refused_sweeps=frozenset(s for s, sweep in failed if sweep.is_refused),
             retries=state.retries,
-            time_spent_s=asdict(self._spent),
+            time_spent_s=dict(self._spent),
         )
-
-    def _what_is_missing(self) -> tuple[str, ...]:
-        """Return what is missing from the proof of an account that reads flat."""
-        looks = self._state.streak.looks
-        if not looks:
-            return ()
-        missing = [self._questions.unanswered] if self._questions.unanswered else []
-        missing += self._state.contradictions(looks[-1].began_at)
-        if self._verdict is not None and self._verdict.evidence:
-            symbols = sorted({order.symbol for order in self._verdict.evidence})
-            missing.append(
-                f"a stop on {', '.join(symbols)} may belong to a position that no list shows yet"
-            )
-        if not self._is_confirmed() and self._snapshot is not None:
-            missing.append(f"{' and '.join(sorted(self._snapshot.silent))} did not answer")
-        if not missing and (unswept := sorted({plan.symbol for plan in self._unswept()})):
-            missing.append(f"no last cancel of all orders was answered on {', '.join(unswept[:5])}")
-        return tuple(missing)

@@ -29,7 +29,7 @@ from liqctl import __version__
 from liqctl.desk.text import Tone, clean, count, paint, table, wrap
 from liqctl.kernel.errors import CredentialsError
 from liqctl.notify.notice import Notice
-from liqctl.settings.credentials import read_secret_file
+from liqctl.settings.credentials import address_problem, read_secret_file
 from liqctl.settings.targets import (
     Holder,
     NoticeKind,
@@ -37,7 +37,6 @@ from liqctl.settings.targets import (
     Severity,
     Target,
     TargetType,
-    address_problem,
     read_targets,
 )
 
@@ -383,7 +382,7 @@ def render_deliveries(document: Mapping[str, Any], *, width: int | None, colour:
     steps = []
     if missed:
         head = paint("FAILED", Tone.BAD, colour=colour)
-        head += f": {count(len(missed), 'target')} of {len(targets)} would not be told"
+        head += f": {count(len(missed), 'target')} of {len(targets)} would not be notified"
         again = f"liqctl notify --env {document['environment']}"
         advice = f"  - correct the variable, file or address, then again: {again}"
         steps = ["", paint("Next", Tone.STRONG, colour=colour)]

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.ledger import first_seen
+from liqctl.kernel.ledger import OrderRecord, first_seen
 from liqctl.kernel.machine import Machine
-from liqctl.kernel.outcome import residual_of
+from liqctl.kernel.outcome import report_order, report_position, residual_of
 from liqctl.kernel.pacing import (
     INSPECTIONS_APART_S,
     INSPECTIONS_MAX,
@@ -21,15 +21,19 @@ from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.proof import Verdict, verify
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.reading import Reader, ask_portfolio_margin, ask_unknown_symbols
-from liqctl.kernel.result import LiquidationResult, OrderReport, PositionReport
-from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.result import LiquidationResult
+from liqctl.kernel.states import FailureCause, LiquidationState
 from liqctl.kernel.values import (
     OpenOrder,
-    OrderKind,
     Snapshot,
 )
 from liqctl.kernel.words import explain_contradiction, explain_refusal
 from liqctl.run.driver import Driver
+
+_NOTHING: Final = LiquidationConfig(
+    emergency_liquidation=False, close_positions=False, cancel_orders=False
+)
+"""What a rehearsal does about anything."""
 
 _FUTILE: Final = frozenset({AnswerKind.RUN_FATAL, AnswerKind.PAUSE})
 """Asking on after these is what gets a key or an address banned."""
@@ -214,9 +218,6 @@ def dry_run_result(
 ) -> LiquidationResult:
     """Return the result of a rehearsal: everything found, nothing sent."""
     snapshot = inspection.snapshot
-    positions = tuple(p for p in snapshot.positions.items if policy.covers(p.symbol))
-    orders = tuple(o for o in snapshot.orders if policy.covers(o.symbol))
-    by_leg = {position.leg: position for position in positions}
     state, cause, message = LiquidationState.SKIPPED, FailureCause.NONE, inspection.why_unreadable()
     if inspection.unknown_symbols:
         state, cause = LiquidationState.FAILED, FailureCause.USAGE
@@ -225,6 +226,13 @@ def dry_run_result(
         state = LiquidationState.FAILED
         if inspection.refusal and inspection.refusal.kind is AnswerKind.RUN_FATAL:
             cause = FailureCause.CREDENTIALS
+    positions = [p for p in snapshot.positions.items if policy.covers(p.symbol)]
+    by_leg = {position.leg: position for position in positions}
+    orders = [
+        OrderRecord(order=order, seen_at=0.0, protective=is_protective(order, by_leg))
+        for order in snapshot.orders
+        if policy.covers(order.symbol)
+    ]
     return LiquidationResult(
         correlation_id=correlation_id,
         environment=environment,
@@ -237,32 +245,10 @@ def dry_run_result(
         duration_seconds=(finished_at - started_at).total_seconds(),
         timeout_seconds=policy.timeout_seconds,
         positions=tuple(
-            PositionReport(
-                symbol=p.symbol,
-                position_side=p.leg.position_side,
-                side=p.direction,
-                quantity=p.size,
-                notional=p.notional,
-                state=PositionState.SKIPPED,
-                remaining=p.size,
-            )
-            for p in sorted(positions, key=lambda p: (-p.notional, p.leg))
+            report_position(first_seen(position, 0.0), _NOTHING, {})
+            for position in sorted(positions, key=lambda p: (-p.notional, p.leg))
         ),
-        orders=tuple(
-            OrderReport(
-                symbol=o.symbol,
-                order_id=o.order_id,
-                client_order_id=o.client_order_id,
-                kind=o.kind,
-                type=o.type,
-                side=o.side,
-                position_side=o.position_side,
-                trigger_price=o.trigger_price,
-                protective=o.kind is OrderKind.ALGO and is_protective(o, by_leg),
-                state=OrderState.SKIPPED,
-            )
-            for o in orders
-        ),
+        orders=tuple(report_order(record, _NOTHING, leg_open=False) for record in orders),
         residual=residual_of(inspection.verdict, readable=snapshot.is_any_read),
         requests=requests,
         cause=cause,

@@ -1,1 +1,1 @@
-"""Settings: the model that is their table and reader, its sources, YAML, hosts, credentials."""
+"""Settings: the model that is their table and reader, their sources, YAML, credentials."""

@@ -1,8 +1,9 @@
-"""The key and the secret, never from the settings file, and the hosts that they may be sent to.
+"""The key and the secret, and the hosts they may be sent to.
 
-A name with the environment in it comes first, so that the production key cannot be taken for the
-testnet one: LIQCTL_PRODUCTION_API_KEY, LIQCTL_PRODUCTION_API_KEY_FILE, LIQCTL_API_KEY,
-LIQCTL_API_KEY_FILE, and the same for API_SECRET.
+They come from the environment or from files, never from the settings file. A name with the
+environment in it comes first, so that the production key cannot be taken for the testnet one:
+LIQCTL_PRODUCTION_API_KEY, LIQCTL_PRODUCTION_API_KEY_FILE, LIQCTL_API_KEY, LIQCTL_API_KEY_FILE, and
+the same for API_SECRET.
 
 A host that looks right and is not (userinfo before an @, a trailing dot, other scripts' letters)
 takes the key with it, so anything unusual is refused rather than understood.
@@ -16,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from liqctl.kernel.errors import MASK, CredentialsError, Secret, hide_secrets
 from liqctl.kernel.states import Environment
@@ -31,13 +32,9 @@ ELSEWHERE: Final = frozenset(
 )
 """Variables that change no setting, or that only name the environment and the file."""
 
-PRODUCTION_HOSTS: Final = frozenset({"fapi.binance.com"})
-DEMO_HOSTS: Final = frozenset({"demo-fapi.binance.com", "testnet.binancefuture.com"})
-_PRODUCTION_DOMAINS: Final = (".binance.com", ".binance.us")
-_SECRET_NAME: Final = re.compile(
+_NAMES_SECRET: Final = re.compile(
     r"secret|api[_-]?key|token|passw|private|credential|authori[sz]ation", re.IGNORECASE
 )
-_REFERRING: Final = ("_file", "_env")
 _FILE_MAX_BYTES: Final = 16_384
 _PEM: Final = re.compile(
     r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL
@@ -47,15 +44,16 @@ _LOOKS_SECRET: Final = re.compile(
 )
 """A part of a path that is rather a key of Binance's or a token in its place."""
 
+_PRODUCTION_HOST: Final = "fapi.binance.com"
+_DEMO_HOSTS: Final = frozenset({"demo-fapi.binance.com", "testnet.binancefuture.com"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """A key, its secret, and which variables they came from."""
+    """A key and its secret."""
 
     api_key: Secret
     api_secret: Secret
-    key_source: str
-    secret_source: str
 
 
 def load_credentials(environment: Environment, environ: Mapping[str, str]) -> Credentials:
@@ -65,8 +63,7 @@ def load_credentials(environment: Environment, environ: Mapping[str, str]) -> Cr
         CredentialsError: one is missing, given twice, or its file cannot be read; the text names
             the variables to set.
     """
-    found: list[str] = []
-    texts: list[str] = []
+    found = {}
     for name in ("API_KEY", "API_SECRET"):
         source = find_source(name, environment, environ)
         if source is None:
@@ -76,28 +73,31 @@ def load_credentials(environment: Environment, environ: Mapping[str, str]) -> Cr
                 "and the path of a file that holds it"
             )
         if source.endswith("_FILE"):
-            texts.append(read_secret_file(Path(environ[source]), source))
+            found[name] = read_secret_file(Path(environ[source]), source)
         elif environ.get(f"{source}_FILE"):
             raise CredentialsError(f"{source} and {source}_FILE are both set; unset one")
         else:
-            texts.append(environ[source].strip())
-        found.append(source)
+            found[name] = environ[source].strip()
     return Credentials(
-        api_key=Secret(texts[0]),
-        api_secret=Secret(normalise_secret(texts[1])),
-        key_source=found[0],
-        secret_source=found[1],
+        api_key=Secret(found["API_KEY"]), api_secret=Secret(normalise_secret(found["API_SECRET"]))
     )
 
 
 def find_source(name: str, environment: Environment, environ: Mapping[str, str]) -> str | None:
     """Return the variable that gives the key or secret, None when none does."""
-    prefix = f"LIQCTL_{environment.upper()}_"
-    for variable in (f"{prefix}{name}", f"LIQCTL_{name}"):
-        for candidate in (variable, f"{variable}_FILE"):
-            if environ.get(candidate):
-                return candidate
-    return None
+    own, common = f"LIQCTL_{environment.upper()}_{name}", f"LIQCTL_{name}"
+    order = (own, f"{own}_FILE", common, f"{common}_FILE")
+    return next((variable for variable in order if environ.get(variable)), None)
+
+
+def sounds_secret(name: str) -> bool:
+    """Return whether the name is one of a secret or of something that leads to one."""
+    return bool(_NAMES_SECRET.search(name))
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a value under this name would be a secret, rather than lead to one."""
+    return sounds_secret(name) and not name.endswith(("_file", "_env"))
 
 
 def normalise_secret(text: str) -> str:
@@ -109,8 +109,6 @@ def normalise_secret(text: str) -> str:
     '-----BEGIN PRIVATE KEY-----\nMC4=\n-----END PRIVATE KEY-----\n'
     """
     plain = text.strip().replace("\r\n", "\n").replace("\r", "\n")
-    if "PRIVATE KEY" not in plain:
-        return plain
     match = _PEM.search(plain.replace("\\n", "\n"))
     if match is None:
         return plain
@@ -125,10 +123,10 @@ def read_secret_file(path: Path, source: str) -> str:
     Raises:
         CredentialsError: it cannot be read or holds no text; `source` says who named it.
     """
-    shown = "/".join(  # Not what looks like the secret itself in the path's place.
-        MASK if _LOOKS_SECRET.fullmatch(part) else part for part in str(path).split("/")
-    )
-    shown = MASK if "PRIVATE KEY" in shown else shown
+    text = str(path)
+    shown = "/".join(MASK if _LOOKS_SECRET.fullmatch(part) else part for part in text.split("/"))
+    if "PRIVATE KEY" in text:  # The variable was set to the secret itself: an easy mistake.
+        shown = MASK
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -150,63 +148,57 @@ def read_secret_file(path: Path, source: str) -> str:
     return text
 
 
-def sounds_secret(name: str) -> bool:
-    """Return whether the name is one of a secret or of something that leads to one."""
-    return bool(_SECRET_NAME.search(name))
-
-
-def is_secret_name(name: str) -> bool:
-    """Return whether a value under this name would be a secret, rather than lead to one."""
-    return sounds_secret(name) and not name.endswith(_REFERRING)
-
-
-# -- where a key may be sent -------------------------------------------------------------------
-
-
-def host_of(url: str) -> str | None:
-    """Return the host of a URL in lower case, None when it has none that can be trusted."""
+def split_url(url: str) -> SplitResult | None:
+    """Return the parts of a URL, None where its host or port cannot be trusted."""
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        _ = parts.hostname, parts.port  # They are only parsed, and refused, when they are asked.
     except ValueError:
         return None
-    return host
-
-
-def is_loopback_host(host: str | None) -> bool:
-    """Return whether the host is this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
+    return parts
 
 
 def is_loopback_url(url: str) -> bool:
     """Return whether the URL leads to this machine."""
-    return is_loopback_host(host_of(url))
+    parts = split_url(url)
+    host = (parts and parts.hostname) or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def is_demo_host(url: str) -> bool:
     """Return whether the URL leads to Binance's demo environment."""
-    return host_of(url) in DEMO_HOSTS
+    parts = split_url(url)
+    return parts is not None and parts.hostname in _DEMO_HOSTS
+
+
+def address_problem(url: str) -> str | None:
+    """Return why nothing may be sent to the URL, None when it may; the URL is never shown."""
+    parts = split_url(url)
+    if parts is None or not parts.hostname or not url.isascii() or re.search(r"[\\\s]", url):
+        return "must be a URL such as https://host/path"
+    # The scheme as it is written: urlsplit drops control characters before it.
+    start = url.lower()
+    if start.startswith("https://") or (start.startswith("http://") and is_loopback_url(url)):
+        return None
+    return "must be https, but for loopback addresses"
 
 
 def url_problem(name: str, url: str) -> str | None:
     """Return why the text is not a plain URL of a host, None when it is one."""
     if not url.isascii() or url != url.strip() or any(c in url for c in "\\\t\n\r "):
         return f"{name} must be a plain URL in ASCII"
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
+    parts = split_url(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         return f"{name} must be a URL such as https://host:port"
-    if parts.scheme not in {"http", "https"} or not host:
-        return f"{name} must be a URL such as https://host:port"
-    if parts.username is not None or parts.password is not None or "@" in parts.netloc:
+    host = parts.hostname
+    if "@" in parts.netloc:
         return f"{name} must not hold a user name or password"
-    if host.endswith(".") or "xn--" in host or port == 0 or set("%_") & set(parts.netloc):
+    if host.endswith(".") or "xn--" in host or parts.port == 0 or set("%_") & set(parts.netloc):
         return f"{name} must name its host plainly, without a trailing dot or encoded letters"
-    if parts.path not in {"", "/"} or parts.query or parts.fragment or "?" in url or "#" in url:
+    if parts.path not in {"", "/"} or "?" in url or "#" in url:
         return f"{name} must end after the host and port"
     return None
 
@@ -220,27 +212,25 @@ def base_url_problem(url: str, environment: Environment, allowed_host: str) -> s
         allowed_host: `LIQCTL_ALLOW_HOST`, the second naming of a host that is not Binance's.
     """
     problem = url_problem("base_url", url)
-    if problem:
+    if problem or is_loopback_url(url):
         return problem
-    host = host_of(url)
-    shown = hide_secrets(str(host))
-    if is_loopback_host(host):
-        return None
+    host = str(urlsplit(url).hostname)
+    shown = hide_secrets(host)
     if environment is Environment.SIMULATOR:
         return f"base_url of the simulator must be a loopback address, got host {shown}"
     if not url.lower().startswith("https://"):
         return f"base_url must be https, but for loopback addresses, got host {shown}"
-    # Binance answers for real money at any host of its domain but the demo's.
-    is_production = f".{host}".endswith(_PRODUCTION_DOMAINS) and host not in DEMO_HOSTS
-    if environment is Environment.TESTNET and is_production:
-        return f"base_url sends the testnet key to {shown}, which is production"
-    if environment is Environment.PRODUCTION:
-        if host in DEMO_HOSTS or str(host).endswith(".binancefuture.com"):
-            return f"base_url sends the production key to {shown}, which is the testnet"
-        if host not in PRODUCTION_HOSTS and host != allowed_host.strip().lower():
-            return (
-                f"base_url names {shown}, which is not Binance's: correct it or leave it out; only "
-                "if this host may receive the production key, set "
-                f"LIQCTL_ALLOW_HOST={shown}"
-            )
+    if environment is Environment.TESTNET:
+        # Real money may answer at any host of Binance's domains but the demo's own.
+        is_production = f".{host}".endswith((".binance.com", ".binance.us"))
+        if is_production and host not in _DEMO_HOSTS:
+            return f"base_url sends the testnet key to {shown}, which is production"
+        return None
+    if host in _DEMO_HOSTS or host.endswith(".binancefuture.com"):
+        return f"base_url sends the production key to {shown}, which is the testnet"
+    if host not in {_PRODUCTION_HOST, allowed_host.strip().lower()}:
+        return (
+            f"base_url names {shown}, which is not Binance's: correct it or leave it out; only if "
+            f"this host may receive the production key, set LIQCTL_ALLOW_HOST={shown}"
+        )
     return None

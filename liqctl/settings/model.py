@@ -1,35 +1,35 @@
 """The one table of settings: a pydantic-settings model, which is also their only reader.
 
 Names, kinds, ranges, defaults and meanings stand here. The README's table, the man page, the JSON
-schema, the first file of `liqctl init`, the shipped files' check, the variables' names and what
-`validate -v` lists are made from it. Where values come from, and what is said of wrong ones, is in
-`liqctl.settings.sources`.
+schema, the first file, the shipped files' check, the variables' names and what `validate -v` lists
+are made from it. `liqctl.settings.sources` tells where values come from and what is said of wrong
+ones: what is refused here is refused there in the contract's words.
 
-Importing pydantic takes a tenth of a second: only `liqctl.settings.sources` and what writes pages
-import this module.
+Importing pydantic takes a tenth of a second: only what reads settings or writes pages imports this.
 """
 
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import EnumType, StrEnum
 from itertools import groupby
 from typing import Annotated, Any, Final, Literal, get_args
 
+from annotated_types import Predicate
 from pydantic import (  # noqa: TID253 - this module is imported where settings are read
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     Strict,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: TID253
 
 from liqctl.kernel.policy import LIMITS, LiquidationConfig, problems
 from liqctl.kernel.states import Environment
+from liqctl.settings.targets import item_problems, items_schema
 
 _CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::[^-\s]+)?(?:-(\d{6}))?")
 _POLICY: Final = LiquidationConfig()
@@ -72,43 +72,17 @@ def normalise_symbol(symbol: str) -> str:
     return f"{base}{quote}_{date}" if date else f"{base}{quote}"
 
 
-def _must(hold: Callable[[Any], object]) -> AfterValidator:
-    """Return a validator without words: what is said of a wrong value is said by `sources`."""
+_Visible = Annotated[str, Predicate(is_visible)]
+# In lower case, for the lock must know one account by one name.
+_Host = Annotated[_Visible, AfterValidator(lambda url: url.rstrip("/").lower())]
+_Symbol = Annotated[
+    str, Predicate(lambda text: bool(text.strip())), AfterValidator(normalise_symbol)
+]
 
-    def check(value: Any) -> Any:  # noqa: ANN401 - of every type
-        if not hold(value):
-            raise ValueError
-        return value
-
-    return AfterValidator(check)
-
-
-def _are_targets(items: list[dict[str, Any]]) -> bool:
-    if not items:  # Nothing of targets is loaded where nobody is told.
-        return True
-    from liqctl.settings.targets import item_problems
-
-    return not any(item_problems(items))
-
-
-def _describe_targets(schema: dict[str, Any]) -> None:
-    from liqctl.settings.targets import items_schema
-
-    schema |= items_schema()
-
-
-# A URL is kept in lower case, for the lock must know one account by one name.
-_PLAIN_URL: Final = AfterValidator(lambda url: url.rstrip("/").lower())
-_Text = Annotated[str, _must(is_visible)]
-_Symbol = Annotated[str, _must(str.strip), AfterValidator(normalise_symbol)]
-Text = Annotated[_Text, Kind.TEXT]
-OptionalText = Annotated[_Text | None, Kind.OPTIONAL_TEXT]
-Url = Annotated[Annotated[_Text, _PLAIN_URL] | None, Kind.OPTIONAL_TEXT]
+OptionalText = Annotated[_Visible | None, Kind.OPTIONAL_TEXT]
 Flag = Annotated[bool, Kind.FLAG]
 Number = Annotated[float, Field(allow_inf_nan=False), Kind.NUMBER]
 Whole = Annotated[int, Kind.WHOLE]
-Symbols = Annotated[list[_Symbol], Kind.SYMBOLS]
-Targets = Annotated[list[dict[str, Any]], _must(_are_targets), Kind.LIST]
 
 
 class Section(BaseModel):
@@ -123,7 +97,7 @@ class Exchange(Section):
     product: Annotated[Literal["usdm"], Kind.TEXT] = Field(
         default="usdm", description="USDS-M futures, the only product"
     )
-    base_url: Url = Field(
+    base_url: Annotated[_Host | None, Kind.OPTIONAL_TEXT] = Field(
         default=None,
         description="another host for every request: a gateway, a proxy, a local venue; https, "
         "except for loopback; in production name it in LIQCTL_ALLOW_HOST, too",
@@ -171,7 +145,7 @@ class Liquidation(Section):
     retry_delay_seconds: Number = _policy(
         "retry_delay_seconds", "seconds before the first repeat; doubles each time, ±20 %"
     )
-    symbols: Symbols = Field(
+    symbols: Annotated[list[_Symbol], Kind.SYMBOLS] = Field(
         default=[],
         description="symbols in scope, such as [BTCUSDT]; empty is the whole account",
     )
@@ -179,12 +153,6 @@ class Liquidation(Section):
         "settle_seconds",
         "seconds that flat is watched before it is called proven; 0 trusts one reading",
     )
-
-    @model_validator(mode="after")
-    def _flags_agree(self) -> "Liquidation":
-        if problems(self.model_dump()):
-            raise ValueError
-        return self
 
 
 class Audit(Section):
@@ -217,13 +185,17 @@ class SettingsModel(BaseSettings):
         Annotated[Environment, Strict(strict=False)] | None, Kind.OPTIONAL_TEXT
     ] = Field(default=None, description="which account; must agree with --env when both are given")
     exchange: Exchange = Exchange()
-    liquidation: Liquidation = Liquidation()
+    liquidation: Annotated[
+        Liquidation, Predicate(lambda given: not problems(given.model_dump()))
+    ] = Liquidation()
     audit: Audit = Audit()
     metrics: Metrics = Metrics()
-    notifications: Targets = Field(
+    notifications: Annotated[
+        list[dict[str, Any]], Predicate(lambda items: not [*item_problems(items)]), Kind.LIST
+    ] = Field(
         default=[],
         description="who is notified after the end of a run; see the README",
-        json_schema_extra=_describe_targets,
+        json_schema_extra=items_schema(),
     )
 
 
@@ -245,26 +217,22 @@ class Setting:
         return self.key.rpartition(".")[2]
 
     @property
-    def shown_default(self) -> str:
-        """The default as YAML writes it."""
-        if self.default is None or isinstance(self.default, bool | list):
-            return json.dumps(self.default)
-        return str(self.default)
-
-    @property
-    def shown_range(self) -> str:
-        """What is allowed, in Markdown."""
-        if self.allowed:
-            return ", ".join(f"`{each}`" for each in self.allowed)
-        if self.low is not None:
-            unit = "whole number, " if self.kind is Kind.WHOLE else ""
-            return f"{unit}{self.low} to {self.high}"
-        return self.kind.value
-
-    @property
     def variable(self) -> str:
         """The environment variable that sets it."""
         return f"LIQCTL_{self.key.replace('.', '__').upper()}"
+
+    @property
+    def shown_default(self) -> str:
+        """The default as it stands in a file."""
+        return self.default if isinstance(self.default, str) else json.dumps(self.default)
+
+    @property
+    def shown_range(self) -> str:
+        """What is allowed, for the tables."""
+        if self.low is None:
+            return ", ".join(f"`{each}`" for each in self.allowed) or self.kind
+        unit = "whole number, " if self.kind is Kind.WHOLE else ""
+        return f"{unit}{self.low} to {self.high}"
 
 
 def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
@@ -272,9 +240,10 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _rows(field.annotation, f"{name}.")
             continue
+        kind = next(each for each in field.metadata if isinstance(each, Kind))
         yield Setting(
             key=f"{prefix}{name}",
-            kind=next(each for each in field.metadata if isinstance(each, Kind)),
+            kind=kind,
             default=field.default,
             help=field.description or "",
             low=next((each.ge for each in field.metadata if hasattr(each, "ge")), None),
@@ -285,13 +254,12 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
 
 def _choices(annotation: object) -> Iterator[str]:
     """Yield what a value must be one of: an enum's values, or a literal's."""
-    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+    if isinstance(annotation, EnumType):
         yield from annotation
+    elif isinstance(annotation, str):
+        yield annotation
     for part in get_args(annotation):
-        if isinstance(part, str) and not isinstance(part, StrEnum):
-            yield part
-        else:
-            yield from _choices(part)
+        yield from _choices(part)
 
 
 TABLE: Final = tuple(_rows(SettingsModel))
@@ -337,7 +305,7 @@ def markdown_table() -> str:
     """Return every setting with its variable, default, range and meaning as a Markdown table."""
     lines = ["| setting | default | allowed | meaning |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| `{setting.key}` | `{setting.shown_default}` | {setting.shown_range} | {setting.help} |"
-        for setting in TABLE
+        f"| `{each.key}` | `{each.shown_default}` | {each.shown_range} | {each.help} |"
+        for each in TABLE
     ]
     return "\n".join(lines) + "\n"

@@ -5,13 +5,13 @@ in a variable or a file, and the item names that.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from liqctl.settings.credentials import host_of, is_loopback_url, is_secret_name, url_problem
+from liqctl.settings.credentials import address_problem, is_secret_name, url_problem
 
 
 class NoticeKind(StrEnum):
@@ -92,65 +92,48 @@ class Target:
 
 TARGETS_MAX: Final = 16
 KINDS: Final = (NoticeKind.START, NoticeKind.END, NoticeKind.UNKNOWN)
-_ENDS: Final = (NoticeKind.END, NoticeKind.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRule:
     """What one type takes besides `type`, `name` and `events`.
 
-    `hidden` is asked for as `hidden_env` or `hidden_file`, with `may_be_text` also as itself;
-    `hidden_too` may be left out. `kinds` and `min_severity` are the defaults; None where the
-    type takes no `min_severity`.
+    Exactly one of `secret` is given, at most one of `token`, and `chat` where there is one. `kinds`
+    and `min_severity` are the defaults; None where the type takes no `min_severity`.
     """
 
-    hidden: str
-    may_be_text: bool = False
-    hidden_too: str | None = None
-    has_chat: bool = False
+    secret: tuple[str, ...]
+    token: tuple[str, ...] = ()
+    chat: tuple[str, ...] = ()
     base_url: str | None = None
-    kinds: tuple[NoticeKind, ...] = _ENDS
+    kinds: tuple[NoticeKind, ...] = (NoticeKind.END, NoticeKind.UNKNOWN)
     min_severity: Severity | None = Severity.INFO
-
-    @property
-    def hidden_keys(self) -> tuple[str, ...]:
-        """Return the keys of which exactly one is given."""
-        own = (self.hidden,) if self.may_be_text else ()
-        return (*own, *_referring(self.hidden))
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Return every key the type takes."""
-        return (
-            "type",
-            "name",
-            "events",
-            *(["min_severity"] if self.min_severity else []),
-            *self.hidden_keys,
-            *(_referring(self.hidden_too) if self.hidden_too else ()),
-            *(["chat_id"] if self.has_chat else []),
-            *(["base_url"] if self.base_url else []),
-        )
+        severity = ("min_severity",) if self.min_severity else ()
+        base_url = ("base_url",) if self.base_url else ()
+        common = ("type", "name", "events", *severity)
+        return (*common, *self.secret, *self.token, *self.chat, *base_url)
 
 
-def _referring(secret: str) -> tuple[str, str]:
-    return f"{secret}_env", f"{secret}_file"
-
-
+_URL: Final = ("url_env", "url_file")
+_TOKEN: Final = ("token_env", "token_file")
 TARGET_RULES: Final[Mapping[TargetType, TargetRule]] = {
-    TargetType.WEBHOOK: TargetRule(hidden="url", may_be_text=True, hidden_too="token", kinds=KINDS),
-    TargetType.SLACK: TargetRule(hidden="url"),
+    TargetType.WEBHOOK: TargetRule(secret=("url", *_URL), token=_TOKEN, kinds=KINDS),
+    TargetType.SLACK: TargetRule(secret=_URL),
     TargetType.TELEGRAM: TargetRule(
-        hidden="token", has_chat=True, base_url="https://api.telegram.org"
+        secret=_TOKEN, chat=("chat_id",), base_url="https://api.telegram.org"
     ),
     TargetType.PAGERDUTY: TargetRule(
-        hidden="routing_key",
+        secret=("routing_key_env", "routing_key_file"),
         base_url="https://events.pagerduty.com",
         min_severity=Severity.WARNING,
     ),
     # A check that only hears of failures would call every quiet week a failure.
-    TargetType.HEALTHCHECKS: TargetRule(hidden="url", kinds=KINDS, min_severity=None),
-    TargetType.APPRISE: TargetRule(hidden="url"),
+    TargetType.HEALTHCHECKS: TargetRule(secret=_URL, kinds=KINDS, min_severity=None),
+    TargetType.APPRISE: TargetRule(secret=_URL),
 }
 
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -176,33 +159,25 @@ def item_problems(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str
         yield "notifications", f"notifications must be {TARGETS_MAX} items at most"
         return
     for number, item in enumerate(items):
-        for name, text in _problems(item):
-            yield f"notifications[{number}]{f'.{name}' if name else ''}", text
-
-
-def _problems(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    kind = item.get("type")
-    if not isinstance(kind, str) or kind not in set(TargetType):
-        yield "type", f"type must be one of {', '.join(TargetType)}"
-        return
-    rule = TARGET_RULES[TargetType(kind)]
-    for key, value in item.items():
-        if key in rule.keys:
-            text = _value_problem(key, value)
-            if text:
-                yield key, text
-        elif not is_secret_name(key):
-            import difflib
-
-            near = difflib.get_close_matches(key, rule.keys, n=1)
-            hint = f"; the nearest known is {near[0]}" if near else ""
-            yield key, f"unknown key of a {kind} target{hint}"
-    if len(set(rule.hidden_keys) & item.keys()) != 1:
-        yield "", f"a {kind} target needs exactly one of {', '.join(rule.hidden_keys)}"
-    if rule.hidden_too and set(_referring(rule.hidden_too)) <= item.keys():
-        yield "", f"a {kind} target takes one of {', '.join(_referring(rule.hidden_too))}"
-    if rule.has_chat and "chat_id" not in item:
-        yield "", f"a {kind} target needs chat_id"
+        place, kind = f"notifications[{number}]", item.get("type")
+        if not isinstance(kind, str) or kind not in set(TargetType):
+            yield f"{place}.type", f"type must be one of {', '.join(TargetType)}"
+            continue
+        rule = TARGET_RULES[TargetType(kind)]
+        for key, value in item.items():
+            if key in rule.keys:
+                text = _value_problem(key, value)
+                if text:
+                    yield f"{place}.{key}", text
+            elif not is_secret_name(key):
+                hint = nearest(key, rule.keys)
+                yield f"{place}.{key}", f"unknown key of a {kind} target{hint}"
+        if len(item.keys() & set(rule.secret)) != 1:
+            yield place, f"a {kind} target needs exactly one of {', '.join(rule.secret)}"
+        if len(item.keys() & set(rule.token)) > 1:
+            yield place, f"a {kind} target takes one of {', '.join(rule.token)}"
+        if not item.keys() >= set(rule.chat):
+            yield place, f"a {kind} target needs chat_id"
 
 
 def _value_problem(key: str, value: Any) -> str | None:  # noqa: ANN401 - YAML holds anything
@@ -234,28 +209,19 @@ def _value_problem(key: str, value: Any) -> str | None:  # noqa: ANN401 - YAML h
         case _ if key.endswith("_file"):
             is_right = text.strip() and "\0" not in text
             allowed = "the path of a file"
-        case _ if text.startswith("LIQCTL_") and _VARIABLE.fullmatch(text):
+        case _ if not _VARIABLE.fullmatch(text) or _LOOKS_SECRET.search(text):
+            is_right, allowed = False, "the name of a variable, in capitals, such as SLACK_URL"
+        case _ if text.startswith("LIQCTL_"):
             return f"{key} must name a variable of yours: LIQCTL_ is for settings and keys"
         case _:
-            is_right = _VARIABLE.fullmatch(text) and not _LOOKS_SECRET.search(text)
-            allowed = "the name of a variable, in capitals, such as SLACK_URL"
+            return None
     return None if is_right else f"{key} must be {allowed}"
-
-
-def address_problem(url: str) -> str | None:
-    """Return why nothing may be sent to the URL, None when it may; the URL is never shown."""
-    if not host_of(url) or not url.isascii() or any(c.isspace() or c == "\\" for c in url):
-        return "must be a URL such as https://host/path"
-    scheme = url.lower().partition("://")[0]
-    if scheme == "https" or (scheme == "http" and is_loopback_url(url)):
-        return None
-    return "must be https, but for loopback addresses"
 
 
 def _revealing_problem(url: str) -> str | None:
     """Return why an address must not stand in the file: whoever has it could post there."""
     parts = urlsplit(url)
-    host = f".{host_of(url) or ''}"
+    host = f".{parts.hostname or ''}"
     if (
         "@" in parts.netloc
         or parts.query
@@ -264,10 +230,22 @@ def _revealing_problem(url: str) -> str | None:
         or any(len(each) > _SEGMENT_MAX or ":" in each for each in parts.path.split("/"))
     ):
         return (
-            "secrets never stand in the file, and this address looks like one; name the variable "
-            "that holds it in url_env, or a file in url_file"
+            "secrets are not allowed in the file, and this address looks like one; name the "
+            "variable that holds it in url_env, or a file in url_file"
         )
     return None
+
+
+def nearest(word: str, known: Collection[str], cutoff: float = 0.6) -> str:
+    """Return a hint at the known word that is most like this one, empty when none is.
+
+    What a mapping of the known words holds is named in their place.
+    """
+    import difflib
+
+    for name in difflib.get_close_matches(word, known, n=1, cutoff=cutoff):
+        return f"; the nearest known is {known[name] if isinstance(known, Mapping) else name}"
+    return ""
 
 
 def items_schema() -> dict[str, Any]:
@@ -285,8 +263,8 @@ def items_schema() -> dict[str, Any]:
                 key: {"const": kind.value} if key == "type" else shapes.get(key, {"type": "string"})
                 for key in rule.keys
             },
-            "required": ["type", *(["chat_id"] if rule.has_chat else [])],
-            "oneOf": [{"required": [key]} for key in rule.hidden_keys],
+            "required": ["type", *rule.chat],
+            "oneOf": [{"required": [key]} for key in rule.secret],
             "additionalProperties": False,
         }
         for kind, rule in TARGET_RULES.items()
@@ -300,9 +278,7 @@ def read_targets(items: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
     for number, item in enumerate(items, start=1):
         kind = TargetType(item["type"])
         rule = TARGET_RULES[kind]
-        secret = _reference(item, rule.hidden)
-        if secret is None:
-            raise ValueError(rule.hidden)
+        (secret,) = _references(item, rule.secret)
         least = item.get("min_severity", rule.min_severity)
         target = Target(
             type=kind,
@@ -310,7 +286,7 @@ def read_targets(items: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
             kinds=frozenset(NoticeKind(each) for each in item.get("events", rule.kinds)),
             min_severity=Severity(least or Severity.INFO),
             secret=secret,
-            token=_reference(item, rule.hidden_too) if rule.hidden_too else None,
+            token=next(iter(_references(item, rule.token)), None),
             chat_id=str(item["chat_id"]) if "chat_id" in item else None,
             base_url=item.get("base_url", rule.base_url),
         )
@@ -318,9 +294,10 @@ def read_targets(items: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
     return tuple(targets)
 
 
-def _reference(item: Mapping[str, Any], secret: str) -> Reference | None:
-    env, file = _referring(secret)
-    holders = {env: Holder.VARIABLE, file: Holder.FILE, secret: Holder.TEXT}
-    return next(
-        (Reference(holder=holders[key], where=item[key]) for key in holders if key in item), None
-    )
+def _references(item: Mapping[str, Any], keys: Sequence[str]) -> list[Reference]:
+    holders = {"env": Holder.VARIABLE, "file": Holder.FILE, "url": Holder.TEXT}
+    return [
+        Reference(holder=holders[key.rpartition("_")[2]], where=item[key])
+        for key in keys
+        if key in item
+    ]

@@ -112,7 +112,7 @@ def parse(text: str, name: str) -> tuple[dict[str, Any], dict[str, int]]:
                 raise ConfigurationError(f"{where}: a name must be a plain word")
             part = str(key_node.value)
             if part in found:
-                raise ConfigurationError(f"{where}: a name stands twice in one section")
+                raise ConfigurationError(f"{where}: a name occurs twice in one section")
             found[part] = read(value_node, f"{key}.{part}" if key else part)
         return found
 
@@ -149,20 +149,3 @@ def _check_events(events: "Iterable[yaml.Event]", name: str) -> None:
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH_MAX:
             raise ConfigurationError(f"{where}: is nested too deeply")
-
-
-def flatten(nested: Mapping[str, Any], sections: frozenset[str]) -> dict[str, Any]:
-    """Return the values by dotted key; only the known sections are opened.
-
-    A name that holds a dot itself is kept in quotes, so that it is no section's key.
-
-    >>> flatten({"audit": {"log_dir": "logs"}, "audit.log_dir": "x"}, frozenset({"audit"}))
-    {'audit.log_dir': 'logs', "'audit.log_dir'": 'x'}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        if name in sections and isinstance(value, Mapping):
-            flat |= {f"{name}.{inner}": each for inner, each in value.items()}
-        else:
-            flat[f"'{name}'" if "." in name else name] = value
-    return flat

@@ -534,7 +534,7 @@ BREAKS: Final = {
         "ends = began + 10 * timeout_s",
     ),
     "a client order id is used again": (
-        "kernel/closes.py",
+        "kernel/sending.py",
         "self._order_no += 1",
         "self._order_no = 1",
     ),
@@ -566,7 +566,7 @@ def test_a_broken_engine_turns_the_drill_red(name: str, desk: Desk) -> None:
 def test_an_engine_that_closes_nothing_turns_the_drill_red(desk: Desk) -> None:
     """No rule is broken by doing nothing: then the promises are what is not kept."""
     flag = "reduce_only=close.order_leg.position_side is PositionSide.BOTH"
-    break_engine(desk, "kernel/closes.py", flag, "reduce_only=False")
+    break_engine(desk, "kernel/sending.py", flag, "reduce_only=False")
 
     code, document = desk.drill("--scenario", "default")
 

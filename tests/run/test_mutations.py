@@ -29,8 +29,8 @@ class Mutation:
 
 MUTATIONS = {
     "flat is not watched": Mutation(
-        file="kernel/state.py",
-        line="return max(self.policy.settle_seconds, *lags, 0.0)",
+        file="kernel/watch.py",
+        line="return max(asked_s, *lags, 0.0) if asked_s else 0.0",
         broken="return 0.001",
     ),
     "a stop on a leg that reads flat is taken at once": Mutation(
@@ -39,17 +39,17 @@ MUTATIONS = {
         broken="return bool(flat)",
     ),
     "the books are not swept": Mutation(
-        file="kernel/rounds.py",
-        line="if not self._policy.cancel_orders or since is None:",
+        file="kernel/watch.py",
+        line="if not state.policy.cancel_orders or since is None:",
         broken="if True:",
     ),
     "the reduce-only flag is dropped": Mutation(
-        file="kernel/closes.py",
+        file="kernel/sending.py",
         line="reduce_only=close.order_leg.position_side is PositionSide.BOTH",
         broken="reduce_only=False",
     ),
     "the look-up is skipped": Mutation(
-        file="kernel/closes.py",
+        file="kernel/sending.py",
         line="found = await self._look_up(leg, order, once=once)",
         broken="found = False",
     ),
@@ -74,7 +74,7 @@ MUTATIONS = {
         broken="return filled",
     ),
     "a client order id is used again": Mutation(
-        file="kernel/closes.py",
+        file="kernel/sending.py",
         line="self._order_no += 1",
         broken="self._order_no = 1",
     ),

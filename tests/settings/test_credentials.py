@@ -1,4 +1,7 @@
-"""Where keys come from, in which order, that none gets out, and which hosts may have them."""
+"""Keys: the most specific name first, files bounded, values never shown, hosts that look right.
+
+A key may be sent to few hosts, and to nothing that only looks like one of them.
+"""
 
 import os
 import re
@@ -10,11 +13,14 @@ from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import (
     base_url_problem,
+    find_source,
     is_demo_host,
     is_loopback_url,
     load_credentials,
     normalise_secret,
 )
+
+PRODUCTION, TESTNET, SIMULATOR = Environment
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\nAAAA==\n-----END PRIVATE KEY-----\n"
 OTHERS = {"LIQCTL_API_SECRET": "s"}
@@ -32,9 +38,10 @@ def test_the_most_specific_variable_wins(tmp_path: Path) -> None:
     ]
     for index, (name, value) in enumerate(order):
         weaker = dict(order[index + 1 + (index % 2 == 0) :])
-        found = load_credentials(Environment.TESTNET, {name: value, **weaker, **OTHERS})
+        environ = {name: value, **weaker, **OTHERS}
+        found = load_credentials(Environment.TESTNET, environ)
 
-        assert found.key_source == name
+        assert find_source("API_KEY", Environment.TESTNET, environ) == name
         assert found.api_key.reveal() == ("from-file" if value == str(file) else value)
 
 
@@ -146,9 +153,6 @@ def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path, text: str) -> 
 
     assert found.api_key.reveal() == text.strip()
     assert found.api_secret.reveal() == normalise_secret(text)
-
-
-PRODUCTION, TESTNET, SIMULATOR = Environment
 
 
 @pytest.mark.parametrize("environment", Environment)

@@ -1,44 +1,49 @@
-"""Closes: an order is recorded, sent once, and its fate found out before its leg is touched again.
+"""Closes and cancels: recorded, sent once, and believed once a look agrees.
 
-An order that was proven not executed is sent again under a new id; one whose fate is unknown is
-looked up, and if the venue does not know it, the next position reading decides.
+An order of ours that was proven not executed is sent again under a new id; one whose fate is
+unknown is looked up, and if the venue does not know it, the next position reading decides. Its
+leg is not touched again before. What a cancel did is for the lists to say.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from liqctl.kernel import events, requests
+from liqctl.kernel import events, pacing, requests
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.kernel.errors import InvariantError
 from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.ledger import (
+    NO_SWEEP,
     LegRecord,
+    OrderRecord,
     after_answer,
+    after_cancel_refused,
+    after_cancelled,
     after_decision,
     after_refusal,
     after_sent,
+    after_sweep,
     never_sent,
 )
 from liqctl.kernel.limits import Halted
 from liqctl.kernel.machine import Ended
-from liqctl.kernel.pacing import (
-    ANSWER_TRIPS,
-    LOOKUP_DELAY_MAX_S,
-    LOOKUP_FIRST_S,
-    LOOKUP_PATIENCE_S,
-    SENDS_PER_LEG_MAX,
+from liqctl.kernel.plan import LegClose, SymbolPlan
+from liqctl.kernel.protection import is_protective
+from liqctl.kernel.reading import Reader
+from liqctl.kernel.requests import Request
+from liqctl.kernel.retry import (
+    Decision,
+    Reaction,
+    decide,
+    decide_expired,
+    is_safe_if_unknown,
 )
-from liqctl.kernel.plan import LegClose
-from liqctl.kernel.retry import Decision, Reaction, decide, decide_expired, is_safe_if_unknown
 from liqctl.kernel.state import RunState
-from liqctl.kernel.values import (
-    CloseOrder,
-    Leg,
-    OrderAnswer,
-    PositionSide,
-)
+from liqctl.kernel.values import CloseOrder, Leg, OpenOrder, OrderAnswer, OrderKind, PositionSide
+
+_SHOWN: Final = "a list shows a position that it may protect"
 
 
 class _Sent(NamedTuple):
@@ -73,7 +78,7 @@ class Closes:
         leg = close.position.leg
         if not self._machine.may_write:
             return
-        if self._state.legs[leg].attempts >= SENDS_PER_LEG_MAX:
+        if self._state.legs[leg].attempts >= pacing.SENDS_PER_LEG_MAX:
             self.give_up(leg, None)
             return
         self._order_no += 1
@@ -187,7 +192,7 @@ class Closes:
         machine = self._machine
         if decision.reaction is Reaction.SYNC_CLOCK:
             await machine.sync_clock()
-        trips_s = ANSWER_TRIPS * machine.limits.rtt_s
+        trips_s = pacing.ANSWER_TRIPS * machine.limits.rtt_s
         room_s = machine.deadline.work_until - machine.now - trips_s
         if room_s <= 0:
             return None
@@ -195,7 +200,7 @@ class Closes:
             decision = replace(decision, backoff_s=room_s / 2)
         self._schedule(leg, answer, decision)
         await machine.sleep(decision.backoff_s)
-        if not machine.may_write or self._state.legs[leg].attempts >= SENDS_PER_LEG_MAX:
+        if not machine.may_write or self._state.legs[leg].attempts >= pacing.SENDS_PER_LEG_MAX:
             return None
         self._order_no += 1
         again = replace(order, client_order_id=self._next_id())
@@ -249,8 +254,8 @@ class Closes:
         asked again until the patience ends. What stays unknown is left to the position reading.
         """
         machine = self._machine
-        until = min(machine.now + LOOKUP_PATIENCE_S, machine.deadline.ends)
-        delay_s = LOOKUP_FIRST_S
+        until = min(machine.now + pacing.LOOKUP_PATIENCE_S, machine.deadline.ends)
+        delay_s = pacing.LOOKUP_FIRST_S
         while True:
             known: bool | None = None
             found = await machine.ask(requests.order_of(order.leg.symbol, order.client_order_id))
@@ -269,7 +274,7 @@ class Closes:
                 )
                 return known
             await machine.sleep(delay_s)
-            delay_s = min(delay_s * 2, LOOKUP_DELAY_MAX_S)
+            delay_s = min(delay_s * 2, pacing.LOOKUP_DELAY_MAX_S)
 
     def _placed(self, leg: Leg, order: CloseOrder, answer: OrderAnswer) -> None:
         """Note the venue's word on an order of ours, once for each thing it said."""
@@ -307,3 +312,110 @@ class Closes:
 
     def _update(self, leg: Leg, change: Callable[..., LegRecord], *what: object) -> None:
         self._state.legs[leg] = change(self._state.legs[leg], *what)
+
+
+class Cancels:
+    """Carries out the cancels of a plan."""
+
+    def __init__(self, state: RunState, reader: Reader, jitter: Callable[[], float]) -> None:
+        """Note the answers in the state; the reader tells what lists showed meanwhile."""
+        self._state = state
+        self._machine = state.machine
+        self._reader = reader
+        self._jitter = jitter
+
+    async def cancel(self, plan: SymbolPlan) -> None:
+        """Send every cancel of one symbol in parallel; returns when all are answered or cut."""
+        planned_at = self._machine.now
+        shown = self._reader.shown
+
+        # It may wait for the venue's limits, and a list be there then that nobody weighed.
+        def veto_book() -> str | None:
+            at = max((at for leg, (at, _) in shown.items() if leg.symbol == plan.symbol), default=0)
+            return _SHOWN if at > planned_at else None
+
+        def veto_one(order: OpenOrder) -> Callable[[], str | None]:
+            def veto() -> str | None:
+                at, position = shown.get(order.leg, (planned_at, None))
+                if position is None or at <= planned_at:
+                    return None
+                return _SHOWN if is_protective(order, {order.leg: position}) else None
+
+            return veto
+
+        jobs = []
+        if plan.cancel_regular:
+            request = requests.cancel_book(OrderKind.REGULAR, plan.symbol)
+            jobs.append(self._send(plan, plan.regular, request, OrderKind.REGULAR))
+        if plan.cancel_all_algo:
+            request = requests.cancel_book(OrderKind.ALGO, plan.symbol)
+            jobs.append(self._send(plan, plan.swept, request, OrderKind.ALGO, veto_book))
+        for order in plan.alone:
+            request = requests.cancel_one(order)
+            jobs.append(self._send(plan, (order,), request, None, veto_one(order)))
+        await self._machine.together(jobs)
+
+    async def _send(
+        self,
+        plan: SymbolPlan,
+        orders: tuple[OpenOrder, ...],
+        request: Request[None],
+        book: OrderKind | None,
+        veto: Callable[[], str | None] | None = None,
+    ) -> None:
+        """Cancel a whole book, or with None one order."""
+        machine, state = self._machine, self._state
+        if not (machine.may_write or plan.is_sweep):
+            return
+        sent = events.cancel_sent(plan.symbol, request.endpoint, orders, is_sweep=plan.is_sweep)
+        machine.note(sent)
+        self._update(orders, lambda r: r._replace(cancel_sent=True, tries=r.tries + 1))
+        await machine.on_disk()
+        swept = (plan.symbol, book) if plan.is_sweep and book is not None else None
+        if swept is not None:
+            sweep = state.sweeps.get(swept, NO_SWEEP)
+            state.sweeps[swept] = sweep._replace(sent_at=machine.now, failed=sweep.failed + 1)
+        answer = await machine.write(request, is_last=plan.is_sweep, veto=veto)
+        if swept is not None:
+            state.sweeps[swept] = after_sweep(state.sweeps[swept], answer)
+        if isinstance(answer, Halted):
+            machine.note(events.cancel_refused(sent, f"not sent: {answer.message}"))
+            self._update(orders, lambda r: r._replace(cancel_sent=False))
+            return
+        state.wrote(is_sweep=plan.is_sweep)
+        if answer is None:
+            machine.note(events.cancel_answered(sent))
+            self._update(orders, lambda r: after_cancelled(r, machine.now))
+        else:
+            machine.note(events.cancel_refused(sent, answer))
+            self._update(orders, lambda r: self._refused(r, answer, is_whole_book=book is not None))
+
+    def _refused(
+        self, record: OrderRecord, answer: VenueAnswer, *, is_whole_book: bool
+    ) -> OrderRecord:
+        refused, is_repeated = after_cancel_refused(
+            record,
+            answer,
+            is_whole_book=is_whole_book,
+            policy=self._state.policy,
+            jitter=self._jitter(),
+            paused_until=self._machine.limits.paused_until,
+            at=self._machine.now,
+        )
+        self._state.retries += is_repeated
+        return refused
+
+    def give_up(self, symbol: str, why: str) -> None:
+        """End one symbol's cancels for a fault of our own; the others go on."""
+        answer = VenueAnswer(kind=AnswerKind.LEG_FATAL, message=why)
+        for key, record in self._state.orders.items():
+            if key[0] == symbol and record.present:
+                self._state.orders[key] = record._replace(error=answer, given_up=True)
+
+    def _update(
+        self, orders: tuple[OpenOrder, ...], change: Callable[[OrderRecord], OrderRecord]
+    ) -> None:
+        for order in orders:
+            record = self._state.orders.get(order.key)
+            if record is not None:
+                self._state.orders[order.key] = change(record)
