@@ -48,8 +48,7 @@ from liqctl.kernel.values import (
     Rows,
 )
 from liqctl.run.driver import Driver
-from liqctl.sim.memory import MemoryTransport
-from liqctl.sim.virtual import run_virtual
+from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.venue.exchange import BinanceExchange
 from tests import harshness
 from tests.kernel.builders import limit
