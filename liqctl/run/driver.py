@@ -171,11 +171,10 @@ class Driver:
 
     async def _sync(self) -> None:
         while self._unsynced:
-            numbers, self._unsynced = self._unsynced, []
+            numbers, self._unsynced = tuple(self._unsynced), []
             if self._sink is not None:
                 await self._sink.sync()
-            for number in numbers:
-                self._feed(OnDisk(number, self._loop.time()))
+            self._feed(OnDisk(numbers, self._loop.time()))
         self._syncing = None
 
     def _set_alarm(self, at: float) -> None:
