@@ -72,6 +72,8 @@ class Liquidation:
         self._snapshot = NOTHING_READ
         self._verdict = verify(NOTHING_READ, policy)
         self._missing: tuple[str, ...] = ()
+        self._silent: tuple[str, ...] = ()
+        self._unread: str | None = "the account was never read"
 
     @property
     def _is_interrupted(self) -> bool:
@@ -179,7 +181,9 @@ class Liquidation:
         is_all = len(refused) == len(snapshot.errors) and not self._limits.is_key_accepted
         if refused and is_all:
             self._limits.fatal = refused[0]
-        self._missing = self._watch.missing(self._verdict, self._snapshot)
+        self._missing = self._watch.missing(verdict, snapshot)
+        self._silent = tuple(sorted(snapshot.silent))
+        self._unread = explain_unread(snapshot)
         return verdict
 
     @property
@@ -457,16 +461,13 @@ class Liquidation:
         """Return what is known of the run at this moment, as a value that no longer changes."""
         state, questions, limits = self._state, self._questions, self._limits
         ban = limits.pause if limits.outlasts_deadline else None
-        failed = [(book[0], s) for book, s in state.sweeps.items() if s.is_given_up]
         return Outcome(
             legs=dict(state.legs),
             orders=tuple(state.orders.values()),
             prices=dict(self.side.prices),
             last_known=state.last_known if state.has_read else None,
-            unread=explain_unread(self._snapshot)
-            if self._snapshot is not NOTHING_READ
-            else "the account was never read",
-            silent=tuple(sorted(self._snapshot.silent)),
+            unread=self._unread,
+            silent=self._silent,
             never_read=state.never_read or frozenset(),
             streak=state.streak,
             missing=self._missing,
@@ -476,8 +477,7 @@ class Liquidation:
             refusal=limits.fatal or ban or limits.key_refusal,
             strangers=tuple(state.strangers),
             entered=tuple(sorted(state.entered)),
-            unanswered_sweeps=frozenset(s for s, sweep in failed if not sweep.is_refused),
-            refused_sweeps=frozenset(s for s, sweep in failed if sweep.is_refused),
+            sweeps=dict(state.sweeps),
             retries=state.retries,
             time_spent_s=dict(self._spent),
         )

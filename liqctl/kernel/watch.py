@@ -125,18 +125,17 @@ class Watch:
 
     def _doubts(self) -> Iterator[tuple[float, str]]:
         """Yield what was seen without an explanation since: when last, and in words."""
-        for record in sorted(
-            self._state.legs.values(), key=lambda r: (r.leg.symbol, r.last_open_at)
-        ):
-            if record.vanished:
-                why = f"{record.leg.symbol} was open a moment ago and vanished without our order"
-                yield record.last_open_at, why
+        legs, orders = self._state.legs, self._state.orders
+        vanished = [record for record in legs.values() if record.vanished]
+        for record in sorted(vanished, key=lambda r: (r.leg.symbol, r.last_open_at)):
+            why = f"{record.leg.symbol} was open a moment ago and vanished without our order"
+            yield record.last_open_at, why
         for symbol, at in sorted(self._state.entered.items()):
             yield at, f"somebody opened {symbol} a moment ago"
-        for stop in sorted(self._state.orders.values(), key=lambda r: (r.order.symbol, r.shown_at)):
-            order, leg = stop.order, self._state.legs.get(stop.order.leg)
-            is_ours = is_left_over(stop, leg, began_ms=self._state.began_ms)
-            # Its owner or the venue took it, or a list that is older than the one before it.
-            if stop.gone and reduces_only(order) and not is_ours:
-                what = f"a stop on {order.symbol} was there a moment ago"
+        # Its owner or the venue took it, or a list that is older than the one before it.
+        gone = [stop for stop in orders.values() if stop.gone and reduces_only(stop.order)]
+        for stop in sorted(gone, key=lambda r: (r.order.symbol, r.shown_at)):
+            leg = legs.get(stop.order.leg)
+            if not is_left_over(stop, leg, began_ms=self._state.began_ms):
+                what = f"a stop on {stop.order.symbol} was there a moment ago"
                 yield stop.shown_at, f"{what} and vanished without our cancel"

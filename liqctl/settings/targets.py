@@ -1,7 +1,7 @@
 """The items of `notifications`: which keys each type takes, what is wrong, the target they make.
 
-Only loaded where a target is configured. An address that lets anybody post is a secret: it stands
-in a variable or a file, and the item names that.
+An address that lets anybody post is a secret: it stands in a variable or a file, and the item names
+that. This knows no pydantic: whoever tells people reads items that were checked before.
 """
 
 import re
