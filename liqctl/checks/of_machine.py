@@ -20,7 +20,7 @@ from liqctl.kernel.states import Environment
 from liqctl.notify.send import Problem, has_apprise, look_up
 from liqctl.run.lock import lock_problem, read_lock
 from liqctl.settings.credentials import address_problem, find_source, load_credentials
-from liqctl.settings.targets import Holder, Target, TargetType, read_targets
+from liqctl.settings.targets import ReferenceKind, Target, TargetType, read_targets
 from liqctl.settings.values import Settings
 
 KEY_NAMES: Final = ("API_KEY", "API_SECRET")
@@ -94,14 +94,14 @@ def issues_of_targets(settings: Settings, environ: Mapping[str, str]) -> Iterato
     for number, target in enumerate(read_targets(settings.notifications)):
         field = f"notifications[{number}]"
         for reference in filter(None, (target.secret, target.token)):
-            holder, where = reference.holder, reference.where
+            kind, where = reference.kind, reference.where
             try:
                 value = look_up(reference, environ, field)
             except Problem as why:
-                advice = f"set {where}" if holder is Holder.VARIABLE else "correct the file"
+                advice = f"set {where}" if kind is ReferenceKind.VARIABLE else "correct the file"
                 yield _untold(environment, field, target, why, advice)
                 continue
-            if holder is Holder.FILE and _mode_of(Path(where)) & _OTHERS_READ:
+            if kind is ReferenceKind.FILE and _mode_of(Path(where)) & _OTHERS_READ:
                 text = f"others may read {where}"
                 yield risk(environment, Area.SECURITY, field, text, "chmod 600 it")
             problem = address_problem(value)

@@ -1,4 +1,4 @@
-"""The timeline of a report's page as plain values: rows of bars in per cent of the width.
+"""The timeline of a report's page as plain values: lanes of bars in per cent of the width.
 
 Everything is placed by percentages, so that the drawing fits any screen without a script. Outcomes
 are told by a sign and a pattern too: a third of the readers print it or do not see red.
@@ -60,7 +60,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Lane:
     """The bars of one symbol or of the run's readings, with a caption for each request."""
 
     label: str
@@ -73,12 +73,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """All rows, the ticks of the axis, and where the deadline is; `used` is its part that passed.
+    """All lanes, the ticks of the axis, and where the deadline is; `used` is its part that passed.
 
     `deadline_x` is None where the deadline lies beyond the drawing.
     """
 
-    rows: Sequence[Row]
+    lanes: Sequence[Lane]
     ticks: Sequence[tuple[float, str]]
     deadline_x: float | None
     deadline_words: str
@@ -101,7 +101,7 @@ def draw(incident: Incident) -> Timeline:
         return min(max(100.0 * (ended_s if seconds is None else seconds) / span_s, 0.0), 100.0)
 
     return Timeline(
-        rows=list(_rows(story, at)),
+        lanes=list(_lanes(story, at)),
         ticks=list(_ticks(span_s, shown_s)),
         deadline_x=None if shown_s is None else at(shown_s),
         deadline_words="no deadline" if deadline_s is None else f"deadline {deadline_s:g} s",
@@ -111,7 +111,7 @@ def draw(incident: Incident) -> Timeline:
     )
 
 
-def _rows(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Row]:
+def _lanes(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Lane]:
     """Yield readings and watches in one row each, then a row for each symbol, legs first."""
 
     def bars(parts: Iterable[LegStory | Request], y: int, height: int, step: int) -> Iterator[Bar]:
@@ -146,7 +146,7 @@ def _rows(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Row]
         ("Flat, watched", watches, watched, _WATCH_WORDS[watched]),
     ):
         if requests:
-            yield Row(
+            yield Lane(
                 label=label,
                 outcome=outcome.value.lower(),
                 verdicts=(verdict,),
@@ -167,7 +167,7 @@ def _rows(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Row]
         sent.sort(key=lambda request: request.began_s or 0.0)
         outcomes = {part.outcome for part in (legs or sent)}
         below = len(legs) * leg_step
-        yield Row(
+        yield Lane(
             label=clean(symbol) or "no symbol",
             outcome=min(outcomes, key=order.index).value.lower(),
             verdicts=[_verdict(leg) for leg in legs] or ["orders only"],

@@ -116,7 +116,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Judgement:
     """What the judges say of a run.
 
     Attributes:
@@ -130,7 +130,7 @@ class Verdict:
     false_alarm: bool = False
 
 
-def judge(case: Case, *, every_rule: bool = True) -> Verdict:
+def judge(case: Case, *, every_rule: bool = True) -> Judgement:
     """Return the verdict; time passes at the venue, and nobody does anything new there.
 
     Without `every_rule` it is not judged whether the run did all that it could: a scenario's
@@ -155,7 +155,7 @@ def judge(case: Case, *, every_rule: bool = True) -> Verdict:
         name == AuditEventType.REENTRY_SEEN for name, _ in case.events
     )
     false_alarm = alarmed and not venue.account.journal.activity
-    return Verdict(broken=broken, excused=excused, false_alarm=false_alarm)
+    return Judgement(broken=broken, excused=excused, false_alarm=false_alarm)
 
 
 def exposure(venue: Venue) -> list[str]:

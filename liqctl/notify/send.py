@@ -31,9 +31,9 @@ from liqctl.kernel.errors import CredentialsError
 from liqctl.notify.notice import Notice
 from liqctl.settings.credentials import address_problem, read_secret_file
 from liqctl.settings.targets import (
-    Holder,
     NoticeKind,
     Reference,
+    ReferenceKind,
     Severity,
     Target,
     TargetType,
@@ -291,18 +291,18 @@ def look_up(reference: Reference, environ: Mapping[str, str], source: str = "not
     Raises:
         Problem: the variable is not set, or the file cannot be read.
     """
-    match reference.holder:
-        case Holder.VARIABLE:
+    match reference.kind:
+        case ReferenceKind.VARIABLE:
             value = environ.get(reference.where, "").strip()
             if not value:
                 raise Problem(f"the variable {reference.where} is not set")
             return value
-        case Holder.FILE:
+        case ReferenceKind.FILE:
             try:
                 return read_secret_file(Path(reference.where), source)
             except CredentialsError as error:
                 raise Problem(str(error)) from None
-        case Holder.TEXT:
+        case ReferenceKind.TEXT:
             return reference.where
 
 

@@ -45,7 +45,7 @@ class TargetType(StrEnum):
     APPRISE = "apprise"
 
 
-class Holder(StrEnum):
+class ReferenceKind(StrEnum):
     """Where a secret stands; TEXT is an address in the settings file that is none."""
 
     VARIABLE = "variable"
@@ -57,7 +57,7 @@ class Holder(StrEnum):
 class Reference:
     """Where to find a value: the name of a variable, the path of a file, or the value itself."""
 
-    holder: Holder
+    kind: ReferenceKind
     where: str
 
 
@@ -295,9 +295,9 @@ def read_targets(items: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
 
 
 def _references(item: Mapping[str, Any], keys: Sequence[str]) -> list[Reference]:
-    holders = {"env": Holder.VARIABLE, "file": Holder.FILE, "url": Holder.TEXT}
+    kinds = {"env": ReferenceKind.VARIABLE, "file": ReferenceKind.FILE, "url": ReferenceKind.TEXT}
     return [
-        Reference(holder=holders[key.rpartition("_")[2]], where=item[key])
+        Reference(kind=kinds[key.rpartition("_")[2]], where=item[key])
         for key in keys
         if key in item
     ]

@@ -10,33 +10,33 @@ from liqctl.sim import checks
 from liqctl.sim.faults import make_fault
 from liqctl.sim.market import Market
 from liqctl.sim.orders import LegKey, Order, Refused
-from liqctl.sim.venue import Event, Venue
+from liqctl.sim.venue import Venue, WorldEvent
 
-Row = Mapping[str, Any]
-Act = Callable[[Venue, Row], None]
-
-
-def _leg(row: Row) -> LegKey:
-    return row["symbol"], row.get("position_side", "BOTH")
+Entry = Mapping[str, Any]
+Act = Callable[[Venue, Entry], None]
 
 
-def _number(row: Row, name: str) -> Decimal:
-    return Decimal(str(row[name]))
+def _leg(entry: Entry) -> LegKey:
+    return entry["symbol"], entry.get("position_side", "BOTH")
 
 
-def _market(venue: Venue, row: Row) -> Market:
-    return venue.account.market(row["symbol"])
+def _number(entry: Entry, name: str) -> Decimal:
+    return Decimal(str(entry[name]))
 
 
-def _trade(venue: Venue, row: Row, signed: Decimal, owner: str) -> None:
+def _market(venue: Venue, entry: Entry) -> Market:
+    return venue.account.market(entry["symbol"])
+
+
+def _trade(venue: Venue, entry: Entry, signed: Decimal, owner: str) -> None:
     """Execute somebody else's market order of a signed quantity, unchecked."""
     if not signed:
         return
     account = venue.account
-    symbol, position_side = _leg(row)
+    symbol, position_side = _leg(entry)
     order = Order(
         order_id=account.next_id(),
-        client_order_id=str(row.get("client_order_id", f"{owner}-{account.next_id()}")),
+        client_order_id=str(entry.get("client_order_id", f"{owner}-{account.next_id()}")),
         symbol=symbol,
         side="BUY" if signed > 0 else "SELL",
         position_side=position_side,
@@ -47,49 +47,51 @@ def _trade(venue: Venue, row: Row, signed: Decimal, owner: str) -> None:
         owner=owner,
     )
     account.add(order)
-    account.fill(order, abs(signed), _market(venue, row).mark_price)
+    account.fill(order, abs(signed), _market(venue, entry).mark_price)
 
 
-def reopen(venue: Venue, row: Row) -> None:
+def reopen(venue: Venue, entry: Entry) -> None:
     """A bot opens a position, if the leg is flat."""
-    if venue.account.holding(_leg(row)) is None:
-        _trade(venue, row, _number(row, "quantity"), "bot")
+    if venue.account.holding(_leg(entry)) is None:
+        _trade(venue, entry, _number(entry, "quantity"), "bot")
 
 
-def place(venue: Venue, row: Row) -> None:
+def place(venue: Venue, entry: Entry) -> None:
     """A bot rests a limit order."""
     params = {
-        "symbol": row["symbol"],
-        "side": row["side"],
+        "symbol": entry["symbol"],
+        "side": entry["side"],
         "type": "LIMIT",
         "timeInForce": "GTC",
-        "quantity": str(row["quantity"]),
-        "price": str(row["price"]),
+        "quantity": str(entry["quantity"]),
+        "price": str(entry["price"]),
         "newClientOrderId": f"gridbot-{venue.account.next_id()}",
-        "reduceOnly": "true" if row.get("reduce_only") else "",
-        "positionSide": row.get("position_side", ""),
+        "reduceOnly": "true" if entry.get("reduce_only") else "",
+        "positionSide": entry.get("position_side", ""),
     }
     with contextlib.suppress(Refused):
-        checks.place(venue.account, params, owner="bot").hidden = bool(row.get("hidden"))
+        checks.place(venue.account, params, owner="bot").hidden = bool(entry.get("hidden"))
 
 
-def enter(venue: Venue, row: Row) -> None:
+def enter(venue: Venue, entry: Entry) -> None:
     """A bot opens a position if the leg is flat, with a stop of its own.
 
     The stop comes `stop_after_ms` after the position, or before it where that is negative. It is
     a closePosition order, or as `stop` says: reduce_only, or plain.
     """
-    account, quantity = venue.account, _number(row, "quantity")
-    is_long, is_hedge = quantity > 0, _leg(row)[1] != "BOTH"
-    kind, after_ms = row.get("stop", "close_position"), int(row.get("stop_after_ms", 0))
+    account, quantity = venue.account, _number(entry, "quantity")
+    is_long, is_hedge = quantity > 0, _leg(entry)[1] != "BOTH"
+    kind, after_ms = entry.get("stop", "close_position"), int(entry.get("stop_after_ms", 0))
     params = {
         "algoType": "CONDITIONAL",
-        "symbol": row["symbol"],
+        "symbol": entry["symbol"],
         "side": "SELL" if is_long else "BUY",
         "type": "STOP_MARKET",
-        "triggerPrice": str(_market(venue, row).mark_price * Decimal("0.9" if is_long else "1.1")),
+        "triggerPrice": str(
+            _market(venue, entry).mark_price * Decimal("0.9" if is_long else "1.1")
+        ),
         "clientAlgoId": f"botstop-{account.next_id()}",
-        "positionSide": row["position_side"] if is_hedge else "",
+        "positionSide": entry["position_side"] if is_hedge else "",
         "closePosition": "true" if kind == "close_position" else "",
         "quantity": "" if kind == "close_position" else str(abs(quantity)),
         "reduceOnly": "true" if kind == "reduce_only" and not is_hedge else "",
@@ -99,41 +101,41 @@ def enter(venue: Venue, row: Row) -> None:
         with contextlib.suppress(Refused):
             checks.place_algo(account, params, owner="bot")
 
-    account.schedule(account.now_ms + max(-after_ms, 0), lambda: reopen(venue, row), others=True)
+    account.schedule(account.now_ms + max(-after_ms, 0), lambda: reopen(venue, entry), others=True)
     account.schedule(account.now_ms + max(after_ms, 0), protect, others=True)
 
 
-def close(venue: Venue, row: Row) -> None:
+def close(venue: Venue, entry: Entry) -> None:
     """Somebody closes the leg by hand, or the given share of it."""
-    held = venue.account.holding(_leg(row))
+    held = venue.account.holding(_leg(entry))
     if held is not None:
-        share = Decimal(str(row.get("share", "1")))
-        _trade(venue, row, -held.amount * share, str(row.get("owner", "hand")))
+        share = Decimal(str(entry.get("share", "1")))
+        _trade(venue, entry, -held.amount * share, str(entry.get("owner", "hand")))
 
 
-def trigger(venue: Venue, row: Row) -> None:
+def trigger(venue: Venue, entry: Entry) -> None:
     """Every conditional order of the symbol triggers."""
     for algo in venue.account.open_algo_orders():
-        if algo.symbol == row["symbol"]:
+        if algo.symbol == entry["symbol"]:
             checks.trigger(venue.account, algo)
 
 
-def fill(venue: Venue, row: Row) -> None:
+def fill(venue: Venue, entry: Entry) -> None:
     """Every resting limit order of the symbol fills: one that only reduces, what is left of it."""
     for order in venue.account.open_orders():
         # A market order that fills by and by does not rest, and a fill may end the next one.
-        if order.symbol == row["symbol"] and order.type == "LIMIT" and order.is_open:
+        if order.symbol == entry["symbol"] and order.type == "LIMIT" and order.is_open:
             venue.account.fill(order, order.remaining, order.price)
 
 
-def move_mark(venue: Venue, row: Row) -> None:
+def move_mark(venue: Venue, entry: Entry) -> None:
     """The mark price moves by some basis points, and with it what is allowed and bid."""
-    market = _market(venue, row)
-    moved = market.mark_price * (1 + _number(row, "bps") / 10000)
+    market = _market(venue, entry)
+    moved = market.mark_price * (1 + _number(entry, "bps") / 10000)
     market.mark_price = moved.quantize(market.tick_size)
 
 
-def to_hedge(venue: Venue, _: Row) -> None:
+def to_hedge(venue: Venue, _: Entry) -> None:
     """The account is switched to hedge mode, through COIN-M, positions and all."""
     account = venue.account
     account.hedge = True
@@ -148,33 +150,33 @@ def to_hedge(venue: Venue, _: Row) -> None:
         order.position_side = "LONG" if order.side == "SELL" else "SHORT"
 
 
-def ban(venue: Venue, row: Row) -> None:
+def ban(venue: Venue, entry: Entry) -> None:
     """The address is banned for a while."""
-    venue.banned_until_ms = venue.now_ms + int(row["for_ms"])
+    venue.banned_until_ms = venue.now_ms + int(entry["for_ms"])
 
 
-def set_can_trade(venue: Venue, row: Row) -> None:
+def set_can_trade(venue: Venue, entry: Entry) -> None:
     """Trading is permitted or forbidden."""
-    venue.can_trade = bool(row["can_trade"])
+    venue.can_trade = bool(entry["can_trade"])
 
 
 def _setting(name: str, of: Callable[[str], object]) -> Act:
-    """Return the act that gives something of the symbol's market the row's value."""
-    return lambda venue, row: setattr(_market(venue, row), name, of(str(row[name])))
+    """Return the act that gives something of the symbol's market the entry's value."""
+    return lambda venue, entry: setattr(_market(venue, entry), name, of(str(entry[name])))
 
 
 ACTS: Final[Mapping[str, Act]] = {
     **{act.__name__: act for act in (reopen, place, enter, close, trigger, fill)},
     # A bot trades, whatever the leg holds.
-    "add": lambda venue, row: _trade(venue, row, _number(row, "quantity"), "bot"),
+    "add": lambda venue, entry: _trade(venue, entry, _number(entry, "quantity"), "bot"),
     # Somebody turns the position around.
-    "flip": lambda venue, row: close(venue, {**row, "share": "2", "owner": "hand"}),
+    "flip": lambda venue, entry: close(venue, {**entry, "share": "2", "owner": "hand"}),
     # The venue liquidates the leg, or takes part of it for somebody else's loss.
-    "liquidate": lambda venue, row: close(
-        venue, {**row, "owner": "venue", "client_order_id": f"autoclose-{venue.now_ms}"}
+    "liquidate": lambda venue, entry: close(
+        venue, {**entry, "owner": "venue", "client_order_id": f"autoclose-{venue.now_ms}"}
     ),
-    "deleverage": lambda venue, row: close(
-        venue, {"share": "0.5", **row, "owner": "venue", "client_order_id": "adl_autoclose"}
+    "deleverage": lambda venue, entry: close(
+        venue, {"share": "0.5", **entry, "owner": "venue", "client_order_id": "adl_autoclose"}
     ),
     # The symbol changes its status, its book refills, the best prices move away from mark.
     "set_status": _setting("status", str),
@@ -189,8 +191,8 @@ ACTS: Final[Mapping[str, Act]] = {
 _WHEN: Final = ("at_ms", "on_request", "on_path", "every_ms", "times")
 
 
-def make_event(row: Row) -> Event:
-    """Return the event that a scenario's row describes; an unknown act is a KeyError."""
-    act = ACTS[row["act"]]
-    when = {name: row[name] for name in _WHEN if name in row}
-    return Event(act=lambda venue: act(venue, row), name=row["act"], **when)
+def make_event(entry: Entry) -> WorldEvent:
+    """Return the event that a scenario's entry describes; an unknown act is a KeyError."""
+    act = ACTS[entry["act"]]
+    when = {name: entry[name] for name in _WHEN if name in entry}
+    return WorldEvent(act=lambda venue: act(venue, entry), name=entry["act"], **when)

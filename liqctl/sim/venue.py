@@ -60,7 +60,7 @@ class Reply:
 
 
 @dataclass(slots=True, kw_only=True)
-class Event:
+class WorldEvent:
     """Something the world does: at a time, or when the n-th request, or one to a path, arrives.
 
     With `every_ms` it happens again, `times` in all.
@@ -158,7 +158,7 @@ class Venue:
     api_key: str = ""  # empty switches authentication off, for the door in memory
     api_secret: str = ""  # HMAC's, or the PEM public key of an RSA or Ed25519 account
     faults: list[Fault] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    events: list[WorldEvent] = field(default_factory=list)
     clock_skew_ms: int = 0  # how far its clock is ahead of the caller's
     can_trade: bool = True
     can_withdraw: bool = False
@@ -248,7 +248,7 @@ class Venue:
         self.events.clear()
         self.account.calm()
 
-    def _occur(self, event: Event, since_ms: int) -> None:
+    def _occur(self, event: WorldEvent, since_ms: int) -> None:
         event.times -= 1
         if event.every_ms and event.times > 0:
             event.at_ms = since_ms + event.every_ms

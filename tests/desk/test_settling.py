@@ -119,7 +119,7 @@ def test_a_watch_lasts_until_it_is_proven_or_something_appears() -> None:
 
 def test_the_timeline_has_a_row_for_the_watch() -> None:
     """Two seconds in which nothing is sent must not look like two seconds lost."""
-    row = next(row for row in draw(incident()).rows if row.label == "Flat, watched")
+    row = next(row for row in draw(incident()).lanes if row.label == "Flat, watched")
 
     assert row.outcome == "done"
     assert [(bar.kind, bar.outcome) for bar in row.bars] == [("watch", "open"), ("watch", "done")]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.drill.judges import Case, Events, Verdict, judge
+from liqctl.drill.judges import Case, Events, Judgement, judge
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.result import Residual
 from liqctl.kernel.states import LiquidationState
@@ -35,7 +35,7 @@ def follow(venue: Venue, *steps: tuple[int, str, str, dict[str, Any]]) -> None:
         ask(venue, method, path, now_ms=NOW_MS + ms, **params)
 
 
-def verdict(venue: Venue, end_ms: int, **changes: Any) -> Verdict:
+def verdict(venue: Venue, end_ms: int, **changes: Any) -> Judgement:
     """Judge a run that says it is done."""
     state = changes.pop("state", LiquidationState.COMPLETED)
     events = changes.pop("events", ())
@@ -199,7 +199,7 @@ def test_flat_must_have_been_watched() -> None:
         "flat was not watched"
     ] * 3
     assert verdict(alone, 2050).broken == ["the second source of positions was not asked"]
-    assert verdict(late, 2050) == Verdict()
+    assert verdict(late, 2050) == Judgement()
 
 
 def test_a_deadline_without_room_for_the_window_must_have_been_used() -> None:
@@ -208,7 +208,7 @@ def test_a_deadline_without_room_for_the_window_must_have_been_used() -> None:
     for venue in (used, unused):
         follow(venue, *read(0), *read(700))
 
-    assert verdict(used, 750, timeout_seconds=1.0) == Verdict()
+    assert verdict(used, 750, timeout_seconds=1.0) == Judgement()
     assert verdict(unused, 750).broken != []
 
 
@@ -229,7 +229,7 @@ def test_others_do_nothing_new_after_the_end() -> None:
     venue = entered(2500)
     follow(venue, *read(2000))
 
-    assert verdict(venue, 2100) == Verdict()
+    assert verdict(venue, 2100) == Judgement()
 
 
 def test_an_alarm_is_false_only_where_nobody_traded() -> None:

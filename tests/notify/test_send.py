@@ -14,7 +14,14 @@ import respx
 
 from liqctl.notify.notice import Notice
 from liqctl.notify.send import Delivery, Post, has_apprise, ping_address, posts_for, send
-from liqctl.settings.targets import Holder, NoticeKind, Reference, Severity, Target, TargetType
+from liqctl.settings.targets import (
+    NoticeKind,
+    Reference,
+    ReferenceKind,
+    Severity,
+    Target,
+    TargetType,
+)
 from tests.notify.receiver import receiver
 
 CANARY = "CANARY0secret0value"
@@ -30,7 +37,7 @@ def make_target(kind: TargetType, **changes: Any) -> Target:
         "name": kind.value,
         "kinds": frozenset(NoticeKind),
         "min_severity": Severity.INFO,
-        "secret": Reference(holder=Holder.VARIABLE, where="SECRET"),
+        "secret": Reference(kind=ReferenceKind.VARIABLE, where="SECRET"),
         "base_url": "https://service.example",
     }
     return Target(**(values | changes))
@@ -285,7 +292,7 @@ def test_a_start_without_an_answer_does_not_keep_the_end_from_being_told() -> No
 
 def test_a_target_that_never_answers_ends_in_time_and_delays_nobody() -> None:
     """A dead web hook takes the connection and says nothing."""
-    by_name = {"SILENT": Reference(holder=Holder.VARIABLE, where="SILENT")}
+    by_name = {"SILENT": Reference(kind=ReferenceKind.VARIABLE, where="SILENT")}
     with receiver(silent=True) as silent, receiver() as quick:
         deliveries = deliver(
             [
@@ -344,7 +351,7 @@ def test_a_secret_may_stand_in_a_file(web: respx.MockRouter, tmp_path: Path) -> 
     file = tmp_path / "url"
     file.write_text(f"{ADDRESS}\n")
     route = web.post(ADDRESS)
-    secret = Reference(holder=Holder.FILE, where=str(file))
+    secret = Reference(kind=ReferenceKind.FILE, where=str(file))
     (delivery,) = deliver([make_target(TargetType.WEBHOOK, secret=secret)])
     file.unlink()
     (gone,) = deliver([make_target(TargetType.WEBHOOK, secret=secret)])

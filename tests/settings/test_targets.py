@@ -15,9 +15,9 @@ from liqctl.settings.model import json_schema
 from liqctl.settings.sources import load_settings
 from liqctl.settings.targets import (
     TARGETS_MAX,
-    Holder,
     NoticeKind,
     Reference,
+    ReferenceKind,
     Severity,
     Target,
     TargetType,
@@ -177,13 +177,13 @@ def test_an_item_becomes_a_target_with_its_types_defaults() -> None:
         name="pagerduty-1",
         kinds=frozenset({NoticeKind.END, NoticeKind.UNKNOWN}),
         min_severity=Severity.WARNING,
-        secret=Reference(holder=Holder.FILE, where="/run/key"),
+        secret=Reference(kind=ReferenceKind.FILE, where="/run/key"),
         base_url="https://events.pagerduty.com",
     )
     assert check.kinds == {NoticeKind.START, NoticeKind.END, NoticeKind.UNKNOWN}
     assert check.min_severity is Severity.INFO
     assert own.kinds == {NoticeKind.END}
-    assert own.token == Reference(holder=Holder.VARIABLE, where="T")
+    assert own.token == Reference(kind=ReferenceKind.VARIABLE, where="T")
 
 
 keys = st.sampled_from(
