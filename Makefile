@@ -67,8 +67,8 @@ wheel: .venv/.installed ## build the wheel and its CycloneDX bill of materials i
 	$(BIN)/python -m hatchling build -t wheel
 	$(BIN)/python .ci/supply_chain.py sbom
 
-wheel-check: .venv/.tools ## install with pipx and uv, go through the container's steps; slow
-	$(BIN)/python -m tests.deploy.wheel_check
+wheel-check: .venv/.tools ## install with pipx and uv, also on PYTHONS="..."; slow
+	$(BIN)/python -m tests.deploy.wheel_check $(PYTHONS)
 
 lock: .venv/.tools ## bring requirements/ in line with pyproject.toml; moves no other version
 	$(UV_COMPILE) pyproject.toml --output-file requirements/runtime.txt

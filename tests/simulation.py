@@ -23,10 +23,9 @@ from liqctl.kernel.result import LiquidationResult
 from liqctl.run.manager import LiquidationManager
 from liqctl.sim.events import make_event
 from liqctl.sim.faults import KINDS, make_fault
-from liqctl.sim.memory import EPOCH_MS, MemoryTransport
+from liqctl.sim.memory import EPOCH_MS, MemoryTransport, run_virtual
 from liqctl.sim.scenario import make_large_account
 from liqctl.sim.venue import Venue
-from liqctl.sim.virtual import run_virtual
 from liqctl.venue.exchange import BinanceExchange
 from tests import harshness
 

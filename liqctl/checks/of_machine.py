@@ -89,7 +89,7 @@ def issues_of_targets(settings: Settings, environ: Mapping[str, str]) -> Iterato
     environment = settings.environment
     if not settings.notifications:
         advice = "add a target, see the notifications section of the README"
-        text = "nobody is told when a run ends"
+        text = "no one is notified when a run ends"
         yield info(Area.CONFIGURATION, "notifications", text, advice)
     for number, target in enumerate(read_targets(settings.notifications)):
         field = f"notifications[{number}]"
@@ -116,7 +116,7 @@ def issues_of_targets(settings: Settings, environ: Mapping[str, str]) -> Iterato
 def _untold(
     environment: Environment, field: str, target: Target, why: object, advice: str
 ) -> Issue:
-    text = f"{target.name} would not be told: {why}"
+    text = f"{target.name} would not be notified: {why}"
     return risk(environment, Area.DEPLOYMENT, field, text, advice)
 
 

@@ -175,5 +175,5 @@ _IMPACTS: Final = {
     "symbols": "what is closed and what stays open",
     "log_dir": "where the audit trail is; earlier runs stay in the old place",
     "textfile": "where Prometheus finds how the last run ended",
-    "notifications": "who hears of a run",
+    "notifications": "who is notified of a run",
 }

@@ -267,7 +267,7 @@ def _account(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
         more = len(facts.not_trading) - _NAMED_MAX
         if more > 0:
             text += f" and {more} more"
-        advice = "liqctl cannot close these until the venue trades them again; mind their margin"
+        advice = "liqctl cannot close these until the venue trades them again; watch their margin"
         yield warning(Area.DEPLOYMENT, "online.symbols", text, advice)
 
 

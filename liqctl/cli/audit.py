@@ -161,7 +161,7 @@ def _tail(path: Path, options: Options, wanted: "LineFilter", show: Callable[[by
             unknown = sorted(wanted.event_types - set(AuditEventType))
             if unknown:
                 names = ", ".join(map(repr, unknown))
-                told += f"; {names} is no type of event; these are: {', '.join(AuditEventType)}"
+                told += f"; {names} is not an event type; known are: {', '.join(AuditEventType)}"
             out.error(f"liqctl: {told}")
         # A poll of stdout that wants nothing tells only that its reader is gone.
         poll = select.poll()

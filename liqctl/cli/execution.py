@@ -39,6 +39,7 @@ LOADED_MEANWHILE: Final = (
     "liqctl.kernel.words",
     "liqctl.kernel.state",
     "liqctl.kernel.sending",
+    "liqctl.kernel.watch",
     "liqctl.kernel.rounds",
     "liqctl.run.manager",
     "liqctl.trail.writer",

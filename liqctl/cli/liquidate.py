@@ -333,7 +333,7 @@ class ResultPrinter:
             child = start_courier(make_order(settings, result, code, self.reason))
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else type(error).__name__
-            out.error(f"nobody was told: the process for it did not start: {why}")
+            out.error(f"no notification was sent: its process did not start: {why}")
             log = LogFile(settings.audit.log_dir)
             log.write(result.correlation_id, f"NOTIFICATION problem={why}")
             log.flush()
@@ -341,7 +341,9 @@ class ResultPrinter:
             ended = wait_for_courier(child, now + patience_s)
             log_file = settings.audit.log_dir / LOG_NAME
             if ended is None and patience_s == COURIER_S:
-                out.error(f"not everybody was told in {COURIER_S:g} s, see {log_file}")
+                out.error(
+                    f"not all notifications were delivered in {COURIER_S:g} s, see {log_file}"
+                )
             elif ended:
-                out.error(f"not everybody could be told, see {log_file}")
+                out.error(f"not all notifications could be delivered, see {log_file}")
         guard.cancel()

@@ -39,7 +39,7 @@ def notify(options: Options) -> ExitCode:
         out.document(document, options, render_deliveries)
     if not deliveries:
         out.error(
-            "nobody is told when a run ends: `notifications` is empty. Next: add a target, see "
+            "no one is notified when a run ends: `notifications` is empty. Next: add a target, see "
             "the notifications section of the README"
         )
     is_done = deliveries and all(delivery.problem is None for delivery in deliveries)

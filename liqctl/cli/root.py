@@ -62,7 +62,7 @@ _MAY_SEND: Final = {"liqctl", "liqctl liquidate"}
 """Where a mistaken line may have been meant to close something."""
 
 _HELP: Final = """A kill switch for Binance USDS-M futures: cancels every open order, closes every
-position, and says flat only when a fresh reading proved it.
+position, and reports flat only if a fresh reading proves it.
 
 There is no default environment: name it with --env or LIQCTL_ENV."""
 

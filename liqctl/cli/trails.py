@@ -93,9 +93,7 @@ def fail_unknown_run(paths: Sequence[Path], correlation_id: str, *, as_json: boo
         parts.append(f"runs there: {', '.join(map(repr, near))}")
     older = [name for name in rotated_siblings(paths[0]) if paths[0].with_name(name) not in paths]
     if older:
-        parts.append(
-            f"older files beside it, to be named with --log: {', '.join(map(shown, older))}"
-        )
+        parts.append(f"older files beside it, for --log: {', '.join(map(shown, older))}")
     parts.append("a dry run leaves no record; `liqctl audit tail` shows what there is")
     return fail("; ".join(parts), as_json=as_json)
 

@@ -212,9 +212,9 @@ def make_manifest(
 ) -> dict[str, Any]:
     """Return the manifest: every file with its size, hash and origin, and what is missing."""
     redacted = [part.name for part in parts if part.redacted_lines]
-    notes = ["the manifest is no part of its own list"]
+    notes = ["the manifest does not list itself"]
     if not online:
-        notes.append("nothing was asked of the venue; --online does")
+        notes.append("the venue was not asked; --online asks it")
     if redacted:
         notes.append(_REDACTED.format(names=", ".join(redacted)))
     return {

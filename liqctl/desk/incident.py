@@ -316,7 +316,7 @@ def _errors(records: Sequence[TrailRecord]) -> tuple[ErrorCount, ...]:
 def _notes(end: Mapping[str, object], story: RunStory, chain: RunChain) -> tuple[str, ...]:
     found = list(_texts(end.get("notes")))
     if end.get("deadline_exceeded") is True:
-        found.append("it ended for want of time: part of the deadline is kept for the last reading")
+        found.append("time ran out: part of the deadline is kept for the last reading")
     if story.end and not is_own_end(story.end):
         told = phrase(TimedRecord(record=story.end, at_s=None))
         found += [told] if told else []

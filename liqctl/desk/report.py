@@ -25,7 +25,7 @@ from liqctl.kernel.states import LiquidationState
 from liqctl.trail.fold import TimedRecord
 
 _TO_FILL_IN: Final = ("Root cause", "Prevention", "Incident ticket")
-_NOT_TOLD: Final = "not told by the trail"
+_NOT_TOLD: Final = "not in the trail"
 # More symbols than anybody reads in one line; the timeline names all.
 _SYMBOLS_MAX: Final = 40
 _OURS: Final = re.compile(r"[0-9T:.-]{10,40}Z")

@@ -191,7 +191,7 @@ def _proof(result: LiquidationResult, asked: Asked, unseen: str) -> str:
     watched_s = math.floor(result.settled_seconds * 10) / 10
     short = ""
     if asked.settle_s is not None and watched_s < math.floor(asked.settle_s * 10) / 10:
-        short = f" (the deadline left no more of the {asked.settle_s:g} s asked for)"
+        short = f" (the deadline left less than the {asked.settle_s:g} s asked for)"
     if not watched_s:
         return f"proven by a single reading after the last order{short}"
     silent = [source for source in _POSITION_SOURCES if source in result.unread]

@@ -403,7 +403,7 @@ def _flat_seen(details: Details) -> str:
     text = f"nothing is listed; watched for {watch_s:.1f} s at most"
     # A tenth of a second is what the engine's own readings take.
     is_short = watch_s < settle_s - 0.1
-    return f"{text}: the deadline leaves no more of {settle_s:g} s" if is_short else text
+    return f"{text}: the deadline leaves less than {settle_s:g} s" if is_short else text
 
 
 def _reentry(details: Details) -> str:

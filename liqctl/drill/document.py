@@ -278,7 +278,9 @@ def _why_failed(failed: Sequence[Score], total: int, policy: LiquidationConfig) 
     if late := [score for score in failed if score.needs_s is not None]:
         most = max(late, key=lambda score: score.needs_s or 0.0)
         which = "all" if len(late) == len(failed) else str(len(late))
-        parts.append(f"{which} for want of time: the most, {most.needs_s:g} s, needs {most.name};")
+        parts.append(
+            f"{which} because time ran out: the most, {most.needs_s:g} s, needs {most.name};"
+        )
     if here := [score for score in failed if score.only_here]:
         parts.append(f"{_named(here)} on this machine only, not in virtual time;")
     lost = [s for s in failed if not s.broken and not s.only_here and s.needs_s is None]

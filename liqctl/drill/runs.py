@@ -25,10 +25,9 @@ from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import Environment, LiquidationState, OrderState
 from liqctl.run.manager import LiquidationManager
 from liqctl.run.who import SystemClock
-from liqctl.sim.memory import EPOCH_MS, MemoryTransport
+from liqctl.sim.memory import EPOCH_MS, MemoryTransport, run_virtual
 from liqctl.sim.scenario import Expectation, Scenario
 from liqctl.sim.venue import Venue
-from liqctl.sim.virtual import run_virtual
 from liqctl.trail.writer import AuditLogger
 from liqctl.venue.exchange import BinanceExchange
 

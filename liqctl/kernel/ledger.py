@@ -7,7 +7,7 @@ shows it to be newer than the fill. A leg that vanishes without a fill of ours i
 too: `closed_at` tells the two apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -151,18 +151,12 @@ def first_seen(position: Position, at: float) -> LegRecord:
 
 def after_sent(record: LegRecord, orders: Sequence[CloseOrder]) -> LegRecord:
     """Return the record once the orders are about to leave; each is unresolved until answered."""
-    intents = tuple(
-        SentOrder(
-            client_order_id=order.client_order_id,
-            order_id=None,
-            quantity=order.quantity,
-            executed=Decimal(0),
-            status=None,
-        )
+    intents = (
+        SentOrder(order.client_order_id, None, order.quantity, executed=Decimal(0), status=None)
         for order in orders
     )
     return record._replace(
-        sent=record.sent + intents,
+        sent=(*record.sent, *intents),
         unresolved=record.unresolved + tuple(order.client_order_id for order in orders),
         attempts=record.attempts + len(orders),
         in_flight=True,
@@ -178,11 +172,13 @@ def after_answer(record: LegRecord, answer: OrderAnswer, at: float) -> LegRecord
     expected is counted from what the leg held when the orders left: a reading since then may show
     part of the same fill. An order that a reading has settled changes nothing but its own record.
     """
-    grown = answer.executed - _executed_of(record, answer.client_order_id)
+    before = (o.executed for o in record.sent if o.client_order_id == answer.client_order_id)
+    grown = answer.executed - next(before, Decimal(0))
     expected, closed_at = record.expected, record.closed_at
     if grown > 0 and answer.client_order_id in record.unresolved:
         filled = record.executed + grown - record.executed_before
-        left = _shrunk(record.before_unresolved, filled)
+        rest = max(abs(record.before_unresolved) - filled, Decimal(0))
+        left = rest.copy_sign(record.before_unresolved) if rest else Decimal(0)
         closed_at = closed_at if left else at
         if filled > abs(record.before_unresolved):
             closed_at = None  # More than the leg held: somebody entered it meanwhile.
@@ -191,7 +187,13 @@ def after_answer(record: LegRecord, answer: OrderAnswer, at: float) -> LegRecord
     if answer.status.is_final:
         unresolved = _without(unresolved, answer.client_order_id)
     return record._replace(
-        sent=_with_answer(record.sent, answer),
+        sent=_changed(
+            record.sent,
+            answer.client_order_id,
+            lambda order: order._replace(
+                order_id=answer.order_id, executed=answer.executed, status=answer.status
+            ),
+        ),
         unresolved=unresolved,
         expected=expected,
         closed_at=closed_at,
@@ -209,9 +211,14 @@ def after_refusal(
 ) -> LegRecord:
     """Return the record after an order was refused, or its fate stayed unknown."""
     unknown = answer.kind is AnswerKind.UNKNOWN
+    if not unknown:
+        record = record._replace(
+            sent=_changed(
+                record.sent, client_order_id, lambda o: o._replace(status=OrderStatus.REJECTED)
+            ),
+            unresolved=_without(record.unresolved, client_order_id),
+        )
     return record._replace(
-        sent=record.sent if unknown else _marked(record.sent, client_order_id),
-        unresolved=record.unresolved if unknown else _without(record.unresolved, client_order_id),
         error=answer,
         settled_at=at,
         unresolved_at=at if unknown else record.unresolved_at,
@@ -375,34 +382,10 @@ def _held(record: LegRecord) -> Decimal:
     return record.current.quantity if record.current else Decimal(0)
 
 
-def _shrunk(quantity: Decimal, executed: Decimal) -> Decimal:
-    rest = max(abs(quantity) - executed, Decimal(0))
-    return rest.copy_sign(quantity) if rest else Decimal(0)
-
-
-def _executed_of(record: LegRecord, client_order_id: str) -> Decimal:
-    for order in record.sent:
-        if order.client_order_id == client_order_id:
-            return order.executed
-    return Decimal(0)
-
-
-def _with_answer(sent: tuple[SentOrder, ...], answer: OrderAnswer) -> tuple[SentOrder, ...]:
-    return tuple(
-        order._replace(order_id=answer.order_id, executed=answer.executed, status=answer.status)
-        if order.client_order_id == answer.client_order_id
-        else order
-        for order in sent
-    )
-
-
-def _marked(sent: tuple[SentOrder, ...], client_order_id: str) -> tuple[SentOrder, ...]:
-    return tuple(
-        order._replace(status=OrderStatus.REJECTED)
-        if order.client_order_id == client_order_id
-        else order
-        for order in sent
-    )
+def _changed(
+    sent: tuple[SentOrder, ...], client_order_id: str, change: Callable[[SentOrder], SentOrder]
+) -> tuple[SentOrder, ...]:
+    return tuple(change(o) if o.client_order_id == client_order_id else o for o in sent)
 
 
 def _without(ids: tuple[str, ...], client_order_id: str) -> tuple[str, ...]:

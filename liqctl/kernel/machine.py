@@ -43,9 +43,9 @@ class Answered(NamedTuple):
 
 
 class OnDisk(NamedTuple):
-    """What was noted before the `Sync` of this number is on disk, or known not to be."""
+    """What was noted before the `Sync`s of these numbers is on disk, or known not to be."""
 
-    number: int
+    numbers: tuple[int, ...]
     at: float
 
 
@@ -170,8 +170,9 @@ class Machine:
             case Answered(number, answer, _, usage):
                 self._usage = usage
                 self._arrive(number, answer)
-            case OnDisk(number):
-                self._arrive(number, None)
+            case OnDisk(numbers):
+                for number in numbers:
+                    self._arrive(number, None)
             case Interrupted():
                 self.limits.stop()
                 self._finish(self.interruption)
@@ -191,6 +192,9 @@ class Machine:
         while self._timers and self._is_stale(self._timers[0]):
             heapq.heappop(self._timers)
         commands, self._commands = self._commands, []
+        # Of one wave the cancels leave first: a ban that the first close meets must not keep an
+        # order open that could have been cancelled.
+        commands.sort(key=_leaves_last)
         if self._timers:
             commands.append(WakeAt(self._timers[0][0]))
         return commands
@@ -430,3 +434,9 @@ class Machine:
 def _vetoed(veto: Callable[[], str | None] | None) -> Halted | None:
     why = veto() if veto is not None else None
     return None if why is None else Halted.of(why)
+
+
+def _leaves_last(command: Command) -> bool:
+    # What is cut in the turn it was sent in must still be cut after it.
+    is_close = isinstance(command, Send) and command.request.endpoint is Endpoint.SUBMIT_ORDER
+    return is_close or isinstance(command, Cut)

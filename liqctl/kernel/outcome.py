@@ -13,7 +13,7 @@ from typing import Final
 from liqctl.kernel.amounts import rounded
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.events import INTERRUPTED
-from liqctl.kernel.ledger import LegRecord, OrderRecord
+from liqctl.kernel.ledger import LegRecord, OrderRecord, SweepRecord
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import NO_STREAK, Streak, Verdict, verify
 from liqctl.kernel.result import (
@@ -26,6 +26,7 @@ from liqctl.kernel.result import (
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.kernel.values import (
     Leg,
+    OrderKind,
     Position,
     Snapshot,
 )
@@ -77,8 +78,7 @@ class Outcome:
         refusal: what stopped the run, a ban that outlasts it, or the refusal of the key.
         strangers: client order ids of others that came to be during the run.
         entered: symbols that others entered meanwhile.
-        unanswered_sweeps: symbols with a book whose last cancel was never answered;
-            `refused_sweeps` those where it was refused.
+        sweeps: the last cancels of whole books.
     """
 
     legs: Mapping[Leg, LegRecord] = field(default_factory=dict)
@@ -96,8 +96,7 @@ class Outcome:
     refusal: VenueAnswer | None = None
     strangers: tuple[str, ...] = ()
     entered: tuple[str, ...] = ()
-    unanswered_sweeps: frozenset[str] = frozenset()
-    refused_sweeps: frozenset[str] = frozenset()
+    sweeps: Mapping[tuple[str, OrderKind], SweepRecord] = field(default_factory=dict)
     retries: int = 0
     time_spent_s: dict[str, float] = field(default_factory=dict)
 
@@ -124,6 +123,7 @@ def summarise(
         cause = FailureCause.CREDENTIALS
     last = verify(known.last_known, config) if known.last_known else None
     strangers = explain_strangers(known.strangers, known.entered)
+    failed = [(book[0], sweep) for book, sweep in known.sweeps.items() if sweep.is_given_up]
     return replace(
         base,
         state=end_state(verified_flat=verified_flat, positions=positions, orders=orders),
@@ -143,7 +143,10 @@ def summarise(
             *base.notes,
             *explain_kept(orders),
             *explain_oversized(record.order for record in known.orders if record.oversized),
-            *explain_failed_sweeps(known.unanswered_sweeps, known.refused_sweeps),
+            *explain_failed_sweeps(
+                {symbol for symbol, sweep in failed if not sweep.is_refused},
+                {symbol for symbol, sweep in failed if sweep.is_refused},
+            ),
         ),
         time_spent_s=known.time_spent_s,
     )

@@ -154,19 +154,12 @@ def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> 
     return _Planner(snapshot, memory, policy).plan()
 
 
-def plan_sweep(symbol: str, memory: Memory) -> SymbolPlan:
-    """Return the last cancel of both books of a symbol that nothing is listed on any more.
+def plan_sweep(symbol: str, *, with_stops: bool) -> SymbolPlan:
+    """Return the last cancel of the books of a symbol that nothing is listed on any more.
 
-    The conditional book of a symbol that is open, or that somebody was seen entering anew, is left
-    alone: a stop that no list shows may protect what was opened since.
+    The conditional book is left alone without `with_stops`.
     """
-    is_open = any(r.current is not None for leg, r in memory.legs.items() if leg.symbol == symbol)
-    return SymbolPlan(
-        symbol=symbol,
-        cancel_regular=True,
-        cancel_all_algo=not is_open and symbol not in memory.entered,
-        is_sweep=True,
-    )
+    return SymbolPlan(symbol=symbol, cancel_regular=True, cancel_all_algo=with_stops, is_sweep=True)
 
 
 class _OnSymbol(NamedTuple):

@@ -6,7 +6,6 @@ them (`liqctl.kernel.proof`); nothing that is open waits for the window.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from liqctl.kernel import events, pacing
@@ -14,9 +13,9 @@ from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.beside import Looks, SideReadings
 from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.outcome import Ending, Outcome, open_legs
-from liqctl.kernel.plan import Memory, Plan, SymbolPlan, make_plan, plan_sweep
+from liqctl.kernel.plan import Memory, Plan, SymbolPlan, make_plan
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.proof import Verdict, is_confirmed
+from liqctl.kernel.proof import Verdict, verify
 from liqctl.kernel.reading import NOTHING_READ, Questions, Reader
 from liqctl.kernel.sending import Cancels, Closes
 from liqctl.kernel.state import RunState
@@ -27,6 +26,7 @@ from liqctl.kernel.values import (
     Reading,
     Snapshot,
 )
+from liqctl.kernel.watch import Watch
 from liqctl.kernel.words import explain_unread
 
 
@@ -56,6 +56,7 @@ class Liquidation:
         self._policy = policy
         self._state = RunState(machine, policy, order_tag)
         self._questions = Questions(machine, policy)
+        self._watch = Watch(self._state, self._questions)
         # Seconds the run waited, by what it waited for.
         self._spent = dict.fromkeys(("reading", "cancelling", "closing", "waiting"), 0.0)
         self._looks = Looks(machine, reader, self._note_look)
@@ -69,8 +70,10 @@ class Liquidation:
         self._rounds = 0
         self._reread_s = pacing.REREAD_MIN_S
         self._snapshot = NOTHING_READ
-        self._verdict: Verdict | None = None
+        self._verdict = verify(NOTHING_READ, policy)
         self._missing: tuple[str, ...] = ()
+        self._silent: tuple[str, ...] = ()
+        self._unread: str | None = "the account was never read"
 
     @property
     def _is_interrupted(self) -> bool:
@@ -87,7 +90,7 @@ class Liquidation:
         if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL} or self._questions.is_portfolio_margin:
             # In portfolio margin every further reading would look flat, and prove nothing.
             self._questions.end()
-            self._missing = self._what_is_missing()
+            self._missing = self._watch.missing(self._verdict, self._snapshot)
             return ending
         # Stop what is still under way; an order without an answer is unknown from here on.
         self._limits.end_writes()
@@ -96,7 +99,7 @@ class Liquidation:
         self._end_tasks()
         self._state.wrote()
         ending = await self._last_reading(ending)
-        self._missing = self._what_is_missing()
+        self._missing = self._watch.missing(self._verdict, self._snapshot)
         self._questions.end()
         self._end_tasks()
         return ending
@@ -109,7 +112,7 @@ class Liquidation:
             if self._questions.is_portfolio_margin or self._is_over:
                 return Ending.STOPPED
             if verdict.is_flat and self._is_settled() and not self._questions.unknown_symbols:
-                if not self._state.window_s:
+                if not self._watch.window_s:
                     await self._questions.answered(timeout_s=self._limits.call_max_s)
                 if self._prove():
                     return Ending.FLAT
@@ -155,7 +158,7 @@ class Liquidation:
             self._questions.begin(snapshot)
         else:
             # While something is open the first source is enough: only flat has to be doubted.
-            is_evidence = self._verdict is not None and bool(self._verdict.evidence)
+            is_evidence = bool(self._verdict.evidence)
             is_vanished = any(record.vanished for record in state.legs.values())
             is_doubted = is_evidence or is_vanished or not open_legs(state.legs)
             both_sources = is_doubted and self._policy.settle_seconds > 0
@@ -168,7 +171,7 @@ class Liquidation:
         verdict = self._verdict = state.absorb(snapshot)
         self._limits.is_proving = False
         if state.streak.seen_flat and not was_seen:
-            settle_s, watch_s = self._policy.settle_seconds, self._proven_from() - machine.now
+            settle_s, watch_s = self._policy.settle_seconds, self._watch.due_at - machine.now
             machine.note(
                 events.flat_seen(
                     self._rounds, settle_seconds=settle_s, watch_seconds=max(watch_s, 0.0)
@@ -178,7 +181,9 @@ class Liquidation:
         is_all = len(refused) == len(snapshot.errors) and not self._limits.is_key_accepted
         if refused and is_all:
             self._limits.fatal = refused[0]
-        self._missing = self._what_is_missing()
+        self._missing = self._watch.missing(verdict, snapshot)
+        self._silent = tuple(sorted(snapshot.silent))
+        self._unread = explain_unread(snapshot)
         return verdict
 
     @property
@@ -210,59 +215,30 @@ class Liquidation:
         """Whether nothing is under way and the last reading began after the last answer."""
         return self._state.is_settled(self._snapshot) and not self._tasks
 
-    def _proven_from(self) -> float:
-        """Return when the last reading may begin, from which on flat is proven."""
-        return min(self._watched_from(), self._machine.deadline.work_until)
-
-    def _watched_from(self) -> float:
-        """Return the same without the deadline's say in it."""
-        since = self._state.streak.since
-        since = self._machine.now if since is None else since
-        # A timer may fire a hair early, and a window that is a hair short is none.
-        return max(since, self._state.doubted_at) + self._state.window_s + pacing.TIMER_SLACK_S
-
-    @property
-    def _sweep_lead_s(self) -> float:
-        trips_s = pacing.SWEEP_TRIPS * self._limits.rtt_s
-        return max(trips_s, self._limits.write_s, pacing.SWEEP_MIN_S)
-
     def _prove(self, *, late: bool = False) -> bool:
-        """Record and return that flat is proven by the readings so far, the last one included.
-
-        `late` says that no time is left to watch any longer: then a shorter watch counts, unless
-        something was open a moment ago that nobody can account for.
-        """
-        streak, window_s = self._state.streak, self._state.window_s
-        doubted = streak.looks and self._state.contradictions(streak.looks[-1].began_at)
-        if self._questions.unanswered or self._questions.unknown_symbols or not streak.looks:
-            return False
-        if window_s:
-            is_watched = (late or streak.watched_s >= window_s) and not doubted
-            if not (is_watched and self._is_confirmed()) or self._unswept():
-                return False
-        self._machine.note(
-            events.flat_verified(
-                readings=len(streak.looks),
-                kept=len(self._verdict.kept) if self._verdict else 0,
-                settled_seconds=streak.watched_s,
-                sources=streak.looks[-1].sources,
+        """Record and return that flat is proven."""
+        streak = self._state.streak
+        is_proven = self._watch.is_proven(late=late)
+        if is_proven:
+            self._machine.note(
+                events.flat_verified(
+                    readings=len(streak.looks),
+                    kept=len(self._verdict.kept),
+                    settled_seconds=streak.watched_s,
+                    sources=streak.looks[-1].sources,
+                )
             )
-        )
-        return True
-
-    def _is_confirmed(self) -> bool:
-        vanished = any(record.vanished for record in self._state.legs.values())
-        return is_confirmed(self._state.streak.looks, is_doubted=vanished)
+        return is_proven
 
     async def _watch_on(self) -> None:
         """Wait for the next reading of a flat account; sweep the books shortly before the last.
 
         Whatever appears meanwhile ends the watch with the next reading.
         """
-        due_at = self._proven_from()
-        sweep_at = due_at - self._sweep_lead_s
+        due_at = self._watch.due_at
+        sweep_at = due_at - self._watch.sweep_lead_s
         if self._machine.now < sweep_at:
-            next_at = self._snapshot.started_at + self._watch_gap_s
+            next_at = self._snapshot.started_at + self._watch.gap_s
             # Short of weight nothing is read in between: the last reading is what counts.
             left = self._limits.weight_left(self._machine.now)
             if next_at < sweep_at and left > pacing.WATCH_WEIGHT_KEPT:
@@ -272,35 +248,12 @@ class Liquidation:
             if self._is_interrupted:
                 return
         self._limits.is_proving = True
-        if plans := self._unswept():
+        if plans := self._watch.unswept():
             await self._sweep(plans)
         elif self._machine.now >= due_at:
             # Proven but for an answer that is missing: asked again at the pace of the watch.
-            await self._rest(self._machine.now + self._watch_gap_s)
+            await self._rest(self._machine.now + self._watch.gap_s)
         await self._rest(due_at)
-
-    @property
-    def _watch_gap_s(self) -> float:
-        return max(self._state.window_s / pacing.WATCH_READINGS, pacing.WATCH_GAP_MIN_S)
-
-    def _unswept(self) -> list[SymbolPlan]:
-        """Return the sweeps that are missing: both books of each symbol that held something."""
-        since = self._state.streak.since
-        if not self._policy.cancel_orders or since is None:
-            return []
-        memory = self._memory()
-        if self._machine.now < self._watched_from() - 2 * self._sweep_lead_s:
-            # Cut short by the deadline: what vanished may be there, and its stop with it.
-            vanished = {leg.symbol for leg, record in self._state.legs.items() if record.vanished}
-            memory = replace(memory, entered=memory.entered | vanished)
-        symbols = {leg.symbol for leg in self._state.legs} | {key[0] for key in self._state.orders}
-        plans = []
-        for symbol in sorted(symbols):
-            plan = plan_sweep(symbol, memory)
-            books = [OrderKind.REGULAR, *([OrderKind.ALGO] if plan.cancel_all_algo else [])]
-            if not all(self._state.is_swept(symbol, book, since) for book in books):
-                plans.append(plan)
-        return plans
 
     async def _sweep(self, plans: list[SymbolPlan], *, timeout_s: float = float("inf")) -> None:
         for plan in plans:
@@ -311,7 +264,7 @@ class Liquidation:
 
     async def _sweeps_answered(self, *, timeout_s: float = float("inf")) -> None:
         """Wait for every sweep, or until it is time to look again whether anything appeared."""
-        until = self._machine.now + min(timeout_s, self._watch_gap_s)
+        until = self._machine.now + min(timeout_s, self._watch.gap_s)
         await self._machine.wait(self._tasks, until=until)
         self._reap()
 
@@ -325,7 +278,7 @@ class Liquidation:
             looks=self._state.looks,
             began_at=self._state.began_at,
             began_ms=self._state.began_ms,
-            window_s=self._state.window_s,
+            window_s=self._watch.window_s,
             entered=frozenset(self._state.entered),
             swept=frozenset(self._swept_unseen),
             conditionals=sum(
@@ -486,8 +439,8 @@ class Liquidation:
                 late = machine.now >= machine.deadline.work_until
                 if self._prove(late=late):
                     return Ending.FLAT
-                is_due = late or self._state.streak.watched_s >= self._state.window_s
-                plans = self._unswept() if is_due and not self._limits.is_stopped else []
+                is_due = late or self._state.streak.watched_s >= self._watch.window_s
+                plans = self._watch.unswept() if is_due and not self._limits.is_stopped else []
                 sweep_s = until - 2 * trip_s - machine.now
                 if plans and sweep_s > 0:
                     await self._sweep(plans, timeout_s=sweep_s)
@@ -508,16 +461,13 @@ class Liquidation:
         """Return what is known of the run at this moment, as a value that no longer changes."""
         state, questions, limits = self._state, self._questions, self._limits
         ban = limits.pause if limits.outlasts_deadline else None
-        failed = [(book[0], s) for book, s in state.sweeps.items() if s.is_given_up]
         return Outcome(
             legs=dict(state.legs),
             orders=tuple(state.orders.values()),
             prices=dict(self.side.prices),
             last_known=state.last_known if state.has_read else None,
-            unread=explain_unread(self._snapshot)
-            if self._snapshot is not NOTHING_READ
-            else "the account was never read",
-            silent=tuple(sorted(self._snapshot.silent)),
+            unread=self._unread,
+            silent=self._silent,
             never_read=state.never_read or frozenset(),
             streak=state.streak,
             missing=self._missing,
@@ -527,26 +477,7 @@ class Liquidation:
             refusal=limits.fatal or ban or limits.key_refusal,
             strangers=tuple(state.strangers),
             entered=tuple(sorted(state.entered)),
-            unanswered_sweeps=frozenset(s for s, sweep in failed if not sweep.is_refused),
-            refused_sweeps=frozenset(s for s, sweep in failed if sweep.is_refused),
+            sweeps=dict(state.sweeps),
             retries=state.retries,
             time_spent_s=dict(self._spent),
         )
-
-    def _what_is_missing(self) -> tuple[str, ...]:
-        """Return what is missing from the proof of an account that reads flat."""
-        looks = self._state.streak.looks
-        if not looks:
-            return ()
-        missing = [self._questions.unanswered] if self._questions.unanswered else []
-        missing += self._state.contradictions(looks[-1].began_at)
-        if self._verdict is not None and self._verdict.evidence:
-            symbols = sorted({order.symbol for order in self._verdict.evidence})
-            missing.append(
-                f"a stop on {', '.join(symbols)} may belong to a position that no list shows yet"
-            )
-        if not self._is_confirmed():
-            missing.append(f"{' and '.join(sorted(self._snapshot.silent))} did not answer")
-        if not missing and (unswept := sorted({plan.symbol for plan in self._unswept()})):
-            missing.append(f"no last cancel of all orders was answered on {', '.join(unswept[:5])}")
-        return tuple(missing)

@@ -1,19 +1,17 @@
 """What one run knows: its records of legs and orders, and the events their changes make."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
 from liqctl.kernel import events
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.ledger import (
-    NO_SWEEP,
     LegRecord,
     OrderRecord,
     SweepRecord,
     after_reading,
     first_seen,
-    is_left_over,
     shown_open,
 )
 from liqctl.kernel.machine import Machine
@@ -65,43 +63,6 @@ class RunState:
     def is_doubtful(self) -> bool:
         """Whether a leg's last reading contradicted a fill, or an order's fate is open."""
         return any(record.doubtful for record in self.legs.values())
-
-    @property
-    def window_s(self) -> float:
-        """How long flat is watched: as asked, and no shorter than the longest lag seen here."""
-        if not self.policy.settle_seconds:
-            return 0.0
-        lags = (record.lag_s for record in self.legs.values())
-        return max(self.policy.settle_seconds, *lags, 0.0)
-
-    def contradictions(self, at: float) -> list[str]:
-        """Return why a shorter watch up to `at` proves nothing: what was open a moment ago.
-
-        A leg that our own confirmed fills closed needs no watch for itself.
-        """
-        since = at - self.window_s
-        return [why for seen_at, why in self._doubts() if seen_at > since]
-
-    @property
-    def doubted_at(self) -> float:
-        """When something was last seen that nobody can account for; -inf when never."""
-        return max((seen_at for seen_at, _ in self._doubts()), default=float("-inf"))
-
-    def _doubts(self) -> Iterator[tuple[float, str]]:
-        """Yield what was seen without an explanation since: when last, and in words."""
-        for record in sorted(self.legs.values(), key=lambda r: (r.leg.symbol, r.last_open_at)):
-            if record.vanished:
-                why = f"{record.leg.symbol} was open a moment ago and vanished without our order"
-                yield record.last_open_at, why
-        for symbol, at in sorted(self.entered.items()):
-            yield at, f"somebody opened {symbol} a moment ago"
-        for stop in sorted(self.orders.values(), key=lambda r: (r.order.symbol, r.shown_at)):
-            order, leg = stop.order, self.legs.get(stop.order.leg)
-            is_ours = is_left_over(stop, leg, began_ms=self.began_ms)
-            # Its owner or the venue took it, or a list that is older than the one before it.
-            if stop.gone and reduces_only(order) and not is_ours:
-                what = f"a stop on {order.symbol} was there a moment ago"
-                yield stop.shown_at, f"{what} and vanished without our cancel"
 
     def absorb(self, snapshot: Snapshot) -> Verdict:
         """Take in a reading and return its verdict."""
@@ -261,11 +222,6 @@ class RunState:
         return snapshot.started_at >= self.last_write_at and not any(
             record.in_flight for record in self.legs.values()
         )
-
-    def is_swept(self, symbol: str, book: OrderKind, since: float) -> bool:
-        """Whether the book was cancelled after `since`, as far as the venue can be made to say."""
-        sweep = self.sweeps.get((symbol, book), NO_SWEEP)
-        return sweep.sent_at >= since and (not sweep.failed or sweep.is_given_up)
 
     def wrote(self, *, is_sweep: bool = False) -> None:
         """Note that a write was answered or cut off now."""

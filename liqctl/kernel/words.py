@@ -301,8 +301,8 @@ def explain_failed_sweeps(unanswered: Iterable[str], refused: Iterable[str]) -> 
     """Return the sentences about the symbols whose last cancel of all orders had no success."""
     ends = {
         "sent twice and not answered; the lists show no order there": unanswered,
-        "refused twice; the lists show no order there, but one that no list shows would still "
-        "stand": refused,
+        "refused twice; the lists show no order there, but one that no list shows "
+        "would remain": refused,
     }
     return [
         f"the last cancel of all orders on {named} was {end}"

@@ -382,7 +382,7 @@ def render_deliveries(document: Mapping[str, Any], *, width: int | None, colour:
     steps = []
     if missed:
         head = paint("FAILED", Tone.BAD, colour=colour)
-        head += f": {count(len(missed), 'target')} of {len(targets)} would not be told"
+        head += f": {count(len(missed), 'target')} of {len(targets)} would not be notified"
         again = f"liqctl notify --env {document['environment']}"
         advice = f"  - correct the variable, file or address, then again: {again}"
         steps = ["", paint("Next", Tone.STRONG, colour=colour)]

@@ -29,7 +29,7 @@ from liqctl.kernel.machine import (
     WakeAt,
     Work,
 )
-from liqctl.kernel.pacing import READING_FIRST_S, WARM_CONNECTIONS
+from liqctl.kernel.pacing import READING_FIRST_S, TELLING_GAP_S, WARM_CONNECTIONS
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.reading import Reader
@@ -52,6 +52,8 @@ class Driver:
         self._sink: EventSink | None = None
         self._name = ""
         self._on_turn: Callable[[], object] | None = None
+        self._telling: asyncio.Handle | None = None
+        self._told_at = float("-inf")
         self._requests: dict[int, asyncio.Task[None]] = {}
         self._awaited: list[tuple[Task[Any], asyncio.Future[None]]] = []
         self._alarm: asyncio.TimerHandle | None = None
@@ -78,7 +80,7 @@ class Driver:
     def record_to(
         self, sink: EventSink, correlation_id: str, on_turn: Callable[[], object]
     ) -> None:
-        """Append notes to the sink from now on; `on_turn` is called after each event."""
+        """Append notes to the sink from now on; `on_turn` is called when something happened."""
         self._sink, self._name, self._on_turn = sink, correlation_id, on_turn
 
     def record(self, event: AuditEvent) -> None:
@@ -139,12 +141,20 @@ class Driver:
                         request.cancel()
                 case WakeAt(at):
                     self._set_alarm(at)
-        if self._on_turn is not None:
-            self._on_turn()
+        if self._on_turn is not None and self._telling is None:
+            if event.at - self._told_at >= TELLING_GAP_S:
+                self._tell()
+            else:
+                self._telling = self._loop.call_soon(self._tell)
         for each in [each for each in self._awaited if each[0].is_done]:
             self._awaited.remove(each)
             if not each[1].done():
                 each[1].set_result(None)
+
+    def _tell(self) -> None:
+        self._telling, self._told_at = None, self.machine.now
+        if self._on_turn is not None:
+            self._on_turn()
 
     async def _carry(self, send: Send) -> None:
         """Send a request, and tell the machine what came of it."""
@@ -161,11 +171,10 @@ class Driver:
 
     async def _sync(self) -> None:
         while self._unsynced:
-            numbers, self._unsynced = self._unsynced, []
+            numbers, self._unsynced = tuple(self._unsynced), []
             if self._sink is not None:
                 await self._sink.sync()
-            for number in numbers:
-                self._feed(OnDisk(number, self._loop.time()))
+            self._feed(OnDisk(numbers, self._loop.time()))
         self._syncing = None
 
     def _set_alarm(self, at: float) -> None:

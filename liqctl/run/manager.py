@@ -203,6 +203,7 @@ class LiquidationManager:
                 )
         finally:
             opening.close()
+            publish()
             result = self._end(current, ending, duration_s=driver.spent_s)
         return await self._drained(result)
 

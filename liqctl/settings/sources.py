@@ -34,15 +34,7 @@ from liqctl.settings.credentials import (
     sounds_secret,
     url_problem,
 )
-from liqctl.settings.model import (
-    BY_KEY,
-    SECTIONS,
-    TABLE,
-    Kind,
-    Setting,
-    SettingsModel,
-    is_visible,
-)
+from liqctl.settings.model import BY_KEY, SECTIONS, TABLE, Kind, Setting, SettingsModel, is_visible
 from liqctl.settings.targets import item_problems, nearest
 from liqctl.settings.values import Settings, Source, SourceKind, make_settings
 from liqctl.settings.yaml_file import find_file, read_file
@@ -199,7 +191,7 @@ class _Found:
             elif sounds_secret(key):
                 self._note(
                     key,
-                    "secrets never stand in the file; set "
+                    "secrets are not allowed in the file; set "
                     "LIQCTL_API_KEY and LIQCTL_API_SECRET, or the same with _FILE",
                     where,
                 )
@@ -331,7 +323,7 @@ class _Found:
             if is_secret_name(name):
                 self._note(
                     f"{key}.{name}",
-                    "secrets never stand in the file; give "
+                    "secrets are not allowed in the file; give "
                     "a file's path or a variable's name, under a name that ends in _file or _env",
                     self._place_of(f"{key}.{name}"),
                 )

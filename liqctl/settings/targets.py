@@ -1,7 +1,7 @@
 """The items of `notifications`: which keys each type takes, what is wrong, the target they make.
 
-Only loaded where a target is configured. An address that lets anybody post is a secret: it stands
-in a variable or a file, and the item names that.
+An address that lets anybody post is a secret: it stands in a variable or a file, and the item names
+that. This knows no pydantic: whoever tells people reads items that were checked before.
 """
 
 import re
@@ -92,65 +92,48 @@ class Target:
 
 TARGETS_MAX: Final = 16
 KINDS: Final = (NoticeKind.START, NoticeKind.END, NoticeKind.UNKNOWN)
-_ENDS: Final = (NoticeKind.END, NoticeKind.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRule:
     """What one type takes besides `type`, `name` and `events`.
 
-    `hidden` is asked for as `hidden_env` or `hidden_file`, with `may_be_text` also as itself;
-    `hidden_too` may be left out. `kinds` and `min_severity` are the defaults; None where the
-    type takes no `min_severity`.
+    Exactly one of `secret` is given, at most one of `token`, and `chat` where there is one. `kinds`
+    and `min_severity` are the defaults; None where the type takes no `min_severity`.
     """
 
-    hidden: str
-    may_be_text: bool = False
-    hidden_too: str | None = None
-    has_chat: bool = False
+    secret: tuple[str, ...]
+    token: tuple[str, ...] = ()
+    chat: tuple[str, ...] = ()
     base_url: str | None = None
-    kinds: tuple[NoticeKind, ...] = _ENDS
+    kinds: tuple[NoticeKind, ...] = (NoticeKind.END, NoticeKind.UNKNOWN)
     min_severity: Severity | None = Severity.INFO
-
-    @property
-    def hidden_keys(self) -> tuple[str, ...]:
-        """Return the keys of which exactly one is given."""
-        own = (self.hidden,) if self.may_be_text else ()
-        return (*own, *_referring(self.hidden))
 
     @property
     def keys(self) -> tuple[str, ...]:
         """Return every key the type takes."""
-        return (
-            "type",
-            "name",
-            "events",
-            *(["min_severity"] if self.min_severity else []),
-            *self.hidden_keys,
-            *(_referring(self.hidden_too) if self.hidden_too else ()),
-            *(["chat_id"] if self.has_chat else []),
-            *(["base_url"] if self.base_url else []),
-        )
+        severity = ("min_severity",) if self.min_severity else ()
+        base_url = ("base_url",) if self.base_url else ()
+        common = ("type", "name", "events", *severity)
+        return (*common, *self.secret, *self.token, *self.chat, *base_url)
 
 
-def _referring(secret: str) -> tuple[str, str]:
-    return f"{secret}_env", f"{secret}_file"
-
-
+_URL: Final = ("url_env", "url_file")
+_TOKEN: Final = ("token_env", "token_file")
 TARGET_RULES: Final[Mapping[TargetType, TargetRule]] = {
-    TargetType.WEBHOOK: TargetRule(hidden="url", may_be_text=True, hidden_too="token", kinds=KINDS),
-    TargetType.SLACK: TargetRule(hidden="url"),
+    TargetType.WEBHOOK: TargetRule(secret=("url", *_URL), token=_TOKEN, kinds=KINDS),
+    TargetType.SLACK: TargetRule(secret=_URL),
     TargetType.TELEGRAM: TargetRule(
-        hidden="token", has_chat=True, base_url="https://api.telegram.org"
+        secret=_TOKEN, chat=("chat_id",), base_url="https://api.telegram.org"
     ),
     TargetType.PAGERDUTY: TargetRule(
-        hidden="routing_key",
+        secret=("routing_key_env", "routing_key_file"),
         base_url="https://events.pagerduty.com",
         min_severity=Severity.WARNING,
     ),
     # A check that only hears of failures would call every quiet week a failure.
-    TargetType.HEALTHCHECKS: TargetRule(hidden="url", kinds=KINDS, min_severity=None),
-    TargetType.APPRISE: TargetRule(hidden="url"),
+    TargetType.HEALTHCHECKS: TargetRule(secret=_URL, kinds=KINDS, min_severity=None),
+    TargetType.APPRISE: TargetRule(secret=_URL),
 }
 
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -176,29 +159,25 @@ def item_problems(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str
         yield "notifications", f"notifications must be {TARGETS_MAX} items at most"
         return
     for number, item in enumerate(items):
-        for name, text in _problems(item):
-            yield f"notifications[{number}]{f'.{name}' if name else ''}", text
-
-
-def _problems(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    kind = item.get("type")
-    if not isinstance(kind, str) or kind not in set(TargetType):
-        yield "type", f"type must be one of {', '.join(TargetType)}"
-        return
-    rule = TARGET_RULES[TargetType(kind)]
-    for key, value in item.items():
-        if key in rule.keys:
-            text = _value_problem(key, value)
-            if text:
-                yield key, text
-        elif not is_secret_name(key):
-            yield key, f"unknown key of a {kind} target{nearest(key, rule.keys)}"
-    if len(set(rule.hidden_keys) & item.keys()) != 1:
-        yield "", f"a {kind} target needs exactly one of {', '.join(rule.hidden_keys)}"
-    if rule.hidden_too and set(_referring(rule.hidden_too)) <= item.keys():
-        yield "", f"a {kind} target takes one of {', '.join(_referring(rule.hidden_too))}"
-    if rule.has_chat and "chat_id" not in item:
-        yield "", f"a {kind} target needs chat_id"
+        place, kind = f"notifications[{number}]", item.get("type")
+        if not isinstance(kind, str) or kind not in set(TargetType):
+            yield f"{place}.type", f"type must be one of {', '.join(TargetType)}"
+            continue
+        rule = TARGET_RULES[TargetType(kind)]
+        for key, value in item.items():
+            if key in rule.keys:
+                text = _value_problem(key, value)
+                if text:
+                    yield f"{place}.{key}", text
+            elif not is_secret_name(key):
+                hint = nearest(key, rule.keys)
+                yield f"{place}.{key}", f"unknown key of a {kind} target{hint}"
+        if len(item.keys() & set(rule.secret)) != 1:
+            yield place, f"a {kind} target needs exactly one of {', '.join(rule.secret)}"
+        if len(item.keys() & set(rule.token)) > 1:
+            yield place, f"a {kind} target takes one of {', '.join(rule.token)}"
+        if not item.keys() >= set(rule.chat):
+            yield place, f"a {kind} target needs chat_id"
 
 
 def _value_problem(key: str, value: Any) -> str | None:  # noqa: ANN401 - YAML holds anything
@@ -251,8 +230,8 @@ def _revealing_problem(url: str) -> str | None:
         or any(len(each) > _SEGMENT_MAX or ":" in each for each in parts.path.split("/"))
     ):
         return (
-            "secrets never stand in the file, and this address looks like one; name the variable "
-            "that holds it in url_env, or a file in url_file"
+            "secrets are not allowed in the file, and this address looks like one; name the "
+            "variable that holds it in url_env, or a file in url_file"
         )
     return None
 
@@ -284,8 +263,8 @@ def items_schema() -> dict[str, Any]:
                 key: {"const": kind.value} if key == "type" else shapes.get(key, {"type": "string"})
                 for key in rule.keys
             },
-            "required": ["type", *(["chat_id"] if rule.has_chat else [])],
-            "oneOf": [{"required": [key]} for key in rule.hidden_keys],
+            "required": ["type", *rule.chat],
+            "oneOf": [{"required": [key]} for key in rule.secret],
             "additionalProperties": False,
         }
         for kind, rule in TARGET_RULES.items()
@@ -299,9 +278,7 @@ def read_targets(items: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
     for number, item in enumerate(items, start=1):
         kind = TargetType(item["type"])
         rule = TARGET_RULES[kind]
-        secret = _reference(item, rule.hidden)
-        if secret is None:
-            raise ValueError(rule.hidden)
+        (secret,) = _references(item, rule.secret)
         least = item.get("min_severity", rule.min_severity)
         target = Target(
             type=kind,
@@ -309,7 +286,7 @@ def read_targets(items: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
             kinds=frozenset(NoticeKind(each) for each in item.get("events", rule.kinds)),
             min_severity=Severity(least or Severity.INFO),
             secret=secret,
-            token=_reference(item, rule.hidden_too) if rule.hidden_too else None,
+            token=next(iter(_references(item, rule.token)), None),
             chat_id=str(item["chat_id"]) if "chat_id" in item else None,
             base_url=item.get("base_url", rule.base_url),
         )
@@ -317,9 +294,10 @@ def read_targets(items: Sequence[Mapping[str, Any]]) -> tuple[Target, ...]:
     return tuple(targets)
 
 
-def _reference(item: Mapping[str, Any], secret: str) -> Reference | None:
-    env, file = _referring(secret)
-    holders = {env: Holder.VARIABLE, file: Holder.FILE, secret: Holder.TEXT}
-    return next(
-        (Reference(holder=holders[key], where=item[key]) for key in holders if key in item), None
-    )
+def _references(item: Mapping[str, Any], keys: Sequence[str]) -> list[Reference]:
+    holders = {"env": Holder.VARIABLE, "file": Holder.FILE, "url": Holder.TEXT}
+    return [
+        Reference(holder=holders[key.rpartition("_")[2]], where=item[key])
+        for key in keys
+        if key in item
+    ]

@@ -112,7 +112,7 @@ def parse(text: str, name: str) -> tuple[dict[str, Any], dict[str, int]]:
                 raise ConfigurationError(f"{where}: a name must be a plain word")
             part = str(key_node.value)
             if part in found:
-                raise ConfigurationError(f"{where}: a name stands twice in one section")
+                raise ConfigurationError(f"{where}: a name occurs twice in one section")
             found[part] = read(value_node, f"{key}.{part}" if key else part)
         return found
 

@@ -38,7 +38,9 @@ SOURCES: Final = ("positions", "account", "orders", "algo")
 _KEPT_MS: Final = 60_000
 """No list lags by a minute. What is older is forgotten: a venue may serve for days."""
 
+# A closePosition stop leaves a moment after its leg, not with it.
 _ALGO_EXPIRY_MS: Final = 300
+# Binance's for an account without a discount.
 _TAKER_FEE: Final = Decimal("0.0005")
 _ZERO: Final = Decimal(0)
 

@@ -277,6 +277,7 @@ def _check_leg(account: Account, order: Order, market: Market) -> None:
         refuse_if((cost > account.balance and not amount, -2019))
         return
     is_hedge = order.position_side != "BOTH"
+    conflict = -2022 if account.conflict_code == -2022 else -4118  # noqa: PLR2004 - Binance's code
     claimed = sum(
         other.remaining
         for other in account.open_orders()
@@ -285,7 +286,7 @@ def _check_leg(account: Account, order: Order, market: Market) -> None:
     refuse_if(
         (not amount, -2022),
         (is_hedge and order.quantity > amount, -2022),
-        (claimed and claimed + order.quantity > amount, account.conflict_code),
+        (claimed and claimed + order.quantity > amount, conflict),
     )
     order.quantity = min(order.quantity, amount)
 

@@ -301,7 +301,7 @@ def leverage_bracket(call: Call) -> Json:
         "cum": 0.0,
     }
     rows = {each: {"symbol": each, "brackets": [bracket]} for each in call.account.markets}
-    symbol = call.params.get("symbol")
+    symbol = call.symbol
     return rows[symbol] if symbol else list(rows.values())
 
 
@@ -454,7 +454,8 @@ def cancel(call: Call) -> dict[str, Any]:
 
 
 def cancel_batch(call: Call) -> Json:
-    by_lower = {name.lower(): value for name, value in call.params.items()}  # ccxt's spelling
+    # ccxt writes these two names in small letters, and the venue takes it.
+    by_lower = {name.lower(): value for name, value in call.params.items()}
     ids, key = by_lower.get("orderidlist"), "orderId"
     if not ids:
         ids, key = by_lower.get("origclientorderidlist"), "origClientOrderId"

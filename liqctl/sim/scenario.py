@@ -42,6 +42,7 @@ _PLACES: Final = (
     Path(__file__).parent.parent / "_scenarios",
     Path(__file__).parent.parent.parent / "configs" / "scenarios",
 )
+# Fifty times the longest scenario.
 _FILE_MAX_BYTES: Final = 65_536
 _NEAREST_MAX: Final = 3
 _ALIKE: Final = 0.4

@@ -21,6 +21,7 @@ from liqctl.sim.orders import Listing, Refused, malformed
 _STUBBORN_MAX: Final = 20
 """How many requests over the limit are answered 429 before the address is banned."""
 
+# Binance bans for 2 minutes at first, and for up to 3 days whoever goes on.
 _BAN_MS: Final = 120_000
 _JSON: Final = {"Content-Type": "application/json;charset=UTF-8"}
 

@@ -207,12 +207,12 @@ class _RefusedError(ValueError):
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _RefusedError("a key stands twice")
+        raise _RefusedError("a key occurs twice")
     return found
 
 
 def _refuse(constant: str) -> object:
-    raise _RefusedError(f"{constant} is no number")
+    raise _RefusedError(f"{constant} is not a number")
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)

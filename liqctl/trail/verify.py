@@ -76,7 +76,7 @@ def _why_not_next(
 ) -> str | None:
     """Return why the record cannot follow its run's line with that number and hash, or begin it."""
     if before is None:
-        told = f"its lines 1 to {record.seq - 1} (seq) are missing or stand {elsewhere}"
+        told = f"its lines 1 to {record.seq - 1} (seq) are missing or {elsewhere}"
         return None if record.seq == 1 else told
     seq, digest = before
     if record.seq != seq + 1:
@@ -202,7 +202,7 @@ class _Check:
 
     def _take_record(self, record: TrailRecord, digest: str) -> None:
         name, found = record.correlation_id, self.found
-        reason = _why_not_next(record, self._chains.get(name), "later")
+        reason = _why_not_next(record, self._chains.get(name), "come later")
         if reason is None and name not in self._chains:
             if record.prev_hash is not None:
                 if not self._stands_before(record.prev_hash):

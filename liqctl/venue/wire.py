@@ -94,7 +94,7 @@ def _parse_rows(rows: Any, parse: Callable[[Any], T | str], what: str) -> Rows[T
     items: list[T] = []
     names: list[str] = []
     for row in rows:
-        parsed = parse(row) if isinstance(row, dict) else "a row that is no object"
+        parsed = parse(row) if isinstance(row, dict) else "a row that is not an object"
         if isinstance(parsed, str):
             names.append(printable(parsed, _NAME_MAX))
         else:
@@ -129,7 +129,7 @@ def parse_queried_order(
     `quantity` stands in where the venue does not repeat it.
     """
     if not isinstance(row, dict):
-        raise _unreadable("an order is no object")
+        raise _unreadable("an order is not an object")
     if row.get("symbol") != symbol or row.get("clientOrderId") != client_order_id:
         raise _unreadable("the answer is about another order")
     order_id, executed = _id(row.get("orderId")), parse_decimal(row.get("executedQty"))

@@ -109,9 +109,11 @@ def test_validate_tells_whom_a_run_would_not_reach(tmp_path: Path) -> None:
     file.write_text("https://example.org")
     file.chmod(0o644)
 
-    assert issues(Environment.PRODUCTION) == ["INFO CONFIGURATION nobody is told when a run ends"]
+    assert issues(Environment.PRODUCTION) == [
+        "INFO CONFIGURATION no one is notified when a run ends"
+    ]
     assert issues(Environment.PRODUCTION, unset) == [
-        "WARNING DEPLOYMENT slack-1 would not be told: the variable SLACK_URL is not set"
+        "WARNING DEPLOYMENT slack-1 would not be notified: the variable SLACK_URL is not set"
     ]
     assert issues(Environment.TESTNET, unset)[0].startswith("INFO DEPLOYMENT")
     assert issues(Environment.TESTNET, unset, SLACK_URL="http://example.org/x") == [
@@ -122,7 +124,7 @@ def test_validate_tells_whom_a_run_would_not_reach(tmp_path: Path) -> None:
         f"WARNING SECURITY others may read {file}"
     ]
     assert issues(Environment.PRODUCTION, {"type": "slack", "url_file": "/nowhere"})[0].startswith(
-        "WARNING DEPLOYMENT slack-1 would not be told: notifications[0]: /nowhere: No such file"
+        "WARNING DEPLOYMENT slack-1 would not be notified: notifications[0]: /nowhere: No such file"
     )
 
 

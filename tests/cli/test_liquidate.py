@@ -361,7 +361,7 @@ def test_a_window_that_the_deadline_cuts_off_is_told_on_the_first_line(tmp_path:
 
     assert ended.code == ExitCode.DONE, ended.stderr
     first = ended.stdout.splitlines()[0]
-    assert "(the deadline left no more of the 30 s asked for)" in first
+    assert "(the deadline left less than the 30 s asked for)" in first
 
 
 def test_one_reading_is_trusted_where_that_was_asked_for(tmp_path: Path) -> None:

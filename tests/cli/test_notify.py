@@ -62,7 +62,7 @@ def test_a_target_that_fails_is_named_with_why_and_what_next(
 
     assert (people.code, machine.code) == (1, 1)
     first, *_ = people.stdout.splitlines()
-    assert first == "FAILED: 2 targets of 2 would not be told"
+    assert first == "FAILED: 2 targets of 2 would not be notified"
     assert "again: liqctl notify --env simulator" in people.stdout
     assert machine.result["schema"] == "liqctl.notify/1"
     assert [target["problem"] for target in machine.result["targets"]] == [
@@ -89,7 +89,7 @@ def test_nobody_to_tell_is_said_and_is_no_success(running: Program) -> None:
 
     assert ended.code == 1
     assert ended.result["targets"] == []
-    assert "nobody is told when a run ends" in ended.stderr
+    assert "no one is notified when a run ends" in ended.stderr
 
 
 @pytest.mark.parametrize(

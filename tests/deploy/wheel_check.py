@@ -1,6 +1,7 @@
 """`make wheel-check`: installs as users do, with pipx and uv and libraries from the registry.
 
 Slow and in need of a network, so not a part of `make test`. Everything happens in a scratch folder.
+The arguments are further interpreters to try the wheel with.
 """
 
 import json
@@ -43,6 +44,10 @@ def main() -> int:
         for title, command in INSTALLS.items():
             for what in (".", str(build_wheel(scratch))):
                 failed += tell(f"{title}: {what}", check_install(scratch, command, what))
+        for python in sys.argv[1:]:
+            command = (*INSTALLS["uv"], "--python", python)
+            problem = check_install(scratch, command, str(build_wheel(scratch)))
+            failed += tell(f"uv on {python}: the wheel", problem)
         failed += tell("hadolint", call(bin_folder / "hadolint", CONTAINERFILE))
         for file in sorted(MANIFESTS.glob("*.yaml")):
             named = scratch / file.name  # the validator knows no generated names

@@ -17,7 +17,7 @@ from liqctl.kernel.values import Leg, OpenOrder, Position, PositionSide
 from liqctl.notify.notice import make_notices
 from tests.desk.builders import make_order, make_partial, make_position, make_result
 
-SHORT: Final = "(the deadline left no more of the 2 s asked for)"
+SHORT: Final = "(the deadline left less than the 2 s asked for)"
 
 
 def test_a_flat_account_is_told_in_one_screen() -> None:

@@ -82,7 +82,7 @@ def incident() -> Incident:
         (
             "FLAT_SEEN",
             WATCH | {"watch_seconds": 0.75},
-            "nothing is listed; watched for 0.8 s at most: the deadline leaves no more of 2 s",
+            "nothing is listed; watched for 0.8 s at most: the deadline leaves less than 2 s",
         ),
         (
             "REENTRY_SEEN",

@@ -48,10 +48,10 @@ from liqctl.kernel.values import (
     Rows,
 )
 from liqctl.run.driver import Driver
-from liqctl.sim.memory import MemoryTransport
-from liqctl.sim.virtual import run_virtual
+from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.venue.exchange import BinanceExchange
 from tests import harshness
+from tests.kernel.builders import limit
 from tests.simulation import make_venue
 
 LEG: Final = Leg(symbol="BTCUSDT", position_side=PositionSide.BOTH)
@@ -113,9 +113,8 @@ class Fed:
 
     def sync(self, *, at: float) -> None:
         """Say that everything is on disk."""
-        numbers, self.syncs = self.syncs, []
-        for number in numbers:
-            self.feed(OnDisk(number, at))
+        numbers, self.syncs = tuple(self.syncs), []
+        self.feed(OnDisk(numbers, at))
 
     @property
     def asked(self) -> list[str]:
@@ -167,6 +166,20 @@ def test_a_close_leaves_once_it_is_on_disk_and_is_believed_once_it_is_read() -> 
     fed.read(EMPTY, at=100.4)
     assert fed.task.value is Ending.FLAT
     assert fed.run.outcome().legs[LEG].is_closed
+
+
+def test_of_one_wave_the_cancels_leave_before_the_closes() -> None:
+    """A ban that the first close meets must not keep an order that could have been cancelled."""
+    fed = Fed()
+    other = limit(symbol="ETHUSDT")
+    fed.answer(Endpoint.POSITIONS, Rows(items=(LONG,)), at=100.1)
+    fed.answer(Endpoint.OPEN_ALGO_ORDERS, EMPTY, at=100.1)
+    fed.answer(Endpoint.OPEN_ORDERS, Rows(items=(other,)), at=100.1)
+    numbers, fed.syncs = tuple(fed.syncs), []
+    commands = fed.machine.feed(OnDisk(numbers, 100.2))
+
+    sent = [each.request.endpoint for each in commands if isinstance(each, Send)]
+    assert sent == [Endpoint.CANCEL_ORDERS, Endpoint.SUBMIT_ORDER]
 
 
 def test_a_list_that_fails_is_asked_for_in_its_second_way() -> None:
@@ -426,7 +439,7 @@ def test_nothing_is_written_to_the_venue_before_it_is_on_disk(seed: int) -> None
     durable = step = 0
     for turn in turns:
         if isinstance(turn.event, OnDisk):
-            durable = max(durable, synced_before[turn.event.number])
+            durable = max([durable, *(synced_before[each] for each in turn.event.numbers)])
         for command in turn.commands:
             step += 1
             match command:

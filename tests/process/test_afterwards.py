@@ -99,7 +99,7 @@ def test_a_dead_web_hook_costs_two_seconds_and_is_in_the_log(
 
     assert ended.code == 0
     assert ended.result["state"] == "COMPLETED"
-    assert "not everybody could be told, see " in ended.stderr
+    assert "not all notifications could be delivered, see " in ended.stderr
     (line,) = outcomes(running)
     assert line.startswith(
         "target=webhook-1 type=webhook event=end result=failed problem=timed out seconds="
@@ -373,7 +373,7 @@ def test_a_folder_that_is_missing_is_said_and_changes_no_exit_code(running: Prog
     ended = running.run()
 
     assert ended.code == 0
-    assert "not everybody could be told, see " in ended.stderr
+    assert "not all notifications could be delivered, see " in ended.stderr
     assert outcomes(running, "METRICS") == [
         "file=/nowhere/liqctl.prom result=failed problem=No such file or directory"
     ]

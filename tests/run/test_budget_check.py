@@ -19,11 +19,10 @@ from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import LiquidationState
 from liqctl.run.manager import LiquidationManager
-from liqctl.sim.memory import MemoryTransport
+from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.sim.scenario import Scenario, make_large_account
 from liqctl.sim.server import API_KEY, API_SECRET
 from liqctl.sim.venue import Venue
-from liqctl.sim.virtual import run_virtual
 from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink
 

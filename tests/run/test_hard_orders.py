@@ -13,10 +13,9 @@ from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import LiquidationState
 from liqctl.run.manager import LiquidationManager
 from liqctl.sim.faults import KINDS, Fault
-from liqctl.sim.memory import MemoryTransport
+from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.sim.scenario import make_large_account, parse_scenario
 from liqctl.sim.venue import Venue
-from liqctl.sim.virtual import run_virtual
 from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink
 

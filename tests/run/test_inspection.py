@@ -20,10 +20,9 @@ from liqctl.run.inspection import (
 )
 from liqctl.sim.events import make_event
 from liqctl.sim.faults import KINDS, Fault
-from liqctl.sim.memory import MemoryTransport
+from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.sim.scenario import Scenario
 from liqctl.sim.venue import Venue
-from liqctl.sim.virtual import run_virtual
 from liqctl.venue.exchange import BinanceExchange
 
 EMPTY: Final[dict[str, Any]] = {"positions": {}}

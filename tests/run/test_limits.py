@@ -9,10 +9,9 @@ from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import LiquidationState, PositionState
 from liqctl.run.manager import LiquidationManager
-from liqctl.sim.memory import MemoryTransport
+from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.sim.scenario import make_large_account
 from liqctl.sim.venue import Venue
-from liqctl.sim.virtual import run_virtual
 from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink
 

@@ -13,10 +13,9 @@ from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.ids import is_correlation_id
 from liqctl.kernel.states import ExitCode
 from liqctl.sim.faults import KINDS, Fault
-from liqctl.sim.memory import MemoryTransport
+from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.sim.scenario import load_scenario
 from liqctl.sim.venue import Venue
-from liqctl.sim.virtual import run_virtual
 from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink
 

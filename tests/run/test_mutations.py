@@ -29,8 +29,8 @@ class Mutation:
 
 MUTATIONS = {
     "flat is not watched": Mutation(
-        file="kernel/state.py",
-        line="return max(self.policy.settle_seconds, *lags, 0.0)",
+        file="kernel/watch.py",
+        line="return max(asked_s, *lags, 0.0) if asked_s else 0.0",
         broken="return 0.001",
     ),
     "a stop on a leg that reads flat is taken at once": Mutation(
@@ -39,8 +39,8 @@ MUTATIONS = {
         broken="return bool(flat)",
     ),
     "the books are not swept": Mutation(
-        file="kernel/rounds.py",
-        line="if not self._policy.cancel_orders or since is None:",
+        file="kernel/watch.py",
+        line="if not state.policy.cancel_orders or since is None:",
         broken="if True:",
     ),
     "the reduce-only flag is dropped": Mutation(

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from liqctl import LiquidationConfig, LiquidationManager, LiquidationResult, LiquidationState
 from liqctl.drill.judges import Case, judge
 from liqctl.kernel.states import OrderState, PositionState
-from liqctl.sim.memory import EPOCH_MS, MemoryTransport
+from liqctl.sim.memory import EPOCH_MS, MemoryTransport, run_virtual
 from liqctl.sim.scenario import PRICES, Scenario
 from liqctl.sim.venue import Venue
-from liqctl.sim.virtual import run_virtual
 from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink
 

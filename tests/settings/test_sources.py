@@ -401,7 +401,7 @@ def test_a_secret_is_found_however_deep_it_stands(
     with pytest.raises(ConfigurationError) as caught:
         load_settings(environment="testnet", config_file=file, flags={}, environ={})
 
-    assert "secrets never stand in the file" in str(caught.value)
+    assert "secrets are not allowed in the file" in str(caught.value)
     assert "canary" not in str(caught.value)
 
 

@@ -159,8 +159,8 @@ def test_what_is_no_list_of_positions_is_an_error(rows: object) -> None:
 @pytest.mark.parametrize(
     ("bad", "name"),
     [
-        (None, "a row that is no object"),
-        ([], "a row that is no object"),
+        (None, "a row that is not an object"),
+        ([], "a row that is not an object"),
         ({}, "no symbol: positionAmt None"),
         (POSITION_ROW | {"symbol": ""}, "no symbol: positionAmt '30'"),
         (POSITION_ROW | {"symbol": 7}, "no symbol: positionAmt '30'"),
@@ -304,7 +304,7 @@ def test_what_is_no_list_of_orders_is_an_error(rows: object) -> None:
 @pytest.mark.parametrize(
     ("bad", "name"),
     [
-        (None, "a row that is no object"),
+        (None, "a row that is not an object"),
         ({"symbol": "BTCUSDT"}, "BTCUSDT: order None"),
         ({"orderId": 1}, "no symbol: order 1"),
         (ORDER_ROW | {"orderId": None}, "BTCUSDT: order None"),

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from liqctl.sim.virtual import DeadlockError, StandstillError, run_virtual
+from liqctl.sim.memory import DeadlockError, StandstillError, run_virtual
 
 
 def test_an_hour_passes_at_once() -> None:

@@ -1,0 +1,141 @@
+"""The watch over a flat account: when flat is proven, and what is missing from the proof.
+
+Flat is watched for a window, read by two sources, and both books of each symbol that held something
+are swept once at its end. What was seen a moment ago and cannot be accounted for begins it anew.
+"""
+
+from collections.abc import Iterator
+
+from liqctl.kernel import pacing
+from liqctl.kernel.ledger import NO_SWEEP, is_left_over
+from liqctl.kernel.plan import SymbolPlan, plan_sweep
+from liqctl.kernel.proof import Verdict, is_confirmed
+from liqctl.kernel.protection import reduces_only
+from liqctl.kernel.reading import Questions
+from liqctl.kernel.state import RunState
+from liqctl.kernel.values import OrderKind, Snapshot
+
+
+class Watch:
+    """What the run's readings prove so far."""
+
+    def __init__(self, state: RunState, questions: Questions) -> None:
+        """Judge by what the state remembers and the questions were answered."""
+        self._state = state
+        self._machine = state.machine
+        self._questions = questions
+
+    @property
+    def window_s(self) -> float:
+        """How long flat is watched: as asked, and no shorter than the longest lag seen here."""
+        asked_s = self._state.policy.settle_seconds
+        lags = (record.lag_s for record in self._state.legs.values())
+        return max(asked_s, *lags, 0.0) if asked_s else 0.0
+
+    @property
+    def gap_s(self) -> float:
+        """How far readings within the window are apart."""
+        return max(self.window_s / pacing.WATCH_READINGS, pacing.WATCH_GAP_MIN_S)
+
+    @property
+    def due_at(self) -> float:
+        """When the last reading may begin, from which on flat is proven."""
+        return min(self._watched_from, self._machine.deadline.work_until)
+
+    @property
+    def _watched_from(self) -> float:
+        since = self._state.streak.since
+        since = self._machine.now if since is None else since
+        doubted_at = max((at for at, _ in self._doubts()), default=since)
+        # A timer may fire a hair early, and a window that is a hair short is none.
+        return max(since, doubted_at) + self.window_s + pacing.TIMER_SLACK_S
+
+    @property
+    def sweep_lead_s(self) -> float:
+        """How long before its end the books are swept."""
+        limits = self._machine.limits
+        trips_s = pacing.SWEEP_TRIPS * limits.rtt_s
+        return max(trips_s, limits.write_s, pacing.SWEEP_MIN_S)
+
+    def is_proven(self, *, late: bool = False) -> bool:
+        """Whether flat is proven by the readings so far, the last one included.
+
+        `late` says that no time is left to watch any longer: then a shorter watch counts, unless
+        something was open a moment ago that nobody can account for.
+        """
+        streak = self._state.streak
+        if self._questions.unanswered or self._questions.unknown_symbols or not streak.looks:
+            return False
+        if not self.window_s:
+            return True
+        is_watched = late or streak.watched_s >= self.window_s
+        return (
+            is_watched
+            and not self._contradictions()
+            and self._is_confirmed()
+            and not self.unswept()
+        )
+
+    def unswept(self) -> list[SymbolPlan]:
+        """Return the sweeps that are missing: both books of each symbol that held something."""
+        state, since = self._state, self._state.streak.since
+        if not state.policy.cancel_orders or since is None:
+            return []
+        entered = set(state.entered)
+        if self._machine.now < self._watched_from - 2 * self.sweep_lead_s:
+            # Cut short by the deadline: what vanished may be there, and its stop with it.
+            entered |= {leg.symbol for leg, record in state.legs.items() if record.vanished}
+        is_open = {leg.symbol for leg, record in state.legs.items() if record.current is not None}
+        plans = []
+        for symbol in sorted({leg.symbol for leg in state.legs} | {key[0] for key in state.orders}):
+            # A stop that no list shows may protect what was opened since.
+            plan = plan_sweep(symbol, with_stops=symbol not in is_open | entered)
+            books = [OrderKind.REGULAR, *([OrderKind.ALGO] if plan.cancel_all_algo else [])]
+            sweeps = [state.sweeps.get((symbol, book), NO_SWEEP) for book in books]
+            if not all(s.sent_at >= since and (s.is_given_up or not s.failed) for s in sweeps):
+                plans.append(plan)
+        return plans
+
+    def missing(self, verdict: Verdict, snapshot: Snapshot) -> tuple[str, ...]:
+        """Return what is missing from the proof of an account that reads flat."""
+        if not self._state.streak.looks:
+            return ()
+        missing = [self._questions.unanswered] if self._questions.unanswered else []
+        missing += self._contradictions()
+        if verdict.evidence:
+            symbols = ", ".join(sorted({order.symbol for order in verdict.evidence}))
+            missing.append(f"a stop on {symbols} may belong to a position that no list shows yet")
+        if not self._is_confirmed():
+            missing.append(f"{' and '.join(sorted(snapshot.silent))} did not answer")
+        if not missing and (unswept := sorted({plan.symbol for plan in self.unswept()})):
+            missing.append(f"no last cancel of all orders was answered on {', '.join(unswept[:5])}")
+        return tuple(missing)
+
+    def _is_confirmed(self) -> bool:
+        vanished = any(record.vanished for record in self._state.legs.values())
+        return is_confirmed(self._state.streak.looks, is_doubted=vanished)
+
+    def _contradictions(self) -> list[str]:
+        """Return why a shorter watch proves nothing: what was open a moment ago.
+
+        A leg that our own confirmed fills closed needs no watch for itself.
+        """
+        since = self._state.streak.looks[-1].began_at - self.window_s
+        return [why for seen_at, why in self._doubts() if seen_at > since]
+
+    def _doubts(self) -> Iterator[tuple[float, str]]:
+        """Yield what was seen without an explanation since: when last, and in words."""
+        legs, orders = self._state.legs, self._state.orders
+        vanished = [record for record in legs.values() if record.vanished]
+        for record in sorted(vanished, key=lambda r: (r.leg.symbol, r.last_open_at)):
+            why = f"{record.leg.symbol} was open a moment ago and vanished without our order"
+            yield record.last_open_at, why
+        for symbol, at in sorted(self._state.entered.items()):
+            yield at, f"somebody opened {symbol} a moment ago"
+        # Its owner or the venue took it, or a list that is older than the one before it.
+        gone = [stop for stop in orders.values() if stop.gone and reduces_only(stop.order)]
+        for stop in sorted(gone, key=lambda r: (r.order.symbol, r.shown_at)):
+            leg = legs.get(stop.order.leg)
+            if not is_left_over(stop, leg, began_ms=self._state.began_ms):
+                what = f"a stop on {stop.order.symbol} was there a moment ago"
+                yield stop.shown_at, f"{what} and vanished without our cancel"
