@@ -38,6 +38,23 @@ _PROOF: Final = re.compile(
 """What ends with 0 only where the account is flat, the settings valid, the trail whole."""
 _COMMAND: Final = re.compile(r"(?<!from )\bliqctl ([a-z]+)\b")
 
+_FILE: Final = re.compile(r"\b\w+/\w[\w/]*\.py\b")
+
+
+def test_every_module_and_test_that_a_page_names_exists() -> None:
+    """A page that leads to a file of last year leads nowhere."""
+    guides = (*PAGES, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "SECURITY.md")
+    named = {(page.name, name) for page in guides for name in _FILE.findall(page.read_text())}
+    folders = (REPOSITORY, REPOSITORY / "docs", REPOSITORY / "liqctl")
+    missing = sorted(
+        f"{page}: {name}"
+        for page, name in named
+        if not any((folder / name).is_file() for folder in folders)
+    )
+
+    assert len(named) >= 20
+    assert missing == []
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:

@@ -401,7 +401,7 @@ def _verified(details: Details) -> str:
 def _flat_seen(details: Details) -> str:
     settle_s, watch_s = details["settle_seconds"], details["watch_seconds"]
     text = f"nothing is listed; watched for {watch_s:.1f} s at most"
-    # A tenth of a second is what the engine's own readings take.
+    # A tenth of a second is what a run's own readings take.
     is_short = watch_s < settle_s - 0.1
     return f"{text}: the deadline leaves less than {settle_s:g} s" if is_short else text
 

@@ -1,1 +1,1 @@
-"""Drills: the real engine against each scenario of the catalogue, and what judges say of it."""
+"""Drills: real runs against each scenario of the catalogue, and what judges say of them."""

@@ -1,4 +1,4 @@
-"""What the engine asks of the world.
+"""What a run asks of the world.
 
 Every method of `Exchange` raises `VenueError` (see `liqctl.kernel.answers` for what its kind
 means) and nothing else but `asyncio.CancelledError`. No method repeats a request by itself.

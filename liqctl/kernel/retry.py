@@ -20,7 +20,7 @@ from liqctl.kernel.values import OrderType
 
 
 class Reaction(StrEnum):
-    """What the engine does with the leg next."""
+    """What the run does with the leg next."""
 
     SEND_AGAIN = "SEND_AGAIN"
     LOOK_UP = "LOOK_UP"

@@ -1,4 +1,4 @@
-"""The audit trail as the engine sees it: events go in, nothing ever comes back as an exception.
+"""The audit trail as a run sees it: events go in, nothing ever comes back as an exception.
 
 Each correlation id has a chain of its own, `prev_hash` being the SHA-256 of its previous line, and
 its first line hashes the last line standing in the file. No lock is needed for one process a run.

@@ -8,7 +8,7 @@ from liqctl.sim.events import make_event
 from liqctl.sim.faults import make_fault
 from liqctl.sim.memory import MemoryTransport
 from liqctl.sim.venue import Venue
-from tests.run.test_flat_means_flat import PAIR, STOP, fault, liquidate, venue_of
+from tests.scenarios.test_flat_means_flat import PAIR, STOP, fault, liquidate, venue_of
 from tests.simulation import ListSink
 
 LONG = 'account: {positions: {BTCUSDT: "0.500"}}'
