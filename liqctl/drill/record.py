@@ -10,18 +10,17 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.kernel.as_json import dump_line
 from liqctl.trail.file import open_for_reading, open_trail
-from liqctl.trail.verify import verify
-from liqctl.trail.writer import AuditLogger
+
+if TYPE_CHECKING:
+    from liqctl.trail.writer import AuditLogger
 
 DRILLS_NAME: Final = "drills.jsonl"
 # The end of the file: some eighty drills of the whole catalogue.
@@ -99,6 +98,10 @@ def scratch_folder(log_dir: Path) -> Iterator[Path]:
     Raises:
         OSError: nothing can be written there.
     """
+    # Here, as `validate` and the metrics only read the record.
+    import shutil
+    import tempfile
+
     log_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     as_folder = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     for left_behind in sorted(log_dir.glob(f"{_FOLDER_PREFIX}*"))[:_LEFT_BEHIND_MAX]:
@@ -120,12 +123,14 @@ def scratch_folder(log_dir: Path) -> Iterator[Path]:
         os.close(fd)
 
 
-def find_fault(trail: AuditLogger, *, stopped: bool = False) -> str | None:
+def find_fault(trail: "AuditLogger", *, stopped: bool = False) -> str | None:
     """Return what is wrong with a trail that drills wrote to, None when it is whole.
 
     Waits for the disk like the end of a run does: 200 ms at most. Where the drill was `stopped` a
     run without an end is none of the trail's faults.
     """
+    from liqctl.trail.verify import verify
+
     trail.finish()
     if trail.failure is not None:
         return trail.failure
