@@ -67,7 +67,7 @@ def test_no_match_in_the_trail_is_said(tmp_path: Path) -> None:
         found = running.run("audit", "tail", "--event-type", "FAILED", "--log", str(running.trail))
 
     assert (found.code, found.stdout) == (0, "")
-    assert "'FAILED' is no type of event" in found.stderr
+    assert "'FAILED' is not an event type" in found.stderr
     assert "ORDER_REJECTED" in found.stderr
 
 
