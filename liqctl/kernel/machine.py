@@ -109,32 +109,24 @@ class Task(Generic[T]):
     `nap` counts its steps: who would wake it for something it no longer waits for, wakes nobody.
     """
 
-    __slots__ = ("_value", "error", "is_cut", "is_done", "nap", "watchers", "work")
+    __slots__ = ("error", "is_cut", "is_done", "nap", "result", "watchers", "work")
 
     def __init__(self, work: Work[T] | None) -> None:
         """Begin nothing yet; without work it is done when somebody says so."""
         self.work = work
         self.is_done = False
         self.is_cut = False
-        self.error: BaseException | None = None
+        self.result: T | None = None
+        self.error: Exception | None = None
         self.nap = 0
         self.watchers: list[tuple[Task[Any], int]] = []
-        self._value: T | None = None
-
-    def set_value(self, value: T) -> None:
-        """Keep what the procedure returned."""
-        self._value = value
-
-    def raise_fault(self) -> None:
-        """Raise what the procedure raised, if it did."""
-        if self.error is not None:
-            raise self.error
 
     @property
     def value(self) -> T:
         """What the procedure returned; what it raised is raised."""
-        self.raise_fault()
-        return self._value  # type: ignore[return-value]
+        if self.error is not None:
+            raise self.error
+        return self.result  # type: ignore[return-value]
 
 
 @types.coroutine
@@ -189,7 +181,8 @@ class Machine:
             task, nap = self._ready.popleft()
             if task.nap == nap and not task.is_done:
                 self._step(task)
-        while self._timers and self._is_stale(self._timers[0]):
+        # What nobody waits for any more is not waked for.
+        while self._timers and self._timers[0][2].nap != self._timers[0][3]:
             heapq.heappop(self._timers)
         commands, self._commands = self._commands, []
         # Of one wave the cancels leave first: a ban that the first close meets must not keep an
@@ -231,23 +224,20 @@ class Machine:
         self, tasks: Iterable[Task[Any]], *, until: float | None = None, first: bool = False
     ) -> None:
         """Wait until all are done, or one of them with `first`; no longer than `until`."""
-        tasks = tuple(tasks)
-        if first:
-            while not any(task.is_done for task in tasks):
+        groups = [tuple(tasks)] if first else [(task,) for task in tasks]
+        for group in groups:
+            while not any(task.is_done for task in group):
                 if until is not None and self.now >= until:
                     return
-                for task in tasks:
+                for task in group:
                     task.watchers.append((self._current, self._current.nap))
                 self._wake_at(until)
                 await _pause()
-            return
-        for task in tasks:
-            while not task.is_done:
-                if until is not None and self.now >= until:
-                    return
-                task.watchers.append((self._current, self._current.nap))
-                self._wake_at(until)
-                await _pause()
+
+    async def join(self, task: Task[T]) -> T:
+        """Return what a procedure returns, or raise what it raises."""
+        await self.wait([task])
+        return task.value
 
     async def together(self, work: Sequence[Work[T]]) -> list[T]:
         """Return what each piece of work returned, in order; the only one needs no task.
@@ -270,20 +260,9 @@ class Machine:
 
     def end(self, task: Task[Any]) -> None:
         """Let a procedure go no further; what it had begun to send is cut."""
-        if task.is_done or task.work is None:
-            return
-        caller, self._current = self._current, task
-        task.nap += 1
-        task.is_cut = True
-        try:
-            task.work.throw(Ended())
-        except (StopIteration, Ended):
-            pass
-        except Exception as error:  # noqa: BLE001 - told to who asks for its value
-            task.error = error
-        finally:
-            self._current = caller
-            self._finish(task)
+        if not task.is_done:
+            task.is_cut = True
+            self._step(task, Ended())
 
     @property
     def may_write(self) -> bool:
@@ -322,8 +301,7 @@ class Machine:
             self._clock_syncs += 1
             cut_at = self.now + self.limits.call_max_s
             self._clock = self.spawn(self._send(CLOCK, cut_at))
-        await self.wait([self._clock])
-        self.limits.note_clock(self._clock.value, self.now)
+        self.limits.note_clock(await self.join(self._clock), self.now)
 
     # How it is done.
 
@@ -407,28 +385,31 @@ class Machine:
             timer = (at, self._last_number, self._current, self._current.nap)
             heapq.heappush(self._timers, timer)
 
-    def _step(self, task: Task[Any]) -> None:
+    def _step(self, task: Task[Any], thrown: Ended | None = None) -> None:
+        """Go on with a procedure until it waits again, or let it end."""
+        if task.work is None:
+            return
         caller, self._current = self._current, task
         task.nap += 1
         try:
-            task.work.send(None)  # type: ignore[union-attr]
+            if thrown is None:
+                task.work.send(None)
+                return
+            task.work.throw(thrown)
         except StopIteration as end:
-            task.set_value(end.value)
-            self._finish(task)
+            task.result = end.value
+        except Ended:
+            pass
         except Exception as error:  # noqa: BLE001 - told to who asks for its value
             task.error = error
-            self._finish(task)
         finally:
             self._current = caller
+        self._finish(task)
 
     def _finish(self, task: Task[Any]) -> None:
         task.is_done = True
         self._ready.extend(task.watchers)
         task.watchers.clear()
-
-    @staticmethod
-    def _is_stale(timer: tuple[float, int, Task[Any], int]) -> bool:
-        return timer[2].is_done or timer[2].nap != timer[3]
 
 
 def _vetoed(veto: Callable[[], str | None] | None) -> Halted | None:

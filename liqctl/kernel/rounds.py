@@ -153,8 +153,7 @@ class Liquidation:
         known |= {key[0] for key in state.orders} | set(self._policy.symbols)
         self.side.want_prices(state.legs)
         if self._snapshot is NOTHING_READ:
-            await machine.wait([self._first])
-            snapshot = self._first.value
+            snapshot = await machine.join(self._first)
             self._questions.begin(snapshot)
         else:
             # While something is open the first source is enough: only flat has to be doubted.
@@ -322,8 +321,7 @@ class Liquidation:
             by_next_reading = plan.stops_by_book and is_late
             if plan.stops and not by_next_reading and await self._is_seen_flat(plan):
                 await self._cancels.cancel(plan.after_closing())
-            await machine.wait([cancels])
-            cancels.raise_fault()
+            await machine.join(cancels)
         finally:
             machine.end(cancels)
 
