@@ -312,9 +312,7 @@ def test_without_targets_and_figures_nothing_is_started(running: Program) -> Non
 
     loaded = (running.folder / "modules").read_text().split()
     assert "liqctl.cli.execution" in loaded
-    assert not {"liqctl.notify.courier", "liqctl.settings.targets", "liqctl.notify.notice"} & {
-        *loaded
-    }
+    assert not {"liqctl.notify.courier", "liqctl.notify.send", "liqctl.notify.notice"} & {*loaded}
 
 
 def test_figures_are_written_however_dead_the_web_hook_is(running: Program, hook: Receiver) -> None:
