@@ -207,7 +207,8 @@ class StatusReader:
 
     def _in_progress(self) -> dict[str, Any] | None:
         """Return who holds the lock; one whose text cannot be read is somebody all the same."""
-        from liqctl.run.lock import OVERRUN_GRACE_S, find_held, read_lock
+        from liqctl.kernel.pacing import OVERRUN_GRACE_S
+        from liqctl.run.lock import find_held, read_lock
         from liqctl.run.who import is_running
 
         log_dir = self.settings.audit.log_dir

@@ -17,6 +17,7 @@ The venue counts request weight for the whole IP address, by calendar minutes; b
 
 from typing import Final
 
+from liqctl.kernel import pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.limits import MINUTE_S, Limits
@@ -24,16 +25,6 @@ from liqctl.kernel.limits import MINUTE_S, Limits
 _LOOK: Final = (Endpoint.POSITIONS, Endpoint.OPEN_ORDERS, Endpoint.OPEN_ALGO_ORDERS)
 _SECOND: Final = Endpoint.ACCOUNT.value.weight_all
 """The second source of positions is asked as a whole, whatever is in scope."""
-
-KEPT_FREE: Final = 400
-"""Weight left for others: a liquidation needs about 200, and may be started by two people."""
-
-_OWN_SHARE: Final = 0.5
-_REFUSED_KEY_S: Final = 60.0
-"""A key that is refused again and again gets its address banned."""
-
-_FIREWALL_S: Final = 30.0
-_LIMIT_S: Final = 30.0
 
 
 def look_weight(symbols: int) -> int:
@@ -90,7 +81,9 @@ class Pace:
         return self._looks_a_minute(self.others) < alone
 
     def _looks_a_minute(self, others: int) -> int:
-        free = min(self.limit - KEPT_FREE - others, int(self.limit * _OWN_SHARE))
+        free = min(
+            self.limit - pacing.WATCHED_WEIGHT_KEPT - others, int(self.limit * pacing.WATCHED_SHARE)
+        )
         return max(free, 0) // self._weight
 
 
@@ -106,7 +99,7 @@ def asked_to_wait_s(refusal: VenueAnswer | None, *, now: float) -> float:
     if refusal.retry_after_s is not None:
         return refusal.retry_after_s
     if refusal.kind is AnswerKind.PAUSE:
-        return _FIREWALL_S
+        return pacing.WATCHED_PAUSE_S
     if refusal.kind is AnswerKind.RUN_FATAL:
-        return _REFUSED_KEY_S
-    return _LIMIT_S if refusal.is_rate_limit else 0.0
+        return pacing.WATCHED_KEY_PAUSE_S
+    return pacing.WATCHED_PAUSE_S if refusal.is_rate_limit else 0.0

@@ -52,6 +52,31 @@ DISK_END_MAX_S: Final = 1.0
 """How long the end of a run waits for records that are not on disk yet: a process starved of its
 processor needs some tenths of a second, a disk that hangs never answers. (guess)"""
 
+ENDING_MAX_S: Final = 0.03
+"""How long a loop that is writing its end record past the deadline is left to it. (guess)"""
+
+DEAD_LOOK_UPS_MAX: Final = 20
+DEAD_READING_SHARE: Final = 0.5
+"""Orders of a run that died which the next run looks up once its own work is done, and the share of
+the time left that a slow disk may take to find them. (guess)"""
+
+OVERRUN_GRACE_S: Final = 1.0
+"""How long after its deadline another run that holds the lock is still believed to be ending: four
+times what its process promises."""
+
+LOCK_WAIT_MAX_S: Final = 0.2
+"""How long a run waits for the disk that holds its lock: a thousand times what it needs, once, and
+less than an operator would notice. Without the lock a second run could work beside this one, which
+reduce-only orders make harmless. (measured)"""
+
+RELEASE_WAIT_MAX_S: Final = 0.05
+"""How long the end waits for the lock's text to be cleared; the next run copes with one left.
+(guess)"""
+
+LOCK_TEXT_WAIT_S: Final = 0.05
+"""How long a holder may take from getting the lock to writing its text; it needs 0.1 ms. (measured)
+"""
+
 GRACE_S: Final = 2.0
 """How long an interrupted run may still read before it says what it knows. (guess)"""
 
@@ -105,6 +130,16 @@ MARGIN_ASKED_MAX: Final = 2
 """How often `status` asks whether it is portfolio margin: one lost answer is common enough to ask
 once more; a second one is told."""
 
+WATCHED_WEIGHT_KEPT: Final = 400
+WATCHED_SHARE: Final = 0.5
+"""Weight of a minute that `status --watch` leaves to others, for a liquidation needs about 200 and
+may be started by two people; and the most of the limit that it takes. (guess)"""
+
+WATCHED_PAUSE_S: Final = 30.0
+WATCHED_KEY_PAUSE_S: Final = 60.0
+"""How long `status --watch` asks nothing after a 403 or a 429 that names no time, and after a
+refused key: going on gets an address banned. (guess)"""
+
 REREAD_MIN_S: Final = 0.05
 REREAD_MAX_S: Final = 0.8
 """How long a round that sent nothing waits before it reads again: doubled each time. (guess)"""
@@ -116,6 +151,12 @@ LATE_READING_GAP_S: Final = 2.2
 """A whole reading costs 85 to 90 weight of 2,400 a minute (documented): 6 as fast as they come, 10
 more 0.3 s apart, the rest of 30 s 2.2 s apart make 2,400. What was proven not executed is sent
 again without a reading, at its own pace."""
+
+READINGS_OF_ONE: Final = 3
+READINGS_OF_ONE_DOUBTED: Final = 5
+"""Readings that must show nothing where one of the two sources of positions is silent; the second
+where a position vanished by itself: three wrong empty answers in a row were seen in simulation.
+(guess)"""
 
 WATCH_READINGS: Final = 4
 WATCH_GAP_MIN_S: Final = 0.1

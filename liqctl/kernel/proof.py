@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from liqctl.kernel import pacing
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective, reduces_only
 from liqctl.kernel.values import (
@@ -23,12 +24,6 @@ from liqctl.kernel.values import (
 )
 
 _SOURCES: Final = 2
-_READINGS_OF_ONE: Final = 3
-"""Where one of the two sources is silent, the other must show nothing this often."""
-
-_READINGS_OF_ONE_DOUBTED: Final = 5
-"""The same where a position vanished by itself: three wrong empty answers in a row were seen in
-simulation. (guess)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +109,7 @@ def is_confirmed(looks: Sequence[Look], *, is_doubted: bool = False) -> bool:
     """
     if not looks:
         return False
-    needed = _READINGS_OF_ONE_DOUBTED if is_doubted else _READINGS_OF_ONE
+    needed = pacing.READINGS_OF_ONE_DOUBTED if is_doubted else pacing.READINGS_OF_ONE
     return len(looks[-1].sources) >= _SOURCES or len(looks) >= needed
 
 

@@ -6,8 +6,9 @@ start has an end and the file stays one proof.
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
+from liqctl.kernel import pacing
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.events import RUN_ENDS, run_abandoned
@@ -15,10 +16,6 @@ from liqctl.kernel.ports import EventSink
 from liqctl.kernel.requests import order_of
 from liqctl.run.driver import Driver
 from liqctl.run.lock import Holder
-
-_LOOKED_UP_MAX: Final = 20
-_READING_SHARE: Final = 0.5
-"""Of the time left, how much a slow disk may take to find a dead run's records (guess)."""
 
 
 class DeadRuns(Protocol):
@@ -48,7 +45,7 @@ async def close_dead_run(
     """
     for correlation_id in (*dead.unburied.split(), dead.correlation_id):
         try:
-            async with asyncio.timeout(driver.remaining_s * _READING_SHARE):
+            async with asyncio.timeout(driver.remaining_s * pacing.DEAD_READING_SHARE):
                 last_event, orders = await trail.continue_run(
                     correlation_id, is_ours=correlation_id == by
                 )
@@ -57,7 +54,7 @@ async def close_dead_run(
         if last_event is None or last_event in RUN_ENDS:
             continue
         fates = await asyncio.gather(
-            *(_look_up(driver, *order) for order in orders[:_LOOKED_UP_MAX])
+            *(_look_up(driver, *order) for order in orders[: pacing.DEAD_LOOK_UPS_MAX])
         )
         fated = zip(orders, fates, strict=False)
         event = run_abandoned(

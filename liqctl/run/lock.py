@@ -28,26 +28,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.kernel.as_json import rfc3339
+from liqctl.kernel.pacing import (
+    LOCK_TEXT_WAIT_S,
+    LOCK_WAIT_MAX_S,
+    OVERRUN_GRACE_S,
+    RELEASE_WAIT_MAX_S,
+)
 from liqctl.kernel.policy import LIMITS
 from liqctl.run.who import describe_actor, make_private, state_folders
 from liqctl.trail.durability import HelperThread
 
-OVERRUN_GRACE_S: Final = 1.0
-"""How long after its deadline a holder is still believed to be ending."""
-
 HELD_MAX_S: Final = LIMITS["timeout_seconds"].high + OVERRUN_GRACE_S
 """How long after its file's time a lock is believed to be a run's, whatever its text says."""
-
-LOCK_WAIT_MAX_S: Final = 0.2
-"""How long a run waits for the disk that holds its lock: a thousand times what it needs, once, and
-less than an operator would notice. Without the lock a second run could work beside this one, which
-reduce-only orders make harmless."""
-
-RELEASE_WAIT_MAX_S: Final = 0.05
-"""How long the end waits for the lock's text to be cleared; the next run copes with one left."""
-
-_TEXT_WAIT_S: Final = 0.05
-"""How long a holder may take from getting the lock to writing its text; it needs 0.1 ms."""
 
 _TEXT_MAX_BYTES: Final = 4096
 _FIELD_MAX: Final = 1024
@@ -299,7 +291,7 @@ def _read_holder(fd: int, now: float) -> tuple[Holder | None, float]:
 
     A run writes its text right after it has the lock, so a missing one is looked for again.
     """
-    looks_until = time.monotonic() + _TEXT_WAIT_S
+    looks_until = time.monotonic() + LOCK_TEXT_WAIT_S
     while (holder := _read(fd)) is None and time.monotonic() < looks_until:
         time.sleep(_TRY_AGAIN_S)  # noqa: TID251 - a file has nothing to wait on
     try:

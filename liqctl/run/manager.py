@@ -9,13 +9,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Final
 
 from liqctl.kernel import events
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.ids import ORDER_TAG_BYTES, make_correlation_id
 from liqctl.kernel.outcome import Ending, Outcome, summarise
-from liqctl.kernel.pacing import DISK_END_MAX_S, DISK_END_MIN_S
+from liqctl.kernel.pacing import DISK_END_MAX_S, DISK_END_MIN_S, ENDING_MAX_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
@@ -28,9 +27,6 @@ from liqctl.run.abandonment import DeadRuns, close_dead_run
 from liqctl.run.driver import Opening
 from liqctl.run.lock import AccountLock, describe_holder
 from liqctl.run.who import SystemClock, describe_actor
-
-_ENDING_MAX_S: Final = 0.03
-"""How long a loop that is writing its end record is left to it."""
 
 
 @dataclass(slots=True)
@@ -215,7 +211,7 @@ class LiquidationManager:
         there was no run.
         """
         current = self._current
-        if current is None or not self._ended.acquire(timeout=_ENDING_MAX_S):
+        if current is None or not self._ended.acquire(timeout=ENDING_MAX_S):
             return replace(self._ending, audit_complete=False) if self._ending else None
         if self._current is None and self._ending is not None:
             return replace(self._ending, audit_complete=False)

@@ -6,7 +6,8 @@ import pytest
 
 from liqctl.kernel import pace
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.pace import KEPT_FREE, Pace, asked_to_wait_s, look_weight
+from liqctl.kernel.pace import Pace, asked_to_wait_s, look_weight
+from liqctl.kernel.pacing import WATCHED_WEIGHT_KEPT
 
 LOOK_WEIGHT = look_weight(0)
 MINUTE = 1_700_000_040.0
@@ -30,7 +31,7 @@ def test_a_minute_of_looks_leaves_the_kept_weight_free(others: int) -> None:
         now += watch.wait_s(now=now)
 
     # The first look is taken before anything is known.
-    assert used <= max(2400 - KEPT_FREE, others) + LOOK_WEIGHT
+    assert used <= max(2400 - WATCHED_WEIGHT_KEPT, others) + LOOK_WEIGHT
     assert looks == (12 if others <= 900 else looks)
     assert watch.is_slowed == (looks < 12)
 
