@@ -19,8 +19,9 @@ from liqctl.desk.text import Tone, clean, count, paint, wrap
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import find_source
+from liqctl.settings.kept import load_settings
 from liqctl.settings.sources import SettingsError, stated_environment
-from liqctl.settings.values import BUILT_IN, Settings, load_settings
+from liqctl.settings.values import BUILT_IN, Settings
 from liqctl.settings.yaml_file import find_file
 
 VALIDATION_SCHEMA: Final = "liqctl.validation/1"

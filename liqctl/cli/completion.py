@@ -85,7 +85,7 @@ def _runs(ctx: typer.Context) -> Mapping[str, str]:
     if log:
         trail = trail_at(Path(log[0] if isinstance(log, list | tuple) else log))
     elif environment or given.get("config_file"):
-        from liqctl.settings.values import load_settings
+        from liqctl.settings.kept import load_settings
 
         settings = load_settings(
             environment=environment,

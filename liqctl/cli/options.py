@@ -232,7 +232,7 @@ class Options:
             UsageError: no environment was chosen.
             ConfigurationError: every problem found.
         """
-        from liqctl.settings.values import load_settings
+        from liqctl.settings.kept import load_settings
 
         return load_settings(
             environment=self.environment,

@@ -15,7 +15,7 @@ import pytest
 
 import liqctl
 from liqctl.run.who import state_folders
-from liqctl.settings import values
+from liqctl.settings import kept
 from liqctl.settings.values import Settings
 from liqctl.trail.durability import HelperThread, Ticket
 
@@ -33,7 +33,7 @@ class Place:
 
     def load(self, *symbols: str, may_be_kept: bool = True, **environ: str) -> Settings:
         """Load as `liquidate` does."""
-        return values.load_settings(
+        return kept.load_settings(
             environment="testnet",
             config_file=self.file,
             flags={"liquidation.symbols": list(symbols)} if symbols else {},
@@ -58,7 +58,7 @@ class Place:
         document = json.loads(text)
         document["liquidation"]["timeout_seconds"] = 7.0
         text = json.dumps(document).encode()
-        path.write_bytes(values._seal(path.name, text) + b"\n" + text)
+        path.write_bytes(kept._seal(path.name, text) + b"\n" + text)
         return path
 
 
@@ -79,7 +79,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     for thread in threading.enumerate():
         if thread.name == "kept settings":
             thread.join(PATIENCE_S)
-    monkeypatch.setattr(values, "HelperThread", WaitedFor)
+    monkeypatch.setattr(kept, "HelperThread", WaitedFor)
     yield Place(tmp_path)
     for ticket in tickets:
         ticket.wait(PATIENCE_S)
@@ -139,7 +139,7 @@ ODD: Final[dict[str, Callable[[Path], object]]] = {
     "a link": lambda path: path.symlink_to(_move(path)),
     "two names": lambda path: path.with_name("elsewhere").hardlink_to(path),
     "a pipe": lambda path: os.mkfifo(_move(path).with_name(path.name)),
-    "another's": lambda path: path.write_bytes(values._seal("0" * 64, b"{}") + b"\n{}"),
+    "another's": lambda path: path.write_bytes(kept._seal("0" * 64, b"{}") + b"\n{}"),
 }
 
 
@@ -168,7 +168,7 @@ def test_what_is_kept_is_private_and_holds_no_secret(place: Place) -> None:
 
 def test_only_so_many_are_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bot that names another symbol each time must not fill a disk."""
-    monkeypatch.setattr(values, "_FILES_MAX", 2)
+    monkeypatch.setattr(kept, "_FILES_MAX", 2)
     for number in range(4):
         place.load(f"S{number}")
         place.files(min(number + 1, 2))
@@ -195,7 +195,7 @@ def test_a_folder_that_hangs_is_not_waited_for(
 
     place.load()
     place.files(1)
-    monkeypatch.setattr(values, "state_folders", hang)
+    monkeypatch.setattr(kept, "state_folders", hang)
     began_at = time.monotonic()
 
     assert place.load().liquidation.max_retries == 4
