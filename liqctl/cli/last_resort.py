@@ -19,7 +19,7 @@ _SIGEV_THREAD: Final = 2
 _FAILED: Final = 1
 
 
-class _Event(ctypes.Structure):
+class _SigEvent(ctypes.Structure):
     """`struct sigevent`: what a timer does when it expires."""
 
     _fields_ = (
@@ -81,7 +81,7 @@ class LastResort:
             create, settime = library.timer_create, library.timer_settime
         except AttributeError:
             return False
-        event = _Event(value=self._code, notify=_SIGEV_THREAD, function=leave.value)
+        event = _SigEvent(value=self._code, notify=_SIGEV_THREAD, function=leave.value)
         if create(_CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._timer)):
             return False
         whole, rest = divmod(seconds, 1.0)
