@@ -1,9 +1,13 @@
 """The structure as the pages show it: no module imports itself by a detour."""
 
 import ast
+import doctest
+import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 PACKAGE: Final = Path(__file__).parents[1] / "liqctl"
 FILES: Final = {
@@ -67,3 +71,9 @@ def test_no_module_imports_itself_by_a_detour() -> None:
     graph["liqctl"] = set()
 
     assert sorted(sorted(circle) for circle in circles(graph)) == []
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if ">>> " in FILES[name].read_text()])
+def test_the_examples_in_the_code_are_true(name: str) -> None:
+    """A rule that is told by an example is believed."""
+    assert doctest.testmod(importlib.import_module(name)).failed == 0

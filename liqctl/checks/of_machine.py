@@ -17,7 +17,7 @@ from liqctl.drill.record import Drill
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment
-from liqctl.notify.send import Problem, has_apprise, look_up
+from liqctl.notify.send import DeliveryError, has_apprise, look_up
 from liqctl.run.lock import lock_problem, read_lock
 from liqctl.settings.credentials import address_problem, find_source, load_credentials
 from liqctl.settings.targets import ReferenceKind, Target, TargetType, read_targets
@@ -97,7 +97,7 @@ def issues_of_targets(settings: Settings, environ: Mapping[str, str]) -> Iterato
             kind, where = reference.kind, reference.where
             try:
                 value = look_up(reference, environ, field)
-            except Problem as why:
+            except DeliveryError as why:
                 advice = f"set {where}" if kind is ReferenceKind.VARIABLE else "correct the file"
                 yield _untold(environment, field, target, why, advice)
                 continue

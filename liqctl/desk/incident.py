@@ -17,8 +17,8 @@ from liqctl.desk.trail import error_of, phrase, reason_of, scope_of, who_of
 from liqctl.kernel.codes import explain_code
 from liqctl.kernel.events import FAILURES, INTERRUPTED, RUN_ENDS, AuditEventType
 from liqctl.trail.fold import (
+    Fate,
     LegStory,
-    Outcome,
     RunHeadline,
     RunStory,
     TimedRecord,
@@ -64,7 +64,7 @@ class FailedPosition:
     direction: str | None
     quantity: str | None
     remaining: str | None
-    outcome: Outcome
+    outcome: Fate
     reason: str
 
 
@@ -204,7 +204,7 @@ def make_incident(
         orders_found=orders_found,
         orders_cancelled=orders_cancelled,
         positions_failed=tuple(
-            _failed_position(leg, story) for leg in legs if leg.outcome is not Outcome.DONE
+            _failed_position(leg, story) for leg in legs if leg.outcome is not Fate.DONE
         ),
         errors=_errors(records),
         notes=_notes(end, story, chain),
@@ -245,7 +245,7 @@ def _counts(
     if found is None and (story.legs or is_read):
         found = len(story.legs)
     if closed is None:
-        closed = sum(leg.outcome is Outcome.DONE for leg in story.legs)
+        closed = sum(leg.outcome is Fate.DONE for leg in story.legs)
     orders, cancelled = _whole(end.get("orders_found")), _whole(end.get("orders_cancelled"))
     if orders is None:
         both = ((_whole(r.get("regular_orders")), _whole(r.get("algo_orders"))) for r in readings)
@@ -254,7 +254,7 @@ def _counts(
         answered: set[str] = set()
         for cancel in story.cancels:
             ids = cancel.sent.details.get("order_ids")
-            if cancel.outcome is Outcome.DONE and isinstance(ids, list):
+            if cancel.outcome is Fate.DONE and isinstance(ids, list):
                 answered.update(map(str, ids))
         cancelled = len(answered)
     return (found, None if found is None else closed, orders, None if orders is None else cancelled)

@@ -14,7 +14,7 @@ from typing import Final
 
 from liqctl.kernel.amounts import parse_decimal
 from liqctl.kernel.values import Side, Trade
-from liqctl.trail.fold import Outcome, RunStory, moment, words
+from liqctl.trail.fold import Fate, RunStory, moment, words
 
 _EXACT: Final = Context(prec=100)
 """Sums of amounts within the bounds of `parse_decimal` are exact."""
@@ -102,7 +102,7 @@ def closing_orders(story: RunStory) -> tuple[ClosingOrder, ...]:
             details = request.sent.details
             ids = (words(answer.details.get("order_id")) for answer in request.answers)
             order_id = next((i for i in ids if i and i.isascii() and i.isdecimal()), None)
-            if request.outcome is Outcome.REFUSED and order_id is None:
+            if request.outcome is Fate.REFUSED and order_id is None:
                 continue
             found.append(
                 ClosingOrder(

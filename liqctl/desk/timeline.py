@@ -12,7 +12,7 @@ from typing import Final
 from liqctl.desk.incident import Incident
 from liqctl.desk.text import clean, count
 from liqctl.desk.trail import LEG_ENDS, duration, phrase, reason_of
-from liqctl.trail.fold import LegStory, Outcome, Request, RequestKind, RunStory, TimedRecord
+from liqctl.trail.fold import Fate, LegStory, Request, RequestKind, RunStory, TimedRecord
 
 # Pixels down: a leg's bar holds its sign, a request's is half as high.
 _LEG_HEIGHT: Final = 12
@@ -30,18 +30,18 @@ _MARGIN: Final = 0.05
 _DEADLINE_NEAR: Final = 0.4
 # More readings would be one band without gaps.
 _READINGS_MAX: Final = 60
-_SIGNS: Final = {Outcome.DONE: "✓", Outcome.REFUSED: "✗", Outcome.UNKNOWN: "?", Outcome.OPEN: "…"}
+_SIGNS: Final = {Fate.DONE: "✓", Fate.REFUSED: "✗", Fate.UNKNOWN: "?", Fate.OPEN: "…"}
 _REQUEST_WORDS: Final = {
-    Outcome.DONE: "done",
-    Outcome.REFUSED: "refused",
-    Outcome.UNKNOWN: "unknown",
-    Outcome.OPEN: "not answered",
+    Fate.DONE: "done",
+    Fate.REFUSED: "refused",
+    Fate.UNKNOWN: "unknown",
+    Fate.OPEN: "not answered",
 }
 _WATCH_WORDS: Final = {
-    Outcome.DONE: "✓ flat, proven",
-    Outcome.REFUSED: "not proven",
-    Outcome.UNKNOWN: "not proven",
-    Outcome.OPEN: "… not proven: the watch was broken off",
+    Fate.DONE: "✓ flat, proven",
+    Fate.REFUSED: "not proven",
+    Fate.UNKNOWN: "not proven",
+    Fate.OPEN: "… not proven: the watch was broken off",
 }
 
 
@@ -122,7 +122,7 @@ def _lanes(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Lan
                 began_s = part.ended_s if began_s is None else began_s
             else:
                 kind, title, began_s = part.kind.value, _caption(part), began_s or 0.0
-                sign = "" if outcome is Outcome.DONE else sign
+                sign = "" if outcome is Fate.DONE else sign
             if began_s is not None:
                 start = at(began_s)
                 yield Bar(
@@ -140,9 +140,9 @@ def _lanes(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Lan
     readings, watches = story.readings[:_READINGS_MAX], story.watches
     more = len(story.readings) - len(readings)
     told = count(len(story.readings), "reading") + (f", {more} not drawn" if more else "")
-    watched = watches[-1].outcome if watches else Outcome.OPEN
+    watched = watches[-1].outcome if watches else Fate.OPEN
     for label, requests, outcome, verdict in (
-        ("Readings", readings, Outcome.DONE, told),
+        ("Readings", readings, Fate.DONE, told),
         ("Flat, watched", watches, watched, _WATCH_WORDS[watched]),
     ):
         if requests:
@@ -161,7 +161,7 @@ def _lanes(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Lan
     for cancel in story.cancels:
         symbol = str(cancel.sent.details.get("symbol", ""))
         by_symbol.setdefault(symbol, ([], []))[1].append(cancel)
-    order = [Outcome.REFUSED, Outcome.UNKNOWN, Outcome.OPEN, Outcome.DONE]
+    order = [Fate.REFUSED, Fate.UNKNOWN, Fate.OPEN, Fate.DONE]
     leg_step, request_step = _LEG_HEIGHT + _GAP, _REQUEST_HEIGHT + _GAP
     for symbol, (legs, sent) in by_symbol.items():
         sent.sort(key=lambda request: request.began_s or 0.0)
@@ -187,7 +187,7 @@ def _verdict(leg: LegStory) -> str:
     if leg.retries:
         text += f", {count(leg.retries, 'repeat')}"
     reason = reason_of(leg.last_word.details) if leg.last_word else None
-    if reason and leg.outcome is not Outcome.DONE:
+    if reason and leg.outcome is not Fate.DONE:
         text += f": {reason}"
     return clean(text.replace("  ", " "))
 

@@ -16,7 +16,7 @@ from liqctl.desk.text import wrap as wrap_text
 from liqctl.kernel.amounts import parse_decimal
 from liqctl.kernel.answers import printable
 from liqctl.kernel.events import FAILURES, RUN_ENDS, AuditEventType
-from liqctl.trail.fold import LegStory, Outcome, TimedRecord, fold_run, number, words
+from liqctl.trail.fold import Fate, LegStory, TimedRecord, fold_run, number, words
 from liqctl.trail.record import TrailRecord
 from liqctl.trail.verify import Verification
 
@@ -55,10 +55,10 @@ _GOOD: Final = frozenset(
     }
 )
 LEG_ENDS: Final = {
-    Outcome.DONE: "closed",
-    Outcome.REFUSED: "NOT CLOSED",
-    Outcome.UNKNOWN: "UNKNOWN whether closed",
-    Outcome.OPEN: "NOT CLOSED as far as is recorded",
+    Fate.DONE: "closed",
+    Fate.REFUSED: "NOT CLOSED",
+    Fate.UNKNOWN: "UNKNOWN whether closed",
+    Fate.OPEN: "NOT CLOSED as far as is recorded",
 }
 
 
@@ -196,7 +196,7 @@ def _end_of(leg: LegStory) -> str:
     if leg.began_s is not None and leg.ended_s is not None:
         parts.append(f"{duration(leg.ended_s - leg.began_s)} from the first to the proof")
     reason = reason_of(leg.last_word.details) if leg.last_word else None
-    if reason and leg.outcome is not Outcome.DONE:
+    if reason and leg.outcome is not Fate.DONE:
         parts.append(printable(reason))
     return f"{side}{LEG_ENDS[leg.outcome]}: {', '.join(parts)}"
 

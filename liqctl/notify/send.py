@@ -89,7 +89,7 @@ class Delivery:
     seconds: float
 
 
-class Problem(Exception):  # noqa: N818 - the end of one delivery, not of the program
+class DeliveryError(Exception):
     """Why a notice could not be delivered, in words that hold no secret."""
 
 
@@ -232,7 +232,7 @@ def send(
             try:
                 _send_one(client, target, notice, environ, until)
                 problem = None
-            except Problem as error:
+            except DeliveryError as error:
                 problem = str(error)
             finally:
                 took_s = time.monotonic() - asked_at
@@ -273,35 +273,35 @@ def _send_one(
     for post in posts_for(target, notice, secret=secret, token=token):
         problem = address_problem(post.url)
         if problem:
-            raise Problem(f"the address {problem}")
+            raise DeliveryError(f"the address {problem}")
         timeout_s = max(ends_at - time.monotonic(), _SHORTEST_S)
         status, begin = _post(client, post, timeout_s)
         if status in _REDIRECT:
-            raise Problem(f"HTTP {status}: redirects are not followed")
+            raise DeliveryError(f"HTTP {status}: redirects are not followed")
         if status not in _SUCCESS:
-            raise Problem(f"HTTP {status}")
+            raise DeliveryError(f"HTTP {status}")
         # healthchecks.io answers 200 for checks that do not exist, and says so in its text only.
         if target.type is TargetType.HEALTHCHECKS and b"not found" in begin:
-            raise Problem("there is no such check")
+            raise DeliveryError("there is no such check")
 
 
 def look_up(reference: Reference, environ: Mapping[str, str], source: str = "notifications") -> str:
     """Return what a reference leads to; `source` says whose it is where a file is the problem.
 
     Raises:
-        Problem: the variable is not set, or the file cannot be read.
+        DeliveryError: the variable is not set, or the file cannot be read.
     """
     match reference.kind:
         case ReferenceKind.VARIABLE:
             value = environ.get(reference.where, "").strip()
             if not value:
-                raise Problem(f"the variable {reference.where} is not set")
+                raise DeliveryError(f"the variable {reference.where} is not set")
             return value
         case ReferenceKind.FILE:
             try:
                 return read_secret_file(Path(reference.where), source)
             except CredentialsError as error:
-                raise Problem(str(error)) from None
+                raise DeliveryError(str(error)) from None
         case ReferenceKind.TEXT:
             return reference.where
 
@@ -323,11 +323,11 @@ def _post(client: "httpx.Client", post: Post, timeout_s: float) -> tuple[int, by
             begin = next(response.iter_raw(_REPLY_MAX_BYTES), b"") if post.text else b""
             return response.status_code, begin
     except httpx.TimeoutException:
-        raise Problem("timed out") from None
+        raise DeliveryError("timed out") from None
     except httpx.ConnectError:
-        raise Problem("no connection: host, port or certificate") from None
+        raise DeliveryError("no connection: host, port or certificate") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
-        raise Problem("the connection broke, or the address is none") from None
+        raise DeliveryError("the connection broke, or the address is none") from None
 
 
 def has_apprise() -> bool:
@@ -340,16 +340,16 @@ def has_apprise() -> bool:
 
 def _send_by_apprise(url: str, notice: Notice) -> None:
     if not has_apprise():
-        raise Problem("apprise is not installed: pip install liqctl[apprise]")
+        raise DeliveryError("apprise is not installed: pip install liqctl[apprise]")
     import apprise
 
     asset = apprise.AppriseAsset(app_id="liqctl", secure_logging=True, async_mode=False)
     service = apprise.Apprise(asset=asset)
     if not service.add(url):
-        raise Problem("apprise does not know this address")
+        raise DeliveryError("apprise does not know this address")
     kind = _APPRISE_TYPES[notice.severity]
     if not service.notify(title="liqctl", body=notice.text, notify_type=kind, body_format="text"):
-        raise Problem("apprise could not deliver it")
+        raise DeliveryError("apprise could not deliver it")
 
 
 def make_document(

@@ -110,7 +110,7 @@ def split_runs(records: Iterable[TrailRecord]) -> list[list[TrailRecord]]:
     return runs
 
 
-class Outcome(StrEnum):
+class Fate(StrEnum):
     """What became of a request or a leg."""
 
     DONE = "DONE"
@@ -128,13 +128,13 @@ _ANSWERS: Final = frozenset(
         AuditEventType.ORDER_CANCEL_REJECTED,
     }
 )
-_BY_STATUS: Final = {"FILLED": Outcome.DONE, "NEW": Outcome.OPEN, "PARTIALLY_FILLED": Outcome.OPEN}
+_BY_STATUS: Final = {"FILLED": Fate.DONE, "NEW": Fate.OPEN, "PARTIALLY_FILLED": Fate.OPEN}
 _CLOSED_BY: Final = {"SELL": "LONG", "BUY": "SHORT"}
-_WATCH_ENDS: Final[Mapping[str, Outcome]] = {
-    AuditEventType.FLAT_SEEN: Outcome.OPEN,
-    AuditEventType.REENTRY_SEEN: Outcome.OPEN,
-    AuditEventType.ORDER_SENT: Outcome.OPEN,
-    AuditEventType.VERIFIED: Outcome.DONE,
+_WATCH_ENDS: Final[Mapping[str, Fate]] = {
+    AuditEventType.FLAT_SEEN: Fate.OPEN,
+    AuditEventType.REENTRY_SEEN: Fate.OPEN,
+    AuditEventType.ORDER_SENT: Fate.OPEN,
+    AuditEventType.VERIFIED: Fate.DONE,
 }
 """What ends a watch over flat, and how; a new FLAT_SEEN says that it began anew."""
 
@@ -156,7 +156,7 @@ class Request:
     sent: TrailRecord
     began_s: float | None
     ended_s: float | None = None
-    outcome: Outcome = Outcome.OPEN
+    outcome: Fate = Fate.OPEN
     answers: list[TrailRecord] = field(default_factory=list)
 
     @property
@@ -183,7 +183,7 @@ class LegStory:
     position_side: str
     quantity: str | None = None
     direction: str | None = None
-    outcome: Outcome = Outcome.OPEN
+    outcome: Fate = Fate.OPEN
     began_s: float | None = None
     ended_s: float | None = None
     orders: list[Request] = field(default_factory=list)
@@ -343,7 +343,7 @@ class RunStory:
                 sent=record,
                 began_s=began_s,
                 ended_s=at_s,
-                outcome=Outcome.UNKNOWN if details.get("unread") else Outcome.DONE,
+                outcome=Fate.UNKNOWN if details.get("unread") else Fate.DONE,
             )
         )
         texts = details.get("open")
@@ -358,7 +358,7 @@ class RunStory:
             leg = self._legs.setdefault(key, LegStory(symbol=symbol, position_side=position_side))
             # Where a moment is unknown, the order of the records decides.
             is_later = leg.ended_s is None or began_s is None or leg.ended_s <= began_s
-            if leg.outcome is Outcome.DONE and is_later:
+            if leg.outcome is Fate.DONE and is_later:
                 self._open_again(leg)
             leg.quantity = leg.quantity or quantity.removeprefix("-")
             leg.direction = leg.direction or ("SHORT" if quantity.startswith("-") else "LONG")
@@ -367,7 +367,7 @@ class RunStory:
             for key in self._reopened.keys() - listed:
                 leg, (word, ended_s) = self._legs[key], self._reopened.pop(key)
                 if leg.last_word is None:
-                    leg.last_word, leg.outcome, leg.ended_s = word, Outcome.DONE, ended_s
+                    leg.last_word, leg.outcome, leg.ended_s = word, Fate.DONE, ended_s
 
     def _take_sent(self, record: TrailRecord, at_s: float | None) -> None:
         is_close = record.event_type == AuditEventType.ORDER_SENT
@@ -377,7 +377,7 @@ class RunStory:
         self._waiting[_common_key(record)] = request
         (self.orders if is_close else self.cancels).append(request)
         if is_close and (leg := self._leg(record)):
-            if leg.outcome is Outcome.DONE:
+            if leg.outcome is Fate.DONE:
                 self._open_again(leg)
             leg.orders.append(request)
             leg.began_s = at_s if leg.began_s is None else leg.began_s
@@ -387,7 +387,7 @@ class RunStory:
     def _open_again(self, leg: LegStory) -> None:
         """Take back that a leg is closed: something shows it open, or sends to close it."""
         self._reopened[leg.symbol, leg.position_side] = (leg.last_word, leg.ended_s)
-        leg.last_word, leg.outcome, leg.ended_s = None, Outcome.OPEN, None
+        leg.last_word, leg.outcome, leg.ended_s = None, Fate.OPEN, None
 
     def _leg(self, record: TrailRecord) -> LegStory | None:
         symbol = words(record.details.get("symbol"))
@@ -416,8 +416,8 @@ def fold_run(records: Sequence[TrailRecord]) -> RunStory:
         # How each leg that has no last word stood when the run ended.
         for leg in story.legs:
             if leg.last_word is None:
-                refused = not leg.orders or leg.orders[-1].outcome is Outcome.REFUSED
-                leg.outcome = Outcome.REFUSED if refused else Outcome.UNKNOWN
+                refused = not leg.orders or leg.orders[-1].outcome is Fate.REFUSED
+                leg.outcome = Fate.REFUSED if refused else Fate.UNKNOWN
     return story
 
 
@@ -458,18 +458,18 @@ def _common_key(record: TrailRecord) -> str:
     return f"{details.get('symbol')} {details.get('endpoint')} {details.get('order_ids')}"
 
 
-def _outcome(record: TrailRecord) -> Outcome:
+def _outcome(record: TrailRecord) -> Fate:
     """Return what an answer, or a leg's last word, says of what was asked for."""
     match record.event_type:
         case AuditEventType.ORDER_PLACED:
             # An order that ended otherwise (EXPIRED, CANCELED) did not do what it was sent for.
-            return _BY_STATUS.get(str(record.details.get("status")), Outcome.REFUSED)
+            return _BY_STATUS.get(str(record.details.get("status")), Fate.REFUSED)
         case AuditEventType.ORDER_CANCELLED | AuditEventType.POSITION_CLOSED:
-            return Outcome.DONE
+            return Fate.DONE
         case AuditEventType.ORDER_UNKNOWN:
-            return Outcome.UNKNOWN
+            return Fate.UNKNOWN
         case AuditEventType.POSITION_FAILED:
             is_unknown = record.details.get("state") == "UNKNOWN"
         case _:
             is_unknown = record.details.get("kind") == "UNKNOWN"
-    return Outcome.UNKNOWN if is_unknown else Outcome.REFUSED
+    return Fate.UNKNOWN if is_unknown else Fate.REFUSED

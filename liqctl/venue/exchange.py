@@ -76,7 +76,7 @@ class BinanceExchange:
             case Endpoint.ACCOUNT_CONFIG:
                 answer = await self._position_mode(timeout_s)
             case Endpoint.PORTFOLIO_MARGIN:
-                answer = await self._is_portfolio_margin(timeout_s)
+                answer = await self._ask_portfolio_margin(timeout_s)
             case endpoint:
                 params = wire.request_params(request)
                 row = await self._transport.request(endpoint, params, timeout_s=timeout_s)
@@ -97,7 +97,7 @@ class BinanceExchange:
         row = await self._transport.request(Endpoint.POSITION_MODE, {}, timeout_s=left_s)
         return wire.parse_position_mode(row)
 
-    async def _is_portfolio_margin(self, timeout_s: float) -> bool:
+    async def _ask_portfolio_margin(self, timeout_s: float) -> bool:
         """Return whether the account is in portfolio margin, where this API shows nothing.
 
         pmAccountInfo answers only such an account; assumed: any definite refusal of it means "no".

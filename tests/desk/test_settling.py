@@ -10,7 +10,7 @@ from liqctl.desk.report import head_of, render_markdown
 from liqctl.desk.timeline import draw
 from liqctl.desk.trail import phrase
 from liqctl.kernel.as_json import as_json
-from liqctl.trail.fold import Outcome, TimedRecord, fold_run
+from liqctl.trail.fold import Fate, TimedRecord, fold_run
 from liqctl.trail.record import TrailRecord
 from liqctl.trail.verify import RunChain
 
@@ -114,7 +114,7 @@ def test_a_watch_lasts_until_it_is_proven_or_something_appears() -> None:
     """A sweep of the books late in the watch does not break it off."""
     watches = [(w.began_s, w.ended_s, w.outcome) for w in fold_run(TROUBLED).watches]
 
-    assert watches == [(0.5, 1.0, Outcome.OPEN), (1.25, 3.25, Outcome.DONE)]
+    assert watches == [(0.5, 1.0, Fate.OPEN), (1.25, 3.25, Fate.DONE)]
 
 
 def test_the_timeline_has_a_row_for_the_watch() -> None:
