@@ -15,7 +15,7 @@ from liqctl.checks.preflight import Question, VenueFacts
 from liqctl.desk.text import count
 from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.forecast import make_forecast
+from liqctl.kernel.costs import make_forecast
 from liqctl.kernel.states import Environment
 from liqctl.kernel.values import PositionMode
 from liqctl.kernel.words import explain_refusal

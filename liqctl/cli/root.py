@@ -44,7 +44,7 @@ COMMANDS: Final = {
     "audit": Entry(
         "Read the audit trail; prove it complete and unaltered.", "audit:tail show verify"
     ),
-    "notify": Entry("Send a test message to every notification target."),
+    "notify": Entry("Send a test message to every notification target.", "validate:notify"),
     "report": Entry("Write the incident report of a run, as Markdown or a page."),
     "bundle": Entry("Collect what support needs, without secrets."),
     "explain": Entry("Explain a venue code, state, event or exit code."),

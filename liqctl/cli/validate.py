@@ -1,14 +1,16 @@
-"""`liqctl validate`: what is wrong or risky in the configuration, before the emergency.
+"""`liqctl validate` and `notify`: what is wrong, risky or unheard, before the emergency.
 
-One document an environment; without one, every environment whose file is found is checked, and
-the worst result is the exit code.
+One document an environment; without one, `validate` checks every environment whose file is found,
+and the worst result is the exit code.
 """
 
+import os
+import time
 from typing import TYPE_CHECKING, Final
 
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import STDOUT, out
-from liqctl.kernel.errors import ConfigurationError, CredentialsError
+from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.kernel.states import ExitCode
 
 if TYPE_CHECKING:
@@ -97,3 +99,41 @@ def ask_venue(settings: "Settings") -> "Iterable[Issue]":
         # No asyncio.run: it would wait for a thread that hangs in a name look-up.
         facts = asyncio.new_event_loop().run_until_complete(asking)
         return list(issues_online(settings, facts, account.identity, key_problem))
+
+
+@takes("environment", "config_file", "as_json", "no_color")
+def notify(options: Options) -> ExitCode:
+    """Send a test message to every notification target; touches no account.
+
+    Exit codes: 0 all delivered, 1 one was not, or none is configured, 2 usage, 4 configuration.
+
+    Example: liqctl notify --env production
+    """
+    from liqctl.notify.send import make_document, render_deliveries
+
+    try:
+        settings = options.settings()
+    except (UsageError, ConfigurationError) as error:
+        document = make_document(options.environment, [], error=str(error))
+        return out.refusal(error, document, options)
+    deliveries = []
+    if settings.notifications:
+        from liqctl.notify.courier import COURIER_S, plain_environment
+        from liqctl.notify.notice import make_test_notice
+        from liqctl.notify.send import deliver
+
+        for name in set(os.environ) - set(plain_environment(os.environ)):
+            del os.environ[name]  # what follows a run has neither keys nor proxies
+        notice = make_test_notice(settings.environment.value)
+        # In no more time than an end of a run is given.
+        deliveries = deliver(settings.notifications, [notice], ends_at=time.monotonic() + COURIER_S)
+    document = make_document(settings.environment.value, deliveries)
+    if deliveries or options.as_json:
+        out.document(document, options, render_deliveries)
+    if not deliveries:
+        out.error(
+            "no one is notified when a run ends: `notifications` is empty. Next: add a target, see "
+            "the notifications section of the README"
+        )
+    is_done = deliveries and all(delivery.problem is None for delivery in deliveries)
+    return ExitCode.DONE if is_done else ExitCode.FAILED

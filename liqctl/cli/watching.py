@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from liqctl.cli import process
 from liqctl.cli.output import STDOUT, out
 from liqctl.kernel.as_json import rfc3339
-from liqctl.kernel.pace import Pace, asked_to_wait_s, look_weight
+from liqctl.kernel.costs import Pace, asked_to_wait_s, look_weight
 from liqctl.kernel.pacing import NARROW_SYMBOLS_MAX
 from liqctl.run.who import SystemClock
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from liqctl.desk.result import Asked, render_result
 from liqctl.desk.text import Tone, clean, count, labelled, money, paint, table
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.forecast import make_forecast
+from liqctl.kernel.costs import make_forecast
 from liqctl.kernel.limits import Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult

@@ -4,9 +4,9 @@ import doctest
 
 import pytest
 
-from liqctl.kernel import pace
+from liqctl.kernel import costs
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.pace import Pace, asked_to_wait_s, look_weight
+from liqctl.kernel.costs import Pace, asked_to_wait_s, look_weight
 from liqctl.kernel.pacing import WATCHED_WEIGHT_KEPT
 
 LOOK_WEIGHT = look_weight(0)
@@ -16,7 +16,7 @@ MINUTE = 1_700_000_040.0
 
 def test_its_own_example_is_true() -> None:
     """The docstring is where the rule is read."""
-    assert doctest.testmod(pace).failed == 0
+    assert doctest.testmod(costs).failed == 0
 
 
 @pytest.mark.parametrize("others", [0, 500, 900, 1500, 1900, 2100, 2400])
