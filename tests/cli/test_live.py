@@ -114,15 +114,14 @@ def test_the_deadline_leaves_a_usable_terminal(halted: Program, signal_name: str
     blocking = "time.sleep(60)" if signal_name == "loop blocked" else "hold(60)"
     halted.hook(
         f"""
-        import asyncio, ctypes, threading, time
+        import asyncio, ctypes, time
         hold = ctypes.PyDLL(None).sleep
-        original = asyncio.sleep
-        began = time.monotonic()
-        async def late(seconds, *rest):
-            if time.monotonic() - began > 1.2:
-                {blocking}
-            return await original(seconds, *rest)
-        asyncio.sleep = late
+        make = asyncio.new_event_loop
+        def made():
+            loop = make()
+            loop.call_later(1.2, lambda: {blocking})
+            return loop
+        asyncio.new_event_loop = made
         """
     )
     with on_terminal(halted, "liquidate") as terminal:
