@@ -214,12 +214,12 @@ async def measure_pings_s(transport: Transport, *, timeout_s: float) -> tuple[fl
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout_s
-    await transport.request(Endpoint.PING, {}, timeout_s=timeout_s)
+    await transport.request(Endpoint.PING.value, {}, timeout_s=timeout_s)
     round_trips: list[float] = []
     for _ in range(PINGS):
         sent_at = loop.time()
         try:
-            await transport.request(Endpoint.PING, {}, timeout_s=until - sent_at)
+            await transport.request(Endpoint.PING.value, {}, timeout_s=until - sent_at)
         except VenueError:
             if not round_trips:
                 raise
@@ -234,7 +234,7 @@ async def fetch_key_rights(transport: Transport, *, timeout_s: float) -> KeyRigh
     Raises:
         VenueError: of kind REJECTED where the venue has no such question (not production).
     """
-    row = await transport.request(Endpoint.API_RESTRICTIONS, {}, timeout_s=timeout_s)
+    row = await transport.request(Endpoint.API_RESTRICTIONS.value, {}, timeout_s=timeout_s)
     if not isinstance(row, dict) or not isinstance(row.get("enableFutures"), bool):
         raise VenueError(unreadable(200, "no rights of the key"))
     flags = {name: value for name, value in row.items() if isinstance(value, bool)}
@@ -249,8 +249,8 @@ async def fetch_limits(transport: Transport, *, timeout_s: float) -> Limits:
     """Return the account's limits: orders as the account has them, weight as exchangeInfo says."""
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout_s
-    general = await transport.request(Endpoint.EXCHANGE_INFO, {}, timeout_s=timeout_s)
-    own = await transport.request(Endpoint.ORDER_LIMITS, {}, timeout_s=until - loop.time())
+    general = await transport.request(Endpoint.EXCHANGE_INFO.value, {}, timeout_s=timeout_s)
+    own = await transport.request(Endpoint.ORDER_LIMITS.value, {}, timeout_s=until - loop.time())
     rows = general.get("rateLimits") if isinstance(general, dict) else None
     if not isinstance(rows, list) or not isinstance(own, list):
         raise VenueError(unreadable(200, "no limits"))
@@ -274,7 +274,7 @@ async def rehearse_order(transport: Transport, order: CloseOrder, *, timeout_s: 
     """Let the venue check a close without placing it; returns when it would have been taken."""
     params = wire.close_order_params(order)
     wire.check_reducing(params)
-    await transport.request(Endpoint.TEST_ORDER, params, timeout_s=timeout_s)
+    await transport.request(Endpoint.TEST_ORDER.value, params, timeout_s=timeout_s)
 
 
 def _rehearsal(

@@ -1,11 +1,19 @@
 """The venue's REST endpoints that liqctl uses, with their request weights.
 
-Weights: Binance USDS-M endpoint pages, read 2026-11-23. `weight_all` is charged when no symbol
-narrows the list.
+`Endpoint` says what is asked; where, and at what weight, depends on the product and on the kind of
+account: `spec_of`. Its own values are those of USDS-M on a standard account.
+
+Sources: Binance USDS-M and COIN-M endpoint pages and the portfolio margin SDK 12.1.0, read
+2026-11-23. `weight_all` is charged when no symbol narrows the list. Not documented: DELETE
+/dapi/v1/algoOpenOrders (in ccxt and other clients).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Final
+
+from liqctl.kernel.states import Margin, Product
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +33,19 @@ class EndpointSpec:
         return self.method != "GET"
 
     @property
+    def api(self) -> str:
+        """The first part of the path, which decides the host: `fapi`, `dapi`, `papi` or `sapi`."""
+        return self.path.split("/", 2)[1]
+
+    @property
     def source(self) -> str:
-        """What a reading by this endpoint is called in results: the last part of its path."""
-        return self.path.rpartition("/")[2]
+        """What a reading by this endpoint is called in results: `positionRisk`, `dapi account`."""
+        _, api, _, tail = self.path.split("/", 3)
+        return tail if api == "fapi" else f"{api} {tail}"
 
 
 class Endpoint(Enum):
-    """Every endpoint that liqctl calls."""
+    """Everything that liqctl asks."""
 
     PING = EndpointSpec("GET", "/fapi/v1/ping", signed=False)
     TIME = EndpointSpec("GET", "/fapi/v1/time", signed=False)
@@ -41,7 +55,6 @@ class Endpoint(Enum):
     ACCOUNT = EndpointSpec("GET", "/fapi/v3/account", 5, 5)
     ACCOUNT_CONFIG = EndpointSpec("GET", "/fapi/v1/accountConfig", 5, 5)
     POSITION_MODE = EndpointSpec("GET", "/fapi/v1/positionSide/dual", 30, 30)
-    PORTFOLIO_MARGIN = EndpointSpec("GET", "/fapi/v1/pmAccountInfo", 5, 5)
     OPEN_ORDERS = EndpointSpec("GET", "/fapi/v1/openOrders", weight_all=40)
     OPEN_ALGO_ORDERS = EndpointSpec("GET", "/fapi/v1/openAlgoOrders", weight_all=40)
     ORDER = EndpointSpec("GET", "/fapi/v1/order")
@@ -53,4 +66,90 @@ class Endpoint(Enum):
     CANCEL_ALGO_ORDER = EndpointSpec("DELETE", "/fapi/v1/algoOrder")
     CANCEL_ALGO_ORDERS = EndpointSpec("DELETE", "/fapi/v1/algoOpenOrders")
     ORDER_LIMITS = EndpointSpec("GET", "/fapi/v1/rateLimit/order")
+    PORTFOLIO_MARGIN = EndpointSpec("GET", "/papi/v1/um/positionRisk", 5, 5)
+    PORTFOLIO_BALANCE = EndpointSpec("GET", "/papi/v1/balance", 20, 20)
+    MARGIN_ORDERS = EndpointSpec("GET", "/papi/v1/margin/openOrders", 5, 5)
+    MARGIN_ORDER_LISTS = EndpointSpec("GET", "/papi/v1/margin/openOrderList", 5, 5)
+    EXECUTIONS = EndpointSpec("GET", "/sapi/v1/algo/futures/openOrders")
+    CANCEL_EXECUTION = EndpointSpec("DELETE", "/sapi/v1/algo/futures/order")
     API_RESTRICTIONS = EndpointSpec("GET", "/sapi/v1/account/apiRestrictions")
+
+
+_SHARED: Final = {Endpoint.ACCOUNT_CONFIG, Endpoint.ORDER_LIMITS, Endpoint.TEST_ORDER}
+"""What dapi has not: position mode and limits are one for both products."""
+
+_PORTFOLIO_TAILS: Final = {
+    Endpoint.POSITIONS: "positionRisk",
+    Endpoint.ACCOUNT: "account",
+    Endpoint.POSITION_MODE: "positionSide/dual",
+    Endpoint.OPEN_ORDERS: "openOrders",
+    Endpoint.ORDER: "order",
+    Endpoint.USER_TRADES: "userTrades",
+    Endpoint.SUBMIT_ORDER: "order",
+    Endpoint.CANCEL_ORDER: "order",
+    Endpoint.CANCEL_ORDERS: "allOpenOrders",
+}
+_PORTFOLIO_CONDITIONAL_TAILS: Final = {
+    Product.USDM: {
+        Endpoint.OPEN_ALGO_ORDERS: "algo/openAlgoOrders",
+        Endpoint.CANCEL_ALGO_ORDER: "algo/order",
+        Endpoint.CANCEL_ALGO_ORDERS: "algo/allOpenOrders",
+    },
+    Product.COINM: {
+        Endpoint.OPEN_ALGO_ORDERS: "conditional/openOrders",
+        Endpoint.CANCEL_ALGO_ORDER: "conditional/order",
+        Endpoint.CANCEL_ALGO_ORDERS: "conditional/allOpenOrders",
+    },
+}
+_WEIGHTS: Final = {
+    "/dapi/v1/positionRisk": 1,
+    "/dapi/v1/premiumIndex": 10,
+    "/papi/v1/cm/positionRisk": 1,
+    "/papi/v1/cm/userTrades": 20,
+    "/papi/v1/um/order": 1,
+    "/papi/v1/cm/order": 1,
+}
+"""Where they differ from those of USDS-M."""
+
+
+def _moved(spec: EndpointSpec, path: str) -> EndpointSpec:
+    if path not in _WEIGHTS:
+        return replace(spec, path=path)
+    return replace(spec, path=path, weight=_WEIGHTS[path], weight_all=_WEIGHTS[path])
+
+
+def _on_dapi(spec: EndpointSpec) -> EndpointSpec:
+    return _moved(spec, "/dapi/v1/" + spec.path.split("/", 3)[3])
+
+
+def _in_portfolio(product: Product) -> dict[Endpoint, EndpointSpec]:
+    prefix = {Product.USDM: "/papi/v1/um/", Product.COINM: "/papi/v1/cm/"}[product]
+    tails = _PORTFOLIO_TAILS | _PORTFOLIO_CONDITIONAL_TAILS[product]
+    row = {endpoint: _moved(endpoint.value, prefix + tail) for endpoint, tail in tails.items()}
+    row[Endpoint.ACCOUNT_CONFIG] = _moved(Endpoint.ACCOUNT_CONFIG.value, "/papi/v1/um/accountConfig")
+    row[Endpoint.ORDER_LIMITS] = _moved(Endpoint.ORDER_LIMITS.value, "/papi/v1/rateLimit/order")
+    return row
+
+
+_COINM: Final = {
+    endpoint: _on_dapi(endpoint.value)
+    for endpoint in Endpoint
+    if endpoint.value.api == "fapi" and endpoint not in _SHARED
+}
+_ROWS: Final[Mapping[tuple[Product, Margin], Mapping[Endpoint, EndpointSpec]]] = {
+    (Product.USDM, Margin.STANDARD): {},
+    (Product.COINM, Margin.STANDARD): _COINM,
+    (Product.USDM, Margin.PORTFOLIO): _in_portfolio(Product.USDM),
+    (Product.COINM, Margin.PORTFOLIO): _COINM | _in_portfolio(Product.COINM),
+}
+
+
+def spec_of(endpoint: Endpoint, product: Product, margin: Margin) -> EndpointSpec:
+    """Return where the question is asked for a product and a kind of account.
+
+    >>> spec_of(Endpoint.CANCEL_ALGO_ORDERS, Product.COINM, Margin.PORTFOLIO).path
+    '/papi/v1/cm/conditional/allOpenOrders'
+    >>> spec_of(Endpoint.MARK_PRICE, Product.COINM, Margin.PORTFOLIO).path
+    '/dapi/v1/premiumIndex'
+    """
+    return _ROWS[product, margin].get(endpoint, endpoint.value)

@@ -34,12 +34,15 @@ from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.requests import Request
+from liqctl.kernel.states import Margin
 
 MINUTE_S: Final = 60.0
 ORDER_BURST_S: Final = 10.0
 TOO_MANY_ORDERS: Final = -1015
 TIMESTAMP: Final = -1021
 _FORBIDDEN: Final = 403
+_SPOT: Final = "sapi"
+"""A key may be fit for the futures alone, and the spot host has limits of its own."""
 
 
 class Priority(IntEnum):
@@ -68,6 +71,14 @@ class Limits:
     weight_1m: int = 2400
     orders_10s: int = 300
     orders_1m: int = 1200
+
+
+LIMITS_BY_MARGIN: Final = {
+    Margin.STANDARD: Limits(),
+    Margin.PORTFOLIO: Limits(weight_1m=6000, orders_10s=1200, orders_1m=1200),
+}
+"""Portfolio margin has no limit for ten seconds: that of the minute stands for it (Binance
+"General Info" of portfolio margin, read 2026-06-27)."""
 
 
 def priority_of(spec: EndpointSpec) -> Priority:
@@ -123,20 +134,33 @@ class Halted(VenueAnswer):
 
 
 class RequestBudget:
-    """Counts requests and says how long the next one should wait.
+    """Counts what leaves for one account, of both products, and says how long the next should wait.
 
-    Pure but for its counts: every method is given `now`, a moment of one monotonic clock in
+    What the venue said of the address and the key is kept here too: a ban, the limit on readings.
+    Pure but for that: every method is given `now`, a moment of one monotonic clock in
     seconds. `minute_start` is any moment of that clock at which a minute of the venue began; with
     it a full minute is known to end early, without it the worst is assumed.
     """
 
     def __init__(self, limits: Limits | None = None, *, minute_start: float | None = None) -> None:
         """Start with nothing used."""
-        limits = limits or Limits()
+        self.pause: VenueAnswer | None = None
+        self.paused_until = 0.0
+        self.is_stopped = False
+        self.is_key_accepted = False
+        self.clock_ahead_s = 0.0
+        self.reads_not_before = 0.0
+        self.reads_refused = 0
+        self._minute_start = minute_start
+        self.begin(limits or Limits())
+
+    def begin(self, limits: Limits) -> None:
+        """Count anew, by these limits: portfolio margin has its own."""
         reserve = WEIGHT_KEPT_FREE[Priority.CANCEL]
-        self._weight = _Counter(limits.weight_1m, MINUTE_S, minute_start, reserve=reserve)
-        self._orders_10s = _Counter(limits.orders_10s, ORDER_BURST_S, minute_start)
-        self._orders_1m = _Counter(limits.orders_1m, MINUTE_S, minute_start)
+        start = self._minute_start
+        self._weight = _Counter(limits.weight_1m, MINUTE_S, start, reserve=reserve)
+        self._orders_10s = _Counter(limits.orders_10s, ORDER_BURST_S, start)
+        self._orders_1m = _Counter(limits.orders_1m, MINUTE_S, start)
 
     def delay_s(
         self,
@@ -152,7 +176,7 @@ class RequestBudget:
             now: the moment of asking.
             priority: another than the endpoint's own, for a reading that everything waits for.
         """
-        spec = request.endpoint.value
+        spec = request.spec
         priority = priority_of(spec) if priority is None else priority
         kept_free = WEIGHT_KEPT_FREE[priority]
         return max(
@@ -167,7 +191,7 @@ class RequestBudget:
 
     def note_sent(self, request: Request[Any], now: float) -> None:
         """Count a request that is being sent."""
-        spec = request.endpoint.value
+        spec = request.spec
         self._weight.add(request.weight, now)
         if spec.orders:
             self._weight.make_way(now)
@@ -199,38 +223,32 @@ class RequestBudget:
         counter.refuse(now, limit=limit, retry_after_s=answer.retry_after_s)
 
 
-class Allowance(RequestBudget):
-    """What one run may still send, and when: deadline, stops and pauses besides the limits."""
+class Allowance:
+    """What one run may still send of one product, and when: its deadline, its end, the limits."""
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, budget: RequestBudget) -> None:
         """Allow everything until the deadline."""
-        super().__init__(minute_start=deadline.began - deadline.began_epoch_s % MINUTE_S)
         self.deadline = deadline
+        self.budget = budget
         self.call_max_s = min(
             max(deadline.timeout_s * pacing.CALL_SHARE, pacing.CALL_MIN_S), pacing.CALL_MAX_S
         )
         self.fatal: VenueAnswer | None = None
-        self.pause: VenueAnswer | None = None
-        self.paused_until = 0.0
-        self.is_closed = False
-        self.is_stopped = False
-        self.is_key_accepted = False
         self.has_read = False
         self.is_proving = False
         self.rtt_s = 0.1
         self.write_s = 0.0
+        self._is_closed = False
         self._key_refusals: dict[bool, VenueAnswer] = {}
-        self._reads_not_before = 0.0
-        self._reads_refused = 0
-        self._ahead_s = 0.0
 
     def end_writes(self) -> None:
         """Let no further close or cancel pass; readings, and the last sweep, still do."""
-        self.is_closed = True
+        self._is_closed = True
 
-    def stop(self) -> None:
-        """Let no write pass at all: somebody asked the run to end."""
-        self.is_closed = self.is_stopped = True
+    @property
+    def is_closed(self) -> bool:
+        """Whether no further close or cancel may pass."""
+        return self._is_closed or self.budget.is_stopped
 
     def may_write(self, now: float) -> bool:
         """Whether a close or cancel could still pass."""
@@ -244,33 +262,33 @@ class Allowance(RequestBudget):
     @property
     def was_refused(self) -> bool:
         """Whether a reading met the rate limit: from then on only what is needed is asked."""
-        return self._reads_refused > 0
+        return self.budget.reads_refused > 0
 
     @property
     def outlasts_deadline(self) -> bool:
         """Whether a pause forbids every request until the deadline."""
-        return self.paused_until >= self.deadline.ends
+        return self.budget.paused_until >= self.deadline.ends
 
     def ready_at(self, request: Request[Any], now: float) -> float:
         """Return when the request may leave: now, or later."""
-        ready_at = max(now + self._wait_s(request, now), self.paused_until)
-        if request.endpoint.value.is_write:
+        ready_at = max(now + self._wait_s(request, now), self.budget.paused_until)
+        if request.spec.is_write:
             return ready_at
-        return max(ready_at, self._reads_not_before)
+        return max(ready_at, self.budget.reads_not_before)
 
     def _wait_s(self, request: Request[Any], now: float) -> float:
         # Nothing can be decided without the first reading nor proven without the last.
         decides = self.is_closed or self.is_proving or not self.has_read
-        is_essential = decides and not request.endpoint.value.is_write
+        is_essential = decides and not request.spec.is_write
         priority = Priority.CLOSE if is_essential else None
-        return self.delay_s(request, now, priority=priority)
+        return self.budget.delay_s(request, now, priority=priority)
 
     def refusal_of(self, request: Request[Any], now: float) -> VenueAnswer:
         """Return why a request cannot leave in time."""
-        if request.endpoint.value.is_write:
+        if request.spec.is_write:
             return Halted.of()
-        if self.pause is not None:
-            return not_sent(self.pause.message)
+        if self.budget.pause is not None:
+            return not_sent(self.budget.pause.message)
         if self._wait_s(request, now) > 0:
             why = "the venue's request limits are used up, by this or by other programs"
             return not_sent(why)
@@ -288,44 +306,45 @@ class Allowance(RequestBudget):
         if isinstance(measured, VenueAnswer):
             self._learn(measured, now)
         else:
-            self._ahead_s = measured
+            self.budget.clock_ahead_s = measured
 
-    def note_answer(self, endpoint: Endpoint, answer: object, sent_at: float, now: float) -> None:
+    def note_answer(self, request: Request[Any], answer: object, sent_at: float, now: float) -> None:
         """Learn from an answer how fast the venue is, and what it lets pass."""
-        is_write = endpoint.value.is_write
+        spec = request.spec
         if isinstance(answer, VenueAnswer):
-            if answer.kind is AnswerKind.RUN_FATAL:
-                self._key_refusals[is_write] = answer
+            if answer.kind is AnswerKind.RUN_FATAL and spec.api != _SPOT:
+                self._key_refusals[spec.is_write] = answer
             self._learn(answer, now)
             return
-        if endpoint.value.signed:
-            self.is_key_accepted = True
-            self._key_refusals.pop(is_write, None)
+        if spec.signed and spec.api != _SPOT and request.endpoint is not Endpoint.PORTFOLIO_MARGIN:
+            self.budget.is_key_accepted = True
+            self._key_refusals.pop(spec.is_write, None)
         self.rtt_s = 0.7 * self.rtt_s + 0.3 * (now - sent_at)
 
     def _learn(self, answer: VenueAnswer, now: float) -> None:
-        self.note_refusal(answer, now)
+        budget = self.budget
+        budget.note_refusal(answer, now)
         if answer.is_rate_limit and answer.code != TOO_MANY_ORDERS:
             # Readings that left together and were refused together are one refusal.
-            self._reads_refused += int(now >= self._reads_not_before)
-            wait_s = pacing.READ_BACKOFF_S * pacing.READ_BACKOFF_FACTOR**self._reads_refused
+            budget.reads_refused += int(now >= budget.reads_not_before)
+            wait_s = pacing.READ_BACKOFF_S * pacing.READ_BACKOFF_FACTOR**budget.reads_refused
             if answer.retry_after_s is not None:
                 wait_s = answer.retry_after_s
-            self._reads_not_before = max(self._reads_not_before, now + wait_s)
+            budget.reads_not_before = max(budget.reads_not_before, now + wait_s)
         if answer.kind is not AnswerKind.PAUSE:
             return
-        self.pause = answer
+        budget.pause = answer
         wait_s = pacing.FIREWALL_PAUSE_S if answer.status == _FORBIDDEN else pacing.BAN_PAUSE_S
         if answer.retry_after_s is not None:
             wait_s = answer.retry_after_s
         if answer.banned_until_ms is not None:
             # The moment is of the venue's clock, which the answer's own date tells to a second.
             epoch_s = self.deadline.began_epoch_s + now - self.deadline.began
-            venue_s = epoch_s - self._ahead_s
+            venue_s = epoch_s - budget.clock_ahead_s
             if answer.answered_at_ms is not None:
                 venue_s = answer.answered_at_ms / 1000
             wait_s = answer.banned_until_ms / 1000 - venue_s
-        self.paused_until = max(self.paused_until, now + max(wait_s, 0.0))
+        budget.paused_until = max(budget.paused_until, now + max(wait_s, 0.0))
 
 
 class _Counter:

@@ -5,12 +5,12 @@
 
 It holds no clock, no socket and no task of an event loop: `now` is the moment of the last event,
 and the same events make the same commands. Its procedures are coroutines that wait for nothing but
-the machine itself (`ask`, `write`, `on_disk`, `sleep_until`, `wait`), so that each is told from its
+the machine itself (`send`, `on_disk`, `sleep_until`, `wait`), so that each is told from its
 first line to its last: "cancel, then close, then look, then cancel the stops". One answer moves on
 only the procedure that waits for it.
 
-Every request passes `ask` or `write`: deadline, pauses, stops and the venue's limits are kept to
-there. Nothing is repeated but what was refused for its timestamp, once, after the clock was set.
+Requests pass a `Gateway`, one for each product: deadline, pauses, stops and the venue's limits are
+kept to there.
 """
 
 import heapq
@@ -142,7 +142,8 @@ class Machine:
         """Begin at the deadline's beginning, with nothing to do."""
         self.now = deadline.began
         self.deadline = deadline
-        self.limits = Allowance(deadline)
+        self.budget = RequestBudget(minute_start=deadline.began - deadline.began_epoch_s % MINUTE_S)
+        self.usage = Usage()
         self.interruption: Task[None] = Task(None)
         self._current: Task[Any] = self.interruption
         self._ready: deque[tuple[Task[Any], int]] = deque()
@@ -150,23 +151,20 @@ class Machine:
         self._awaited: dict[int, tuple[Task[Any], int]] = {}
         self._answers: dict[int, object] = {}
         self._commands: list[Command] = []
-        self._usage = Usage()
         self._last_number = 0
-        self._clock: Task[float | VenueAnswer] | None = None
-        self._clock_syncs = 0
 
     def feed(self, event: Event) -> list[Command]:
         """Take in what happened; return what is to be done now, in order."""
         self.now = max(self.now, event.at)
         match event:
             case Answered(number, answer, _, usage):
-                self._usage = usage
+                self.usage = usage
                 self._arrive(number, answer)
             case OnDisk(numbers):
                 for number in numbers:
                     self._arrive(number, None)
             case Interrupted():
-                self.limits.stop()
+                self.budget.is_stopped = True
                 self._finish(self.interruption)
             case Due():
                 pass
@@ -264,96 +262,8 @@ class Machine:
             task.is_cut = True
             self._step(task, Ended())
 
-    @property
-    def may_write(self) -> bool:
-        """Whether a close or cancel could still leave."""
-        return self.limits.may_write(self.now)
-
-    async def ask(self, request: Request[T]) -> T | VenueAnswer:
-        """Return what a reading gave, or why it gave nothing; pauses and limits are waited for."""
-        return await self._pass(request, until=self.deadline.ends)
-
-    async def write(
-        self,
-        request: Request[T],
-        *,
-        is_last: bool = False,
-        veto: Callable[[], str | None] | None = None,
-    ) -> T | VenueAnswer:
-        """Return the venue's answer to a close or cancel, `Halted` when it may not leave any more.
-
-        `is_last` marks the sweep, which may leave in the time kept for the last reading. `veto` is
-        asked at the last moment: what waited for the limits may be wrong by then.
-        """
-        if is_last:
-            if self.limits.is_stopped or self.limits.fatal is not None:
-                return Halted.of()
-            return await self._pass(request, until=self.deadline.ends, veto=veto)
-        if not self.may_write:
-            return Halted.of()
-        return await self._pass(request, until=self.deadline.work_until, veto=veto)
-
-    async def sync_clock(self) -> None:
-        """Set the clock from the venue's; who asks meanwhile shares the measurement."""
-        if self._clock is None or self._clock.is_done:
-            if self._clock_syncs >= CLOCK_SYNCS_MAX:
-                return
-            self._clock_syncs += 1
-            cut_at = self.now + self.limits.call_max_s
-            self._clock = self.spawn(self._send(CLOCK, cut_at))
-        self.limits.note_clock(await self.join(self._clock), self.now)
-
-    # How it is done.
-
-    async def _pass(
-        self,
-        request: Request[T],
-        *,
-        until: float,
-        veto: Callable[[], str | None] | None = None,
-    ) -> T | VenueAnswer:
-        refusal = await self._turn(request, until) or _vetoed(veto)
-        if refusal is not None:
-            return refusal
-        answer = await self._call(request)
-        is_late = isinstance(answer, VenueAnswer) and answer.code == TIMESTAMP
-        # An order is never sent twice under one id: whoever sends it reacts himself.
-        if not is_late or request.endpoint is Endpoint.SUBMIT_ORDER:
-            return answer
-        await self.sync_clock()
-        refusal = await self._turn(request, until) or _vetoed(veto)
-        if refusal is not None:
-            return refusal
-        return await self._call(request)
-
-    async def _turn(self, request: Request[Any], until: float) -> VenueAnswer | None:
-        """Wait out a pause and the venue's limits; return why not, where that outlasts `until`."""
-        while True:
-            ready_at = self.limits.ready_at(request, self.now)
-            if ready_at >= until:
-                return self.limits.refusal_of(request, self.now)
-            if ready_at <= self.now:
-                self.limits.note_sent(request, self.now)
-                return None
-            await self.sleep_until(ready_at)
-            is_write = request.endpoint.value.is_write
-            if is_write and not self.may_write and until < self.deadline.ends:
-                return Halted.of()
-
-    async def _call(self, request: Request[T]) -> T | VenueAnswer:
-        sent_at, cut_at = self.now, self.limits.cut_at(request.endpoint, self.now)
-        if cut_at <= sent_at:
-            return not_sent(_NO_TIME)
-        try:
-            answer = await self._send(request, cut_at)
-        finally:
-            if request.endpoint.value.is_write:
-                self.limits.write_s = self.now - sent_at
-        self.limits.note_answer(request.endpoint, answer, sent_at, self.now)
-        self.limits.note_usage(self._usage, self.now)
-        return answer
-
-    async def _send(self, request: Request[T], cut_at: float) -> T | VenueAnswer:
+    async def send(self, request: Request[T], cut_at: float) -> T | VenueAnswer:
+        """Return the answer to a request that leaves now, whatever it is: see `Gateway`."""
         self._last_number += 1
         number = self._last_number
         self._commands.append(Send(number, request, cut_at))
@@ -366,6 +276,8 @@ class Machine:
         if isinstance(answer, Exception):
             raise answer
         return answer  # type: ignore[no-any-return]
+
+    # How it is done.
 
     async def _arrival(self, number: int) -> object:
         while number not in self._answers:
@@ -410,11 +322,6 @@ class Machine:
         task.is_done = True
         self._ready.extend(task.watchers)
         task.watchers.clear()
-
-
-def _vetoed(veto: Callable[[], str | None] | None) -> Halted | None:
-    why = veto() if veto is not None else None
-    return None if why is None else Halted.of(why)
 
 
 def _leaves_last(command: Command) -> bool:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.requests import Request
+from liqctl.kernel.states import Product
 
 T = TypeVar("T")
 
@@ -41,10 +42,13 @@ class Exchange(Protocol):
     def usage(self) -> Usage:
         """Requests sent so far and the venue's last word on its limits."""
 
+    def serves(self, api: str) -> bool:
+        """Whether there is a host for the API of this name (`papi`, `sapi` …)."""
+
     async def send(self, request: Request[T], *, timeout_s: float) -> T:
         """Send one request and return its answer."""
 
-    async def warm_up(self, connections: int, *, timeout_s: float) -> None:
+    async def warm_up(self, product: Product, connections: int, *, timeout_s: float) -> None:
         """Open connections by sending cheap requests; never raises."""
 
     async def close(self) -> None:
@@ -95,8 +99,11 @@ class Transport(Protocol):
     def usage(self) -> Usage:
         """Requests sent so far and the venue's last word on its limits."""
 
+    def serves(self, api: str) -> bool:
+        """Whether there is a host for the API of this name (`papi`, `sapi` …)."""
+
     async def request(
-        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+        self, spec: EndpointSpec, params: Mapping[str, Any], *, timeout_s: float
     ) -> Any:  # noqa: ANN401 - decoded JSON
         """Send one request and return the decoded JSON object or array of a success.
 
@@ -104,7 +111,7 @@ class Transport(Protocol):
         or non-JSON success body raise VenueError, with the kinds of `liqctl.kernel.answers`.
         """
 
-    async def sync_clock(self, *, timeout_s: float) -> float:
+    async def sync_clock(self, spec: EndpointSpec, *, timeout_s: float) -> float:
         """Measure and apply the clock difference; return it in seconds, positive if ahead."""
 
     async def close(self) -> None:

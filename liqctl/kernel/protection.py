@@ -1,24 +1,24 @@
 """Which conditional orders protect a position, and so must outlive it.
 
 A protective stop is the last line of defence if the close fails: it is cancelled only once its
-leg has been read flat. Everything else on the algo book could open a position and goes at once.
+leg has been read flat. Every other conditional order could open a position and goes at once.
 """
 
 from collections.abc import Mapping
 
-from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, PositionSide, Side
+from liqctl.kernel.values import Leg, OpenOrder, Position, PositionSide, Side
 
 
 def is_protective(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
     """Return whether the order can do nothing but shrink a leg that is open.
 
-    True for an algo order of an open leg that is reduce-only or closes the position (on either
+    True for a conditional order of an open leg that is reduce-only or closes the position (on either
     side: should somebody flip the position, the other one is the stop), and for one on the closing
     side that names its hedge leg or, one-way without a flag, trades no more than the leg holds.
     An order whose side could not be read is never protective.
     """
     position = positions.get(order.leg)
-    if order.kind is not OrderKind.ALGO or position is None or order.side is None:
+    if not order.is_conditional or position is None or order.side is None:
         return False
     one_way = order.leg.position_side is PositionSide.BOTH
     if one_way and (order.reduce_only or order.close_position):
@@ -38,7 +38,7 @@ def is_oversized(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
     """
     position = positions.get(order.leg)
     return (
-        order.kind is OrderKind.ALGO
+        order.is_conditional
         and position is not None
         and order.side is position.closing_side
         and order.quantity is not None
@@ -49,10 +49,10 @@ def is_oversized(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
 def may_protect(order: OpenOrder) -> bool:
     """Return whether the order might protect a leg whose position could not be read.
 
-    Only a hedge-mode order on its leg's opening side is surely none; everything else on the algo
-    book waits until the positions have been read.
+    Only a hedge-mode order on its leg's opening side is surely none; everything else that is
+    conditional waits until the positions have been read.
     """
-    if order.kind is not OrderKind.ALGO:
+    if not order.is_conditional:
         return False
     match order.position_side, order.side:
         case (PositionSide.LONG, Side.BUY) | (PositionSide.SHORT, Side.SELL):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Generic, TypeVar
 
-from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.endpoints import Endpoint, EndpointSpec, spec_of
+from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
     CloseOrder,
     MarketRules,
@@ -32,79 +33,107 @@ class Request(Generic[T_co]):
         client_order_id: of the order of ours that is asked about.
         close: the order to be sent.
         order: the order of others to be cancelled.
+        margin: the kind of account that it is asked of; None until it leaves.
     """
 
     endpoint: Endpoint
+    product: Product = Product.USDM
     symbol: str | None = None
     client_order_id: str = ""
     close: CloseOrder | None = None
     order: OpenOrder | None = None
+    margin: Margin | None = None
+
+    @property
+    def spec(self) -> EndpointSpec:
+        """Where it goes, and what it costs."""
+        return spec_of(self.endpoint, self.product, self.margin or Margin.STANDARD)
 
     @property
     def weight(self) -> int:
         """What it costs of the address's weight: more where no symbol narrows a list."""
-        spec = self.endpoint.value
+        spec = self.spec
         return spec.weight_all if self.symbol is None else spec.weight
 
 
-LISTS: Final = {
+_LISTS: Final = {
     OrderKind.REGULAR: Endpoint.OPEN_ORDERS,
     OrderKind.ALGO: Endpoint.OPEN_ALGO_ORDERS,
+    OrderKind.EXECUTION: Endpoint.EXECUTIONS,
 }
-CANCELS_ONE: Final = {
+_CANCELS_ONE: Final = {
     OrderKind.REGULAR: Endpoint.CANCEL_ORDER,
     OrderKind.ALGO: Endpoint.CANCEL_ALGO_ORDER,
+    OrderKind.EXECUTION: Endpoint.CANCEL_EXECUTION,
 }
-CANCELS_ALL: Final = {
+_CANCELS_ALL: Final = {
     OrderKind.REGULAR: Endpoint.CANCEL_ORDERS,
     OrderKind.ALGO: Endpoint.CANCEL_ALGO_ORDERS,
 }
 
-ACCOUNT_POSITIONS: Final[Request[Rows[Position]]] = Request(endpoint=Endpoint.ACCOUNT)
-"""The second, independent source of positions."""
-
-MARKET_RULES: Final[Request[Mapping[str, MarketRules]]] = Request(endpoint=Endpoint.EXCHANGE_INFO)
-"""The rules of every symbol: megabytes on the real venue."""
-
-POSITION_MODE: Final[Request[PositionMode]] = Request(endpoint=Endpoint.ACCOUNT_CONFIG)
-
 PORTFOLIO_MARGIN: Final[Request[bool]] = Request(endpoint=Endpoint.PORTFOLIO_MARGIN)
-"""Whether the account is in portfolio margin, where this API shows nothing."""
-
-CLOCK: Final[Request[float]] = Request(endpoint=Endpoint.TIME)
-"""Measure and apply the clock difference: in seconds, positive if ours is ahead."""
+"""Whether the account is in (retail) portfolio margin: then its own API answers, and no other."""
 
 
-def positions(symbol: str | None = None) -> Request[Rows[Position]]:
+def account_positions(product: Product) -> Request[Rows[Position]]:
+    """Read the open positions from the second, independent source."""
+    return Request(endpoint=Endpoint.ACCOUNT, product=product)
+
+
+def market_rules(product: Product) -> Request[Mapping[str, MarketRules]]:
+    """Read the rules of every symbol: megabytes on the real venue."""
+    return Request(endpoint=Endpoint.EXCHANGE_INFO, product=product)
+
+
+def position_mode(product: Product) -> Request[PositionMode]:
+    """Read the account's position mode, which both products share."""
+    return Request(endpoint=Endpoint.ACCOUNT_CONFIG, product=product)
+
+
+def clock(product: Product) -> Request[float]:
+    """Measure and apply the clock difference: in seconds, positive if ours is ahead."""
+    return Request(endpoint=Endpoint.TIME, product=product)
+
+
+def positions(product: Product, symbol: str | None = None) -> Request[Rows[Position]]:
     """Read the open positions (quantity not zero), of one symbol or of all."""
-    return Request(endpoint=Endpoint.POSITIONS, symbol=symbol)
+    return Request(endpoint=Endpoint.POSITIONS, product=product, symbol=symbol)
 
 
-def open_orders(kind: OrderKind, symbol: str | None = None) -> Request[Rows[OpenOrder]]:
+def open_orders(
+    product: Product, kind: OrderKind, symbol: str | None = None
+) -> Request[Rows[OpenOrder]]:
     """Read the open orders of one book; without a symbol, of the whole account."""
-    return Request(endpoint=LISTS[kind], symbol=symbol)
+    return Request(endpoint=_LISTS[kind], product=product, symbol=symbol)
 
 
-def order_of(symbol: str, client_order_id: str) -> Request[OrderAnswer]:
+def order_of(product: Product, symbol: str, client_order_id: str) -> Request[OrderAnswer]:
     """Read one order of ours; the venue refuses one it does not know with kind DONE (-2013)."""
-    return Request(endpoint=Endpoint.ORDER, symbol=symbol, client_order_id=client_order_id)
+    return Request(
+        endpoint=Endpoint.ORDER, product=product, symbol=symbol, client_order_id=client_order_id
+    )
 
 
-def mark_price(symbol: str) -> Request[Decimal]:
+def mark_price(product: Product, symbol: str) -> Request[Decimal]:
     """Read the symbol's mark price."""
-    return Request(endpoint=Endpoint.MARK_PRICE, symbol=symbol)
+    return Request(endpoint=Endpoint.MARK_PRICE, product=product, symbol=symbol)
 
 
 def submit(order: CloseOrder) -> Request[OrderAnswer]:
     """Send one closing order; refused before it leaves, if it could open a position."""
-    return Request(endpoint=Endpoint.SUBMIT_ORDER, symbol=order.leg.symbol, close=order)
+    leg = order.leg
+    return Request(
+        endpoint=Endpoint.SUBMIT_ORDER, product=leg.product, symbol=leg.symbol, close=order
+    )
 
 
-def cancel_book(kind: OrderKind, symbol: str) -> Request[None]:
+def cancel_book(product: Product, kind: OrderKind, symbol: str) -> Request[None]:
     """Cancel all orders of one book of a symbol; the answer does not prove them gone."""
-    return Request(endpoint=CANCELS_ALL[kind], symbol=symbol)
+    return Request(endpoint=_CANCELS_ALL[kind], product=product, symbol=symbol)
 
 
 def cancel_one(order: OpenOrder) -> Request[None]:
-    """Cancel one order of either book."""
-    return Request(endpoint=CANCELS_ONE[order.kind], symbol=order.symbol, order=order)
+    """Cancel one order of any kind."""
+    return Request(
+        endpoint=_CANCELS_ONE[order.kind], product=order.product, symbol=order.symbol, order=order
+    )

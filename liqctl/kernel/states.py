@@ -18,6 +18,16 @@ class Product(StrEnum):
     COINM = "COINM"
 
 
+class Margin(StrEnum):
+    """The kind of account: each product by its own API, or both by that of portfolio margin.
+
+    Portfolio margin *Pro* trades by the standard APIs: here it is a standard account.
+    """
+
+    STANDARD = "STANDARD"
+    PORTFOLIO = "PORTFOLIO"
+
+
 class LiquidationState(StrEnum):
     """The state of a manager and of a result."""
 

@@ -8,11 +8,16 @@ are not ASCII.
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer
+from liqctl.kernel.states import Product
 
 T = TypeVar("T")
+
+_TRIGGERED: Final = frozenset(
+    {"STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"}
+)
 
 
 class Side(StrEnum):
@@ -31,33 +36,42 @@ class PositionSide(StrEnum):
 
 
 class PositionMode(StrEnum):
-    """The account-wide position mode; COIN-M shares it and may flip it."""
+    """The account-wide position mode: one for both products."""
 
     ONE_WAY = "ONE_WAY"
     HEDGE = "HEDGE"
 
 
 class OrderKind(StrEnum):
-    """The venue's two disjoint order books: regular orders and conditional (algo) orders."""
+    """The venue's two disjoint order books, regular and conditional (algo), and executions.
+
+    An execution (TWAP, VP) is an algorithm of the venue that places orders by itself.
+    """
 
     REGULAR = "REGULAR"
     ALGO = "ALGO"
+    EXECUTION = "EXECUTION"
+
+
+BOOKS: Final = (OrderKind.REGULAR, OrderKind.ALGO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Leg:
-    """One (symbol, position side): the unit that is closed."""
+    """One (symbol, position side) of a product: the unit that is closed."""
 
     symbol: str
     position_side: PositionSide
+    product: Product = Product.USDM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
     """What is open on one leg.
 
-    `quantity` is signed base asset and never zero in a snapshot; `notional` is the absolute value
-    in quote asset at mark price. `update_time_ms` is the venue's own stamp, 0 when it sent none.
+    `quantity` is signed base asset, of COIN-M contracts, and never zero in a snapshot; `notional`
+    is the absolute value in quote asset, at mark price or contracts x contract size.
+    `update_time_ms` is the venue's own stamp, 0 when it sent none.
     """
 
     leg: Leg
@@ -120,11 +134,19 @@ class OpenOrder:
     reduce_only: bool = False
     close_position: bool = False
     created_ms: int = 0
+    product: Product = Product.USDM
 
     @property
     def leg(self) -> Leg:
         """The leg the order acts on."""
-        return Leg(symbol=self.symbol, position_side=self.position_side)
+        return Leg(
+            symbol=self.symbol, position_side=self.position_side, product=self.product
+        )
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether it waits for a trigger; older ones of COIN-M rest among the regular orders."""
+        return self.kind is OrderKind.ALGO or self.type in _TRIGGERED
 
     @property
     def key(self) -> tuple[str, OrderKind, str]:
@@ -138,7 +160,8 @@ class MarketRules:
 
     None stands for "the venue sets no such limit". `market_step_size` can be coarser than
     `step_size`: what is left under it goes as a limit order. `price_multiplier_*` bound limit
-    prices to mark x multiplier (PERCENT_PRICE).
+    prices to mark x multiplier (PERCENT_PRICE). `contract_size` is what one contract of COIN-M is
+    worth in the quote asset.
     """
 
     symbol: str
@@ -152,6 +175,7 @@ class MarketRules:
     quantity_min: Decimal | None = None
     price_multiplier_up: Decimal | None = None
     price_multiplier_down: Decimal | None = None
+    contract_size: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

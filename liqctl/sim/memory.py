@@ -25,7 +25,7 @@ from liqctl.kernel.answers import (
     refused,
     unreadable,
 )
-from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Usage
 from liqctl.sim.venue import Request, Venue
@@ -73,23 +73,27 @@ class MemoryTransport:
             orders_1m=int(self._headers.get("X-MBX-ORDER-COUNT-1M", -1)),
         )
 
+    def serves(self, _: str) -> bool:
+        """Everything is here."""
+        return True
+
     async def request(
-        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+        self, spec: EndpointSpec, params: Mapping[str, Any], *, timeout_s: float
     ) -> Any:
         """Send one request and return the decoded JSON of a success."""
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await self._exchange(endpoint, params)
+                answer = await self._exchange(spec, params)
         except TimeoutError:
             answer = no_answer("no answer in time")
         if isinstance(answer, VenueAnswer):
             raise VenueError(answer)
         return answer
 
-    async def sync_clock(self, *, timeout_s: float) -> float:
+    async def sync_clock(self, spec: EndpointSpec, *, timeout_s: float) -> float:
         """Measure and apply the clock difference."""
         before_ms = _local_ms()
-        row = await self.request(Endpoint.TIME, {}, timeout_s=timeout_s)
+        row = await self.request(spec, {}, timeout_s=timeout_s)
         if not isinstance(row, dict) or not isinstance(row.get("serverTime"), int):
             raise VenueError(unreadable(200, "no serverTime"))
         ahead_ms = (before_ms + _local_ms()) / 2 - row["serverTime"]
@@ -99,10 +103,9 @@ class MemoryTransport:
     async def close(self) -> None:
         """Nothing to close."""
 
-    async def _exchange(self, endpoint: Endpoint, params: Mapping[str, Any]) -> Any:
+    async def _exchange(self, spec: EndpointSpec, params: Mapping[str, Any]) -> Any:
         """Carry a request there and its answer back; return JSON or what went wrong."""
         self._requests += 1
-        spec = endpoint.value
         texts = {name: _text(value) for name, value in params.items()}
         if spec.signed:
             texts |= {

@@ -1,5 +1,5 @@
 # ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
-"""Carries one request to Binance through ccxt: signed, bounded, to one host, never repeated.
+"""Carries one request to Binance through ccxt: signed, bounded, to its host, never repeated.
 
 ccxt builds the URL, signs and sends; everything that decides is taken from it. Out of the box it
 returns an HTML page of HTTP 524 as a success, follows redirects with the key in the header, reads
@@ -19,12 +19,14 @@ import json
 import logging
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NoReturn
+from urllib.parse import urlsplit
 
 from liqctl.kernel.answers import element_refused, not_sent, refused, unreadable
-from liqctl.kernel.endpoints import Endpoint, EndpointSpec
+from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.errors import (
     MASK,
     CredentialsError,
@@ -35,18 +37,33 @@ from liqctl.kernel.errors import (
     invariant,
 )
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.states import Environment
+from liqctl.kernel.states import Environment, Product
 from liqctl.venue.failures import is_certificate_failure, translate_failure
-from liqctl.venue.session import Flight, GuardedSession, current_flight, origin_of
-from liqctl.venue.startup import EarlyConnections, load_exchange_class
+from liqctl.venue.session import Flight, GuardedSession, Origin, current_flight, origin_of
+from liqctl.venue.startup import EARLY_CONNECTIONS, EarlyConnections, load_exchange_class
 
-BASE_URLS: Final = {
-    Environment.PRODUCTION: "https://fapi.binance.com",
-    Environment.TESTNET: "https://demo-fapi.binance.com",
+HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
+    Environment.PRODUCTION: {
+        "fapi": "https://fapi.binance.com",
+        "dapi": "https://dapi.binance.com",
+        "papi": "https://papi.binance.com",
+        "sapi": "https://api.binance.com",
+    },
+    Environment.TESTNET: {
+        "fapi": "https://demo-fapi.binance.com",
+        "dapi": "https://demo-dapi.binance.com",
+    },
+    Environment.SIMULATOR: {},
 }
-KEY_INFORMATION_URL: Final = "https://api.binance.com"
-"""Binance tells the rights of a key on its spot host only; never asked while liquidating. Another
-host that stands in for the futures endpoints is asked itself."""
+"""Where each API is. The spot host tells the rights of a key and runs the execution algorithms; the
+demo has neither it nor portfolio margin (Binance, read 2026-11-23)."""
+
+_NOT_ON_TESTNET: Final = "sapi"
+_ALL_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
+_METHODS: Final = {"sapi": frozenset({"GET", "DELETE"})}
+"""Nothing is ever placed on the spot host."""
+
+_CCXT_URL: Final = re.compile(r"([fdps]api)(?:Public|Private)?(?:V[0-9])?")
 
 _CALL_TIMEOUT_MAX_MS: Final = 60_000
 """ccxt's own cap on a call; the caller's `timeout_s` always ends it earlier."""
@@ -78,7 +95,7 @@ class CcxtTransport:
         user_agent: what the venue is told of the program.
         owns_process: nothing else in this process uses aiohttp, so its own TLS contexts may stay
             empty: that saves parsing the trusted authorities twice. With a key and without a proxy
-            connections are begun at once.
+            connections to the hosts of `early_apis` are begun at once.
 
     Raises:
         CredentialsError: the secret is a private key that cannot be read.
@@ -95,26 +112,35 @@ class CcxtTransport:
         proxy: str | None = None,
         user_agent: str = "liqctl",
         owns_process: bool = False,
+        early_apis: Iterable[str] = ("fapi", "dapi"),
     ) -> None:
-        base = base_url or BASE_URLS.get(environment)
-        invariant(base is not None, f"{environment} has no host of its own: base_url is needed")
-        self._base_url = str(base).rstrip("/")
+        hosts = dict(HOSTS[environment])
+        if base_url is not None:
+            hosts = dict.fromkeys(HOSTS[Environment.PRODUCTION], base_url.rstrip("/"))
+            if environment is Environment.TESTNET:
+                del hosts[_NOT_ON_TESTNET]
+        invariant(bool(hosts), f"{environment} has no host of its own: base_url is needed")
+        self._hosts = hosts
         self._counts: dict[str, int] = {}
         self._secrets = (key, secret)
-        origin = origin_of(self._base_url)
-        early = EarlyConnections(*origin[1:]) if owns_process and key and not proxy else None
+        early: list[EarlyConnections] = []
+        if owns_process and key and not proxy:
+            wanted = Counter(origin_of(hosts[api]) for api in early_apis)
+            early = [
+                EarlyConnections(*origin[1:], count=products * EARLY_CONNECTIONS)
+                for origin, products in wanted.items()
+            ]
         sign = make_signer(secret)
         logging.getLogger("ccxt").setLevel(logging.WARNING)  # its DEBUG lines hold the key
         loaded = load_exchange_class(
             hmac_only=not is_private_key(secret), owns_process=owns_process
         )
-        asks_spot_host = environment is Environment.PRODUCTION and base_url is None
-        self._session = GuardedSession(
-            origin=origin,
-            read_origin=origin_of(KEY_INFORMATION_URL) if asks_spot_host else None,
-            proxy=proxy,
-            early=early,
-        )
+        origins: dict[Origin, frozenset[str]] = {}
+        for api, url in hosts.items():
+            origin = origin_of(url)
+            methods = _METHODS.get(api, _ALL_METHODS)
+            origins[origin] = origins.get(origin, frozenset()) | methods
+        self._session = GuardedSession(origins=origins, proxy=proxy, early=early)
         self._client: Any = _harden(loaded.cls, sign, self._note_answer)(
             {
                 "apiKey": key.reveal().strip(),
@@ -136,27 +162,24 @@ class CcxtTransport:
                 },
             }
         )
-        if environment is Environment.TESTNET:
-            self._client.enable_demo_trading(True)  # noqa: FBT003 - ccxt's own
-        # Every futures URL of ccxt is pointed at our host, and all others are dropped.
-        ccxt_urls = self._client.urls["api"]
-        urls = {
-            name: re.sub(r"^https?://[^/]+", lambda _: self._base_url, url)
-            for name, url in ccxt_urls.items()
-            if name.startswith(("fapiPublic", "fapiPrivate"))
-        }
-        for name, url in urls.items():
-            invariant(url.startswith(f"{self._base_url}/fapi/v"), f"ccxt's {name} leads elsewhere")
-        if asks_spot_host:
-            urls["sapi"] = ccxt_urls["sapi"]
-        elif base_url is not None:
-            urls["sapi"] = f"{self._base_url}/sapi/v1"
+        # Every URL of ccxt is pointed at our hosts, and those of other APIs are dropped.
+        urls = {}
+        for name, ccxt_url in self._client.urls["api"].items():
+            known = _CCXT_URL.fullmatch(name)
+            if known is not None and (host := hosts.get(known[1])) is not None:
+                urls[name] = url = f"{host}{urlsplit(ccxt_url).path}"
+                is_ours = url.startswith(f"{host}/{known[1]}/v")
+                invariant(is_ours, f"ccxt's {name} leads elsewhere")
         self._client.urls["api"] = urls
 
     @property
     def base_url(self) -> str:
-        """Scheme and host of every request."""
-        return self._base_url
+        """Scheme and host of the USDS-M API, and of all others with a host of one's own."""
+        return self._hosts["fapi"]
+
+    def serves(self, api: str) -> bool:
+        """Whether there is a host for the API of this name."""
+        return api in self._hosts
 
     @property
     def usage(self) -> Usage:
@@ -164,7 +187,7 @@ class CcxtTransport:
         return Usage(requests=self._session.requests, **self._counts)
 
     async def request(
-        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+        self, spec: EndpointSpec, params: Mapping[str, Any], *, timeout_s: float
     ) -> Any:
         """Send one request and return the decoded JSON object or array of a success.
 
@@ -174,12 +197,14 @@ class CcxtTransport:
         from aiohttp import ClientError
         from ccxt.base.errors import BaseError, NetworkError
 
-        host = origin_of(self._base_url)[1]
+        if not self.serves(spec.api):
+            raise VenueError(not_sent("this environment has no such API"))
+        host = origin_of(self._hosts[spec.api])[1]
         if timeout_s <= 0:
             raise VenueError(not_sent(f"no time left to ask {host}"))
         flight = Flight(asyncio.get_running_loop().time() + timeout_s)
         current_flight.set(flight)
-        method = getattr(self._client, ccxt_method(endpoint.value))
+        method = getattr(self._client, ccxt_method(spec))
         failure: LiqctlError
         try:
             async with asyncio.timeout(timeout_s):
@@ -200,13 +225,13 @@ class CcxtTransport:
         # libraries, whose frames and texts hold the key and the signature.
         raise failure
 
-    async def sync_clock(self, *, timeout_s: float) -> float:
+    async def sync_clock(self, spec: EndpointSpec, *, timeout_s: float) -> float:
         """Measure and apply the clock difference; return it in seconds, positive if we are ahead.
 
         difference = (our time before + our time after) / 2 - venue's time
         """
         before_ms = self._client.milliseconds()
-        row = await self.request(Endpoint.TIME, {}, timeout_s=timeout_s)
+        row = await self.request(spec, {}, timeout_s=timeout_s)
         after_ms = self._client.milliseconds()
         venue_ms = row.get("serverTime") if isinstance(row, dict) else None
         if isinstance(venue_ms, bool) or not isinstance(venue_ms, int):
@@ -235,11 +260,15 @@ class CcxtTransport:
 def ccxt_method(endpoint: EndpointSpec) -> str:
     """Return the name of ccxt's implicit method for an endpoint.
 
+    >>> from liqctl.kernel.endpoints import Endpoint, spec_of
+    >>> from liqctl.kernel.states import Margin
     >>> ccxt_method(Endpoint.ACCOUNT.value), ccxt_method(Endpoint.API_RESTRICTIONS.value)
     ('fapiPrivateV3GetAccount', 'sapiGetAccountApiRestrictions')
+    >>> ccxt_method(spec_of(Endpoint.CANCEL_ALGO_ORDERS, Product.USDM, Margin.PORTFOLIO))
+    'papiDeleteUmAlgoAllOpenOrders'
     """
     _, api, version, *parts = endpoint.path.split("/")
-    access = "" if api == "sapi" else "Private" if endpoint.signed else "Public"
+    access = "" if api in {"papi", "sapi"} else "Private" if endpoint.signed else "Public"
     if version != "v1":
         access += version.upper()
     words = "".join(part[0].upper() + part[1:] for part in parts)
@@ -327,12 +356,14 @@ def _harden(
 
         def handle_errors(self, *response: Any) -> None:
             """Raise unless the answer is a readable success."""
-            status, headers, body, decoded = (response[place] for place in (0, 4, 5, 6))
+            status, url, headers, body, decoded = (response[place] for place in (0, 2, 4, 5, 6))
+            # Portfolio margin speaks the numbers of USDS-M for both products.
+            product = Product.COINM if "/dapi/v" in url.partition("?")[0] else Product.USDM
             if status not in range(200, 300):
-                raise VenueError(refused(status, headers, body))
+                raise VenueError(refused(status, headers, body, product))
             if decoded is None:
                 raise VenueError(unreadable(status, "not JSON" if body else "empty"))
-            if isinstance(decoded, dict) and (answer := element_refused(decoded)):
+            if isinstance(decoded, dict) and (answer := element_refused(decoded, product)):
                 raise VenueError(answer)
 
         # ccxt asks one of these three for a signature, by the kind of the secret.

@@ -7,13 +7,16 @@ leave.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 from liqctl.kernel.answers import AnswerKind, unreadable
-from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.endpoints import Endpoint, spec_of
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Transport, Usage
 from liqctl.kernel.requests import Request
+from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OrderKind, PositionMode, Trade
 from liqctl.venue import wire
 
@@ -29,10 +32,13 @@ _TRADES_SPAN_MS: Final = 86_400_000
 _NO_ANSWER: Final = frozenset({AnswerKind.PAUSE, AnswerKind.TRANSIENT, AnswerKind.UNKNOWN})
 
 _PARSERS: Final[dict[Endpoint, Callable[[Any, Any], Any]]] = {
-    Endpoint.POSITIONS: lambda row, _: wire.parse_positions(row),
-    Endpoint.ACCOUNT: lambda row, _: wire.parse_account_positions(row),
-    Endpoint.OPEN_ORDERS: lambda row, _: wire.parse_open_orders(OrderKind.REGULAR, row),
-    Endpoint.OPEN_ALGO_ORDERS: lambda row, _: wire.parse_open_orders(OrderKind.ALGO, row),
+    Endpoint.POSITIONS: lambda row, r: wire.parse_positions(row, r.product),
+    Endpoint.ACCOUNT: lambda row, r: wire.parse_account_positions(row, r.product),
+    Endpoint.OPEN_ORDERS: lambda row, r: wire.parse_open_orders(OrderKind.REGULAR, row, r.product),
+    Endpoint.OPEN_ALGO_ORDERS: lambda row, r: wire.parse_open_orders(
+        OrderKind.ALGO, row, r.product
+    ),
+    Endpoint.EXECUTIONS: lambda row, _: wire.parse_open_orders(OrderKind.EXECUTION, row),
     Endpoint.ORDER: lambda row, r: wire.parse_queried_order(row, r.symbol, r.client_order_id),
     Endpoint.EXCHANGE_INFO: lambda row, _: wire.parse_market_rules(row),
     Endpoint.MARK_PRICE: lambda row, _: wire.parse_mark_price(row),
@@ -40,7 +46,8 @@ _PARSERS: Final[dict[Endpoint, Callable[[Any, Any], Any]]] = {
     Endpoint.CANCEL_ORDERS: lambda row, _: wire.check_all_cancelled(row),
     Endpoint.CANCEL_ALGO_ORDERS: lambda row, _: wire.check_all_cancelled(row),
     Endpoint.CANCEL_ORDER: lambda row, r: wire.check_cancelled(row, r.order),
-    Endpoint.CANCEL_ALGO_ORDER: lambda row, _: wire.check_all_cancelled(row),
+    Endpoint.CANCEL_ALGO_ORDER: lambda row, r: wire.check_algo_cancelled(row, r.order),
+    Endpoint.CANCEL_EXECUTION: lambda row, r: wire.check_execution_cancelled(row, r.order),
 }
 """What an endpoint's answer means; each raises VenueError for one that it does not understand."""
 
@@ -62,6 +69,10 @@ class BinanceExchange:
         """Requests sent so far and the venue's last word on its limits."""
         return self._transport.usage
 
+    def serves(self, api: str) -> bool:
+        """Whether there is a host for the API of this name (`papi`, `sapi` …)."""
+        return self._transport.serves(api)
+
     async def send(self, request: Request[T], *, timeout_s: float) -> T:
         """Send one request and return its answer.
 
@@ -72,50 +83,58 @@ class BinanceExchange:
         answer: Any
         match request.endpoint:
             case Endpoint.TIME:
-                answer = await self._transport.sync_clock(timeout_s=timeout_s)
+                answer = await self._transport.sync_clock(request.spec, timeout_s=timeout_s)
             case Endpoint.ACCOUNT_CONFIG:
-                answer = await self._position_mode(timeout_s)
+                answer = await self._position_mode(request, timeout_s)
             case Endpoint.PORTFOLIO_MARGIN:
-                answer = await self._ask_portfolio_margin(timeout_s)
+                answer = await self._ask_portfolio_margin(request, timeout_s)
             case endpoint:
                 params = wire.request_params(request)
-                row = await self._transport.request(endpoint, params, timeout_s=timeout_s)
+                row = await self._transport.request(request.spec, params, timeout_s=timeout_s)
                 answer = _PARSERS[endpoint](row, request)
         return answer  # type: ignore[no-any-return]
 
-    async def _position_mode(self, timeout_s: float) -> PositionMode:
+    async def _position_mode(self, request: Request[Any], timeout_s: float) -> PositionMode:
         """Return the account's position mode, by accountConfig or else by positionSide/dual."""
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         try:
-            row = await self._transport.request(Endpoint.ACCOUNT_CONFIG, {}, timeout_s=timeout_s)
+            row = await self._transport.request(request.spec, {}, timeout_s=timeout_s)
             return wire.parse_position_mode(row)
         except VenueError as error:
             if error.answer.kind in {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}:
                 raise
-        left_s = until - loop.time()
-        row = await self._transport.request(Endpoint.POSITION_MODE, {}, timeout_s=left_s)
+        other = replace(request, endpoint=Endpoint.POSITION_MODE)
+        row = await self._transport.request(other.spec, {}, timeout_s=until - loop.time())
         return wire.parse_position_mode(row)
 
-    async def _ask_portfolio_margin(self, timeout_s: float) -> bool:
-        """Return whether the account is in portfolio margin, where this API shows nothing.
+    async def _ask_portfolio_margin(self, request: Request[Any], timeout_s: float) -> bool:
+        """Return whether the account is in portfolio margin: whether its API answers this key.
 
-        pmAccountInfo answers only such an account; assumed: any definite refusal of it means "no".
-        An answer that may come out otherwise when asked again is none.
+        Assumed: any definite refusal of it means "no", and so does a venue without this API. An
+        answer that may come out otherwise when asked again is none.
         """
-        params = {"asset": "USDT"}
+        if not self.serves(request.spec.api):
+            return False
         try:
-            row = await self._transport.request(
-                Endpoint.PORTFOLIO_MARGIN, params, timeout_s=timeout_s
-            )
+            await self._transport.request(request.spec, {}, timeout_s=timeout_s)
         except VenueError as error:
-            if error.answer.code is None or error.answer.kind in _NO_ANSWER:
+            is_absent = error.answer.status == HTTPStatus.NOT_FOUND
+            is_told = error.answer.code is not None and error.answer.kind not in _NO_ANSWER
+            if not (is_absent or is_told):
                 raise
             return False
-        return isinstance(row, dict) and "maxWithdrawAmountUSD" in row
+        return True
 
     async def fetch_trades(
-        self, symbol: str, order_id: str, *, sent_at_ms: int, timeout_s: float
+        self,
+        symbol: str,
+        order_id: str,
+        *,
+        sent_at_ms: int,
+        timeout_s: float,
+        product: Product = Product.USDM,
+        margin: Margin = Margin.STANDARD,
     ) -> tuple[Trade, ...]:
         """Return the trades of one order, oldest first; empty when it traded nothing.
 
@@ -130,17 +149,18 @@ class BinanceExchange:
             "endTime": sent_at_ms + _TRADES_SPAN_MS,
             "limit": TRADES_MAX,
         }
-        rows = await self._transport.request(Endpoint.USER_TRADES, params, timeout_s=timeout_s)
+        spec = spec_of(Endpoint.USER_TRADES, product, margin)
+        rows = await self._transport.request(spec, params, timeout_s=timeout_s)
         if isinstance(rows, list) and len(rows) >= TRADES_MAX:
             why = f"{TRADES_MAX} trades of one order, and maybe more"
             raise VenueError(unreadable(200, why))
         return wire.parse_trades(rows, symbol, order_id)
 
-    async def warm_up(self, connections: int, *, timeout_s: float) -> None:
+    async def warm_up(self, product: Product, connections: int, *, timeout_s: float) -> None:
         """Open connections by sending cheap requests at the same time; never raises."""
+        ping = spec_of(Endpoint.PING, product, Margin.STANDARD)
         pings = (
-            self._transport.request(Endpoint.PING, {}, timeout_s=timeout_s)
-            for _ in range(connections)
+            self._transport.request(ping, {}, timeout_s=timeout_s) for _ in range(connections)
         )
         await asyncio.gather(*pings, return_exceptions=True)
 

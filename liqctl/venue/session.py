@@ -1,8 +1,8 @@
 # ruff: noqa: ANN401 - the border: what ccxt, aiohttp and JSON hand over has no types
-"""The HTTP connections to the venue: one host, no redirects, no cookies, no second tries.
+"""The HTTP connections to the venue: its hosts only, no redirects, no cookies, no second tries.
 
 ccxt asks a session for `get`, `post`, `put` and `delete`; this one gives it these and nothing
-else. Every request is checked against the expected scheme, host and port at the last moment,
+else. Every request is checked against the expected schemes, hosts and ports at the last moment,
 against the URL that really leaves, because a key sent to another host is a key given away.
 
 A name lookup that hangs cannot be interrupted: it blocks one thread of the loop's pool. aiohttp
@@ -20,15 +20,17 @@ import ssl
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partialmethod
+from functools import partial, partialmethod
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from liqctl.kernel.errors import invariant
-from liqctl.venue.startup import hashed_directory, make_resolver
+from liqctl.venue.startup import hashed_directory, make_resolver, make_socket
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from liqctl.venue.startup import EarlyConnections
 
 KEEPALIVE_S: Final = 60.0
@@ -98,24 +100,22 @@ def add_bundled_authorities(context: ssl.SSLContext) -> None:
 
 
 class GuardedSession:
-    """An aiohttp session for one origin, opened by the first request.
+    """An aiohttp session for the venue's origins, opened by the first request.
 
-    `read_origin` is one other place where GET requests may go (Binance's key information), `early`
-    are connections to the origin that were begun before. The environment's proxy is ignored.
+    `origins` are where requests may go, with the methods that each may get; `early` are connections
+    that were begun before. The environment's proxy is ignored.
     """
 
     def __init__(
         self,
         *,
-        origin: Origin,
-        read_origin: Origin | None,
+        origins: "Mapping[Origin, frozenset[str]]",
         proxy: str | None,
-        early: "EarlyConnections | None" = None,
+        early: "Sequence[EarlyConnections]" = (),
     ) -> None:
         self.headers: dict[str, str] = {}
         self.requests = 0
-        self._origin = origin
-        self._read_origin = read_origin
+        self._origins = origins
         self._proxy = proxy
         self._early = early
         self._session: Any = None
@@ -125,7 +125,7 @@ class GuardedSession:
 
     def _request(self, method: str, url: Any, **options: Any) -> AbstractAsyncContextManager[Any]:
         target = origin_of(str(url))
-        allowed = target == self._origin or (method == "GET" and target == self._read_origin)
+        allowed = method in self._origins.get(target, ())
         invariant(allowed, f"a request for {target[1]} was stopped: not our venue")
         if self._closed:
             message = "the session is closed"
@@ -155,8 +155,8 @@ class GuardedSession:
     async def close(self) -> None:
         """Drop every connection without a farewell."""
         self._closed = True
-        if self._early is not None:
-            self._early.close()
+        for each in self._early:
+            each.close()
         session, self._session = self._session, None
         if session is not None:
             await session.connector.close(abort_ssl=True)
@@ -177,10 +177,11 @@ class GuardedSession:
             "ttl_dns_cache": DNS_CACHE_S,
             "happy_eyeballs_delay": HAPPY_EYEBALLS_DELAY_S,
         }
-        if self._origin[0] == "https" or (self._proxy or "").startswith("https"):
+        schemes = {scheme for scheme, _, _ in self._origins}
+        if "https" in schemes or (self._proxy or "").startswith("https"):
             self._tls = connection["ssl"] = make_tls_context()
-        if self._early is not None:
-            connection["socket_factory"] = self._early.make_socket
+        if self._early:
+            connection["socket_factory"] = partial(make_socket, self._early)
             connection["resolver"] = make_resolver(self._early)
         tracing = aiohttp.TraceConfig()
         tracing.on_request_headers_sent.append(_note_sent)

@@ -79,8 +79,8 @@ store of a session that is never made. Both may answer with an empty text."""
 _BLOCKED: Final = "aiohttp_fast_zlib"
 
 EARLY_CONNECTIONS: Final = 9
-"""One for each list of the first reading, and the spare ones of a run: with those left out, cancels
-would wait for handshakes that the readings no longer need."""
+"""For each product one for each list of the first reading, and the spare ones of a run: with those
+left out, cancels would wait for handshakes that the readings no longer need."""
 
 AGE_MAX_S: Final = 5.0
 """A connection that was not wanted for so long, at a prompt perhaps, may have been given up by the
@@ -277,9 +277,10 @@ class BegunSocket(socket.socket):
 class EarlyConnections:
     """A look-up and connections to one host, on their way since this was made."""
 
-    def __init__(self, host: str, port: int) -> None:
-        """Begin; returns at once."""
+    def __init__(self, host: str, port: int, *, count: int = EARLY_CONNECTIONS) -> None:
+        """Begin so many; returns at once."""
         self.home = (host, port)
+        self._count = count
         self._found: Sequence[AddressInfo] = ()
         self._looked_up = threading.Event()
         self._lock = threading.Lock()
@@ -300,14 +301,12 @@ class EarlyConnections:
         self._looked_up.wait()
         return self._found
 
-    def make_socket(self, info: AddressInfo) -> socket.socket:
-        """Return a socket for an address: one that is connecting there already, or a new one."""
-        family, kind, protocol, _, address = info
+    def take(self, info: AddressInfo) -> socket.socket | None:
+        """Return a socket that is connecting to the address already, None without one."""
         with self._lock:
-            begun = self._begun.get(address)
-            if begun and time.monotonic() - self._began_at < AGE_MAX_S:
-                return begun.pop()
-        return socket.socket(family, kind, protocol)
+            begun = self._begun.get(info[4])
+            is_fresh = time.monotonic() - self._began_at < AGE_MAX_S
+            return begun.pop() if begun and is_fresh else None
 
     def close(self) -> None:
         """Give up what nobody wanted."""
@@ -328,7 +327,7 @@ class EarlyConnections:
                 with self._lock:
                     self._found = found
                     # aiohttp goes round the addresses too, one further for each connection.
-                    for info in itertools.islice(itertools.cycle(found), EARLY_CONNECTIONS):
+                    for info in itertools.islice(itertools.cycle(found), self._count):
                         family, kind, protocol, _, address = info
                         begun = BegunSocket(family, kind, protocol)
                         begun.settimeout(0.0)
@@ -340,15 +339,21 @@ class EarlyConnections:
             self._looked_up.set()
 
 
-def make_resolver(early: EarlyConnections) -> "ThreadedResolver":
-    """Return an aiohttp resolver that knows the early look-up's answer and asks for no other's."""
+def make_socket(early: "Sequence[EarlyConnections]", info: AddressInfo) -> socket.socket:
+    """Return a socket for an address: one that is connecting there already, or a new one."""
+    taken = next((begun for each in early if (begun := each.take(info))), None)
+    return taken or socket.socket(*info[:3])
+
+
+def make_resolver(early: "Sequence[EarlyConnections]") -> "ThreadedResolver":
+    """Return an aiohttp resolver that knows what the early look-ups found."""
     import asyncio
 
     from aiohttp.abc import ResolveResult
     from aiohttp.resolver import ThreadedResolver as Resolver
 
     class EarlyResolver(Resolver):
-        """Answers for one host from the look-up that was begun before."""
+        """Answers from the look-ups that were begun before."""
 
         @override
         async def resolve(
@@ -356,10 +361,11 @@ def make_resolver(early: EarlyConnections) -> "ThreadedResolver":
         ) -> list[ResolveResult]:
             """Return the host's addresses."""
             found: Sequence[AddressInfo] = ()
-            if (host, port) == early.home:
-                if not early.is_looked_up:
-                    await asyncio.get_running_loop().run_in_executor(None, early.addresses)
-                found = early.addresses()
+            for each in early:
+                if (host, port) == each.home:
+                    if not each.is_looked_up:
+                        await asyncio.get_running_loop().run_in_executor(None, each.addresses)
+                    found = each.addresses()
             if not found:
                 return await super().resolve(host, port, family)
             return [

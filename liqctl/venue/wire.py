@@ -15,10 +15,12 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from liqctl.kernel.amounts import parse_decimal, plain
+from liqctl.kernel.amounts import parse_decimal, plain, rounded
 from liqctl.kernel.answers import printable, unreadable
 from liqctl.kernel.errors import VenueError, invariant
+from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.requests import Request
+from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
     CloseOrder,
     Leg,
@@ -37,6 +39,7 @@ from liqctl.kernel.values import (
     is_reducing,
 )
 
+_STRATEGY_ENDS: Final = frozenset({"CANCELED", "CANCELLED", "EXPIRED", "FINISHED", "TRIGGERED"})
 _REDUCING_IN_HEDGE_MODE: Final = {("LONG", "SELL"), ("SHORT", "BUY")}
 _NAME_MAX: Final = 80
 _NAMES_MAX: Final = 50
@@ -65,26 +68,47 @@ _ALGO_NAMES: Final = {
 }
 """What a conditional order's row calls the fields of a regular order's."""
 
+_STRATEGY_NAMES: Final = {
+    "orderId": "strategyId",
+    "clientOrderId": "newClientStrategyId",
+    "type": "strategyType",
+    "time": "bookTime",
+}
+"""The same for COIN-M in portfolio margin."""
+
+_EXECUTION_NAMES: Final = {
+    "orderId": "algoId",
+    "clientOrderId": "clientAlgoId",
+    "origQty": "totalQty",
+    "type": "algoType",
+    "time": "bookTime",
+}
+"""The same for an execution algorithm."""
+
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 
-def parse_positions(rows: Any) -> Rows[Position]:
+def parse_positions(rows: Any, product: Product = Product.USDM) -> Rows[Position]:
     """Return the open positions of a positionRisk list, rows of quantity zero left out."""
-    found = _parse_rows(rows, _parse_position, "positions")
+    found = _parse_rows(rows, partial(_parse_position, product), "positions")
     return replace(found, items=tuple(position for position in found.items if position.quantity))
 
 
-def parse_account_positions(row: Any) -> Rows[Position]:
+def parse_account_positions(row: Any, product: Product = Product.USDM) -> Rows[Position]:
     """Return the open positions inside an account answer."""
     if not isinstance(row, dict) or "positions" not in row:
         raise _unreadable("the account has no positions list")
-    return parse_positions(row["positions"])
+    return parse_positions(row["positions"], product)
 
 
-def parse_open_orders(kind: OrderKind, rows: Any) -> Rows[OpenOrder]:
-    """Return the open orders of one book."""
-    return _parse_rows(rows, partial(_parse_open_order, kind), "open orders")
+def parse_open_orders(
+    kind: OrderKind, rows: Any, product: Product = Product.USDM
+) -> Rows[OpenOrder]:
+    """Return the open orders of one book, or the running executions."""
+    if isinstance(rows, dict):  # Executions come so, COIN-M's conditional orders may.
+        rows = rows.get("orders")
+    return _parse_rows(rows, partial(_parse_open_order, kind, product), "open orders")
 
 
 def _parse_rows(rows: Any, parse: Callable[[Any], T | str], what: str) -> Rows[T]:
@@ -154,6 +178,28 @@ def check_all_cancelled(row: Any) -> None:
         raise _unreadable("the cancel was not confirmed")
 
 
+def check_algo_cancelled(row: Any, order: OpenOrder) -> None:
+    """Accept the answer of a cancel of one conditional order, in any of the three dialects.
+
+    Code 200; in portfolio margin `{"complete": true}`, or the strategy itself, finished.
+    """
+    if isinstance(row, dict) and row.get("complete") is True:
+        return
+    if isinstance(row, dict) and _id(row.get("strategyId")) == order.order_id:
+        if row.get("strategyStatus") not in _STRATEGY_ENDS:
+            raise _unreadable("the order is not cancelled")
+        return
+    check_all_cancelled(row)
+
+
+def check_execution_cancelled(row: Any, order: OpenOrder) -> None:
+    """Accept the answer of a cancel of one execution: success, for this one."""
+    if not isinstance(row, dict) or row.get("success") is not True:
+        raise _unreadable("the cancel was not confirmed")
+    if _id(row.get("algoId", order.order_id)) != order.order_id:
+        raise _unreadable("the answer is about another order")
+
+
 def check_cancelled(row: Any, order: OpenOrder) -> None:
     """Accept the answer of a cancel of one regular order: the order itself, finished."""
     if not isinstance(row, dict) or _id(row.get("orderId")) != order.order_id:
@@ -172,7 +218,9 @@ def parse_position_mode(row: Any) -> PositionMode:
 
 
 def parse_mark_price(row: Any) -> Decimal:
-    """Return the mark price of a premiumIndex answer."""
+    """Return the mark price of a premiumIndex answer; that of COIN-M is a list of one."""
+    if isinstance(row, list) and len(row) == 1:
+        row = row[0]
     price = parse_decimal(row.get("markPrice")) if isinstance(row, dict) else None
     if price is None or price <= 0:
         raise _unreadable("no mark price")
@@ -203,8 +251,9 @@ def parse_market_rules(row: Any) -> dict[str, MarketRules]:
         )
         rules[str(entry["symbol"])] = MarketRules(
             symbol=str(entry["symbol"]),
-            status=str(entry.get("status") or ""),
+            status=str(entry.get("status") or entry.get("contractStatus") or ""),
             contract_type=str(entry.get("contractType") or ""),
+            contract_size=_positive(entry.get("contractSize")),
             **limits,
         )
     return rules
@@ -257,15 +306,28 @@ def request_params(request: Request[Any]) -> dict[str, str]:
         params = close_order_params(request.close)
         check_reducing(params)
         return params
-    if request.order is not None and request.order.kind is OrderKind.ALGO:
+    if request.order is not None and request.order.kind is OrderKind.EXECUTION:
         return {"algoId": request.order.order_id}
+    if request.order is not None and request.order.kind is OrderKind.ALGO:
+        if not _speaks_strategies(request):
+            return {"algoId": request.order.order_id}
+        return {"symbol": request.order.symbol, "strategyId": request.order.order_id}
     order_id = request.order.order_id if request.order is not None else ""
+    symbol = request.symbol or ""
+    if request.endpoint is Endpoint.POSITIONS and request.product is Product.COINM and symbol:
+        # Narrowed by the pair; unlike the whole list it then shows what is not trading, too.
+        return {"pair": symbol.rpartition("_")[0] or symbol}
     given = {
-        "symbol": request.symbol or "",
+        "symbol": symbol,
         "orderId": order_id,
         "origClientOrderId": request.client_order_id,
     }
     return {name: text for name, text in given.items() if text}
+
+
+def _speaks_strategies(request: Request[Any]) -> bool:
+    """Whether conditional orders are "strategies" there: COIN-M in portfolio margin."""
+    return (request.product, request.margin) == (Product.COINM, Margin.PORTFOLIO)
 
 
 def close_order_params(order: CloseOrder) -> dict[str, str]:
@@ -307,7 +369,7 @@ def check_reducing(params: Mapping[str, str]) -> None:
     invariant(not lasting, "the request could leave an order resting")
 
 
-def _parse_position(row: Mapping[str, Any]) -> Position | str:
+def _parse_position(product: Product, row: Mapping[str, Any]) -> Position | str:
     symbol, written = row.get("symbol"), row.get("positionAmt")
     if not isinstance(symbol, str) or not symbol:
         return f"no symbol: positionAmt {_shown(written)}"
@@ -324,11 +386,13 @@ def _parse_position(row: Mapping[str, Any]) -> Position | str:
         quantity = quantity.copy_negate()
     mark_price, entry_price = (_positive(row.get(name)) for name in ("markPrice", "entryPrice"))
     notional = parse_decimal(row.get("notional"))
-    if not notional:
+    if product is Product.COINM:
+        notional = _contracts_worth(quantity, parse_decimal(row.get("notionalValue")), mark_price)
+    elif not notional:
         notional = quantity * (mark_price or entry_price or Decimal(0))
     profit = row.get("unRealizedProfit", row.get("unrealizedProfit"))
     return Position(
-        leg=Leg(symbol=symbol, position_side=position_side),
+        leg=Leg(symbol=symbol, position_side=position_side, product=product),
         quantity=quantity,
         notional=abs(notional),
         entry_price=entry_price,
@@ -338,9 +402,28 @@ def _parse_position(row: Mapping[str, Any]) -> Position | str:
     )
 
 
-def _parse_open_order(kind: OrderKind, row: Mapping[str, Any]) -> OpenOrder | str:
-    if kind is OrderKind.ALGO:
-        row = {**row, **{name: row.get(theirs) for name, theirs in _ALGO_NAMES.items()}}
+def _contracts_worth(
+    contracts: Decimal, in_coin: Decimal | None, mark_price: Decimal | None
+) -> Decimal:
+    """Return what contracts of COIN-M are worth in the quote asset, 0 where a row does not tell.
+
+    A contract is worth a whole number of it, whatever the price: the venue's value in the coin, at
+    its mark price, tells which one. `Reader` puts exchangeInfo's own word in the place of the rest.
+    """
+    if not (contracts and in_coin and mark_price):
+        return Decimal(0)
+    return contracts * rounded(abs(in_coin * mark_price / contracts), Decimal(1))
+
+
+def _parse_open_order(
+    kind: OrderKind, product: Product, row: Mapping[str, Any]
+) -> OpenOrder | str:
+    names: Mapping[str, str] = {}
+    if kind is OrderKind.EXECUTION:
+        names = _EXECUTION_NAMES
+    elif kind is OrderKind.ALGO:
+        names = _STRATEGY_NAMES if "strategyId" in row else _ALGO_NAMES
+    row = {**row, **{name: row.get(theirs) for name, theirs in names.items()}}
     symbol, written = row.get("symbol"), row.get("orderId")
     order_id = _id(written)
     if not isinstance(symbol, str) or not symbol:
@@ -366,6 +449,7 @@ def _parse_open_order(kind: OrderKind, row: Mapping[str, Any]) -> OpenOrder | st
         reduce_only=_is_true(row.get("reduceOnly")),
         close_position=close_position,
         created_ms=_milliseconds(row.get("time")),
+        product=product,
     )
 
 

@@ -1,0 +1,195 @@
+"""The way of one product's procedures to the venue, through the machine.
+
+Every request passes `ask` or `write`: deadline, pauses, stops and the venue's limits are kept to
+there. Nothing is repeated but what was refused for its timestamp, once, after the clock was set.
+
+Each product has its own gateway, with its own pace, refusals and end, so that what one of them
+suffers does not delay the other; the limits, a ban, the clock and the kind of account are one.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from liqctl.kernel import requests
+from liqctl.kernel.answers import VenueAnswer, not_sent
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.limits import LIMITS_BY_MARGIN, TIMESTAMP, Allowance, Deadline, Halted
+from liqctl.kernel.machine import Machine, Task
+from liqctl.kernel.pacing import CLOCK_SYNCS_MAX, QUESTION_GAP_S
+from liqctl.kernel.requests import Request
+from liqctl.kernel.states import Margin, Product
+
+T = TypeVar("T")
+
+_NO_TIME: Final = "the deadline left no time for a request"
+
+
+class Account:
+    """What the gateways of one account share: its clock, its kind, and whether that is known."""
+
+    def __init__(self, machine: Machine, margin: Margin | None = None) -> None:
+        """Begin with a standard account, or with what the settings say."""
+        self.machine = machine
+        self.margin = Margin.STANDARD
+        self.is_kind_known = margin is not None
+        self.clock: Task[float | VenueAnswer] | None = None
+        self.clock_syncs = 0
+        self._asking: Task[None] | None = None
+        if margin is not None:
+            self._be(margin)
+
+    def know(self) -> None:
+        """Take the present kind for certain: something of the account was seen this way."""
+        self.is_kind_known = True
+
+    async def ask_kind(self, gateway: "Gateway", *, until: float) -> None:
+        """Ask until the kind is known; who asks meanwhile shares the question.
+
+        A standard account answers in the standard APIs and is refused by portfolio margin's; an
+        account in portfolio margin the other way round, or its standard lists are empty.
+        """
+        if self._asking is None or self._asking.is_done:
+            self._asking = self.machine.spawn(self._ask(gateway))
+        await self.machine.wait([self._asking], until=until)
+
+    async def _ask(self, gateway: "Gateway") -> None:
+        while not self.is_kind_known:
+            answer = await gateway.ask(requests.PORTFOLIO_MARGIN)
+            if isinstance(answer, VenueAnswer):
+                await self.machine.sleep(QUESTION_GAP_S)
+            elif not self.is_kind_known:
+                self._be(Margin.PORTFOLIO if answer else Margin.STANDARD)
+
+    def _be(self, margin: Margin) -> None:
+        if margin is not self.margin:
+            self.machine.budget.begin(LIMITS_BY_MARGIN[margin])
+        self.margin, self.is_kind_known = margin, True
+
+
+class Gateway:
+    """One product of one account: what its procedures ask, and what of the machine they need."""
+
+    def __init__(self, account: Account, product: Product) -> None:
+        """Begin with everything allowed."""
+        machine = account.machine
+        self.account = account
+        self.product = product
+        self.limits = Allowance(machine.deadline, machine.budget)
+        self.interruption = machine.interruption
+        self.spawn = machine.spawn
+        self.note = machine.note
+        self.on_disk = machine.on_disk
+        self.sleep_until = machine.sleep_until
+        self.sleep = machine.sleep
+        self.wait = machine.wait
+        self.join = machine.join
+        self.together = machine.together
+        self.finish = machine.finish
+        self.end = machine.end
+        self._machine = machine
+
+    @property
+    def now(self) -> float:
+        """The moment of the machine's last event."""
+        return self._machine.now
+
+    @property
+    def deadline(self) -> Deadline:
+        """When the run has to be over."""
+        return self._machine.deadline
+
+    @property
+    def may_write(self) -> bool:
+        """Whether a close or cancel could still leave."""
+        return self.limits.may_write(self.now)
+
+    async def ask(self, request: Request[T]) -> T | VenueAnswer:
+        """Return what a reading gave, or why it gave nothing; pauses and limits are waited for."""
+        return await self._pass(request, until=self.deadline.ends)
+
+    async def write(
+        self,
+        request: Request[T],
+        *,
+        is_last: bool = False,
+        veto: Callable[[], str | None] | None = None,
+    ) -> T | VenueAnswer:
+        """Return the venue's answer to a close or cancel, `Halted` when it may not leave any more.
+
+        `is_last` marks the sweep, which may leave in the time kept for the last reading. `veto` is
+        asked at the last moment: what waited for the limits may be wrong by then.
+        """
+        if is_last:
+            if self.limits.budget.is_stopped or self.limits.fatal is not None:
+                return Halted.of()
+            return await self._pass(request, until=self.deadline.ends, veto=veto)
+        if not self.may_write:
+            return Halted.of()
+        return await self._pass(request, until=self.deadline.work_until, veto=veto)
+
+    async def sync_clock(self) -> None:
+        """Set the clock from the venue's; who asks meanwhile shares the measurement."""
+        account = self.account
+        if account.clock is None or account.clock.is_done:
+            if account.clock_syncs >= CLOCK_SYNCS_MAX:
+                return
+            account.clock_syncs += 1
+            cut_at = self.now + self.limits.call_max_s
+            question = requests.clock(self.product)
+            account.clock = self.spawn(self._machine.send(question, cut_at))
+        self.limits.note_clock(await self.join(account.clock), self.now)
+
+    async def _pass(
+        self,
+        request: Request[T],
+        *,
+        until: float,
+        veto: Callable[[], str | None] | None = None,
+    ) -> T | VenueAnswer:
+        request = replace(request, margin=request.margin or self.account.margin)
+        refusal = await self._turn(request, until) or _vetoed(veto)
+        if refusal is not None:
+            return refusal
+        answer = await self._call(request)
+        is_late = isinstance(answer, VenueAnswer) and answer.code == TIMESTAMP
+        # An order is never sent twice under one id: whoever sends it reacts himself.
+        if not is_late or request.endpoint is Endpoint.SUBMIT_ORDER:
+            return answer
+        await self.sync_clock()
+        refusal = await self._turn(request, until) or _vetoed(veto)
+        if refusal is not None:
+            return refusal
+        return await self._call(request)
+
+    async def _turn(self, request: Request[Any], until: float) -> VenueAnswer | None:
+        """Wait out a pause and the venue's limits; return why not, where that outlasts `until`."""
+        while True:
+            ready_at = self.limits.ready_at(request, self.now)
+            if ready_at >= until:
+                return self.limits.refusal_of(request, self.now)
+            if ready_at <= self.now:
+                self.limits.budget.note_sent(request, self.now)
+                return None
+            await self.sleep_until(ready_at)
+            if request.spec.is_write and not self.may_write and until < self.deadline.ends:
+                return Halted.of()
+
+    async def _call(self, request: Request[T]) -> T | VenueAnswer:
+        sent_at, cut_at = self.now, self.limits.cut_at(request.endpoint, self.now)
+        if cut_at <= sent_at:
+            return not_sent(_NO_TIME)
+        try:
+            answer = await self._machine.send(request, cut_at)
+        finally:
+            if request.spec.is_write:
+                self.limits.write_s = self.now - sent_at
+        self.limits.note_answer(request, answer, sent_at, self.now)
+        if request.spec.api != "sapi":
+            self.limits.budget.note_usage(self._machine.usage, self.now)
+        return answer
+
+
+def _vetoed(veto: Callable[[], str | None] | None) -> Halted | None:
+    why = veto() if veto is not None else None
+    return None if why is None else Halted.of(why)
