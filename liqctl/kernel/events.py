@@ -328,13 +328,7 @@ def order_unknown(order: "CloseOrder", answer: "VenueAnswer") -> AuditEvent:
 
 
 def retry_scheduled(
-    leg: "Leg",
-    *,
-    reaction: str,
-    adaptation: str | None,
-    backoff_s: float,
-    repeat: int,
-    reason: str,
+    leg: "Leg", *, reaction: str, adaptation: str | None, backoff_s: float, repeat: int, reason: str
 ) -> AuditEvent:
     """Return RETRY_SCHEDULED: how a leg is tried again, when and why."""
     return _event(

@@ -23,21 +23,8 @@ from liqctl.kernel.pacing import (
 )
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import SentOrder
-from liqctl.kernel.retry import (
-    Decision,
-    Reaction,
-    adapted_by,
-    decide_cancel,
-    is_final_refusal,
-)
-from liqctl.kernel.values import (
-    CloseOrder,
-    Leg,
-    OpenOrder,
-    OrderAnswer,
-    OrderStatus,
-    Position,
-)
+from liqctl.kernel.retry import Decision, Reaction, adapted_by, decide_cancel, is_final_refusal
+from liqctl.kernel.values import CloseOrder, Leg, OpenOrder, OrderAnswer, OrderStatus, Position
 
 _NO_ROOM: Final = VenueAnswer(
     kind=AnswerKind.TRANSIENT,

@@ -55,8 +55,7 @@ WEIGHT_KEPT_FREE: Final = {Priority.CLOSE: 0, Priority.CANCEL: 40, Priority.READ
 cancel leaves one reading of a symbol-less list, a reading also 80 cancels."""
 
 _NAMED_LIMIT: Final = re.compile(
-    r"current limit is ([0-9]{1,6}) [a-z ]{1,20} per [0-9 ]{0,4}(SECOND|MINUTE)",
-    re.IGNORECASE,
+    r"current limit is ([0-9]{1,6}) [a-z ]{1,20} per [0-9 ]{0,4}(SECOND|MINUTE)", re.IGNORECASE
 )
 """-1015 "Too many new orders; current limit is 300 orders per 10 SECOND.", -1003 likewise."""
 
@@ -139,11 +138,7 @@ class RequestBudget:
         self._orders_1m = _Counter(limits.orders_1m, MINUTE_S, minute_start)
 
     def delay_s(
-        self,
-        request: Request[Any],
-        now: float,
-        *,
-        priority: Priority | None = None,
+        self, request: Request[Any], now: float, *, priority: Priority | None = None
     ) -> float:
         """Return how many seconds to wait before this request may be sent; 0 for at once.
 

@@ -306,11 +306,7 @@ class Machine:
     # How it is done.
 
     async def _pass(
-        self,
-        request: Request[T],
-        *,
-        until: float,
-        veto: Callable[[], str | None] | None = None,
+        self, request: Request[T], *, until: float, veto: Callable[[], str | None] | None = None
     ) -> T | VenueAnswer:
         refusal = await self._turn(request, until) or _vetoed(veto)
         if refusal is not None:

@@ -24,12 +24,7 @@ from liqctl.kernel.result import (
     Residual,
 )
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
-from liqctl.kernel.values import (
-    Leg,
-    OrderKind,
-    Position,
-    Snapshot,
-)
+from liqctl.kernel.values import Leg, OrderKind, Position, Snapshot
 from liqctl.kernel.words import (
     explain_failed_sweeps,
     explain_kept,
@@ -280,10 +275,7 @@ def residual_of(verdict: Verdict | None, *, readable: bool) -> Residual | None:
 
 
 def end_state(
-    *,
-    verified_flat: bool,
-    positions: Iterable[PositionReport],
-    orders: Iterable[OrderReport],
+    *, verified_flat: bool, positions: Iterable[PositionReport], orders: Iterable[OrderReport]
 ) -> LiquidationState:
     """Return COMPLETED when flat was proven, PARTIAL when some work was, else FAILED."""
     if verified_flat:

@@ -18,15 +18,7 @@ from liqctl.kernel.machine import Machine, Task, Work
 from liqctl.kernel.pacing import FALLBACK_SYMBOLS_MAX, NARROW_SYMBOLS_MAX, QUESTION_GAP_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.requests import Request
-from liqctl.kernel.values import (
-    Leg,
-    OpenOrder,
-    OrderKind,
-    Position,
-    Reading,
-    Rows,
-    Snapshot,
-)
+from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
 
 T = TypeVar("T")
 

@@ -19,13 +19,7 @@ from liqctl.kernel.proof import Verdict, verify
 from liqctl.kernel.reading import NOTHING_READ, Questions, Reader
 from liqctl.kernel.sending import Cancels, Closes
 from liqctl.kernel.state import RunState
-from liqctl.kernel.values import (
-    Leg,
-    OrderKind,
-    Position,
-    Reading,
-    Snapshot,
-)
+from liqctl.kernel.values import Leg, OrderKind, Position, Reading, Snapshot
 from liqctl.kernel.watch import Watch
 from liqctl.kernel.words import explain_unread
 

@@ -33,13 +33,7 @@ from liqctl.kernel.plan import LegClose, SymbolPlan
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.reading import Reader
 from liqctl.kernel.requests import Request
-from liqctl.kernel.retry import (
-    Decision,
-    Reaction,
-    decide,
-    decide_expired,
-    is_safe_if_unknown,
-)
+from liqctl.kernel.retry import Decision, Reaction, decide, decide_expired, is_safe_if_unknown
 from liqctl.kernel.state import RunState
 from liqctl.kernel.values import CloseOrder, Leg, OpenOrder, OrderAnswer, OrderKind, PositionSide
 

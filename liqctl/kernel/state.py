@@ -20,14 +20,7 @@ from liqctl.kernel.pacing import LAG_GRACE_S, STRANGERS_MAX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import NO_STREAK, Look, Streak, Verdict, verify
 from liqctl.kernel.protection import is_oversized, is_protective, reduces_only
-from liqctl.kernel.values import (
-    Leg,
-    OpenOrder,
-    OrderKind,
-    Position,
-    Reading,
-    Snapshot,
-)
+from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
 
 T = TypeVar("T")
 OrderKey = tuple[str, OrderKind, str]
@@ -69,10 +62,7 @@ class RunState:
         verdict = verify(snapshot, self.policy)
         self._absorb_positions(snapshot)
         positions = open_legs(self.legs)
-        lists = {
-            OrderKind.REGULAR: snapshot.regular_orders,
-            OrderKind.ALGO: snapshot.algo_orders,
-        }
+        lists = {OrderKind.REGULAR: snapshot.regular_orders, OrderKind.ALGO: snapshot.algo_orders}
         for kind, reading in lists.items():
             self._absorb_listed(reading.items, positions, snapshot)
             if not reading.complete:
@@ -82,9 +72,7 @@ class RunState:
             for key, record in list(self.orders.items()):
                 if key[1] is kind and key not in listed and record.present:
                     self.orders[key] = record._replace(
-                        present=False,
-                        gone=record.cancelled_at is None,
-                        seen_at=snapshot.started_at,
+                        present=False, gone=record.cancelled_at is None, seen_at=snapshot.started_at
                     )
         self.has_read = self.has_read or snapshot.is_any_read
         self.last_known = _with_last_known(snapshot, self.last_known or snapshot)

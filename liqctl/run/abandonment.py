@@ -32,12 +32,7 @@ class DeadRuns(Protocol):
 
 
 async def close_dead_run(
-    dead: Holder,
-    *,
-    by: str,
-    trail: DeadRuns,
-    sink: EventSink,
-    driver: Driver,
+    dead: Holder, *, by: str, trail: DeadRuns, sink: EventSink, driver: Driver
 ) -> None:
     """Write LIQUIDATION_ABANDONED for the dead run and for those it had not got to closing itself.
 

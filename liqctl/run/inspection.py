@@ -23,10 +23,7 @@ from liqctl.kernel.protection import is_protective
 from liqctl.kernel.reading import Reader, ask_portfolio_margin, ask_unknown_symbols
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import FailureCause, LiquidationState
-from liqctl.kernel.values import (
-    OpenOrder,
-    Snapshot,
-)
+from liqctl.kernel.values import OpenOrder, Snapshot
 from liqctl.kernel.words import explain_contradiction, explain_refusal
 from liqctl.run.driver import Driver
 

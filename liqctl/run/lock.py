@@ -223,10 +223,7 @@ class AccountLock:
                 environment=self.environment,
             )
             answer = acquire_lock(
-                self.identity,
-                holder,
-                fallback_dir=self.log_path.parent,
-                now=started_at.timestamp(),
+                self.identity, holder, fallback_dir=self.log_path.parent, now=started_at.timestamp()
             )
             with self._guard:
                 is_wanted = run_no == self._run_no

@@ -20,9 +20,7 @@ from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
 from liqctl.kernel.rounds import Liquidation
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
-from liqctl.kernel.values import (
-    Leg,
-)
+from liqctl.kernel.values import Leg
 from liqctl.run.abandonment import DeadRuns, close_dead_run
 from liqctl.run.driver import Opening
 from liqctl.run.lock import AccountLock, describe_holder
@@ -117,11 +115,7 @@ class LiquidationManager:
             self._current.opening.driver.interrupt()
 
     async def execute_liquidation(
-        self,
-        *,
-        reason: str = "",
-        correlation_id: str | None = None,
-        opening: Opening | None = None,
+        self, *, reason: str = "", correlation_id: str | None = None, opening: Opening | None = None
     ) -> LiquidationResult:
         """Cancel and close what is in scope, prove it, and return how it ended.
 

@@ -15,11 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError  # noqa: TID253 - this module is where settings are read
-from pydantic_settings import (  # noqa: TID253
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-)
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource  # noqa: TID253
 from typing_extensions import override
 
 from liqctl.kernel.answers import printable
