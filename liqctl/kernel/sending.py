@@ -9,24 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from liqctl.kernel import events, pacing, requests
+from liqctl.kernel import events, ledger, pacing, requests
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.kernel.errors import InvariantError
 from liqctl.kernel.ids import make_client_order_id
-from liqctl.kernel.ledger import (
-    NO_SWEEP,
-    LegRecord,
-    OrderRecord,
-    after_answer,
-    after_cancel_refused,
-    after_cancelled,
-    after_decision,
-    after_refusal,
-    after_sent,
-    after_sweep,
-    never_sent,
-)
 from liqctl.kernel.limits import Halted
 from liqctl.kernel.machine import Ended
 from liqctl.kernel.plan import LegClose, SymbolPlan
@@ -106,7 +93,7 @@ class Closes:
         """Record that the orders are about to be sent."""
         now = self._machine.now
         self._sent |= {order.client_order_id: _Sent(order, wave, now) for order in orders}
-        record = self._state.legs[leg] = after_sent(self._state.legs[leg], orders)
+        record = self._state.legs[leg] = ledger.after_sent(self._state.legs[leg], orders)
         mark = (record.current or record.first).mark_price
         for order in orders:
             self._machine.note(events.order_sent(order, attempt=record.attempts, mark=mark))
@@ -137,7 +124,7 @@ class Closes:
             self._refused(leg, order, no_answer(f"cut off before the venue answered{after}"))
             raise
         if isinstance(answer, Halted):
-            self._update(leg, never_sent, order.client_order_id, self._machine.now)
+            self._update(leg, ledger.never_sent, order.client_order_id, self._machine.now)
             why = "not sent: no order may leave any more"
             self._machine.note(events.order_refused(order, why))
         elif isinstance(answer, OrderAnswer):
@@ -206,7 +193,7 @@ class Closes:
         self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
     ) -> None:
         wave = self._sent[order.client_order_id].wave
-        self._update(leg, after_decision, order, decision, wave, self._machine.now)
+        self._update(leg, ledger.after_decision, order, decision, wave, self._machine.now)
         self._schedule(leg, answer, decision)
 
     def _schedule(self, leg: Leg, answer: VenueAnswer, decision: Decision) -> None:
@@ -277,7 +264,7 @@ class Closes:
         if answer.executed:
             self._state.note_stamp(answer.update_time_ms, self._sent[order.client_order_id].at)
         before = self._state.legs[leg]
-        record = self._state.legs[leg] = after_answer(before, answer, now)
+        record = self._state.legs[leg] = ledger.after_answer(before, answer, now)
         if record.sent == before.sent:
             return
         self._machine.note(events.order_placed(order, answer))
@@ -299,12 +286,12 @@ class Closes:
     def _refused(self, leg: Leg, order: CloseOrder, answer: VenueAnswer) -> None:
         """Note that an order was refused, or that nobody knows what became of it."""
         self._state.wrote()
-        self._update(leg, after_refusal, order.client_order_id, answer, self._machine.now)
+        self._update(leg, ledger.after_refusal, order.client_order_id, answer, self._machine.now)
         is_unknown = answer.kind is AnswerKind.UNKNOWN
         told = events.order_unknown if is_unknown else events.order_refused
         self._machine.note(told(order, answer))
 
-    def _update(self, leg: Leg, change: Callable[..., LegRecord], *what: object) -> None:
+    def _update(self, leg: Leg, change: Callable[..., ledger.LegRecord], *what: object) -> None:
         self._state.legs[leg] = change(self._state.legs[leg], *what)
 
 
@@ -368,11 +355,11 @@ class Cancels:
         await machine.on_disk()
         swept = (plan.symbol, book) if plan.is_sweep and book is not None else None
         if swept is not None:
-            sweep = state.sweeps.get(swept, NO_SWEEP)
+            sweep = state.sweeps.get(swept, ledger.NO_SWEEP)
             state.sweeps[swept] = sweep._replace(sent_at=machine.now, failed=sweep.failed + 1)
         answer = await machine.write(request, is_last=plan.is_sweep, veto=veto)
         if swept is not None:
-            state.sweeps[swept] = after_sweep(state.sweeps[swept], answer)
+            state.sweeps[swept] = ledger.after_sweep(state.sweeps[swept], answer)
         if isinstance(answer, Halted):
             machine.note(events.cancel_refused(sent, f"not sent: {answer.message}"))
             self._update(orders, lambda r: r._replace(cancel_sent=False))
@@ -380,15 +367,15 @@ class Cancels:
         state.wrote(is_sweep=plan.is_sweep)
         if answer is None:
             machine.note(events.cancel_answered(sent))
-            self._update(orders, lambda r: after_cancelled(r, machine.now))
+            self._update(orders, lambda r: ledger.after_cancelled(r, machine.now))
         else:
             machine.note(events.cancel_refused(sent, answer))
             self._update(orders, lambda r: self._refused(r, answer, is_whole_book=book is not None))
 
     def _refused(
-        self, record: OrderRecord, answer: VenueAnswer, *, is_whole_book: bool
-    ) -> OrderRecord:
-        refused, is_repeated = after_cancel_refused(
+        self, record: ledger.OrderRecord, answer: VenueAnswer, *, is_whole_book: bool
+    ) -> ledger.OrderRecord:
+        refused, is_repeated = ledger.after_cancel_refused(
             record,
             answer,
             is_whole_book=is_whole_book,
@@ -408,7 +395,9 @@ class Cancels:
                 self._state.orders[key] = record._replace(error=answer, given_up=True)
 
     def _update(
-        self, orders: tuple[OpenOrder, ...], change: Callable[[OrderRecord], OrderRecord]
+        self,
+        orders: tuple[OpenOrder, ...],
+        change: Callable[[ledger.OrderRecord], ledger.OrderRecord],
     ) -> None:
         for order in orders:
             record = self._state.orders.get(order.key)

@@ -4,16 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from liqctl.kernel import events
+from liqctl.kernel import events, ledger
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
-from liqctl.kernel.ledger import (
-    LegRecord,
-    OrderRecord,
-    SweepRecord,
-    after_reading,
-    first_seen,
-    shown_open,
-)
 from liqctl.kernel.machine import Machine
 from liqctl.kernel.outcome import open_legs
 from liqctl.kernel.pacing import LAG_GRACE_S, STRANGERS_MAX
@@ -33,11 +25,11 @@ class RunState:
         """Start with nothing known; `order_tag` marks this run's own orders."""
         self.machine = machine
         self.policy = policy
-        self.legs: dict[Leg, LegRecord] = {}
-        self.orders: dict[OrderKey, OrderRecord] = {}
+        self.legs: dict[Leg, ledger.LegRecord] = {}
+        self.orders: dict[OrderKey, ledger.OrderRecord] = {}
         self.looks: list[Look] = []
         self.streak = NO_STREAK
-        self.sweeps: dict[tuple[str, OrderKind], SweepRecord] = {}
+        self.sweeps: dict[tuple[str, OrderKind], ledger.SweepRecord] = {}
         self.began_at = machine.deadline.began
         self.last_known: Snapshot | None = None
         self.never_read: frozenset[str] | None = None
@@ -91,7 +83,7 @@ class RunState:
         """Keep what a reading of the positions showed, for what has to be settled."""
         for position in positions.items:
             if (record := self.legs.get(position.leg)) is not None:
-                self.legs[position.leg] = shown_open(record, position, at=began_at)
+                self.legs[position.leg] = ledger.shown_open(record, position, at=began_at)
         if positions.complete:
             self.looks.append(
                 Look(began_at, positions.sources, frozenset(p.leg for p in positions.items))
@@ -103,13 +95,13 @@ class RunState:
         listed = {p.leg: p for p in snapshot.positions.items if self.policy.covers(p.symbol)}
         for leg, position in listed.items():
             if leg not in self.legs:
-                self.legs[leg] = first_seen(position, started_at)
+                self.legs[leg] = ledger.first_seen(position, started_at)
                 if self._is_new(position.update_time_ms, None):
                     self._entered(position, snapshot)
         for leg, before in list(self.legs.items()):
             if leg not in listed and not snapshot.positions.complete:
                 continue
-            after = self.legs[leg] = after_reading(
+            after = self.legs[leg] = ledger.after_reading(
                 before, listed.get(leg), started_at=started_at, now=self.machine.now
             )
             current = after.current
@@ -180,7 +172,7 @@ class RunState:
                     if reduces_only(order):
                         # A new stop is set for a new position, shown or not.
                         self.entered[order.symbol] = snapshot.finished_at
-                known = OrderRecord(
+                known = ledger.OrderRecord(
                     order=order,
                     seen_at=snapshot.started_at,
                     first_at=snapshot.started_at,
