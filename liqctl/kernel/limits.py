@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from liqctl.kernel import pacing
+from liqctl.kernel import codes, pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.ports import Usage
@@ -37,9 +37,6 @@ from liqctl.kernel.requests import Request
 
 MINUTE_S: Final = 60.0
 ORDER_BURST_S: Final = 10.0
-TOO_MANY_ORDERS: Final = -1015
-TIMESTAMP: Final = -1021
-_FORBIDDEN: Final = 403
 
 
 class Priority(IntEnum):
@@ -184,7 +181,7 @@ class RequestBudget:
         if not answer.is_rate_limit:
             return
         named = _NAMED_LIMIT.search(answer.message)
-        if answer.code != TOO_MANY_ORDERS:
+        if answer.code != codes.TOO_MANY_ORDERS:
             counter = self._weight
         elif named is not None and named.group(2).upper() == "MINUTE":
             counter = self._orders_1m
@@ -300,7 +297,7 @@ class Allowance(RequestBudget):
 
     def _learn(self, answer: VenueAnswer, now: float) -> None:
         self.note_refusal(answer, now)
-        if answer.is_rate_limit and answer.code != TOO_MANY_ORDERS:
+        if answer.is_rate_limit and answer.code != codes.TOO_MANY_ORDERS:
             # Readings that left together and were refused together are one refusal.
             self._reads_refused += int(now >= self._reads_not_before)
             wait_s = pacing.READ_BACKOFF_S * pacing.READ_BACKOFF_FACTOR**self._reads_refused
@@ -310,7 +307,9 @@ class Allowance(RequestBudget):
         if answer.kind is not AnswerKind.PAUSE:
             return
         self.pause = answer
-        wait_s = pacing.FIREWALL_PAUSE_S if answer.status == _FORBIDDEN else pacing.BAN_PAUSE_S
+        wait_s = pacing.BAN_PAUSE_S
+        if answer.status == codes.FIREWALL:
+            wait_s = pacing.FIREWALL_PAUSE_S
         if answer.retry_after_s is not None:
             wait_s = answer.retry_after_s
         if answer.banned_until_ms is not None:
