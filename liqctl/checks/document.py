@@ -195,7 +195,6 @@ def _document(
 
 
 def _value(value: object) -> str:
-    """Return a value as the YAML file would have it."""
     match value:
         case None:
             return "null"

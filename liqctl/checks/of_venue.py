@@ -66,7 +66,6 @@ def issues_online(
 
 
 def _issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
-    """Yield what is to be said about the venue, the key and the account."""
     environment = settings.environment
     unreachable = facts.refusals.get(Question.REACHABLE)
     if unreachable is not None:

@@ -173,7 +173,6 @@ class Preflight:
             )
 
     async def _read(self, policy: LiquidationConfig) -> Snapshot | None:
-        """Return one reading, None when not even a part of it could be read."""
         ban = self._ban()
         if ban is not None:
             self._refusals[Question.ACCOUNT] = ban

@@ -434,7 +434,6 @@ class _Counter:
         return max(self._limit - self._used(now), 0)
 
     def _used(self, moment: float) -> int:
-        """Return what will still count at that moment, now or later."""
         own = self._own_sum
         for sent, cost in self._own:
             if sent + self._interval_s > moment:

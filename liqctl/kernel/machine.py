@@ -132,7 +132,6 @@ class Task(Generic[T]):
 
 @types.coroutine
 def _pause() -> Generator[None, None, None]:
-    """Wait until the machine goes on with this procedure."""
     yield
 
 

@@ -171,7 +171,6 @@ def _reasons(
 
 
 def _error_of(state: PositionState | OrderState, error: VenueAnswer | None) -> ErrorReport | None:
-    """Return what kept something from being done; None where nothing did."""
     otherwise = _OTHERWISE.get(state.value)
     return None if otherwise is None else ErrorReport.of(error or otherwise)
 

@@ -103,7 +103,6 @@ class Reader:
         return replace(everything, items=everything.items + new)
 
     async def _each(self, lists: Sequence[Request[Rows[T]]]) -> Reading[T]:
-        """Return what several lists show together."""
         readings = await self._machine.together([self._list(request) for request in lists])
         errors = [reading.error for reading in readings if reading.error]
         silent = frozenset[str]().union(*(reading.silent for reading in readings))

@@ -90,7 +90,6 @@ class Closes:
         return make_client_order_id(self._order_tag, self._order_no, part_no=part_no)
 
     def _intend(self, leg: Leg, orders: Sequence[CloseOrder], wave: int) -> None:
-        """Record that the orders are about to be sent."""
         now = self._machine.now
         self._sent |= {order.client_order_id: _Sent(order, wave, now) for order in orders}
         record = self._state.legs[leg] = ledger.after_sent(self._state.legs[leg], orders)
@@ -258,7 +257,6 @@ class Closes:
             delay_s = min(delay_s * 2, pacing.LOOKUP_DELAY_MAX_S)
 
     def _placed(self, leg: Leg, order: CloseOrder, answer: OrderAnswer) -> None:
-        """Note the venue's word on an order of ours, once for each thing it said."""
         now = self._machine.now
         self._state.wrote()
         if answer.executed:
@@ -284,7 +282,6 @@ class Closes:
             self._plan_again(leg, order, reason, decision)
 
     def _refused(self, leg: Leg, order: CloseOrder, answer: VenueAnswer) -> None:
-        """Note that an order was refused, or that nobody knows what became of it."""
         self._state.wrote()
         self._update(leg, ledger.after_refusal, order.client_order_id, answer, self._machine.now)
         is_unknown = answer.kind is AnswerKind.UNKNOWN
@@ -326,12 +323,10 @@ class Cancels:
             return veto
 
         jobs = []
-        if plan.cancel_regular:
-            request = requests.cancel_book(OrderKind.REGULAR, plan.symbol)
-            jobs.append(self._send(plan, plan.regular, request, OrderKind.REGULAR))
-        if plan.cancel_all_algo:
-            request = requests.cancel_book(OrderKind.ALGO, plan.symbol)
-            jobs.append(self._send(plan, plan.swept, request, OrderKind.ALGO, veto_book))
+        for book, orders in plan.books.items():
+            request = requests.cancel_book(book, plan.symbol)
+            veto = veto_book if book is OrderKind.ALGO else None
+            jobs.append(self._send(plan, orders, request, book, veto))
         for order in plan.alone:
             request = requests.cancel_one(order)
             jobs.append(self._send(plan, (order,), request, None, veto_one(order)))

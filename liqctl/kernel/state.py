@@ -144,7 +144,6 @@ class RunState:
         return self._absent_at.get(kind, float("-inf")) - self.began_at >= LAG_GRACE_S
 
     def _entered(self, position: Position, snapshot: Snapshot) -> None:
-        """Note that somebody else opened a position during the run."""
         self.entered[position.symbol] = snapshot.finished_at
         strange = (
             order.client_order_id

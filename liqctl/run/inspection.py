@@ -196,7 +196,6 @@ async def _inspect(
 
 
 def _is_empty(snapshot: Snapshot) -> bool:
-    """Return whether everything was read and nothing is open."""
     return not (snapshot.errors or snapshot.positions.items or snapshot.orders)
 
 

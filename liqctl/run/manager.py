@@ -242,7 +242,6 @@ class LiquidationManager:
     def _make_result(
         self, current: _Current, ending: Ending, duration_s: float
     ) -> LiquidationResult:
-        """Return the result by what is known of the run now."""
         base = self._base_result(current.name, current.opening.started_at)
         note = self._lock.note if self._lock else None
         base = replace(

@@ -246,7 +246,6 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
 
 
 def _choices(annotation: object) -> Iterator[str]:
-    """Yield what a value must be one of: an enum's values, or a literal's."""
     if isinstance(annotation, EnumType):
         yield from annotation
     elif isinstance(annotation, str):

@@ -287,7 +287,6 @@ class _Found:
             self._note("exchange.proxy", problem)
 
     def _take(self, key: str, value: Any, kind: SourceKind, where: str) -> None:  # noqa: ANN401
-        """Let a value win over whatever weaker source gave before."""
         self.values[key] = value
         self.sources[key] = Source(kind=kind, where=where)
         section, _, name = key.rpartition(".")
@@ -346,7 +345,6 @@ def _read_text(kind: Kind, text: str) -> object:
 
 
 def _refusal(setting: Setting, value: object) -> str:
-    """Return what a refused value must be, and what was found."""
     match setting.kind:
         case Kind.LIST:
             # The type only: the value may hold the address of a web hook.

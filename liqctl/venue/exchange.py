@@ -84,7 +84,6 @@ class BinanceExchange:
         return answer  # type: ignore[no-any-return]
 
     async def _position_mode(self, timeout_s: float) -> PositionMode:
-        """Return the account's position mode, by accountConfig or else by positionSide/dual."""
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         try:
