@@ -15,6 +15,7 @@ from liqctl.checks.preflight import Question, VenueFacts
 from liqctl.desk.text import count
 from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.codes import BANNED
 from liqctl.kernel.costs import make_forecast
 from liqctl.kernel.states import Environment
 from liqctl.kernel.values import PositionMode
@@ -29,7 +30,6 @@ _JUDGED: Final = frozenset({-2022, -4118})
 
 _WEIGHT_SHARE_MAX: Final = 0.5
 _NAMED_MAX: Final = 8
-_BANNED: Final = 418
 _BY_HAND: Final = "check it by hand on Binance's page of API keys"
 
 
@@ -66,7 +66,6 @@ def issues_online(
 
 
 def _issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
-    """Yield what is to be said about the venue, the key and the account."""
     environment = settings.environment
     unreachable = facts.refusals.get(Question.REACHABLE)
     if unreachable is not None:
@@ -113,7 +112,7 @@ def _unreachable(answer: VenueAnswer) -> Issue:
         "check network, DNS, proxy and exchange.base_url; a liquidation from here would close "
         "nothing"
     )
-    if answer.status == _BANNED:
+    if answer.status == BANNED:
         until = "the time it names"
         if answer.banned_until_ms is not None:
             moment = datetime.fromtimestamp(answer.banned_until_ms / 1000, tz=UTC)

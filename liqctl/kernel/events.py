@@ -1,15 +1,15 @@
-"""The audit trail's events: their names, and one maker for the details of each.
+"""The audit trail's events: their names and meanings, and one maker for the details of each.
 
 Users grep for the names and for the keys of the details: change them only by adding.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json
+from liqctl.kernel.states import Explained
 
 if TYPE_CHECKING:
     from liqctl.kernel.answers import VenueAnswer
@@ -35,30 +35,54 @@ _IDS_MAX: Final = 200
 """Orders that a cancel's event names: with more the record would not fit its 8 kB."""
 
 
-class AuditEventType(StrEnum):
+class AuditEventType(Explained):
     """What one line of the audit trail records."""
 
-    LIQUIDATION_START = "LIQUIDATION_START"
-    SNAPSHOT_TAKEN = "SNAPSHOT_TAKEN"
-    ORDER_CANCEL_SENT = "ORDER_CANCEL_SENT"
-    ORDER_CANCELLED = "ORDER_CANCELLED"
-    ORDER_CANCEL_REJECTED = "ORDER_CANCEL_REJECTED"
-    ORDER_SENT = "ORDER_SENT"
-    ORDER_PLACED = "ORDER_PLACED"
-    ORDER_REJECTED = "ORDER_REJECTED"
-    ORDER_UNKNOWN = "ORDER_UNKNOWN"
-    POSITION_CLOSED = "POSITION_CLOSED"
-    POSITION_FAILED = "POSITION_FAILED"
-    RETRY_SCHEDULED = "RETRY_SCHEDULED"
-    FLAT_SEEN = "FLAT_SEEN"
-    REENTRY_SEEN = "REENTRY_SEEN"
-    VERIFIED = "VERIFIED"
-    LIQUIDATION_COMPLETE = "LIQUIDATION_COMPLETE"
-    LIQUIDATION_PARTIAL = "LIQUIDATION_PARTIAL"
-    LIQUIDATION_FAILED = "LIQUIDATION_FAILED"
-    LIQUIDATION_BLOCKED = "LIQUIDATION_BLOCKED"
-    LIQUIDATION_SKIPPED = "LIQUIDATION_SKIPPED"
-    LIQUIDATION_ABANDONED = "LIQUIDATION_ABANDONED"
+    LIQUIDATION_START = (
+        "LIQUIDATION_START",
+        "a run began; records who started it, why, and its settings",
+    )
+    SNAPSHOT_TAKEN = "SNAPSHOT_TAKEN", "the account was read; null is what could not be read"
+    ORDER_CANCEL_SENT = "ORDER_CANCEL_SENT", "a cancel is about to be sent"
+    ORDER_CANCELLED = "ORDER_CANCELLED", "the venue confirmed a cancel"
+    ORDER_CANCEL_REJECTED = (
+        "ORDER_CANCEL_REJECTED",
+        "the venue refused a cancel or did not answer it",
+    )
+    ORDER_SENT = "ORDER_SENT", "a closing order is about to be sent"
+    ORDER_PLACED = "ORDER_PLACED", "the venue took a closing order; records status and quantity"
+    ORDER_REJECTED = "ORDER_REJECTED", "the venue refused a closing order"
+    ORDER_UNKNOWN = (
+        "ORDER_UNKNOWN",
+        (
+            "a closing order was not answered, so it may have been executed; liqctl looks it up "
+            "before it sends anything else for that position"
+        ),
+    )
+    POSITION_CLOSED = "POSITION_CLOSED", "a position is proven closed"
+    POSITION_FAILED = "POSITION_FAILED", "a position was given up or was still open at the end"
+    RETRY_SCHEDULED = (
+        "RETRY_SCHEDULED",
+        "an order or cancel will be sent again; records when and why",
+    )
+    FLAT_SEEN = "FLAT_SEEN", "nothing is listed any more; the watch for settle_seconds begins"
+    REENTRY_SEEN = (
+        "REENTRY_SEEN",
+        "somebody else opened a position or order during the run; liqctl closes it too",
+    )
+    VERIFIED = "VERIFIED", "the last reading was judged: flat or not, and by which sources"
+    LIQUIDATION_COMPLETE = "LIQUIDATION_COMPLETE", "the run ended COMPLETED"
+    LIQUIDATION_PARTIAL = "LIQUIDATION_PARTIAL", "the run ended PARTIAL"
+    LIQUIDATION_FAILED = "LIQUIDATION_FAILED", "the run ended FAILED"
+    LIQUIDATION_BLOCKED = (
+        "LIQUIDATION_BLOCKED",
+        "no run began: another liquidation of this account was in progress",
+    )
+    LIQUIDATION_SKIPPED = "LIQUIDATION_SKIPPED", "no run began: emergency_liquidation is false"
+    LIQUIDATION_ABANDONED = (
+        "LIQUIDATION_ABANDONED",
+        "a run's process died before its end; the next run of the account recorded this",
+    )
 
 
 RUN_ENDS = frozenset(
@@ -328,13 +352,7 @@ def order_unknown(order: "CloseOrder", answer: "VenueAnswer") -> AuditEvent:
 
 
 def retry_scheduled(
-    leg: "Leg",
-    *,
-    reaction: str,
-    adaptation: str | None,
-    backoff_s: float,
-    repeat: int,
-    reason: str,
+    leg: "Leg", *, reaction: str, adaptation: str | None, backoff_s: float, repeat: int, reason: str
 ) -> AuditEvent:
     """Return RETRY_SCHEDULED: how a leg is tried again, when and why."""
     return _event(

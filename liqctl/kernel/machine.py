@@ -20,9 +20,10 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer, not_sent
+
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEvent
-from liqctl.kernel.limits import TIMESTAMP, Allowance, Deadline, Halted
+from liqctl.kernel.limits import Allowance, Deadline, Halted
 from liqctl.kernel.pacing import CLOCK_SYNCS_MAX
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.requests import CLOCK, Request
@@ -131,7 +132,6 @@ class Task(Generic[T]):
 
 @types.coroutine
 def _pause() -> Generator[None, None, None]:
-    """Wait until the machine goes on with this procedure."""
     yield
 
 

@@ -59,11 +59,7 @@ class EventSink(Protocol):
     """Where events go. Never raises: a trail that cannot be written is marked incomplete."""
 
     def log_event(
-        self,
-        *,
-        event_type: AuditEventType,
-        correlation_id: str,
-        details: Mapping[str, Any],
+        self, *, event_type: AuditEventType, correlation_id: str, details: Mapping[str, Any]
     ) -> None:
         """Take one event; this never touches the disk."""
 

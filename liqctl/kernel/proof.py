@@ -16,12 +16,7 @@ from typing import Final, NamedTuple
 from liqctl.kernel import pacing
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective, reduces_only
-from liqctl.kernel.values import (
-    Leg,
-    OpenOrder,
-    Position,
-    Snapshot,
-)
+from liqctl.kernel.values import Leg, OpenOrder, Position, Snapshot
 
 _SOURCES: Final = 2
 

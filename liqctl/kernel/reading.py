@@ -18,15 +18,7 @@ from liqctl.kernel.machine import Machine, Task, Work
 from liqctl.kernel.pacing import FALLBACK_SYMBOLS_MAX, NARROW_SYMBOLS_MAX, QUESTION_GAP_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.requests import Request
-from liqctl.kernel.values import (
-    Leg,
-    OpenOrder,
-    OrderKind,
-    Position,
-    Reading,
-    Rows,
-    Snapshot,
-)
+from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
 
 T = TypeVar("T")
 
@@ -111,7 +103,6 @@ class Reader:
         return replace(everything, items=everything.items + new)
 
     async def _each(self, lists: Sequence[Request[Rows[T]]]) -> Reading[T]:
-        """Return what several lists show together."""
         readings = await self._machine.together([self._list(request) for request in lists])
         errors = [reading.error for reading in readings if reading.error]
         silent = frozenset[str]().union(*(reading.silent for reading in readings))

@@ -32,12 +32,7 @@ class DeadRuns(Protocol):
 
 
 async def close_dead_run(
-    dead: Holder,
-    *,
-    by: str,
-    trail: DeadRuns,
-    sink: EventSink,
-    driver: Driver,
+    dead: Holder, *, by: str, trail: DeadRuns, sink: EventSink, driver: Driver
 ) -> None:
     """Write LIQUIDATION_ABANDONED for the dead run and for those it had not got to closing itself.
 
@@ -73,7 +68,6 @@ async def close_dead_run(
 
 
 async def _look_up(driver: Driver, symbol: str, client_order_id: str) -> str:
-    """Return what became of an order, in a few words."""
     answer = await driver.ask(order_of(symbol, client_order_id))
     if not isinstance(answer, VenueAnswer):
         return f"{answer.status}, {plain(answer.executed)} executed"

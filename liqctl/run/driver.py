@@ -157,7 +157,6 @@ class Driver:
             self._on_turn()
 
     async def _carry(self, send: Send) -> None:
-        """Send a request, and tell the machine what came of it."""
         answer: object
         try:
             timeout_s = send.cut_at - self._loop.time()

@@ -20,9 +20,7 @@ from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
 from liqctl.kernel.rounds import Liquidation
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
-from liqctl.kernel.values import (
-    Leg,
-)
+from liqctl.kernel.values import Leg
 from liqctl.run.abandonment import DeadRuns, close_dead_run
 from liqctl.run.driver import Opening
 from liqctl.run.lock import AccountLock, describe_holder
@@ -117,11 +115,7 @@ class LiquidationManager:
             self._current.opening.driver.interrupt()
 
     async def execute_liquidation(
-        self,
-        *,
-        reason: str = "",
-        correlation_id: str | None = None,
-        opening: Opening | None = None,
+        self, *, reason: str = "", correlation_id: str | None = None, opening: Opening | None = None
     ) -> LiquidationResult:
         """Cancel and close what is in scope, prove it, and return how it ended.
 
@@ -248,7 +242,6 @@ class LiquidationManager:
     def _make_result(
         self, current: _Current, ending: Ending, duration_s: float
     ) -> LiquidationResult:
-        """Return the result by what is known of the run now."""
         base = self._base_result(current.name, current.opening.started_at)
         note = self._lock.note if self._lock else None
         base = replace(

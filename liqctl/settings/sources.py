@@ -15,11 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError  # noqa: TID253 - this module is where settings are read
-from pydantic_settings import (  # noqa: TID253
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-)
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource  # noqa: TID253
 from typing_extensions import override
 
 from liqctl.kernel.answers import printable
@@ -291,7 +287,6 @@ class _Found:
             self._note("exchange.proxy", problem)
 
     def _take(self, key: str, value: Any, kind: SourceKind, where: str) -> None:  # noqa: ANN401
-        """Let a value win over whatever weaker source gave before."""
         self.values[key] = value
         self.sources[key] = Source(kind=kind, where=where)
         section, _, name = key.rpartition(".")
@@ -350,7 +345,6 @@ def _read_text(kind: Kind, text: str) -> object:
 
 
 def _refusal(setting: Setting, value: object) -> str:
-    """Return what a refused value must be, and what was found."""
     match setting.kind:
         case Kind.LIST:
             # The type only: the value may hold the address of a web hook.

@@ -194,8 +194,6 @@ class Follower:
 
 
 class _Tail:
-    """One open file and how far it was read."""
-
     def __init__(self, fd: int, position: int) -> None:
         self.fd = fd
         self.polls_left = _OLD_POLLS
