@@ -16,7 +16,8 @@ from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord
-from liqctl.kernel.machine import Machine, Task, Work
+from liqctl.kernel.gateway import Gateway
+from liqctl.kernel.machine import Task, Work
 from liqctl.kernel.plan import Mark, wants_mark
 from liqctl.kernel.reading import Reader
 from liqctl.kernel.values import Leg, MarketRules, Position, PositionMode, Reading
@@ -85,20 +86,25 @@ class Looks:
 class SideReadings:
     """What else was read beside the rounds, and what is being read: each once at a time."""
 
-    def __init__(self, machine: Machine) -> None:
-        """Know nothing yet."""
-        self.rules: Mapping[str, MarketRules] = {}
+    def __init__(self, machine: Gateway, reader: Reader) -> None:
+        """Know nothing yet but the rules that the reader knows."""
         self.marks: dict[str, Mark] = {}
         self.mode: PositionMode | None = None
         self.prices: dict[str, Decimal] = {}
         self._machine = machine
+        self._reader = reader
         self._asked: set[str] = set()
         self._tasks: dict[str, Task[Any]] = {}
+
+    @property
+    def rules(self) -> Mapping[str, MarketRules]:
+        """The rules of every symbol, empty before they were asked for."""
+        return self._reader.rules
 
     def want(self, legs: Mapping[Leg, LegRecord], *, rules: bool) -> None:
         """Start what the next plan is waiting for."""
         if rules and not self.rules:
-            self._start("rules", self._fetch_rules)
+            self._start("rules", self._reader.fetch_rules)
         for leg, record in legs.items():
             if record.current is None:
                 continue
@@ -137,19 +143,14 @@ class SideReadings:
         if running is None or running.is_done:
             self._tasks[name] = self._machine.spawn(begin())
 
-    async def _fetch_rules(self) -> None:
-        rules = await self._machine.ask(requests.MARKET_RULES)
-        if not isinstance(rules, VenueAnswer):
-            self.rules = rules
-
     async def _fetch_mark(self, symbol: str) -> None:
         asked_at = self._machine.now
-        price = await self._machine.ask(requests.mark_price(symbol))
+        price = await self._machine.ask(requests.mark_price(self._machine.product, symbol))
         if not isinstance(price, VenueAnswer):
             self.marks[symbol] = Mark(price, asked_at)
 
     async def _fetch_mode(self) -> None:
-        mode = await self._machine.ask(requests.POSITION_MODE)
+        mode = await self._machine.ask(requests.position_mode(self._machine.product))
         if not isinstance(mode, VenueAnswer):
             self.mode = mode
 
@@ -158,6 +159,8 @@ class SideReadings:
         await self._machine.together([self._fetch_price(*order) for order in wanted])
 
     async def _fetch_price(self, symbol: str, client_order_id: str) -> None:
-        answer = await self._machine.ask(requests.order_of(symbol, client_order_id))
+        answer = await self._machine.ask(
+            requests.order_of(self._machine.product, symbol, client_order_id)
+        )
         if not isinstance(answer, VenueAnswer) and answer.average_price:
             self.prices[client_order_id] = answer.average_price

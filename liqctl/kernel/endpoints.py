@@ -69,7 +69,6 @@ class Endpoint(Enum):
     PORTFOLIO_MARGIN = EndpointSpec("GET", "/papi/v1/um/positionRisk", 5, 5)
     PORTFOLIO_BALANCE = EndpointSpec("GET", "/papi/v1/balance", 20, 20)
     MARGIN_ORDERS = EndpointSpec("GET", "/papi/v1/margin/openOrders", 5, 5)
-    MARGIN_ORDER_LISTS = EndpointSpec("GET", "/papi/v1/margin/openOrderList", 5, 5)
     EXECUTIONS = EndpointSpec("GET", "/sapi/v1/algo/futures/openOrders")
     CANCEL_EXECUTION = EndpointSpec("DELETE", "/sapi/v1/algo/futures/order")
     API_RESTRICTIONS = EndpointSpec("GET", "/sapi/v1/account/apiRestrictions")

@@ -13,7 +13,7 @@ from liqctl.kernel.states import Explained
 
 if TYPE_CHECKING:
     from liqctl.kernel.answers import VenueAnswer
-    from liqctl.kernel.endpoints import Endpoint
+    from liqctl.kernel.endpoints import EndpointSpec
     from liqctl.kernel.result import LiquidationResult, PositionReport
     from liqctl.kernel.values import (
         CloseOrder,
@@ -286,14 +286,14 @@ def flat_verified(
 
 
 def cancel_sent(
-    symbol: str, endpoint: "Endpoint", orders: "Sequence[OpenOrder]", *, is_sweep: bool
+    symbol: str, spec: "EndpointSpec", orders: "Sequence[OpenOrder]", *, is_sweep: bool
 ) -> AuditEvent:
     """Return ORDER_CANCEL_SENT; its answer has the same details and more."""
     return _event(
         AuditEventType.ORDER_CANCEL_SENT,
         {
             "symbol": symbol,
-            "endpoint": f"{endpoint.value.method} {endpoint.value.path}",
+            "endpoint": f"{spec.method} {spec.path}",
             "order_ids": [order.order_id for order in orders[:_IDS_MAX]],
         },
         {"sweep": True} if is_sweep else {},

@@ -7,19 +7,21 @@ Each product has its own gateway, with its own pace, refusals and end, so that w
 suffers does not delay the other; the limits, a ban, the clock and the kind of account are one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from liqctl.kernel import requests
 from liqctl.kernel.answers import VenueAnswer, not_sent
 from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.events import AuditEvent
 from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Allowance, Deadline, Halted
 from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.pacing import CLOCK_SYNCS_MAX, QUESTION_GAP_S
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin, Product
+from liqctl.kernel.values import OrderKind
 
 T = TypeVar("T")
 
@@ -27,13 +29,24 @@ _NO_TIME: Final = "the deadline left no time for a request"
 
 
 class Account:
-    """What the gateways of one account share: its clock, its kind, and whether that is known."""
+    """What the products of one account share: its clock, its kind, and which are proven flat.
 
-    def __init__(self, machine: Machine, margin: Margin | None = None) -> None:
+    Attributes:
+        answered_at: when anything sent for the account was last answered.
+        unproven: the products that are not proven flat and not given up, and the executions while
+            any runs; `news` is done once there is none.
+    """
+
+    def __init__(
+        self, machine: Machine, products: Iterable[Product], margin: Margin | None = None
+    ) -> None:
         """Begin with a standard account, or with what the settings say."""
         self.machine = machine
         self.margin = Margin.STANDARD
         self.is_kind_known = margin is not None
+        self.answered_at = float("-inf")
+        self.unproven: set[Product | OrderKind] = set(products)
+        self.news: Task[None] = Task(None)
         self.clock: Task[float | VenueAnswer] | None = None
         self.clock_syncs = 0
         self._asking: Task[None] | None = None
@@ -43,6 +56,18 @@ class Account:
     def know(self) -> None:
         """Take the present kind for certain: something of the account was seen this way."""
         self.is_kind_known = True
+
+    def note_open(self, part: Product | OrderKind) -> None:
+        """Note that a product is not proven flat, or not any more, or that executions run."""
+        if not self.unproven and self.news.is_done:
+            self.news = Task(None)
+        self.unproven.add(part)
+
+    def note_proven(self, part: Product | OrderKind) -> None:
+        """Note that nobody needs to wait for this part: proven flat, or given up."""
+        self.unproven.discard(part)
+        if not self.unproven:
+            self.machine.complete(self.news)
 
     async def ask_kind(self, gateway: "Gateway", *, until: float) -> None:
         """Ask until the kind is known; who asks meanwhile shares the question.
@@ -79,7 +104,6 @@ class Gateway:
         self.limits = Allowance(machine.deadline, machine.budget)
         self.interruption = machine.interruption
         self.spawn = machine.spawn
-        self.note = machine.note
         self.on_disk = machine.on_disk
         self.sleep_until = machine.sleep_until
         self.sleep = machine.sleep
@@ -99,6 +123,14 @@ class Gateway:
     def deadline(self) -> Deadline:
         """When the run has to be over."""
         return self._machine.deadline
+
+    def note(self, event: AuditEvent) -> None:
+        """Have the event appended to the trail, with the product that it is about."""
+        self._machine.note(event._replace(details={**event.details, "product": self.product.value}))
+
+    def addressed(self, request: Request[T]) -> Request[T]:
+        """Return the request as the present kind of account is asked it."""
+        return replace(request, margin=request.margin or self.account.margin)
 
     @property
     def may_write(self) -> bool:
@@ -148,7 +180,7 @@ class Gateway:
         until: float,
         veto: Callable[[], str | None] | None = None,
     ) -> T | VenueAnswer:
-        request = replace(request, margin=request.margin or self.account.margin)
+        request = self.addressed(request)
         refusal = await self._turn(request, until) or _vetoed(veto)
         if refusal is not None:
             return refusal

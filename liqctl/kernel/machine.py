@@ -262,6 +262,11 @@ class Machine:
             task.is_cut = True
             self._step(task, Ended())
 
+    def complete(self, task: Task[Any]) -> None:
+        """Have a task without work be done."""
+        if not task.is_done:
+            self._finish(task)
+
     async def send(self, request: Request[T], cut_at: float) -> T | VenueAnswer:
         """Return the answer to a request that leaves now, whatever it is: see `Gateway`."""
         self._last_number += 1

@@ -227,6 +227,13 @@ QUESTION_GAP_S: Final = 0.3
 """How long a question beside the run rests that was not answered: what kind of account this is,
 whether the venue knows a symbol. (guess)"""
 
+EXECUTIONS_GAP_S: Final = 1.0
+"""How far apart the execution algorithms are listed while nothing is wrong with them: their slices
+are about a minute apart. (guess)"""
+
+LEFT_OVER_MAX_S: Final = 1.5
+"""How long the end of a run in portfolio margin waits for what remains beside its futures. (guess)"""
+
 PROBES_MAX: Final = 5
 """Orders beyond our number that leave together: what a wrong guess of the limit costs. (guess)"""
 

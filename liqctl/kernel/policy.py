@@ -10,11 +10,13 @@ liqctl.kernel.errors.ConfigurationError: timeout_seconds must be between 1.0 and
 """
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from liqctl.kernel.errors import ConfigurationError, hide_secrets
+from liqctl.kernel.states import Margin, Product
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,8 @@ LIMITS: Final[Mapping[str, Limit]] = {
     "settle_seconds": Limit(low=0.0, high=30.0),
 }
 
+_CONTRACT: Final = re.compile(r".+USD_(PERP|[0-9]{6})")
+
 FLAGS: Final = ("emergency_liquidation", "close_positions", "cancel_orders")
 
 
@@ -48,6 +52,8 @@ class LiquidationConfig:
         max_retries: repeats of one refused order or cancel, 0 to 10.
         retry_delay_seconds: base of the exponential backoff, 0.1 to 5.0.
         symbols: Binance symbols in scope; empty means the whole account.
+        products: which futures are the account; symbols narrow them to their own.
+        margin: the kind of account, None to find it out.
         settle_seconds: how long flat is watched before it is called proven, 0.0 to 30.0; lists
             lag what came to be by up to about 2 s. 0 trusts one reading.
 
@@ -64,6 +70,8 @@ class LiquidationConfig:
     retry_delay_seconds: float = 0.5
     symbols: tuple[str, ...] = ()
     settle_seconds: float = 2.0
+    products: tuple[Product, ...] = tuple(Product)
+    margin: Margin | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that a liquidation could not be trusted with."""
@@ -73,9 +81,28 @@ class LiquidationConfig:
             raise ConfigurationError("\n".join(text for _, text in found))
         object.__setattr__(self, "symbols", tuple(self.symbols))
 
+    @property
+    def by_product(self) -> "dict[Product, LiquidationConfig]":
+        """The policy of each product in scope, with its own symbols only."""
+        own = {each: [s for s in self.symbols if product_of(s) is each] for each in self.products}
+        return {
+            product: replace(self, symbols=tuple(symbols))
+            for product, symbols in own.items()
+            if symbols or not self.symbols
+        }
+
     def covers(self, symbol: str) -> bool:
         """Return whether the symbol is in scope."""
         return not self.symbols or symbol in self.symbols
+
+
+def product_of(symbol: str) -> Product:
+    """Return which product a symbol is of: contracts of COIN-M end in USD_PERP or USD_ and a date.
+
+    >>> product_of("BTCUSD_261225").value, product_of("BTCUSDT_261225").value
+    ('COINM', 'USDM')
+    """
+    return Product.COINM if _CONTRACT.fullmatch(symbol) else Product.USDM
 
 
 def problems(values: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -8,17 +8,30 @@ the symbols. Each has three ends: yes, no, and not answered. Nothing that is ope
 and nothing is called flat before they are answered.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, unreadable_rows
-from liqctl.kernel.machine import Machine, Task, Work
+from liqctl.kernel.gateway import Gateway
+from liqctl.kernel.machine import Task, Work
 from liqctl.kernel.pacing import FALLBACK_SYMBOLS_MAX, NARROW_SYMBOLS_MAX, QUESTION_GAP_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.requests import Request
-from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
+from liqctl.kernel.states import Product
+from liqctl.kernel.values import (
+    BOOKS,
+    Leg,
+    MarketRules,
+    OpenOrder,
+    OrderKind,
+    Position,
+    Reading,
+    Rows,
+    Snapshot,
+)
 
 T = TypeVar("T")
 
@@ -35,69 +48,140 @@ _INVALID_SYMBOL: Final = -1121
 """A list narrowed to one symbol is refused like this where the venue does not know the symbol."""
 
 
-class Reader:
-    """Reads snapshots of what the policy has in scope."""
+_USUAL_SIZES: Final = {True: Decimal(100), False: Decimal(10)}
+"""What a contract of COIN-M is worth in dollars, on bitcoin and on other coins: for the order of
+closing until exchangeInfo has said it."""
 
-    def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
+
+class Reader:
+    """Reads snapshots of what the policy has in scope of one product."""
+
+    def __init__(self, machine: Gateway, policy: LiquidationConfig) -> None:
         """Read nothing yet."""
+        self.rules: Mapping[str, MarketRules] = {}
         self.shown: dict[Leg, tuple[float, Position]] = {}
         """What the lists of positions showed open, and when the last of them was answered."""
         self._machine = machine
+        self._sizing: Task[object] | None = None
         self._narrow = policy.symbols if len(policy.symbols) <= NARROW_SYMBOLS_MAX else ()
 
     async def snapshot(
         self, known_symbols: Iterable[str], *, both_sources: bool = False
     ) -> Snapshot:
-        """Return one reading; `known_symbols` are listed one by one if the whole list fails."""
-        machine = self._machine
-        started_at = machine.now
+        """Return one reading; `known_symbols` are listed one by one if the whole list fails.
+
+        A key that everything refuses may be that of an account in portfolio margin: that is asked
+        first. What was read before the kind of account was known to be another one is read anew.
+        """
+        machine, account = self._machine, self._machine.account
         symbols = tuple(sorted(set(known_symbols)))[:FALLBACK_SYMBOLS_MAX]
-        positions = machine.spawn(self.positions(both_sources=both_sources))
-        books = [machine.spawn(self._orders(kind, symbols)) for kind in OrderKind]
-        await machine.finish([positions, *books])
-        return Snapshot(
-            positions=positions.value,
-            regular_orders=books[0].value,
-            algo_orders=books[1].value,
-            started_at=started_at,
-            finished_at=machine.now,
-        )
+        while True:
+            started_at, margin = machine.now, account.margin
+            positions = machine.spawn(self.positions(both_sources=both_sources))
+            books = [machine.spawn(self._orders(kind, symbols)) for kind in BOOKS]
+            await machine.finish([positions, *books])
+            snapshot = Snapshot(
+                positions=positions.value,
+                regular_orders=books[0].value,
+                algo_orders=books[1].value,
+                started_at=started_at,
+                finished_at=machine.now,
+                product=machine.product,
+                margin=margin,
+            )
+            if not account.is_kind_known and snapshot.is_refused:
+                await account.ask_kind(machine, until=machine.now + machine.limits.call_max_s)
+            if account.margin is margin:
+                return snapshot
 
     async def positions(self, *, both_sources: bool = False) -> Reading[Position]:
         """Return the positions alone.
 
         The second source is asked where the first one fails or has a row that cannot be read, or at
-        the same time: then what either shows is open.
+        the same time: then what either shows is open. The first one of COIN-M hides contracts that
+        are not trading, so there both are always asked.
         """
-        second = requests.ACCOUNT_POSITIONS
-        if both_sources:
+        product = self._machine.product
+        second = requests.account_positions(product)
+        is_hiding = product is Product.COINM and not self._narrow
+        if both_sources or is_hiding:
             work = [self._by_risk(), self._list(second)]
-            found = _merged(*await self._machine.together(work))
+            by_risk, by_account = await self._machine.together(work)
+            found = _merged(by_risk, by_account)
+            if is_hiding and by_risk.complete and not by_account.complete:
+                found = _both(found, await self._not_trading())
         else:
             found = await self._by_risk()
             if not (found.complete or self._is_useless_to_ask_on(found.error)):
                 found = _merged(found, await self._list(second))
+        if product is Product.COINM:
+            found = replace(found, items=tuple(map(self._sized, found.items)))
         now = self._machine.now
         self.shown.update({position.leg: (now, position) for position in found.items})
         return found
 
+    async def _not_trading(self) -> Reading[Position]:
+        """Return the positions in contracts that the whole list hides."""
+        rules = await self.fetch_rules()
+        if isinstance(rules, VenueAnswer):
+            return Reading(complete=False, error=rules)
+        hidden = sorted(symbol for symbol, rule in rules.items() if rule.status != "TRADING")
+        product = self._machine.product
+        return await self._each([requests.positions(product, symbol) for symbol in hidden])
+
+    async def fetch_rules(self) -> Mapping[str, MarketRules] | VenueAnswer:
+        """Return the rules of every symbol, asked for unless they are known."""
+        if not self.rules:
+            rules = await self._machine.ask(requests.market_rules(self._machine.product))
+            if isinstance(rules, VenueAnswer):
+                return rules
+            self.rules = rules
+        return self.rules
+
+    async def size(self, snapshot: Snapshot) -> Snapshot:
+        """Return the snapshot with every contract's worth as the venue says it, asked for if need be."""
+        if self._sizing is None:
+            return snapshot
+        await self._machine.wait([self._sizing])
+        positions = replace(
+            snapshot.positions, items=tuple(map(self._sized, snapshot.positions.items))
+        )
+        return replace(snapshot, positions=positions)
+
+    def worth(self, symbol: str, contracts: Decimal) -> Decimal | None:
+        """Return what contracts of COIN-M are worth in the quote asset, None if not known."""
+        rules = self.rules.get(symbol)
+        return contracts * rules.contract_size if rules and rules.contract_size else None
+
+    def _sized(self, position: Position) -> Position:
+        """Return a position of COIN-M with its worth, which no price changes."""
+        worth = self.worth(position.symbol, position.size)
+        if worth is None and not position.notional:
+            worth = position.size * _USUAL_SIZES[position.symbol.startswith("BTCUSD")]
+            if self._sizing is None:
+                self._sizing = self._machine.spawn(self.fetch_rules())
+        return position if worth is None else replace(position, notional=worth)
+
     async def _by_risk(self) -> Reading[Position]:
+        product = self._machine.product
         if self._narrow:
-            return await self._each([requests.positions(symbol) for symbol in self._narrow])
-        return await self._list(requests.positions())
+            return await self._each([requests.positions(product, one) for one in self._narrow])
+        return await self._list(requests.positions(product))
 
     async def _orders(self, kind: OrderKind, symbols: tuple[str, ...]) -> Reading[OpenOrder]:
-        whole = requests.open_orders(kind)
+        def of(symbol: str | None) -> Request[Rows[OpenOrder]]:
+            return requests.open_orders(self._machine.product, kind, symbol)
+
         if self._narrow:
-            parts = await self._each([requests.open_orders(kind, one) for one in self._narrow])
+            parts = await self._each(list(map(of, self._narrow)))
             if parts.complete or parts.sources or self._is_useless_to_ask_on(parts.error):
                 return parts
-            everything = await self._list(whole)
+            everything = await self._list(of(None))
             return everything if everything.complete else parts
-        everything = await self._list(whole)
+        everything = await self._list(of(None))
         if everything.complete or not symbols or self._is_useless_to_ask_on(everything.error):
             return everything
-        parts = await self._each([requests.open_orders(kind, symbol) for symbol in symbols])
+        parts = await self._each(list(map(of, symbols)))
         known = {order.key for order in everything.items}
         new = tuple(order for order in parts.items if order.key not in known)
         return replace(everything, items=everything.items + new)
@@ -116,7 +200,8 @@ class Reader:
         )
 
     async def _list(self, request: Request[Rows[T]]) -> Reading[T]:
-        source = frozenset({request.endpoint.value.source})
+        request = self._machine.addressed(request)
+        source = frozenset({request.spec.source})
         rows = await self._machine.ask(request)
         if isinstance(rows, VenueAnswer):
             return Reading(complete=False, error=rows, silent=source)
@@ -127,7 +212,7 @@ class Reader:
         """Whether the venue would refuse the second way too, and count it against us."""
         if error is None:
             return False
-        is_known = self._machine.limits.is_key_accepted
+        is_known = self._machine.limits.budget.is_key_accepted
         return error.is_rate_limit or (error.kind is AnswerKind.RUN_FATAL and not is_known)
 
 
@@ -149,28 +234,35 @@ def _merged(first: Reading[Position], second: Reading[Position]) -> Reading[Posi
     )
 
 
-async def ask_unknown_symbols(machine: Machine, symbols: Sequence[str]) -> tuple[str, ...] | None:
+def _both(first: Reading[Position], second: Reading[Position]) -> Reading[Position]:
+    """Return two halves of one list."""
+    return replace(
+        first,
+        items=first.items + second.items,
+        complete=first.complete and second.complete,
+        error=first.error or second.error,
+    )
+
+
+async def ask_unknown_symbols(reader: Reader, symbols: Sequence[str]) -> tuple[str, ...] | None:
     """Return which of the symbols the venue does not list, None when it did not answer."""
-    rules = await machine.ask(requests.MARKET_RULES)
+    rules = await reader.fetch_rules()
     if isinstance(rules, VenueAnswer):
         return None
     return tuple(symbol for symbol in symbols if symbol not in rules)
 
 
-async def ask_portfolio_margin(machine: Machine) -> bool | None:
-    """Return whether the account is in portfolio margin, None when the venue did not answer."""
-    answer = await machine.ask(requests.PORTFOLIO_MARGIN)
-    return None if isinstance(answer, VenueAnswer) else answer
-
-
 class Questions:
     """What one run asks after its first reading, again until it is answered."""
 
-    def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
-        """Ask nothing yet."""
+    def __init__(
+        self, machine: Gateway, reader: Reader, policy: LiquidationConfig, firsts: Sequence[Task[Snapshot]]
+    ) -> None:
+        """Ask nothing yet; `firsts` are the first readings of all products."""
         self.unknown_symbols: tuple[str, ...] | None = ()
-        self.is_portfolio_margin: bool | None = False
         self._machine = machine
+        self._reader = reader
+        self._firsts = firsts
         self._symbols = policy.symbols
         self._unseen: tuple[str, ...] = ()
         self._tasks: list[Task[Any]] = []
@@ -184,9 +276,10 @@ class Questions:
         elif self._unseen:
             self.unknown_symbols = None
             self._start(self._ask_symbols())
-        if not seen:
-            # An account in portfolio margin looks like this here, whatever it holds.
-            self.is_portfolio_margin = None
+        if seen:
+            self._machine.account.know()
+        else:
+            # An account in portfolio margin may look like this here, whatever it holds.
             self._start(self._ask_kind())
 
     @property
@@ -194,7 +287,7 @@ class Questions:
         """What the venue has not said, in words; None when it has answered everything."""
         if self.unknown_symbols is None:
             return f"the venue did not say whether it knows {', '.join(self._unseen)}"
-        if self.is_portfolio_margin is None:
+        if not self._machine.account.is_kind_known:
             return (
                 "the venue did not say whether this account is in portfolio margin, where nothing "
                 "is shown here"
@@ -215,12 +308,14 @@ class Questions:
 
     async def _ask_symbols(self) -> None:
         while self.unknown_symbols is None:
-            self.unknown_symbols = await ask_unknown_symbols(self._machine, self._unseen)
+            self.unknown_symbols = await ask_unknown_symbols(self._reader, self._unseen)
             if self.unknown_symbols is None:
                 await self._machine.sleep(QUESTION_GAP_S)
 
     async def _ask_kind(self) -> None:
-        while self.is_portfolio_margin is None:
-            self.is_portfolio_margin = await ask_portfolio_margin(self._machine)
-            if self.is_portfolio_margin is None:
-                await self._machine.sleep(QUESTION_GAP_S)
+        # What another product shows answers it.
+        await self._machine.wait(self._firsts)
+        shown = [task.value for task in self._firsts if task.is_done and not task.error]
+        if any(first.positions.items or first.orders for first in shown):
+            self._machine.account.know()
+        await self._machine.account.ask_kind(self._machine, until=self._machine.deadline.ends)

@@ -71,6 +71,23 @@ _CANCELS_ALL: Final = {
     OrderKind.ALGO: Endpoint.CANCEL_ALGO_ORDERS,
 }
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balances:
+    """What a portfolio margin account owes and holds beside its futures, by coin.
+
+    `coins` are all that are held, borrowed, locked or owed, `locked` what open margin orders hold.
+    """
+
+    coins: tuple[str, ...]
+    borrowed: Mapping[str, Decimal]
+    negative: Mapping[str, Decimal]
+    locked: Mapping[str, Decimal]
+
+
+BALANCES: Final[Request[Balances]] = Request(
+    endpoint=Endpoint.PORTFOLIO_BALANCE, margin=Margin.PORTFOLIO
+)
+
 PORTFOLIO_MARGIN: Final[Request[bool]] = Request(endpoint=Endpoint.PORTFOLIO_MARGIN)
 """Whether the account is in (retail) portfolio margin: then its own API answers, and no other."""
 
@@ -117,6 +134,11 @@ def order_of(product: Product, symbol: str, client_order_id: str) -> Request[Ord
 def mark_price(product: Product, symbol: str) -> Request[Decimal]:
     """Read the symbol's mark price."""
     return Request(endpoint=Endpoint.MARK_PRICE, product=product, symbol=symbol)
+
+
+def margin_orders(pair: str | None) -> Request[tuple[str, ...]]:
+    """Read the open margin orders of a portfolio margin account, of one pair or of all."""
+    return Request(endpoint=Endpoint.MARGIN_ORDERS, symbol=pair, margin=Margin.PORTFOLIO)
 
 
 def submit(order: CloseOrder) -> Request[OrderAnswer]:

@@ -5,13 +5,16 @@ out of the next plan, and nothing else. Flat is *seen* in one reading and *prove
 them (`liqctl.kernel.proof`); nothing that is open waits for the window.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from liqctl.kernel import events, pacing
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.beside import Looks, SideReadings
-from liqctl.kernel.machine import Machine, Task
+from liqctl.kernel.gateway import Gateway
+from liqctl.kernel.ledger import LegRecord
+from liqctl.kernel.machine import Task
 from liqctl.kernel.outcome import Ending, Outcome, open_legs
 from liqctl.kernel.plan import Memory, Plan, SymbolPlan, make_plan
 from liqctl.kernel.policy import LiquidationConfig
@@ -19,6 +22,7 @@ from liqctl.kernel.proof import Verdict, verify
 from liqctl.kernel.reading import NOTHING_READ, Questions, Reader
 from liqctl.kernel.sending import Cancels, Closes
 from liqctl.kernel.state import RunState
+from liqctl.kernel.states import Product
 from liqctl.kernel.values import Leg, OrderKind, Position, Reading, Snapshot
 from liqctl.kernel.watch import Watch
 from liqctl.kernel.words import explain_unread
@@ -29,27 +33,27 @@ class Liquidation:
 
     def __init__(
         self,
-        machine: Machine,
+        machine: Gateway,
         reader: Reader,
-        first: Task[Snapshot],
+        firsts: Mapping[Product, Task[Snapshot]],
         policy: LiquidationConfig,
         *,
         order_tag: str,
         jitter: Callable[[], float],
     ) -> None:
-        """Go on from the first reading, which is under way; nothing is sent before `converge`.
+        """Go on from the first readings, which are under way; nothing is sent before `converge`.
 
         `order_tag` marks the run's client order ids; `jitter` gives a number from -1 to 1 for each
         backoff.
         """
-        self.side = SideReadings(machine)
+        self.side = SideReadings(machine, reader)
         self._machine = machine
         self._limits = machine.limits
         self._reader = reader
-        self._first = first
+        self._first = firsts[machine.product]
         self._policy = policy
         self._state = RunState(machine, policy, order_tag)
-        self._questions = Questions(machine, policy)
+        self._questions = Questions(machine, reader, policy, tuple(firsts.values()))
         self._watch = Watch(self._state, self._questions)
         # Seconds the run waited, by what it waited for.
         self._spent = dict.fromkeys(("reading", "cancelling", "closing", "waiting"), 0.0)
@@ -81,8 +85,7 @@ class Liquidation:
         ending = rounds.value if rounds.is_done else Ending.DEADLINE
         machine.end(rounds)
         self._looks.end()
-        if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL} or self._questions.is_portfolio_margin:
-            # In portfolio margin every further reading would look flat, and prove nothing.
+        if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL}:
             self._questions.end()
             self._missing = self._watch.missing(self._verdict, self._snapshot)
             return ending
@@ -103,15 +106,18 @@ class Liquidation:
             if self._is_interrupted:
                 return Ending.INTERRUPTED
             verdict = await self._read()
-            if self._questions.is_portfolio_margin or self._is_over:
+            if self._is_over:
                 return Ending.STOPPED
             if verdict.is_flat and self._is_settled() and not self._questions.unknown_symbols:
                 if not self._watch.window_s:
                     await self._questions.answered(timeout_s=self._limits.call_max_s)
-                if self._prove():
-                    return Ending.FLAT
-                await self._watch_on()
+                if not self._watch.is_proven():
+                    self._machine.account.note_open(self._machine.product)
+                    await self._watch_on()
+                elif await self._are_all_proven():
+                    return self._prove()
                 continue
+            self._machine.account.note_open(self._machine.product)
             if verdict.is_flat and self._tasks and self._tasks.keys() <= self._sweeps:
                 await self._sweeps_answered()
                 continue
@@ -169,10 +175,9 @@ class Liquidation:
                     self._rounds, settle_seconds=settle_s, watch_seconds=max(watch_s, 0.0)
                 )
             )
-        refused = [error for error in snapshot.errors if error.kind is AnswerKind.RUN_FATAL]
-        is_all = len(refused) == len(snapshot.errors) and not self._limits.is_key_accepted
-        if refused and is_all:
-            self._limits.fatal = refused[0]
+        account = machine.account
+        if snapshot.is_refused and account.is_kind_known and not self._limits.budget.is_key_accepted:
+            self._limits.fatal = snapshot.errors[0]
         self._missing = self._watch.missing(verdict, snapshot)
         self._silent = tuple(sorted(snapshot.silent))
         self._unread = explain_unread(snapshot)
@@ -206,19 +211,32 @@ class Liquidation:
         """Whether nothing is under way and the last reading began after the last answer."""
         return self._state.is_settled(self._snapshot) and not self._tasks
 
-    def _prove(self, *, late: bool = False) -> bool:
+    async def _are_all_proven(self) -> bool:
+        """Whether the other products are proven flat too, and this one since the last answer.
+
+        One that is proven is watched on while another is worked on.
+        """
+        account = self._machine.account
+        account.note_proven(self._machine.product)
+        if account.unproven:
+            until = self._machine.now + self._watch.gap_s
+            work = [account.news, self._machine.interruption]
+            await self._machine.wait(work, until=until, first=True)
+            return False
+        return self._snapshot.started_at >= account.answered_at
+
+    def _prove(self) -> Ending:
+        """Record that flat is proven."""
         streak = self._state.streak
-        is_proven = self._watch.is_proven(late=late)
-        if is_proven:
-            self._machine.note(
-                events.flat_verified(
-                    readings=len(streak.looks),
-                    kept=len(self._verdict.kept),
-                    settled_seconds=streak.watched_s,
-                    sources=streak.looks[-1].sources,
-                )
+        self._machine.note(
+            events.flat_verified(
+                readings=len(streak.looks),
+                kept=len(self._verdict.kept),
+                settled_seconds=streak.watched_s,
+                sources=streak.looks[-1].sources,
             )
-        return is_proven
+        )
+        return Ending.FLAT
 
     async def _watch_on(self) -> None:
         """Wait for the next reading of a flat account; sweep the books shortly before the last.
@@ -230,7 +248,7 @@ class Liquidation:
         if self._machine.now < sweep_at:
             next_at = self._snapshot.started_at + self._watch.gap_s
             # Short of weight nothing is read in between: the last reading is what counts.
-            left = self._limits.weight_left(self._machine.now)
+            left = self._limits.budget.weight_left(self._machine.now)
             if next_at < sweep_at and left > pacing.WATCH_WEIGHT_KEPT:
                 await self._rest(next_at)
                 return
@@ -423,10 +441,10 @@ class Liquidation:
             )
             if verdict.is_flat and self._is_settled():
                 late = machine.now >= machine.deadline.work_until
-                if self._prove(late=late):
-                    return Ending.FLAT
+                if self._watch.is_proven(late=late):
+                    return self._prove()
                 is_due = late or self._state.streak.watched_s >= self._watch.window_s
-                plans = self._watch.unswept() if is_due and not self._limits.is_stopped else []
+                plans = self._watch.unswept() if is_due and not self._limits.budget.is_stopped else []
                 sweep_s = until - 2 * trip_s - machine.now
                 if plans and sweep_s > 0:
                     await self._sweep(plans, timeout_s=sweep_s)
@@ -443,22 +461,29 @@ class Liquidation:
             await machine.sleep(delay_s)
             delay_s = min(delay_s * 2, pacing.REREAD_MAX_S)
 
+    def _with_worth(self, record: LegRecord) -> LegRecord:
+        """Return the record of a contract with its worth, if the venue has said it meanwhile."""
+        first = record.first
+        worth = self._reader.worth(first.symbol, first.size)
+        if worth is None or worth == first.notional:
+            return record
+        return record._replace(first=replace(first, notional=worth))
+
     def outcome(self) -> Outcome:
         """Return what is known of the run at this moment, as a value that no longer changes."""
         state, questions, limits = self._state, self._questions, self._limits
-        ban = limits.pause if limits.outlasts_deadline else None
+        ban = limits.budget.pause if limits.outlasts_deadline else None
         return Outcome(
-            legs=dict(state.legs),
+            legs={leg: self._with_worth(record) for leg, record in state.legs.items()},
             orders=tuple(state.orders.values()),
             prices=dict(self.side.prices),
-            last_known=state.last_known if state.has_read else None,
+            last_known=(state.last_known,) if state.last_known and state.has_read else (),
             unread=self._unread,
             silent=self._silent,
             never_read=state.never_read or frozenset(),
             streak=state.streak,
             missing=self._missing,
             unknown_symbols=questions.unknown_symbols or (),
-            is_portfolio_margin=bool(questions.is_portfolio_margin),
             unanswered=questions.unanswered,
             refusal=limits.fatal or ban or limits.key_refusal,
             strangers=tuple(state.strangers),

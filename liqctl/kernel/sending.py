@@ -155,7 +155,7 @@ class Closes:
             case Reaction.GIVE_UP:
                 self.give_up(leg, answer)
             case Reaction.PAUSE:
-                not_before = self._machine.limits.paused_until
+                not_before = self._machine.limits.budget.paused_until
                 self._state.legs[leg] = record._replace(not_before=not_before)
             case Reaction.PLAN_AGAIN:
                 self._plan_again(leg, order, answer, decision)
@@ -238,7 +238,7 @@ class Closes:
         delay_s = pacing.LOOKUP_FIRST_S
         while True:
             known: bool | None = None
-            found = await machine.ask(requests.order_of(order.leg.symbol, order.client_order_id))
+            found = await machine.ask(requests.order_of(leg.product, leg.symbol, order.client_order_id))
             if isinstance(found, OrderAnswer):
                 known = True
                 self._placed(leg, order, found)
@@ -304,12 +304,12 @@ class Cancels:
 
     async def cancel(self, plan: SymbolPlan) -> None:
         """Send every cancel of one symbol in parallel; returns when all are answered or cut."""
-        planned_at = self._machine.now
+        planned_at, product = self._machine.now, self._machine.product
         shown = self._reader.shown
 
         # It may wait for the venue's limits, and a list be there then that nobody weighed.
         def veto_book() -> str | None:
-            legs = [Leg(symbol=plan.symbol, position_side=side) for side in PositionSide]
+            legs = [Leg(plan.symbol, side, product) for side in PositionSide]
             is_shown = any(leg in shown and shown[leg][0] > planned_at for leg in legs)
             return _SHOWN if is_shown else None
 
@@ -324,7 +324,7 @@ class Cancels:
 
         jobs = []
         for book, orders in plan.books.items():
-            request = requests.cancel_book(book, plan.symbol)
+            request = requests.cancel_book(product, book, plan.symbol)
             veto = veto_book if book is OrderKind.ALGO else None
             jobs.append(self._send(plan, orders, request, book, veto))
         for order in plan.alone:
@@ -344,7 +344,8 @@ class Cancels:
         machine, state = self._machine, self._state
         if not (machine.may_write or plan.is_sweep):
             return
-        sent = events.cancel_sent(plan.symbol, request.endpoint, orders, is_sweep=plan.is_sweep)
+        spec = machine.addressed(request).spec
+        sent = events.cancel_sent(plan.symbol, spec, orders, is_sweep=plan.is_sweep)
         machine.note(sent)
         self._update(orders, lambda r: r._replace(cancel_sent=True, tries=r.tries + 1))
         await machine.on_disk()
@@ -376,7 +377,7 @@ class Cancels:
             is_whole_book=is_whole_book,
             policy=self._state.policy,
             jitter=self._jitter(),
-            paused_until=self._machine.limits.paused_until,
+            paused_until=self._machine.limits.budget.paused_until,
             at=self._machine.now,
         )
         self._state.retries += is_repeated

@@ -6,12 +6,13 @@ from typing import TypeVar
 
 from liqctl.kernel import events, ledger
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
-from liqctl.kernel.machine import Machine
+from liqctl.kernel.gateway import Gateway
 from liqctl.kernel.outcome import open_legs
 from liqctl.kernel.pacing import LAG_GRACE_S, STRANGERS_MAX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import NO_STREAK, Look, Streak, Verdict, verify
 from liqctl.kernel.protection import is_oversized, is_protective, reduces_only
+from liqctl.kernel.states import Margin
 from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ OrderKey = tuple[str, OrderKind, str]
 class RunState:
     """The mutable memory of one run; every value in it is immutable and replaced whole."""
 
-    def __init__(self, machine: Machine, policy: LiquidationConfig, order_tag: str) -> None:
+    def __init__(self, machine: Gateway, policy: LiquidationConfig, order_tag: str) -> None:
         """Start with nothing known; `order_tag` marks this run's own orders."""
         self.machine = machine
         self.policy = policy
@@ -29,6 +30,7 @@ class RunState:
         self.orders: dict[OrderKey, ledger.OrderRecord] = {}
         self.looks: list[Look] = []
         self.streak = NO_STREAK
+        self.margin = Margin.STANDARD
         self.sweeps: dict[tuple[str, OrderKind], ledger.SweepRecord] = {}
         self.began_at = machine.deadline.began
         self.last_known: Snapshot | None = None
@@ -51,6 +53,10 @@ class RunState:
 
     def absorb(self, snapshot: Snapshot) -> Verdict:
         """Take in a reading and return its verdict."""
+        if self.margin is not snapshot.margin:
+            # What was read the other way says nothing about this account.
+            self.margin, self.streak = snapshot.margin, NO_STREAK
+            self.looks.clear()
         verdict = verify(snapshot, self.policy)
         self._absorb_positions(snapshot)
         positions = open_legs(self.legs)
@@ -208,6 +214,7 @@ class RunState:
             self.last_sweep_at = self.machine.now
         else:
             self.last_write_at = self.machine.now
+        self.machine.account.answered_at = self.machine.now
 
 
 def _with_last_known(now: Snapshot, before: Snapshot) -> Snapshot:

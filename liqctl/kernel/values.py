@@ -10,8 +10,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from liqctl.kernel.answers import VenueAnswer
-from liqctl.kernel.states import Explained, Product
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.states import Explained, Margin, Product
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class OrderKind(StrEnum):
 BOOKS: Final = (OrderKind.REGULAR, OrderKind.ALGO)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Leg:
     """One (symbol, position side) of a product: the unit that is closed."""
 
@@ -139,9 +139,7 @@ class OpenOrder:
     @property
     def leg(self) -> Leg:
         """The leg the order acts on."""
-        return Leg(
-            symbol=self.symbol, position_side=self.position_side, product=self.product
-        )
+        return Leg(self.symbol, self.position_side, self.product)
 
     @property
     def is_conditional(self) -> bool:
@@ -207,13 +205,21 @@ class Reading(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything read in one pass; times are of the event loop's clock, in seconds."""
+    """Everything read of one product in one pass; times are of the loop's clock, in seconds."""
 
     positions: Reading[Position]
     regular_orders: Reading[OpenOrder]
     algo_orders: Reading[OpenOrder]
     started_at: float
     finished_at: float
+    product: Product = Product.USDM
+    margin: Margin = Margin.STANDARD
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the key was refused for every list."""
+        lists = self.lists.values()
+        return all(each.error and each.error.kind is AnswerKind.RUN_FATAL for each in lists)
 
     @property
     def orders(self) -> tuple[OpenOrder, ...]:

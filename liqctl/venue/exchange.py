@@ -39,6 +39,8 @@ _PARSERS: Final[dict[Endpoint, Callable[[Any, Any], Any]]] = {
         OrderKind.ALGO, row, r.product
     ),
     Endpoint.EXECUTIONS: lambda row, _: wire.parse_open_orders(OrderKind.EXECUTION, row),
+    Endpoint.PORTFOLIO_BALANCE: lambda row, _: wire.parse_balances(row),
+    Endpoint.MARGIN_ORDERS: lambda row, _: wire.parse_margin_orders(row),
     Endpoint.ORDER: lambda row, r: wire.parse_queried_order(row, r.symbol, r.client_order_id),
     Endpoint.EXCHANGE_INFO: lambda row, _: wire.parse_market_rules(row),
     Endpoint.MARK_PRICE: lambda row, _: wire.parse_mark_price(row),

@@ -19,7 +19,7 @@ from liqctl.kernel.amounts import parse_decimal, plain, rounded
 from liqctl.kernel.answers import printable, unreadable
 from liqctl.kernel.errors import VenueError, invariant
 from liqctl.kernel.endpoints import Endpoint
-from liqctl.kernel.requests import Request
+from liqctl.kernel.requests import Balances, Request
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
     CloseOrder,
@@ -75,6 +75,14 @@ _STRATEGY_NAMES: Final = {
     "time": "bookTime",
 }
 """The same for COIN-M in portfolio margin."""
+
+_BALANCES: Final = {
+    "borrowed": ("crossMarginBorrowed", "crossMarginInterest"),
+    "negative": ("negativeBalance",),
+    "locked": ("crossMarginLocked",),
+    "held": ("crossMarginFree",),
+}
+"""Which fields of a portfolio margin balance add up to what we tell."""
 
 _EXECUTION_NAMES: Final = {
     "orderId": "algoId",
@@ -257,6 +265,34 @@ def parse_market_rules(row: Any) -> dict[str, MarketRules]:
             **limits,
         )
     return rules
+
+
+def parse_balances(rows: Any) -> Balances:
+    """Return what a portfolio margin balance list shows beside the futures."""
+    if not isinstance(rows, list):
+        raise _unreadable("balances are not a list")
+    amounts: dict[str, dict[str, Decimal]] = {name: {} for name in _BALANCES}
+    for row in rows:
+        if not isinstance(row, dict) or not isinstance(row.get("asset"), str):
+            raise _unreadable("a balance without an asset")
+        for name, theirs in _BALANCES.items():
+            # Not every amount is filled in; an empty one is none.
+            amount = sum((parse_decimal(row.get(each)) or Decimal(0) for each in theirs), Decimal(0))
+            if amount:
+                amounts[name][row["asset"]] = amount
+    coins = tuple(sorted(set().union(*amounts.values())))
+    owed = {name: amounts[name] for name in ("borrowed", "negative", "locked")}
+    return Balances(coins=coins, **owed)
+
+
+def parse_margin_orders(rows: Any) -> tuple[str, ...]:
+    """Return the names of margin orders, `SYMBOL SIDE TYPE ID`."""
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise _unreadable("margin orders are not a list")
+    names = ("symbol", "side", "type", "orderId")
+    return tuple(
+        printable(" ".join(str(row.get(name, "")) for name in names), _NAME_MAX) for row in rows
+    )
 
 
 def parse_trades(rows: Any, symbol: str, order_id: str) -> tuple[Trade, ...]:

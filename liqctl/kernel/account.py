@@ -1,0 +1,130 @@
+"""One account: its products side by side, the algorithms beside them, one verdict.
+
+Each product has a liquidation of its own (`liqctl.kernel.rounds`) and waits for no other; what they
+have in common is the deadline, the limits, the clock and the kind of account. The account is flat
+when every product is proven flat by readings that began after the last answer to anything sent.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from liqctl.kernel import pacing
+from liqctl.kernel.executions import Executions
+from liqctl.kernel.gateway import Account, Gateway
+from liqctl.kernel.left_over import LeftOver, read_left_over
+from liqctl.kernel.machine import Machine, Task
+from liqctl.kernel.outcome import Ending, Outcome
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.reading import Reader
+from liqctl.kernel.rounds import Liquidation
+from liqctl.kernel.states import Margin, Product
+from liqctl.kernel.values import Snapshot
+
+_WORST_FIRST: Final = (
+    Ending.UNKNOWN_SYMBOL,
+    Ending.INTERRUPTED,
+    Ending.DEADLINE,
+    Ending.STOPPED,
+    Ending.NOTHING_LEFT_TO_TRY,
+    Ending.FLAT,
+)
+
+
+class AccountReaders:
+    """A gateway and a reader for each product in scope."""
+
+    def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
+        """Read nothing yet."""
+        self.policies = policy.by_product
+        self.account = Account(machine, self.policies, policy.margin)
+        self.readers = {
+            product: Reader(Gateway(self.account, product), own)
+            for product, own in self.policies.items()
+        }
+
+    def begin(self, *, both_sources: bool = False) -> dict[Product, Task[Snapshot]]:
+        """Begin one reading of each product."""
+        return {
+            product: self.account.machine.spawn(
+                reader.snapshot(self.policies[product].symbols, both_sources=both_sources)
+            )
+            for product, reader in self.readers.items()
+        }
+
+
+class AccountLiquidation:
+    """The liquidation of one account; `converge` is the procedure, `outcome` what is known."""
+
+    def __init__(
+        self,
+        desk: AccountReaders,
+        firsts: Mapping[Product, Task[Snapshot]],
+        *,
+        order_tags: Mapping[Product, str],
+        jitter: Callable[[], float],
+        executions: Executions | None,
+    ) -> None:
+        """Go on from the first readings, which are under way; nothing is sent before `converge`.
+
+        `order_tags` mark the run's client order ids, another for each product; `jitter` gives a
+        number from -1 to 1 for each backoff; `executions` were asked for where there is a spot host.
+        """
+        self._account = desk.account
+        self._machine = desk.account.machine
+        self._executions = executions
+        self._products = {
+            product: Liquidation(
+                reader.gateway,
+                reader,
+                firsts,
+                desk.policies[product],
+                order_tag=order_tags[product],
+                jitter=jitter,
+            )
+            for product, reader in desk.readers.items()
+        }
+        self._endings: dict[Product, Ending] = {}
+        self._left_over: LeftOver | None = None
+
+    async def converge(self) -> Ending:
+        """Work until every product is proven flat, or is as far as it gets."""
+        machine = self._machine
+        executing = machine.spawn(self._executions.end_all()) if self._executions else Task(None)
+        again = tuple(self._products)
+        while again:
+            await machine.finish([machine.spawn(self._converge(product)) for product in again])
+            # One may have been proven before another's last answer, by readings of that moment.
+            is_flat = set(self._endings.values()) == {Ending.FLAT}
+            again = tuple(p for p in self._products if is_flat and self._products[p].is_stale)
+        machine.end(executing)
+        if self._account.margin is Margin.PORTFOLIO:
+            until = min(machine.now + pacing.LEFT_OVER_MAX_S, machine.deadline.ends)
+            reading = machine.spawn(read_left_over(next(iter(self._products.values())).gateway))
+            await machine.wait([reading], until=until)
+            machine.end(reading)
+            self._left_over = reading.result
+        return min(self._endings.values(), key=_WORST_FIRST.index)
+
+    async def settle_prices(self) -> None:
+        """Wait briefly for the prices that were asked for alongside the last readings."""
+        await self._machine.together([each.side.settle_prices() for each in self._products.values()])
+
+    def outcome(self) -> Outcome:
+        """Return what is known of the account at this moment, as a value that no longer changes."""
+        parts = [each.outcome() for each in self._products.values()]
+        known = parts[0] if len(parts) == 1 else _merged(parts)
+        executions = self._executions
+        return replace(
+            known,
+            products=tuple(self._products),
+            proven=tuple(p for p, ending in self._endings.items() if ending is Ending.FLAT),
+            margin=self._account.margin,
+            executions=executions.reports() if executions else (),
+            unread_beside=executions.unread if executions else (),
+            left_over=self._left_over,
+        )
+
+    async def _converge(self, product: Product) -> None:
+        self._endings[product] = await self._products[product].converge()
+        self._account.note_proven(product)

@@ -1,0 +1,94 @@
+"""The venue's own execution algorithms (TWAP, VP): listed beside the readings, and cancelled.
+
+They place orders by themselves, so one that runs opens positions again after everything was closed.
+They live on the spot host, which a run never needs: where it does not answer, nothing waits for it
+and the result names it as unread. What it does list has to go before the account is called flat.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from liqctl.kernel import events, pacing, requests
+from liqctl.kernel.answers import VenueAnswer
+from liqctl.kernel.gateway import Gateway
+from liqctl.kernel.limits import Halted
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.retry import is_final_refusal
+from liqctl.kernel.states import Product
+from liqctl.kernel.values import OpenOrder, OrderKind
+
+_LIST: Final = requests.open_orders(Product.USDM, OrderKind.EXECUTION)
+
+
+class ExecutionRecord(NamedTuple):
+    """One execution algorithm during a run."""
+
+    order: OpenOrder
+    is_present: bool = True
+    is_cancelled: bool = False
+    tries: int = 0
+    error: VenueAnswer | None = None
+
+
+class Executions:
+    """The execution algorithms of one account."""
+
+    def __init__(
+        self, gateway: Gateway, policy: LiquidationConfig, on_answer: Callable[[], None]
+    ) -> None:
+        """Ask nothing yet; `on_answer` is called when a cancel was answered."""
+        self.records: dict[str, ExecutionRecord] = {}
+        self.is_read = False
+        self._gateway = gateway
+        self._policy = policy
+        self._on_answer = on_answer
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The list, if it never answered."""
+        return () if self.is_read else (_LIST.spec.source,)
+
+    async def end_all(self) -> None:
+        """List and cancel, again and again; the run ends it."""
+        account = self._gateway.account
+        while True:
+            listed = await self._gateway.ask(_LIST)
+            if not isinstance(listed, VenueAnswer) and not listed.unreadable:
+                self.is_read = True
+                self._absorb(listed.items)
+            elif isinstance(listed, VenueAnswer) and is_final_refusal(listed):
+                return
+            running = [record for record in self.records.values() if record.is_present]
+            due = [r for r in running if r.tries <= self._policy.max_retries]
+            if due and self._gateway.may_write:
+                account.note_open(OrderKind.EXECUTION)
+                await self._gateway.together([self._cancel(record) for record in due])
+                await self._gateway.sleep(pacing.REREAD_MIN_S)
+                continue
+            account.note_proven(OrderKind.EXECUTION)
+            await self._gateway.sleep(pacing.EXECUTIONS_GAP_S)
+
+    def _absorb(self, listed: tuple[OpenOrder, ...]) -> None:
+        present = {each.order_id: each for each in listed if self._policy.covers(each.symbol)}
+        for order_id, record in self.records.items():
+            self.records[order_id] = record._replace(is_present=order_id in present)
+        for order_id, order in present.items():
+            self.records.setdefault(order_id, ExecutionRecord(order))
+
+    async def _cancel(self, record: ExecutionRecord) -> None:
+        gateway, order = self._gateway, record.order
+        request = requests.cancel_one(order)
+        sent = events.cancel_sent(order.symbol, request.spec, [order], is_sweep=False)
+        gateway.note(sent)
+        await gateway.on_disk()
+        answer = await gateway.write(request)
+        if isinstance(answer, Halted):
+            gateway.note(events.cancel_refused(sent, f"not sent: {answer.message}"))
+            return
+        self._on_answer()
+        error = answer if isinstance(answer, VenueAnswer) else None
+        gateway.note(events.cancel_refused(sent, error) if error else events.cancel_answered(sent))
+        now = self.records[order.order_id]
+        self.records[order.order_id] = now._replace(
+            is_cancelled=now.is_cancelled or error is None, tries=now.tries + 1, error=error
+        )
