@@ -86,7 +86,6 @@ class SideReadings:
     """What else was read beside the rounds, and what is being read: each once at a time."""
 
     def __init__(self, machine: Machine) -> None:
-        """Know nothing yet."""
         self.rules: Mapping[str, MarketRules] = {}
         self.marks: dict[str, Mark] = {}
         self.mode: PositionMode | None = None

@@ -127,7 +127,6 @@ class RequestBudget:
     """
 
     def __init__(self, limits: Limits | None = None, *, minute_start: float | None = None) -> None:
-        """Start with nothing used."""
         limits = limits or Limits()
         reserve = WEIGHT_KEPT_FREE[Priority.CANCEL]
         self._weight = _Counter(limits.weight_1m, MINUTE_S, minute_start, reserve=reserve)
@@ -195,7 +194,6 @@ class Allowance(RequestBudget):
     """What one run may still send, and when: deadline, stops and pauses besides the limits."""
 
     def __init__(self, deadline: Deadline) -> None:
-        """Allow everything until the deadline."""
         super().__init__(minute_start=deadline.began - deadline.began_epoch_s % MINUTE_S)
         self.deadline = deadline
         self.call_max_s = min(

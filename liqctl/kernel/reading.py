@@ -39,7 +39,6 @@ class Reader:
     """Reads snapshots of what the policy has in scope."""
 
     def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
-        """Read nothing yet."""
         self.shown: dict[Leg, tuple[float, Position]] = {}
         """What the lists of positions showed open, and when the last of them was answered."""
         self._machine = machine
@@ -167,7 +166,6 @@ class Questions:
     """What one run asks after its first reading, again until it is answered."""
 
     def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
-        """Ask nothing yet."""
         self.unknown_symbols: tuple[str, ...] | None = ()
         self.is_portfolio_margin: bool | None = False
         self._machine = machine

@@ -207,17 +207,10 @@ class Liquidation:
         return self._state.is_settled(self._snapshot) and not self._tasks
 
     def _prove(self, *, late: bool = False) -> bool:
-        streak = self._state.streak
         is_proven = self._watch.is_proven(late=late)
         if is_proven:
-            self._machine.note(
-                events.flat_verified(
-                    readings=len(streak.looks),
-                    kept=len(self._verdict.kept),
-                    settled_seconds=streak.watched_s,
-                    sources=streak.looks[-1].sources,
-                )
-            )
+            event = events.flat_verified(self._state.streak, kept=len(self._verdict.kept))
+            self._machine.note(event)
         return is_proven
 
     async def _watch_on(self) -> None:
