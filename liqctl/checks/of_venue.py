@@ -5,7 +5,6 @@ question may be the one that fails at three in the morning.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -113,10 +112,7 @@ def _unreachable(answer: VenueAnswer) -> Issue:
         "nothing"
     )
     if answer.status == BANNED:
-        until = "the time it names"
-        if answer.banned_until_ms is not None:
-            moment = datetime.fromtimestamp(answer.banned_until_ms / 1000, tz=UTC)
-            until = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+        until = answer.banned_until or "the time it names"
         text = f"this IP address is banned until {until}: {answer.describe()}"
         advice = (
             "send nothing until then, or go to another address; find the program here that asks "

@@ -14,7 +14,7 @@ from liqctl.kernel.executions import Executions
 from liqctl.kernel.gateway import Account, Gateway
 from liqctl.kernel.left_over import LeftOver, read_left_over
 from liqctl.kernel.machine import Machine, Task
-from liqctl.kernel.outcome import Ending, Outcome
+from liqctl.kernel.outcome import Ending, Outcome, together
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.reading import Reader
 from liqctl.kernel.rounds import Liquidation
@@ -104,7 +104,9 @@ class AccountLiquidation:
             await machine.wait([reading], until=until)
             machine.end(reading)
             self._left_over = reading.result
-        return min(self._endings.values(), key=_WORST_FIRST.index)
+        ending = min(self._endings.values(), key=_WORST_FIRST.index)
+        is_executing = self._executions is not None and self._executions.running
+        return Ending.NOTHING_LEFT_TO_TRY if ending is Ending.FLAT and is_executing else ending
 
     async def settle_prices(self) -> None:
         """Wait briefly for the prices that were asked for alongside the last readings."""
@@ -113,14 +115,14 @@ class AccountLiquidation:
     def outcome(self) -> Outcome:
         """Return what is known of the account at this moment, as a value that no longer changes."""
         parts = [each.outcome() for each in self._products.values()]
-        known = parts[0] if len(parts) == 1 else _merged(parts)
+        known = parts[0] if len(parts) == 1 else together(parts)
         executions = self._executions
         return replace(
             known,
             products=tuple(self._products),
             proven=tuple(p for p, ending in self._endings.items() if ending is Ending.FLAT),
             margin=self._account.margin,
-            executions=executions.reports() if executions else (),
+            orders=known.orders + (tuple(executions.records.values()) if executions else ()),
             unread_beside=executions.unread if executions else (),
             left_over=self._left_over,
         )

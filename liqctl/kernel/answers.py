@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -52,6 +53,15 @@ class VenueAnswer:
         return self.kind is AnswerKind.TRANSIENT and (
             self.status == codes.TOO_MANY
             or self.code in {codes.TOO_MANY_REQUESTS, codes.TOO_MANY_ORDERS}
+        )
+
+    @property
+    def banned_until(self) -> str | None:
+        """When a ban ends, for people; None where the venue named no moment."""
+        if self.banned_until_ms is None:
+            return None
+        return (
+            f"{datetime.fromtimestamp(self.banned_until_ms / 1000, tz=UTC):%Y-%m-%d %H:%M:%S} UTC"
         )
 
     def describe(self) -> str:

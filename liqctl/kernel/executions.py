@@ -6,11 +6,12 @@ and the result names it as unread. What it does list has to go before the accoun
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 from liqctl.kernel import events, pacing, requests
 from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.gateway import Gateway
+from liqctl.kernel.ledger import OrderRecord
 from liqctl.kernel.limits import Halted
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.retry import is_final_refusal
@@ -20,16 +21,6 @@ from liqctl.kernel.values import OpenOrder, OrderKind
 _LIST: Final = requests.open_orders(Product.USDM, OrderKind.EXECUTION)
 
 
-class ExecutionRecord(NamedTuple):
-    """One execution algorithm during a run."""
-
-    order: OpenOrder
-    is_present: bool = True
-    is_cancelled: bool = False
-    tries: int = 0
-    error: VenueAnswer | None = None
-
-
 class Executions:
     """The execution algorithms of one account."""
 
@@ -37,11 +28,16 @@ class Executions:
         self, gateway: Gateway, policy: LiquidationConfig, on_answer: Callable[[], None]
     ) -> None:
         """Ask nothing yet; `on_answer` is called when a cancel was answered."""
-        self.records: dict[str, ExecutionRecord] = {}
+        self.records: dict[str, OrderRecord] = {}
         self.is_read = False
         self._gateway = gateway
         self._policy = policy
         self._on_answer = on_answer
+
+    @property
+    def running(self) -> list[OrderRecord]:
+        """Those that the last list showed."""
+        return [record for record in self.records.values() if record.present]
 
     @property
     def unread(self) -> tuple[str, ...]:
@@ -58,8 +54,7 @@ class Executions:
                 self._absorb(listed.items)
             elif isinstance(listed, VenueAnswer) and is_final_refusal(listed):
                 return
-            running = [record for record in self.records.values() if record.is_present]
-            due = [r for r in running if r.tries <= self._policy.max_retries]
+            due = [r for r in self.running if r.tries <= self._policy.max_retries]
             if due and self._gateway.may_write:
                 account.note_open(OrderKind.EXECUTION)
                 await self._gateway.together([self._cancel(record) for record in due])
@@ -70,13 +65,18 @@ class Executions:
 
     def _absorb(self, listed: tuple[OpenOrder, ...]) -> None:
         present = {each.order_id: each for each in listed if self._policy.covers(each.symbol)}
+        now = self._gateway.now
         for order_id, record in self.records.items():
-            self.records[order_id] = record._replace(is_present=order_id in present)
+            is_gone = order_id not in present and record.cancelled_at is None
+            self.records[order_id] = record._replace(
+                present=order_id in present, gone=is_gone, seen_at=now
+            )
         for order_id, order in present.items():
-            self.records.setdefault(order_id, ExecutionRecord(order))
+            self.records.setdefault(order_id, OrderRecord(order=order, seen_at=now))
 
-    async def _cancel(self, record: ExecutionRecord) -> None:
+    async def _cancel(self, record: OrderRecord) -> None:
         gateway, order = self._gateway, record.order
+        self._update(order, cancel_sent=True, tries=record.tries + 1)
         request = requests.cancel_one(order)
         sent = events.cancel_sent(order.symbol, request.spec, [order], is_sweep=False)
         gateway.note(sent)
@@ -86,9 +86,12 @@ class Executions:
             gateway.note(events.cancel_refused(sent, f"not sent: {answer.message}"))
             return
         self._on_answer()
-        error = answer if isinstance(answer, VenueAnswer) else None
-        gateway.note(events.cancel_refused(sent, error) if error else events.cancel_answered(sent))
-        now = self.records[order.order_id]
-        self.records[order.order_id] = now._replace(
-            is_cancelled=now.is_cancelled or error is None, tries=now.tries + 1, error=error
-        )
+        if isinstance(answer, VenueAnswer):
+            gateway.note(events.cancel_refused(sent, answer))
+            self._update(order, error=answer)
+        else:
+            gateway.note(events.cancel_answered(sent))
+            self._update(order, cancelled_at=gateway.now, error=None)
+
+    def _update(self, order: OpenOrder, **changes: Any) -> None:  # noqa: ANN401 - a record's fields
+        self.records[order.order_id] = self.records[order.order_id]._replace(**changes)

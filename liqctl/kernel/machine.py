@@ -139,7 +139,6 @@ class Machine:
     """Procedures, the moments they wait for, and what they want done."""
 
     def __init__(self, deadline: Deadline) -> None:
-        """Begin at the deadline's beginning, with nothing to do."""
         self.now = deadline.began
         self.deadline = deadline
         self.budget = RequestBudget(minute_start=deadline.began - deadline.began_epoch_s % MINUTE_S)

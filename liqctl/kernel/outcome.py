@@ -4,16 +4,17 @@ What is known of a run at one moment is one value, `Outcome`; the result is made
 that who ends a run from another thread sees nothing half-changed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from liqctl.kernel import words
 from liqctl.kernel.amounts import rounded
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.events import INTERRUPTED
+from liqctl.kernel.left_over import LeftOver
 from liqctl.kernel.ledger import LegRecord, OrderRecord, SweepRecord
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import NO_STREAK, Streak, Verdict, verify
@@ -34,11 +35,6 @@ _NO_ANSWER: Final = VenueAnswer(kind=AnswerKind.UNKNOWN, message="the venue neve
 _OTHERWISE: Final = {"FAILED": _NOT_REACHED, "PARTIAL": _NOT_REACHED, "UNKNOWN": _NO_ANSWER}
 """What is told of what was not done, where the venue said nothing; of the rest nothing is."""
 
-_PORTFOLIO_MARGIN: Final = (
-    "this account is in portfolio margin: its positions do not show here and nothing was closed; "
-    "close them on the web page or through the portfolio margin API"
-)
-
 
 class Ending(StrEnum):
     """Why the rounds ended."""
@@ -56,7 +52,7 @@ class Outcome:
     """What is known of a run at one moment.
 
     Attributes:
-        last_known: the last reading, its failed lists as they were read before; None without any.
+        last_known: the last reading of each product, its failed lists as they were read before.
         unread: why the last reading was not complete; `silent` names its silent sources.
         never_read: the lists that were never read in full.
         missing: what is missing from the proof of an account that reads flat.
@@ -65,19 +61,21 @@ class Outcome:
         strangers: client order ids of others that came to be during the run.
         entered: symbols that others entered meanwhile.
         sweeps: the last cancels of whole books.
+        products: those in scope; `proven` are those that ended proven flat.
+        unread_beside: what was never read and is never waited for.
+        left_over: what stands beside the futures of a portfolio margin account.
     """
 
     legs: Mapping[Leg, LegRecord] = field(default_factory=dict)
     orders: tuple[OrderRecord, ...] = ()
     prices: Mapping[str, Decimal] = field(default_factory=dict)
-    last_known: Snapshot | None = None
+    last_known: tuple[Snapshot, ...] = ()
     unread: str | None = "the account was never read"
     silent: tuple[str, ...] = ()
     never_read: frozenset[str] = frozenset()
     streak: Streak = NO_STREAK
     missing: tuple[str, ...] = ()
     unknown_symbols: tuple[str, ...] = ()
-    is_portfolio_margin: bool = False
     unanswered: str | None = None
     refusal: VenueAnswer | None = None
     strangers: tuple[str, ...] = ()
@@ -85,6 +83,44 @@ class Outcome:
     sweeps: Mapping[tuple[str, OrderKind], SweepRecord] = field(default_factory=dict)
     retries: int = 0
     time_spent_s: dict[str, float] = field(default_factory=dict)
+    products: tuple[Product, ...] = ()
+    proven: tuple[Product, ...] = ()
+    margin: Margin = Margin.STANDARD
+    unread_beside: tuple[str, ...] = ()
+    left_over: LeftOver | None = None
+
+
+def together(parts: Sequence[Outcome]) -> Outcome:
+    """Return what is known of several products of one account."""
+
+    def every(name: str) -> list[Any]:
+        return [item for part in parts for item in getattr(part, name)]
+
+    def first(name: str) -> Any:  # noqa: ANN401 - whatever the field holds
+        return next((found for part in parts if (found := getattr(part, name))), None)
+
+    refused = [part.refusal for part in parts]
+    spent = [part.time_spent_s for part in parts]
+    return Outcome(
+        legs={leg: record for part in parts for leg, record in part.legs.items()},
+        orders=tuple(every("orders")),
+        prices={key: price for part in parts for key, price in part.prices.items()},
+        last_known=tuple(every("last_known")),
+        unread="; ".join(part.unread for part in parts if part.unread) or None,
+        silent=tuple(every("silent")),
+        never_read=frozenset(every("never_read")),
+        # The account was watched as long as the product that was watched the shortest.
+        streak=min((part.streak for part in parts), key=lambda s: (s.seen_flat, s.watched_s)),
+        missing=tuple(dict.fromkeys(every("missing"))),
+        unknown_symbols=tuple(every("unknown_symbols")),
+        unanswered=first("unanswered"),
+        refusal=first("refusal") if all(refused) else None,
+        strangers=tuple(every("strangers")),
+        entered=tuple(every("entered")),
+        sweeps={book: sweep for part in parts for book, sweep in part.sweeps.items()},
+        retries=sum(part.retries for part in parts),
+        time_spent_s={name: max(each[name] for each in spent) for name in spent[0]},
+    )
 
 
 def summarise(
@@ -107,21 +143,29 @@ def summarise(
         cause = FailureCause.USAGE
     elif known.refusal is not None and known.refusal.kind is AnswerKind.RUN_FATAL:
         cause = FailureCause.CREDENTIALS
-    last = verify(known.last_known, config) if known.last_known else None
+    last = [verify(each, config) for each in known.last_known]
     strangers = words.explain_strangers(known.strangers, known.entered)
     failed = [(book[0], sweep) for book, sweep in known.sweeps.items() if sweep.is_given_up]
     return replace(
         base,
-        state=end_state(verified_flat=verified_flat, positions=positions, orders=orders),
+        state=end_state(
+            verified_flat=verified_flat,
+            positions=positions,
+            orders=orders,
+            is_part_flat=bool(known.proven),
+        ),
         error_message="; ".join(reasons) or None,
         verified_flat=verified_flat,
         deadline_exceeded=ending is Ending.DEADLINE,
         settled_seconds=known.streak.watched_s if known.streak.seen_flat else 0.0,
-        unread=known.silent,
+        unread=known.silent + known.unread_beside,
         never_read=known.never_read,
         positions=positions,
         orders=orders,
-        residual=residual_of(last, readable=not known.is_portfolio_margin),
+        residual=residual_of(last),
+        products=known.products,
+        margin=known.margin,
+        left_over=known.left_over,
         retries=known.retries,
         cause=cause,
         notes=(
@@ -153,7 +197,6 @@ def _reasons(
     found = (
         words.explain_refusal(known.refusal) if known.refusal else None,
         f"the venue does not know {', '.join(unknown)}" if unknown else None,
-        _PORTFOLIO_MARGIN if known.is_portfolio_margin else None,
         f"the deadline of {config.timeout_seconds:g} s was reached"
         if ending is Ending.DEADLINE
         else None,
@@ -181,6 +224,7 @@ def report_position(
     """Return what became of one leg."""
     state, remaining = _position_end(record, policy)
     return PositionReport(
+        product=record.leg.product,
         symbol=record.leg.symbol,
         position_side=record.leg.position_side,
         side=record.first.direction,
@@ -230,6 +274,7 @@ def report_order(record: OrderRecord, policy: LiquidationConfig, *, leg_open: bo
     order = record.order
     state = _order_end(record, policy, leg_open=leg_open)
     return OrderReport(
+        product=order.product,
         symbol=order.symbol,
         order_id=order.order_id,
         client_order_id=order.client_order_id,
@@ -257,24 +302,35 @@ def _order_end(record: OrderRecord, policy: LiquidationConfig, *, leg_open: bool
     return OrderState.FAILED if is_answered or not record.cancel_sent else OrderState.UNKNOWN
 
 
-def residual_of(verdict: Verdict | None, *, readable: bool) -> Residual | None:
-    """Return what the last reading showed still open; None when no reading succeeded."""
-    if verdict is None or not readable:
+def residual_of(verdicts: Sequence[Verdict]) -> Residual | None:
+    """Return what the last reading of each product still showed; None when none succeeded."""
+    if not verdicts:
         return None
-    return Residual(positions=verdict.positions, orders=verdict.orders)
+    return Residual(
+        positions=tuple(position for each in verdicts for position in each.positions),
+        orders=tuple(order for each in verdicts for order in each.orders),
+    )
 
 
 def end_state(
-    *, verified_flat: bool, positions: Iterable[PositionReport], orders: Iterable[OrderReport]
+    *,
+    verified_flat: bool,
+    positions: Iterable[PositionReport],
+    orders: Iterable[OrderReport],
+    is_part_flat: bool = False,
 ) -> LiquidationState:
-    """Return COMPLETED when flat was proven, PARTIAL when some work was, else FAILED."""
+    """Return COMPLETED when flat was proven, PARTIAL when some of it was, or some work, else FAILED."""
     if verified_flat:
         return LiquidationState.COMPLETED
-    proven = any(
-        position.state in {PositionState.CLOSED, PositionState.PARTIAL}
-        and (position.attempts > 0 or position.state is PositionState.CLOSED)
-        for position in positions
-    ) or any(order.state is OrderState.CANCELLED for order in orders)
+    proven = (
+        is_part_flat
+        or any(
+            position.state in {PositionState.CLOSED, PositionState.PARTIAL}
+            and (position.attempts > 0 or position.state is PositionState.CLOSED)
+            for position in positions
+        )
+        or any(order.state is OrderState.CANCELLED for order in orders)
+    )
     return LiquidationState.PARTIAL if proven else LiquidationState.FAILED
 
 

@@ -74,7 +74,6 @@ class LiquidationConfig:
     margin: Margin | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values that a liquidation could not be trusted with."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         found = problems(values)
         if found:

@@ -7,15 +7,13 @@ from typing import Final, NamedTuple
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
-from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.events import COUNTS
+from liqctl.kernel.left_over import LeftOver
+from liqctl.kernel.states import Margin, Product, ExitCode, FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.kernel.values import OpenOrder, OrderKind, OrderStatus, Position, PositionSide, Side
 
 RESULT_SCHEMA = "liqctl.result/1"
 ALREADY_IN_PROGRESS = "Liquidation already in progress"
-_COUNTS: Final = (
-    *("positions_found", "positions_closed", "positions_failed"),
-    *("orders_found", "orders_cancelled", "orders_failed"),
-)
 _EXIT_BY_CAUSE: Final = {
     FailureCause.BLOCKED: ExitCode.IN_PROGRESS,
     FailureCause.CONFIGURATION: ExitCode.CONFIGURATION,
@@ -58,6 +56,7 @@ class SentOrder(NamedTuple):
 class PositionReport:
     """What became of one leg. `quantity` and `remaining` are absolute."""
 
+    product: Product = Product.USDM
     symbol: str
     position_side: PositionSide
     side: PositionSide
@@ -75,6 +74,7 @@ class PositionReport:
 class OrderReport:
     """What became of one order of others."""
 
+    product: Product = Product.USDM
     symbol: str
     order_id: str
     client_order_id: str = ""
@@ -97,9 +97,9 @@ class Residual:
 
     def json_fields(self) -> dict[str, object]:
         """Return both lists; of a position or order only what names it and tells its size."""
-        position_names = ("symbol", "position_side", "quantity", "notional")
+        position_names = ("product", "symbol", "position_side", "quantity", "notional")
         order_names = (
-            *("symbol", "order_id", "client_order_id", "kind", "type", "side"),
+            *("product", "symbol", "order_id", "client_order_id", "kind", "type", "side"),
             "trigger_price",
         )
         return {
@@ -127,7 +127,11 @@ class LiquidationResult:
     dry_run: bool = False
     verified_flat: bool = False
     deadline_exceeded: bool = False
+    account: str | None = None
+    products: tuple[Product, ...] = ()
+    margin: Margin = Margin.STANDARD
     settled_seconds: float = 0.0
+    held_seconds: float = 0.0
     unread: tuple[str, ...] = ()
     started_at: datetime
     finished_at: datetime
@@ -136,6 +140,7 @@ class LiquidationResult:
     positions: tuple[PositionReport, ...] = ()
     orders: tuple[OrderReport, ...] = ()
     residual: Residual | None = None
+    left_over: LeftOver | None = None
     requests: int = 0
     retries: int = 0
     audit_complete: bool = True
@@ -154,7 +159,7 @@ class LiquidationResult:
         """Return the fields in the document's order, the counts before what was counted."""
         names = [each.name for each in fields(self) if each.name not in {"cause", "never_read"}]
         at = names.index("positions")
-        names[at:at] = _COUNTS
+        names[at:at] = COUNTS
         return {"schema": RESULT_SCHEMA, **{name: getattr(self, name) for name in names}}
 
     def count_positions(self, *states: PositionState) -> int:

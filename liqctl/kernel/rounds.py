@@ -227,15 +227,8 @@ class Liquidation:
 
     def _prove(self) -> Ending:
         """Record that flat is proven."""
-        streak = self._state.streak
-        self._machine.note(
-            events.flat_verified(
-                readings=len(streak.looks),
-                kept=len(self._verdict.kept),
-                settled_seconds=streak.watched_s,
-                sources=streak.looks[-1].sources,
-            )
-        )
+        event = events.flat_verified(self._state.streak, kept=len(self._verdict.kept))
+        self._machine.note(event)
         return Ending.FLAT
 
     async def _watch_on(self) -> None:

@@ -199,12 +199,7 @@ class Closes:
         self._state.retries += 1
         self._machine.note(
             events.retry_scheduled(
-                leg,
-                reaction=decision.reaction.value,
-                adaptation=decision.adaptation.value if decision.adaptation else None,
-                backoff_s=decision.backoff_s,
-                repeat=self._state.legs[leg].repeats,
-                reason=answer.describe(),
+                leg, decision, repeat=self._state.legs[leg].repeats, reason=answer.describe()
             )
         )
 

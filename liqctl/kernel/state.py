@@ -115,14 +115,7 @@ class RunState:
                 if self._is_new(current.update_time_ms, None, after_ms=after.filled_ms):
                     self._entered(current, snapshot)
             elif current is None and before.current is not None:
-                self.machine.note(
-                    events.position_closed(
-                        leg,
-                        quantity=before.first.size,
-                        executed=after.executed,
-                        attempts=after.attempts,
-                    )
-                )
+                self.machine.note(events.position_closed(after))
         if snapshot.positions.complete:
             self._absent_at[None] = started_at
         self.note_look(snapshot.positions, started_at)

@@ -88,6 +88,11 @@ class Position:
         return self.leg.symbol
 
     @property
+    def product(self) -> Product:
+        """The product of the leg."""
+        return self.leg.product
+
+    @property
     def position_side(self) -> PositionSide:
         """The position side of the leg."""
         return self.leg.position_side

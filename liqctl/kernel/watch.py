@@ -20,7 +20,6 @@ class Watch:
     """What the run's readings prove so far."""
 
     def __init__(self, state: RunState, questions: Questions) -> None:
-        """Judge by what the state remembers and the questions were answered."""
         self._state = state
         self._machine = state.machine
         self._questions = questions

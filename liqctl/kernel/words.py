@@ -6,7 +6,6 @@ mean stands with their members, the venue's codes and statuses in `liqctl.kernel
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from liqctl.kernel.amounts import plain
@@ -88,10 +87,7 @@ def exit_code_table() -> str:
 def explain_refusal(answer: VenueAnswer) -> str:
     """Return why the venue let nothing through, with every likely cause."""
     if answer.kind is AnswerKind.PAUSE:
-        until = ""
-        if answer.banned_until_ms is not None:
-            moment = datetime.fromtimestamp(answer.banned_until_ms / 1000, tz=UTC)
-            until = f"; banned until {moment:%Y-%m-%d %H:%M:%S} UTC"
+        until = f"; banned until {answer.banned_until}" if answer.banned_until else ""
         return f"{LETS_NOTHING_THROUGH}: {answer.describe()}{until}"
     said = answer.describe()
     match answer.code:

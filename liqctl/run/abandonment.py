@@ -62,9 +62,7 @@ async def close_dead_run(
             unanswered=len(orders),
             orders=[(*order, fate) for order, fate in fated],
         )
-        sink.log_event(
-            event_type=event.event_type, correlation_id=correlation_id, details=event.details
-        )
+        event.log_to(sink, correlation_id)
 
 
 async def _look_up(driver: Driver, symbol: str, client_order_id: str) -> str:

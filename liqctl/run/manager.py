@@ -229,15 +229,10 @@ class LiquidationManager:
                 self._ended.release()
         return result
 
-    def _record(self, name: str, event: events.AuditEvent) -> None:
-        self._sink.log_event(
-            event_type=event.event_type, correlation_id=name, details=event.details
-        )
-
     def _record_end(self, current: _Current, result: LiquidationResult) -> None:
         for position in _untold(current.known, result):
-            self._record(current.name, events.position_left(position))
-        self._record(current.name, events.run_ended(result))
+            events.position_left(position).log_to(self._sink, current.name)
+        events.run_ended(result).log_to(self._sink, current.name)
 
     def _make_result(
         self, current: _Current, ending: Ending, duration_s: float
@@ -253,7 +248,7 @@ class LiquidationManager:
         return summarise(base, current.known, ending, self._config)
 
     def _blocked(self, name: str, started_at: datetime, holder: str) -> LiquidationResult:
-        self._record(name, events.run_blocked(describe_actor(), holder))
+        events.run_blocked(describe_actor(), holder).log_to(self._sink, name)
         return replace(
             self._base_result(name, started_at),
             error_message=ALREADY_IN_PROGRESS,
@@ -263,7 +258,7 @@ class LiquidationManager:
 
     def _skipped(self, name: str, started_at: datetime) -> LiquidationResult:
         why = "emergency_liquidation is false"
-        self._record(name, events.run_skipped(describe_actor(), why))
+        events.run_skipped(describe_actor(), why).log_to(self._sink, name)
         result = replace(
             self._base_result(name, started_at),
             state=LiquidationState.SKIPPED,

@@ -74,7 +74,6 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        """Return the line an operator reads."""
         where = f"{self.place}: {self.key}" if self.key != self.place else self.place
         return f"{where}: {self.text}"
 
@@ -83,7 +82,6 @@ class SettingsError(ConfigurationError):
     """The settings are invalid; `problems` holds what the text lists."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        """Say every problem on a line of its own."""
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
 

@@ -58,7 +58,6 @@ class BinanceExchange:
     """One account on one venue. Implements `liqctl.kernel.ports.Exchange`."""
 
     def __init__(self, transport: Transport) -> None:
-        """Speak through the transport."""
         self._transport = transport
 
     @property
