@@ -225,13 +225,8 @@ def _order(environment: Environment, facts: VenueFacts) -> Issue:
 
 
 def _account(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
-    if facts.is_portfolio_margin:
-        text = "this account is in portfolio margin: its positions do not show here"
-        advice = "liqctl cannot close it; close by hand"
-        yield error(Area.DEPLOYMENT, "online.account", text, advice)
-        return
-    if facts.is_portfolio_margin is None:
-        what = "whether this account is in portfolio margin, where liqctl sees nothing"
+    if not facts.is_kind_known:
+        what = "whether this account is in portfolio margin, which has an API of its own"
         yield _unasked(environment, facts, Question.MARGIN, what)
     refusal = facts.refusals.get(Question.ACCOUNT)
     if refusal is not None:

@@ -8,13 +8,14 @@ exist for production only; elsewhere that question is refused before anything is
 
 import asyncio
 import statistics
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, TypeVar
 
 from liqctl.kernel import requests
+from liqctl.kernel.account import AccountReaders
 from liqctl.kernel.answers import VenueAnswer, not_sent, unreadable
 from liqctl.kernel.codes import BANNED
 from liqctl.kernel.endpoints import Endpoint
@@ -23,7 +24,7 @@ from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.limits import Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, Transport
-from liqctl.kernel.reading import Reader
+from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
     CloseOrder,
     Leg,
@@ -33,6 +34,7 @@ from liqctl.kernel.values import (
     PositionSide,
     Side,
     Snapshot,
+    merged,
 )
 from liqctl.run.driver import Driver
 from liqctl.run.who import SystemClock
@@ -84,7 +86,7 @@ class KeyRights:
 class VenueFacts:
     """Answers to the questions of a preflight; None where there was none.
 
-    `refusals` holds why a question stayed open. `round_trip_s` is the median of `pings` pings,
+    `unread` names the products that could not be read in full, and why. `refusals` holds why a question stayed open. `round_trip_s` is the median of `pings` pings,
     `clock_ahead_s` our clock less the venue's. `rehearsed` is the symbol on which the venue
     accepted a test of a reducing order; `not_trading` holds symbols with a position or order that
     it does not trade now, or does not list. `weight_used_by_others` is the request weight of this
@@ -98,7 +100,9 @@ class VenueFacts:
     has_key: bool = True
     snapshot: Snapshot | None = None
     mode: PositionMode | None = None
-    is_portfolio_margin: bool | None = False
+    margin: Margin = Margin.STANDARD
+    is_kind_known: bool = True
+    unread: dict[Product, VenueAnswer] = field(default_factory=dict)
     rights: KeyRights | None = None
     rehearsed: str | None = None
     not_trading: tuple[str, ...] = ()
@@ -135,7 +139,7 @@ class Preflight:
             await self._exchange.close()
 
     async def _ask(self, policy: LiquidationConfig) -> None:
-        facts = self._facts
+        facts, products = self._facts, tuple(policy.by_product)
         pings = await self._try(
             Question.REACHABLE, measure_pings_s, self._transport, timeout_s=PINGS_MAX_S
         )
@@ -145,19 +149,20 @@ class Preflight:
         usage = self._exchange.usage
         if usage.weight_1m >= 0:
             facts.weight_used_by_others = max(usage.weight_1m - usage.requests, 0)
-        facts.clock_ahead_s = await self._try(Question.CLOCK, self._exchange.send, requests.CLOCK)
-        rules = await self._try(Question.SYMBOLS, self._exchange.send, requests.MARKET_RULES)
+        facts.clock_ahead_s = await self._try(
+            Question.CLOCK, self._exchange.send, requests.clock(products[0])
+        )
+        rules = await self._rules(products)
         if not facts.has_key:
             return
-        snapshot, mode, rights, limits, is_portfolio_margin = await asyncio.gather(
-            self._read(policy),
-            self._try(Question.MODE, self._exchange.send, requests.POSITION_MODE),
+        snapshot = await self._read(policy)
+        mode_of = replace(requests.position_mode(products[0]), margin=facts.margin)
+        mode, facts.rights, limits = await asyncio.gather(
+            self._try(Question.MODE, self._exchange.send, mode_of),
             self._try(Question.RIGHTS, fetch_key_rights, self._transport),
             self._try(Question.LIMITS, fetch_limits, self._transport),
-            self._try(Question.MARGIN, self._exchange.send, requests.PORTFOLIO_MARGIN),
         )
-        facts.snapshot, facts.mode, facts.rights = snapshot, mode, rights
-        facts.limits, facts.is_portfolio_margin = limits or Limits(), is_portfolio_margin
+        facts.snapshot, facts.mode, facts.limits = snapshot, mode, limits or Limits()
         order = _rehearsal(snapshot, mode, rules or {})
         if order is None:
             self._refusals[Question.ORDER] = not_sent(_UNKNOWN_MODE)
@@ -178,12 +183,31 @@ class Preflight:
             self._refusals[Question.ACCOUNT] = ban
             return None
         driver = Driver.starting_now(self._exchange, CALL_MAX_S, SystemClock())
-        driver.machine.limits.end_writes()
-        reader = Reader(driver.machine, policy)
-        snapshot = await driver.perform(reader.snapshot(policy.symbols))
-        if snapshot.errors:
-            self._refusals[Question.ACCOUNT] = snapshot.errors[0]
-        return snapshot if snapshot.is_any_read else None
+        desk = AccountReaders(driver.machine, policy)
+        snapshots = await driver.perform(desk.read_all())
+        for snapshot in snapshots:
+            if snapshot.errors:
+                self._facts.unread[snapshot.product] = snapshot.errors[0]
+                self._refusals.setdefault(Question.ACCOUNT, snapshot.errors[0])
+        shown = [each for each in snapshots if each.is_any_read]
+        if shown and not desk.account.is_kind_known:
+            until = driver.machine.now + CALL_MAX_S
+            await driver.perform(desk.account.ask_kind(desk.gateway, until=until))
+        self._facts.margin = desk.account.margin
+        self._facts.is_kind_known = desk.account.is_kind_known
+        return merged(shown) if shown else None
+
+    async def _rules(self, products: Sequence[Product]) -> dict[str, MarketRules] | None:
+        """Return the rules of every symbol of the products, None where one did not tell them."""
+        found: dict[str, MarketRules] = {}
+        for product in products:
+            rules = await self._try(
+                Question.SYMBOLS, self._exchange.send, requests.market_rules(product)
+            )
+            if rules is None:
+                return None
+            found |= rules
+        return found
 
     def _ban(self) -> VenueAnswer | None:
         return next((a for a in self._refusals.values() if a.status == BANNED), None)

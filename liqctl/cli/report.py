@@ -19,7 +19,8 @@ from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
-from liqctl.kernel.states import Environment, ExitCode
+from liqctl.kernel.policy import product_of
+from liqctl.kernel.states import Environment, ExitCode, Product
 from liqctl.trail.fold import is_start
 from liqctl.trail.record import TrailRecord
 
@@ -177,7 +178,9 @@ class _TradeReader:
             async with asyncio.timeout(READING_MAX_S):
                 await asyncio.gather(*(self._ask(history, room, order) for order in some))
                 if self.refusal is not None and self.refusal.code == TIMESTAMP:
-                    await self.account.exchange.send(requests.CLOCK, timeout_s=_CALL_MAX_S)
+                    await self.account.exchange.send(
+                        requests.clock(Product.USDM), timeout_s=_CALL_MAX_S
+                    )
                     self.unread.clear()
                     self.refusal = None
                     await asyncio.gather(*(self._ask(history, room, order) for order in some))
@@ -214,7 +217,11 @@ class _TradeReader:
                 found: tuple[Trade, ...] = ()  # an order that never arrived traded nothing
                 if order_id:
                     found = await history.fetch_trades(
-                        order.symbol, order_id, sent_at_ms=order.sent_at_ms, timeout_s=_CALL_MAX_S
+                        order.symbol,
+                        order_id,
+                        sent_at_ms=order.sent_at_ms,
+                        timeout_s=_CALL_MAX_S,
+                        product=product_of(order.symbol),
                     )
                 self.trades[name] = found
             except VenueError as error:
@@ -228,7 +235,8 @@ class _TradeReader:
         """Return the venue's id of an order whose answer was lost; None if it never arrived."""
         try:
             found = await self.account.exchange.send(
-                requests.order_of(order.symbol, order.client_order_id), timeout_s=_CALL_MAX_S
+                requests.order_of(product_of(order.symbol), order.symbol, order.client_order_id),
+                timeout_s=_CALL_MAX_S,
             )
         except VenueError as error:
             if error.answer.kind is AnswerKind.DONE:

@@ -175,7 +175,7 @@ class StatusReader:
             inspection = await inspect_again(exchange, policy, self._before, wall_clock=clock)
         self._before = inspection
         # In portfolio margin an empty list says nothing, and perhaps that is where we are.
-        is_shown = inspection.snapshot.is_any_read and inspection.is_portfolio_margin is False
+        is_shown = inspection.snapshot.is_any_read and inspection.is_kind_known
         refusal, verdict = inspection.refusal, inspection.verdict
         # What `--exit-code` says: open wins over unreadable, unreadable over flat.
         exit_code = ExitCode.DONE if inspection.is_flat else ExitCode.FAILED

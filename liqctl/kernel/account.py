@@ -43,6 +43,11 @@ class AccountReaders:
             for product, own in self.policies.items()
         }
 
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway of the first product, for what is no product's own."""
+        return next(iter(self.readers.values())).gateway
+
     def begin(self, *, both_sources: bool = False) -> dict[Product, Task[Snapshot]]:
         """Begin one reading of each product."""
         return {
@@ -51,6 +56,14 @@ class AccountReaders:
             )
             for product, reader in self.readers.items()
         }
+
+    async def read_all(self) -> list[Snapshot]:
+        """Return one reading of each product, by both sources, what contracts are worth included."""
+        firsts = self.begin(both_sources=True)
+        await self.account.machine.finish(list(firsts.values()))
+        return [
+            await reader.size(firsts[product].value) for product, reader in self.readers.items()
+        ]
 
 
 class AccountLiquidation:
@@ -63,16 +76,16 @@ class AccountLiquidation:
         *,
         order_tags: Mapping[Product, str],
         jitter: Callable[[], float],
-        executions: Executions | None,
+        has_executions: bool,
     ) -> None:
         """Go on from the first readings, which are under way; nothing is sent before `converge`.
 
         `order_tags` mark the run's client order ids, another for each product; `jitter` gives a
-        number from -1 to 1 for each backoff; `executions` were asked for where there is a spot host.
+        number from -1 to 1 for each backoff; `has_executions`: there is a spot host to ask for them.
         """
         self._account = desk.account
+        self._gateway = desk.gateway
         self._machine = desk.account.machine
-        self._executions = executions
         self._products = {
             product: Liquidation(
                 reader.gateway,
@@ -84,6 +97,11 @@ class AccountLiquidation:
             )
             for product, reader in desk.readers.items()
         }
+        self._executions: Executions | None = None
+        if has_executions:
+            gateway, policy = desk.readers[Product.USDM].gateway, desk.policies[Product.USDM]
+            on_answer = self._products[Product.USDM].note_write
+            self._executions = Executions(gateway, policy, on_answer)
         self._endings: dict[Product, Ending] = {}
         self._left_over: LeftOver | None = None
 
@@ -100,7 +118,7 @@ class AccountLiquidation:
         machine.end(executing)
         if self._account.margin is Margin.PORTFOLIO:
             until = min(machine.now + pacing.LEFT_OVER_MAX_S, machine.deadline.ends)
-            reading = machine.spawn(read_left_over(next(iter(self._products.values())).gateway))
+            reading = machine.spawn(read_left_over(self._gateway))
             await machine.wait([reading], until=until)
             machine.end(reading)
             self._left_over = reading.result
@@ -110,7 +128,9 @@ class AccountLiquidation:
 
     async def settle_prices(self) -> None:
         """Wait briefly for the prices that were asked for alongside the last readings."""
-        await self._machine.together([each.side.settle_prices() for each in self._products.values()])
+        await self._machine.together(
+            [each.side.settle_prices() for each in self._products.values()]
+        )
 
     def outcome(self) -> Outcome:
         """Return what is known of the account at this moment, as a value that no longer changes."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.codes import Adaptation
-from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.gateway import Gateway
+from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.machine import Task, Work
 from liqctl.kernel.plan import Mark, wants_mark
 from liqctl.kernel.reading import Reader
@@ -32,7 +32,7 @@ class Looks:
     """Shares looks among the symbols whose closes were sent before they began."""
 
     def __init__(
-        self, machine: Machine, reader: Reader, tell: Callable[[Reading[Position], float], None]
+        self, machine: Gateway, reader: Reader, tell: Callable[[Reading[Position], float], None]
     ) -> None:
         """Look through the reader; `tell` gets what each look showed, and when it began."""
         self._machine = machine

@@ -125,7 +125,9 @@ def _in_portfolio(product: Product) -> dict[Endpoint, EndpointSpec]:
     prefix = {Product.USDM: "/papi/v1/um/", Product.COINM: "/papi/v1/cm/"}[product]
     tails = _PORTFOLIO_TAILS | _PORTFOLIO_CONDITIONAL_TAILS[product]
     row = {endpoint: _moved(endpoint.value, prefix + tail) for endpoint, tail in tails.items()}
-    row[Endpoint.ACCOUNT_CONFIG] = _moved(Endpoint.ACCOUNT_CONFIG.value, "/papi/v1/um/accountConfig")
+    row[Endpoint.ACCOUNT_CONFIG] = _moved(
+        Endpoint.ACCOUNT_CONFIG.value, "/papi/v1/um/accountConfig"
+    )
     row[Endpoint.ORDER_LIMITS] = _moved(Endpoint.ORDER_LIMITS.value, "/papi/v1/rateLimit/order")
     return row
 

@@ -14,11 +14,18 @@ from liqctl.kernel.gateway import Gateway
 from liqctl.kernel.ledger import OrderRecord
 from liqctl.kernel.limits import Halted
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.ports import Exchange
 from liqctl.kernel.retry import is_final_refusal
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import OpenOrder, OrderKind
 
-_LIST: Final = requests.open_orders(Product.USDM, OrderKind.EXECUTION)
+EXECUTIONS: Final = requests.open_orders(Product.USDM, OrderKind.EXECUTION)
+
+
+def asks_executions(exchange: Exchange, policy: LiquidationConfig) -> bool:
+    """Whether executions are in scope, and there is a spot host to ask for them."""
+    is_in_scope = Product.USDM in policy.by_product and policy.cancel_orders
+    return is_in_scope and exchange.serves(EXECUTIONS.spec.api)
 
 
 class Executions:
@@ -42,13 +49,13 @@ class Executions:
     @property
     def unread(self) -> tuple[str, ...]:
         """The list, if it never answered."""
-        return () if self.is_read else (_LIST.spec.source,)
+        return () if self.is_read else (EXECUTIONS.spec.source,)
 
     async def end_all(self) -> None:
         """List and cancel, again and again; the run ends it."""
         account = self._gateway.account
         while True:
-            listed = await self._gateway.ask(_LIST)
+            listed = await self._gateway.ask(EXECUTIONS)
             if not isinstance(listed, VenueAnswer) and not listed.unreadable:
                 self.is_read = True
                 self._absorb(listed.items)

@@ -13,9 +13,9 @@ from typing import Any, Final, TypeVar
 
 from liqctl.kernel import requests
 from liqctl.kernel.answers import VenueAnswer, not_sent
+from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEvent
-from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Allowance, Deadline, Halted
 from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.pacing import CLOCK_SYNCS_MAX, QUESTION_GAP_S

@@ -300,7 +300,9 @@ class Allowance:
         else:
             self.budget.clock_ahead_s = measured
 
-    def note_answer(self, request: Request[Any], answer: object, sent_at: float, now: float) -> None:
+    def note_answer(
+        self, request: Request[Any], answer: object, sent_at: float, now: float
+    ) -> None:
         """Learn from an answer how fast the venue is, and what it lets pass."""
         spec = request.spec
         if isinstance(answer, VenueAnswer):

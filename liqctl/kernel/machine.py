@@ -16,17 +16,15 @@ kept to there.
 import heapq
 import types
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import Coroutine, Generator, Iterable, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
-from liqctl.kernel.answers import VenueAnswer, not_sent
-
+from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEvent
-from liqctl.kernel.limits import Allowance, Deadline, Halted
-from liqctl.kernel.pacing import CLOCK_SYNCS_MAX
+from liqctl.kernel.limits import MINUTE_S, Deadline, RequestBudget
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.requests import CLOCK, Request
+from liqctl.kernel.requests import Request
 
 T = TypeVar("T")
 Work: TypeAlias = Coroutine[Any, None, T]

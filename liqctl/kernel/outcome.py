@@ -14,8 +14,8 @@ from liqctl.kernel import words
 from liqctl.kernel.amounts import rounded
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.events import INTERRUPTED
-from liqctl.kernel.left_over import LeftOver
 from liqctl.kernel.ledger import LegRecord, OrderRecord, SweepRecord
+from liqctl.kernel.left_over import LeftOver
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import NO_STREAK, Streak, Verdict, verify
 from liqctl.kernel.result import (
@@ -25,7 +25,14 @@ from liqctl.kernel.result import (
     PositionReport,
     Residual,
 )
-from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.states import (
+    FailureCause,
+    LiquidationState,
+    Margin,
+    OrderState,
+    PositionState,
+    Product,
+)
 from liqctl.kernel.values import Leg, OrderKind, Position, Snapshot
 
 _NOT_REACHED: Final = VenueAnswer(

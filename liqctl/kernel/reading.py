@@ -61,6 +61,7 @@ class Reader:
         self.rules: Mapping[str, MarketRules] = {}
         self.shown: dict[Leg, tuple[float, Position]] = {}
         """What the lists of positions showed open, and when the last of them was answered."""
+        self.gateway = machine
         self._machine = machine
         self._sizing: Task[object] | None = None
         self._narrow = policy.symbols if len(policy.symbols) <= NARROW_SYMBOLS_MAX else ()
@@ -256,7 +257,11 @@ class Questions:
     """What one run asks after its first reading, again until it is answered."""
 
     def __init__(
-        self, machine: Gateway, reader: Reader, policy: LiquidationConfig, firsts: Sequence[Task[Snapshot]]
+        self,
+        machine: Gateway,
+        reader: Reader,
+        policy: LiquidationConfig,
+        firsts: Sequence[Task[Snapshot]],
     ) -> None:
         """Ask nothing yet; `firsts` are the first readings of all products."""
         self.unknown_symbols: tuple[str, ...] | None = ()

@@ -71,6 +71,7 @@ _CANCELS_ALL: Final = {
     OrderKind.ALGO: Endpoint.CANCEL_ALGO_ORDERS,
 }
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balances:
     """What a portfolio margin account owes and holds beside its futures, by coin.

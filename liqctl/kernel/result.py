@@ -9,7 +9,15 @@ from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
 from liqctl.kernel.events import COUNTS
 from liqctl.kernel.left_over import LeftOver
-from liqctl.kernel.states import Margin, Product, ExitCode, FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.states import (
+    ExitCode,
+    FailureCause,
+    LiquidationState,
+    Margin,
+    OrderState,
+    PositionState,
+    Product,
+)
 from liqctl.kernel.values import OpenOrder, OrderKind, OrderStatus, Position, PositionSide, Side
 
 RESULT_SCHEMA = "liqctl.result/1"

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from liqctl.kernel import events, pacing
-from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.beside import Looks, SideReadings
 from liqctl.kernel.gateway import Gateway
 from liqctl.kernel.ledger import LegRecord
@@ -72,6 +71,15 @@ class Liquidation:
         self._missing: tuple[str, ...] = ()
         self._silent: tuple[str, ...] = ()
         self._unread: str | None = "the account was never read"
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether something of the account was answered since the last reading began."""
+        return self._snapshot.started_at < self._machine.account.answered_at
+
+    def note_write(self) -> None:
+        """Note that something that may move this product's positions was answered now."""
+        self._state.wrote()
 
     @property
     def _is_interrupted(self) -> bool:
@@ -176,7 +184,11 @@ class Liquidation:
                 )
             )
         account = machine.account
-        if snapshot.is_refused and account.is_kind_known and not self._limits.budget.is_key_accepted:
+        if (
+            snapshot.is_refused
+            and account.is_kind_known
+            and not self._limits.budget.is_key_accepted
+        ):
             self._limits.fatal = snapshot.errors[0]
         self._missing = self._watch.missing(verdict, snapshot)
         self._silent = tuple(sorted(snapshot.silent))
@@ -437,7 +449,9 @@ class Liquidation:
                 if self._watch.is_proven(late=late):
                     return self._prove()
                 is_due = late or self._state.streak.watched_s >= self._watch.window_s
-                plans = self._watch.unswept() if is_due and not self._limits.budget.is_stopped else []
+                plans = (
+                    self._watch.unswept() if is_due and not self._limits.budget.is_stopped else []
+                )
                 sweep_s = until - 2 * trip_s - machine.now
                 if plans and sweep_s > 0:
                     await self._sweep(plans, timeout_s=sweep_s)

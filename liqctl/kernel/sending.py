@@ -233,7 +233,9 @@ class Closes:
         delay_s = pacing.LOOKUP_FIRST_S
         while True:
             known: bool | None = None
-            found = await machine.ask(requests.order_of(leg.product, leg.symbol, order.client_order_id))
+            found = await machine.ask(
+                requests.order_of(leg.product, leg.symbol, order.client_order_id)
+            )
             if isinstance(found, OrderAnswer):
                 known = True
                 self._placed(leg, order, found)

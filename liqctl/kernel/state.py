@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from liqctl.kernel import events, ledger
-from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.gateway import Gateway
+from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.outcome import open_legs
 from liqctl.kernel.pacing import LAG_GRACE_S, STRANGERS_MAX
 from liqctl.kernel.policy import LiquidationConfig

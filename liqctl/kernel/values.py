@@ -5,6 +5,7 @@ quantities of orders are always positive. Symbols are opaque strings; the venue 
 are not ASCII.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -265,6 +266,28 @@ class Snapshot:
     def silent(self) -> frozenset[str]:
         """The sources that were asked and did not answer in full."""
         return frozenset().union(*(reading.silent for reading in self.lists.values()))
+
+
+def merged(snapshots: Sequence[Snapshot], executions: tuple[OpenOrder, ...] = ()) -> Snapshot:
+    """Return the readings of several products as one, for what is shown of an account."""
+
+    def one(readings: Sequence[Reading[T]], beside: tuple[T, ...] = ()) -> Reading[T]:
+        return Reading(
+            items=tuple(item for each in readings for item in each.items) + beside,
+            complete=all(each.complete for each in readings),
+            error=next((each.error for each in readings if each.error), None),
+            sources=frozenset().union(*(each.sources for each in readings)),
+            silent=frozenset().union(*(each.silent for each in readings)),
+        )
+
+    return Snapshot(
+        positions=one([each.positions for each in snapshots]),
+        regular_orders=one([each.regular_orders for each in snapshots], executions),
+        algo_orders=one([each.algo_orders for each in snapshots]),
+        started_at=min(each.started_at for each in snapshots),
+        finished_at=max(each.finished_at for each in snapshots),
+        margin=snapshots[0].margin,
+    )
 
 
 class OrderType(StrEnum):

@@ -12,6 +12,8 @@ from liqctl.kernel import pacing
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.events import RUN_ENDS, run_abandoned
+from liqctl.kernel.gateway import Gateway
+from liqctl.kernel.policy import product_of
 from liqctl.kernel.ports import EventSink
 from liqctl.kernel.requests import order_of
 from liqctl.run.driver import Driver
@@ -32,7 +34,7 @@ class DeadRuns(Protocol):
 
 
 async def close_dead_run(
-    dead: Holder, *, by: str, trail: DeadRuns, sink: EventSink, driver: Driver
+    dead: Holder, *, by: str, trail: DeadRuns, sink: EventSink, driver: Driver, gateway: Gateway
 ) -> None:
     """Write LIQUIDATION_ABANDONED for the dead run and for those it had not got to closing itself.
 
@@ -49,7 +51,7 @@ async def close_dead_run(
         if last_event is None or last_event in RUN_ENDS:
             continue
         fates = await asyncio.gather(
-            *(_look_up(driver, *order) for order in orders[: pacing.DEAD_LOOK_UPS_MAX])
+            *(_look_up(driver, gateway, *order) for order in orders[: pacing.DEAD_LOOK_UPS_MAX])
         )
         fated = zip(orders, fates, strict=False)
         event = run_abandoned(
@@ -65,8 +67,9 @@ async def close_dead_run(
         event.log_to(sink, correlation_id)
 
 
-async def _look_up(driver: Driver, symbol: str, client_order_id: str) -> str:
-    answer = await driver.ask(order_of(symbol, client_order_id))
+async def _look_up(driver: Driver, gateway: Gateway, symbol: str, client_order_id: str) -> str:
+    request = order_of(product_of(symbol), symbol, client_order_id)
+    answer = await driver.perform(gateway.ask(request))
     if not isinstance(answer, VenueAnswer):
         return f"{answer.status}, {plain(answer.executed)} executed"
     if answer.kind is AnswerKind.DONE:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from liqctl.kernel.answers import VenueAnswer
+from liqctl.kernel.account import AccountReaders
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.events import AuditEvent
 from liqctl.kernel.limits import Deadline
@@ -32,8 +32,6 @@ from liqctl.kernel.machine import (
 from liqctl.kernel.pacing import READING_FIRST_S, TELLING_GAP_S, WARM_CONNECTIONS
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
-from liqctl.kernel.reading import Reader
-from liqctl.kernel.requests import Request
 
 if TYPE_CHECKING:
     from liqctl.run.lock import AccountLock, Blocked
@@ -101,10 +99,6 @@ class Driver:
                 self.advance()
                 raise
         return task.value
-
-    async def ask(self, request: Request[T]) -> T | VenueAnswer:
-        """Return what a reading gave, or why it gave nothing."""
-        return await self.perform(self.machine.ask(request))
 
     def interrupt(self) -> None:
         """Tell the machine that somebody asked the run to end."""
@@ -221,17 +215,18 @@ class Opening:
             self.blocked = lock.acquire(correlation_id, self.started_at, policy.timeout_seconds)
         machine = Machine(deadline)
         self.driver = Driver(machine, exchange)
-        self.reader = Reader(machine, policy)
+        self.readers = AccountReaders(machine, policy)
         self._warm_up: asyncio.Task[None] | None = None
         if self.blocked is None:
-            self.first = machine.spawn(self.reader.snapshot(policy.symbols))
+            self.firsts = self.readers.begin()
             self.driver.advance()
             self._warm_up = asyncio.create_task(self._open_spares(exchange))
 
     async def _open_spares(self, exchange: Exchange) -> None:
         await asyncio.sleep(READING_FIRST_S)
-        timeout_s = self.driver.machine.limits.call_max_s
-        await exchange.warm_up(WARM_CONNECTIONS, timeout_s=timeout_s)
+        gateway = self.readers.gateway
+        timeout_s = gateway.limits.call_max_s
+        await exchange.warm_up(gateway.product, WARM_CONNECTIONS, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Open no more spare connections, and wait for nothing any more."""

@@ -1,12 +1,15 @@
 """Looking without touching: what is open now, and what a liquidation would do about it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from liqctl.kernel import pacing
+from liqctl.kernel.account import AccountReaders
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.executions import EXECUTIONS, asks_executions
 from liqctl.kernel.ledger import OrderRecord, first_seen
 from liqctl.kernel.machine import Machine
 from liqctl.kernel.outcome import report_order, report_position, residual_of
@@ -15,10 +18,10 @@ from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.proof import Verdict, verify
 from liqctl.kernel.protection import is_protective
-from liqctl.kernel.reading import Reader, ask_portfolio_margin, ask_unknown_symbols
+from liqctl.kernel.reading import ask_unknown_symbols
 from liqctl.kernel.result import LiquidationResult
-from liqctl.kernel.states import FailureCause, LiquidationState
-from liqctl.kernel.values import OpenOrder, Snapshot
+from liqctl.kernel.states import FailureCause, LiquidationState, Margin, Product
+from liqctl.kernel.values import OpenOrder, Rows, Snapshot, merged
 from liqctl.kernel.words import explain_contradiction, explain_refusal
 from liqctl.run.driver import Driver
 
@@ -38,7 +41,8 @@ class Inspection:
     Positions are those of both sources. `refusal` is why nothing, or not everything, could be read;
     `silent` names the sources of positions that did not answer. `plan` is what a liquidation would
     send first. `unknown_symbols` are symbols in scope that the venue does not list, None where it
-    did not say; so is `is_portfolio_margin` where nothing is listed.
+    did not say. `is_kind_known`: whether `margin` is what the venue said, or what was seen proves.
+    `unread_beside` was not answered and does not count against flat.
     `settled_s` is how long flat was watched when it is proven, else 0.
     """
 
@@ -48,7 +52,10 @@ class Inspection:
     refusal: VenueAnswer | None
     silent: tuple[str, ...] = ()
     unknown_symbols: tuple[str, ...] | None = ()
-    is_portfolio_margin: bool | None = False
+    products: tuple[Product, ...] = ()
+    margin: Margin = Margin.STANDARD
+    is_kind_known: bool = True
+    unread_beside: tuple[str, ...] = ()
     is_proven: bool = False
     settled_s: float = 0.0
 
@@ -60,7 +67,7 @@ class Inspection:
     @property
     def shows_nothing(self) -> bool:
         """Whether nothing in scope is listed and everything was read, positions by one source."""
-        is_answered = self.is_portfolio_margin is False and self.unknown_symbols is not None
+        is_answered = self.is_kind_known and self.unknown_symbols is not None
         return is_answered and self.verdict.is_flat
 
     @property
@@ -76,15 +83,13 @@ class Inspection:
 
     def why_unreadable(self) -> str | None:
         """Return why the account, or part of it, could not be read."""
-        if self.is_portfolio_margin:
-            return "this account is in portfolio margin: its positions do not show here"
         if self.refusal is not None:
             if self.refusal.kind in _FUTILE:
                 return explain_refusal(self.refusal)
             return self.refusal.describe()
         if not self.is_doubtful:
             return None
-        if self.is_portfolio_margin is None:
+        if not self.is_kind_known:
             return (
                 "nothing is listed, and whether this account is in portfolio margin, where "
                 "positions do not show here, was not answered"
@@ -111,7 +116,10 @@ async def inspect_account(
     It is taken within `timeout_s`, the policy's timeout when None.
     """
     driver = Driver.starting_now(exchange, timeout_s or policy.timeout_seconds, wall_clock)
-    return await driver.perform(_inspect(driver.machine, policy, None))
+    has_executions = asks_executions(exchange, policy)
+    return await driver.perform(
+        _inspect(driver.machine, policy, None, has_executions=has_executions)
+    )
 
 
 async def inspect_again(
@@ -119,7 +127,10 @@ async def inspect_again(
 ) -> Inspection:
     """Return another reading of the account; what does not change is not asked for again."""
     driver = Driver.starting_now(exchange, policy.timeout_seconds, wall_clock)
-    return await driver.perform(_inspect(driver.machine, policy, before))
+    has_executions = asks_executions(exchange, policy)
+    return await driver.perform(
+        _inspect(driver.machine, policy, before, has_executions=has_executions)
+    )
 
 
 async def inspect_settled(
@@ -142,7 +153,7 @@ async def inspect_settled(
     give_up_at = began_at + settle_s + policy.timeout_seconds
     empty = 0
     while True:
-        if now.verdict.positions or now.verdict.orders or now.is_portfolio_margin:
+        if now.verdict.positions or now.verdict.orders:
             return now
         if now.refusal is not None and now.refusal.kind in _FUTILE:
             return now
@@ -160,24 +171,44 @@ async def inspect_settled(
 
 
 async def _inspect(
-    machine: Machine, policy: LiquidationConfig, before: Inspection | None
+    machine: Machine,
+    policy: LiquidationConfig,
+    before: Inspection | None,
+    *,
+    has_executions: bool,
 ) -> Inspection:
     """Return a reading and what follows from it; what was answered before is not asked again."""
-    machine.limits.end_writes()
-    snapshot = await Reader(machine, policy).snapshot(policy.symbols, both_sources=True)
+    if before is not None and before.is_kind_known:
+        policy = replace(policy, margin=before.margin)
+    desk = AccountReaders(machine, policy)
+    for reader in desk.readers.values():
+        reader.gateway.limits.end_writes()
+    listing = machine.spawn(desk.gateway.ask(EXECUTIONS)) if has_executions else None
+    snapshots = await desk.read_all()
+    account = desk.account
+    if any(each.positions.items or each.orders for each in snapshots):
+        account.know()
+    elif not any(each.errors for each in snapshots):
+        for _ in range(MARGIN_ASKED_MAX):
+            if not account.is_kind_known:
+                until = machine.now + desk.gateway.limits.call_max_s
+                await account.ask_kind(desk.gateway, until=until)
+        if account.margin is not snapshots[0].margin:
+            snapshots = await desk.read_all()
     unknown_symbols = before.unknown_symbols if before else None
     if unknown_symbols is None:
-        seen = {p.symbol for p in snapshot.positions.items} | {o.symbol for o in snapshot.orders}
-        unseen = [symbol for symbol in policy.symbols if symbol not in seen]
-        unknown_symbols = await ask_unknown_symbols(machine, unseen) if unseen else ()
-    margin: bool | None = False
-    if _is_empty(snapshot):
-        # While something is listed the question is not asked, and False only means that.
-        was_asked = before is not None and _is_empty(before.snapshot)
-        margin = before.is_portfolio_margin if before and was_asked else None
-        for _ in range(pacing.MARGIN_ASKED_MAX):
-            if margin is None:
-                margin = await ask_portfolio_margin(machine)
+        unknown_symbols = await _ask_unknown_symbols(desk, snapshots)
+    unread_beside: tuple[str, ...] = ()
+    executions: tuple[OpenOrder, ...] = ()
+    if listing is not None:
+        # Nothing waits for the spot host longer than for a last look whether it has answered.
+        await machine.wait([listing], until=machine.now + desk.gateway.limits.rtt_s)
+        machine.end(listing)
+        if isinstance(listing.result, Rows):
+            executions = tuple(o for o in listing.result.items if policy.covers(o.symbol))
+        else:
+            unread_beside = (EXECUTIONS.spec.source,)
+    snapshot = merged(snapshots, executions)
     legs = {
         position.leg: first_seen(position, snapshot.started_at)
         for position in snapshot.positions.items
@@ -191,12 +222,26 @@ async def _inspect(
         refusal=errors[0] if errors else None,
         silent=tuple(sorted(snapshot.positions.silent)),
         unknown_symbols=unknown_symbols,
-        is_portfolio_margin=margin,
+        products=tuple(desk.readers),
+        margin=account.margin,
+        is_kind_known=account.is_kind_known,
+        unread_beside=unread_beside,
     )
 
 
-def _is_empty(snapshot: Snapshot) -> bool:
-    return not (snapshot.errors or snapshot.positions.items or snapshot.orders)
+async def _ask_unknown_symbols(
+    desk: AccountReaders, snapshots: Sequence[Snapshot]
+) -> tuple[str, ...] | None:
+    unknown: tuple[str, ...] = ()
+    for snapshot in snapshots:
+        seen = {p.symbol for p in snapshot.positions.items} | {o.symbol for o in snapshot.orders}
+        symbols = desk.policies[snapshot.product].symbols
+        if unseen := [symbol for symbol in symbols if symbol not in seen]:
+            answer = await ask_unknown_symbols(desk.readers[snapshot.product], unseen)
+            if answer is None:
+                return None
+            unknown += answer
+    return unknown
 
 
 def dry_run_result(
@@ -242,10 +287,12 @@ def dry_run_result(
             for position in sorted(positions, key=lambda p: (-p.notional, p.leg))
         ),
         orders=tuple(report_order(record, _NOTHING, leg_open=False) for record in orders),
-        residual=residual_of(inspection.verdict, readable=snapshot.is_any_read),
+        residual=residual_of([inspection.verdict] if snapshot.is_any_read else []),
+        products=inspection.products,
+        margin=inspection.margin,
         requests=requests,
         cause=cause,
-        unread=inspection.silent,
+        unread=inspection.silent + inspection.unread_beside,
         never_read=snapshot.lists_missing,
         notes=tuple(map(explain_contradiction, inspection.contradictions)),
     )

@@ -11,15 +11,16 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from liqctl.kernel import events
+from liqctl.kernel.account import AccountLiquidation
 from liqctl.kernel.as_json import rfc3339
+from liqctl.kernel.executions import asks_executions
 from liqctl.kernel.ids import ORDER_TAG_BYTES, make_correlation_id
 from liqctl.kernel.outcome import Ending, Outcome, summarise
 from liqctl.kernel.pacing import DISK_END_MAX_S, DISK_END_MIN_S, ENDING_MAX_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
-from liqctl.kernel.rounds import Liquidation
-from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
+from liqctl.kernel.states import FailureCause, LiquidationState, PositionState, Product
 from liqctl.kernel.values import Leg
 from liqctl.run.abandonment import DeadRuns, close_dead_run
 from liqctl.run.driver import Opening
@@ -157,14 +158,13 @@ class LiquidationManager:
         return result
 
     async def _execute(self, opening: Opening, reason: str) -> LiquidationResult:
-        driver, machine = opening.driver, opening.driver.machine
-        run = Liquidation(
-            machine,
-            opening.reader,
-            opening.first,
-            self._config,
-            order_tag=os.urandom(ORDER_TAG_BYTES).hex(),
+        driver = opening.driver
+        run = AccountLiquidation(
+            opening.readers,
+            opening.firsts,
+            order_tags={product: os.urandom(ORDER_TAG_BYTES).hex() for product in Product},
             jitter=lambda: self._rng.uniform(-1, 1),
+            has_executions=asks_executions(self._exchange, self._config),
         )
         current = self._current = _Current(opening.correlation_id, opening)
 
@@ -184,12 +184,17 @@ class LiquidationManager:
         ending = Ending.DEADLINE
         try:
             ending = await driver.perform(run.converge())
-            await driver.perform(run.side.settle_prices())
+            await driver.perform(run.settle_prices())
             dead = self._lock.dead_run if self._lock else None
             if dead is not None and self._dead_runs is not None:
                 # Close the record of the run that held the lock and died, in what time is left.
                 await close_dead_run(
-                    dead, by=current.name, trail=self._dead_runs, sink=self._sink, driver=driver
+                    dead,
+                    by=current.name,
+                    trail=self._dead_runs,
+                    sink=self._sink,
+                    driver=driver,
+                    gateway=opening.readers.gateway,
                 )
         finally:
             opening.close()
@@ -298,7 +303,7 @@ def _untold(known: Outcome, result: LiquidationResult) -> Iterator[PositionRepor
     """Yield the positions not closed whose failure stands in no event yet."""
     told = {leg for leg, record in known.legs.items() if record.given_up}
     for position in result.positions:
-        leg = Leg(symbol=position.symbol, position_side=position.position_side)
+        leg = Leg(position.symbol, position.position_side, position.product)
         is_unknown = position.state in {PositionState.PARTIAL, PositionState.UNKNOWN}
         if is_unknown or (position.state is PositionState.FAILED and leg not in told):
             yield position

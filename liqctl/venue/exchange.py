@@ -160,9 +160,7 @@ class BinanceExchange:
     async def warm_up(self, product: Product, connections: int, *, timeout_s: float) -> None:
         """Open connections by sending cheap requests at the same time; never raises."""
         ping = spec_of(Endpoint.PING, product, Margin.STANDARD)
-        pings = (
-            self._transport.request(ping, {}, timeout_s=timeout_s) for _ in range(connections)
-        )
+        pings = (self._transport.request(ping, {}, timeout_s=timeout_s) for _ in range(connections))
         await asyncio.gather(*pings, return_exceptions=True)
 
     async def close(self) -> None:

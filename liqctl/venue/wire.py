@@ -17,8 +17,8 @@ from typing import Any, Final, TypeVar
 
 from liqctl.kernel.amounts import parse_decimal, plain, rounded
 from liqctl.kernel.answers import printable, unreadable
-from liqctl.kernel.errors import VenueError, invariant
 from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.errors import VenueError, invariant
 from liqctl.kernel.requests import Balances, Request
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
@@ -277,7 +277,9 @@ def parse_balances(rows: Any) -> Balances:
             raise _unreadable("a balance without an asset")
         for name, theirs in _BALANCES.items():
             # Not every amount is filled in; an empty one is none.
-            amount = sum((parse_decimal(row.get(each)) or Decimal(0) for each in theirs), Decimal(0))
+            amount = sum(
+                (parse_decimal(row.get(each)) or Decimal(0) for each in theirs), Decimal(0)
+            )
             if amount:
                 amounts[name][row["asset"]] = amount
     coins = tuple(sorted(set().union(*amounts.values())))
@@ -451,9 +453,7 @@ def _contracts_worth(
     return contracts * rounded(abs(in_coin * mark_price / contracts), Decimal(1))
 
 
-def _parse_open_order(
-    kind: OrderKind, product: Product, row: Mapping[str, Any]
-) -> OpenOrder | str:
+def _parse_open_order(kind: OrderKind, product: Product, row: Mapping[str, Any]) -> OpenOrder | str:
     names: Mapping[str, str] = {}
     if kind is OrderKind.EXECUTION:
         names = _EXECUTION_NAMES
