@@ -86,7 +86,8 @@ class KeyRights:
 class VenueFacts:
     """Answers to the questions of a preflight; None where there was none.
 
-    `unread` names the products that could not be read in full, and why. `refusals` holds why a question stayed open. `round_trip_s` is the median of `pings` pings,
+    `unread` names the products that could not be read in full, and why.
+    `refusals` holds why a question stayed open. `round_trip_s` is the median of `pings` pings,
     `clock_ahead_s` our clock less the venue's. `rehearsed` is the symbol on which the venue
     accepted a test of a reducing order; `not_trading` holds symbols with a position or order that
     it does not trade now, or does not list. `weight_used_by_others` is the request weight of this

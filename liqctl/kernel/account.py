@@ -58,7 +58,7 @@ class AccountReaders:
         }
 
     async def read_all(self) -> list[Snapshot]:
-        """Return one reading of each product, by both sources, what contracts are worth included."""
+        """Return one reading of each product, by both sources, with what contracts are worth."""
         firsts = self.begin(both_sources=True)
         await self.account.machine.finish(list(firsts.values()))
         return [
@@ -81,7 +81,7 @@ class AccountLiquidation:
         """Go on from the first readings, which are under way; nothing is sent before `converge`.
 
         `order_tags` mark the run's client order ids, another for each product; `jitter` gives a
-        number from -1 to 1 for each backoff; `has_executions`: there is a spot host to ask for them.
+        number from -1 to 1 for each backoff. With `has_executions` the spot host is asked for them.
         """
         self._account = desk.account
         self._gateway = desk.gateway

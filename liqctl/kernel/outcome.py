@@ -326,7 +326,7 @@ def end_state(
     orders: Iterable[OrderReport],
     is_part_flat: bool = False,
 ) -> LiquidationState:
-    """Return COMPLETED when flat was proven, PARTIAL when some of it was, or some work, else FAILED."""
+    """Return COMPLETED when flat is proven, PARTIAL when a part or some work is, else FAILED."""
     if verified_flat:
         return LiquidationState.COMPLETED
     proven = (

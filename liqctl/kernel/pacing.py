@@ -232,7 +232,7 @@ EXECUTIONS_GAP_S: Final = 1.0
 are about a minute apart. (guess)"""
 
 LEFT_OVER_MAX_S: Final = 1.5
-"""How long the end of a run in portfolio margin waits for what remains beside its futures. (guess)"""
+"""How long a run in portfolio margin waits for what remains beside its futures. (guess)"""
 
 PROBES_MAX: Final = 5
 """Orders beyond our number that leave together: what a wrong guess of the limit costs. (guess)"""

@@ -12,9 +12,9 @@ from liqctl.kernel.values import Leg, OpenOrder, Position, PositionSide, Side
 def is_protective(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
     """Return whether the order can do nothing but shrink a leg that is open.
 
-    True for a conditional order of an open leg that is reduce-only or closes the position (on either
-    side: should somebody flip the position, the other one is the stop), and for one on the closing
-    side that names its hedge leg or, one-way without a flag, trades no more than the leg holds.
+    True for a conditional order of an open leg that is reduce-only or closes the position (on
+    either side: should somebody flip the position, the other one is the stop), and for one on the
+    closing side that names its hedge leg or, one-way without a flag, trades no more than the leg holds.
     An order whose side could not be read is never protective.
     """
     position = positions.get(order.leg)

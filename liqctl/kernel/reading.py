@@ -140,7 +140,7 @@ class Reader:
         return self.rules
 
     async def size(self, snapshot: Snapshot) -> Snapshot:
-        """Return the snapshot with every contract's worth as the venue says it, asked for if need be."""
+        """Return the snapshot with every contract's worth as the venue says it."""
         if self._sizing is None:
             return snapshot
         await self._machine.wait([self._sizing])
