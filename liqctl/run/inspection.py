@@ -189,7 +189,7 @@ async def _inspect(
     if any(each.positions.items or each.orders for each in snapshots):
         account.know()
     elif not any(each.errors for each in snapshots):
-        for _ in range(MARGIN_ASKED_MAX):
+        for _ in range(pacing.MARGIN_ASKED_MAX):
             if not account.is_kind_known:
                 until = machine.now + desk.gateway.limits.call_max_s
                 await account.ask_kind(desk.gateway, until=until)
