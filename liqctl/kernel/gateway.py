@@ -9,6 +9,7 @@ suffers does not delay the other; the limits, a ban, the clock and the kind of a
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from liqctl.kernel import requests
@@ -204,7 +205,8 @@ class Gateway:
             if ready_at <= self.now:
                 self.limits.budget.note_sent(request, self.now)
                 return None
-            await self.sleep_until(ready_at)
+            notional = request.close.notional if request.close else Decimal(0)
+            await self.sleep_until(ready_at, notional=notional)
             if request.spec.is_write and not self.may_write and until < self.deadline.ends:
                 return Halted.of()
 

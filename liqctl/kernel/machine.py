@@ -17,10 +17,10 @@ import heapq
 import types
 from collections import deque
 from collections.abc import Coroutine, Generator, Iterable, Sequence
+from decimal import Decimal
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEvent
 from liqctl.kernel.limits import MINUTE_S, Deadline, RequestBudget
 from liqctl.kernel.ports import Usage
@@ -144,7 +144,7 @@ class Machine:
         self.interruption: Task[None] = Task(None)
         self._current: Task[Any] = self.interruption
         self._ready: deque[tuple[Task[Any], int]] = deque()
-        self._timers: list[tuple[float, int, Task[Any], int]] = []
+        self._timers: list[tuple[float, Decimal, int, Task[Any], int]] = []
         self._awaited: dict[int, tuple[Task[Any], int]] = {}
         self._answers: dict[int, object] = {}
         self._commands: list[Command] = []
@@ -170,18 +170,19 @@ class Machine:
     def advance(self) -> list[Command]:
         """Go on with every procedure that can; return what is to be done now, in order."""
         while self._timers and self._timers[0][0] <= self.now:
-            _, _, task, nap = heapq.heappop(self._timers)
+            *_, task, nap = heapq.heappop(self._timers)
             self._ready.append((task, nap))
         while self._ready:
             task, nap = self._ready.popleft()
             if task.nap == nap and not task.is_done:
                 self._step(task)
         # What nobody waits for any more is not waked for.
-        while self._timers and self._timers[0][2].nap != self._timers[0][3]:
+        while self._timers and self._timers[0][3].nap != self._timers[0][4]:
             heapq.heappop(self._timers)
         commands, self._commands = self._commands, []
         # Of one wave the cancels leave first: a ban that the first close meets must not keep an
-        # order open that could have been cancelled.
+        # order open that could have been cancelled. Of the closes the largest leaves first, whatever
+        # its product: what a limit keeps back is the tail.
         commands.sort(key=_leaves_last)
         if self._timers:
             commands.append(WakeAt(self._timers[0][0]))
@@ -205,10 +206,10 @@ class Machine:
         self._commands.append(Sync(self._last_number))
         await self._arrival(self._last_number)
 
-    async def sleep_until(self, at: float) -> None:
-        """Wait until a moment."""
+    async def sleep_until(self, at: float, *, notional: Decimal = Decimal(0)) -> None:
+        """Wait until a moment; of those who wait for the same, the largest goes first."""
         while self.now < at:
-            self._wake_at(at)
+            self._wake_at(at, -notional)
             await _pause()
 
     async def sleep(self, seconds: float) -> None:
@@ -293,10 +294,10 @@ class Machine:
             self._answers[number] = answer
             self._ready.append(waiting)
 
-    def _wake_at(self, at: float | None) -> None:
+    def _wake_at(self, at: float | None, rank: Decimal = Decimal(0)) -> None:
         if at is not None:
             self._last_number += 1
-            timer = (at, self._last_number, self._current, self._current.nap)
+            timer = (at, rank, self._last_number, self._current, self._current.nap)
             heapq.heappush(self._timers, timer)
 
     def _step(self, task: Task[Any], thrown: Ended | None = None) -> None:
@@ -326,7 +327,8 @@ class Machine:
         task.watchers.clear()
 
 
-def _leaves_last(command: Command) -> bool:
+def _leaves_last(command: Command) -> tuple[int, Decimal]:
+    if isinstance(command, Send) and command.request.close is not None:
+        return 1, -command.request.close.notional
     # What is cut in the turn it was sent in must still be cut after it.
-    is_close = isinstance(command, Send) and command.request.endpoint is Endpoint.SUBMIT_ORDER
-    return is_close or isinstance(command, Cut)
+    return (2 if isinstance(command, Cut) else 0), Decimal(0)

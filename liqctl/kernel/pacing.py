@@ -227,6 +227,10 @@ QUESTION_GAP_S: Final = 0.3
 """How long a question beside the run rests that was not answered: what kind of account this is,
 whether the venue knows a symbol. (guess)"""
 
+PEER_LOOK_GAP_S: Final = 0.5
+"""How far apart the positions of a product are looked at that is proven flat and waits for another:
+a look costs a tenth of a reading's weight. (guess)"""
+
 EXECUTIONS_GAP_S: Final = 1.0
 """How far apart the execution algorithms are listed while nothing is wrong with them: their slices
 are about a minute apart. (guess)"""

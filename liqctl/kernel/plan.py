@@ -5,7 +5,7 @@ that could open something, then close the legs. Protective stops stay until thei
 one on a leg that reads flat stays until that is settled: the position may not show yet.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -18,6 +18,7 @@ from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Look, is_leg_settled
 from liqctl.kernel.protection import is_protective, may_protect, reduces_only
 from liqctl.kernel.retry import ROUND_CODES
+from liqctl.kernel.states import Product
 from liqctl.kernel.values import (
     Leg,
     MarketRules,
@@ -149,6 +150,11 @@ def plan_sweep(symbol: str, *, with_stops: bool) -> SymbolPlan:
     return SymbolPlan(symbol=symbol, books=dict.fromkeys(kinds, ()), is_sweep=True)
 
 
+def _regular_stops(orders: Iterable[OpenOrder]) -> bool:
+    """Whether conditional orders rest on the regular book, whose cancel would take them too."""
+    return any(order.kind is OrderKind.REGULAR and order.is_conditional for order in orders)
+
+
 class _OnSymbol(NamedTuple):
     """What is known of one symbol: every leg that was ever seen, the orders that are listed."""
 
@@ -230,15 +236,17 @@ class _Planner(NamedTuple):
         is_unseen = not self.snapshot.algo_orders.complete and self._may_sweep(symbol, on_symbol)
         if not (due or closes or is_unseen):
             return None
-        is_blind = not self.snapshot.regular_orders.complete or any(
-            Adaptation.CANCEL_FIRST in record.adapted for record in ready
-        )
+        # Older stops of COIN-M rest on the regular book, where a list that failed hides them.
+        may_hide_stops = ready and ready[0].leg.product is Product.COINM
+        is_unread = not (self.snapshot.regular_orders.complete or may_hide_stops)
+        is_blocked = any(Adaptation.CANCEL_FIRST in record.adapted for record in ready)
+        is_blind = (is_unread or is_blocked) and not _regular_stops(on_symbol.orders)
         unlisted = {
             OrderKind.REGULAR: policy.cancel_orders and bool(closes) and is_blind,
             OrderKind.ALGO: is_unseen,
         }
         books: dict[OrderKind, tuple[OpenOrder, ...]] = {}
-        alone: tuple[OpenOrder, ...] = ()
+        alone = tuple(order for order in due if order.kind is OrderKind.EXECUTION)
         for kind, is_forced in unlisted.items():
             together, singly = self._by_book_or_id(kind, due, on_symbol)
             alone += singly
@@ -249,7 +257,8 @@ class _Planner(NamedTuple):
             stops = tuple(order for order in cancellable if is_protective(order, open_legs))
         then = SymbolPlan(symbol=symbol, alone=stops) if stops else None
         listed = sum(order.kind is OrderKind.ALGO for order in on_symbol.orders)
-        if listed == len(stops) + len(books.get(OrderKind.ALGO, ())) and self._by_book(stops):
+        is_all = listed == len(stops) + len(books.get(OrderKind.ALGO, ()))
+        if is_all and not _regular_stops(stops) and self._by_book(stops):
             then = SymbolPlan(symbol=symbol, books={OrderKind.ALGO: stops})
         return SymbolPlan(
             symbol=symbol,
@@ -268,7 +277,7 @@ class _Planner(NamedTuple):
         """
         if is_protective(order, open_legs):
             return False
-        if order.kind is OrderKind.ALGO and order.side is None and open_legs:
+        if order.is_conditional and order.side is None and open_legs:
             return False  # It may open a position, or be the stop of a leg not closed yet.
         memory = self.memory
         known, leg = memory.orders.get(order.key), memory.legs.get(order.leg)
@@ -288,7 +297,7 @@ class _Planner(NamedTuple):
             listed_at = known.listed_at if known else self.snapshot.finished_at
             since = max(memory.began_at, listed_at)
             return is_leg_settled(memory.looks, order.leg, since=since, window_s=memory.window_s)
-        if order.kind is OrderKind.REGULAR:
+        if not order.is_conditional:
             return True
         return leg is not None or self.snapshot.positions.complete or not may_protect(order)
 
@@ -307,7 +316,8 @@ class _Planner(NamedTuple):
         together = tuple(order for order in mine if order not in singly)
         is_whole = len(mine) == sum(order.kind is kind for order in on_symbol.orders)
         if kind is OrderKind.REGULAR:
-            by_book = is_whole or len(together) > pacing.SINGLE_CANCELS_MAX
+            is_many = len(together) > pacing.SINGLE_CANCELS_MAX
+            by_book = is_whole or (is_many and not _regular_stops(on_symbol.orders))
         else:
             # Of a leg that we did not close ourselves the list may not show the stop yet.
             legs = on_symbol.records
@@ -354,7 +364,7 @@ def _close_of(record: LegRecord, memory: Memory) -> LegClose:
     }[memory.mode]
     return LegClose(
         position=position,
-        order_leg=Leg(symbol=position.symbol, position_side=side),
+        order_leg=replace(position.leg, position_side=side),
         side=position.closing_side,
         parts=_parts(record, position.size, rules, price),
     )

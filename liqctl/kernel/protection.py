@@ -14,8 +14,8 @@ def is_protective(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
 
     True for a conditional order of an open leg that is reduce-only or closes the position (on
     either side: should somebody flip the position, the other one is the stop), and for one on the
-    closing side that names its hedge leg or, one-way without a flag, trades no more than the leg holds.
-    An order whose side could not be read is never protective.
+    closing side that names its hedge leg or, one-way without a flag, trades no more than the leg
+    holds. An order whose side could not be read is never protective.
     """
     position = positions.get(order.leg)
     if not order.is_conditional or position is None or order.side is None:

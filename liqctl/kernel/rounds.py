@@ -211,6 +211,7 @@ class Liquidation:
             return
         is_early = self._rounds < pacing.EARLY_READINGS
         gap_s = pacing.READING_GAP_S if is_early else pacing.LATE_READING_GAP_S
+        gap_s *= max(len(self._machine.account.unproven), 1)
         await self._rest(self._snapshot.started_at + gap_s)
 
     async def _rest(self, until: float) -> None:
@@ -228,13 +229,15 @@ class Liquidation:
 
         One that is proven is watched on while another is worked on.
         """
-        account = self._machine.account
-        account.note_proven(self._machine.product)
-        if account.unproven:
-            until = self._machine.now + self._watch.gap_s
-            work = [account.news, self._machine.interruption]
-            await self._machine.wait(work, until=until, first=True)
-            return False
+        machine, account = self._machine, self._machine.account
+        account.note_proven(machine.product)
+        while account.unproven:
+            work = [account.news, machine.interruption]
+            await machine.wait(work, until=machine.now + pacing.PEER_LOOK_GAP_S, first=True)
+            if self._is_interrupted:
+                return False
+            if account.unproven and (await self._reader.positions()).items:
+                return False
         return self._snapshot.started_at >= account.answered_at
 
     def _prove(self) -> Ending:

@@ -73,6 +73,7 @@ class Closes:
                 type=part.type,
                 price=part.price,
                 reduce_only=close.order_leg.position_side is PositionSide.BOTH,
+                notional=close.position.notional,
             )
             for part_no, part in enumerate(close.parts, start=1)
         ]

@@ -321,7 +321,7 @@ class CloseOrder:
 
     `price` is given for LIMIT only, which is always sent immediate-or-cancel. In one-way mode
     `reduce_only` must be True; in hedge mode the venue refuses the flag and the position side
-    plus the closing side do its work.
+    plus the closing side do its work. The larger the `notional` of the leg, the earlier it leaves.
     """
 
     leg: Leg
@@ -331,6 +331,7 @@ class CloseOrder:
     type: OrderType = OrderType.MARKET
     price: Decimal | None = None
     reduce_only: bool = True
+    notional: Decimal = Decimal(0)
 
 
 def is_reducing(order: CloseOrder) -> bool:
