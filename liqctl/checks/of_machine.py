@@ -202,7 +202,6 @@ def is_open_to_others(path: Path) -> bool:
 
 
 def _mode_of(path: Path) -> int:
-    """Return the mode of what is there, 0 when nothing is or nobody may look."""
     try:
         return path.stat().st_mode
     except OSError:
@@ -244,5 +243,4 @@ def _room_problem(log_dir: Path) -> str | None:
 
 
 def _nearest(folder: Path) -> Path:
-    """Return the folder, or its nearest parent that exists."""
     return next((p for p in (folder, *folder.absolute().parents) if p.exists()), Path("/"))

@@ -11,33 +11,14 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
+from liqctl.kernel import pacing
 from liqctl.kernel.amounts import halve
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import Adaptation
-from liqctl.kernel.pacing import (
-    LAG_GRACE_S,
-    NO_ROOM_PAUSE_S,
-    RELIST_MAX_S,
-    RELIST_S,
-    SWEEPS_FAILED_MAX,
-)
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import SentOrder
-from liqctl.kernel.retry import (
-    Decision,
-    Reaction,
-    adapted_by,
-    decide_cancel,
-    is_final_refusal,
-)
-from liqctl.kernel.values import (
-    CloseOrder,
-    Leg,
-    OpenOrder,
-    OrderAnswer,
-    OrderStatus,
-    Position,
-)
+from liqctl.kernel.retry import Decision, Reaction, adapted_by, decide_cancel, is_final_refusal
+from liqctl.kernel.values import CloseOrder, Leg, OpenOrder, OrderAnswer, OrderStatus, Position
 
 _NO_ROOM: Final = VenueAnswer(
     kind=AnswerKind.TRANSIENT,
@@ -233,7 +214,7 @@ def never_sent(record: LegRecord, client_order_id: str, at: float) -> LegRecord:
         unresolved=_without(record.unresolved, client_order_id),
         attempts=record.attempts - 1,
         error=record.error or _NO_ROOM,
-        not_before=at + NO_ROOM_PAUSE_S,
+        not_before=at + pacing.NO_ROOM_PAUSE_S,
     )
 
 
@@ -342,7 +323,7 @@ def _is_stale(record: LegRecord, position: Position | None, quantity: Decimal, n
     if quantity * record.peak < 0 or not abs(left) < abs(quantity) <= abs(record.peak):
         return False
     newer = 0 < record.filled_ms <= position.update_time_ms
-    return not newer and now - record.filled_at < LAG_GRACE_S
+    return not newer and now - record.filled_at < pacing.LAG_GRACE_S
 
 
 def _settles(record: LegRecord, quantity: Decimal, started_at: float) -> bool:
@@ -361,7 +342,7 @@ def _settles(record: LegRecord, quantity: Decimal, started_at: float) -> bool:
         return True
     if record.live:
         return False
-    return record.lookup_failed or started_at - record.unresolved_at >= LAG_GRACE_S
+    return record.lookup_failed or started_at - record.unresolved_at >= pacing.LAG_GRACE_S
 
 
 def _is_new_exposure(record: LegRecord, position: Position) -> bool:
@@ -495,7 +476,9 @@ def _relisted(record: OrderRecord, at: float) -> OrderRecord:
     A cancel is answered before it is finished, and lists show closed orders for up to 2 s.
     """
     relists = record.relists + 1
-    return record._replace(relists=relists, not_before=at + min(RELIST_S * relists, RELIST_MAX_S))
+    return record._replace(
+        relists=relists, not_before=at + min(pacing.RELIST_S * relists, pacing.RELIST_MAX_S)
+    )
 
 
 class SweepRecord(NamedTuple):
@@ -515,7 +498,7 @@ class SweepRecord(NamedTuple):
     @property
     def is_given_up(self) -> bool:
         """Whether it failed so often that the lists alone decide."""
-        return self.failed >= SWEEPS_FAILED_MAX
+        return self.failed >= pacing.SWEEPS_FAILED_MAX
 
 
 NO_SWEEP: Final = SweepRecord()

@@ -18,15 +18,7 @@ from liqctl.kernel.machine import Machine, Task, Work
 from liqctl.kernel.pacing import FALLBACK_SYMBOLS_MAX, NARROW_SYMBOLS_MAX, QUESTION_GAP_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.requests import Request
-from liqctl.kernel.values import (
-    Leg,
-    OpenOrder,
-    OrderKind,
-    Position,
-    Reading,
-    Rows,
-    Snapshot,
-)
+from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
 
 T = TypeVar("T")
 
@@ -47,7 +39,6 @@ class Reader:
     """Reads snapshots of what the policy has in scope."""
 
     def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
-        """Read nothing yet."""
         self.shown: dict[Leg, tuple[float, Position]] = {}
         """What the lists of positions showed open, and when the last of them was answered."""
         self._machine = machine
@@ -111,7 +102,6 @@ class Reader:
         return replace(everything, items=everything.items + new)
 
     async def _each(self, lists: Sequence[Request[Rows[T]]]) -> Reading[T]:
-        """Return what several lists show together."""
         readings = await self._machine.together([self._list(request) for request in lists])
         errors = [reading.error for reading in readings if reading.error]
         silent = frozenset[str]().union(*(reading.silent for reading in readings))
@@ -176,7 +166,6 @@ class Questions:
     """What one run asks after its first reading, again until it is answered."""
 
     def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
-        """Ask nothing yet."""
         self.unknown_symbols: tuple[str, ...] | None = ()
         self.is_portfolio_margin: bool | None = False
         self._machine = machine

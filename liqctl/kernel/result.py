@@ -7,15 +7,12 @@ from typing import Final, NamedTuple
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
+from liqctl.kernel.events import COUNTS
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.kernel.values import OpenOrder, OrderKind, OrderStatus, Position, PositionSide, Side
 
 RESULT_SCHEMA = "liqctl.result/1"
 ALREADY_IN_PROGRESS = "Liquidation already in progress"
-_COUNTS: Final = (
-    *("positions_found", "positions_closed", "positions_failed"),
-    *("orders_found", "orders_cancelled", "orders_failed"),
-)
 _EXIT_BY_CAUSE: Final = {
     FailureCause.BLOCKED: ExitCode.IN_PROGRESS,
     FailureCause.CONFIGURATION: ExitCode.CONFIGURATION,
@@ -154,7 +151,7 @@ class LiquidationResult:
         """Return the fields in the document's order, the counts before what was counted."""
         names = [each.name for each in fields(self) if each.name not in {"cause", "never_read"}]
         at = names.index("positions")
-        names[at:at] = _COUNTS
+        names[at:at] = COUNTS
         return {"schema": RESULT_SCHEMA, **{name: getattr(self, name) for name in names}}
 
     def count_positions(self, *states: PositionState) -> int:

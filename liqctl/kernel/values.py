@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer
+from liqctl.kernel.states import Explained
 
 T = TypeVar("T")
 
@@ -239,17 +240,17 @@ class OrderType(StrEnum):
     LIMIT = "LIMIT"
 
 
-class OrderStatus(StrEnum):
+class OrderStatus(Explained):
     """Binance's order states, and UNREADABLE for one it does not document."""
 
-    NEW = "NEW"
-    PARTIALLY_FILLED = "PARTIALLY_FILLED"
-    FILLED = "FILLED"
-    CANCELED = "CANCELED"
-    REJECTED = "REJECTED"
-    EXPIRED = "EXPIRED"
-    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
-    UNREADABLE = "UNREADABLE"
+    NEW = "NEW", "the venue took the order; nothing is executed yet"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED", "part of the order is executed, the rest is still open"
+    FILLED = "FILLED", "the whole order is executed"
+    CANCELED = "CANCELED", "the order was cancelled; `executed` says how much was filled before"
+    REJECTED = "REJECTED", "the venue refused the order"
+    EXPIRED = "EXPIRED", "the rest of the order expired, usually because the book was too thin"
+    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH", "self-trade prevention let the rest of the order expire"
+    UNREADABLE = "UNREADABLE", "the venue named a status that liqctl does not know"
 
     @property
     def is_final(self) -> bool:

@@ -45,7 +45,6 @@ class Driver:
     """Drives one machine against one venue; needs a running event loop."""
 
     def __init__(self, machine: Machine, venue: Exchange) -> None:
-        """Drive a machine that has done nothing yet."""
         self.machine = machine
         self._venue = venue
         self._loop = asyncio.get_running_loop()
@@ -86,9 +85,7 @@ class Driver:
     def record(self, event: AuditEvent) -> None:
         """Append one event."""
         if self._sink is not None:
-            self._sink.log_event(
-                event_type=event.event_type, correlation_id=self._name, details=event.details
-            )
+            event.log_to(self._sink, self._name)
 
     async def perform(self, work: Work[T]) -> T:
         """Return what a procedure of the machine returns."""
@@ -157,7 +154,6 @@ class Driver:
             self._on_turn()
 
     async def _carry(self, send: Send) -> None:
-        """Send a request, and tell the machine what came of it."""
         answer: object
         try:
             timeout_s = send.cut_at - self._loop.time()

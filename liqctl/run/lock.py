@@ -223,10 +223,7 @@ class AccountLock:
                 environment=self.environment,
             )
             answer = acquire_lock(
-                self.identity,
-                holder,
-                fallback_dir=self.log_path.parent,
-                now=started_at.timestamp(),
+                self.identity, holder, fallback_dir=self.log_path.parent, now=started_at.timestamp()
             )
             with self._guard:
                 is_wanted = run_no == self._run_no
@@ -329,11 +326,6 @@ def _look_at(path: Path) -> Blocked | None:
 
 
 def _open(path: Path) -> int:
-    """Open the lock file.
-
-    Raises:
-        OSError: it cannot be opened, or something else stands there.
-    """
     fd = os.open(path, _FLAGS, 0o600)
     found = os.fstat(fd)
     if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1:

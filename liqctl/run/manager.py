@@ -20,9 +20,7 @@ from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
 from liqctl.kernel.rounds import Liquidation
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
-from liqctl.kernel.values import (
-    Leg,
-)
+from liqctl.kernel.values import Leg
 from liqctl.run.abandonment import DeadRuns, close_dead_run
 from liqctl.run.driver import Opening
 from liqctl.run.lock import AccountLock, describe_holder
@@ -117,11 +115,7 @@ class LiquidationManager:
             self._current.opening.driver.interrupt()
 
     async def execute_liquidation(
-        self,
-        *,
-        reason: str = "",
-        correlation_id: str | None = None,
-        opening: Opening | None = None,
+        self, *, reason: str = "", correlation_id: str | None = None, opening: Opening | None = None
     ) -> LiquidationResult:
         """Cancel and close what is in scope, prove it, and return how it ended.
 
@@ -235,20 +229,14 @@ class LiquidationManager:
                 self._ended.release()
         return result
 
-    def _record(self, name: str, event: events.AuditEvent) -> None:
-        self._sink.log_event(
-            event_type=event.event_type, correlation_id=name, details=event.details
-        )
-
     def _record_end(self, current: _Current, result: LiquidationResult) -> None:
         for position in _untold(current.known, result):
-            self._record(current.name, events.position_left(position))
-        self._record(current.name, events.run_ended(result))
+            events.position_left(position).log_to(self._sink, current.name)
+        events.run_ended(result).log_to(self._sink, current.name)
 
     def _make_result(
         self, current: _Current, ending: Ending, duration_s: float
     ) -> LiquidationResult:
-        """Return the result by what is known of the run now."""
         base = self._base_result(current.name, current.opening.started_at)
         note = self._lock.note if self._lock else None
         base = replace(
@@ -260,7 +248,7 @@ class LiquidationManager:
         return summarise(base, current.known, ending, self._config)
 
     def _blocked(self, name: str, started_at: datetime, holder: str) -> LiquidationResult:
-        self._record(name, events.run_blocked(describe_actor(), holder))
+        events.run_blocked(describe_actor(), holder).log_to(self._sink, name)
         return replace(
             self._base_result(name, started_at),
             error_message=ALREADY_IN_PROGRESS,
@@ -270,7 +258,7 @@ class LiquidationManager:
 
     def _skipped(self, name: str, started_at: datetime) -> LiquidationResult:
         why = "emergency_liquidation is false"
-        self._record(name, events.run_skipped(describe_actor(), why))
+        events.run_skipped(describe_actor(), why).log_to(self._sink, name)
         result = replace(
             self._base_result(name, started_at),
             state=LiquidationState.SKIPPED,

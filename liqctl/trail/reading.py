@@ -25,8 +25,7 @@ from typing import Any, Final, NamedTuple
 
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.errors import UsageError
-from liqctl.kernel.events import AuditEventType
-from liqctl.kernel.states import LiquidationState
+from liqctl.kernel.events import COUNTS, END_BY_STATE, AuditEventType
 from liqctl.trail.file import blocks, blocks_backwards, open_for_reading
 from liqctl.trail.fold import RunFold, RunHeadline, fold_run, split_runs
 from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_line
@@ -49,16 +48,9 @@ _AGO = re.compile(r"(\d{1,9})([smhd])")
 _HEAD = re.compile(
     rb'\{"timestamp": "([^"\\]*)", "event_type": "([^"\\]*)", "correlation_id": "([^"\\]*)", '
 )
-_STATES: Final[dict[str, str]] = {
-    AuditEventType.LIQUIDATION_COMPLETE: LiquidationState.COMPLETED.value,
-    AuditEventType.LIQUIDATION_PARTIAL: LiquidationState.PARTIAL.value,
-    AuditEventType.LIQUIDATION_FAILED: LiquidationState.FAILED.value,
-    AuditEventType.LIQUIDATION_ABANDONED: "ABANDONED",
-}
+_STATES: Final[dict[str, str]] = {event: state for state, event in END_BY_STATE.items()}
 _SUMMARY_KEYS: Final = (
-    *("verified_flat", "settled_seconds", "unread"),
-    *("positions_found", "positions_closed", "positions_failed"),
-    *("orders_found", "orders_cancelled", "orders_failed"),
+    *("verified_flat", "settled_seconds", "unread", *COUNTS),
     *("duration_seconds", "error_message", "exit_code"),
 )
 
@@ -194,8 +186,6 @@ class Follower:
 
 
 class _Tail:
-    """One open file and how far it was read."""
-
     def __init__(self, fd: int, position: int) -> None:
         self.fd = fd
         self.polls_left = _OLD_POLLS
