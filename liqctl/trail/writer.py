@@ -368,7 +368,7 @@ class AuditLogger:
             records = records[count:]
 
     def _append_block(self, records: Sequence[TrailRecord]) -> int:
-        """Append as many of the first records as fit one write; return how many, or raise OSError."""
+        """Append the first of the records, as many as fit one write; return how many, or raise."""
         file = self._chain(records[0].correlation_id).file
         with file.courtesy() as is_alone:
             for _ in range(_APPENDS_MAX):
