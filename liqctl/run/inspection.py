@@ -167,7 +167,7 @@ async def _inspect(
     snapshot = await Reader(machine, policy).snapshot(policy.symbols, both_sources=True)
     unknown_symbols = before.unknown_symbols if before else None
     if unknown_symbols is None:
-        seen = {p.symbol for p in snapshot.positions.items} | {o.symbol for o in snapshot.orders}
+        seen = snapshot.symbols
         unseen = [symbol for symbol in policy.symbols if symbol not in seen]
         unknown_symbols = await ask_unknown_symbols(machine, unseen) if unseen else ()
     margin: bool | None = False
