@@ -31,6 +31,7 @@ from liqctl.kernel.values import (
     PositionSide,
     Side,
     Snapshot,
+    exposure_of,
 )
 
 
@@ -168,7 +169,7 @@ class _OnSymbol(NamedTuple):
 
     @property
     def notional(self) -> Decimal:
-        return sum((position.notional for position in self.open.values()), Decimal(0))
+        return exposure_of(self.open.values())
 
 
 class _Planner(NamedTuple):

@@ -193,7 +193,6 @@ class Liquidation:
 
     @property
     def _is_over(self) -> bool:
-        """Whether the key is refused for everything signed, or a ban outlasts the run."""
         return self._limits.fatal is not None or self._limits.outlasts_deadline
 
     async def _space_out(self) -> None:
@@ -358,7 +357,6 @@ class Liquidation:
         self._machine.note(events.look_taken(self._rounds, positions))
 
     async def _wait(self, plan: Plan, reread_s: float, *, launched: bool) -> None:
-        """Wait for what was started, or for what is due next, whichever the round needs."""
         machine = self._machine
         began_at = machine.now
         if self._tasks and launched:

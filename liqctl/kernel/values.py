@@ -5,7 +5,7 @@ quantities of orders are always positive. Symbols are opaque strings; the venue 
 are not ASCII.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -115,6 +115,11 @@ class Position:
     def closing_side(self) -> Side:
         """The order side that shrinks the position."""
         return Side.SELL if self.direction is PositionSide.LONG else Side.BUY
+
+
+def exposure_of(positions: Iterable[Position]) -> Decimal:
+    """Return the sum of the notionals."""
+    return sum((position.notional for position in positions), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +242,11 @@ class Snapshot:
     def orders(self) -> tuple[OpenOrder, ...]:
         """Both books, regular orders first."""
         return self.regular_orders.items + self.algo_orders.items
+
+    @property
+    def symbols(self) -> set[str]:
+        """The symbols that something is listed on."""
+        return {p.symbol for p in self.positions.items} | {order.symbol for order in self.orders}
 
     @property
     def lists(self) -> dict[str, Reading[Position] | Reading[OpenOrder]]:
