@@ -92,7 +92,7 @@ def test_a_lost_answer_about_portfolio_margin_is_unknown_and_never_flat(
 ) -> None:
     """There everything looks empty. One lost answer is asked for again, a second one is told."""
     venue = account()
-    break_(venue, "/papi/v1/um/positionRisk", times=times)
+    break_(venue, "/papi/v1/rateLimit/order", times=times)
 
     found, _ = looking(venue, once)
     rehearsed = rehearse(found)
@@ -122,7 +122,7 @@ def test_a_narrowed_look_asks_about_portfolio_margin_too() -> None:
 def test_the_question_is_asked_until_it_is_answered() -> None:
     """A watch that got no answer once must not say unknown for ever, nor flat."""
     venue = account()
-    break_(venue, "/papi/v1/um/positionRisk", times=2)
+    break_(venue, "/papi/v1/rateLimit/order", times=2)
 
     async def twice(exchange: BinanceExchange) -> Inspection:
         first = await once(exchange)

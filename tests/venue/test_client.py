@@ -210,7 +210,7 @@ def test_a_base_url_may_have_a_path() -> None:
 
     async def run() -> str:
         async with serving(says({})) as venue:
-            await ask(f"{venue.url}/gateway/binance/", READ)
+            await ask(f"{venue.url}/gateway/binance/")
             return venue.seen[-1].path
 
     assert asyncio.run(run()) == "/gateway/binance/fapi/v3/positionRisk"
@@ -273,7 +273,7 @@ def test_without_a_key_signed_requests_are_fatal_and_public_ones_work() -> None:
         async with serving(says({})) as venue:
             pong = await ask(venue.url, Endpoint.PING, key="", secret="")
             with pytest.raises(VenueError) as caught:
-                await ask(venue.url, READ, key="", secret="")
+                await ask(venue.url, key="", secret="")
             return pong, caught.value.answer.kind, len(venue.seen)
 
     assert asyncio.run(run()) == ({}, AnswerKind.RUN_FATAL, 1)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from liqctl.kernel.endpoints import EndpointSpec
+from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.states import Environment
 from liqctl.venue.client import CcxtTransport
@@ -151,11 +151,11 @@ async def transport_to(
 
 async def ask(
     url: str,
-    endpoint: EndpointSpec = Endpoint.POSITIONS,
+    endpoint: Endpoint = Endpoint.POSITIONS,
     *,
     timeout_s: float = TIMEOUT_S,
     **options: Any,
 ) -> Any:
     """Send one request by a transport of its own."""
     async with transport_to(url, **options) as transport:
-        return await transport.request(endpoint, {}, timeout_s=timeout_s)
+        return await transport.request(endpoint.value, {}, timeout_s=timeout_s)
