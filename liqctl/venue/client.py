@@ -58,7 +58,6 @@ HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
 """Where each API is. The spot host tells the rights of a key and runs the execution algorithms; the
 demo has neither it nor portfolio margin (Binance, read 2026-11-23)."""
 
-_NOT_ON_TESTNET: Final = "sapi"
 _ALL_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
 _METHODS: Final = {"sapi": frozenset({"GET", "DELETE"})}
 """Nothing is ever placed on the spot host."""
@@ -117,8 +116,6 @@ class CcxtTransport:
         hosts = dict(HOSTS[environment])
         if base_url is not None:
             hosts = dict.fromkeys(HOSTS[Environment.PRODUCTION], base_url.rstrip("/"))
-            if environment is Environment.TESTNET:
-                del hosts[_NOT_ON_TESTNET]
         invariant(bool(hosts), f"{environment} has no host of its own: base_url is needed")
         self._hosts = hosts
         self._counts: dict[str, int] = {}

@@ -32,10 +32,10 @@ from tests.venue.venue import (
 
 USDM: Final = Product.USDM
 
-WRITE = Endpoint.SUBMIT_ORDER.value
+WRITE = Endpoint.SUBMIT_ORDER
 
 
-READ = Endpoint.POSITIONS.value
+READ = Endpoint.POSITIONS
 
 
 ORDER = {"symbol": "BTCUSDT", "newClientOrderId": "liq-1"}
@@ -260,7 +260,7 @@ def test_nothing_is_sent_without_time_left(timeout_s: float) -> None:
         async with serving(says({})) as venue, transport_to(venue.url) as transport:
             await transport.request(Endpoint.PING.value, {}, timeout_s=TIMEOUT_S)
             with pytest.raises(VenueError) as caught:
-                await transport.request(WRITE, ORDER, timeout_s=timeout_s)
+                await transport.request(WRITE.value, ORDER, timeout_s=timeout_s)
             return caught.value.answer.kind, len(venue.seen)
 
     assert asyncio.run(run()) == (AnswerKind.TRANSIENT, 1)
@@ -291,7 +291,7 @@ def test_cancellation_passes_and_leaves_the_transport_usable() -> None:
 
     async def run() -> Any:
         async with serving(slow_first) as venue, transport_to(venue.url) as transport:
-            task = asyncio.create_task(transport.request(WRITE, ORDER, timeout_s=TIMEOUT_S))
+            task = asyncio.create_task(transport.request(WRITE.value, ORDER, timeout_s=TIMEOUT_S))
             await arrived.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -311,7 +311,7 @@ def test_many_requests_at_once_get_their_own_answers() -> None:
     async def run() -> tuple[list[Any], int]:
         async with serving(echo) as venue, transport_to(venue.url) as transport:
             asked = (
-                transport.request(READ, {"symbol": f"S{number}"}, timeout_s=TIMEOUT_S)
+                transport.request(READ.value, {"symbol": f"S{number}"}, timeout_s=TIMEOUT_S)
                 for number in range(60)
             )
             return await asyncio.gather(*asked), transport.usage.requests
@@ -326,7 +326,7 @@ def test_orders_are_not_paced_by_ccxt() -> None:
 
     async def run() -> int:
         async with serving(says({})) as venue, transport_to(venue.url) as transport:
-            sent = (transport.request(WRITE, ORDER, timeout_s=TIMEOUT_S) for _ in range(100))
+            sent = (transport.request(WRITE.value, ORDER, timeout_s=TIMEOUT_S) for _ in range(100))
             return len(await asyncio.gather(*sent))
 
     assert asyncio.run(run()) == 100
@@ -400,11 +400,11 @@ def test_the_clock_is_measured_and_corrected(ahead_ms: int) -> None:
             return web.json_response({"serverTime": venue_ms})
 
         async with serving(time) as venue, transport_to(venue.url) as transport:
-            await transport.request(READ, {}, timeout_s=TIMEOUT_S)
+            await transport.request(READ.value, {}, timeout_s=TIMEOUT_S)
             ours_ms = int(venue.seen[-1].params["timestamp"])
             venue_ms = ours_ms - ahead_ms
             ahead_s = await transport.sync_clock(Endpoint.TIME.value, timeout_s=TIMEOUT_S)
-            await transport.request(READ, {}, timeout_s=TIMEOUT_S)
+            await transport.request(READ.value, {}, timeout_s=TIMEOUT_S)
             return ahead_s, int(venue.seen[-1].params["timestamp"]) - venue_ms
 
     ahead_s, left_ms = asyncio.run(run())

@@ -246,15 +246,15 @@ def test_a_refused_key_is_not_asked_about_twice() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (200, {"asset": "USDT", "maxWithdrawAmountUSD": "1.0"}, True),
-        (200, {}, False),
-        (400, {"code": -2015, "msg": "no permission"}, False),
+        (200, [{"rateLimitType": "ORDERS", "interval": "MINUTE", "limit": 1200}], True),
+        (401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}, False),
+        (404, "<html>", False),
     ],
 )
-def test_portfolio_margin_is_told_by_its_own_endpoint(
+def test_portfolio_margin_is_told_by_its_own_api(
     status: int, body: object, expected: object
 ) -> None:
-    """Such an account shows nothing here, which must not pass for flat."""
+    """The standard APIs refuse its key, as they refuse a wrong one."""
     answer, _ = with_venue(
         says(body, status=status),
         lambda exchange: exchange.send(requests.PORTFOLIO_MARGIN, timeout_s=TIMEOUT_S),
@@ -269,6 +269,7 @@ def test_portfolio_margin_is_told_by_its_own_endpoint(
         (429, {"code": -1003, "msg": "Too many requests"}),
         (503, {"code": -1008, "msg": "Request throttled by system-level protection."}),
         (503, {"code": -1000, "msg": "Service Unavailable."}),
+        (200, {}),
     ],
 )
 def test_a_question_that_was_put_off_is_not_answered_with_no(status: int, body: object) -> None:
