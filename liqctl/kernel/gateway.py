@@ -27,6 +27,8 @@ from liqctl.kernel.values import OrderKind
 T = TypeVar("T")
 
 _NO_TIME: Final = "the deadline left no time for a request"
+_COUNTED: Final = {Margin.STANDARD: ("fapi", "dapi"), Margin.PORTFOLIO: ("papi",)}
+"""The hosts whose headers tell what is used of the weight that a kind of account has."""
 
 
 class Account:
@@ -220,7 +222,8 @@ class Gateway:
             if request.spec.is_write:
                 self.limits.write_s = self.now - sent_at
         self.limits.note_answer(request, answer, sent_at, self.now)
-        if request.spec.api != "sapi":
+        # Each kind of account has a count of its own, and the spot host another.
+        if request.spec.api in _COUNTED[self.account.margin]:
             self.limits.budget.note_usage(self._machine.usage, self.now)
         return answer
 
