@@ -1,13 +1,15 @@
 """COIN-M at the simulated venue: the second product of the same account, with rules of its own."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from liqctl.sim.endpoints import ROUTES
 from liqctl.sim.events import make_event
+from liqctl.sim.routes import ROUTES
+from liqctl.sim.scenario import load_scenario
 from liqctl.sim.venue import Request, Venue
 from tests.sim.asking import NOW_MS, ask, make_venue
 
@@ -378,3 +380,14 @@ def test_every_reading_answers_something(path: str) -> None:
         make_venue(BOTH), "GET", path, symbol="BTCUSD_PERP", orderId="1", algoId="1"
     )
     assert status == 200 or answer["code"] in {-2013, -1128}
+
+
+def test_the_usual_account_holds_both_products_once_its_one_line_is_gone() -> None:
+    """It leaves COIN-M out for now; everything else in the file is there already."""
+    scenario = load_scenario("default")
+    both = {name: value for name, value in scenario.account.items() if name != "products"}
+    held = {
+        name: sum("USD_" in key[0] for key in each.make_venue().account.holdings)
+        for name, each in (("as it is", scenario), ("both", replace(scenario, account=both)))
+    }
+    assert held == {"as it is": 0, "both": 3}
