@@ -440,8 +440,9 @@ class CancelledStop:
 class Listing:
     """One list as it was answered: what it showed, and the moment it showed.
 
-    Legs are shown by symbol and position side, orders by their ids. `readable` is false when a row
-    was spoilt: then what is missing may have stood there.
+    Legs are shown by symbol and position side, orders by their ids. `symbol` is what narrowed the
+    list, for COIN-M perhaps a pair or coin. `readable` is false when a row was spoilt: then what is
+    missing may have stood there.
     """
 
     at_ms: int

@@ -17,7 +17,7 @@ A position may be `{quantity: "0.5", opened_ms_ago: 1500}`, and orders of both k
 list lags, several numbers those of replicas that answer in turn; `position_lag_ms` and
 `order_lag_ms` are short for two lists at once. A `hidden` order is in no list.
 
-`account: {large: {symbols: 200, orders: 3, algo: 1}}` stands for a generated account.
+`account: {large: {symbols: 200, coinm: 20, orders: 3, algo: 1}}` stands for a generated account.
 
 COIN-M contracts stand beside the others under their own names: `BTCUSD_PERP`, `BTCUSD_261225`. A
 row of `orders` with a `trigger` is a conditional order from before COIN-M had a book for them.
@@ -320,38 +320,57 @@ def _instruction(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_large_account(
-    *, symbols: int, orders: int = 3, algo: int = 2, hedge: bool = False, seed: int = 1
+    *,
+    symbols: int,
+    coinm: int = 0,
+    orders: int = 3,
+    algo: int = 2,
+    hedge: bool = False,
+    margin: str = "STANDARD",
+    seed: int = 1,
 ) -> Scenario:
-    """Return an account with a position on each symbol, resting orders and protective stops."""
+    """Return an account with a position on each symbol, resting orders and protective stops.
+
+    Beside the USDS-M symbols are `coinm` contracts of COIN-M; of every other one the last stop
+    rests in the regular book.
+    """
     rng = random.Random(seed)
     positions: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     stops: list[dict[str, Any]] = []
-    for number in range(symbols):
+    names = [f"C{number:03d}USDT" for number in range(symbols)]
+    names += [f"C{number:03d}USD_PERP" for number in range(symbols, symbols + coinm)]
+    for number, symbol in enumerate(names):
+        is_coinm = number >= symbols
         is_long = rng.random() < 0.5  # noqa: PLR2004 - a coin
-        amount = Decimal(rng.randint(1, 5000)) / 1000
-        symbol, leg = f"C{number:03d}USDT", "LONG" if is_long else "SHORT"
+        amount = Decimal(rng.randint(1, 5000)) / (1 if is_coinm else 1000)
+        leg = "LONG" if is_long else "SHORT"
         positions[f"{symbol} {leg}" if hedge else symbol] = str(amount if is_long else -amount)
+        quantity = "50" if is_coinm else "0.5"
         common = {"symbol": symbol, "position_side": leg if hedge else "BOTH"}
         for step in range(orders):
             side, price = ("BUY", "96") if step % 2 else ("SELL", "104")
             name = f"bot-{number}-{step}"
-            row = {"side": side, "price": price, "quantity": "0.5", "client_order_id": name}
+            row = {"side": side, "price": price, "quantity": quantity, "client_order_id": name}
             rows.append(common | row)
         for step in range(algo):
             side, price = ("SELL", "90") if is_long else ("BUY", "110")
             name, only_reduces = f"stop-{number}-{step}", step == 0 and not hedge
             stop = {"side": side, "trigger": price, "quantity": str(amount)}
-            stops.append(common | stop | {"reduce_only": only_reduces, "client_algo_id": name})
+            is_older = is_coinm and number % 2 and step == algo - 1
+            id_name = "client_order_id" if is_older else "client_algo_id"
+            named = {"reduce_only": only_reduces, id_name: name}
+            (rows if is_older else stops).append(common | stop | named)
     return Scenario(
         name=f"large-{symbols}",
         account={
             "mode": "hedge" if hedge else "one_way",
+            "margin": margin,
             "positions": positions,
             "orders": rows,
             "algo": stops,
         },
-        markets={f"C{number:03d}USDT": {"mark_price": "100"} for number in range(symbols)},
+        markets={symbol: {"mark_price": "100"} for symbol in names},
     )
 
 

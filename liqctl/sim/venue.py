@@ -44,6 +44,9 @@ _COINM_NUMBERS: Final = {
 }
 """What dapi says instead of USDS-M's codes (COIN-M error page, read 2026-07-01)."""
 
+_NARROWS: Final = ("symbol", "pair", "marginAsset")
+"""Parameters that leave part of a list out."""
+
 _JSON: Final = {"Content-Type": "application/json;charset=UTF-8"}
 
 
@@ -378,7 +381,7 @@ class Venue:
                 source=route.source,
                 product=route.product,
                 moment_ms=self.listed_ms,
-                symbol=params.get("symbol", ""),
+                symbol=next((params[name] for name in _NARROWS if params.get(name)), ""),
                 shown=shown,
                 readable=len(rows) == len(rows_of(result) or []),
             )

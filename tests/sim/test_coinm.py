@@ -9,7 +9,7 @@ import pytest
 
 from liqctl.sim.events import make_event
 from liqctl.sim.routes import ROUTES
-from liqctl.sim.scenario import load_scenario
+from liqctl.sim.scenario import load_scenario, make_large_account
 from liqctl.sim.venue import Request, Venue
 from tests.sim.asking import NOW_MS, ask, make_venue
 
@@ -391,3 +391,20 @@ def test_the_usual_account_holds_both_products_once_its_one_line_is_gone() -> No
         for name, each in (("as it is", scenario), ("both", replace(scenario, account=both)))
     }
     assert held == {"as it is": 0, "both": 3}
+
+
+@pytest.mark.parametrize("margin", ["STANDARD", "PORTFOLIO"])
+def test_a_generated_account_can_hold_both_products(margin: str) -> None:
+    """What is drawn for USDS-M stays as it was."""
+    alone = make_large_account(symbols=3, hedge=True, seed=7).make_venue().account
+    venue = make_large_account(symbols=3, coinm=2, hedge=True, margin=margin, seed=7).make_venue()
+    account = venue.account
+
+    assert [key for key in account.holdings if "USD_" not in key[0]] == list(alone.holdings)
+    coinm = [held for key, held in account.holdings.items() if "USD_" in key[0]]
+    assert [held.symbol for held in coinm] == ["C003USD_PERP", "C004USD_PERP"]
+    assert all(held.amount == int(held.amount) for held in coinm)
+    older = [order for order in account.open_orders() if order.trigger_price]
+    assert [(order.symbol, order.name) for order in older] == [("C003USD_PERP", "stop-3-1")]
+    path = "/dapi/v1/openOrders" if margin == "STANDARD" else "/papi/v1/cm/openOrders"
+    assert len(ask(venue, "GET", path)[1]) == 7
