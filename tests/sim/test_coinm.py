@@ -408,3 +408,14 @@ def test_a_generated_account_can_hold_both_products(margin: str) -> None:
     assert [(order.symbol, order.name) for order in older] == [("C003USD_PERP", "stop-3-1")]
     path = "/dapi/v1/openOrders" if margin == "STANDARD" else "/papi/v1/cm/openOrders"
     assert len(ask(venue, "GET", path)[1]) == 7
+
+
+def test_cancelling_a_whole_conditional_book_may_not_be_there() -> None:
+    """It is documented nowhere; single cancels work."""
+    where = "method: DELETE, path: /dapi/v1/algoOpenOrders"
+    venue = make_venue(f"{BOTH}faults: [{{kind: retired, {where}, times: 0}}]")
+    (row,) = dapi(venue, "GET", "openAlgoOrders")[1]
+
+    assert dapi(venue, "DELETE", "algoOpenOrders", symbol="BTCUSD_PERP")[0] == 404
+    assert dapi(venue, "DELETE", "algoOrder", algoId=row["algoId"])[0] == 200
+    assert ask(venue, "DELETE", "/v1/algoOpenOrders", symbol="BTCUSDT")[0] == 200
