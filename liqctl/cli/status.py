@@ -38,7 +38,8 @@ _CHECKED_MAX_BYTES: Final = 50_000_000
 
 
 @takes(
-    *("environment", "config_file", "watch", "every", "settle", "exit_code", "prometheus"),
+    *("environment", "config_file", "symbols", "products", "watch", "every", "settle"),
+    *("exit_code", "prometheus"),
     *("as_json", "no_color", "verbose"),
     as_json="Print one JSON document; with --watch one line a look.",
     verbose="Show prices too.",
@@ -162,6 +163,8 @@ class StatusReader:
         policy = LiquidationConfig(
             timeout_seconds=settings.liquidation.timeout_seconds,
             symbols=settings.liquidation.symbols,
+            products=settings.liquidation.products,
+            margin=settings.liquidation.margin,
         )
         clock = SystemClock()
         if self.settle_s is not None:
