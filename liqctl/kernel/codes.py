@@ -143,6 +143,7 @@ UNKNOWN_ERROR: Final = -1000
 TOO_MANY_REQUESTS: Final = -1003
 TOO_MANY_ORDERS: Final = -1015
 TIMESTAMP: Final = -1021
+NOT_PERMITTED: Final = -2015
 
 _TABLE: Final = """
 # General server and network issues.

@@ -181,8 +181,8 @@ class Machine:
             heapq.heappop(self._timers)
         commands, self._commands = self._commands, []
         # Of one wave the cancels leave first: a ban that the first close meets must not keep an
-        # order open that could have been cancelled. Of the closes the largest leaves first, whatever
-        # its product: what a limit keeps back is the tail.
+        # order open that could have been cancelled. Of the closes the largest leaves first,
+        # whatever its product: what a limit keeps back is the tail.
         commands.sort(key=_leaves_last)
         if self._timers:
             commands.append(WakeAt(self._timers[0][0]))

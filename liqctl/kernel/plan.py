@@ -6,7 +6,7 @@ one on a leg that reads flat stays until that is settled: the position may not s
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -20,6 +20,7 @@ from liqctl.kernel.protection import is_protective, may_protect, reduces_only
 from liqctl.kernel.retry import ROUND_CODES
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import (
+    BOOKS,
     Leg,
     MarketRules,
     OpenOrder,
@@ -146,7 +147,7 @@ def plan_sweep(symbol: str, *, with_stops: bool) -> SymbolPlan:
 
     The conditional book is left alone without `with_stops`.
     """
-    kinds = OrderKind if with_stops else [OrderKind.REGULAR]
+    kinds = BOOKS if with_stops else [OrderKind.REGULAR]
     return SymbolPlan(symbol=symbol, books=dict.fromkeys(kinds, ()), is_sweep=True)
 
 

@@ -90,7 +90,7 @@ class Reader:
                 product=machine.product,
                 margin=margin,
             )
-            if not account.is_kind_known and snapshot.is_refused:
+            if not account.is_kind_known and snapshot.may_be_portfolio:
                 await account.ask_kind(machine, until=machine.now + machine.limits.call_max_s)
             if account.margin is margin:
                 return snapshot

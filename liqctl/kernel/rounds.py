@@ -183,12 +183,8 @@ class Liquidation:
                     self._rounds, settle_seconds=settle_s, watch_seconds=max(watch_s, 0.0)
                 )
             )
-        account = machine.account
-        if (
-            snapshot.is_refused
-            and account.is_kind_known
-            and not self._limits.budget.is_key_accepted
-        ):
+        is_open = snapshot.may_be_portfolio and not machine.account.is_kind_known
+        if snapshot.is_refused and not (is_open or self._limits.budget.is_key_accepted):
             self._limits.fatal = snapshot.errors[0]
         self._missing = self._watch.missing(verdict, snapshot)
         self._silent = tuple(sorted(snapshot.silent))

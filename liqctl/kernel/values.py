@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.codes import NOT_PERMITTED
 from liqctl.kernel.states import Explained, Margin, Product
 
 T = TypeVar("T")
@@ -226,6 +227,11 @@ class Snapshot:
         """Whether the key was refused for every list."""
         lists = self.lists.values()
         return all(each.error and each.error.kind is AnswerKind.RUN_FATAL for each in lists)
+
+    @property
+    def may_be_portfolio(self) -> bool:
+        """Whether the key was refused as it is for an account in portfolio margin."""
+        return self.is_refused and any(error.code == NOT_PERMITTED for error in self.errors)
 
     @property
     def orders(self) -> tuple[OpenOrder, ...]:

@@ -101,7 +101,7 @@ class CcxtTransport:
         CredentialsError: the secret is a private key that cannot be read.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but three have defaults
         self,
         *,
         key: Secret,

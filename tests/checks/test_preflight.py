@@ -16,7 +16,7 @@ from liqctl.checks.preflight import (
     measure_pings_s,
     rehearse_order,
 )
-from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.errors import InvariantError, VenueError
 from liqctl.kernel.limits import Limits
 from liqctl.kernel.ports import Usage
@@ -36,11 +36,15 @@ class Canned:
     base_url = "canned"
     usage = Usage()
 
-    async def request(self, endpoint: Endpoint, params: Any, *, timeout_s: float) -> Any:
+    def serves(self, _: str) -> bool:
+        """Everything has a host."""
+        return True
+
+    async def request(self, spec: EndpointSpec, params: Any, *, timeout_s: float) -> Any:
         """Return the answer."""
         return self._answer
 
-    async def sync_clock(self, *, timeout_s: float) -> float:
+    async def sync_clock(self, _: EndpointSpec, *, timeout_s: float) -> float:
         """Return no difference."""
         return 0.0
 

@@ -53,7 +53,7 @@ REFUSAL = VenueAnswer(kind=AnswerKind.REJECTED, code=-4131, status=400, message=
 RESTING = OpenOrder(
     symbol="BTCUSDT", position_side=PositionSide.BOTH, kind=OrderKind.REGULAR, order_id="9"
 )
-SENT = events.cancel_sent("BTCUSDT", Endpoint.CANCEL_ORDERS, [RESTING], is_sweep=True)
+SENT = events.cancel_sent("BTCUSDT", Endpoint.CANCEL_ORDERS.value, [RESTING], is_sweep=True)
 CONFIG = {
     "timeout_seconds": 5.0,
     "max_retries": 3,

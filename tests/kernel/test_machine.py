@@ -16,8 +16,10 @@ from typing_extensions import override
 import liqctl.kernel
 from liqctl.drill.runs import MemorySink
 from liqctl.kernel import requests
+from liqctl.kernel.account import AccountLiquidation, AccountReaders
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.gateway import Account, Gateway
 from liqctl.kernel.limits import Deadline, Halted
 from liqctl.kernel.machine import (
     Answered,
@@ -37,12 +39,12 @@ from liqctl.kernel.machine import (
 from liqctl.kernel.outcome import Ending
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.reading import Reader
 from liqctl.kernel.requests import Request
-from liqctl.kernel.rounds import Liquidation
+from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
     Leg,
     OrderAnswer,
+    OrderKind,
     OrderStatus,
     Position,
     PositionSide,
@@ -58,7 +60,7 @@ from tests.simulation import make_venue
 LEG: Final = Leg(symbol="BTCUSDT", position_side=PositionSide.BOTH)
 LONG: Final = Position(leg=LEG, quantity=Decimal("0.5"), notional=Decimal(30000))
 EMPTY: Final[Rows[Any]] = Rows()
-AT_ONCE: Final = LiquidationConfig(settle_seconds=0.0)
+AT_ONCE: Final = LiquidationConfig(settle_seconds=0.0, products=(Product.USDM,))
 REFUSED: Final = VenueAnswer(kind=AnswerKind.RUN_FATAL, message="no", status=401, code=-2015)
 
 
@@ -69,10 +71,13 @@ class Fed:
         """Begin at second 100."""
         deadline = Deadline.after(policy.timeout_seconds, began=100.0, epoch_s=0.0)
         self.machine = Machine(deadline)
-        reader = Reader(self.machine, policy)
-        first = self.machine.spawn(reader.snapshot(()))
-        self.run = Liquidation(
-            self.machine, reader, first, policy, order_tag="0" * 12, jitter=lambda: 0.0
+        desk = AccountReaders(self.machine, policy)
+        self.run = AccountLiquidation(
+            desk,
+            desk.begin(),
+            order_tags=dict.fromkeys(Product, "0" * 12),
+            jitter=lambda: 0.0,
+            has_executions=False,
         )
         self.task = self.machine.spawn(self.run.converge())
         self.open: dict[int, Request[Any]] = {}
@@ -192,13 +197,31 @@ def test_a_list_that_fails_is_asked_for_in_its_second_way() -> None:
 
 
 def test_a_key_that_everything_refuses_ends_the_run() -> None:
-    """Asking on is what gets it banned."""
+    """Portfolio margin's API included; asking on is what gets the key banned."""
     fed = Fed()
     for endpoint in (Endpoint.POSITIONS, Endpoint.OPEN_ORDERS, Endpoint.OPEN_ALGO_ORDERS):
         fed.answer(endpoint, REFUSED, at=100.1)
+    assert fed.asked == ["PORTFOLIO_MARGIN"]
+    fed.answer(Endpoint.PORTFOLIO_MARGIN, False, at=100.2)
 
     assert fed.task.value is Ending.STOPPED
     assert fed.run.outcome().refusal == REFUSED
+
+
+def test_a_key_refused_by_the_standard_apis_alone_goes_on_in_portfolio_margin() -> None:
+    """The account is read anew there, by its own endpoints."""
+    fed = Fed()
+    for endpoint in (Endpoint.POSITIONS, Endpoint.OPEN_ORDERS, Endpoint.OPEN_ALGO_ORDERS):
+        fed.answer(endpoint, REFUSED, at=100.1)
+    fed.answer(Endpoint.PORTFOLIO_MARGIN, True, at=100.2)
+    assert {request.spec.path for request in fed.open.values()} == {
+        "/papi/v1/um/positionRisk",
+        "/papi/v1/um/openOrders",
+        "/papi/v1/um/algo/openAlgoOrders",
+    }
+    fed.read(EMPTY, at=100.3)
+
+    assert fed.run.outcome().margin is Margin.PORTFOLIO
 
 
 def test_an_interrupt_lets_nothing_leave_and_reads_once_more() -> None:
@@ -256,6 +279,11 @@ def test_an_outcome_does_not_change_any_more() -> None:
 # The core alone.
 
 
+def gateway(it: Machine) -> Gateway:
+    """Return the way of the machine's one product to the venue."""
+    return Gateway(Account(it, [Product.USDM]), Product.USDM)
+
+
 def machine() -> Machine:
     """Return a machine that begins at second 0 and has five."""
     return Machine(Deadline.after(5.0, began=0.0, epoch_s=0.0))
@@ -280,9 +308,10 @@ def test_who_waits_is_woken_in_the_order_of_waiting() -> None:
 def test_a_procedure_that_is_ended_cuts_what_it_sent_and_all_that_it_began() -> None:
     """Nothing goes on unwatched."""
     it = machine()
+    way = gateway(it)
 
     async def three() -> list[object]:
-        return await it.together([it.ask(requests.positions(s)) for s in ("A", "B", "C")])
+        return await it.together([way.ask(requests.positions(USDM, s)) for s in ("A", "B", "C")])
 
     task: Task[list[object]] = it.spawn(three())
     numbers = [command.number for command in it.advance() if isinstance(command, Send)]
@@ -297,13 +326,14 @@ def test_a_procedure_that_is_ended_cuts_what_it_sent_and_all_that_it_began() -> 
 def test_a_call_is_cut_before_the_deadline_and_none_begins_without_time() -> None:
     """Running out of time is an answer, not an exception."""
     it = machine()
-    first = it.spawn(it.ask(requests.positions()))
+    way = gateway(it)
+    first = it.spawn(way.ask(requests.positions(USDM)))
     (send,) = (command for command in it.advance() if isinstance(command, Send))
     assert 0 < send.cut_at < it.deadline.ends
     it.feed(Answered(send.number, no_answer("silence"), 4.99, Usage()))
     assert isinstance(first.value, VenueAnswer)
 
-    late = it.spawn(it.ask(requests.positions()))
+    late = it.spawn(way.ask(requests.positions(USDM)))
     assert not [command for command in it.advance() if isinstance(command, Send)]
     assert isinstance(late.value, VenueAnswer)
 
@@ -311,16 +341,18 @@ def test_a_call_is_cut_before_the_deadline_and_none_begins_without_time() -> Non
 def test_no_write_begins_in_the_time_kept_for_the_last_reading() -> None:
     """A reading still does, and so does the last sweep."""
     it = machine()
+    way = gateway(it)
     it.feed(Due(it.deadline.work_until))
-    one = it.spawn(it.write(requests.cancel_book(*BOOK)))
-    last = it.spawn(it.write(requests.cancel_book(*BOOK), is_last=True))
+    one = it.spawn(way.write(requests.cancel_book(*BOOK)))
+    last = it.spawn(way.write(requests.cancel_book(*BOOK), is_last=True))
 
     assert len([c for c in it.advance() if isinstance(c, Send)]) == 1
     assert isinstance(one.value, Halted)
     assert not last.is_done
 
 
-BOOK: Final = (next(iter(requests.CANCELS_ALL)), "BTCUSDT")
+USDM: Final = Product.USDM
+BOOK: Final = (USDM, OrderKind.REGULAR, "BTCUSDT")
 CLOCK_WRONG: Final = VenueAnswer(kind=AnswerKind.TRANSIENT, message="ahead", code=-1021)
 
 
@@ -328,8 +360,9 @@ CLOCK_WRONG: Final = VenueAnswer(kind=AnswerKind.TRANSIENT, message="ahead", cod
 def test_only_an_order_is_not_sent_again_once_the_clock_is_set(write: bool, sends: int) -> None:
     """One measurement, one repeat; an order's id is never used twice."""
     it = machine()
+    way = gateway(it)
     order: Request[OrderAnswer] = Request(endpoint=Endpoint.SUBMIT_ORDER, symbol="BTCUSDT")
-    it.spawn(it.write(order) if write else it.ask(requests.positions()))
+    it.spawn(way.write(order) if write else way.ask(requests.positions(USDM)))
     sent: list[Endpoint] = []
     commands = it.advance()
     for _ in range(6):
@@ -368,14 +401,17 @@ class Written(Machine):
 
 def begin(
     kind: Callable[[Deadline], Machine], policy: LiquidationConfig, seed: int
-) -> tuple[Machine, Liquidation, Task[Ending]]:
+) -> tuple[Machine, AccountLiquidation, Task[Ending]]:
     """Return a liquidation that was not fed yet."""
     it = kind(Deadline.after(policy.timeout_seconds, began=0.0, epoch_s=0.0))
     rng = random.Random(seed)
-    reader = Reader(it, policy)
-    first = it.spawn(reader.snapshot(policy.symbols))
-    run = Liquidation(
-        it, reader, first, policy, order_tag="0" * 12, jitter=lambda: rng.uniform(-1, 1)
+    desk = AccountReaders(it, policy)
+    run = AccountLiquidation(
+        desk,
+        desk.begin(),
+        order_tags={product: f"{number:012d}" for number, product in enumerate(Product)},
+        jitter=lambda: rng.uniform(-1, 1),
+        has_executions=True,
     )
     return it, run, it.spawn(run.converge())
 

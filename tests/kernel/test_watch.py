@@ -2,13 +2,15 @@
 
 import pytest
 
+from liqctl.kernel.gateway import Account, Gateway
 from liqctl.kernel.ledger import SweepRecord, first_seen
 from liqctl.kernel.limits import Deadline
 from liqctl.kernel.machine import Due, Machine
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Look, Streak
-from liqctl.kernel.reading import Questions
+from liqctl.kernel.reading import Questions, Reader
 from liqctl.kernel.state import RunState
+from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OrderKind
 from liqctl.kernel.watch import Watch
 from tests.kernel.builders import leg, position
@@ -23,7 +25,8 @@ def watch(
     policy = LiquidationConfig(settle_seconds=settle_s)
     machine = Machine(Deadline.after(5.0, began=0.0, epoch_s=0.0))
     machine.feed(Due(3.0))
-    state = RunState(machine, policy, "tag")
+    gateway = Gateway(Account(machine, [Product.USDM], Margin.STANDARD), Product.USDM)
+    state = RunState(gateway, policy, "tag")
     seen = first_seen(position("1"), 0.1)
     state.legs[leg()] = seen._replace(current=None, closed_at=0.4, gone_at=0.5)
     state.streak = Streak(looks=tuple(Look(at, BOTH, frozenset()) for at in readings_at))
@@ -32,7 +35,7 @@ def watch(
             ("BTCUSDT", book): SweepRecord(sent_at=swept_at)
             for book in (OrderKind.REGULAR, OrderKind.ALGO)
         }
-    return state, Watch(state, Questions(machine, policy))
+    return state, Watch(state, Questions(gateway, Reader(gateway, policy), policy, ()))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import LiquidationState
 from liqctl.run.manager import LiquidationManager
@@ -67,11 +67,11 @@ class Watch(MemoryTransport):
         self.account = venue.account
 
     async def request(
-        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+        self, spec: EndpointSpec, params: Mapping[str, Any], *, timeout_s: float
     ) -> Any:
         """Send the request and look at the account when the answer is there."""
         self.kinds[endpoint.name] += 1
-        answer = await super().request(endpoint, params, timeout_s=timeout_s)
+        answer = await super().request(spec, params, timeout_s=timeout_s)
         now = asyncio.get_running_loop().time()
         if not any(holding.amount for holding in self.account.holdings.values()):
             self.closed_at = self.closed_at or now

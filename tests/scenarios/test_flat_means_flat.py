@@ -9,7 +9,7 @@ import pytest
 from typing_extensions import override
 
 from liqctl.drill.runs import LoopClock
-from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import ExitCode, LiquidationState, OrderState, PositionState
@@ -27,13 +27,13 @@ class Broken(MemoryTransport):
 
     @override
     async def request(
-        self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
+        self, spec: EndpointSpec, params: Mapping[str, Any], *, timeout_s: float
     ) -> Any:
         """Send the request, or fail as a bug would."""
-        if endpoint is Endpoint.SUBMIT_ORDER and params["symbol"] == "ETHUSDT":
+        if spec == Endpoint.SUBMIT_ORDER.value and params["symbol"] == "ETHUSDT":
             message = "a secret of ours"
             raise ZeroDivisionError(message)
-        return await super().request(endpoint, params, timeout_s=timeout_s)
+        return await super().request(spec, params, timeout_s=timeout_s)
 
 
 def venue_of(text: str) -> Venue:

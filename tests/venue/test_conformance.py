@@ -136,7 +136,7 @@ def test_a_row_that_cannot_be_read_leaves_the_others_readable(
         ):
             assert [(p.symbol, p.quantity) for p in positions.items] == [("ETHUSDT", Decimal(-2))]
             assert positions.unreadable == (name,)
-        for kind in OrderKind:
+        for kind in BOOKS:
             orders = await exchange.send(requests.open_orders(kind), timeout_s=TIMEOUT_S)
             assert [(o.order_id, o.side, o.quantity) for o in orders.items] == [("7", None, None)]
             assert orders.unreadable == ("no symbol: order None",)
@@ -342,7 +342,7 @@ def test_cancelling_a_symbol_leaves_the_other_book_alone(through: Door) -> None:
     through(ACCOUNT, check)
 
 
-@pytest.mark.parametrize("kind", list(OrderKind))
+@pytest.mark.parametrize("kind", BOOKS)
 def test_one_order_is_cancelled_once(through: Door, kind: OrderKind) -> None:
     """The second time the venue does not know it: done, as far as a cancel goes."""
 

@@ -140,7 +140,7 @@ def test_reads_name_a_symbol_only_when_asked_to() -> None:
     async def use(exchange: Exchange) -> None:
         for symbol in (None, "BTCUSDT"):
             await exchange.send(requests.positions(symbol), timeout_s=TIMEOUT_S)
-            for kind in OrderKind:
+            for kind in BOOKS:
                 await exchange.send(requests.open_orders(kind, symbol), timeout_s=TIMEOUT_S)
 
     _, seen = with_venue(says([]), use)
