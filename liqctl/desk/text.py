@@ -17,6 +17,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+from liqctl.kernel.states import Product
+
 WORDS_MAX: Final = 500
 """How much of a text of others is shown."""
 
@@ -72,6 +74,26 @@ def count(number: float, noun: str) -> str:
     ('1 order', '2 orders')
     """
     return f"{number:.0f} {noun}{'' if number == 1 else 's'}"
+
+
+def sized(quantity: object, product: object) -> str:
+    """Return a quantity, of COIN-M with its unit.
+
+    >>> sized("0.5", "USDM"), sized(1, "COINM"), sized("12", "COINM")
+    ('0.5', '1 contract', '12 contracts')
+    """
+    if product != Product.COINM:
+        return f"{quantity}"
+    return f"{quantity} contract{'' if str(quantity) in {'1', '-1'} else 's'}"
+
+
+def named(symbol: object, product: object) -> str:
+    """Return a symbol made safe, with its product where that is not USDS-M.
+
+    >>> named("BTCUSDT", "USDM"), named("BTCUSD_PERP", "COINM")
+    ('BTCUSDT', 'BTCUSD_PERP COIN-M')
+    """
+    return clean(str(symbol)) + (f" {Product.COINM.shown}" if product == Product.COINM else "")
 
 
 def listed(names: Sequence[str], most: int) -> str:
