@@ -317,8 +317,11 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
             "flat": inspection.is_flat,
             "proven": inspection.is_proven,
             "settled_seconds": round(inspection.settled_s, 6),
+            "products": inspection.products,
+            "margin": inspection.margin,
             "positions": [
                 {
+                    "product": p.product,
                     "symbol": p.symbol,
                     "position_side": p.leg.position_side,
                     "side": p.direction,
@@ -332,6 +335,7 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
             ],
             "orders": [
                 {
+                    "product": o.product,
                     "symbol": o.symbol,
                     "order_id": o.order_id,
                     "client_order_id": o.client_order_id,
@@ -351,6 +355,7 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
             "unknown_symbols": inspection.unknown_symbols or (),
             "unread": list(unread),
             "silent": inspection.silent,
+            "unread_beside": inspection.unread_beside,
             "contradictions": [explain_contradiction(o) for o in inspection.contradictions],
         }
     )

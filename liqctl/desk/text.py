@@ -22,6 +22,9 @@ from liqctl.kernel.states import Product
 WORDS_MAX: Final = 500
 """How much of a text of others is shown."""
 
+EXECUTIONS_UNREAD: Final = "execution algorithms (spot host) could not be read"
+"""What is said where the venue's TWAP and VP orders were not listed."""
+
 _GAP: Final = "  "
 _NARROWEST: Final = 20
 _SHOWN_AS_CODE: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -94,6 +97,15 @@ def named(symbol: object, product: object) -> str:
     ('BTCUSDT', 'BTCUSD_PERP COIN-M')
     """
     return clean(str(symbol)) + (f" {Product.COINM.shown}" if product == Product.COINM else "")
+
+
+def scope_words(symbols: Sequence[object], products: Sequence[object]) -> str:
+    """Return what is in scope: the symbols, one product, or the whole account."""
+    if symbols:
+        return ", ".join(map(str, symbols))
+    if len(products) == 1:
+        return f"all {Product(str(products[0])).shown} futures"
+    return "the whole account"
 
 
 def listed(names: Sequence[str], most: int) -> str:

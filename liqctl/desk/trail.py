@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from liqctl.desk.text import Tone, count, money, named, paint, sized
+from liqctl.desk.text import Tone, count, money, named, paint, scope_words, sized
 from liqctl.desk.text import wrap as wrap_text
 from liqctl.kernel.amounts import parse_decimal
 from liqctl.kernel.answers import printable
@@ -273,15 +273,6 @@ def scope_of(details: Details) -> str:
     return where if config["cancel_orders"] else f"positions of {where}"
 
 
-def scope_words(symbols: Sequence[object], products: Sequence[object]) -> str:
-    """Return what is in scope: the symbols, one product, or the whole account."""
-    if symbols:
-        return ", ".join(map(str, symbols))
-    if len(products) == 1:
-        return f"all {Product(str(products[0])).shown} futures"
-    return "the whole account"
-
-
 def who_of(details: Details) -> str:
     """Return who started a run and from where, as its first record has it."""
     user = words(details.get("user")) or "somebody unnamed"
@@ -365,7 +356,9 @@ def _read(details: Details) -> str:
 
 def _cancel_sent(details: Details) -> str:
     ids = details["order_ids"]
-    noun = "conditional order" if "algo" in details["endpoint"].lower() else "order"
+    path = details["endpoint"].lower()
+    noun = "conditional order" if "algo" in path or "conditional" in path else "order"
+    noun = "execution algorithm" if "/sapi/" in path else noun
     return f"{count(len(ids), noun)}: {_some(ids)}" if ids else f"every {noun}"
 
 
