@@ -152,6 +152,14 @@ class CcxtTransport:
         elif base_url is not None:
             urls["sapi"] = f"{self._base_url}/sapi/v1"
         self._client.urls["api"] = urls
+        from aiohttp import ClientError
+        from ccxt.base.errors import BaseError, NetworkError
+
+        # Looked up once: a large account needs a thousand requests.
+        self._host = origin[1]
+        self._methods = {each: getattr(self._client, ccxt_method(each.value)) for each in Endpoint}
+        self._lost = NetworkError
+        self._failures = (BaseError, ClientError, OSError, RuntimeError, ValueError)
 
     @property
     def base_url(self) -> str:
@@ -171,21 +179,17 @@ class CcxtTransport:
         Raises:
             VenueError: the venue refused, did not answer in time, or cannot be understood.
         """
-        from aiohttp import ClientError
-        from ccxt.base.errors import BaseError, NetworkError
-
-        host = origin_of(self._base_url)[1]
         if timeout_s <= 0:
-            raise VenueError(not_sent(f"no time left to ask {host}"))
+            raise VenueError(not_sent(f"no time left to ask {self._host}"))
         flight = Flight(asyncio.get_running_loop().time() + timeout_s)
         current_flight.set(flight)
-        method = getattr(self._client, ccxt_method(endpoint.value))
+        method = self._methods[endpoint]
         failure: LiqctlError
         try:
             async with asyncio.timeout(timeout_s):
                 try:
                     return await method(dict(params))
-                except NetworkError as error:
+                except self._lost as error:
                     # Refused before anything was sent; certifi may know the certificate's issuer.
                     if not (is_certificate_failure(error) and self._session.add_authorities()):
                         raise
@@ -194,8 +198,8 @@ class CcxtTransport:
             failure = VenueError(error.answer)
         except InvariantError as error:
             failure = InvariantError(str(error))
-        except (BaseError, ClientError, OSError, RuntimeError, ValueError) as error:
-            failure = VenueError(translate_failure(error, host=host, sent=flight.sent))
+        except self._failures as error:
+            failure = VenueError(translate_failure(error, host=self._host, sent=flight.sent))
         # Made anew and raised outside every handler, it carries no traceback and no context of the
         # libraries, whose frames and texts hold the key and the signature.
         raise failure
@@ -318,9 +322,7 @@ def _harden(
         def parse_json(self, http_response: str) -> Any:
             """Return the decoded object or array with exact numbers, None for anything else."""
             try:
-                decoded = json.loads(
-                    http_response, parse_float=Decimal, parse_constant=_refuse_constant
-                )
+                decoded = _DECODER.decode(http_response)
             except (ValueError, RecursionError):
                 return None
             return decoded if isinstance(decoded, dict | list) else None
@@ -349,3 +351,6 @@ def _harden(
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+_DECODER: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
