@@ -84,6 +84,7 @@ class SymbolPlan:
     stops: tuple[OpenOrder, ...] = ()
     stops_by_book: bool = False
     is_sweep: bool = False
+    in_turn: bool = False
 
     def after_closing(self) -> "SymbolPlan":
         """Return the plan that is left once every leg was read flat: to cancel the stops."""
@@ -154,12 +155,19 @@ def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> 
     return _Planner(snapshot, memory, policy).plan()
 
 
-def plan_sweep(symbol: str, *, with_stops: bool) -> SymbolPlan:
+def plan_sweep(symbol: str, *, with_stops: bool, in_turn: bool = False) -> SymbolPlan:
     """Return the last cancel of the books of a symbol that nothing is listed on any more.
 
-    The conditional book is left alone without `with_stops`.
+    The conditional book is left alone without `with_stops`, and waits for the regular one where
+    they go `in_turn`.
     """
-    return SymbolPlan(symbol=symbol, cancel_regular=True, cancel_all_algo=with_stops, is_sweep=True)
+    return SymbolPlan(
+        symbol=symbol,
+        cancel_regular=True,
+        cancel_all_algo=with_stops,
+        is_sweep=True,
+        in_turn=in_turn,
+    )
 
 
 class _OnSymbol(NamedTuple):

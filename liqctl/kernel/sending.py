@@ -7,6 +7,7 @@ leg is not touched again before. What a cancel did is for the lists to say.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from liqctl.kernel import events, pacing, requests
@@ -28,7 +29,7 @@ from liqctl.kernel.ledger import (
     never_sent,
 )
 from liqctl.kernel.limits import Halted
-from liqctl.kernel.machine import Ended
+from liqctl.kernel.machine import Ended, Work
 from liqctl.kernel.plan import LegClose, SymbolPlan
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.reading import Reader
@@ -325,7 +326,7 @@ class Cancels:
         self._jitter = jitter
 
     async def cancel(self, plan: SymbolPlan) -> None:
-        """Send every cancel of one symbol in parallel; returns when all are answered or cut."""
+        """Send every cancel of one symbol; returns when all are answered or cut."""
         planned_at = self._machine.now
         shown = self._reader.shown
 
@@ -344,17 +345,21 @@ class Cancels:
 
             return veto
 
-        jobs = []
+        jobs: list[Callable[[], Work[None]]] = []
         if plan.cancel_regular:
             request = requests.cancel_book(OrderKind.REGULAR, plan.symbol)
-            jobs.append(self._send(plan, plan.regular, request, OrderKind.REGULAR))
+            jobs.append(partial(self._send, plan, plan.regular, request, OrderKind.REGULAR))
         if plan.cancel_all_algo:
             request = requests.cancel_book(OrderKind.ALGO, plan.symbol)
-            jobs.append(self._send(plan, plan.swept, request, OrderKind.ALGO, veto_book))
+            jobs.append(partial(self._send, plan, plan.swept, request, OrderKind.ALGO, veto_book))
         for order in plan.alone:
             request = requests.cancel_one(order)
-            jobs.append(self._send(plan, (order,), request, None, veto_one(order)))
-        await self._machine.together(jobs)
+            jobs.append(partial(self._send, plan, (order,), request, None, veto_one(order)))
+        if plan.in_turn:
+            for job in jobs:
+                await job()
+        else:
+            await self._machine.together([job() for job in jobs])
 
     async def _send(
         self,
