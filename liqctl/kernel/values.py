@@ -8,7 +8,7 @@ are not ASCII.
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer
 
@@ -44,9 +44,11 @@ class OrderKind(StrEnum):
     ALGO = "ALGO"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Leg:
-    """One (symbol, position side): the unit that is closed."""
+class Leg(NamedTuple):
+    """One (symbol, position side): the unit that is closed.
+
+    A tuple, because what is known of an account is looked up by it, many thousand times in a run.
+    """
 
     symbol: str
     position_side: PositionSide
