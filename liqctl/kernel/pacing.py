@@ -179,6 +179,10 @@ SWEEP_MIN_S: Final = 0.05
 """How long before the end of the window the books are swept: the answers must be there when the
 last reading begins. (guess)"""
 
+SWEPT_AT_ONCE_MAX: Final = 30
+"""Of more symbols the two books are swept one after the other. At once they would need a second
+connection for each symbol, and a handshake takes longer than the first answer. (guess)"""
+
 LAG_GRACE_S: Final = 2.2
 """Position and order lists were reported to lag by up to 2 s; a tenth more for our own clock."""
 

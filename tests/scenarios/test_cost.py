@@ -54,6 +54,7 @@ class Cost:
     closed_trips: float
     flat_trips: float
     ended_trips: float
+    most_at_once: int
 
 
 class Watch(MemoryTransport):
@@ -64,6 +65,7 @@ class Watch(MemoryTransport):
         super().__init__(venue, latency_s=LATENCY_S)
         self.kinds: Counter[str] = Counter()
         self.closed_at = self.flat_at = 0.0
+        self.under_way = self.most_at_once = 0
         self.account = venue.account
 
     async def request(
@@ -71,7 +73,10 @@ class Watch(MemoryTransport):
     ) -> Any:
         """Send the request and look at the account when the answer is there."""
         self.kinds[Endpoint(spec).name] += 1
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
         answer = await super().request(spec, params, timeout_s=timeout_s)
+        self.under_way -= 1
         now = asyncio.get_running_loop().time()
         if not any(holding.amount for holding in self.account.holdings.values()):
             self.closed_at = self.closed_at or now
@@ -104,6 +109,7 @@ def run_once(scenario: Scenario, *, settle_seconds: float = 0.0) -> Cost:
         closed_trips=transport.closed_at / LATENCY_S,
         flat_trips=transport.flat_at / LATENCY_S,
         ended_trips=ended_at / LATENCY_S,
+        most_at_once=transport.most_at_once,
     )
 
 
@@ -166,6 +172,18 @@ def test_a_watch_costs_four_readings_and_one_sweep_of_each_symbol() -> None:
     )
     assert watched.weight - apart.weight <= 400
     assert watched.flat_trips == apart.flat_trips
+
+
+def test_a_sweep_of_many_symbols_opens_no_second_connection_for_each() -> None:
+    """Handshakes take longer than answers: the two books go one after the other, and in time."""
+    symbols = 40
+
+    cost = run_once(make_large_account(symbols=symbols), settle_seconds=2.0)
+
+    assert cost.state is LiquidationState.COMPLETED
+    assert cost.kinds["CANCEL_ORDERS"] == cost.kinds["CANCEL_ALGO_ORDERS"] == 2 * symbols
+    assert cost.most_at_once <= symbols + 10
+    assert cost.ended_trips <= cost.flat_trips + 20 + 2
 
 
 def test_nothing_heavy_is_imported_on_the_way_to_the_first_request(tmp_path: Path) -> None:
