@@ -440,7 +440,8 @@ def _by_hand(result: LiquidationResult) -> list[str]:
     ]
     orders = [f"{clean(o.symbol)} {clean(o.type)} {clean(o.order_id)}" for o in left.orders]
     # Where nothing is seen open, every product in scope is to be looked at.
-    seen = {each.product for each in (*left.positions, *left.orders)} or {*result.products}
+    seen = {each.product for each in left.positions} | {each.product for each in left.orders}
+    seen = seen or {*result.products}
     tabs = [_TABS[product] for product in Product if product in seen] or [_TABS[Product.USDM]]
     clicks = (
         f"by hand: {website} > Futures > {' and '.join(tabs)} > Positions > Close All Positions, "
