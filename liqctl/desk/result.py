@@ -40,7 +40,7 @@ from liqctl.kernel.states import (
     PositionState,
     Product,
 )
-from liqctl.kernel.values import OpenOrder, Position
+from liqctl.kernel.values import Position
 from liqctl.kernel.words import LETS_NOTHING_THROUGH, explain_kept
 
 # More positions than an account is expected to hold; the rest is summed up, and --json lists all.
@@ -440,8 +440,8 @@ def _by_hand(result: LiquidationResult) -> list[str]:
     ]
     orders = [f"{clean(o.symbol)} {clean(o.type)} {clean(o.order_id)}" for o in left.orders]
     # Where nothing is seen open, every product in scope is to be looked at.
-    open_now: list[Position | OpenOrder] = [*left.positions, *left.orders]
-    seen = {each.product for each in open_now} or {*result.products}
+    seen = {each.product for each in left.positions} | {each.product for each in left.orders}
+    seen = seen or {*result.products}
     tabs = [_TABS[product] for product in Product if product in seen] or [_TABS[Product.USDM]]
     clicks = (
         f"by hand: {website} > Futures > {' and '.join(tabs)} > Positions > Close All Positions, "

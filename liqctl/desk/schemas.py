@@ -184,8 +184,8 @@ _KIND: Final = _TEXT, "what kind of answer it was, such as REJECTED or UNKNOWN"
 _LEG_SIDE: Final = _one_of("LONG", "SHORT"), "LONG or SHORT"
 _SENT: Final = _object("client_order_id order_id quantity executed status")
 _POSITION: Final = _object(
-    "product symbol position_side side quantity notional state remaining average_price attempts orders "
-    "error",
+    "product symbol position_side side quantity notional state remaining average_price attempts "
+    "orders error",
     side=_LEG_SIDE,
     notional=(_DECIMAL, "absolute value in the quote asset at the mark price"),
     state=(_one_of(*PositionState), "what became of it; `liqctl explain` tells more"),
@@ -193,8 +193,8 @@ _POSITION: Final = _object(
     error=_ERROR,
 )
 _ORDER: Final = _object(
-    "product symbol order_id client_order_id kind type side position_side trigger_price protective state "
-    "error",
+    "product symbol order_id client_order_id kind type side position_side trigger_price protective "
+    "state error",
     order_id=(_TEXT, "the order's id at the venue"),
     state=(_one_of(*OrderState), "what became of it; `liqctl explain` tells more"),
     error=_ERROR,
@@ -230,8 +230,8 @@ def _schema_tag(name: str) -> tuple[Schema, str]:
 
 RESULT: Final = _object(
     "schema correlation_id environment state error_message dry_run verified_flat deadline_exceeded "
-    "account products margin settled_seconds held_seconds unread started_at finished_at duration_seconds timeout_seconds "
-    f"{_COUNTS} positions orders residual left_over requests retries audit_complete "
+    "account products margin settled_seconds held_seconds unread started_at finished_at "
+    f"duration_seconds timeout_seconds {_COUNTS} positions orders residual left_over requests retries audit_complete "
     "audit_head notes time_spent_s",
     schema=_schema_tag("result"),
     state=(_RUN_END, "how the run ended"),
@@ -254,7 +254,8 @@ _ACCOUNT: Final = _object(
     positions=(
         _list(
             _object(
-                "product symbol position_side side quantity notional entry_price mark_price unrealized_pnl",
+                "product symbol position_side side quantity notional entry_price mark_price "
+                "unrealized_pnl",
                 side=_LEG_SIDE,
             )
         ),
@@ -391,8 +392,8 @@ DETAILS: Final[dict[AuditEventType, Schema]] = {
         "lock"
     ),
     AuditEventType.SNAPSHOT_TAKEN: _object(
-        "product? round only? positions regular_orders? algo_orders? notional reading_s? open? notionals? "
-        "unread?",
+        "product? round only? positions regular_orders? algo_orders? notional reading_s? open? "
+        "notionals? unread?",
         positions=(_or_null(_COUNT), "positions listed; null: not read"),
         unread=(_OBJECT, "sources that did not answer, each with the reason"),
     ),
