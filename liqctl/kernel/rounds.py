@@ -210,10 +210,13 @@ class Liquidation:
         await self._rest(self._snapshot.started_at + gap_s)
 
     async def _rest(self, until: float) -> None:
-        began_at = self._machine.now
-        if until > began_at:
-            await self._machine.wait([self._machine.interruption], until=until)
-            self._spent["waiting"] += self._machine.now - began_at
+        machine, account = self._machine, self._machine.account
+        began_at, margin = machine.now, account.margin
+        # What was read of another kind of account is worth nothing: that is read at once.
+        while machine.now < until and not self._is_interrupted and account.margin is margin:
+            awaited = [task for task in (machine.interruption, account.known) if not task.is_done]
+            await machine.wait(awaited, until=until, first=True)
+        self._spent["waiting"] += machine.now - began_at
 
     def _is_settled(self) -> bool:
         """Whether nothing is under way and the last reading began after the last answer."""

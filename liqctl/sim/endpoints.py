@@ -192,7 +192,7 @@ _WALLETS: Final = ("balance", "withdrawamount", "withdrawavailable")
 
 def _money(call: Call, names: str, amount: Decimal) -> dict[str, str]:
     """Return amounts of money by name: balances are the wallet's, everything else is zero."""
-    wallet = _NOTHING if call.venue.portfolio_margin else f"{amount:.8f}"
+    wallet = _NOTHING if call.is_shown_empty else f"{amount:.8f}"
     return {name: wallet if name.lower().endswith(_WALLETS) else _NOTHING for name in names.split()}
 
 
@@ -211,7 +211,7 @@ def _pick(row: Mapping[str, Any], names: str) -> dict[str, Any]:
 
 def positions(call: Call) -> list[dict[str, Any]]:
     """Return the legs that a v3 reading lists: with a position or an open order."""
-    if call.venue.portfolio_margin:
+    if call.is_shown_empty:
         return []
     markets, moment_ms = call.markets, call.look()
     holdings = call.account.holdings.as_of(moment_ms)
@@ -248,7 +248,7 @@ def positions_coinm(call: Call) -> list[dict[str, Any]]:
 def _all_legs(call: Call, markets: Iterable[str]) -> list[dict[str, Any]]:
     account = call.account
     moment_ms = call.look()
-    if call.venue.portfolio_margin:
+    if call.is_shown_empty:
         return []
     holdings = account.holdings.as_of(moment_ms)
     sides = ("BOTH", "LONG", "SHORT") if account.hedge else ("BOTH",)
@@ -452,7 +452,7 @@ def commission_rate(call: Call) -> Json:
 
 
 def portfolio_margin(call: Call) -> Json:
-    refuse_if((not call.venue.portfolio_margin, -4109))
+    refuse_if((not call.venue.is_portfolio, -4109))
     return {
         "maxWithdrawAmountUSD": _NOTHING,
         "asset": call.params.get("asset", "USDT"),
@@ -474,22 +474,18 @@ def key_rights(call: Call) -> Json:
         "enableFixApiTrade": False,
         "enableFixReadOnly": False,
         "enableSpotAndMarginTrading": False,
-        "enablePortfolioMarginTrading": _is_portfolio(call),
+        "enablePortfolioMarginTrading": call.venue.is_portfolio,
     }
 
 
 def account_kind(call: Call) -> Json:
     return {
         "vipLevel": 0,
-        "isMarginEnabled": _is_portfolio(call),
+        "isMarginEnabled": call.venue.is_portfolio,
         "isFutureEnabled": True,
         "isOptionsEnabled": False,
-        "isPortfolioMarginRetailEnabled": _is_portfolio(call),
+        "isPortfolioMarginRetailEnabled": call.venue.is_portfolio,
     }
-
-
-def _is_portfolio(call: Call) -> bool:
-    return call.account.portfolio or call.venue.portfolio_margin
 
 
 def user_trades(call: Call) -> Json:
@@ -531,7 +527,7 @@ def user_trades(call: Call) -> Json:
 
 
 def open_orders(call: Call) -> Json:
-    if call.venue.portfolio_margin:
+    if call.is_shown_empty:
         return []
     markets, orders = call.markets, _resting(call, call.look())
     return [_read(call, order) for order in orders if order.symbol in markets]
@@ -688,7 +684,7 @@ def _find_algo(call: Call) -> AlgoOrder | None:
 
 
 def open_algo_orders(call: Call) -> Json:
-    if call.venue.portfolio_margin:
+    if call.is_shown_empty:
         return []
     markets, past = call.markets, call.account.algo_orders.as_of(call.look())
     algos = [algo for algo in past.values() if algo.is_open and algo.symbol in markets]

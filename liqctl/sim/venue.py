@@ -163,6 +163,11 @@ class Call:
         return self.account.market(self.params.get("symbol"))
 
     @property
+    def is_shown_empty(self) -> bool:
+        """Whether the account is in portfolio margin, and asked where nothing of it shows."""
+        return self.venue.portfolio_margin and host_of(self.route.path) in _POOLS
+
+    @property
     def symbol(self) -> str:
         """The symbol that narrows a list, empty when none does."""
         symbol = self.params.get("symbol")
@@ -218,7 +223,7 @@ class Venue:
     can_trade: bool = True
     can_withdraw: bool = False
     ip_restricted: bool = True
-    portfolio_margin: bool = False  # fapi's and dapi's lists are empty instead of refused
+    portfolio_margin: bool = False  # so is the account; fapi's and dapi's lists are empty then
     um_numbers: bool = False  # dapi says USDS-M's codes
     other_weight: int = 0  # what others at the same address use
     other_orders: int = 0
@@ -236,6 +241,11 @@ class Venue:
     def now_ms(self) -> int:
         """The moment on the venue's clock."""
         return self.account.now_ms
+
+    @property
+    def is_portfolio(self) -> bool:
+        """Whether the account is in portfolio margin."""
+        return self.account.portfolio or self.portfolio_margin
 
     def handle(self, request: Request, now_ms: int) -> Reply:
         """Answer one request that arrives at `now_ms` of the caller's clock."""
@@ -396,7 +406,8 @@ class Venue:
         return used
 
     def _check_kind(self, host: str) -> None:
-        if _SERVES.get(host, self.account.portfolio) is not self.account.portfolio:
+        is_shown_empty = self.portfolio_margin and host in _POOLS
+        if _SERVES.get(host, self.is_portfolio) is not self.is_portfolio and not is_shown_empty:
             raise Refused(-2015, status=401)
 
     def _check_limits(self, used: int, limit: int) -> None:
