@@ -10,7 +10,7 @@ from typing import Any, Final
 from liqctl.checks.issue import Area, Issue, Level, error, info, risk, warning
 from liqctl.kernel.pacing import RESERVE_MAX_S, RESERVE_SHARE
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.states import Environment
+from liqctl.kernel.states import Environment, Product
 from liqctl.settings.model import TABLE, Kind
 from liqctl.settings.values import Settings
 
@@ -52,6 +52,17 @@ def issues_of_settings(settings: Settings) -> Iterator[Issue]:
             text = f"only {', '.join(policy.symbols)} is in scope; everything else stays open"
             advice = "leave symbols empty; --symbol serves the single case"
             yield info(Area.CONFIGURATION, "liquidation.symbols", text, advice)
+    left_open = [each.shown for each in Product if each not in policy.products]
+    if left_open and in_production:
+        text = f"{left_open[0]} futures are out of scope: their positions and orders stay open"
+        advice = "set products to [usdm, coinm]; --product serves the single case"
+        yield info(Area.CONFIGURATION, "exchange.products", text, advice)
+    if policy.margin is not None and in_production:
+        text = (
+            f"margin is {settings.exchange.margin}: should the account be changed to the other "
+            "kind, nothing of it can be read, and nothing is closed"
+        )
+        yield info(Area.CONFIGURATION, "exchange.margin", text, "set margin to auto")
     if settings.exchange.base_url is not None:
         text = f"requests and the key go to {settings.exchange.base_url}"
         advice = "leave base_url null unless this host is meant to see the key"
@@ -150,7 +161,7 @@ def values_of(settings: Settings) -> dict[str, Any]:
         match rule.kind:
             case Kind.LIST:
                 found[rule.key] = f"{len(value)} set"
-            case Kind.SYMBOLS:
+            case Kind.SYMBOLS | Kind.PRODUCTS:
                 found[rule.key] = list(value)
             case Kind.TEXT | Kind.OPTIONAL_TEXT:
                 found[rule.key] = None if value is None else str(value)
@@ -161,6 +172,8 @@ def values_of(settings: Settings) -> dict[str, Any]:
 
 _IMPACTS: Final = {
     "environment": "another account",
+    "products": "which futures are closed, and which stay open",
+    "margin": "which endpoints are read and written",
     "base_url": "the key and every order go to another host",
     "proxy": "every request takes another way",
     "recv_window_ms": "how late a request may arrive before the venue refuses it",

@@ -21,6 +21,7 @@ import typer
 from liqctl.cli.trails import default_trail, last_lines_of, trail_at
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.events import TRAIL_NAME, AuditEventType
+from liqctl.kernel.states import Product
 
 _LINES_MAX: Final = 2000
 """Last lines of the trail in which runs are looked for: some hundred runs, 5 ms."""
@@ -114,6 +115,7 @@ def _completer(
 
 
 OFFERS: Final = {
+    "products": _completer(lambda _: {each.setting: each.shown for each in Product}),
     "event types": _completer(lambda _: dict.fromkeys(AuditEventType, "")),
     "scenarios": _completer(_scenarios),
     "runs": _completer(_runs),

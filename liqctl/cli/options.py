@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_origin
 
-from liqctl.kernel.states import Environment
+from liqctl.kernel.states import Environment, Product
 
 if TYPE_CHECKING:
     from liqctl.settings.values import Settings
@@ -104,6 +104,13 @@ class Options:
         "Only this symbol, e.g. BTCUSDT; repeatable.",
         default=list,
         sets="liquidation.symbols",
+    )
+    products: list[Product] = _option(
+        "--product usdm|coinm",
+        "Only these futures: USDS-M or COIN-M; repeatable.",
+        default=list,
+        sets="exchange.products",
+        offers="products",
     )
     orders_only: bool = _flag("--orders-only", "Cancel orders, leave positions and their stops.")
     positions_only: bool = _flag("--positions-only", "Close positions, leave orders.")
@@ -220,6 +227,8 @@ class Options:
             for name, option in OPTIONS.items()
             if option.sets and getattr(self, name) not in (None, [])
         }
+        if self.products:
+            given["exchange.products"] = [each.setting for each in self.products]
         if self.orders_only != self.positions_only:
             given["liquidation.close_positions"] = self.positions_only
             given["liquidation.cancel_orders"] = self.orders_only
@@ -252,6 +261,8 @@ class Options:
         words = ["--config", str(self.config_file)] if self.config_file else []
         for symbol in self.symbols:
             words += ["--symbol", symbol]
+        for product in self.products:
+            words += ["--product", product.setting]
         words += ["--orders-only"] * self.orders_only + ["--positions-only"] * self.positions_only
         for name, option in OPTIONS.items():
             value = getattr(self, name)
@@ -274,7 +285,8 @@ FLAG_NAMES: Final = {
 """What errors call the flag that gave a setting."""
 
 LIQUIDATE: Final = (
-    *("environment", "config_file", "yes", "dry_run", "symbols", "orders_only", "positions_only"),
+    *("environment", "config_file", "yes", "dry_run", "symbols", "products"),
+    *("orders_only", "positions_only"),
     *("timeout", "max_retries", "retry_delay", "settle", "reason", "correlation_id"),
     *("as_json", "no_color", "verbose"),
 )
@@ -320,7 +332,8 @@ def read_plain(words: Sequence[str], environ: Mapping[str, str]) -> Options | No
             if not text or (text.startswith("-") and not joined):
                 return None
             made = _plain_value(name, text)
-            values[name] = [*values.get(name, ()), made] if FIELDS[name].type == list[str] else made
+            is_list = get_origin(FIELDS[name].type) is list
+            values[name] = [*values.get(name, ()), made] if is_list else made
         for name in LIQUIDATE:
             variable = OPTIONS[name].variable
             if variable and name not in values and environ.get(variable):
@@ -335,6 +348,8 @@ def _plain_value(name: str, text: str) -> object:
     kind = FIELDS[name].type
     if kind in {str, list[str]}:
         return text
+    if kind == list[Product]:
+        return Product(text.upper())
     if kind == Environment | None:
         return Environment(text)
     if kind == Path | None and Path(text).is_file() and os.access(text, os.R_OK):

@@ -18,7 +18,7 @@ import liqctl
 from liqctl.cli.options import COMPLETION, FIELDS, OPTIONS, Command, Options
 from liqctl.cli.output import out
 from liqctl.kernel.errors import UsageError, hide_secrets
-from liqctl.kernel.states import Environment, ExitCode
+from liqctl.kernel.states import Environment, ExitCode, Product
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -153,6 +153,8 @@ def _typed(command: Command) -> "Callable[..., int | None]":
             "envvar": option.variable,
             "min": option.low,
             "max": option.high,
+            # `Product` is in capitals in documents, and in small letters on a command line.
+            "case_sensitive": described.type != list[Product],
         }
         if option.offers:
             from liqctl.cli import completion

@@ -38,7 +38,8 @@ _CHECKED_MAX_BYTES: Final = 50_000_000
 
 
 @takes(
-    *("environment", "config_file", "watch", "every", "settle", "exit_code", "prometheus"),
+    *("environment", "config_file", "symbols", "products", "watch", "every", "settle"),
+    *("exit_code", "prometheus"),
     *("as_json", "no_color", "verbose"),
     as_json="Print one JSON document; with --watch one line a look.",
     verbose="Show prices too.",
@@ -162,6 +163,8 @@ class StatusReader:
         policy = LiquidationConfig(
             timeout_seconds=settings.liquidation.timeout_seconds,
             symbols=settings.liquidation.symbols,
+            products=settings.liquidation.products,
+            margin=settings.liquidation.margin,
         )
         clock = SystemClock()
         if self.settle_s is not None:
@@ -314,8 +317,11 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
             "flat": inspection.is_flat,
             "proven": inspection.is_proven,
             "settled_seconds": round(inspection.settled_s, 6),
+            "products": inspection.products,
+            "margin": inspection.margin,
             "positions": [
                 {
+                    "product": p.product,
                     "symbol": p.symbol,
                     "position_side": p.leg.position_side,
                     "side": p.direction,
@@ -329,6 +335,7 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
             ],
             "orders": [
                 {
+                    "product": o.product,
                     "symbol": o.symbol,
                     "order_id": o.order_id,
                     "client_order_id": o.client_order_id,
@@ -348,6 +355,7 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
             "unknown_symbols": inspection.unknown_symbols or (),
             "unread": list(unread),
             "silent": inspection.silent,
+            "unread_beside": inspection.unread_beside,
             "contradictions": [explain_contradiction(o) for o in inspection.contradictions],
         }
     )

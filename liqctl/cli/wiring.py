@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from liqctl.kernel.errors import MASK, CredentialsError, Secret
-from liqctl.kernel.states import Environment
+from liqctl.kernel.states import Environment, Margin
 
 if TYPE_CHECKING:
     from liqctl.kernel.ports import Exchange, Transport
@@ -77,9 +77,11 @@ def open_account(
             except CredentialsError:
                 if needs_key:
                     raise
+        from liqctl.kernel.endpoints import Endpoint, spec_of
         from liqctl.venue.client import CcxtTransport
         from liqctl.venue.exchange import BinanceExchange
 
+        policy = settings.liquidation
         transport = CcxtTransport(
             key=key,
             secret=secret,
@@ -89,6 +91,10 @@ def open_account(
             proxy=settings.exchange.proxy,
             user_agent=f"liqctl/{__version__}",
             owns_process=True,
+            early_apis=[
+                spec_of(Endpoint.POSITIONS, product, policy.margin or Margin.STANDARD).api
+                for product in policy.by_product
+            ],
         )
         yield Account(
             exchange=BinanceExchange(transport),

@@ -57,10 +57,11 @@ _KINDS: Final[Mapping[str, IncidentKind]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedPosition:
-    """A leg that is not proven closed, and why."""
+    """A leg that is not proven closed, and why; `product` is None where the trail names none."""
 
     symbol: str
     position_side: str
+    product: str | None
     direction: str | None
     quantity: str | None
     remaining: str | None
@@ -241,15 +242,23 @@ def _counts(
     """
     readings = [reading.sent.details for reading in story.readings]
     found, closed = _whole(end.get("positions_found")), _whole(end.get("positions_closed"))
-    is_read = any(_whole(reading.get("positions")) is not None for reading in readings)
+    read = {words(r.get("product")) for r in readings if _whole(r.get("positions")) is not None}
+    is_read = bool(read) and read == {words(r.get("product")) for r in readings}
     if found is None and (story.legs or is_read):
         found = len(story.legs)
     if closed is None:
         closed = sum(leg.outcome is Fate.DONE for leg in story.legs)
     orders, cancelled = _whole(end.get("orders_found")), _whole(end.get("orders_cancelled"))
     if orders is None:
-        both = ((_whole(r.get("regular_orders")), _whole(r.get("algo_orders"))) for r in readings)
-        orders = next((r + a for r, a in both if r is not None and a is not None), None)
+        # The first whole reading of each product; where one has none, nobody knows how many.
+        firsts: dict[object, int | None] = {}
+        for reading in readings:
+            both = _whole(reading.get("regular_orders")), _whole(reading.get("algo_orders"))
+            product = words(reading.get("product"))
+            if firsts.get(product) is None:
+                firsts[product] = None if None in both else sum(filter(None, both))
+        seen = [each for each in firsts.values() if each is not None]
+        orders = sum(seen) if seen and len(seen) == len(firsts) else None
     if cancelled is None:
         answered: set[str] = set()
         for cancel in story.cancels:
@@ -282,6 +291,7 @@ def _failed_position(leg: LegStory, story: RunStory) -> FailedPosition:
     return FailedPosition(
         symbol=leg.symbol,
         position_side=leg.position_side,
+        product=leg.product,
         direction=leg.direction,
         quantity=leg.quantity,
         remaining=words(details.get("remaining")),

@@ -26,9 +26,10 @@ from rich.progress_bar import ProgressBar  # noqa: TID253
 from rich.table import Table  # noqa: TID253
 from rich.text import Text  # noqa: TID253
 
-from liqctl.desk.text import clean, labelled, money
+from liqctl.desk.text import clean, labelled, money, named, sized
 from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
+from liqctl.kernel.policy import product_of
 
 ANSWER_LATE_S: Final = 0.5
 """From when on it is said how long an answer is waited for."""
@@ -100,6 +101,7 @@ class LiveRow:
 
     symbol: str
     position_side: str
+    product: str = ""
     quantity: Decimal = _ZERO
     notional: Decimal = _ZERO
     stages: list[Stage] = field(default_factory=list)
@@ -157,46 +159,67 @@ class LiveRow:
 class LiveModel:
     """Takes in the events of one run, in order; never raises on what an event holds.
 
-    `began_at` is on the clock of every `at` and `now`. So many positions as are `unlisted` are open
-    and were named by no reading.
+    `began_at` is on the clock of every `at` and `now`. Each product is read, watched and proven by
+    itself: `products` are those in scope, of older trails the one without a name; so many
+    positions as are `unlisted` of a product are open and were named by no reading, of the notional
+    beside it.
     """
 
     began_at: float
     timeout_s: float
     symbols: frozenset[str] = frozenset()
+    products: frozenset[str] = frozenset({""})
     closes: bool = True
-    has_read: bool = False
+    read: set[str] = field(default_factory=set)
     found_notional: Decimal = _ZERO
     by_leg: dict[tuple[str, str], LiveRow] = field(default_factory=dict)
-    unlisted: int = 0
-    unlisted_notional: Decimal = _ZERO
-    orders_found: int = 0
+    unlisted_by: dict[str, tuple[int, Decimal]] = field(default_factory=dict)
+    orders_by: dict[str, int] = field(default_factory=dict)
     cancelled: set[tuple[str, str]] = field(default_factory=set)
     retries: int = 0
     trouble: str = ""
-    unread: str = ""
-    flat_at: float | None = None
-    watch_s: float = 0.0
+    unread_by: dict[str, str] = field(default_factory=dict)
+    watches: dict[str, tuple[float, float]] = field(default_factory=dict)
+    proven: set[str] = field(default_factory=set)
     ended: str = ""
+
+    @property
+    def has_read(self) -> bool:
+        """Whether enough was read to say what is open: every product, or one that shows some."""
+        return self.products <= self.read or bool(self.by_leg or self.unlisted)
+
+    @property
+    def unlisted(self) -> int:
+        """How many positions are open and were named by no reading."""
+        return sum(number for number, _ in self.unlisted_by.values())
+
+    @property
+    def unlisted_notional(self) -> Decimal:
+        """What those are worth."""
+        return sum((notional for _, notional in self.unlisted_by.values()), _ZERO)
 
     def note(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
         """Take in one event that happened at that moment."""
+        product = str(details.get("product") or "")
         match event_type:
             case AuditEventType.LIQUIDATION_START:
                 config = details.get("config")
                 if isinstance(config, Mapping):
                     self.symbols = frozenset(config.get("symbols") or ())
+                    own = {product_of(symbol) for symbol in self.symbols}
+                    products = map(str, config.get("products") or ("",))
+                    self.products = frozenset(p for p in products if not (p and own) or p in own)
                     self.closes = bool(config.get("close_positions", True))
             case AuditEventType.SNAPSHOT_TAKEN:
-                self._read(details, at)
+                self._read(details, product, at)
             case AuditEventType.FLAT_SEEN:
                 watch_s = details.get("watch_seconds")
-                self.flat_at = at
-                self.watch_s = watch_s if isinstance(watch_s, int | float) else 0.0
+                self.watches[product] = at, watch_s if isinstance(watch_s, int | float) else 0.0
+                self.proven.discard(product)
             case AuditEventType.REENTRY_SEEN:
-                self.flat_at = None
+                self._break_off(product)
             case AuditEventType.VERIFIED:
-                self.ended = "flat, proven"
+                self.proven.add(product)
             case _ if event_type in _CANCELS:
                 self._cancel(event_type, details, at)
             case _ if event_type in RUN_ENDS:
@@ -217,33 +240,43 @@ class LiveModel:
         """Return what no answer and no reading shows closed."""
         return sum((row.still_open for row in self.by_leg.values()), self.unlisted_notional)
 
+    def _break_off(self, product: str) -> None:
+        """Take back that the product was seen flat."""
+        self.watches.pop(product, None)
+        self.proven.discard(product)
+
     def phase(self, now: float, *, stopping: bool = False) -> str:
         """Return what the run is about."""
         stages = {row.stage for row in self.by_leg.values()}
         if self.ended or stopping:
             return self.ended or "stopping"
+        if self.products <= self.proven:
+            return "flat, proven"
         if not self.has_read:
             return "reading the account"
-        if self.flat_at is not None:
+        if self.products <= self.watches.keys():
             # The books that are swept late in the watch change nothing about it.
-            watched_s = min(max(now - self.flat_at, 0.0), self.watch_s)
-            return f"flat, watching {watched_s:.1f} s of {self.watch_s:.1f} s"
+            flat_at, watch_s = max(self.watches[product] for product in self.products)
+            watched_s = min(max(now - flat_at, 0.0), watch_s)
+            return f"flat, watching {watched_s:.1f} s of {watch_s:.1f} s"
         if self.unlisted or stages & {Stage.REFUSED, Stage.CLOSING, Stage.UNKNOWN}:
             return "closing"
         if Stage.CANCELLING in stages or Stage.OPEN in stages:
             return "cancelling"
+        if not self.products <= self.read:
+            return "reading the account"
         return "reading again: is it flat?"
 
-    def _read(self, details: Mapping[str, Any], at: float) -> None:
+    def _read(self, details: Mapping[str, Any], product: str, at: float) -> None:
         """Take in a reading; a source that could not be read leaves what was known of it."""
         unread = details.get("unread")
         told = unread.items() if isinstance(unread, Mapping) else ()
-        self.unread = "; ".join(f"{name}: {why}" for name, why in told)
+        self.unread_by[product] = "; ".join(f"{named(name, product)}: {why}" for name, why in told)
         if "only" in details:
             return
         orders = [details.get("regular_orders"), details.get("algo_orders")]
         counted = sum(number for number in orders if isinstance(number, int))
-        self.orders_found = max(self.orders_found, counted)
+        self.orders_by[product] = max(self.orders_by.get(product, 0), counted)
         positions = details.get("positions")
         if not isinstance(positions, int):
             return
@@ -255,31 +288,40 @@ class LiveModel:
             notional = notionals[index] if index < len(notionals) else _ZERO
             listed[symbol, side] = notional
             if not self.symbols or symbol in self.symbols:
-                self._see((symbol, side), _amount(quantity), notional, at)
+                self._see((symbol, side), _amount(quantity), notional, product, at)
+        rows = {key: row for key, row in self.by_leg.items() if row.product == product}
         if positions == len(listed):
-            for key, row in self.by_leg.items():
+            for key, row in rows.items():
                 if row.position_side and key not in listed and row.stage is not Stage.FLAT:
                     row.move(Stage.FLAT, at)
         closed = {Stage.FILLED, Stage.FLAT}
-        rest = [r for r in self.by_leg.values() if r.is_estimated and r.stage not in closed]
-        self.unlisted = 0 if self.symbols else max(positions - len(listed) - len(rest), 0)
+        rest = [r for r in rows.values() if r.is_estimated and r.stage not in closed]
+        unlisted = 0 if self.symbols else max(positions - len(listed) - len(rest), 0)
         beyond = _amount(details.get("notional")) - sum(listed.values(), _ZERO)
         beyond -= sum((row.notional for row in rest), _ZERO)
-        self.unlisted_notional = max(beyond, _ZERO) if self.unlisted else _ZERO
-        if not self.has_read:
-            self.has_read = True
-            known = sum((row.notional for row in self.by_leg.values()), _ZERO)
-            self.found_notional = known + self.unlisted_notional
+        beyond = max(beyond, _ZERO) if unlisted else _ZERO
+        self.unlisted_by[product] = unlisted, beyond
+        if product not in self.read:
+            self.read.add(product)
+            self.found_notional += sum((row.notional for row in rows.values()), _ZERO) + beyond
 
-    def _see(self, key: tuple[str, str], quantity: Decimal, notional: Decimal, at: float) -> None:
+    def _see(
+        self,
+        key: tuple[str, str],
+        quantity: Decimal,
+        notional: Decimal,
+        product: str,
+        at: float,
+    ) -> None:
         """Take in that a reading shows a leg open."""
         row = self.by_leg.get(key)
         if row is None:
-            row = self.by_leg[key] = LiveRow(symbol=key[0], position_side=key[1])
+            row = LiveRow(symbol=key[0], position_side=key[1], product=product)
+            self.by_leg[key] = row
             row.move(Stage.OPEN if self.closes else Stage.LEFT_ALONE, at)
         elif row.stage is Stage.FLAT:
             row.reason = "listed again"
-            self.flat_at = None
+            self._break_off(product)
             row.stages.clear()
             row.move(Stage.OPEN, at)
         row.quantity, row.notional, row.is_estimated = quantity, notional, False
@@ -296,14 +338,15 @@ class LiveModel:
         legs = [r for r in self.by_leg.values() if r.symbol == symbol and r.position_side]
         if len(legs) == 1:
             return legs[0]
-        row = LiveRow(symbol=symbol, position_side=side, is_estimated=True)
+        product = str(details.get("product") or "")
+        row = LiveRow(symbol=symbol, position_side=side, product=product, is_estimated=True)
         self.by_leg[symbol, side] = row
         quantity = _amount(details.get("quantity"))
         row.quantity = -quantity if details.get("side") == "BUY" else quantity
-        if self.unlisted:
-            row.notional = self.unlisted_notional / self.unlisted
-            self.unlisted -= 1
-            self.unlisted_notional -= row.notional
+        unlisted, notional = self.unlisted_by.get(product, (0, _ZERO))
+        if unlisted:
+            row.notional = notional / unlisted
+            self.unlisted_by[product] = unlisted - 1, notional - row.notional
         return row
 
     def _close(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
@@ -313,7 +356,7 @@ class LiveModel:
             case AuditEventType.POSITION_CLOSED:
                 row.move(Stage.FLAT, at)
             case AuditEventType.ORDER_SENT:
-                self.flat_at = None
+                self._break_off(row.product)
                 tries = details.get("attempt")
                 row.tries = tries if isinstance(tries, int) else row.tries + 1
                 row.move(Stage.CLOSING, at)
@@ -344,7 +387,9 @@ class LiveModel:
         symbol = str(details.get("symbol", "?"))
         rows = [r for r in self.by_leg.values() if r.symbol == symbol]
         if not rows:
-            rows = [self.by_leg.setdefault((symbol, ""), LiveRow(symbol=symbol, position_side=""))]
+            product = str(details.get("product") or "")
+            row = LiveRow(symbol=symbol, position_side="", product=product)
+            rows = [self.by_leg.setdefault((symbol, ""), row)]
         ids = details.get("order_ids")
         if event_type == AuditEventType.ORDER_CANCELLED:
             self.cancelled |= {(symbol, str(order_id)) for order_id in ids or ()}
@@ -449,12 +494,12 @@ def _head(model: LiveModel, now: float, width: int) -> "list[Table | Text]":
         )
         grid.add_row(label, told, bar if total else "")
     cancelled = len(model.cancelled)
-    orders_found = max(model.orders_found, cancelled)
+    orders_found = max(sum(model.orders_by.values()), cancelled)
     lines: list[Table | Text] = [grid]
     for label, told in (
         ("orders", f"{cancelled} of {orders_found} cancelled" if orders_found else ""),
         ("retries", str(model.retries or "")),
-        ("unread", model.unread),
+        ("unread", "; ".join(filter(None, model.unread_by.values()))),
         ("trouble", model.trouble),
     ):
         told_lines = labelled((label, clean(told) if told else None), width=width)
@@ -471,10 +516,10 @@ def _rows(rows: Sequence[LiveRow], now: float, *, width: int) -> Table:
     head = ["symbol", "side", *["quantity"] * is_wide, "notional"]
     cells = []
     for row in rows:
-        texts = [clean(row.symbol), "orders", *[""] * is_wide, ""]
+        texts = [named(row.symbol, row.product), "orders", *[""] * is_wide, ""]
         if row.position_side:
             about = "~" if row.is_estimated else ""
-            quantity = [plain(abs(row.quantity))] * is_wide
+            quantity = [sized(plain(abs(row.quantity)), row.product)] * is_wide
             texts[1:] = [row.side, *quantity, f"{about}{money(row.still_open)}"]
         cells.append(texts)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True)

@@ -6,7 +6,18 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from liqctl.desk.result import Asked, render_result
-from liqctl.desk.text import Tone, clean, count, labelled, money, paint, table
+from liqctl.desk.text import (
+    Tone,
+    clean,
+    count,
+    labelled,
+    money,
+    named,
+    paint,
+    scope_words,
+    sized,
+    table,
+)
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.costs import make_forecast
 from liqctl.kernel.limits import Limits
@@ -137,7 +148,7 @@ def _forecast(inspected: "Inspection", policy: LiquidationConfig) -> list[tuple[
 
 
 def _scope(policy: LiquidationConfig) -> str:
-    return ", ".join(clean(symbol) for symbol in policy.symbols) or "the whole account"
+    return scope_words([clean(symbol) for symbol in policy.symbols], policy.products)
 
 
 def _positions(positions: list[Position], width: int | None, rows_max: int) -> list[str]:
@@ -145,9 +156,9 @@ def _positions(positions: list[Position], width: int | None, rows_max: int) -> l
     shown = ranked if len(ranked) <= rows_max else ranked[: rows_max - 1]
     rows = [
         (
-            clean(position.symbol),
+            named(position.symbol, position.product),
             position.direction.value,
-            plain(position.size),
+            sized(plain(position.size), position.product),
             money(position.notional),
             "?" if position.unrealized_pnl is None else f"{position.unrealized_pnl:+,.2f}",
         )

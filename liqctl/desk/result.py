@@ -12,10 +12,34 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, assert_never
 
-from liqctl.desk.text import Tone, clean, count, cut, labelled, listed, money, paint, table, wrap
+from liqctl.desk.text import (
+    EXECUTIONS_UNREAD,
+    Tone,
+    clean,
+    count,
+    cut,
+    labelled,
+    listed,
+    money,
+    named,
+    paint,
+    sized,
+    table,
+    wrap,
+)
 from liqctl.kernel.amounts import plain
+from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.left_over import LeftOver
 from liqctl.kernel.result import ErrorReport, LiquidationResult, PositionReport, Residual
-from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.states import (
+    ExitCode,
+    FailureCause,
+    LiquidationState,
+    Margin,
+    OrderState,
+    PositionState,
+    Product,
+)
 from liqctl.kernel.values import Position
 from liqctl.kernel.words import LETS_NOTHING_THROUGH, explain_kept
 
@@ -44,6 +68,7 @@ _NOTHING_SENT: Final = {
     FailureCause.BLOCKED: "another run is at work on this account; nothing was sent",
     FailureCause.USAGE: "unknown symbol; nothing was sent",
 }
+_TABS: Final = {Product.USDM: "USDⓈ-M", Product.COINM: "COIN-M"}
 _WEBSITES: Final = {"production": "www.binance.com", "testnet": "demo.binance.com"}
 
 
@@ -180,8 +205,14 @@ def _completed(result: LiquidationResult, asked: Asked) -> str:
         return f"orders cancelled, as asked, {_proof(result, asked, 'no order')}; {stay} STAY OPEN"
     if result.count_orders(OrderState.SKIPPED):
         return f"positions closed, as asked, {_proof(result, asked, 'no position')}; {stay} STAY"
-    where = f" on {', '.join(clean(symbol) for symbol in asked.symbols)}" if asked.symbols else ""
-    rest = "; other symbols were left alone" if asked.symbols else ""
+    where = rest = ""
+    if asked.symbols:
+        where = f" on {', '.join(clean(symbol) for symbol in asked.symbols)}"
+        rest = "; other symbols were left alone"
+    elif len(result.products) == 1:
+        (other,) = {*Product} - {*result.products}
+        where = f" in {result.products[0].shown}"
+        rest = f"; {other.shown} was left alone"
     return f"flat{where}, {_proof(result, asked, 'nothing')}{rest}"
 
 
@@ -194,7 +225,9 @@ def _proof(result: LiquidationResult, asked: Asked, unseen: str) -> str:
         short = f" (the deadline left less than the {asked.settle_s:g} s asked for)"
     if not watched_s:
         return f"proven by a single reading after the last order{short}"
-    silent = [source for source in _POSITION_SOURCES if source in result.unread]
+    silent = [
+        each for each in result.unread if each.split("/")[-1].split()[-1] in _POSITION_SOURCES
+    ]
     sources = "both sources" if not silent else f"one source, {' and '.join(silent)} never answered"
     return f"proven: {unseen} was listed for {watched_s:.1f} s{short} in {sources}"
 
@@ -287,12 +320,14 @@ def _positions(result: LiquidationResult, width: int | None, rows_max: int) -> l
             if position.state is PositionState.CLOSED and position.average_price is not None:
                 now += f" at {plain(position.average_price)}"
             if position.state in _NOT_CLOSED:
-                remaining = position.remaining
-                left = "an unknown quantity" if remaining is None else plain(remaining)
+                left = "an unknown quantity"
+                if position.remaining is not None:
+                    left = sized(plain(position.remaining), position.product)
                 now += f", {left} left after {count(position.attempts, 'attempt')}"
             now += _because(position.error)
-        quantity, notional = plain(position.quantity), money(position.notional)
-        rows.append((clean(position.symbol), position.side.value, quantity, notional, now))
+        quantity = sized(plain(position.quantity), position.product)
+        symbol, notional = named(position.symbol, position.product), money(position.notional)
+        rows.append((symbol, position.side.value, quantity, notional, now))
     head = ("symbol", "side", "quantity", "notional", "now" if result.dry_run else "result")
     states = [position.state.value for position in positions]
     return _table(head, rows, states, "position", width=width)
@@ -308,8 +343,9 @@ def _orders(result: LiquidationResult, width: int | None, rows_max: int) -> list
             price = order.trigger_price
             now += ", protective stop" + ("" if price is None else f" at {plain(price)}")
         side = order.side.value if order.side else "?"
-        named = (clean(order.symbol), side, clean(order.type), clean(order.order_id))
-        rows.append((*named, now + _because(order.error)))
+        symbol = named(order.symbol, order.product)
+        cells = (symbol, side, clean(order.type), clean(order.order_id))
+        rows.append((*cells, now + _because(order.error)))
     head = ("symbol", "side", "order", "id", "now" if result.dry_run else "result")
     return _table(head, rows, [order.state.value for order in orders], "order", width=width)
 
@@ -348,10 +384,30 @@ def _reasons(result: LiquidationResult) -> list[tuple[str, str]]:
         rows.append(("why", f"the time limit of {result.timeout_seconds:g} s ended the run"))
     told_in_table = {*explain_kept(result.orders), result.error_message}
     rows += [("note", clean(note)) for note in result.notes if note not in told_in_table]
-    if result.unread:
-        sources = ", ".join(map(clean, result.unread))
-        rows.append(("unread", f"{sources}: no answer in the whole run"))
+    sources = [clean(each) for each in result.unread if each != Endpoint.EXECUTIONS.value.source]
+    if sources:
+        rows.append(("unread", f"{', '.join(sources)}: no answer in the whole run"))
+    if len(sources) < len(result.unread):
+        rows.append(("unread", EXECUTIONS_UNREAD))
+    if result.margin is Margin.PORTFOLIO:
+        rows.append(("margin", "PORTFOLIO"))
+    if result.left_over is not None and (told := _left_over(result.left_over)):
+        rows.append(("WARNING", f"not futures, and left as they are: {told}"))
     return rows
+
+
+def _left_over(left: LeftOver) -> str:
+    """Return what stands beside the futures of a portfolio margin account, in one line."""
+    orders = left.margin_orders or ()
+    told = [f"{count(len(orders), 'margin order')}: {listed(orders, _NAMED_MAX)}"] if orders else []
+    for word, coins in (
+        ("borrowed", left.borrowed),
+        ("negative balance", left.negative_balances),
+        ("locked", left.locked),
+    ):
+        amounts = [f"{plain(amount)} {coin}" for coin, amount in (coins or {}).items()]
+        told += [f"{word} {listed(amounts, _NAMED_MAX)}"] if amounts else []
+    return clean("; ".join(told))
 
 
 def _record(result: LiquidationResult) -> list[tuple[str, str | None]]:
@@ -378,10 +434,17 @@ def _by_hand(result: LiquidationResult) -> list[str]:
     if website is None:
         return []
     left = result.residual or Residual()
-    positions = [f"{clean(p.symbol)} {p.position_side} {plain(p.quantity)}" for p in left.positions]
+    positions = [
+        f"{clean(p.symbol)} {p.position_side} {sized(plain(p.quantity), p.product)}"
+        for p in left.positions
+    ]
     orders = [f"{clean(o.symbol)} {clean(o.type)} {clean(o.order_id)}" for o in left.orders]
+    # Where nothing is seen open, every product in scope is to be looked at.
+    seen = {each.product for each in left.positions} | {each.product for each in left.orders}
+    seen = seen or {*result.products}
+    tabs = [_TABS[product] for product in Product if product in seen] or [_TABS[Product.USDM]]
     clicks = (
-        f"by hand: {website} > Futures > USDⓈ-M > Positions > Close All Positions, "
+        f"by hand: {website} > Futures > {' and '.join(tabs)} > Positions > Close All Positions, "
         "then Open Orders > Cancel All, Conditional too"
     )
     steps = [clicks]

@@ -7,7 +7,7 @@ is a list of names. Adding a field is allowed, losing one is not.
 from typing import Any, Final
 
 from liqctl.kernel.events import AuditEventType
-from liqctl.kernel.states import LiquidationState, OrderState, PositionState
+from liqctl.kernel.states import LiquidationState, Margin, OrderState, PositionState, Product
 from liqctl.kernel.values import OrderKind
 
 Schema = dict[str, Any]
@@ -42,6 +42,7 @@ _RUN_END: Final = _one_of(
 )
 
 _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
+    "account": (_or_null(_TEXT), "the account's name in the settings; null: it has none"),
     "account_error": (_or_null(_TEXT), "why the account could not be read"),
     "adaptation": (_or_null(_TEXT), "how the next order differs from the refused one"),
     "algo_orders": (_or_null(_COUNT), "conditional orders listed; null: not read"),
@@ -73,6 +74,7 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "exit_code": (_COUNT, "the process exit code"),
     "finished_at": (_MOMENT, "when the run ended"),
     "flat": (_FLAG, "whether nothing is open in scope"),
+    "held_seconds": (_SECONDS, "how long the account was held flat after the proof"),
     "holder": (_TEXT, "the run that has the account"),
     "host": (_TEXT, "name of the machine"),
     "http_status": (_CODE, "HTTP status of the answer; null: no answer"),
@@ -85,6 +87,7 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "last_event": (_TEXT, "type of the dead run's last event"),
     "lock": (_or_null(_TEXT), "what is unusual about the lock; null: nothing"),
     "looked_at": (_MOMENT, "when this was read"),
+    "margin": (_one_of(*Margin), "the kind of account"),
     "mark_price": (_or_null(_DECIMAL), "the venue's mark price"),
     "message": (_TEXT, "the venue's words, or why nothing was sent"),
     "notes": (_list(_TEXT), "sentences for the operator, worst first"),
@@ -104,9 +107,11 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "positions_failed": (_or_null(_COUNT), "positions that are or may be open; null: not read"),
     "positions_found": (_or_null(_COUNT), "positions ever listed; null: not read"),
     "price": (_or_null(_DECIMAL), "price of the order, or of its fills"),
+    "product": (_one_of(*Product), "USDM: USDS-M, COINM: COIN-M"),
+    "products": (_list(_one_of(*Product)), "the futures in scope"),
     "protective": (_FLAG, "whether it is a stop that protects an open position"),
     "proven": (_FLAG, "whether flat was watched for `settle_seconds`"),
-    "quantity": (_DECIMAL, "in the base asset"),
+    "quantity": (_DECIMAL, "in the base asset, of COIN-M in contracts"),
     "reaction": (_TEXT, "what happens next, such as SEND_AGAIN, PLAN_AGAIN or LOOK_UP"),
     "reading_s": (_SECONDS, "how long the reading took"),
     "readings_in_a_row": (_COUNT, "readings that showed nothing, one after the other"),
@@ -142,6 +147,7 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "unanswered": (_COUNT, "orders of the dead run without an answer"),
     "unknown_symbols": (_list(_TEXT), "symbols in scope that the venue does not know"),
     "unread": (_list(_TEXT), "sources in scope that never answered"),
+    "unread_beside": (_list(_TEXT), "sources beside it that did not answer: execution algorithms"),
     "unrealized_pnl": (_or_null(_DECIMAL), "profit or loss at the mark price"),
     "user": (_TEXT, "who started it"),
     "verified_flat": (_FLAG, "whether flat is proven"),
@@ -178,8 +184,8 @@ _KIND: Final = _TEXT, "what kind of answer it was, such as REJECTED or UNKNOWN"
 _LEG_SIDE: Final = _one_of("LONG", "SHORT"), "LONG or SHORT"
 _SENT: Final = _object("client_order_id order_id quantity executed status")
 _POSITION: Final = _object(
-    "symbol position_side side quantity notional state remaining average_price attempts orders "
-    "error",
+    "product symbol position_side side quantity notional state remaining average_price attempts "
+    "orders error",
     side=_LEG_SIDE,
     notional=(_DECIMAL, "absolute value in the quote asset at the mark price"),
     state=(_one_of(*PositionState), "what became of it; `liqctl explain` tells more"),
@@ -187,8 +193,8 @@ _POSITION: Final = _object(
     error=_ERROR,
 )
 _ORDER: Final = _object(
-    "symbol order_id client_order_id kind type side position_side trigger_price protective state "
-    "error",
+    "product symbol order_id client_order_id kind type side position_side trigger_price protective "
+    "state error",
     order_id=(_TEXT, "the order's id at the venue"),
     state=(_one_of(*OrderState), "what became of it; `liqctl explain` tells more"),
     error=_ERROR,
@@ -196,13 +202,22 @@ _ORDER: Final = _object(
 _RESIDUAL: Final = _object(
     "positions orders",
     positions=(
-        _list(_object("symbol position_side quantity notional")),
+        _list(_object("product symbol position_side quantity notional")),
         "positions that the last reading still showed",
     ),
     orders=(
-        _list(_object("symbol order_id client_order_id kind type side trigger_price")),
+        _list(_object("product symbol order_id client_order_id kind type side trigger_price")),
         "orders that the last reading still showed",
     ),
+)
+_BY_COIN: Final = {"type": "object", "additionalProperties": _DECIMAL}
+_LEFT_OVER: Final = _object(
+    "borrowed negative_balances locked margin_orders is_partial",
+    borrowed=(_or_null(_BY_COIN), "borrowed coins and their interest; null: not read"),
+    negative_balances=(_or_null(_BY_COIN), "debts of futures by coin; null: not read"),
+    locked=(_or_null(_BY_COIN), "coins that open margin orders hold; null: not read"),
+    margin_orders=(_or_null(_list(_TEXT)), "open margin orders; null: not read"),
+    is_partial=(_FLAG, "whether only some pairs were asked for margin orders"),
 )
 _COUNTS: Final = (
     "positions_found positions_closed positions_failed orders_found orders_cancelled orders_failed"
@@ -215,14 +230,15 @@ def _schema_tag(name: str) -> tuple[Schema, str]:
 
 RESULT: Final = _object(
     "schema correlation_id environment state error_message dry_run verified_flat deadline_exceeded "
-    "settled_seconds unread started_at finished_at duration_seconds timeout_seconds "
-    f"{_COUNTS} positions orders residual requests retries audit_complete audit_head notes "
-    "time_spent_s",
+    "account products margin settled_seconds held_seconds unread started_at finished_at "
+    f"duration_seconds timeout_seconds {_COUNTS} positions orders residual left_over requests retries audit_complete "
+    "audit_head notes time_spent_s",
     schema=_schema_tag("result"),
     state=(_RUN_END, "how the run ended"),
     positions=(_list(_POSITION), "every position that was found"),
     orders=(_list(_ORDER), "every order of others that was found"),
     residual=(_or_null(_RESIDUAL), "what the last reading still showed; null: nothing was read"),
+    left_over=(_or_null(_LEFT_OVER), "in portfolio margin: what stands beside the futures"),
 )
 
 _IN_PROGRESS: Final = _object(
@@ -233,12 +249,13 @@ _IN_PROGRESS: Final = _object(
     started_at=(_or_null(_MOMENT), "when the run began"),
 )
 _ACCOUNT: Final = _object(
-    "flat proven settled_seconds positions orders notional scope unknown_symbols unread silent "
-    "contradictions",
+    "flat proven settled_seconds products margin positions orders notional scope unknown_symbols "
+    "unread silent unread_beside contradictions",
     positions=(
         _list(
             _object(
-                "symbol position_side side quantity notional entry_price mark_price unrealized_pnl",
+                "product symbol position_side side quantity notional entry_price mark_price "
+                "unrealized_pnl",
                 side=_LEG_SIDE,
             )
         ),
@@ -247,7 +264,7 @@ _ACCOUNT: Final = _object(
     orders=(
         _list(
             _object(
-                "symbol order_id client_order_id kind type side protective contradiction "
+                "product symbol order_id client_order_id kind type side protective contradiction "
                 "trigger_price"
             )
         ),
@@ -360,9 +377,9 @@ VALIDATION: Final = _object(
     environments=(_list(_OBJECT), "a document like this one for each environment"),
 )
 
-_LEG: Final = "symbol position_side "
+_LEG: Final = "product? symbol position_side "
 _ACTOR: Final = "user sudo_user ssh_client terminal host pid "
-_CANCEL: Final = "symbol endpoint order_ids sweep? "
+_CANCEL: Final = "product? symbol endpoint order_ids sweep? "
 _WHY: Final = "kind? code? http_status? message"
 _END: Final = _object(
     f"state verified_flat deadline_exceeded settled_seconds unread error_message {_COUNTS} "
@@ -375,8 +392,8 @@ DETAILS: Final[dict[AuditEventType, Schema]] = {
         "lock"
     ),
     AuditEventType.SNAPSHOT_TAKEN: _object(
-        "round only? positions regular_orders? algo_orders? notional reading_s? open? notionals? "
-        "unread?",
+        "product? round only? positions regular_orders? algo_orders? notional reading_s? open? "
+        "notionals? unread?",
         positions=(_or_null(_COUNT), "positions listed; null: not read"),
         unread=(_OBJECT, "sources that did not answer, each with the reason"),
     ),
@@ -402,11 +419,13 @@ DETAILS: Final[dict[AuditEventType, Schema]] = {
         kind=_KIND,
     ),
     AuditEventType.RETRY_SCHEDULED: _object(f"{_LEG} reaction adaptation backoff_s repeat reason"),
-    AuditEventType.FLAT_SEEN: _object("round settle_seconds watch_seconds"),
+    AuditEventType.FLAT_SEEN: _object("product? round settle_seconds watch_seconds"),
     AuditEventType.REENTRY_SEEN: _object(
         f"{_LEG} quantity client_order_ids", quantity=(_DECIMAL, "signed: negative is short")
     ),
-    AuditEventType.VERIFIED: _object("flat readings_in_a_row kept settled_seconds sources"),
+    AuditEventType.VERIFIED: _object(
+        "product? flat readings_in_a_row kept settled_seconds sources"
+    ),
     AuditEventType.LIQUIDATION_COMPLETE: _END,
     AuditEventType.LIQUIDATION_PARTIAL: _END,
     AuditEventType.LIQUIDATION_FAILED: _END,

@@ -9,8 +9,21 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from liqctl.desk.text import Tone, clean, count, cut, labelled, money, paint, table
+from liqctl.desk.text import (
+    EXECUTIONS_UNREAD,
+    Tone,
+    clean,
+    count,
+    cut,
+    labelled,
+    money,
+    named,
+    paint,
+    sized,
+    table,
+)
 from liqctl.kernel.amounts import parse_decimal
+from liqctl.kernel.states import Product
 from liqctl.settings.values import BUILT_IN
 
 ROWS_MAX: Final = 250
@@ -69,6 +82,8 @@ def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> str:  #
         word, tone = "UNKNOWN", Tone.DOUBT
     environment = clean(str(document.get("environment")))
     scope = (account or {}).get("scope") or ()
+    products = [Product(each).shown for each in (account or {}).get("products") or ()]
+    scope = scope or (products if len(products) == 1 else ())
     if scope:
         environment += f" ({', '.join(clean(str(each)) for each in scope[:_NAMED_MAX])} only)"
     running = document.get("in_progress")
@@ -106,6 +121,8 @@ def _account(
         ("open", ", ".join(totals)),
         *(("doubt", clean(str(told))) for told in doubts),
         ("source", source),
+        ("unread", EXECUTIONS_UNREAD if account.get("unread_beside") else None),
+        ("margin", "PORTFOLIO" if account.get("margin") == "PORTFOLIO" else None),
         ("scope", f"the venue does not know {names}" if unknown else None),
         width=width,
     )
@@ -119,9 +136,9 @@ def _positions(
         return []
     rows = [
         (
-            _text(row, "symbol"),
+            named(row.get("symbol", "?"), row.get("product")),
             _text(row, "side", "position_side"),
-            _text(row, "quantity"),
+            sized(_text(row, "quantity"), row.get("product")),
             _money(row.get("notional")),
             _money(row.get("unrealized_pnl"), "{:+,.2f}"),
             *((_text(row, "entry_price"), _text(row, "mark_price")) if verbose else ()),
@@ -138,8 +155,11 @@ def _positions(
 
 
 def _orders(orders: Sequence[Mapping[str, Any]], rows_max: int, width: int | None) -> list[str]:
-    fields = ("symbol", "side", "type", "order_id")
-    rows = [[_text(row, name) for name in fields] for row in orders[:rows_max]]
+    fields = ("side", "type", "order_id")
+    rows = [
+        [named(row.get("symbol", "?"), row.get("product")), *(_text(row, name) for name in fields)]
+        for row in orders[:rows_max]
+    ]
     if not rows:
         return []
     lines = table(("symbol", "side", "order", "id"), rows, width=width).split("\n")

@@ -18,9 +18,13 @@ from enum import StrEnum
 from typing import Final
 
 from liqctl.kernel.amounts import count as count  # noqa: PLC0414 - asked for here too
+from liqctl.kernel.states import Product
 
 WORDS_MAX: Final = 500
 """How much of a text of others is shown."""
+
+EXECUTIONS_UNREAD: Final = "execution algorithms (spot host) could not be read"
+"""What is said where the venue's TWAP and VP orders were not listed."""
 
 _GAP: Final = "  "
 _NARROWEST: Final = 20
@@ -65,6 +69,35 @@ def money(amount: Decimal) -> str:
     '25,000.00'
     """
     return f"{amount:,.2f}"
+
+
+def sized(quantity: object, product: object) -> str:
+    """Return a quantity, of COIN-M with its unit.
+
+    >>> sized("0.5", "USDM"), sized(1, "COINM"), sized("12", "COINM")
+    ('0.5', '1 contract', '12 contracts')
+    """
+    if product != Product.COINM:
+        return f"{quantity}"
+    return f"{quantity} contract{'' if str(quantity) in {'1', '-1'} else 's'}"
+
+
+def named(symbol: object, product: object) -> str:
+    """Return a symbol made safe, with its product where that is not USDS-M.
+
+    >>> named("BTCUSDT", "USDM"), named("BTCUSD_PERP", "COINM")
+    ('BTCUSDT', 'BTCUSD_PERP COIN-M')
+    """
+    return clean(str(symbol)) + (f" {Product.COINM.shown}" if product == Product.COINM else "")
+
+
+def scope_words(symbols: Sequence[object], products: Sequence[object]) -> str:
+    """Return what is in scope: the symbols, one product, or the whole account."""
+    if symbols:
+        return ", ".join(map(str, symbols))
+    if len(products) == 1:
+        return f"all {Product(str(products[0])).shown} futures"
+    return "the whole account"
 
 
 def listed(names: Sequence[str], most: int) -> str:

@@ -10,9 +10,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from liqctl.desk.incident import Incident
-from liqctl.desk.text import clean, count
+from liqctl.desk.text import clean, count, named, sized
 from liqctl.desk.trail import LEG_ENDS, duration, phrase, reason_of
-from liqctl.trail.fold import Fate, LegStory, Request, RequestKind, RunStory, TimedRecord
+from liqctl.trail.fold import (
+    Fate,
+    LegStory,
+    Request,
+    RequestKind,
+    RunStory,
+    TimedRecord,
+    product_of,
+)
 
 # Pixels down: a leg's bar holds its sign, a request's is half as high.
 _LEG_HEIGHT: Final = 12
@@ -140,11 +148,14 @@ def _lanes(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Lan
     readings, watches = story.readings[:_READINGS_MAX], story.watches
     more = len(story.readings) - len(readings)
     told = count(len(story.readings), "reading") + (f", {more} not drawn" if more else "")
-    watched = watches[-1].outcome if watches else Fate.OPEN
-    for label, requests, outcome, verdict in (
-        ("Readings", readings, Fate.DONE, told),
-        ("Flat, watched", watches, watched, _WATCH_WORDS[watched]),
-    ):
+    rows = [("Readings", readings, Fate.DONE, told)]
+    by_product: dict[str | None, list[Request]] = {}
+    for watch in watches:
+        by_product.setdefault(product_of(watch.sent), []).append(watch)
+    for product, own in by_product.items():
+        watched = own[-1].outcome
+        rows.append((named("Flat, watched", product), own, watched, _WATCH_WORDS[watched]))
+    for label, requests, outcome, verdict in rows:
         if requests:
             yield Lane(
                 label=label,
@@ -154,12 +165,15 @@ def _lanes(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Lan
                 bars=list(bars(requests, 0, _LEG_HEIGHT, 0)),
             )
     by_symbol: dict[str, tuple[list[LegStory], list[Request]]] = {}
+    products: dict[str, str | None] = {}
     for leg in story.legs:
+        products[leg.symbol] = leg.product
         legs, sent = by_symbol.setdefault(leg.symbol, ([], []))
         legs.append(leg)
         sent.extend(leg.orders)
     for cancel in story.cancels:
         symbol = str(cancel.sent.details.get("symbol", ""))
+        products.setdefault(symbol, product_of(cancel.sent))
         by_symbol.setdefault(symbol, ([], []))[1].append(cancel)
     order = [Fate.REFUSED, Fate.UNKNOWN, Fate.OPEN, Fate.DONE]
     leg_step, request_step = _LEG_HEIGHT + _GAP, _REQUEST_HEIGHT + _GAP
@@ -168,7 +182,7 @@ def _lanes(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Lan
         outcomes = {part.outcome for part in (legs or sent)}
         below = len(legs) * leg_step
         yield Lane(
-            label=clean(symbol) or "no symbol",
+            label=named(symbol, products[symbol]) if symbol else "no symbol",
             outcome=min(outcomes, key=order.index).value.lower(),
             verdicts=[_verdict(leg) for leg in legs] or ["orders only"],
             height=max(below + len(sent) * request_step - _GAP, _LEG_HEIGHT),
@@ -183,7 +197,8 @@ def _lanes(story: RunStory, at: Callable[[float | None], float]) -> Iterator[Lan
 def _verdict(leg: LegStory) -> str:
     """Return what became of a leg, its sign first."""
     side = leg.direction or leg.position_side
-    text = f"{_SIGNS[leg.outcome]} {side} {leg.quantity or ''} {LEG_ENDS[leg.outcome].lower()}"
+    size = sized(leg.quantity, leg.product) if leg.quantity else ""
+    text = f"{_SIGNS[leg.outcome]} {side} {size} {LEG_ENDS[leg.outcome].lower()}"
     if leg.retries:
         text += f", {count(leg.retries, 'repeat')}"
     reason = reason_of(leg.last_word.details) if leg.last_word else None

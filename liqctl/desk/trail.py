@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from liqctl.desk.text import Tone, count, money, paint
+from liqctl.desk.text import Tone, count, money, named, paint, scope_words, sized
 from liqctl.desk.text import wrap as wrap_text
 from liqctl.kernel.amounts import parse_decimal
 from liqctl.kernel.answers import printable
 from liqctl.kernel.events import FAILURES, RUN_ENDS, AuditEventType
+from liqctl.kernel.states import Product
 from liqctl.trail.fold import Fate, LegStory, TimedRecord, fold_run, number, words
 from liqctl.trail.record import TrailRecord
 from liqctl.trail.verify import Verification
@@ -173,7 +174,8 @@ def render_run(records: Sequence[TrailRecord], style: Style) -> str:
     for symbol, events in by_symbol.items():
         if not events:
             continue
-        parts += ["", style.paint(symbol or "The run", Tone.STRONG)]
+        product = events[0].record.details.get("product")
+        parts += ["", style.paint(named(symbol, product) if symbol else "The run", Tone.STRONG)]
         parts += [
             style.wrap(f"  {_end_of(leg)}", 4)
             for leg in story.legs
@@ -219,9 +221,11 @@ def phrase(event: TimedRecord) -> str | None:
     try:
         if event.event_type in _OF_ANSWERS:
             return _OF_ANSWERS[event.event_type](details, event.took_s)
-        return _PHRASES[event.event_type](details)
+        told = _PHRASES[event.event_type](details)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
+    is_beside = event.symbol is None and details.get("product") == Product.COINM
+    return f"{Product.COINM.shown}: {told}" if is_beside else told
 
 
 def duration(seconds: float | None) -> str:
@@ -263,7 +267,7 @@ def scope_of(details: Details) -> str:
     """Return what a START record says the run was for."""
     config = details["config"]
     symbols = config["symbols"]
-    where = ", ".join(map(str, symbols)) if symbols else "the whole account"
+    where = scope_words(symbols, config.get("products") or ())
     if not config["close_positions"]:
         return f"orders of {where}"
     return where if config["cancel_orders"] else f"positions of {where}"
@@ -297,6 +301,8 @@ def describe_details(details: dict[str, object]) -> str:
     for key, value in details.items():
         if key == "symbol" or value is None or value in ("", [], {}):
             continue
+        if key == "product" and value == Product.USDM:  # What nothing is said of.
+            continue
         name = printable(key, 64).replace("_", " ")
         match value:
             case True:
@@ -323,6 +329,10 @@ def value_of(value: object) -> str:
             return printable(str(value), _VALUE_MAX)
 
 
+def _size(details: Details, name: str) -> str:
+    return sized(details[name], details.get("product"))
+
+
 def _read(details: Details) -> str:
     unread = details.get("unread")
     left_out = ""
@@ -346,7 +356,9 @@ def _read(details: Details) -> str:
 
 def _cancel_sent(details: Details) -> str:
     ids = details["order_ids"]
-    noun = "conditional order" if "algo" in details["endpoint"].lower() else "order"
+    path = details["endpoint"].lower()
+    noun = "conditional order" if "algo" in path or "conditional" in path else "order"
+    noun = "execution algorithm" if "/sapi/" in path else noun
     return f"{count(len(ids), noun)}: {_some(ids)}" if ids else f"every {noun}"
 
 
@@ -355,7 +367,7 @@ def _some(ids: Sequence[object]) -> str:
 
 
 def _sent(details: Details) -> str:
-    parts = [f"{details['side']} {details['quantity']} {details['type']}"]
+    parts = [f"{details['side']} {_size(details, 'quantity')} {details['type']}"]
     if details.get("price"):
         parts[0] += f" at {details['price']}"
     parts += ["reduce only"] if details.get("reduce_only") else []
@@ -367,7 +379,9 @@ def _sent(details: Details) -> str:
 def _placed(details: Details, took_s: float | None) -> str:
     price = f" at {details['price']}" if details.get("price") else ""
     took = ", looked up" if took_s is None else f", after {duration(took_s)}"
-    return f"{details['status']}, {details['executed']} of {details['quantity']}{price}{took}"
+    return (
+        f"{details['status']}, {details['executed']} of {_size(details, 'quantity')}{price}{took}"
+    )
 
 
 def _refused(details: Details, took_s: float | None) -> str:
@@ -384,7 +398,7 @@ def _retry(details: Details) -> str:
 
 def _gave_up(details: Details) -> str:
     remaining = words(details.get("remaining"))
-    left = f"{remaining} of {details['quantity']} left, " if remaining else ""
+    left = f"{remaining} of {_size(details, 'quantity')} left, " if remaining else ""
     return f"{left}{count(details['attempts'], 'order')} sent: {reason_of(details) or 'no reason'}"
 
 
@@ -408,7 +422,7 @@ def _flat_seen(details: Details) -> str:
 
 def _reentry(details: Details) -> str:
     ids = details.get("client_order_ids") or []
-    quantity = words(details.get("quantity"))
+    quantity = _size(details, "quantity") if words(details.get("quantity")) else None
     opened = [f"{quantity} on {details['position_side']}"] if quantity else []
     opened += [f"orders {_some(ids)}"] if ids else []
     return f"opened by others during the run: {'; '.join(opened) or details['position_side']}"
@@ -458,7 +472,7 @@ _PHRASES: Final[Mapping[str, Callable[[Details], str]]] = {
     AuditEventType.ORDER_SENT: _sent,
     AuditEventType.RETRY_SCHEDULED: _retry,
     AuditEventType.POSITION_CLOSED: lambda details: (
-        f"{details['quantity']}, {count(details['attempts'], 'order')} sent"
+        f"{_size(details, 'quantity')}, {count(details['attempts'], 'order')} sent"
     ),
     AuditEventType.POSITION_FAILED: _gave_up,
     AuditEventType.FLAT_SEEN: _flat_seen,

@@ -43,6 +43,8 @@ def parse_decimal(value: object) -> Decimal | None:
         return None
     if not number.is_finite():
         return None
+    if isinstance(value, str) and len(value) <= _MAGNITUDE_MAX and "E" not in value.upper():
+        return number  # Too short to be anything else, as nearly all are.
     _, digits, exponent = number.as_tuple()
     is_ordinary = (
         len(digits) <= _DIGITS_MAX

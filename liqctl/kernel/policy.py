@@ -11,7 +11,7 @@ liqctl.kernel.errors.ConfigurationError: timeout_seconds must be between 1.0 and
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
@@ -79,6 +79,7 @@ class LiquidationConfig:
         if found:
             raise ConfigurationError("\n".join(text for _, text in found))
         object.__setattr__(self, "symbols", tuple(self.symbols))
+        object.__setattr__(self, "products", tuple(dict.fromkeys(self.products)))
 
     @property
     def by_product(self) -> "dict[Product, LiquidationConfig]":
@@ -104,6 +105,21 @@ def product_of(symbol: str) -> Product:
     return Product.COINM if _CONTRACT.fullmatch(symbol) else Product.USDM
 
 
+def out_of_scope(symbols: Sequence[object], products: Sequence[Product]) -> str | None:
+    """Return what is to be said of symbols whose product is not in scope, None if there is none.
+
+    >>> out_of_scope(["BTCUSDT", "BTCUSD_PERP"], [Product.USDM])
+    'BTCUSD_PERP is a COIN-M contract, but products has only usdm'
+    """
+    names = [s for s in symbols if isinstance(s, str) and product_of(s) not in products]
+    if not names:
+        return None
+    kind = f"{product_of(names[0]).shown} contract"
+    are = f"is a {kind}" if len(names) == 1 else f"are {kind}s"
+    has = ", ".join(each.setting for each in products)
+    return f"{hide_secrets(', '.join(names))} {are}, but products has only {has}"
+
+
 def problems(values: Mapping[str, object]) -> list[tuple[str, str]]:
     """Return every problem among the liquidation settings, as (key, text), in the table's order.
 
@@ -127,7 +143,19 @@ def problems(values: Mapping[str, object]) -> list[tuple[str, str]]:
         elif not limit.low <= value <= limit.high:
             text = f"{name} must be between {limit.low} and {limit.high}, got {value}"
             found.append((name, text))
-    symbols = values.get("symbols", ())
+    symbols, products = values.get("symbols", ()), values.get("products", tuple(Product))
+    if not isinstance(products, list | tuple) or not products or set(products) - set(Product):
+        given = found_value(products) if products else "none"
+        text = f"products must be a list of Product.USDM, Product.COINM or both, got {given}"
+        found.append(("products", text))
+    elif isinstance(symbols, list | tuple) and (outside := out_of_scope(symbols, products)):
+        found.append(("symbols", outside))
+    margin = values.get("margin")
+    if not isinstance(margin, Margin | None):
+        text = (
+            f"margin must be Margin.STANDARD, Margin.PORTFOLIO or None, got {found_value(margin)}"
+        )
+        found.append(("margin", text))
     odd = "" if isinstance(symbols, list | tuple) else found_value(symbols)
     for symbol in symbols if isinstance(symbols, list | tuple) else ():
         if not odd and (not isinstance(symbol, str) or not symbol.strip()):

@@ -32,6 +32,16 @@ class Product(StrEnum):
     USDM = "USDM"
     COINM = "COINM"
 
+    @property
+    def shown(self) -> str:
+        """The product as people write it."""
+        return "COIN-M" if self is Product.COINM else "USDS-M"
+
+    @property
+    def setting(self) -> str:
+        """The product as settings and options name it."""
+        return self.lower()
+
 
 class Margin(StrEnum):
     """The kind of account: each product by its own API, or both by that of portfolio margin.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import NOT_PERMITTED
@@ -58,9 +58,11 @@ class OrderKind(StrEnum):
 BOOKS: Final = (OrderKind.REGULAR, OrderKind.ALGO)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Leg:
-    """One (symbol, position side) of a product: the unit that is closed."""
+class Leg(NamedTuple):
+    """One (symbol, position side) of a product: the unit that is closed.
+
+    A tuple, because what is known of an account is looked up by it, many thousand times in a run.
+    """
 
     symbol: str
     position_side: PositionSide

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from liqctl.desk.result import Asked, meaning, split_residual
-from liqctl.desk.text import clean, count, money
+from liqctl.desk.text import clean, count, money, sized
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json, rfc3339
 from liqctl.kernel.ids import make_correlation_id
@@ -144,7 +144,7 @@ def _end_text(
 
 def _left(residual: Residual) -> str:
     named = [
-        f"{clean(p.symbol)} {plain(p.quantity)} ({money(abs(p.notional))})"
+        f"{clean(p.symbol)} {sized(plain(p.quantity), p.product)} ({money(abs(p.notional))})"
         for p in residual.positions[:_NAMED_MAX]
     ]
     more = len(residual.positions) - len(named)

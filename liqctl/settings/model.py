@@ -17,7 +17,7 @@ from enum import EnumType, StrEnum
 from itertools import groupby
 from typing import Annotated, Any, Final, Literal, get_args
 
-from annotated_types import Predicate
+from annotated_types import MinLen, Predicate
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict  # noqa: TID253 - this module is imported where settings are read
 from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: TID253
 
@@ -25,7 +25,7 @@ from liqctl.kernel.policy import LIMITS, LiquidationConfig, problems
 from liqctl.kernel.states import Environment
 from liqctl.settings.targets import item_problems, items_schema
 
-_CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::[^-\s]+)?(?:-(\d{6}))?")
+_CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::([^-\s]+))?(?:-(\d{6}))?")
 _POLICY: Final = LiquidationConfig()
 
 
@@ -38,6 +38,7 @@ class Kind(StrEnum):
     NUMBER = "number"
     WHOLE = "whole number"
     SYMBOLS = "list of symbols"
+    PRODUCTS = "list of products"
     LIST = "list"
 
 
@@ -53,6 +54,8 @@ def normalise_symbol(symbol: str) -> str:
     'BTCUSDT'
     >>> normalise_symbol("BTC/USDT:USDT-260925")
     'BTCUSDT_260925'
+    >>> normalise_symbol("BTC/USD:BTC"), normalise_symbol("BTC/USD:BTC-261225")
+    ('BTCUSD_PERP', 'BTCUSD_261225')
     >>> normalise_symbol("btcusdt")
     'BTCUSDT'
     """
@@ -62,8 +65,14 @@ def normalise_symbol(symbol: str) -> str:
     match = _CCXT_SYMBOL.fullmatch(symbol)
     if match is None:
         return symbol
-    base, quote, date = match.groups()
+    base, quote, settle, date = match.groups()
+    # What is paid in the coin itself is COIN-M, whose perpetual has a name of its own.
+    date = date or ("PERP" if settle == base else None)
     return f"{base}{quote}_{date}" if date else f"{base}{quote}"
+
+
+def _each_once(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
 _Visible = Annotated[str, Predicate(is_visible)]
@@ -88,8 +97,16 @@ class Section(BaseModel):
 class Exchange(Section):
     """How to reach the venue."""
 
-    product: Annotated[Literal["usdm"], Kind.TEXT] = Field(
-        default="usdm", description="USDS-M futures, the only product"
+    products: Annotated[
+        list[Literal["usdm", "coinm"]], MinLen(1), AfterValidator(_each_once), Kind.PRODUCTS
+    ] = Field(
+        default=["usdm", "coinm"],
+        description="which futures are the account: USDS-M, COIN-M or both",
+    )
+    margin: Annotated[Literal["auto", "standard", "portfolio"], Kind.TEXT] = Field(
+        default="auto",
+        description="the kind of account: auto asks the venue; portfolio is retail portfolio "
+        "margin (the papi endpoints), which the testnet does not have",
     )
     base_url: Annotated[_Host | None, Kind.OPTIONAL_TEXT] = Field(
         default=None,
@@ -217,6 +234,8 @@ class Setting:
     @property
     def shown_default(self) -> str:
         """The default as it stands in a file."""
+        if isinstance(self.default, list):
+            return f"[{', '.join(self.default)}]"
         return self.default if isinstance(self.default, str) else json.dumps(self.default)
 
     @property

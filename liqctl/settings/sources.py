@@ -20,8 +20,8 @@ from typing_extensions import override
 
 from liqctl.kernel.answers import printable
 from liqctl.kernel.errors import ConfigurationError, UsageError, hide_secrets
-from liqctl.kernel.policy import FLAGS, found_value, problems
-from liqctl.kernel.states import Environment
+from liqctl.kernel.policy import FLAGS, found_value, out_of_scope, problems, product_of
+from liqctl.kernel.states import Environment, Product
 from liqctl.settings.credentials import (
     CREDENTIAL,
     ELSEWHERE,
@@ -130,6 +130,11 @@ def load_settings(
     except ValidationError as error:
         found.translate(error)
     found.check_hosts(chosen, environ.get("LIQCTL_ALLOW_HOST", ""))
+    found.check_margin(chosen)
+    if values:
+        values["liquidation"]["symbols"] = found.check_scope(
+            values["liquidation"]["symbols"], values["exchange"]["products"]
+        )
     if found.problems:
         raise SettingsError(found.problems)
     default = Source(kind=SourceKind.DEFAULT)
@@ -284,6 +289,37 @@ class _Found:
         if isinstance(proxy, str) and (problem := url_problem("proxy", proxy)):
             self._note("exchange.proxy", problem)
 
+    def check_margin(self, environment: Environment) -> None:
+        """Note portfolio margin where there is none: Binance's own testnet."""
+        is_testnet = environment is Environment.TESTNET and not self.values["exchange.base_url"]
+        if is_testnet and self.values["exchange.margin"] == "portfolio":
+            self._note(
+                "exchange.margin",
+                "margin portfolio is not for the testnet: Binance has portfolio margin in "
+                "production only; set margin to auto or standard",
+            )
+
+    def check_scope(self, symbols: list[str], products: list[str]) -> list[str]:
+        """Return the symbols in scope; those of no product in scope are refused.
+
+        Products that a flag narrows take the file's symbols of other products out of scope.
+
+        Raises:
+            UsageError: a flag gave what is out of scope, or leaves nothing in it.
+        """
+        given = [Product(name.upper()) for name in products]
+        text = out_of_scope(symbols, given)
+        if text is None:
+            return symbols
+        flagged = {key for key, source in self.sources.items() if source.kind is SourceKind.FLAG}
+        within = [symbol for symbol in symbols if product_of(symbol) in given]
+        if "exchange.products" in flagged and "liquidation.symbols" not in flagged and within:
+            return within
+        if flagged & {"exchange.products", "liquidation.symbols"}:
+            raise UsageError(f"{text}. Nothing was sent")
+        self._note("liquidation.symbols", text)
+        return symbols
+
     def _take(self, key: str, value: Any, kind: SourceKind, where: str) -> None:  # noqa: ANN401
         self.values[key] = value
         self.sources[key] = Source(kind=kind, where=where)
@@ -334,7 +370,7 @@ def _read_text(kind: Kind, text: str) -> object:
             return int(bare)
         case Kind.NUMBER if re.fullmatch(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", bare):
             return float(bare)
-        case Kind.SYMBOLS:
+        case Kind.SYMBOLS | Kind.PRODUCTS:
             return [part.strip() for part in text.split(",") if part.strip()]
         case Kind.OPTIONAL_TEXT if bare in {"", "null"}:
             return None
@@ -347,6 +383,15 @@ def _refusal(setting: Setting, value: object) -> str:
         case Kind.LIST:
             # The type only: the value may hold the address of a web hook.
             return f"a list of sections, got {type(value).__name__}"
+        case Kind.PRODUCTS:
+            given = found_value(value) if value != [] else "an empty list"
+            odd = (
+                [each for each in value if each not in setting.allowed]
+                if type(value) is list
+                else []
+            )
+            given = f"{found_value(odd[0])} in it" if odd else given
+            return f"a list of {' and '.join(setting.allowed)}, at least one, got {given}"
         case _ if setting.allowed and isinstance(value, str) and is_visible(value):
             found = hide_secrets(value)[:_FOUND_MAX]
             return f"one of {', '.join(setting.allowed)}, got {found!r}"

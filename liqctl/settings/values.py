@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.states import Environment
+from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.run.who import state_folders
 
 BUILT_IN: Final = "built-in defaults"
@@ -33,9 +33,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExchangeSettings:
-    """How to reach the venue. `base_url` None is the environment's own host."""
+    """How to reach the venue. `base_url` None is the environment's own host.
 
-    product: str = "usdm"
+    `products` and `margin` are in the words of the file; the policy has what they mean.
+    """
+
+    products: tuple[str, ...] = tuple(each.setting for each in Product)
+    margin: str = "auto"
     base_url: str | None = None
     recv_window_ms: int = 5000
     proxy: str | None = None
@@ -89,12 +93,18 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigurationError: a number of the liquidation is none of the allowed ones.
     """
-    liquidation, log_dir = values["liquidation"], values["audit"]["log_dir"]
+    exchange = values["exchange"] | {"products": tuple(values["exchange"]["products"])}
+    margin, log_dir = exchange["margin"], values["audit"]["log_dir"]
+    policy = values["liquidation"] | {
+        "symbols": tuple(values["liquidation"]["symbols"]),
+        "products": tuple(Product(name.upper()) for name in exchange["products"]),
+        "margin": None if margin == "auto" else Margin(margin.upper()),
+    }
     textfile, file = values["metrics"]["textfile"], values["file"]
     return Settings(
         environment=Environment(values["environment"]),
-        exchange=ExchangeSettings(**values["exchange"]),
-        liquidation=LiquidationConfig(**liquidation | {"symbols": tuple(liquidation["symbols"])}),
+        exchange=ExchangeSettings(**exchange),
+        liquidation=LiquidationConfig(**policy),
         audit=AuditSettings(log_dir=Path(log_dir)) if log_dir else AuditSettings(),
         metrics=MetricsSettings(textfile=Path(textfile) if textfile else None),
         notifications=tuple(values["notifications"]),

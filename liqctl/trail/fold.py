@@ -6,6 +6,7 @@ never an error. Moments are seconds since the run began; None where a time stamp
 What a reader would get wrong:
 - A correlation id may be used again. `fold_run` takes all runs of an id as one, its end being the
   last; `split_runs` tells them apart.
+- Each product is read, watched and proven by itself: a reading says nothing of another's legs.
 - Readings lag. A leg that was closed is open again when a later reading lists it, and closed as it
   was before when the next whole reading does not.
 """
@@ -176,11 +177,13 @@ class Request:
 class LegStory:
     """One leg: what the records say of it. `last_word` closed it or gave it up.
 
-    `quantity` is absolute and `direction` LONG or SHORT, as the first record that tells has them.
+    `quantity` is absolute and `direction` LONG or SHORT, as the first record that tells has them;
+    `product` is None in trails of versions that knew one only.
     """
 
     symbol: str
     position_side: str
+    product: str | None = None
     quantity: str | None = None
     direction: str | None = None
     outcome: Fate = Fate.OPEN
@@ -193,6 +196,7 @@ class LegStory:
     def json_fields(self) -> dict[str, object]:
         """Return what a report's document tells of the leg."""
         return {
+            "product": self.product,
             "symbol": self.symbol,
             "position_side": self.position_side,
             "direction": self.direction,
@@ -292,10 +296,11 @@ class RunStory:
         """Take in the next record, and return it with its times."""
         at_s, took_s = self._at_s(record), None
         # A watch over flat is proven or broken off by what comes; it may also begin anew.
-        if record.event_type in _WATCH_ENDS and self.watches and not self.watches[-1].answers:
-            watch = self.watches[-1]
-            watch.answers.append(record)
-            watch.ended_s, watch.outcome = at_s, _WATCH_ENDS[record.event_type]
+        if record.event_type in _WATCH_ENDS:
+            for watch in self.watches:
+                if not watch.answers and product_of(watch.sent) == product_of(record):
+                    watch.answers.append(record)
+                    watch.ended_s, watch.outcome = at_s, _WATCH_ENDS[record.event_type]
         match record.event_type:
             case _ if is_start(record):
                 self.start, self.ends = self.start or record, []
@@ -346,7 +351,7 @@ class RunStory:
                 outcome=Fate.UNKNOWN if details.get("unread") else Fate.DONE,
             )
         )
-        texts = details.get("open")
+        texts, product = details.get("open"), product_of(record)
         listed = set()
         for text in texts if isinstance(texts, list) else ():
             parts = text.split(" ") if isinstance(text, str) else []
@@ -355,7 +360,9 @@ class RunStory:
             symbol, position_side, quantity = parts
             key = (symbol, position_side)
             listed.add(key)
-            leg = self._legs.setdefault(key, LegStory(symbol=symbol, position_side=position_side))
+            leg = self._legs.setdefault(
+                key, LegStory(symbol=symbol, position_side=position_side, product=product)
+            )
             # Where a moment is unknown, the order of the records decides.
             is_later = leg.ended_s is None or began_s is None or leg.ended_s <= began_s
             if leg.outcome is Fate.DONE and is_later:
@@ -365,6 +372,8 @@ class RunStory:
         if number(details.get("positions")) == len(listed):
             # The legs that a whole reading shows gone: what showed them open was late.
             for key in self._reopened.keys() - listed:
+                if self._legs[key].product != product:
+                    continue
                 leg, (word, ended_s) = self._legs[key], self._reopened.pop(key)
                 if leg.last_word is None:
                     leg.last_word, leg.outcome, leg.ended_s = word, Fate.DONE, ended_s
@@ -394,7 +403,8 @@ class RunStory:
         if symbol is None:
             return None
         side = words(record.details.get("position_side")) or "BOTH"
-        return self._legs.setdefault((symbol, side), LegStory(symbol=symbol, position_side=side))
+        new = LegStory(symbol=symbol, position_side=side, product=product_of(record))
+        return self._legs.setdefault((symbol, side), new)
 
 
 def fold_run(records: Sequence[TrailRecord]) -> RunStory:
@@ -424,6 +434,11 @@ def fold_run(records: Sequence[TrailRecord]) -> RunStory:
 def is_own_end(end: TrailRecord) -> bool:
     """Return whether a run said itself how it ended; others declare a dead one abandoned."""
     return end.event_type != AuditEventType.LIQUIDATION_ABANDONED
+
+
+def product_of(record: TrailRecord) -> str | None:
+    """Return the product that a record is about; None where it names none."""
+    return words(record.details.get("product"))
 
 
 def number(value: object) -> float | None:

@@ -7,7 +7,7 @@ import pytest
 
 from liqctl.checks.of_settings import changes, issues_of_settings
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.states import Environment
+from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, markdown_table
 from liqctl.settings.values import Settings
 
@@ -42,6 +42,8 @@ def test_the_defaults_are_beyond_reproach(environment: Environment) -> None:
         ({"close_positions": False}, [("WARNING", "close_positions")]),
         ({"cancel_orders": False}, [("INFO", "cancel_orders")]),
         ({"symbols": ("BTCUSDT",)}, [("INFO", "symbols")]),
+        ({"products": (Product.USDM,)}, [("INFO", "products")]),
+        ({"margin": Margin.STANDARD}, [("INFO", "margin")]),
     ],
 )
 def test_production_is_judged_strictly(

@@ -71,6 +71,8 @@ def test_commands_options_and_values_are_offered(environ: dict[str, str]) -> Non
     assert ask("liqctl liquidate --dry", environ) == ["--dry-run"]
     assert ask("liqctl simulator ", environ) == ["serve", "list"]
     assert ask("liqctl liquidate --yes --env ", environ) == ["production", "testnet", "simulator"]
+    for command in ("liquidate", "status"):
+        assert ask(f"liqctl {command} --product ", environ) == ["usdm", "coinm"]
     assert ask("liqctl simulator serve --scenario ", environ) == list(list_scenarios())
     assert ask("liqctl explain ORDER_UNK", environ) == ["ORDER_UNKNOWN"]
     assert ask("liqctl audit tail --event-type ", environ) == [str(t) for t in AuditEventType]

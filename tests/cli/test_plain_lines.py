@@ -17,6 +17,7 @@ WORDS = st.sampled_from(
         *("--env", "--env=testnet", "testnet", "production", "--config", __file__, "missing.yaml"),
         *("--yes", "-y", "-v", "-yv", "--dry-run", "--dry", "--json", "--no-color", "--verbose"),
         *("--symbol", "BTCUSDT", "--symbol=BTC/USDT:USDT", "--symbol=", "--orders-only"),
+        *("--product", "usdm", "COINM", "spot", "--product=coinm"),
         *("--positions-only", "--timeout", "5", "5.5", "1e1", "-1", "nan", "--timeout=2"),
         *("--max-retries", "3", "3.0", "--retry-delay", "0.5", "--settle", "0", "1.5"),
         *("--reason", "bot runs wild"),

@@ -26,6 +26,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         ("liquidate --reason", 2, ["requires an argument", "Nothing was sent"]),
         ("liquidate --orders-only --positions-only", 2, ["give one", "Nothing was sent"]),
         ("liquidate --env prod", 2, ["'production', 'testnet', 'simulator'", "Nothing was sent"]),
+        ("liquidate --product spot", 2, ["'usdm', 'coinm'", "Nothing was sent"]),
+        (
+            "liquidate --product usdm --symbol BTC/USD:BTC",
+            2,
+            ["BTCUSD_PERP is a COIN-M contract, but products has only usdm", "Nothing was sent"],
+        ),
         ("liquidate --timeout 60", 4, ["between 1.0 and 30.0", "stays open", "liqctl validate"]),
         ("simulator serve --scenario halted", 2, ["nearest: halted_symbol", "simulator list"]),
     ],

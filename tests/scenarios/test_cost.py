@@ -72,6 +72,7 @@ class Cost:
     closed_trips: float
     flat_trips: float
     ended_trips: float
+    most_at_once: int
 
 
 class Watch(MemoryTransport):
@@ -82,6 +83,7 @@ class Watch(MemoryTransport):
         super().__init__(venue, latency_s=LATENCY_S)
         self.kinds: Counter[str] = Counter()
         self.closed_at = self.flat_at = 0.0
+        self.under_way = self.most_at_once = 0
         self.weight = 0
         self.account = venue.account
 
@@ -90,7 +92,10 @@ class Watch(MemoryTransport):
     ) -> Any:
         """Send the request and look at the account when the answer is there."""
         self.kinds[f"{spec.method} {spec.path}"] += 1
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
         answer = await super().request(spec, params, timeout_s=timeout_s)
+        self.under_way -= 1
         # Of answers that come together the last may tell an older count.
         self.weight = max(self.weight, self.usage.weight_1m)
         now = asyncio.get_running_loop().time()
@@ -126,6 +131,7 @@ def run_once(scenario: Scenario, **policy: Any) -> Cost:
         closed_trips=transport.closed_at / LATENCY_S,
         flat_trips=transport.flat_at / LATENCY_S,
         ended_trips=ended_at / LATENCY_S,
+        most_at_once=transport.most_at_once,
     )
 
 
@@ -222,6 +228,19 @@ def test_a_watch_costs_four_readings_and_one_sweep_of_each_symbol() -> None:
     )
     assert watched.weight - apart.weight <= 400
     assert watched.flat_trips == apart.flat_trips
+
+
+def test_a_sweep_of_many_symbols_opens_no_second_connection_for_each() -> None:
+    """Handshakes take longer than answers: the two books go one after the other, and in time."""
+    symbols = 40
+
+    cost = run_once(make_large_account(symbols=symbols), settle_seconds=2.0)
+
+    assert cost.state is LiquidationState.COMPLETED
+    regular, conditional = "DELETE /fapi/v1/allOpenOrders", "DELETE /fapi/v1/algoOpenOrders"
+    assert cost.kinds[regular] == cost.kinds[conditional] == 2 * symbols
+    assert cost.most_at_once <= symbols + 10
+    assert cost.ended_trips <= cost.flat_trips + 20 + 2
 
 
 def test_a_watch_over_both_products_ends_with_that_of_one() -> None:

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from liqctl.cli.options import FLAG_NAMES
 from liqctl.kernel.errors import ConfigurationError, UsageError
-from liqctl.kernel.states import Environment
+from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, json_schema, normalise_symbol
 from liqctl.settings.sources import load_settings
 from liqctl.settings.values import Settings, SourceKind
@@ -75,6 +75,73 @@ def test_a_bad_value_is_refused_in_the_words_of_the_contract(
     key = line.partition(":")[0]
 
     assert refusal(tmp_path, f"liquidation:\n  {line}") == f"FILE:2: liquidation.{key}: {text}"
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("product: usdm", "unknown key; the nearest known is exchange.products"),
+        ("products: usdm", "got 'usdm' (str)"),
+        ("products: [usdm, spot]", "got 'spot' (str) in it"),
+        ("products: [USDM]", "got 'USDM' (str) in it"),
+        ("products: []", "products must be a list of usdm and coinm, at least one, got an empty"),
+        ("products: [[usdm]]", "got a list in it"),
+        ("margin: cross", "margin must be one of auto, standard, portfolio, got 'cross'"),
+        ("margin: null", "margin must be text, got None (NoneType)"),
+        ("margin: portfolio", "Binance has portfolio margin in production only"),
+    ],
+)
+def test_what_the_account_is_must_be_said_in_known_words(
+    tmp_path: Path, line: str, text: str
+) -> None:
+    """A word that is passed over would leave half of the account open."""
+    told = refusal(tmp_path, f"exchange:\n  {line}")
+
+    assert told.startswith(f"FILE:2: exchange.{line.partition(':')[0]}: ")
+    assert text in told
+
+
+def test_the_account_is_everything_unless_something_narrows_it(tmp_path: Path) -> None:
+    """Both products, and the kind of account is found out."""
+    for settings, products, margin in (
+        (load(tmp_path), (Product.USDM, Product.COINM), None),
+        (load(tmp_path, "exchange: {products: [coinm, coinm]}"), (Product.COINM,), None),
+        (load(tmp_path, LIQCTL_EXCHANGE__PRODUCTS="usdm, coinm"), tuple(Product), None),
+        (load(tmp_path, "exchange: {margin: standard}"), tuple(Product), Margin.STANDARD),
+        (
+            load(tmp_path, "exchange: {margin: portfolio}", environment="production"),
+            tuple(Product),
+            Margin.PORTFOLIO,
+        ),
+    ):
+        assert settings.liquidation.products == products
+        assert settings.liquidation.margin is margin
+
+
+def test_a_symbol_in_the_file_must_be_of_a_product_in_scope(tmp_path: Path) -> None:
+    """Such a run would close nothing and say so in no word."""
+    text = refusal(tmp_path, "exchange: {products: [usdm]}\nliquidation:\n  symbols: [BTCUSD_PERP]")
+
+    assert text == (
+        "FILE:3: liquidation.symbols: BTCUSD_PERP is a COIN-M contract, but products has only usdm"
+    )
+
+
+def test_flags_narrow_what_the_file_has_in_scope(tmp_path: Path) -> None:
+    """A flag that narrows never widens, and one that leaves nothing is wrong usage."""
+    text = "liquidation: {symbols: [BTCUSDT, BTCUSD_PERP]}"
+
+    narrowed = load(tmp_path, text, flags={"exchange.products": ["coinm"]})
+
+    assert narrowed.liquidation.symbols == ("BTCUSD_PERP",)
+    assert [*narrowed.liquidation.by_product] == [Product.COINM]
+    for file, flags in (
+        ("exchange: {products: [usdm]}", {"liquidation.symbols": ["BTC/USD:BTC"]}),
+        ("", {"exchange.products": ["usdm"], "liquidation.symbols": ["BTCUSDT", "BTCUSD_PERP"]}),
+        ("liquidation: {symbols: [BTCUSD_PERP]}", {"exchange.products": ["usdm"]}),
+    ):
+        with pytest.raises(UsageError, match="BTCUSD_PERP is a COIN-M contract"):
+            load(tmp_path, file, flags=flags)
 
 
 def test_all_problems_are_named_at_once_each_with_its_place(tmp_path: Path) -> None:
@@ -229,6 +296,9 @@ def test_a_disarmed_switch_must_disarm_both_scopes_in_the_file(tmp_path: Path) -
         ("BTC/USDT", "BTCUSDT"),
         ("BTC/USDT:USDT-260925", "BTCUSDT_260925"),
         (" ETHUSDT ", "ETHUSDT"),
+        ("BTCUSD_PERP", "BTCUSD_PERP"),
+        ("BTC/USD:BTC", "BTCUSD_PERP"),
+        ("btc/usd:btc-261225", "BTCUSD_261225"),
         ("BTCUSDT_260925", "BTCUSDT_260925"),
     ],
 )

@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import hmac
+import sys
+import threading
 from decimal import Decimal
 from typing import Any, Final
 
@@ -39,6 +41,9 @@ READ = Endpoint.POSITIONS
 
 
 ORDER = {"symbol": "BTCUSDT", "newClientOrderId": "liq-1"}
+
+
+STOPPED_S = 0.1
 
 
 def test_every_endpoint_goes_out_by_its_own_method_and_path() -> None:
@@ -264,6 +269,30 @@ def test_nothing_is_sent_without_time_left(timeout_s: float) -> None:
             return caught.value.answer.kind, len(venue.seen)
 
     assert asyncio.run(run()) == (AnswerKind.TRANSIENT, 1)
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+def test_a_process_that_was_stopped_sends_no_order_late(*, is_connected: bool) -> None:
+    """Its connection made, or its body due, and its time over come in the same turn of the loop."""
+    # Newer Pythons write the body at once where there is a connection, so in time.
+    leaves_in_time = is_connected and sys.version_info >= (3, 12)
+
+    async def run() -> list[str]:
+        async with serving(says({})) as venue, transport_to(venue.url) as transport:
+            if is_connected:
+                await transport.request(Endpoint.PING.value, {}, timeout_s=TIMEOUT_S)
+            order = asyncio.create_task(
+                transport.request(WRITE.value, ORDER, timeout_s=STOPPED_S / 2)
+            )
+            await asyncio.sleep(0)
+            threading.Event().wait(STOPPED_S)
+            await asyncio.wait([order])
+            # What has left is there by the time a later request is answered.
+            await transport.request(Endpoint.PING.value, {}, timeout_s=TIMEOUT_S)
+            assert isinstance(order.exception(), VenueError)
+            return [seen.method for seen in venue.seen]
+
+    assert ("POST" in asyncio.run(run())) == leaves_in_time
 
 
 def test_without_a_key_signed_requests_are_fatal_and_public_ones_work() -> None:
