@@ -101,8 +101,10 @@ class Liquidation:
         self._limits.end_writes()
         if self._is_interrupted and self._tasks:
             await machine.wait(self._tasks, until=machine.now + self._limits.call_max_s)
+        is_cut = bool(self._tasks)
         self._end_tasks()
-        self._state.wrote()
+        if is_cut:
+            self._state.wrote()
         ending = await self._last_reading(ending)
         self._missing = self._watch.missing(self._verdict, self._snapshot)
         self._questions.end()

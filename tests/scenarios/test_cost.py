@@ -111,7 +111,7 @@ def run_once(scenario: Scenario, **policy: Any) -> Cost:
 
     What the watch over a flat account costs is counted apart.
     """
-    policy = {"settle_seconds": 0.0, "products": USDM} | policy
+    policy = dict[str, Any](settle_seconds=0.0, products=USDM) | policy
     transport = Watch(scenario.make_venue())
 
     async def main() -> tuple[LiquidationState, float]:
