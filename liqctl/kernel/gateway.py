@@ -36,6 +36,7 @@ class Account:
 
     Attributes:
         answered_at: when anything sent for the account was last answered.
+        readings: how many were begun, of all products: they share the weight.
         unproven: the products that are not proven flat and not given up, and the executions while
             any runs; `news` is done once there is none.
         known: done once the kind is certain.
@@ -49,6 +50,7 @@ class Account:
         self.margin = Margin.STANDARD
         self.known: Task[None] = Task(None)
         self.answered_at = float("-inf")
+        self.readings = 0
         self.unproven: set[Product | OrderKind] = set(products)
         self.news: Task[None] = Task(None)
         self.clock: Task[float | VenueAnswer] | None = None

@@ -158,6 +158,7 @@ class Liquidation:
         await self._space_out()
         began_at = machine.now
         self._rounds += 1
+        machine.account.readings += 1
         known = {leg.symbol for leg in state.legs}
         known |= {key[0] for key in state.orders} | set(self._policy.symbols)
         self.side.want_prices(state.legs)
@@ -202,13 +203,14 @@ class Liquidation:
 
         The one after a sweep's answer is what the proof waits for; there are two at most.
         """
-        if self._rounds < pacing.QUICK_READINGS or self._limits.is_closed:
+        account = self._machine.account
+        if account.readings < pacing.QUICK_READINGS or self._limits.is_closed:
             return
         if self._snapshot.started_at < self._state.last_sweep_at and not self._tasks:
             return
-        is_early = self._rounds < pacing.EARLY_READINGS
+        is_early = account.readings < pacing.EARLY_READINGS
         gap_s = pacing.READING_GAP_S if is_early else pacing.LATE_READING_GAP_S
-        gap_s *= max(len(self._machine.account.unproven), 1)
+        gap_s *= max(len(account.unproven), 1)
         await self._rest(self._snapshot.started_at + gap_s)
 
     async def _rest(self, until: float) -> None:

@@ -135,7 +135,7 @@ def test_a_manager_can_be_used_again() -> None:
 
     (first, second), manager, _, _ = use(work)
 
-    assert (first.positions_closed, second.positions_closed) == (4, 0)
+    assert (first.positions_closed, second.positions_closed) == (7, 0)
     assert second.state is LiquidationState.COMPLETED
     assert first.correlation_id != second.correlation_id
     assert manager.get_metrics()["completed"] == 2
@@ -154,7 +154,7 @@ def test_metrics_have_the_keys_of_status() -> None:
     after = manager.get_metrics()
     assert set(before) == set(after) == METRICS
     assert (before["execution_count"], before["last_state"]) == (0, None)
-    assert (after["last_positions_closed"], after["last_orders_cancelled"]) == (4, 8)
+    assert (after["last_positions_closed"], after["last_orders_cancelled"]) == (7, 13)
     assert after["last_state"] == "COMPLETED"
 
 
@@ -350,6 +350,9 @@ def test_an_order_is_recorded_with_the_mark_price_it_was_decided_at() -> None:
         "ETHUSDT": "3000.00000000",
         "SOLUSDT": "150.00000000",
         "XRPUSDT": "0.50000000",
+        "BTCUSD_PERP": "60000.00000000",
+        "BTCUSD_261225": "60000.00000000",
+        "ETHUSD_PERP": "3000.00000000",
     }
 
 

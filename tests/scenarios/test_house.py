@@ -37,48 +37,53 @@ account:
 COINM_LISTS: Final = {"dapi positionRisk", "dapi account", "dapi openOrders", "dapi openAlgoOrders"}
 
 
+class Noting(MemoryTransport):
+    """A transport that notes which orders left, and when USDS-M held nothing any more."""
+
+    def __init__(self, venue: Venue) -> None:
+        """Note nothing yet."""
+        super().__init__(venue)
+        self.sent: list[str] = []
+        self.usdm_flat_at = 0.0
+
+    @override
+    async def request(
+        self, spec: EndpointSpec, params: Mapping[str, Any], *, timeout_s: float
+    ) -> Any:
+        """Send the request and look at the account when the answer is there."""
+        if spec.method == "POST":
+            self.sent.append(params["symbol"])
+        answer = await super().request(spec, params, timeout_s=timeout_s)
+        held = [h for h in self._venue.account.holdings.values() if h.amount]
+        if not self.usdm_flat_at and not any(h.symbol.endswith("USDT") for h in held):
+            self.usdm_flat_at = asyncio.get_running_loop().time()
+        return answer
+
+
 class Run:
     """One liquidation in virtual time, and what the venue saw of it."""
 
-    def __init__(
-        self, text: str, transport: type[MemoryTransport] = MemoryTransport, **config: Any
-    ) -> None:
+    def __init__(self, text: str, transport: type[Noting] = Noting, **config: Any) -> None:
         """Prepare the venue that a scenario's text describes."""
-        self.venue: Venue = parse_scenario(text, name="house").make_venue()
+        self.venue = parse_scenario(text, name="house").make_venue()
         self.sink = ListSink()
-        self.usdm_flat_at = 0.0
-        self._transport = transport(self.venue)
+        self.transport = transport(self.venue)
         self._config = LiquidationConfig(**config)
 
     def result(self) -> LiquidationResult:
-        """Liquidate, watching from beside when USDS-M holds nothing any more."""
+        """Liquidate; 50 ms a request."""
 
         async def main() -> LiquidationResult:
-            watching = asyncio.create_task(self._watch())
             manager = LiquidationManager(
                 config=self._config,
-                exchange=BinanceExchange(self._transport),
+                exchange=BinanceExchange(self.transport),
                 audit_logger=self.sink,
                 wall_clock=LoopClock(),
                 rng=random.Random(1),
             )
-            try:
-                return await manager.execute_liquidation()
-            finally:
-                watching.cancel()
+            return await manager.execute_liquidation()
 
         return run_virtual(main)
-
-    async def _watch(self) -> None:
-        account, loop = self.venue.account, asyncio.get_running_loop()
-        while any(h.amount for h in account.holdings.values() if h.symbol.endswith("USDT")):
-            await asyncio.sleep(0.001)
-        self.usdm_flat_at = loop.time()
-
-    @property
-    def hosts(self) -> set[str]:
-        """The hosts that were asked."""
-        return {path.split("/")[1] for _, _, path, _ in self.venue.account.journal.requests}
 
     def events(self, name: str) -> list[Mapping[str, Any]]:
         """Return the details of the events of a type."""
@@ -120,8 +125,8 @@ def test_a_product_that_cannot_be_read_is_unknown_and_delays_nothing(kind: str) 
 
     assert alone_result.state is LiquidationState.COMPLETED
     assert result.state is LiquidationState.PARTIAL
-    assert both.usdm_flat_at == alone.usdm_flat_at > 0
-    assert COINM_LISTS <= set(result.unread)
+    assert both.transport.usdm_flat_at == alone.transport.usdm_flat_at > 0
+    assert set(result.unread) >= COINM_LISTS
     assert not {name for name in result.unread if not name.startswith("dapi ")}
     assert not result.verified_flat
     assert {p.product for p in result.positions} == {Product.USDM}
@@ -212,24 +217,24 @@ def test_the_worst_goes_first_over_both_products_when_the_order_limit_binds() ->
     run = Run(
         """
 account:
-  positions:
-    {BTCUSDT: "0.010", ETHUSDT: "0.200", SOLUSDT: "2", BTCUSD_PERP: "50", ETHUSD_PERP: "45",
-     SOLUSD_PERP: "35"}
-venue: {other_orders: 300}
+  positions: {ETHUSDT: "0.100", BTCUSDT: "0.010", ETHUSD_PERP: "45", BTCUSD_PERP: "50"}
+venue: {orders_limit_10s: 2}
 """,
         timeout_seconds=15.0,
     )
 
     result = run.result()
 
-    print([(r[0],r[1],r[2]) for r in run.venue.account.journal.requests if r[1]=="POST"])
-    print(run.events("ORDER_SENT"), run.events("ORDER_REJECTED"))
     assert result.state is LiquidationState.COMPLETED
+    assert [position.notional for position in result.positions] == [5000, 600, 450, 300]
+    worst_first = [position.symbol for position in result.positions]
+    assert run.transport.sent[:4] == worst_first
+    again = run.transport.sent[4:]
+    assert again
+    assert again == sorted(again, key=worst_first.index)
 
 
-@pytest.mark.parametrize(
-    ("symbol", "other"), [("BTCUSDT", "dapi"), ("BTCUSD_PERP", "fapi")]
-)
+@pytest.mark.parametrize(("symbol", "other"), [("BTCUSDT", "dapi"), ("BTCUSD_PERP", "fapi")])
 def test_a_symbol_narrows_the_run_to_its_product(symbol: str, other: str) -> None:
     """Nothing is asked of the other one, and what is open there does not count."""
     run = Run(ACCOUNT, symbols=(symbol,))
@@ -292,10 +297,10 @@ def test_a_silent_spot_host_is_named_and_nothing_waits_for_it(
     assert result.state is LiquidationState.COMPLETED
     assert result.unread == ("sapi algo/futures/openOrders",)
     assert result.duration_seconds == pytest.approx(calm_result.duration_seconds, abs=0.01)
-    assert run.usdm_flat_at == calm.usdm_flat_at
+    assert run.transport.usdm_flat_at == calm.transport.usdm_flat_at
 
 
-class Broken(MemoryTransport):
+class Broken(Noting):
     """A transport with a fault of our own in COIN-M."""
 
     @override
