@@ -75,6 +75,7 @@ class Execution:
     _manager: "LiquidationManager | None" = None
     _trail: "CommandSink | None" = None
     _view: "LiveView | None" = None
+    _result: "LiquidationResult | None" = None
 
     def __post_init__(self) -> None:
         """Let the deadline count from now."""
@@ -95,9 +96,11 @@ class Execution:
                 self._expire()
 
         process.signals.last_word(leave_a_word)
-        result = loop.run_until_complete(self._liquidate(loop))
+        result = self._result = loop.run_until_complete(self._liquidate(loop))
+        # The watchdog still watches: what draws may have to be loaded from a disk that hangs.
+        screen = self.printer.render(result)
         watchdog.keep(process.signals.exit_code(result.exit_code()))
-        code = self._tell(result)
+        code = self._tell(result, screen)
         if self._trail is not None:
             self._trail.finish()
         self.printer.follow_up(result, code)
@@ -178,16 +181,18 @@ class Execution:
     def _expire(self) -> ExitCode:
         """End the run from outside its loop, which did not or may not; print what is known.
 
-        Printing comes first: a disk that hangs must not take the one document along.
+        Printing comes first: a disk that hangs must not take the one document along. Nothing is
+        drawn either, for that takes rich, and time.
         """
-        duration_s = time.monotonic() - self._deadline.began
-        result = self._manager.expire(duration_s) if self._manager else None
+        duration_s, result = time.monotonic() - self._deadline.began, self._result
+        if result is None and self._manager is not None:
+            result = self._manager.expire(duration_s)
         if result is None:
             from liqctl.kernel.states import FailureCause
 
             why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
             result = self.printer.refusal(FailureCause.NONE, why)
-        code = self._tell(result)
+        code = self._tell(result, self.printer.render(result, is_drawn=False))
         if self._manager is not None:
             self._manager.record_expiry()
         if self._trail is not None:
@@ -195,7 +200,7 @@ class Execution:
         self.printer.follow_up(result, code, patience_s=0.0)
         return code
 
-    def _tell(self, result: "LiquidationResult") -> ExitCode:
+    def _tell(self, result: "LiquidationResult", screen: str) -> ExitCode:
         if self._view is not None:
             self._view.close()
-        return self.printer.end(result)
+        return self.printer.end(result, screen)

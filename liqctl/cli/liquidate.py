@@ -151,6 +151,7 @@ def _confirm(
     )
     inspection: Inspection | None = None
     with contextlib.suppress(TimeoutError):  # The question must come all the same.
+        out.load_soon(loop, STDERR)
         inspection = loop.run_until_complete(asyncio.wait_for(looking, limit_s + _OVERTIME_S))
     if inspection is not None and inspection.unknown_symbols:
         unknown = ", ".join(inspection.unknown_symbols)
@@ -191,6 +192,7 @@ def _rehearse(
     started_at = clock.now()
     before = account.exchange.usage.requests
     process.signals.install()
+    out.load_soon(loop, STDOUT)
     inspection = loop.run_until_complete(
         inspect_account(account.exchange, settings.liquidation, wall_clock=clock)
     )
@@ -203,7 +205,7 @@ def _rehearse(
         finished_at=clock.now(),
         requests=account.exchange.usage.requests - before,
     )
-    return printer.end(result, inspection)
+    return printer.end(result, printer.render(result, inspection))
 
 
 class ResultPrinter:
@@ -219,8 +221,8 @@ class ResultPrinter:
             self._started_at, os.urandom(3).hex()
         )
 
-    def end(self, result: "LiquidationResult", inspection: "Inspection | None" = None) -> ExitCode:
-        """Print the result and return its exit code; a signal's code outranks it."""
+    def end(self, result: "LiquidationResult", document: str | None = None) -> ExitCode:
+        """Print the result, as it was rendered, and return its exit code; a signal outranks it."""
         # What a glance at the exit code would miss is said on stderr.
         if result.state is LiquidationState.SKIPPED and not result.dry_run:
             out.error(
@@ -233,16 +235,24 @@ class ResultPrinter:
             for symbol in self.settings.liquidation.symbols if self.settings else ():
                 if symbol not in found:
                     out.error(f"nothing is open on {symbol}")
+        out.answer(self.render(result) if document is None else document)
+        return process.signals.received or result.exit_code()
+
+    def render(
+        self,
+        result: "LiquidationResult",
+        inspection: "Inspection | None" = None,
+        *,
+        is_drawn: bool = True,
+    ) -> str:
+        """Return the result as JSON or for people, a dry run's as the plan of what it would do.
+
+        On a terminal it is drawn by rich, unless it may not be: then it is as in a pipe.
+        """
         if self._options.as_json:
             from liqctl.kernel.as_json import dump
 
-            out.answer(dump(result.as_json()))
-        else:
-            out.answer(self._render(result, inspection))
-        return process.signals.received or result.exit_code()
-
-    def _render(self, result: "LiquidationResult", inspection: "Inspection | None") -> str:
-        """Return the result for people, a dry run's as the plan of what it would do."""
+            return dump(result.as_json())
         from liqctl.desk.result import Asked, render_result
 
         settings = self.settings
@@ -252,7 +262,7 @@ class ResultPrinter:
             settle_s=settings.liquidation.settle_seconds if settings else None,
             config_file=settings.origin if settings else None,
         )
-        width, lines = out.width_of(STDOUT), out.height_of(STDOUT)
+        width, lines = out.width_of(STDOUT) if is_drawn else None, out.height_of(STDOUT)
         height = None if lines is None else lines - _LINES_OF_PROMPT
         colour = self._options.colour and width is not None
         if inspection is None or settings is None:
