@@ -151,7 +151,6 @@ def _confirm(
     )
     inspection: Inspection | None = None
     with contextlib.suppress(TimeoutError):  # The question must come all the same.
-        out.load_soon(loop, STDERR)
         inspection = loop.run_until_complete(asyncio.wait_for(looking, limit_s + _OVERTIME_S))
     if inspection is not None and inspection.unknown_symbols:
         unknown = ", ".join(inspection.unknown_symbols)
@@ -192,7 +191,6 @@ def _rehearse(
     started_at = clock.now()
     before = account.exchange.usage.requests
     process.signals.install()
-    out.load_soon(loop, STDOUT)
     inspection = loop.run_until_complete(
         inspect_account(account.exchange, settings.liquidation, wall_clock=clock)
     )
@@ -245,10 +243,7 @@ class ResultPrinter:
         *,
         is_drawn: bool = True,
     ) -> str:
-        """Return the result as JSON or for people, a dry run's as the plan of what it would do.
-
-        On a terminal it is drawn by rich, unless it may not be: then it is as in a pipe.
-        """
+        """Return the result as JSON, or for people; what may not be drawn is as in a pipe."""
         if self._options.as_json:
             from liqctl.kernel.as_json import dump
 

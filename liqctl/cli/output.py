@@ -11,7 +11,6 @@ What a reader would get wrong:
 """
 
 import contextlib
-import importlib
 import math
 import os
 import select
@@ -21,8 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-
     from liqctl.cli.options import Options
     from liqctl.kernel.states import ExitCode
 
@@ -39,9 +36,6 @@ _CHUNK_BYTES: Final = 4096
 
 _FULL_PAUSE_S: Final = 0.002
 """A terminal with room for one byte is writable and yet takes no line's end, which needs two."""
-
-_LOAD_AFTER_S: Final = 0.02
-"""How long a reading has the processor for itself: its connections are under way by then."""
 
 _LOCK_MAX_S: Final = 0.05
 _CLEAR_LINE: Final = "\x1b[K"
@@ -207,13 +201,6 @@ class Output:
             return
         width = self.width_of(STDOUT)
         self.answer(render(document, width=width, colour=options.colour and width is not None))
-
-    def load_soon(self, loop: "AbstractEventLoop", fd: int) -> None:
-        """Load what draws on this terminal, if it is one, while a reading waits for the venue."""
-        if self.is_terminal(fd):
-            load, name = importlib.import_module, "liqctl.desk.screen"
-            loader = threading.Thread(target=load, args=(name,), daemon=True)
-            loop.call_later(_LOAD_AFTER_S, loader.start)
 
     def refusal(self, error: Exception, document: object, options: "Options") -> "ExitCode":
         """Say why a command cannot begin, in JSON by a document too; return its exit code."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from liqctl.cli.options import Options, takes
-from liqctl.cli.output import STDOUT, out
+from liqctl.cli.output import out
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.as_json import as_json, rfc3339
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
@@ -92,8 +92,6 @@ async def _show(options: Options, settings: "Settings") -> "tuple[View, bool]":
         async with StatusReader(settings) as reader:
             watch = Watch(options, reader, also=write)
             return await watch.run(), watch.is_well
-    if not options.as_json:
-        out.load_soon(asyncio.get_running_loop(), STDOUT)
     view = await look_once(settings, options.settle)
     out.document(
         view.document,

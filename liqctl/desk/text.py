@@ -24,9 +24,6 @@ from liqctl.kernel.amounts import count as count  # noqa: PLC0414 - asked for he
 WORDS_MAX: Final = 500
 """How much of a text of others is shown."""
 
-_LINES_OF_ROW: Final = 3
-"""What a row takes on a narrow terminal: itself, a second line, and its prose."""
-
 _SHOWN_AS_CODE: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -132,13 +129,13 @@ def fit(
     parts, rows = whole, height
     while True:
         # Every part takes a line at least, and to draw a row takes a millisecond.
-        over = len(lines_of(parts, width=None)) - height
-        if over <= 0 or not rows:
+        lines = least = lines_of(parts, width=None)
+        if len(least) <= height or not rows:
             lines = lines_of(parts, width=width)
-            over = math.ceil((len(lines) - height) / _LINES_OF_ROW)
-            if over <= 0 or not rows:
+            if len(lines) <= height or not rows:
                 return lines
-        rows = rows if parts is whole else max(rows - over, 0)
+        if parts is not whole:
+            rows = max(rows - math.ceil((len(lines) - height) * len(least) / len(lines)), 0)
         parts = make(rows)
 
 
