@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
-from liqctl.cli.output import STDERR, out
+from liqctl.cli.output import STDERR, STDOUT, out
 from liqctl.kernel.limits import Deadline
 from liqctl.kernel.states import ExitCode
 from liqctl.run.driver import Opening
@@ -75,7 +75,7 @@ class Execution:
     _manager: "LiquidationManager | None" = None
     _trail: "CommandSink | None" = None
     _view: "LiveView | None" = None
-    _result: "LiquidationResult | None" = None
+    _ended: "tuple[LiquidationResult, str] | None" = None
 
     def __post_init__(self) -> None:
         """Let the deadline count from now."""
@@ -96,9 +96,13 @@ class Execution:
                 self._expire()
 
         process.signals.last_word(leave_a_word)
-        result = self._result = loop.run_until_complete(self._liquidate(loop))
-        # The watchdog still watches: what draws may have to be loaded from a disk that hangs.
-        screen = self.printer.render(result)
+        result = loop.run_until_complete(self._liquidate(loop))
+        # The watchdog has a screen and still watches while this one is drawn, for what draws takes
+        # its time, and may have to be loaded from a disk that hangs.
+        screen = self.printer.render(result, is_drawn=False)
+        self._ended = result, screen
+        if out.is_terminal(STDOUT):
+            screen = self.printer.render(result)
         watchdog.keep(process.signals.exit_code(result.exit_code()))
         code = self._tell(result, screen)
         if self._trail is not None:
@@ -182,17 +186,19 @@ class Execution:
         """End the run from outside its loop, which did not or may not; print what is known.
 
         Printing comes first: a disk that hangs must not take the one document along. Nothing is
-        drawn either, for that takes rich, and time.
+        drawn, for that takes rich, and time.
         """
-        duration_s, result = time.monotonic() - self._deadline.began, self._result
-        if result is None and self._manager is not None:
-            result = self._manager.expire(duration_s)
-        if result is None:
-            from liqctl.kernel.states import FailureCause
+        if self._ended is None:
+            duration_s = time.monotonic() - self._deadline.began
+            result = self._manager.expire(duration_s) if self._manager else None
+            if result is None:
+                from liqctl.kernel.states import FailureCause
 
-            why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
-            result = self.printer.refusal(FailureCause.NONE, why)
-        code = self._tell(result, self.printer.render(result, is_drawn=False))
+                why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
+                result = self.printer.refusal(FailureCause.NONE, why)
+            self._ended = result, self.printer.render(result, is_drawn=False)
+        result, screen = self._ended
+        code = self._tell(result, screen)
         if self._manager is not None:
             self._manager.record_expiry()
         if self._trail is not None:

@@ -243,7 +243,7 @@ class ResultPrinter:
         *,
         is_drawn: bool = True,
     ) -> str:
-        """Return the result as JSON, or for people; what may not be drawn is as in a pipe."""
+        """Return the result as JSON, or for people; what may not be drawn needs no rich."""
         if self._options.as_json:
             from liqctl.kernel.as_json import dump
 
@@ -257,11 +257,18 @@ class ResultPrinter:
             settle_s=settings.liquidation.settle_seconds if settings else None,
             config_file=settings.origin if settings else None,
         )
-        width, lines = out.width_of(STDOUT) if is_drawn else None, out.height_of(STDOUT)
+        width, lines = out.width_of(STDOUT), out.height_of(STDOUT)
         height = None if lines is None else lines - _LINES_OF_PROMPT
-        colour = self._options.colour and width is not None
+        colour = self._options.colour and width is not None and is_drawn
         if inspection is None or settings is None:
-            return render_result(result, width=width, height=height, colour=colour, asked=asked)
+            return render_result(
+                result,
+                width=width,
+                height=height,
+                colour=colour,
+                asked=asked,
+                is_drawn=is_drawn,
+            )
         from liqctl.desk.plan import render_plan
 
         return render_plan(

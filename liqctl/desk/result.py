@@ -83,6 +83,7 @@ def render_result(
     asked: Asked = Asked(),
     forecast: Sequence[Part] = (),
     height: int | None = None,
+    is_drawn: bool = True,
 ) -> str:
     """Return the end screen; a width of None leaves every message on one line.
 
@@ -110,7 +111,7 @@ def render_result(
         below = [*forecast, *labelled(*told, *record[1:]), *steps]
         return [*head, *(positions if rows else ()), *orders, *below]
 
-    return "\n".join(fit(whole, make, width=width, height=height)) + "\n"
+    return "\n".join(fit(whole, make, width=width, height=height, is_drawn=is_drawn)) + "\n"
 
 
 def _spaced(parts: Sequence[Part]) -> list[Part]:

@@ -12,6 +12,7 @@ BTCUSDT  0.5
 """
 
 import math
+import textwrap
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -101,19 +102,24 @@ def labelled(*rows: tuple[str, str | None]) -> list[Part]:
     return [(f"{label:<10}", text) for label, text in rows if text is not None]
 
 
-def lines_of(parts: Iterable[Part], *, width: int | None) -> list[str]:
-    """Return the lines of a screen for a terminal of this width, or for nobody's."""
-    if width is not None:
+def lines_of(parts: Iterable[Part], *, width: int | None, is_drawn: bool = True) -> list[str]:
+    """Return the lines of a screen for a terminal of this width, or for nobody's.
+
+    What is not drawn is as nobody's, with its lines wrapped.
+    """
+    if width is not None and is_drawn:
         from liqctl.desk.screen import draw
 
         return draw(parts, width=width)
-    lines = []
+    lines: list[str] = []
     for part in parts:
         if isinstance(part, Table):
             lines += ["  ".join(row).rstrip() for row in (part.head, *part.rows)]
         else:
             lines.append("".join(part))
-    return lines
+    if width is None:
+        return lines
+    return [each for line in lines for each in textwrap.wrap(line, width) or [""]]
 
 
 def fit(
@@ -122,16 +128,17 @@ def fit(
     *,
     width: int | None,
     height: int | None,
+    is_drawn: bool = True,
 ) -> list[str]:
     """Return the lines of the whole screen, or of what `make` makes of the most rows that fit."""
     if height is None:
-        return lines_of(whole, width=width)
+        return lines_of(whole, width=width, is_drawn=is_drawn)
     parts, rows = whole, height
     while True:
         # Every part takes a line at least, and to draw a row takes a millisecond.
         lines = least = lines_of(parts, width=None)
         if len(least) <= height or not rows:
-            lines = lines_of(parts, width=width)
+            lines = lines_of(parts, width=width, is_drawn=is_drawn)
             if len(lines) <= height or not rows:
                 return lines
         if parts is not whole:
