@@ -6,7 +6,7 @@ and no symbol is ever cut.
 
 import io
 from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.ansi import AnsiDecoder  # noqa: TID253 - see above
 from rich.console import Console  # noqa: TID253
@@ -14,7 +14,8 @@ from rich.padding import Padding  # noqa: TID253
 from rich.table import Table as Grid  # noqa: TID253
 from rich.text import Text  # noqa: TID253
 
-from liqctl.desk.text import Part, Table
+if TYPE_CHECKING:
+    from liqctl.desk.text import Part
 
 NARROWEST: Final = 30
 """Less than the labels and the longest number need; such a terminal wraps by itself."""
@@ -40,17 +41,17 @@ def make_console(*, width: int, height: int = 1, colour: bool = True) -> Console
     )
 
 
-def draw(parts: Iterable[Part], *, width: int) -> list[str]:
+def draw(parts: "Iterable[Part]", *, width: int) -> list[str]:
     """Return the lines of a screen, none wider than `width` columns or `NARROWEST`."""
     console = make_console(width=max(width, NARROWEST))
     with console.capture() as captured:
         for part in parts:
             if isinstance(part, str):
                 console.print(_text(part))
-            elif isinstance(part, Table):
-                _print(console, (part.head, *part.rows), gap=2, right=part.right)
-            else:
+            elif isinstance(part, tuple):
                 _print(console, [part])
+            else:
+                _print(console, (part.head, *part.rows), gap=2, right=part.right)
     return [line.rstrip() for line in captured.get().split("\n")[:-1]]
 
 

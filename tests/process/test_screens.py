@@ -105,7 +105,7 @@ def test_a_pipe_gets_lines_and_pays_for_no_rich(running: Program, command: str) 
 @pytest.mark.parametrize("width", [80, 50])
 def test_a_narrow_terminal_keeps_every_number_whole(tmp_path: Path, width: int) -> None:
     """What is left to close by hand is read off this screen."""
-    with program(tmp_path, load_scenario("halted_symbol"), timeout_s=2.0) as running:
+    with program(tmp_path, load_scenario("halted_symbol")) as running:
         running.variables |= NO_VIEW
         with on_terminal(running, "liquidate", width=width, height=60) as terminal:
             code, shown = terminal.wait_for_end()
