@@ -67,12 +67,12 @@ def _print(
         grid.add_column(justify="right" if index in right else "left", no_wrap=True)
     last = grid.columns[-1]
     if len(grid.columns) - 1 not in right:
-        last.width, last.no_wrap, last.overflow = _PROSE_MIN, False, "fold"
+        last.max_width, last.no_wrap, last.overflow = _PROSE_MIN, False, "fold"
     for row in rows:
         grid.add_row(*map(_text, row))
     unbounded = console.options.update_width(_UNBOUNDED)
     fits = console.measure(grid, options=unbounded).maximum <= console.width
-    last.width = None
+    last.max_width = None
     if fits:
         console.print(grid)
         return
