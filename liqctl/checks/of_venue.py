@@ -5,7 +5,6 @@ question may be the one that fails at three in the morning.
 """
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Final
 
 from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info, mild, risk, warning
@@ -17,7 +16,7 @@ from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import BANNED
 from liqctl.kernel.costs import make_forecast
 from liqctl.kernel.states import Environment
-from liqctl.kernel.values import PositionMode
+from liqctl.kernel.values import PositionMode, exposure_of
 from liqctl.kernel.words import explain_refusal
 from liqctl.run.who import SystemClock
 from liqctl.settings.values import Settings
@@ -245,11 +244,10 @@ def _account(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
         yield info(Area.CONFIGURATION, "online.position_mode", text)
     if facts.snapshot is not None:
         positions = facts.snapshot.positions.items
-        notional = sum((position.notional for position in positions), start=Decimal(0))
         least = "at least " if facts.snapshot.errors else ""
         text = (
-            f"open now: {least}{count(len(positions), 'position')} of {notional:,.2f} notional, "
-            f"{count(len(facts.snapshot.orders), 'order')}"
+            f"open now: {least}{count(len(positions), 'position')} of "
+            f"{exposure_of(positions):,.2f} notional, {count(len(facts.snapshot.orders), 'order')}"
         )
         yield info(Area.DEPLOYMENT, "online.exposure", text, "liqctl status shows them")
     if facts.not_trading:

@@ -172,11 +172,8 @@ class Preflight:
             if Question.ORDER not in self._refusals:
                 facts.rehearsed = order.leg.symbol
         if rules is not None and snapshot is not None:
-            positions, orders = snapshot.positions.items, snapshot.orders
-            held = {p.symbol for p in positions} | {o.symbol for o in orders}
-            facts.not_trading = tuple(
-                sorted(s for s in held if s not in rules or not _trades(rules[s]))
-            )
+            stuck = (s for s in snapshot.symbols if s not in rules or not _trades(rules[s]))
+            facts.not_trading = tuple(sorted(stuck))
 
     async def _read(self, policy: LiquidationConfig) -> Snapshot | None:
         ban = self._ban()

@@ -111,7 +111,7 @@ class AccountLiquidation:
         executing = machine.spawn(self._executions.end_all()) if self._executions else Task(None)
         again = tuple(self._products)
         while again:
-            await machine.finish([machine.spawn(self._converge(product)) for product in again])
+            await machine.together([self._converge(product) for product in again])
             # One may have been proven before another's last answer, by readings of that moment.
             is_flat = set(self._endings.values()) == {Ending.FLAT}
             again = tuple(p for p in self._products if is_flat and self._products[p].is_stale)
@@ -148,5 +148,7 @@ class AccountLiquidation:
         )
 
     async def _converge(self, product: Product) -> None:
-        self._endings[product] = await self._products[product].converge()
-        self._account.note_proven(product)
+        try:
+            self._endings[product] = await self._products[product].converge()
+        finally:
+            self._account.note_proven(product)

@@ -43,6 +43,8 @@ def parse_decimal(value: object) -> Decimal | None:
         return None
     if not number.is_finite():
         return None
+    if isinstance(value, str) and len(value) <= _MAGNITUDE_MAX and "E" not in value.upper():
+        return number  # Too short to be anything else, as nearly all are.
     _, digits, exponent = number.as_tuple()
     is_ordinary = (
         len(digits) <= _DIGITS_MAX
@@ -56,6 +58,15 @@ def parse_decimal(value: object) -> Decimal | None:
 def plain(value: Decimal) -> str:
     """Return the number without an exponent, keeping the digits it was written with."""
     return format(value, "f")
+
+
+def count(number: float, noun: str) -> str:
+    """Return the number and its noun.
+
+    >>> count(1, "order"), count(2, "order")
+    ('1 order', '2 orders')
+    """
+    return f"{number:.0f} {noun}{'' if number == 1 else 's'}"
 
 
 def split(quantity: Decimal, part_max: Decimal) -> tuple[Decimal, ...]:

@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Final
 
 from liqctl.kernel import codes
-from liqctl.kernel.amounts import parse_decimal
+from liqctl.kernel.amounts import count, parse_decimal
 from liqctl.kernel.codes import AnswerKind as AnswerKind  # noqa: PLC0414 - asked for here too
 from liqctl.kernel.states import Product
 
@@ -179,11 +179,9 @@ def unreadable(status: int, what: str) -> VenueAnswer:
 
 def unreadable_rows(names: Sequence[str]) -> VenueAnswer:
     """Return why a list is not complete: the rows of it that could not be read, the first named."""
-    count = "1 row" if len(names) == 1 else f"{len(names)} rows"
-    return VenueAnswer(
-        kind=AnswerKind.UNKNOWN,
-        message=f"{count} could not be read: {'; '.join(names[:_ROWS_NAMED_MAX])}",
-    )
+    named = "; ".join(names[:_ROWS_NAMED_MAX])
+    said = f"{count(len(names), 'row')} could not be read: {named}"
+    return VenueAnswer(kind=AnswerKind.UNKNOWN, message=said)
 
 
 def not_sent(message: str) -> VenueAnswer:

@@ -56,7 +56,7 @@ def as_json(value: Any, *, digits: int | None = None) -> Any:  # noqa: ANN401 - 
 
 def rfc3339(moment: datetime) -> str:
     """Return the moment in UTC with microseconds and a `Z`."""
-    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def dump(document: object) -> str:

@@ -66,7 +66,7 @@ class Endpoint(Enum):
     CANCEL_ALGO_ORDER = EndpointSpec("DELETE", "/fapi/v1/algoOrder")
     CANCEL_ALGO_ORDERS = EndpointSpec("DELETE", "/fapi/v1/algoOpenOrders")
     ORDER_LIMITS = EndpointSpec("GET", "/fapi/v1/rateLimit/order")
-    PORTFOLIO_MARGIN = EndpointSpec("GET", "/papi/v1/um/positionRisk", 5, 5)
+    PORTFOLIO_MARGIN = EndpointSpec("GET", "/papi/v1/rateLimit/order")
     PORTFOLIO_BALANCE = EndpointSpec("GET", "/papi/v1/balance", 20, 20)
     MARGIN_ORDERS = EndpointSpec("GET", "/papi/v1/margin/openOrders", 5, 5)
     EXECUTIONS = EndpointSpec("GET", "/sapi/v1/algo/futures/openOrders")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json
 from liqctl.kernel.states import Explained
+from liqctl.kernel.values import exposure_of
 
 if TYPE_CHECKING:
     from liqctl.kernel.answers import VenueAnswer
@@ -424,5 +425,4 @@ def _count(reading: "Reading[Any]") -> int | None:
 
 
 def _notional(positions: "Reading[Position]") -> Decimal | None:
-    total = sum((position.notional for position in positions.items), Decimal(0))
-    return total if positions.complete else None
+    return exposure_of(positions.items) if positions.complete else None

@@ -27,6 +27,8 @@ from liqctl.kernel.values import OrderKind
 T = TypeVar("T")
 
 _NO_TIME: Final = "the deadline left no time for a request"
+_COUNTED: Final = {Margin.STANDARD: ("fapi", "dapi"), Margin.PORTFOLIO: ("papi",)}
+"""The hosts whose headers tell what is used of the weight that a kind of account has."""
 
 
 class Account:
@@ -36,6 +38,7 @@ class Account:
         answered_at: when anything sent for the account was last answered.
         unproven: the products that are not proven flat and not given up, and the executions while
             any runs; `news` is done once there is none.
+        known: done once the kind is certain.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Account:
         """Begin with a standard account, or with what the settings say."""
         self.machine = machine
         self.margin = Margin.STANDARD
-        self.is_kind_known = margin is not None
+        self.known: Task[None] = Task(None)
         self.answered_at = float("-inf")
         self.unproven: set[Product | OrderKind] = set(products)
         self.news: Task[None] = Task(None)
@@ -54,9 +57,14 @@ class Account:
         if margin is not None:
             self._be(margin)
 
+    @property
+    def is_kind_known(self) -> bool:
+        """Whether the kind is certain."""
+        return self.known.is_done
+
     def know(self) -> None:
         """Take the present kind for certain: something of the account was seen this way."""
-        self.is_kind_known = True
+        self.machine.complete(self.known)
 
     def note_open(self, part: Product | OrderKind) -> None:
         """Note that a product is not proven flat, or not any more, or that executions run."""
@@ -91,7 +99,8 @@ class Account:
     def _be(self, margin: Margin) -> None:
         if margin is not self.margin:
             self.machine.budget.begin(LIMITS_BY_MARGIN[margin])
-        self.margin, self.is_kind_known = margin, True
+        self.margin = margin
+        self.know()
 
 
 class Gateway:
@@ -220,7 +229,8 @@ class Gateway:
             if request.spec.is_write:
                 self.limits.write_s = self.now - sent_at
         self.limits.note_answer(request, answer, sent_at, self.now)
-        if request.spec.api != "sapi":
+        # Each kind of account has a count of its own, and the spot host another.
+        if request.spec.api in _COUNTED[self.account.margin]:
             self.limits.budget.note_usage(self._machine.usage, self.now)
         return answer
 

@@ -109,8 +109,12 @@ class LegRecord(NamedTuple):
 
     @property
     def is_shown_since(self) -> bool:
-        """Whether a list showed it open with a stamp no older than our last fill."""
-        return 0 < self.filled_ms <= self.open_ms
+        """Whether a list showed it open after our last fill."""
+        return self.is_filled_before(self.open_ms)
+
+    def is_filled_before(self, stamp_ms: int) -> bool:
+        """Whether the venue's stamp is no older than our last fill; False where one is missing."""
+        return 0 < self.filled_ms <= stamp_ms
 
     @property
     def vanished(self) -> bool:
@@ -322,8 +326,8 @@ def _is_stale(record: LegRecord, position: Position | None, quantity: Decimal, n
     # A list can be older than the one before it: whatever was held once may be shown again.
     if quantity * record.peak < 0 or not abs(left) < abs(quantity) <= abs(record.peak):
         return False
-    newer = 0 < record.filled_ms <= position.update_time_ms
-    return not newer and now - record.filled_at < pacing.LAG_GRACE_S
+    is_newer = record.is_filled_before(position.update_time_ms)
+    return not is_newer and now - record.filled_at < pacing.LAG_GRACE_S
 
 
 def _settles(record: LegRecord, quantity: Decimal, started_at: float) -> bool:
@@ -423,7 +427,7 @@ def is_left_over(record: OrderRecord, leg: LegRecord | None, *, began_ms: float)
     created_ms = record.order.created_ms
     if 0 < created_ms < began_ms:
         return True
-    is_newer = 0 < leg.filled_ms <= created_ms
+    is_newer = leg.is_filled_before(created_ms)
     return record.listed_at <= leg.closed_at and not (is_newer or leg.lost)
 
 

@@ -179,6 +179,11 @@ SWEEP_MIN_S: Final = 0.05
 """How long before the end of the window the books are swept: the answers must be there when the
 last reading begins. (guess)"""
 
+SWEPT_AT_ONCE_MAX: Final = 30
+"""Of more symbols the two books are swept one after the other. At once they would need a second
+connection for each symbol: in turn, 120 cancels take three quarters of the processor time on plain
+HTTP (measured). Where that begins to matter is a guess."""
+
 LAG_GRACE_S: Final = 2.2
 """Position and order lists were reported to lag by up to 2 s; a tenth more for our own clock."""
 

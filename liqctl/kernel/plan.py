@@ -6,7 +6,7 @@ one on a leg that reads flat stays until that is settled: the position may not s
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -31,6 +31,7 @@ from liqctl.kernel.values import (
     PositionSide,
     Side,
     Snapshot,
+    exposure_of,
 )
 
 
@@ -71,7 +72,7 @@ class SymbolPlan:
     `books` are cancelled as a whole, each with the listed orders that this covers; `alone` are
     those of either book that are cancelled by their id. `then` cancels the protective stops, as
     soon as every leg was read flat. `is_sweep` marks the last cancel of both books before flat is
-    called proven.
+    called proven; the two go one after the other where `in_turn`.
     """
 
     symbol: str
@@ -81,6 +82,7 @@ class SymbolPlan:
     closes: tuple[LegClose, ...] = ()
     then: "SymbolPlan | None" = None
     is_sweep: bool = False
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +144,15 @@ def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> 
     return _Planner(snapshot, memory, policy).plan()
 
 
-def plan_sweep(symbol: str, *, with_stops: bool) -> SymbolPlan:
+def plan_sweep(symbol: str, *, with_stops: bool, in_turn: bool = False) -> SymbolPlan:
     """Return the last cancel of the books of a symbol that nothing is listed on any more.
 
-    The conditional book is left alone without `with_stops`.
+    The conditional book is left alone without `with_stops`, and waits for the regular one where
+    they go `in_turn`.
     """
     kinds = BOOKS if with_stops else [OrderKind.REGULAR]
-    return SymbolPlan(symbol=symbol, books=dict.fromkeys(kinds, ()), is_sweep=True)
+    books = dict.fromkeys(kinds, ())
+    return SymbolPlan(symbol=symbol, books=books, is_sweep=True, in_turn=in_turn)
 
 
 def _regular_stops(orders: Iterable[OpenOrder]) -> bool:
@@ -168,7 +172,7 @@ class _OnSymbol(NamedTuple):
 
     @property
     def notional(self) -> Decimal:
-        return sum((position.notional for position in self.open.values()), Decimal(0))
+        return exposure_of(self.open.values())
 
 
 class _Planner(NamedTuple):
@@ -365,7 +369,7 @@ def _close_of(record: LegRecord, memory: Memory) -> LegClose:
     }[memory.mode]
     return LegClose(
         position=position,
-        order_leg=replace(position.leg, position_side=side),
+        order_leg=position.leg._replace(position_side=side),
         side=position.closing_side,
         parts=_parts(record, position.size, rules, price),
     )

@@ -17,10 +17,12 @@ def is_protective(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
     closing side that names its hedge leg or, one-way without a flag, trades no more than the leg
     holds. An order whose side could not be read is never protective.
     """
-    position = positions.get(order.leg)
-    if not order.is_conditional or position is None or order.side is None:
+    if not order.is_conditional or order.side is None:
         return False
-    one_way = order.leg.position_side is PositionSide.BOTH
+    position = positions.get(order.leg)
+    if position is None:
+        return False
+    one_way = order.position_side is PositionSide.BOTH
     if one_way and (order.reduce_only or order.close_position):
         return True
     if order.side is not position.closing_side:
@@ -36,10 +38,9 @@ def is_oversized(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
     It closes the leg and opens the rest the other way, so it does not outlive the run: decided for
     the exposure that nobody watches, against the protection of a leg that is being closed anyway.
     """
-    position = positions.get(order.leg)
     return (
         order.is_conditional
-        and position is not None
+        and (position := positions.get(order.leg)) is not None
         and order.side is position.closing_side
         and order.quantity is not None
         and not is_protective(order, positions)

@@ -13,11 +13,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-from liqctl.kernel import requests
+from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, unreadable_rows
 from liqctl.kernel.gateway import Gateway
 from liqctl.kernel.machine import Task, Work
-from liqctl.kernel.pacing import FALLBACK_SYMBOLS_MAX, NARROW_SYMBOLS_MAX, QUESTION_GAP_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Product
@@ -64,7 +63,7 @@ class Reader:
         self.gateway = machine
         self._machine = machine
         self._sizing: Task[object] | None = None
-        self._narrow = policy.symbols if len(policy.symbols) <= NARROW_SYMBOLS_MAX else ()
+        self._narrow = policy.symbols if len(policy.symbols) <= pacing.NARROW_SYMBOLS_MAX else ()
 
     async def snapshot(
         self, known_symbols: Iterable[str], *, both_sources: bool = False
@@ -75,7 +74,7 @@ class Reader:
         first. What was read before the kind of account was known to be another one is read anew.
         """
         machine, account = self._machine, self._machine.account
-        symbols = tuple(sorted(set(known_symbols)))[:FALLBACK_SYMBOLS_MAX]
+        symbols = tuple(sorted(set(known_symbols)))[: pacing.FALLBACK_SYMBOLS_MAX]
         while True:
             started_at, margin = machine.now, account.margin
             positions = machine.spawn(self.positions(both_sources=both_sources))
@@ -274,7 +273,7 @@ class Questions:
 
     def begin(self, first: Snapshot) -> None:
         """Ask what the first reading leaves open: a symbol with something open is known."""
-        seen = {p.symbol for p in first.positions.items} | {o.symbol for o in first.orders}
+        seen = first.symbols
         self._unseen = tuple(symbol for symbol in self._symbols if symbol not in seen)
         if len(self._unseen) == 1 and any(e.code == _INVALID_SYMBOL for e in first.errors):
             self.unknown_symbols = self._unseen
@@ -315,7 +314,7 @@ class Questions:
         while self.unknown_symbols is None:
             self.unknown_symbols = await ask_unknown_symbols(self._reader, self._unseen)
             if self.unknown_symbols is None:
-                await self._machine.sleep(QUESTION_GAP_S)
+                await self._machine.sleep(pacing.QUESTION_GAP_S)
 
     async def _ask_kind(self) -> None:
         # What another product shows answers it.

@@ -1,5 +1,6 @@
 """How a run ended: the result that `liquidate --json` prints."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
@@ -231,3 +232,22 @@ class LiquidationResult:
                 return ExitCode.CREDENTIALS
             case _:
                 return ExitCode.FAILED
+
+
+LAST_TOLD: Final = ("state", "positions_closed", "orders_cancelled", "duration_seconds")
+
+
+def make_metrics(
+    executions: int, ends: Mapping[str, int], last: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the counts of runs as `status` has them.
+
+    `ends` counts how runs ended, by state; `last` is what the last one's document tells.
+    """
+    states = ("COMPLETED", "PARTIAL", "FAILED", "SKIPPED", "ABANDONED")
+    return {
+        "execution_count": executions,
+        **{state.lower(): ends.get(state, 0) for state in states},
+        "last_execution_time": last.get("started_at"),
+        **{f"last_{name}": last.get(name) for name in LAST_TOLD},
+    }

@@ -101,8 +101,10 @@ class Liquidation:
         self._limits.end_writes()
         if self._is_interrupted and self._tasks:
             await machine.wait(self._tasks, until=machine.now + self._limits.call_max_s)
+        is_cut = bool(self._tasks)
         self._end_tasks()
-        self._state.wrote()
+        if is_cut:
+            self._state.wrote()
         ending = await self._last_reading(ending)
         self._missing = self._watch.missing(self._verdict, self._snapshot)
         self._questions.end()
@@ -193,7 +195,6 @@ class Liquidation:
 
     @property
     def _is_over(self) -> bool:
-        """Whether the key is refused for everything signed, or a ban outlasts the run."""
         return self._limits.fatal is not None or self._limits.outlasts_deadline
 
     async def _space_out(self) -> None:
@@ -211,10 +212,13 @@ class Liquidation:
         await self._rest(self._snapshot.started_at + gap_s)
 
     async def _rest(self, until: float) -> None:
-        began_at = self._machine.now
-        if until > began_at:
-            await self._machine.wait([self._machine.interruption], until=until)
-            self._spent["waiting"] += self._machine.now - began_at
+        machine, account = self._machine, self._machine.account
+        began_at, margin = machine.now, account.margin
+        # What was read of another kind of account is worth nothing: that is read at once.
+        while machine.now < until and not self._is_interrupted and account.margin is margin:
+            awaited = [task for task in (machine.interruption, account.known) if not task.is_done]
+            await machine.wait(awaited, until=until, first=True)
+        self._spent["waiting"] += machine.now - began_at
 
     def _is_settled(self) -> bool:
         """Whether nothing is under way and the last reading began after the last answer."""
@@ -358,7 +362,6 @@ class Liquidation:
         self._machine.note(events.look_taken(self._rounds, positions))
 
     async def _wait(self, plan: Plan, reread_s: float, *, launched: bool) -> None:
-        """Wait for what was started, or for what is due next, whichever the round needs."""
         machine = self._machine
         began_at = machine.now
         if self._tasks and launched:

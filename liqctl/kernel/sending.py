@@ -7,6 +7,7 @@ leg is not touched again before. What a cancel did is for the lists to say.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from liqctl.kernel import events, ledger, pacing, requests
@@ -15,7 +16,7 @@ from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.kernel.errors import InvariantError
 from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.limits import Halted
-from liqctl.kernel.machine import Ended
+from liqctl.kernel.machine import Ended, Work
 from liqctl.kernel.plan import LegClose, SymbolPlan
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.reading import Reader
@@ -301,7 +302,7 @@ class Cancels:
         self._jitter = jitter
 
     async def cancel(self, plan: SymbolPlan) -> None:
-        """Send every cancel of one symbol in parallel; returns when all are answered or cut."""
+        """Send every cancel of one symbol; returns when all are answered or cut."""
         planned_at, product = self._machine.now, self._machine.product
         shown = self._reader.shown
 
@@ -320,15 +321,19 @@ class Cancels:
 
             return veto
 
-        jobs = []
+        jobs: list[Callable[[], Work[None]]] = []
         for book, orders in plan.books.items():
             request = requests.cancel_book(product, book, plan.symbol)
             veto = veto_book if book is OrderKind.ALGO else None
-            jobs.append(self._send(plan, orders, request, book, veto))
+            jobs.append(partial(self._send, plan, orders, request, book, veto))
         for order in plan.alone:
             request = requests.cancel_one(order)
-            jobs.append(self._send(plan, (order,), request, None, veto_one(order)))
-        await self._machine.together(jobs)
+            jobs.append(partial(self._send, plan, (order,), request, None, veto_one(order)))
+        if plan.in_turn:
+            for job in jobs:
+                await job()
+        else:
+            await self._machine.together([job() for job in jobs])
 
     async def _send(
         self,

@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from liqctl.kernel import events, ledger
+from liqctl.kernel import events, ledger, pacing
 from liqctl.kernel.gateway import Gateway
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.outcome import open_legs
-from liqctl.kernel.pacing import LAG_GRACE_S, STRANGERS_MAX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import NO_STREAK, Look, Streak, Verdict, verify
 from liqctl.kernel.protection import is_oversized, is_protective, reduces_only
@@ -140,7 +139,7 @@ class RunState:
         """
         if stamp_ms and self._began_ms_most < float("inf"):
             return stamp_ms > max(self._began_ms_most, after_ms)
-        return self._absent_at.get(kind, float("-inf")) - self.began_at >= LAG_GRACE_S
+        return self._absent_at.get(kind, float("-inf")) - self.began_at >= pacing.LAG_GRACE_S
 
     def _entered(self, position: Position, snapshot: Snapshot) -> None:
         self.entered[position.symbol] = snapshot.finished_at
@@ -165,7 +164,7 @@ class RunState:
             known = self.orders.get(order.key)
             if known is None:
                 if self._is_strange(order):
-                    if len(self.strangers) < STRANGERS_MAX:
+                    if len(self.strangers) < pacing.STRANGERS_MAX:
                         self.strangers[order.client_order_id or order.order_id] = None
                     if reduces_only(order):
                         # A new stop is set for a new position, shown or not.

@@ -5,11 +5,11 @@ quantities of orders are always positive. Symbols are opaque strings; the venue 
 are not ASCII.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import NOT_PERMITTED
@@ -58,9 +58,11 @@ class OrderKind(StrEnum):
 BOOKS: Final = (OrderKind.REGULAR, OrderKind.ALGO)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Leg:
-    """One (symbol, position side) of a product: the unit that is closed."""
+class Leg(NamedTuple):
+    """One (symbol, position side) of a product: the unit that is closed.
+
+    A tuple, because what is known of an account is looked up by it, many thousand times in a run.
+    """
 
     symbol: str
     position_side: PositionSide
@@ -115,6 +117,11 @@ class Position:
     def closing_side(self) -> Side:
         """The order side that shrinks the position."""
         return Side.SELL if self.direction is PositionSide.LONG else Side.BUY
+
+
+def exposure_of(positions: Iterable[Position]) -> Decimal:
+    """Return the sum of the notionals."""
+    return sum((position.notional for position in positions), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +244,11 @@ class Snapshot:
     def orders(self) -> tuple[OpenOrder, ...]:
         """Both books, regular orders first."""
         return self.regular_orders.items + self.algo_orders.items
+
+    @property
+    def symbols(self) -> set[str]:
+        """The symbols that something is listed on."""
+        return {p.symbol for p in self.positions.items} | {order.symbol for order in self.orders}
 
     @property
     def lists(self) -> dict[str, Reading[Position] | Reading[OpenOrder]]:

@@ -52,9 +52,23 @@ class Watch:
     @property
     def sweep_lead_s(self) -> float:
         """How long before its end the books are swept."""
+        return self._wave_s * (2 if self._is_in_turn else 1)
+
+    @property
+    def _wave_s(self) -> float:
+        """How long cancels that leave together may take until all are answered."""
         limits = self._machine.limits
         trips_s = pacing.SWEEP_TRIPS * limits.rtt_s
         return max(trips_s, limits.write_s, pacing.SWEEP_MIN_S)
+
+    @property
+    def _is_in_turn(self) -> bool:
+        """Whether the two books of a symbol are swept one after the other."""
+        return len(self._touched()) > pacing.SWEPT_AT_ONCE_MAX
+
+    def _touched(self) -> set[str]:
+        """Return the symbols that held a position or an order."""
+        return {leg.symbol for leg in self._state.legs} | {key[0] for key in self._state.orders}
 
     def is_proven(self, *, late: bool = False) -> bool:
         """Whether flat is proven by the readings so far, the last one included.
@@ -82,13 +96,14 @@ class Watch:
             return []
         # A stop that no list shows may protect what is open or was opened since.
         guarded = set(state.entered)
-        if self._machine.now < self._watched_from - 2 * self.sweep_lead_s:
+        if self._machine.now < self._watched_from - 2 * self._wave_s:
             # Cut short by the deadline: what vanished may be there, and its stop with it.
             guarded |= {leg.symbol for leg, record in state.legs.items() if record.vanished}
         guarded |= {leg.symbol for leg, record in state.legs.items() if record.current is not None}
         plans = []
-        for symbol in sorted({leg.symbol for leg in state.legs} | {key[0] for key in state.orders}):
-            plan = plan_sweep(symbol, with_stops=symbol not in guarded)
+        in_turn = self._is_in_turn
+        for symbol in sorted(self._touched()):
+            plan = plan_sweep(symbol, with_stops=symbol not in guarded, in_turn=in_turn)
             sweeps = [state.sweeps.get((symbol, book), NO_SWEEP) for book in plan.books]
             if not all(s.sent_at >= since and (s.is_given_up or not s.failed) for s in sweeps):
                 plans.append(plan)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from liqctl.kernel.amounts import plain
+from liqctl.kernel.amounts import count, plain
 from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.codes import UNAUTHORISED, AnswerKind
 from liqctl.kernel.result import OrderReport, PositionReport
@@ -144,7 +144,7 @@ def explain_orders(orders: Sequence[OrderReport]) -> str | None:
 
 def _open_of(left: int, total: int, noun: str) -> str:
     verb = "is or may be" if left == 1 else "are or may be"
-    return f"{left} of {total} {noun}{'' if total == 1 else 's'} {verb} open"
+    return f"{left} of {count(total, noun)} {verb} open"
 
 
 def explain_strangers(ids: Iterable[str], reopened: Sequence[str]) -> str | None:

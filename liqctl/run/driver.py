@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from liqctl.kernel import pacing
 from liqctl.kernel.account import AccountReaders
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.events import AuditEvent
@@ -29,7 +30,6 @@ from liqctl.kernel.machine import (
     WakeAt,
     Work,
 )
-from liqctl.kernel.pacing import READING_FIRST_S, TELLING_GAP_S, WARM_CONNECTIONS
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
 
@@ -133,7 +133,7 @@ class Driver:
                 case WakeAt(at):
                     self._set_alarm(at)
         if self._on_turn is not None and self._telling is None:
-            if event.at - self._told_at >= TELLING_GAP_S:
+            if event.at - self._told_at >= pacing.TELLING_GAP_S:
                 self._tell()
             else:
                 self._telling = self._loop.call_soon(self._tell)
@@ -223,10 +223,10 @@ class Opening:
             self._warm_up = asyncio.create_task(self._open_spares(exchange))
 
     async def _open_spares(self, exchange: Exchange) -> None:
-        await asyncio.sleep(READING_FIRST_S)
+        await asyncio.sleep(pacing.READING_FIRST_S)
         gateway = self.readers.gateway
         timeout_s = gateway.limits.call_max_s
-        await exchange.warm_up(gateway.product, WARM_CONNECTIONS, timeout_s=timeout_s)
+        await exchange.warm_up(gateway.product, pacing.WARM_CONNECTIONS, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Open no more spare connections, and wait for nothing any more."""

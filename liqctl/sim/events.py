@@ -9,7 +9,7 @@ from typing import Any, Final
 from liqctl.sim import checks
 from liqctl.sim.faults import make_fault
 from liqctl.sim.market import Market
-from liqctl.sim.orders import LegKey, Order, Refused
+from liqctl.sim.orders import Execution, LegKey, Order, Refused
 from liqctl.sim.venue import Venue, WorldEvent
 
 Entry = Mapping[str, Any]
@@ -152,6 +152,29 @@ def deliver(venue: Venue, entry: Entry) -> None:
         name = f"delivery_autoclose-{account.next_id()}"
         leg = {"symbol": symbol, "position_side": position_side, "client_order_id": name}
         close(venue, {**leg, "owner": "venue"})
+
+
+def trade_slice(venue: Venue, execution: Execution) -> None:
+    """An execution algorithm trades its next slice, if it still runs."""
+    if not execution.is_open:
+        return
+    account = venue.account
+    params = {
+        "symbol": execution.symbol,
+        "side": execution.side,
+        "type": "MARKET",
+        "quantity": str(min(execution.slice, execution.quantity - execution.executed)),
+        "newClientOrderId": f"{execution.client_algo_id}-{account.next_id()}",
+        "positionSide": execution.position_side if account.hedge else "",
+        "reduceOnly": "true" if execution.reduce_only else "",
+    }
+    with contextlib.suppress(Refused):
+        order = checks.place(account, params, owner="bot")
+        account.executions.note(account.now_ms, execution.algo_id)
+        execution.executed += order.executed
+        execution.paid += order.traded_quote
+    if execution.executed >= execution.quantity:
+        execution.status = "FINISHED"
 
 
 def to_hedge(venue: Venue, _: Entry) -> None:

@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import COUNTS, END_BY_STATE, AuditEventType
+from liqctl.kernel.result import make_metrics
 from liqctl.trail.file import blocks, blocks_backwards, open_for_reading
 from liqctl.trail.fold import RunFold, RunHeadline, fold_run, split_runs
 from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_line
@@ -321,13 +322,12 @@ def make_history(records: Iterable[TrailRecord]) -> dict[str, Any]:
     """Return what the status document tells of past runs; what no run has set yet is None."""
     fold = RunFold()
     ends: Counter[str] = Counter()
-    skipped = 0
     last: dict[str, Any] = {}
     for record in records:
         run = fold.take(record)
         if run is None:
             continue
-        skipped += record.event_type == AuditEventType.LIQUIDATION_SKIPPED
+        ends["SKIPPED"] += record.event_type == AuditEventType.LIQUIDATION_SKIPPED
         if run.start is None:  # Blocked or skipped, logged by hand, or its start was rotated away.
             continue
         state = _STATES[record.event_type]
@@ -346,19 +346,7 @@ def make_history(records: Iterable[TrailRecord]) -> dict[str, Any]:
     return {
         "last_run": last or None,
         "unfinished_runs": fold.unfinished,
-        "metrics": {
-            "execution_count": fold.starts,
-            "completed": ends["COMPLETED"],
-            "partial": ends["PARTIAL"],
-            "failed": ends["FAILED"],
-            "skipped": skipped,
-            "abandoned": ends["ABANDONED"],
-            "last_execution_time": last.get("started_at"),
-            "last_state": last.get("state"),
-            "last_positions_closed": last.get("positions_closed"),
-            "last_orders_cancelled": last.get("orders_cancelled"),
-            "last_duration_seconds": last.get("duration_seconds"),
-        },
+        "metrics": make_metrics(fold.starts, ends, last),
     }
 
 

@@ -20,7 +20,7 @@ True
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -73,7 +73,7 @@ class TrailRecord:
 
     def line(self) -> bytes:
         """Return the record's bytes without a newline, its details cut until they fit."""
-        named = {each.name: getattr(self, each.name) for each in fields(self)}
+        named = {name: getattr(self, name) for name in self.__slots__}
         if self.torn_hash is None:
             del named["torn_hash"]
         line = json.dumps(named).encode("ascii")
@@ -112,10 +112,10 @@ def clean(value: object, depth: int = 0) -> object:
     if isinstance(value, Enum):
         value = value.value
     match value:
+        case str() | PurePath():  # First, as most are.
+            return _text(str(value), _TEXT_MAX)
         case None | bool():
             return value
-        case str() | PurePath():
-            return _text(str(value), _TEXT_MAX)
         case int():
             return value if value.bit_length() <= _INTEGER_BITS_MAX else "<int>"
         case float():
@@ -123,9 +123,9 @@ def clean(value: object, depth: int = 0) -> object:
         case Decimal():
             is_far = value.is_finite() and abs(value.adjusted()) > _EXPONENT_MAX
             return str(value) if is_far else plain(value)
-        case Mapping() | list() | tuple() | set() | frozenset() if depth >= _DEPTH_MAX:
+        case dict() | Mapping() | list() | tuple() | set() | frozenset() if depth >= _DEPTH_MAX:
             return "<nested>"
-        case Mapping():
+        case dict() | Mapping():
             items = islice(value.items(), _ITEMS_MAX)
             return {_key(key): clean(item, depth + 1) for key, item in items}
         case list() | tuple() | set() | frozenset():

@@ -58,7 +58,6 @@ HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
 """Where each API is. The spot host tells the rights of a key and runs the execution algorithms; the
 demo has neither it nor portfolio margin (Binance, read 2026-11-23)."""
 
-_NOT_ON_TESTNET: Final = "sapi"
 _ALL_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
 _METHODS: Final = {"sapi": frozenset({"GET", "DELETE"})}
 """Nothing is ever placed on the spot host."""
@@ -117,8 +116,6 @@ class CcxtTransport:
         hosts = dict(HOSTS[environment])
         if base_url is not None:
             hosts = dict.fromkeys(HOSTS[Environment.PRODUCTION], base_url.rstrip("/"))
-            if environment is Environment.TESTNET:
-                del hosts[_NOT_ON_TESTNET]
         invariant(bool(hosts), f"{environment} has no host of its own: base_url is needed")
         self._hosts = hosts
         self._counts: dict[str, int] = {}
@@ -171,6 +168,14 @@ class CcxtTransport:
                 is_ours = url.startswith(f"{host}/{known[1]}/v")
                 invariant(is_ours, f"ccxt's {name} leads elsewhere")
         self._client.urls["api"] = urls
+        from aiohttp import ClientError
+        from ccxt.base.errors import BaseError, NetworkError
+
+        # Looked up once: a large account needs a thousand requests.
+        self._host_names = {api: origin_of(url)[1] for api, url in hosts.items()}
+        self._methods: dict[EndpointSpec, Any] = {}
+        self._lost = NetworkError
+        self._failures = (BaseError, ClientError, OSError, RuntimeError, ValueError)
 
     @property
     def base_url(self) -> str:
@@ -194,23 +199,22 @@ class CcxtTransport:
         Raises:
             VenueError: the venue refused, did not answer in time, or cannot be understood.
         """
-        from aiohttp import ClientError
-        from ccxt.base.errors import BaseError, NetworkError
-
-        if not self.serves(spec.api):
+        host = self._host_names.get(spec.api)
+        if host is None:
             raise VenueError(not_sent("this environment has no such API"))
-        host = origin_of(self._hosts[spec.api])[1]
         if timeout_s <= 0:
             raise VenueError(not_sent(f"no time left to ask {host}"))
         flight = Flight(asyncio.get_running_loop().time() + timeout_s)
         current_flight.set(flight)
-        method = getattr(self._client, ccxt_method(spec))
+        method = self._methods.get(spec)
+        if method is None:
+            method = self._methods[spec] = getattr(self._client, ccxt_method(spec))
         failure: LiqctlError
         try:
             async with asyncio.timeout(timeout_s):
                 try:
                     return await method(dict(params))
-                except NetworkError as error:
+                except self._lost as error:
                     # Refused before anything was sent; certifi may know the certificate's issuer.
                     if not (is_certificate_failure(error) and self._session.add_authorities()):
                         raise
@@ -219,7 +223,7 @@ class CcxtTransport:
             failure = VenueError(error.answer)
         except InvariantError as error:
             failure = InvariantError(str(error))
-        except (BaseError, ClientError, OSError, RuntimeError, ValueError) as error:
+        except self._failures as error:
             failure = VenueError(translate_failure(error, host=host, sent=flight.sent))
         # Made anew and raised outside every handler, it carries no traceback and no context of the
         # libraries, whose frames and texts hold the key and the signature.
@@ -347,9 +351,7 @@ def _harden(
         def parse_json(self, http_response: str) -> Any:
             """Return the decoded object or array with exact numbers, None for anything else."""
             try:
-                decoded = json.loads(
-                    http_response, parse_float=Decimal, parse_constant=_refuse_constant
-                )
+                decoded = _DECODER.decode(http_response)
             except (ValueError, RecursionError):
                 return None
             return decoded if isinstance(decoded, dict | list) else None
@@ -380,3 +382,6 @@ def _harden(
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+_DECODER: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)

@@ -118,13 +118,15 @@ class BinanceExchange:
         if not self.serves(request.spec.api):
             return False
         try:
-            await self._transport.request(request.spec, {}, timeout_s=timeout_s)
+            row = await self._transport.request(request.spec, {}, timeout_s=timeout_s)
         except VenueError as error:
             is_absent = error.answer.status == HTTPStatus.NOT_FOUND
             is_told = error.answer.code is not None and error.answer.kind not in _NO_ANSWER
             if not (is_absent or is_told):
                 raise
             return False
+        if not isinstance(row, list):
+            raise VenueError(unreadable(200, "no order limits of portfolio margin"))
         return True
 
     async def fetch_trades(

@@ -489,8 +489,11 @@ def _parse_open_order(kind: OrderKind, product: Product, row: Mapping[str, Any])
     )
 
 
-def _member(kind: type[E], value: object) -> E | None:
-    return next((member for member in kind if member == value), None)
+def _member(kind: type[E], value: Any) -> E | None:
+    try:
+        return kind(value)
+    except ValueError:
+        return None
 
 
 def _id(value: object) -> str | None:

@@ -41,7 +41,7 @@ _WAYS: Final = {
     "liqctl, none begun early": (
         "from liqctl.venue import client; client.EarlyConnections = lambda *_: None"
     ),
-    "liqctl, no spare ones": "from liqctl.run import opening; opening.WARM_CONNECTIONS = 0",
+    "liqctl, no spare ones": "from liqctl.run import driver; driver.WARM_CONNECTIONS = 0",
 }
 _VENUE: Final = (
     "import asyncio, tests.bench.venue as venue; "

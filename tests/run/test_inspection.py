@@ -10,7 +10,7 @@ import pytest
 from liqctl.drill.runs import LoopClock
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
-from liqctl.kernel.states import ExitCode, LiquidationState
+from liqctl.kernel.states import ExitCode, LiquidationState, Margin
 from liqctl.run.inspection import (
     Inspection,
     dry_run_result,
@@ -92,7 +92,7 @@ def test_a_lost_answer_about_portfolio_margin_is_unknown_and_never_flat(
 ) -> None:
     """There everything looks empty. One lost answer is asked for again, a second one is told."""
     venue = account()
-    break_(venue, "/pmAccountInfo", times=times)
+    break_(venue, "/papi/v1/rateLimit/order", times=times)
 
     found, _ = looking(venue, once)
     rehearsed = rehearse(found)
@@ -100,7 +100,7 @@ def test_a_lost_answer_about_portfolio_margin_is_unknown_and_never_flat(
     assert found.is_flat is is_flat
     assert rehearsed.verified_flat is is_flat
     if not is_flat:
-        assert found.is_portfolio_margin is None
+        assert not found.is_kind_known
         assert "portfolio margin" in (found.why_unreadable() or "")
         assert rehearsed.state is LiquidationState.FAILED
         assert rehearsed.exit_code() is ExitCode.FAILED
@@ -115,23 +115,23 @@ def test_a_narrowed_look_asks_about_portfolio_margin_too() -> None:
         lambda exchange: inspect_account(exchange, policy, wall_clock=LoopClock()),
     )
 
-    assert found.is_portfolio_margin is True
-    assert not found.is_flat
+    assert found.margin is Margin.PORTFOLIO
+    assert found.is_flat
 
 
 def test_the_question_is_asked_until_it_is_answered() -> None:
     """A watch that got no answer once must not say unknown for ever, nor flat."""
     venue = account()
-    break_(venue, "/pmAccountInfo", times=2)
+    break_(venue, "/papi/v1/rateLimit/order", times=2)
 
     async def twice(exchange: BinanceExchange) -> Inspection:
         first = await once(exchange)
-        assert first.is_portfolio_margin is None
+        assert not first.is_kind_known
         return await inspect_again(exchange, POLICY, first, wall_clock=LoopClock())
 
     found, _ = looking(venue, twice)
 
-    assert found.is_portfolio_margin is False
+    assert found.is_kind_known
     assert found.is_flat
 
 

@@ -3,10 +3,11 @@
 import pytest
 
 from liqctl.kernel.result import LiquidationResult
-from liqctl.kernel.states import LiquidationState, OrderState
+from liqctl.kernel.states import LiquidationState, OrderState, Product
 from liqctl.sim.events import make_event
 from liqctl.sim.faults import make_fault
 from liqctl.sim.memory import MemoryTransport
+from liqctl.sim.scenario import load_scenario
 from liqctl.sim.venue import Venue
 from tests.scenarios.test_flat_means_flat import PAIR, STOP, fault, liquidate, venue_of
 from tests.simulation import ListSink
@@ -348,3 +349,14 @@ def test_nothing_is_recorded_after_the_end() -> None:
     liquidate(venue, sink, timeout_seconds=3.0)
 
     assert sink.events[-1][0].startswith("LIQUIDATION_")
+
+
+def test_products_that_are_proven_in_the_last_moment_do_not_wait_for_one_another() -> None:
+    """Each has to be read after the other's last answer; a reading is no answer to wait for."""
+    venue = load_scenario("default").make_venue()
+
+    result = liquidate(venue, transport=MemoryTransport(venue, latency_s=0.4), settle_seconds=2.0)
+
+    assert result.state is LiquidationState.COMPLETED
+    assert {position.product for position in result.positions} == set(Product)
+    assert result.requests < 120

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.errors import Secret, VenueError
-from liqctl.kernel.states import Environment
+from liqctl.kernel.states import Environment, Product
 from liqctl.sim.checks import check_signature, check_timestamp, sign
 from liqctl.sim.orders import Refused
 from liqctl.sim.scenario import load_scenario
@@ -25,6 +26,8 @@ from liqctl.sim.venue import Request, Venue
 from liqctl.venue.client import CcxtTransport
 from liqctl.venue.exchange import BinanceExchange
 from tests.sim.asking import NOW_MS
+
+USDM: Final = Product.USDM
 
 SECRET = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"
 PAYLOAD = (
@@ -138,7 +141,9 @@ def test_private_keys_sign_in_end_to_end(
         )
         try:
             return len(
-                (await BinanceExchange(transport).send(requests.positions(), timeout_s=10)).items
+                (
+                    await BinanceExchange(transport).send(requests.positions(USDM), timeout_s=10)
+                ).items
             )
         finally:
             await transport.close()

@@ -7,15 +7,16 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.errors import InvariantError, Secret, VenueError
-from liqctl.kernel.states import Environment
+from liqctl.kernel.states import Environment, Product
 from liqctl.kernel.values import (
+    BOOKS,
     CloseOrder,
     Leg,
     OrderKind,
@@ -32,6 +33,8 @@ from liqctl.sim.server import EmbeddedServer
 from liqctl.sim.venue import Venue
 from liqctl.venue.client import CcxtTransport
 from liqctl.venue.exchange import BinanceExchange
+
+USDM: Final = Product.USDM
 
 Check = Callable[[BinanceExchange, Venue], Coroutine[Any, Any, None]]
 Door = Callable[[str, Check], None]
@@ -90,9 +93,11 @@ def test_positions_are_read_with_their_sign(through: Door) -> None:
     """From both sources, non-ASCII symbols too; a row without a position is none."""
 
     async def check(exchange: BinanceExchange, _: Venue) -> None:
-        first = (await exchange.send(requests.positions(), timeout_s=TIMEOUT_S)).items
-        second = (await exchange.send(requests.ACCOUNT_POSITIONS, timeout_s=TIMEOUT_S)).items
-        one = (await exchange.send(requests.positions("币安人生USDT"), timeout_s=TIMEOUT_S)).items
+        first = (await exchange.send(requests.positions(USDM), timeout_s=TIMEOUT_S)).items
+        second = (await exchange.send(requests.account_positions(USDM), timeout_s=TIMEOUT_S)).items
+        one = (
+            await exchange.send(requests.positions(USDM, "币安人生USDT"), timeout_s=TIMEOUT_S)
+        ).items
 
         assert [(p.symbol, p.quantity, p.notional) for p in first] == [
             ("BTCUSDT", Decimal("0.500"), Decimal(30000)),
@@ -131,13 +136,13 @@ def test_a_row_that_cannot_be_read_leaves_the_others_readable(
         ):
             venue.faults.append(Fault(effect=Effect(body=body), path=path, times=0))
         for positions in (
-            await exchange.send(requests.positions(), timeout_s=TIMEOUT_S),
-            await exchange.send(requests.ACCOUNT_POSITIONS, timeout_s=TIMEOUT_S),
+            await exchange.send(requests.positions(USDM), timeout_s=TIMEOUT_S),
+            await exchange.send(requests.account_positions(USDM), timeout_s=TIMEOUT_S),
         ):
             assert [(p.symbol, p.quantity) for p in positions.items] == [("ETHUSDT", Decimal(-2))]
             assert positions.unreadable == (name,)
         for kind in BOOKS:
-            orders = await exchange.send(requests.open_orders(kind), timeout_s=TIMEOUT_S)
+            orders = await exchange.send(requests.open_orders(USDM, kind), timeout_s=TIMEOUT_S)
             assert [(o.order_id, o.side, o.quantity) for o in orders.items] == [("7", None, None)]
             assert orders.unreadable == ("no symbol: order None",)
 
@@ -149,7 +154,9 @@ def test_both_order_books_are_read(through: Door) -> None:
 
     async def check(exchange: BinanceExchange, _: Venue) -> None:
         regular, algo, narrow = [
-            (await exchange.send(requests.open_orders(kind, symbol), timeout_s=TIMEOUT_S)).items
+            (
+                await exchange.send(requests.open_orders(USDM, kind, symbol), timeout_s=TIMEOUT_S)
+            ).items
             for kind, symbol in (
                 (OrderKind.REGULAR, None),
                 (OrderKind.ALGO, None),
@@ -177,7 +184,9 @@ def test_a_close_is_filled_and_found_again(through: Door) -> None:
 
     async def check(exchange: BinanceExchange, venue: Venue) -> None:
         answer = await exchange.send(requests.submit(CLOSE), timeout_s=TIMEOUT_S)
-        found = await exchange.send(requests.order_of("BTCUSDT", "liq-test-1"), timeout_s=TIMEOUT_S)
+        found = await exchange.send(
+            requests.order_of(USDM, "BTCUSDT", "liq-test-1"), timeout_s=TIMEOUT_S
+        )
 
         assert (answer.status, answer.executed) == (OrderStatus.FILLED, Decimal("0.500"))
         assert answer.average_price is None
@@ -312,7 +321,8 @@ def test_hedge_legs_are_read_and_closed_by_name(through: Door) -> None:
         short = Leg(symbol="BTCUSDT", position_side=PositionSide.SHORT)
         order = replace(CLOSE, leg=short, side=Side.BUY, quantity=Decimal("0.2"), reduce_only=False)
         assert (
-            await exchange.send(requests.POSITION_MODE, timeout_s=TIMEOUT_S) is PositionMode.HEDGE
+            await exchange.send(requests.position_mode(USDM), timeout_s=TIMEOUT_S)
+            is PositionMode.HEDGE
         )
         with pytest.raises(VenueError) as caught:
             await exchange.send(
@@ -332,11 +342,17 @@ def test_cancelling_a_symbol_leaves_the_other_book_alone(through: Door) -> None:
     """Cancelling again is done again, without an error."""
 
     async def check(exchange: BinanceExchange, venue: Venue) -> None:
-        await exchange.send(requests.cancel_book(OrderKind.REGULAR, "BTCUSDT"), timeout_s=TIMEOUT_S)
-        await exchange.send(requests.cancel_book(OrderKind.REGULAR, "BTCUSDT"), timeout_s=TIMEOUT_S)
+        await exchange.send(
+            requests.cancel_book(USDM, OrderKind.REGULAR, "BTCUSDT"), timeout_s=TIMEOUT_S
+        )
+        await exchange.send(
+            requests.cancel_book(USDM, OrderKind.REGULAR, "BTCUSDT"), timeout_s=TIMEOUT_S
+        )
         assert [o.symbol for o in venue.account.open_orders()] == ["ETHUSDT"]
         assert len(venue.account.open_algo_orders()) == 2
-        await exchange.send(requests.cancel_book(OrderKind.ALGO, "BTCUSDT"), timeout_s=TIMEOUT_S)
+        await exchange.send(
+            requests.cancel_book(USDM, OrderKind.ALGO, "BTCUSDT"), timeout_s=TIMEOUT_S
+        )
         assert [a.symbol for a in venue.account.open_algo_orders()] == ["ETHUSDT"]
 
     through(ACCOUNT, check)
@@ -347,13 +363,15 @@ def test_one_order_is_cancelled_once(through: Door, kind: OrderKind) -> None:
     """The second time the venue does not know it: done, as far as a cancel goes."""
 
     async def check(exchange: BinanceExchange, _: Venue) -> None:
-        order = (await exchange.send(requests.open_orders(kind), timeout_s=TIMEOUT_S)).items[0]
+        order = (await exchange.send(requests.open_orders(USDM, kind), timeout_s=TIMEOUT_S)).items[
+            0
+        ]
         await exchange.send(requests.cancel_one(order), timeout_s=TIMEOUT_S)
         with pytest.raises(VenueError) as caught:
             await exchange.send(requests.cancel_one(order), timeout_s=TIMEOUT_S)
 
         assert (caught.value.answer.code, caught.value.answer.kind) == (-2011, AnswerKind.DONE)
-        left = await exchange.send(requests.open_orders(kind), timeout_s=TIMEOUT_S)
+        left = await exchange.send(requests.open_orders(USDM, kind), timeout_s=TIMEOUT_S)
         assert order not in left.items
 
     through(ACCOUNT, check)
@@ -364,7 +382,9 @@ def test_an_order_that_never_arrived_is_not_found(through: Door) -> None:
 
     async def check(exchange: BinanceExchange, _: Venue) -> None:
         with pytest.raises(VenueError) as caught:
-            await exchange.send(requests.order_of("BTCUSDT", "liq-never"), timeout_s=TIMEOUT_S)
+            await exchange.send(
+                requests.order_of(USDM, "BTCUSDT", "liq-never"), timeout_s=TIMEOUT_S
+            )
         assert (caught.value.answer.code, caught.value.answer.kind) == (-2013, AnswerKind.DONE)
 
     through(ACCOUNT, check)
@@ -374,7 +394,7 @@ def test_market_rules_and_mark_prices_are_exact(through: Door) -> None:
     """They decide splits, steps and the edge of the price band."""
 
     async def check(exchange: BinanceExchange, _: Venue) -> None:
-        rules = (await exchange.send(requests.MARKET_RULES, timeout_s=TIMEOUT_S))["BTCUSDT"]
+        rules = (await exchange.send(requests.market_rules(USDM), timeout_s=TIMEOUT_S))["BTCUSDT"]
         assert rules.step_size == Decimal("0.001")
         assert rules.tick_size == Decimal("0.10")
         assert rules.market_quantity_max == 120
@@ -383,7 +403,9 @@ def test_market_rules_and_mark_prices_are_exact(through: Door) -> None:
             Decimal("0.95"),
             Decimal("1.05"),
         )
-        assert await exchange.send(requests.mark_price("BTCUSDT"), timeout_s=TIMEOUT_S) == 60000
+        assert (
+            await exchange.send(requests.mark_price(USDM, "BTCUSDT"), timeout_s=TIMEOUT_S) == 60000
+        )
 
     through(ACCOUNT, check)
 
@@ -394,7 +416,7 @@ def test_portfolio_margin_is_noticed(through: Door, expected: bool) -> None:
 
     async def check(exchange: BinanceExchange, _: Venue) -> None:
         assert await exchange.send(requests.PORTFOLIO_MARGIN, timeout_s=TIMEOUT_S) is expected
-        held = await exchange.send(requests.positions(), timeout_s=TIMEOUT_S)
+        held = await exchange.send(requests.positions(USDM), timeout_s=TIMEOUT_S)
         assert bool(held.items) is not expected
 
     through(f"{ACCOUNT}\nvenue: {{portfolio_margin: {str(expected).lower()}}}", check)
@@ -406,15 +428,15 @@ def test_a_wrong_clock_is_refused_then_set(through: Door, skew_ms: int) -> None:
 
     async def check(exchange: BinanceExchange, _: Venue) -> None:
         with pytest.raises(VenueError) as caught:
-            await exchange.send(requests.positions(), timeout_s=TIMEOUT_S)
-        ahead_s = await exchange.send(requests.CLOCK, timeout_s=TIMEOUT_S)
+            await exchange.send(requests.positions(USDM), timeout_s=TIMEOUT_S)
+        ahead_s = await exchange.send(requests.clock(USDM), timeout_s=TIMEOUT_S)
 
         assert (caught.value.answer.code, caught.value.answer.kind) == (
             -1021,
             AnswerKind.TRANSIENT,
         )
         assert ahead_s == pytest.approx(-skew_ms / 1000, abs=0.5)
-        assert len((await exchange.send(requests.positions(), timeout_s=TIMEOUT_S)).items) == 2
+        assert len((await exchange.send(requests.positions(USDM), timeout_s=TIMEOUT_S)).items) == 2
 
     through(f"{ACCOUNT}\nvenue: {{clock_skew_ms: {skew_ms}}}", check)
 
@@ -476,10 +498,10 @@ def test_a_ban_says_until_when(through: Door) -> None:
     """HTTP 418: nothing is sent before that moment."""
 
     async def check(exchange: BinanceExchange, venue: Venue) -> None:
-        await exchange.send(requests.positions(), timeout_s=TIMEOUT_S)
+        await exchange.send(requests.positions(USDM), timeout_s=TIMEOUT_S)
         venue.banned_until_ms = venue.now_ms + 60_000
         with pytest.raises(VenueError) as caught:
-            await exchange.send(requests.positions(), timeout_s=TIMEOUT_S)
+            await exchange.send(requests.positions(USDM), timeout_s=TIMEOUT_S)
         assert caught.value.answer.kind is AnswerKind.PAUSE
         assert caught.value.answer.banned_until_ms == venue.banned_until_ms
 
@@ -490,9 +512,9 @@ def test_the_limits_are_told_after_each_request(through: Door) -> None:
     """The engine's budget is kept by the venue's own count."""
 
     async def check(exchange: BinanceExchange, _: Venue) -> None:
-        await exchange.send(requests.open_orders(OrderKind.ALGO), timeout_s=TIMEOUT_S)
+        await exchange.send(requests.open_orders(USDM, OrderKind.ALGO), timeout_s=TIMEOUT_S)
         await exchange.send(requests.submit(CLOSE), timeout_s=TIMEOUT_S)
-        await exchange.warm_up(2, timeout_s=TIMEOUT_S)
+        await exchange.warm_up(USDM, 2, timeout_s=TIMEOUT_S)
 
         usage = exchange.usage
         assert (usage.weight_1m, usage.orders_10s, usage.orders_1m) == (42, 1, 1)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
 from aiohttp import web
@@ -12,7 +12,9 @@ from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.errors import InvariantError, VenueError
 from liqctl.kernel.ports import Exchange
+from liqctl.kernel.states import Product
 from liqctl.kernel.values import (
+    BOOKS,
     CloseOrder,
     Leg,
     OpenOrder,
@@ -25,6 +27,8 @@ from liqctl.kernel.values import (
 )
 from liqctl.venue.exchange import BinanceExchange
 from tests.venue.venue import Handler, Seen, says, serving, transport_to
+
+USDM: Final = Product.USDM
 
 TIMEOUT_S = 5.0
 T = TypeVar("T")
@@ -139,9 +143,9 @@ def test_reads_name_a_symbol_only_when_asked_to() -> None:
 
     async def use(exchange: Exchange) -> None:
         for symbol in (None, "BTCUSDT"):
-            await exchange.send(requests.positions(symbol), timeout_s=TIMEOUT_S)
+            await exchange.send(requests.positions(USDM, symbol), timeout_s=TIMEOUT_S)
             for kind in BOOKS:
-                await exchange.send(requests.open_orders(kind, symbol), timeout_s=TIMEOUT_S)
+                await exchange.send(requests.open_orders(USDM, kind, symbol), timeout_s=TIMEOUT_S)
 
     _, seen = with_venue(says([]), use)
     assert [(request.path, request.params.get("symbol")) for request in seen] == [
@@ -155,7 +159,9 @@ def test_an_order_that_the_venue_does_not_know_is_done_with() -> None:
     """The engine asks again before it concludes that the order never arrived."""
     answer, seen = with_venue(
         says({"code": -2013, "msg": "Order does not exist."}, status=400),
-        lambda exchange: exchange.send(requests.order_of("BTCUSDT", "liq-1"), timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(
+            requests.order_of(USDM, "BTCUSDT", "liq-1"), timeout_s=TIMEOUT_S
+        ),
     )
 
     assert isinstance(answer, VenueError)
@@ -195,8 +201,12 @@ def test_all_orders_of_a_symbol_are_cancelled_book_by_book() -> None:
     """No call cancels both books, none cancels across symbols."""
 
     async def use(exchange: Exchange) -> None:
-        await exchange.send(requests.cancel_book(OrderKind.REGULAR, "BTCUSDT"), timeout_s=TIMEOUT_S)
-        await exchange.send(requests.cancel_book(OrderKind.ALGO, "BTCUSDT"), timeout_s=TIMEOUT_S)
+        await exchange.send(
+            requests.cancel_book(USDM, OrderKind.REGULAR, "BTCUSDT"), timeout_s=TIMEOUT_S
+        )
+        await exchange.send(
+            requests.cancel_book(USDM, OrderKind.ALGO, "BTCUSDT"), timeout_s=TIMEOUT_S
+        )
 
     answer, seen = with_venue(says({"code": 200, "msg": "done"}), use)
     assert answer is None
@@ -215,7 +225,8 @@ def test_the_position_mode_has_a_second_source() -> None:
         return web.json_response({"dualSidePosition": True})
 
     mode, seen = with_venue(
-        answer, lambda exchange: exchange.send(requests.POSITION_MODE, timeout_s=TIMEOUT_S)
+        answer,
+        lambda exchange: exchange.send(requests.position_mode(USDM), timeout_s=TIMEOUT_S),
     )
     assert mode is PositionMode.HEDGE
     assert len(seen) == 2
@@ -225,7 +236,7 @@ def test_a_refused_key_is_not_asked_about_twice() -> None:
     """A ban would only grow."""
     answer, seen = with_venue(
         says({"code": -2015, "msg": "Invalid API-key"}, status=401),
-        lambda exchange: exchange.send(requests.POSITION_MODE, timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.position_mode(USDM), timeout_s=TIMEOUT_S),
     )
 
     assert isinstance(answer, VenueError)
@@ -235,15 +246,15 @@ def test_a_refused_key_is_not_asked_about_twice() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (200, {"asset": "USDT", "maxWithdrawAmountUSD": "1.0"}, True),
-        (200, {}, False),
-        (400, {"code": -2015, "msg": "no permission"}, False),
+        (200, [{"rateLimitType": "ORDERS", "interval": "MINUTE", "limit": 1200}], True),
+        (401, {"code": -2015, "msg": "Invalid API-key, IP, or permissions for action."}, False),
+        (404, "<html>", False),
     ],
 )
-def test_portfolio_margin_is_told_by_its_own_endpoint(
+def test_portfolio_margin_is_told_by_its_own_api(
     status: int, body: object, expected: object
 ) -> None:
-    """Such an account shows nothing here, which must not pass for flat."""
+    """The standard APIs refuse its key, as they refuse a wrong one."""
     answer, _ = with_venue(
         says(body, status=status),
         lambda exchange: exchange.send(requests.PORTFOLIO_MARGIN, timeout_s=TIMEOUT_S),
@@ -258,6 +269,7 @@ def test_portfolio_margin_is_told_by_its_own_endpoint(
         (429, {"code": -1003, "msg": "Too many requests"}),
         (503, {"code": -1008, "msg": "Request throttled by system-level protection."}),
         (503, {"code": -1000, "msg": "Service Unavailable."}),
+        (200, {}),
     ],
 )
 def test_a_question_that_was_put_off_is_not_answered_with_no(status: int, body: object) -> None:
@@ -274,16 +286,20 @@ def test_a_question_that_was_put_off_is_not_answered_with_no(status: int, body: 
 def test_no_reading_is_empty_for_want_of_an_answer(body: object) -> None:
     """Every odd body is an error of every reading."""
     reads: list[Callable[[Exchange], Awaitable[Any]]] = [
-        lambda exchange: exchange.send(requests.positions(), timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.send(requests.ACCOUNT_POSITIONS, timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.positions(USDM), timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.account_positions(USDM), timeout_s=TIMEOUT_S),
         lambda exchange: exchange.send(
-            requests.open_orders(OrderKind.REGULAR), timeout_s=TIMEOUT_S
+            requests.open_orders(USDM, OrderKind.REGULAR), timeout_s=TIMEOUT_S
         ),
-        lambda exchange: exchange.send(requests.open_orders(OrderKind.ALGO), timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.send(requests.MARKET_RULES, timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.send(requests.mark_price("BTCUSDT"), timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.send(requests.POSITION_MODE, timeout_s=TIMEOUT_S),
-        lambda exchange: exchange.send(requests.order_of("BTCUSDT", "liq-1"), timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(
+            requests.open_orders(USDM, OrderKind.ALGO), timeout_s=TIMEOUT_S
+        ),
+        lambda exchange: exchange.send(requests.market_rules(USDM), timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.mark_price(USDM, "BTCUSDT"), timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(requests.position_mode(USDM), timeout_s=TIMEOUT_S),
+        lambda exchange: exchange.send(
+            requests.order_of(USDM, "BTCUSDT", "liq-1"), timeout_s=TIMEOUT_S
+        ),
     ]
 
     for read in reads:

@@ -33,7 +33,7 @@ def ask_with(
     async def run() -> tuple[VenueAnswer | None, int]:
         async with serving(says({}), tls=server) as venue, transport_to(venue.url) as transport:
             try:
-                await transport.request(endpoint, {"newClientOrderId": "c"}, timeout_s=5.0)
+                await transport.request(endpoint.value, {"newClientOrderId": "c"}, timeout_s=5.0)
             except VenueError as error:
                 return error.answer, len(venue.seen)
             return None, len(venue.seen)
@@ -95,7 +95,7 @@ def test_what_is_not_tls_is_refused() -> None:
         async with serving(says({})) as venue:
             async with transport_to(venue.url.replace("http", "https")) as transport:
                 with pytest.raises(VenueError) as caught:
-                    await transport.request(Endpoint.PING, {}, timeout_s=5.0)
+                    await transport.request(Endpoint.PING.value, {}, timeout_s=5.0)
             return caught.value.answer, len(venue.seen)
 
     answer, seen = asyncio.run(run())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from liqctl.venue import startup
-from liqctl.venue.startup import EARLY_CONNECTIONS, EarlyConnections, make_resolver
+from liqctl.venue.startup import EARLY_CONNECTIONS, EarlyConnections, make_resolver, make_socket
 from tests.process.program import Program, program
 
 PATIENCE_S = 20.0
@@ -41,7 +41,7 @@ def connect(early: EarlyConnections, port: int) -> socket.socket:
     """Connect as aiohttp does: a socket from the factory, then the loop's `sock_connect`."""
 
     async def connected() -> socket.socket:
-        chosen = early.make_socket(address_info(port))
+        chosen = make_socket([early], address_info(port))
         chosen.setblocking(False)
         try:
             await asyncio.get_running_loop().sock_connect(chosen, ("127.0.0.1", port))
@@ -105,7 +105,7 @@ def test_an_old_connection_is_not_used(
     began = time.monotonic()
     monkeypatch.setattr("time.monotonic", lambda: began + startup.AGE_MAX_S + 1)
 
-    with early.make_socket(address_info(port)) as ours:
+    with make_socket([early], address_info(port)) as ours:
         assert type(ours) is socket.socket
 
     early.close()
@@ -141,7 +141,7 @@ def test_the_name_is_looked_up_once(
     early = EarlyConnections("venue.test", port)
 
     async def resolve() -> list[str]:
-        found = await make_resolver(early).resolve("venue.test", port)
+        found = await make_resolver([early]).resolve("venue.test", port)
         return [each["host"] for each in found]
 
     assert asyncio.run(resolve()) == ["127.0.0.1"]
@@ -159,7 +159,7 @@ def test_a_failed_look_up_leaves_the_answer_to_aiohttp(monkeypatch: pytest.Monke
     early = EarlyConnections("venue.test", 443)
 
     async def resolve() -> None:
-        await make_resolver(early).resolve("venue.test", 443)
+        await make_resolver([early]).resolve("venue.test", 443)
 
     with pytest.raises(socket.gaierror):
         asyncio.run(resolve())

@@ -158,4 +158,4 @@ async def ask(
 ) -> Any:
     """Send one request by a transport of its own."""
     async with transport_to(url, **options) as transport:
-        return await transport.request(endpoint, {}, timeout_s=timeout_s)
+        return await transport.request(endpoint.value, {}, timeout_s=timeout_s)
