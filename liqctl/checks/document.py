@@ -9,7 +9,7 @@ from typing import Any, Final
 from liqctl.checks import of_machine
 from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info
 from liqctl.checks.of_settings import changes, issues_of_settings, values_of
-from liqctl.desk.text import Tone, clean, count, paint, wrap
+from liqctl.desk.text import Part, Tone, clean, count, labelled, paint, show
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import find_source
@@ -139,31 +139,29 @@ def render_validation(
         count(levels.count("INFO"), "note"),
     )
     name = clean(str(document["environment"]))
-    lines = [f"{paint(word, tone, colour=colour)}: {name}, {', '.join(counted)}"]
+    parts: list[Part] = [(f"{paint(word, tone, colour=colour)}: ", f"{name}, {', '.join(counted)}")]
     if "config_file" in document:
-        origin = clean(document["config_file"] or BUILT_IN)
-        lines += wrap(f"settings  {origin}", indent=" " * 10, width=width)
+        parts += labelled(("settings", clean(document["config_file"] or BUILT_IN)))
     for issue in sorted(issues, key=lambda issue: list(_TONES).index(issue["level"])):
         level, advice = issue["level"], clean(issue["recommendation"])
-        text = f"{level:<8}  {clean(issue['field'])}: {clean(issue['message'])}"
+        text = f"{clean(issue['field'])}: {clean(issue['message'])}"
         if advice != NOTHING_TO_DO:
             text += f" ({advice})"
-        first, *rest = wrap(text, indent=" " * 10, width=width)
-        lines += [paint(level, _TONES[level], colour=colour) + first[len(level) :], *rest]
+        painted = paint(level, _TONES[level], colour=colour)
+        parts.append((f"{level:<10}".replace(level, painted), text))
     if "changes" in document:
         changed = count(len(document["changes"]), "change")
-        lines += ["", f"{changed} from {clean(document['against'])}"]
+        parts += ["", f"{changed} from {clean(document['against'])}"]
         for change in document["changes"]:
             old, new = _value(change["old"]), _value(change["new"])
-            text = f"  {change['key']}: {old} -> {new} ({change['impact']})"
-            lines += wrap(text, indent=" " * 4, width=width)
+            parts.append(("  ", f"{change['key']}: {old} -> {new} ({change['impact']})"))
     if verbose and document["config"]:
-        lines.append("")
+        parts.append("")
         for key, setting in document["config"].items():
             where = f" {clean(setting['where'])}" if setting["where"] else ""
-            text = f"{key} = {_value(setting['value'])}  ({setting['source']}{where})"
-            lines += wrap(text, indent=" " * 4, width=width)
-    return "\n".join(lines) + "\n"
+            value = f"{_value(setting['value'])}  ({setting['source']}{where})"
+            parts.append((f"{key} = ", value))
+    return show(parts, width=width)
 
 
 def _load(environment: Environment, file: Path | None) -> Settings:

@@ -85,7 +85,7 @@ def bundle(options: Options) -> ExitCode:
     Example: liqctl bundle liq_20260102_103000_abc123 --env production
     """
     from liqctl import __version__
-    from liqctl.desk.text import clean
+    from liqctl.desk.text import Part, Table, clean, show
 
     moment = SystemClock().now()
     collector = PartCollector(options)
@@ -119,14 +119,17 @@ def bundle(options: Options) -> ExitCode:
         "sha256": hashlib.sha256(content).hexdigest(),
         "manifest": manifest,
     }
-    lines = [f"{path}: {len(content):,} bytes"]
-    size = max((len(part.name) for part in collector.parts), default=0)
-    for part in collector.parts:
-        masked = f", {part.redacted_lines} lines masked" if part.redacted_lines else ""
-        lines.append(clean(f"  {part.name:<{size}}  {len(part.content):>9,} bytes{masked}"))
-    lines += [clean(f"  missing: {each.name}: {each.why}") for each in collector.missing]
-    lines.append("Look through it before you send it; it holds what is open, traded and logged.")
-    out.document(document, options, lambda _, **__: "\n".join(lines))
+    rows = [
+        (clean(part.name), f"{len(part.content):,} bytes", f"{part.redacted_lines} lines masked")
+        for part in collector.parts
+    ]
+    parts: list[Part] = [
+        f"{path}: {len(content):,} bytes",
+        Table(head=("part", "size", "redacted"), rows=rows, right={1}),
+        *(("missing: ", clean(f"{each.name}: {each.why}")) for each in collector.missing),
+        "Look through it before you send it; it holds what is open, traded and logged.",
+    ]
+    out.document(document, options, lambda _, *, width, **__: show(parts, width=width))
     return ExitCode.DONE
 
 

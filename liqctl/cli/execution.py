@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
-from liqctl.cli.output import STDERR, out
+from liqctl.cli.output import STDERR, STDOUT, out
 from liqctl.kernel.limits import Deadline
 from liqctl.kernel.states import ExitCode
 from liqctl.run.driver import Opening
@@ -75,6 +75,7 @@ class Execution:
     _manager: "LiquidationManager | None" = None
     _trail: "CommandSink | None" = None
     _view: "LiveView | None" = None
+    _ended: "tuple[LiquidationResult, str] | None" = None
 
     def __post_init__(self) -> None:
         """Let the deadline count from now."""
@@ -96,8 +97,14 @@ class Execution:
 
         process.signals.last_word(leave_a_word)
         result = loop.run_until_complete(self._liquidate(loop))
+        # The watchdog has a screen and still watches while this one is drawn, for what draws takes
+        # its time, and may have to be loaded from a disk that hangs.
+        screen = self.printer.render(result, is_drawn=False)
+        self._ended = result, screen
+        if out.is_terminal(STDOUT):
+            screen = self.printer.render(result)
         watchdog.keep(process.signals.exit_code(result.exit_code()))
-        code = self._tell(result)
+        code = self._tell(result, screen)
         if self._trail is not None:
             self._trail.finish()
         self.printer.follow_up(result, code)
@@ -178,16 +185,20 @@ class Execution:
     def _expire(self) -> ExitCode:
         """End the run from outside its loop, which did not or may not; print what is known.
 
-        Printing comes first: a disk that hangs must not take the one document along.
+        Printing comes first: a disk that hangs must not take the one document along. Nothing is
+        drawn, for that takes rich, and time.
         """
-        duration_s = time.monotonic() - self._deadline.began
-        result = self._manager.expire(duration_s) if self._manager else None
-        if result is None:
-            from liqctl.kernel.states import FailureCause
+        if self._ended is None:
+            duration_s = time.monotonic() - self._deadline.began
+            result = self._manager.expire(duration_s) if self._manager else None
+            if result is None:
+                from liqctl.kernel.states import FailureCause
 
-            why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
-            result = self.printer.refusal(FailureCause.NONE, why)
-        code = self._tell(result)
+                why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
+                result = self.printer.refusal(FailureCause.NONE, why)
+            self._ended = result, self.printer.render(result, is_drawn=False)
+        result, screen = self._ended
+        code = self._tell(result, screen)
         if self._manager is not None:
             self._manager.record_expiry()
         if self._trail is not None:
@@ -195,7 +206,7 @@ class Execution:
         self.printer.follow_up(result, code, patience_s=0.0)
         return code
 
-    def _tell(self, result: "LiquidationResult") -> ExitCode:
+    def _tell(self, result: "LiquidationResult", screen: str) -> ExitCode:
         if self._view is not None:
             self._view.close()
-        return self.printer.end(result)
+        return self.printer.end(result, screen)

@@ -203,7 +203,7 @@ def _rehearse(
         finished_at=clock.now(),
         requests=account.exchange.usage.requests - before,
     )
-    return printer.end(result, inspection)
+    return printer.end(result, printer.render(result, inspection))
 
 
 class ResultPrinter:
@@ -219,8 +219,8 @@ class ResultPrinter:
             self._started_at, os.urandom(3).hex()
         )
 
-    def end(self, result: "LiquidationResult", inspection: "Inspection | None" = None) -> ExitCode:
-        """Print the result and return its exit code; a signal's code outranks it."""
+    def end(self, result: "LiquidationResult", document: str | None = None) -> ExitCode:
+        """Print the result, as it was rendered, and return its exit code; a signal outranks it."""
         # What a glance at the exit code would miss is said on stderr.
         if result.state is LiquidationState.SKIPPED and not result.dry_run:
             out.error(
@@ -233,16 +233,21 @@ class ResultPrinter:
             for symbol in self.settings.liquidation.symbols if self.settings else ():
                 if symbol not in found:
                     out.error(f"nothing is open on {symbol}")
+        out.answer(self.render(result) if document is None else document)
+        return process.signals.received or result.exit_code()
+
+    def render(
+        self,
+        result: "LiquidationResult",
+        inspection: "Inspection | None" = None,
+        *,
+        is_drawn: bool = True,
+    ) -> str:
+        """Return the result as JSON, or for people; what may not be drawn needs no rich."""
         if self._options.as_json:
             from liqctl.kernel.as_json import dump
 
-            out.answer(dump(result.as_json()))
-        else:
-            out.answer(self._render(result, inspection))
-        return process.signals.received or result.exit_code()
-
-    def _render(self, result: "LiquidationResult", inspection: "Inspection | None") -> str:
-        """Return the result for people, a dry run's as the plan of what it would do."""
+            return dump(result.as_json())
         from liqctl.desk.result import Asked, render_result
 
         settings = self.settings
@@ -254,9 +259,16 @@ class ResultPrinter:
         )
         width, lines = out.width_of(STDOUT), out.height_of(STDOUT)
         height = None if lines is None else lines - _LINES_OF_PROMPT
-        colour = self._options.colour and width is not None
+        colour = self._options.colour and width is not None and is_drawn
         if inspection is None or settings is None:
-            return render_result(result, width=width, height=height, colour=colour, asked=asked)
+            return render_result(
+                result,
+                width=width,
+                height=height,
+                colour=colour,
+                asked=asked,
+                is_drawn=is_drawn,
+            )
         from liqctl.desk.plan import render_plan
 
         return render_plan(

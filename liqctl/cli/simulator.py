@@ -75,14 +75,15 @@ def list_scenarios(options: Options) -> None:
 
     Example: liqctl simulator list --json
     """
-    from liqctl.desk.text import clean, table
+    from liqctl.desk.text import Table, clean, show
     from liqctl.sim.scenario import list_scenarios, load_scenario
 
     found = [(name, load_scenario(name).description) for name in list_scenarios()]
     rows = [{"name": name, "description": description} for name, description in found]
     lines = [(clean(name), clean(description)) for name, description in found]
+    table = Table(head=("scenario", "what happens"), rows=lines)
     out.document(
         {"schema": "liqctl.scenarios/1", "scenarios": rows},
         options,
-        lambda _, *, width, **__: table(("scenario", "what happens"), lines, width=width),
+        lambda _, *, width, **__: show([table], width=width),
     )

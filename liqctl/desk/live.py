@@ -9,11 +9,10 @@ A leg's way, each step by the event that shows it:
 The view is told nothing the audit trail is not. What it counts as open between two readings is the
 last reading less what answers say was executed; only the end screen tells what is proven.
 
-rich costs some thirty milliseconds to import. Only the thread that draws imports this module, and
-only once a run takes long enough to be watched.
+rich costs some 70 ms to import. Only the thread that draws imports this module, and only once a
+run takes long enough to be watched.
 """
 
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,11 +20,12 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Final
 
-from rich.console import Console  # noqa: TID253 - see above
-from rich.progress_bar import ProgressBar  # noqa: TID253
+from rich.progress_bar import ProgressBar  # noqa: TID253 - see above
 from rich.table import Table  # noqa: TID253
 from rich.text import Text  # noqa: TID253
 
+from liqctl.desk.screen import draw as draw_screen
+from liqctl.desk.screen import make_console
 from liqctl.desk.text import clean, labelled, money, named, sized
 from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
@@ -433,18 +433,7 @@ def draw(
     stopping: bool = False,
 ) -> list[str]:
     """Return one frame's lines, none wider than `width` and no more than `height`."""
-    console = Console(
-        file=io.StringIO(),
-        width=width,
-        height=height,
-        force_terminal=True,
-        color_system="standard" if colour else None,
-        no_color=not colour,
-        legacy_windows=False,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
+    console = make_console(width=width, height=height, colour=colour)
     phase, rows = model.phase(now, stopping=stopping), model.rows()
     first = Text(f"{clean(title)}  ", style="bold").append(phase, style="bold magenta")
     parts: list[Table | Text] = [first, *_head(model, now, width)]
@@ -502,7 +491,7 @@ def _head(model: LiveModel, now: float, width: int) -> "list[Table | Text]":
         ("unread", "; ".join(filter(None, model.unread_by.values()))),
         ("trouble", model.trouble),
     ):
-        told_lines = labelled((label, clean(told) if told else None), width=width)
+        told_lines = draw_screen(labelled((label, clean(told) if told else None)), width=width)
         shown = told_lines[:_TOLD_MAX]  # The rows need the room.
         if len(told_lines) > _TOLD_MAX:
             shown[-1] = f"{shown[-1][: width - 2]} …"

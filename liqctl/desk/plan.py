@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 from liqctl.desk.result import Asked, render_result
 from liqctl.desk.text import (
+    Part,
+    Table,
     Tone,
     clean,
     count,
+    fit,
     labelled,
     money,
     named,
     paint,
     scope_words,
+    show,
     sized,
-    table,
 )
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.costs import make_forecast
@@ -30,9 +33,6 @@ if TYPE_CHECKING:
     from liqctl.run.inspection import Inspection
 
 _ROWS_MIN: Final = 3
-_TABLE_LINES: Final = 2
-"""The head of the table and the empty line below it."""
-
 _SYMBOLS_MAX: Final = 5
 _NAMED_MAX: Final = 3
 
@@ -55,9 +55,8 @@ def render_confirmation(  # noqa: PLR0913 - what the question tells, one by one
     lines are summed up, the smallest ones.
     """
     banner = paint(clean(environment).upper(), Tone.BAD, colour=colour)
-    head = [f"{banner}  {clean(base_url)}  key {key_fingerprint}"]
-    head += labelled(("settings", clean(config_file) if config_file else None), width=width)
-    head.append("")
+    head: list[Part] = [f"{banner}  {clean(base_url)}  key {key_fingerprint}"]
+    head += [*labelled(("settings", clean(config_file) if config_file else None)), ""]
     if inspected is None or not inspected.snapshot.is_any_read:
         # To go on is the operator's choice.
         why = (inspected and inspected.why_unreadable()) or "no reading ended in time"
@@ -67,8 +66,8 @@ def render_confirmation(  # noqa: PLR0913 - what the question tells, one by one
             "closes what it finds"
         )
         blind = (("unread", clean(why)), ("scope", _scope(policy)), ("go on", go_on))
-        head += [paint(unknown, Tone.DOUBT, colour=colour), *labelled(*blind, width=width)]
-        return "\n".join(head) + "\n"
+        unknown = paint(unknown, Tone.DOUBT, colour=colour)
+        return show([*head, unknown, *labelled(*blind)], width=width)
     positions = inspected.snapshot.positions
     told = "not known: positions could not be read"
     if positions.complete:
@@ -81,12 +80,15 @@ def render_confirmation(  # noqa: PLR0913 - what the question tells, one by one
     orders += f", and {count(more, 'symbol')} more" if more > 0 else ""
     doubts = [clean(explain_contradiction(o)) for o in inspected.contradictions[:_NAMED_MAX]]
     rows = [("open", told), ("orders", orders), *(("doubt", doubt) for doubt in doubts)]
-    lines = labelled(*rows, *_forecast(inspected, policy), width=width)
+    below = labelled(*rows, *_forecast(inspected, policy))
     closes = [close.position for symbol in inspected.plan.symbols for close in symbol.closes]
-    if closes:
-        rows_max = max(height - len(head) - len(lines) - _TABLE_LINES, _ROWS_MIN)
-        lines = [*_positions(closes, width, rows_max), "", *lines]
-    return "\n".join([*head, *lines]) + "\n"
+    if not closes:
+        return show([*head, *below], width=width)
+
+    def make(rows: int) -> list[Part]:
+        return [*head, *_positions(closes, max(rows, _ROWS_MIN)), "", *below]
+
+    return "\n".join(fit(make(len(closes)), make, width=width, height=height)) + "\n"
 
 
 def render_plan(
@@ -101,7 +103,7 @@ def render_plan(
 ) -> str:
     """Return the end screen of a dry run, with what a real run would send and take."""
     head = paint("Plan", Tone.STRONG, colour=colour)
-    forecast = [head, *labelled(*_forecast(inspected, policy), width=width)]
+    forecast = [head, *labelled(*_forecast(inspected, policy))]
     return render_result(
         result, width=width, height=height, colour=colour, asked=asked, forecast=forecast
     )
@@ -151,7 +153,7 @@ def _scope(policy: LiquidationConfig) -> str:
     return scope_words([clean(symbol) for symbol in policy.symbols], policy.products)
 
 
-def _positions(positions: list[Position], width: int | None, rows_max: int) -> list[str]:
+def _positions(positions: list[Position], rows_max: int) -> list[Part]:
     ranked = sorted(positions, key=lambda position: (-position.notional, position.leg))
     shown = ranked if len(ranked) <= rows_max else ranked[: rows_max - 1]
     rows = [
@@ -165,9 +167,9 @@ def _positions(positions: list[Position], width: int | None, rows_max: int) -> l
         for position in shown
     ]
     head = ("symbol", "side", "quantity", "notional", "PnL")
-    lines = table(head, rows, right={2, 3, 4}, width=width).splitlines()
     rest = ranked[len(shown) :]
-    return lines + ([f"and, smaller, {_sum(rest)}"] if rest else [])
+    smaller = [f"and, smaller, {_sum(rest)}"] if rest else []
+    return [Table(head=head, rows=rows, right={2, 3, 4}), *smaller]
 
 
 def _sum(positions: Sequence[Position]) -> str:

@@ -10,22 +10,24 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from textwrap import shorten
 from typing import Final, assert_never
 
 from liqctl.desk.text import (
     EXECUTIONS_UNREAD,
+    WORDS_MAX,
+    Part,
+    Table,
     Tone,
     clean,
     count,
-    cut,
+    fit,
     labelled,
     listed,
     money,
     named,
     paint,
     sized,
-    table,
-    wrap,
 )
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.endpoints import Endpoint
@@ -48,11 +50,9 @@ ROWS_MAX: Final = 250
 _NAMED_MAX: Final = 10
 _ORDERS_NAMED_MAX: Final = 5
 _ORDER_ROWS: Final = 2
-_WHY_LINES: Final = 3
-"""What a screen that must be short shows of orders and of a reason, at most."""
-
-_TABLE_MIN: Final = 4
-"""Lines of a table with its head, a row, and the rest in one; with fewer there is none."""
+_WHY_MAX: Final = 200
+_PROSE_MAX: Final = 30
+"""What a screen that must be short shows of orders, of a reason, and beside a row, at most."""
 
 _TONES: Final = {
     LiquidationState.COMPLETED: Tone.GOOD,
@@ -95,44 +95,41 @@ def render_result(
     width: int | None,
     colour: bool,
     asked: Asked = Asked(),
-    forecast: Sequence[str] = (),
+    forecast: Sequence[Part] = (),
     height: int | None = None,
+    is_drawn: bool = True,
 ) -> str:
     """Return the end screen; a width of None leaves every message on one line.
 
-    `forecast` are the lines of a dry run's plan. A screen that is higher than `height` is made
+    `forecast` are the parts of a dry run's plan. A screen that is higher than `height` is made
     short, for its first line tells most: tables show what is not closed first and sum up the rest.
     """
     word = "DRY RUN" if result.dry_run and not result.error_message else result.state.value
-    head = wrap(f"{word}: {meaning(result, asked)}", indent="  ", width=width)
     painted = paint(word, _TONES.get(result.state, Tone.BAD), colour=colour)
-    head[0] = head[0].replace(word, painted, 1)
+    head: list[Part] = [(f"{painted}: ", meaning(result, asked))]
     if result.cause not in _NOTHING_SENT:
-        head += ["", *labelled(*_counts(result), width=width)]
-    steps = [paint("Next", Tone.STRONG, colour=colour)]
-    for step in next_steps(result, asked):
-        steps += wrap(f"  - {step}", indent="    ", width=width)
-    steps = steps if len(steps) > 1 else []
-    why = labelled(*_reasons(result), width=width)
+        head += ["", *labelled(*_counts(result))]
+    steps: list[Part] = [("  - ", step) for step in next_steps(result, asked)]
+    if steps:
+        steps.insert(0, paint("Next", Tone.STRONG, colour=colour))
+    why, record = _reasons(result), _record(result)
     settings = clean(asked.config_file) if asked.config_file else None
-    tables = [_positions(result, width, ROWS_MAX), _orders(result, width, ROWS_MAX)]
-    lines = [*head, *_spaced(tables[0]), *_spaced(tables[1]), *_spaced(forecast), "", *why]
-    lines += labelled(("settings", settings), *_record(result), width=width) + _spaced(steps)
-    if height is not None and width is not None and len(lines) > height:
-        tail = [*forecast, *labelled(*_record(result)[1:], width=None), *steps]
-        room = height - len(head) - len(tail)
-        why = why[: _WHY_LINES if room > _TABLE_MIN + _WHY_LINES else 1]
-        room -= len(why)
-        orders = _orders(result, None, _ORDER_ROWS) if room >= 2 * _TABLE_MIN else []
-        rows = room - len(orders) - 2
-        positions = _positions(result, None, rows) if room >= _TABLE_MIN else []
-        short = [cut(line, width) for line in (*positions, *orders)]
-        lines = [*head, *short, *why, *tail]
-    return "\n".join(lines) + "\n"
+    tables = _spaced(_positions(result, ROWS_MAX)) + _spaced(_orders(result, ROWS_MAX))
+    whole = [*head, *tables, *_spaced(forecast), ""]
+    whole += [*labelled(*why, ("settings", settings), *record), *_spaced(steps)]
+
+    def make(rows: int) -> list[Part]:
+        orders = _orders(result, _ORDER_ROWS, _PROSE_MAX) if rows > 2 * _ORDER_ROWS else []
+        positions = _positions(result, rows - _ORDER_ROWS * bool(orders), _PROSE_MAX)
+        told = [(label, shorten(text, _WHY_MAX, placeholder=" …")) for label, text in why]
+        below = [*forecast, *labelled(*told, *record[1:]), *steps]
+        return [*head, *(positions if rows else ()), *orders, *below]
+
+    return "\n".join(fit(whole, make, width=width, height=height, is_drawn=is_drawn)) + "\n"
 
 
-def _spaced(lines: Sequence[str]) -> list[str]:
-    return ["", *lines] if lines else []
+def _spaced(parts: Sequence[Part]) -> list[Part]:
+    return ["", *parts] if parts else []
 
 
 def next_steps(result: LiquidationResult, asked: Asked = Asked()) -> list[str]:
@@ -306,7 +303,7 @@ def _exposure(positions: Sequence[PositionReport | Position]) -> str:
     return f"{count(len(positions), 'position')} of {money(exposure)} notional"
 
 
-def _positions(result: LiquidationResult, width: int | None, rows_max: int) -> list[str]:
+def _positions(result: LiquidationResult, rows_max: int, prose_max: int = WORDS_MAX) -> list[Part]:
     """Return the positions as a table, those not closed first."""
     positions = sorted(result.positions, key=lambda p: p.state is PositionState.CLOSED)
     rows = []
@@ -330,10 +327,10 @@ def _positions(result: LiquidationResult, width: int | None, rows_max: int) -> l
         rows.append((symbol, position.side.value, quantity, notional, now))
     head = ("symbol", "side", "quantity", "notional", "now" if result.dry_run else "result")
     states = [position.state.value for position in positions]
-    return _table(head, rows, states, "position", width=width)
+    return _table(head, rows, states, "position", prose_max)
 
 
-def _orders(result: LiquidationResult, width: int | None, rows_max: int) -> list[str]:
+def _orders(result: LiquidationResult, rows_max: int, prose_max: int = WORDS_MAX) -> list[Part]:
     """Return the orders that are not settled as a table; of a dry run all of them."""
     orders = [order for order in result.orders if result.dry_run or order.state not in _SETTLED]
     rows = []
@@ -347,7 +344,8 @@ def _orders(result: LiquidationResult, width: int | None, rows_max: int) -> list
         cells = (symbol, side, clean(order.type), clean(order.order_id))
         rows.append((*cells, now + _because(order.error)))
     head = ("symbol", "side", "order", "id", "now" if result.dry_run else "result")
-    return _table(head, rows, [order.state.value for order in orders], "order", width=width)
+    states = [order.state.value for order in orders]
+    return _table(head, rows, states, "order", prose_max)
 
 
 def _table(
@@ -355,19 +353,19 @@ def _table(
     rows: Sequence[Sequence[str]],
     states: Sequence[str],
     noun: str,
-    *,
-    width: int | None,
-) -> list[str]:
+    prose_max: int,
+) -> list[Part]:
     """Return a table, and a line for what has no row: how many, and how they ended."""
     if not states:
         return []
     right = {head.index(name) for name in ("quantity", "notional") if name in head}
-    lines = table(head, rows, right=right, width=width).splitlines()
+    rows = [(*row, shorten(prose, prose_max, placeholder=" …")) for *row, prose in rows]
+    parts: list[Part] = [Table(head=head, rows=rows, right=right)]
     ends = Counter(states[len(rows) :])
     if ends:
         told = ", ".join(f"{number} {state}" for state, number in ends.items())
-        lines.append(f"and {count(ends.total(), f'more {noun}')}, {told}; --json lists all")
-    return lines
+        parts.append(f"and {count(ends.total(), f'more {noun}')}, {told}; --json lists all")
+    return parts
 
 
 def _because(error: ErrorReport | None) -> str:

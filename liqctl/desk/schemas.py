@@ -231,7 +231,8 @@ def _schema_tag(name: str) -> tuple[Schema, str]:
 RESULT: Final = _object(
     "schema correlation_id environment state error_message dry_run verified_flat deadline_exceeded "
     "account products margin settled_seconds held_seconds unread started_at finished_at "
-    f"duration_seconds timeout_seconds {_COUNTS} positions orders residual left_over requests retries audit_complete "
+    f"duration_seconds timeout_seconds {_COUNTS} positions orders residual left_over requests "
+    "retries audit_complete "
     "audit_head notes time_spent_s",
     schema=_schema_tag("result"),
     state=(_RUN_END, "how the run ended"),

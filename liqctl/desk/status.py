@@ -11,22 +11,24 @@ from typing import Any, Final
 
 from liqctl.desk.text import (
     EXECUTIONS_UNREAD,
+    Part,
+    Table,
     Tone,
     clean,
     count,
-    cut,
+    fit,
     labelled,
     money,
     named,
     paint,
     sized,
-    table,
 )
 from liqctl.kernel.amounts import parse_decimal
 from liqctl.kernel.states import Product
 from liqctl.settings.values import BUILT_IN
 
-ROWS_MAX: Final = 250
+ROWS_MAX: Final = 500
+"""Rows of both tables where no terminal sets the limit; --json lists all."""
 
 _RUN_ENDS: Final = ("completed", "partial", "failed", "abandoned")
 _TIME_OF_DAY: Final = slice(11, 19)
@@ -43,35 +45,27 @@ def render_status(
 ) -> str:
     """Return what is open, what runs, and how the last run ended; the open account comes first.
 
-    `verbose` adds prices to positions. With a `height` no line is longer than the width either.
+    `verbose` adds prices to positions.
     """
     account, known = document.get("account"), document.get("last_known")
-    error, below = document.get("account_error"), labelled(*_runs(document), width=width)
+    error = document.get("account_error")
 
-    def lines(rows_max: tuple[int, int]) -> list[str]:
-        found = [_head(document, account, colour=colour), ""]
+    def make(rows: int) -> list[Part]:
+        found: list[Part] = [_head(document, account, colour=colour), ""]
         if account:
-            found += _account(account, rows_max, verbose=verbose, width=width)
-        found += labelled(("unread", clean(str(error)) if error else None), width=width)
+            found += _account(account, rows, verbose=verbose)
+        found += labelled(("unread", clean(str(error)) if error else None))
         if known:  # The last whole reading, never to be taken for the present.
             age = f"{float(known['age_seconds']):.0f} s ago, before it became unknown"
-            found += ["", *labelled(("last seen", age), width=width)]
-            found += [*_account(known["account"], rows_max, verbose=verbose, width=width), ""]
-        return found + below
+            found += ["", *labelled(("last seen", age))]
+            found += [*_account(known["account"], rows, verbose=verbose), ""]
+        return found + labelled(*_runs(document))
 
-    if height is None:
-        return "\n".join(lines((ROWS_MAX, ROWS_MAX))) + "\n"
-    positions = orders = height
-    while len(found := lines((positions, orders))) > height and (positions or orders):
-        # Orders make room first: what is open matters more than what might fill.
-        if orders and orders >= positions // 2:
-            orders -= 1
-        else:
-            positions -= 1
-    return "\n".join(cut(line, width) for line in found[:height]) + "\n"
+    lines = fit(make(ROWS_MAX), make, width=width, height=height)
+    return "\n".join(lines[:height]) + "\n"
 
 
-def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> str:  # noqa: ANN401
+def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> Part:  # noqa: ANN401
     if account and (account.get("positions") or account.get("orders")):
         word, tone = "OPEN", Tone.BAD
     elif account and account.get("proven"):
@@ -92,16 +86,16 @@ def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> str:  #
         runs = "a liquidation HANGS"
     is_watch = document.get("watch") is not None
     at = f", {clean(str(document.get('looked_at')))[_TIME_OF_DAY]} UTC" if is_watch else ""
-    return f"{paint(word, tone, colour=colour)}: {environment}, {runs}{at}"
+    return f"{paint(word, tone, colour=colour)}: ", f"{environment}, {runs}{at}"
 
 
-def _account(
-    account: Mapping[str, Any], rows_max: tuple[int, int], *, verbose: bool, width: int | None
-) -> list[str]:
-    """Return tables with so many positions and orders at most, then the sums and what is odd."""
+def _account(account: Mapping[str, Any], rows: int, *, verbose: bool) -> list[Part]:
+    """Return tables with so many rows together at most, then the sums and what is odd."""
     positions, orders = account.get("positions") or [], account.get("orders") or []
-    tables = _positions(positions, rows_max[0], verbose=verbose, width=width)
-    tables += _orders(orders, rows_max[1], width)
+    # Orders make room first: what is open matters more than what might fill.
+    positions_max = rows - min(len(orders), rows // 3)
+    orders_max = rows - min(len(positions), positions_max)
+    tables = _positions(positions, positions_max, verbose=verbose) + _orders(orders, orders_max)
     unread, silent = set(account.get("unread") or ()), account.get("silent")
     exposure = f"{count(len(positions), 'position')} of {_money(account.get('notional'))} notional"
     totals = []
@@ -124,13 +118,12 @@ def _account(
         ("unread", EXECUTIONS_UNREAD if account.get("unread_beside") else None),
         ("margin", "PORTFOLIO" if account.get("margin") == "PORTFOLIO" else None),
         ("scope", f"the venue does not know {names}" if unknown else None),
-        width=width,
     )
 
 
 def _positions(
-    positions: Sequence[Mapping[str, Any]], rows_max: int, *, verbose: bool, width: int | None
-) -> list[str]:
+    positions: Sequence[Mapping[str, Any]], rows_max: int, *, verbose: bool
+) -> list[Part]:
     shown, rest = positions[:rows_max], positions[rows_max:]
     if not shown:
         return []
@@ -146,15 +139,15 @@ def _positions(
         for row in shown
     ]
     head = ["symbol", "side", "quantity", "notional", "PnL", *["entry", "mark"] * verbose]
-    lines = table(head, rows, right=range(2, len(head)), width=width).split("\n")
+    parts: list[Part] = [Table(head=head, rows=rows, right=range(2, len(head)))]
     if rest:
         amounts = [parse_decimal(row.get("notional")) or Decimal(0) for row in rest]
         total = money(sum(map(abs, amounts), start=Decimal(0)))
-        lines += [f"and {count(len(rest), 'smaller position')} of {total} notional"]
-    return [*lines, ""]
+        parts.append(f"and {count(len(rest), 'smaller position')} of {total} notional")
+    return [*parts, ""]
 
 
-def _orders(orders: Sequence[Mapping[str, Any]], rows_max: int, width: int | None) -> list[str]:
+def _orders(orders: Sequence[Mapping[str, Any]], rows_max: int) -> list[Part]:
     fields = ("side", "type", "order_id")
     rows = [
         [named(row.get("symbol", "?"), row.get("product")), *(_text(row, name) for name in fields)]
@@ -162,10 +155,10 @@ def _orders(orders: Sequence[Mapping[str, Any]], rows_max: int, width: int | Non
     ]
     if not rows:
         return []
-    lines = table(("symbol", "side", "order", "id"), rows, width=width).split("\n")
+    parts: list[Part] = [Table(head=("symbol", "side", "order", "id"), rows=rows)]
     if len(orders) > rows_max:
-        lines += [f"and {count(len(orders) - rows_max, 'more order')}; --json lists all"]
-    return [*lines, ""]
+        parts.append(f"and {count(len(orders) - rows_max, 'more order')}; --json lists all")
+    return [*parts, ""]
 
 
 def _runs(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:

@@ -1,18 +1,21 @@
-r"""Plain text for people: safe words of others, aligned columns, colour only where asked for.
+r"""What screens are made of: safe words of others, and parts that rich lays out on a terminal.
 
-`width` is the terminal's, or None when nobody looks: then nothing is wrapped, so that `grep` finds
-a whole message on one line.
+`width` is the terminal's, or None when nobody looks: then every part is one line, a table's row
+too, so that `grep` finds a whole message. That form needs no rich, which takes some 70 ms to
+import: a pipe does not pay for it, and the last resort of a run can do without.
 
 >>> print(clean("BTC" + chr(27) + "[31mUSDT"))
 BTC\x1b[31mUSDT
->>> print(table(("symbol", "quantity"), [("BTCUSDT", "0.5")], right={1}, width=None))
-symbol   quantity
-BTCUSDT       0.5
+>>> print(show([Table(head=("symbol", "quantity"), rows=[("BTCUSDT", "0.5")])], width=None), end="")
+symbol  quantity
+BTCUSDT  0.5
 """
 
+import math
 import textwrap
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -26,8 +29,6 @@ WORDS_MAX: Final = 500
 EXECUTIONS_UNREAD: Final = "execution algorithms (spot host) could not be read"
 """What is said where the venue's TWAP and VP orders were not listed."""
 
-_GAP: Final = "  "
-_NARROWEST: Final = 20
 _SHOWN_AS_CODE: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -110,69 +111,74 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def columns(text: str) -> int:
-    """Return how many terminal columns the text takes; some symbols are not ASCII."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows below a head, none shorter than it; a last column that is not `right` is prose.
+
+    `right` are the columns that are aligned at their right side, counted from 0.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: Collection[int] = ()
 
 
-def cut(line: str, width: int | None) -> str:
-    """Return a line that the terminal need not wrap; painted ones are short."""
-    if width is None or "\x1b" in line or columns(line) <= width:
-        return line
-    shown = line[: width - 1]
-    while columns(shown) > width - 1:
-        shown = shown[:-1]
-    return f"{shown}…"
+Part = str | tuple[str, str] | Table
+"""A line, a line in two halves of which only the second one is wrapped, below itself, or a table.
+
+What is painted in it must have been made by `paint`.
+"""
 
 
-def wrap(text: str, *, indent: str, width: int | None) -> list[str]:
-    """Return the text as lines; every line after the first begins with the indent."""
+def labelled(*rows: tuple[str, str | None]) -> list[Part]:
+    """Return a line for each row with a text: the label, then the text."""
+    return [(f"{label:<10}", text) for label, text in rows if text is not None]
+
+
+def lines_of(parts: Iterable[Part], *, width: int | None, is_drawn: bool = True) -> list[str]:
+    """Return the lines of a screen for a terminal of this width, or for nobody's.
+
+    What is not drawn is as nobody's, with its lines wrapped.
+    """
+    if width is not None and is_drawn:
+        from liqctl.desk.screen import draw
+
+        return draw(parts, width=width)
+    lines: list[str] = []
+    for part in parts:
+        if isinstance(part, Table):
+            lines += ["  ".join(row).rstrip() for row in (part.head, *part.rows)]
+        else:
+            lines.append("".join(part))
     if width is None:
-        return [text]
-    room = max(width, len(indent) + _NARROWEST)
-    return textwrap.wrap(
-        text, room, subsequent_indent=indent, break_long_words=True, break_on_hyphens=False
-    ) or [text]
+        return lines
+    return [each for line in lines for each in textwrap.wrap(line, width) or [""]]
 
 
-def labelled(*rows: tuple[str, str | None], width: int | None) -> list[str]:
-    """Return `label  text` for each row with a text, continued under the text."""
-    return [
-        line
-        for label, text in rows
-        if text is not None
-        for line in wrap(f"{label:<10}{text}", indent=" " * 10, width=width)
-    ]
-
-
-def table(
-    head: Sequence[str],
-    rows: Sequence[Sequence[str]],
+def fit(
+    whole: Sequence[Part],
+    make: Callable[[int], Sequence[Part]],
     *,
-    right: Collection[int] = (),
     width: int | None,
-) -> str:
-    """Return aligned columns; the last one is wrapped under itself to fit the width."""
-    last = len(head) - 1
-    sizes = [max(columns(row[index]) for row in (head, *rows)) for index in range(last + 1)]
-    taken = sum(sizes[:-1]) + len(_GAP) * last
-    lines = []
-    for row in (head, *rows):
-        spaces = [" " * (size - columns(cell)) for cell, size in zip(row, sizes, strict=True)]
-        cells = [
-            space + cell if index in right else cell + space
-            for index, (cell, space) in enumerate(zip(row, spaces, strict=True))
-        ]
-        start, cell = "".join(f"{each}{_GAP}" for each in cells[:-1]), row[last]
-        if last in right or width is None or taken + columns(cell) <= width:
-            lines.append(start + cells[-1])
-        elif width - taken >= _NARROWEST:
-            first, *others = textwrap.wrap(cell, width - taken, break_on_hyphens=False)
-            lines += [start + first, *(" " * taken + part for part in others)]
-        else:  # No room beside the other columns: below them, a little to the right.
-            below = textwrap.wrap(cell, max(width - 4, _NARROWEST))
-            lines += [start, *("    " + part for part in below)]
-    return "\n".join(line.rstrip() for line in lines)
+    height: int | None,
+    is_drawn: bool = True,
+) -> list[str]:
+    """Return the lines of the whole screen, or of what `make` makes of the most rows that fit."""
+    if height is None:
+        return lines_of(whole, width=width, is_drawn=is_drawn)
+    parts, rows = whole, height
+    while True:
+        # Every part takes a line at least, and to draw a row takes a millisecond.
+        lines = least = lines_of(parts, width=None)
+        if len(least) <= height or not rows:
+            lines = lines_of(parts, width=width, is_drawn=is_drawn)
+            if len(lines) <= height or not rows:
+                return lines
+        if parts is not whole:
+            rows = max(rows - math.ceil((len(lines) - height) * len(least) / len(lines)), 0)
+        parts = make(rows)
+
+
+def show(parts: Iterable[Part], *, width: int | None) -> str:
+    """Return a screen as text that ends with its last line's end."""
+    return "\n".join(lines_of(parts, width=width)) + "\n"

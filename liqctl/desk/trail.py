@@ -7,12 +7,12 @@ rendered here went through `printable`: a symbol or a venue's message may hold a
 width nothing is wrapped, so that a pipe gets one line a message.
 """
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from liqctl.desk.text import Tone, count, money, named, paint, scope_words, sized
-from liqctl.desk.text import wrap as wrap_text
 from liqctl.kernel.amounts import parse_decimal
 from liqctl.kernel.answers import printable
 from liqctl.kernel.events import FAILURES, RUN_ENDS, AuditEventType
@@ -84,8 +84,10 @@ class Style:
 
     def wrap(self, line: str, indent: int = _HANGING) -> str:
         """Return the line, continued under its own column where the terminal is narrower."""
-        width = None if self.width is None else max(self.width, _NARROWEST)
-        return "\n".join(wrap_text(line, indent=" " * indent, width=width))
+        if self.width is None:
+            return line
+        width, hanging = max(self.width, _NARROWEST), " " * indent
+        return textwrap.fill(line, width, subsequent_indent=hanging, break_on_hyphens=False)
 
 
 def render_record(record: TrailRecord, style: Style) -> str:

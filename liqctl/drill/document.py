@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.desk.text import Tone, clean, count, labelled, listed, paint, table, wrap
+from liqctl.desk.text import Part, Table, Tone, clean, count, labelled, listed, paint, show
 from liqctl.drill.catalogue import DEADLINE_MAX_S, Course, Score
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.policy import LiquidationConfig
@@ -310,9 +310,7 @@ def render_drill(
         rows: how many scenarios at least; None for all, each with everything that is wrong.
         record: where the drill is recorded.
     """
-    lines = [_headline(document, colour=colour)]
-    for note in document["notes"]:
-        lines += wrap(clean(note), indent="  ", width=width)
+    parts: list[Part] = [_headline(document, colour=colour), *map(clean, document["notes"])]
     scores, failed = document["scenarios"], int(document["failed"])
     shown_max = len(scores) if rows is None else rows
     # With a disarmed switch all fail for the same reason, which is told once.
@@ -326,23 +324,18 @@ def render_drill(
             shortest = f"{score['seconds_min']:.2f}-" if document["repeat"] > 1 else ""
             time = f"{shortest}{score['seconds']:.2f} s"
             left = clean(_left(score, verbose=rows is None))
+            verdict = paint(verdict, _TONES[verdict], colour=colour)
             cells.append((verdict, clean(score["scenario"]), score["state"], time, left))
-        # Painted afterwards: colours in a table's cells would count as columns.
-        lines.append("")
-        for line in table(_COLUMNS, cells, right={3}, width=width).splitlines():
-            word = line.split(" ", 1)[0]
-            tone = _TONES.get(word)
-            painted = paint(word, tone, colour=colour) if tone else word
-            lines.append(painted + line[len(word) :])
+        parts += ["", Table(head=_COLUMNS, rows=cells, right={3})]
     if len(shown) < len(scores):
         hidden, hidden_failed = len(scores) - len(shown), max(failed - len(shown), 0)
         which = "all failed" if hidden_failed == hidden else f"{hidden_failed} of them failed"
         which = which if hidden_failed else "all ok"
-        lines.append(f"and {hidden} more, {which}; --verbose shows them")
-    return "\n".join([*lines, "", *_foot(document, width, record)]) + "\n"
+        parts.append(f"and {hidden} more, {which}; --verbose shows them")
+    return show([*parts, "", *_foot(document, record)], width=width)
 
 
-def _headline(document: Mapping[str, Any], *, colour: bool) -> str:
+def _headline(document: Mapping[str, Any], *, colour: bool) -> tuple[str, str]:
     if document["passed"]:
         word, tone = "PASSED", Tone.GOOD
     elif document["interrupted"] and not document["failed"]:
@@ -354,7 +347,7 @@ def _headline(document: Mapping[str, Any], *, colour: bool) -> str:
     rest = f", {total - ran} were not run" if ran < total else ""
     rest += ", but the trail cannot be kept" if document["trail"]["problem"] else ""
     environment = clean(str(document["environment"]))
-    return f"{paint(word, tone, colour=colour)}: settings of {environment}, {well}{rest}"
+    return f"{paint(word, tone, colour=colour)}: ", f"settings of {environment}, {well}{rest}"
 
 
 def _left(score: Mapping[str, Any], *, verbose: bool) -> str:
@@ -377,7 +370,7 @@ def _left(score: Mapping[str, Any], *, verbose: bool) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _foot(document: Mapping[str, Any], width: int | None, record: str) -> list[str]:
+def _foot(document: Mapping[str, Any], record: str) -> list[Part]:
     settings, repeat, trail = document["settings"], document["repeat"], document["trail"]
     where = f" ({clean(settings['file'])})" if settings["file"] else " (defaults)"
     said = (
@@ -400,7 +393,5 @@ def _foot(document: Mapping[str, Any], width: int | None, record: str) -> list[s
     recorded = clean(record)
     if not document["recorded"]:
         recorded = f"NOT RECORDED: {recorded}: {clean(str(document['record_problem']))}"
-    lines = labelled(
-        ("settings", said), ("venue", venue), ("trail", kept), ("record", recorded), width=width
-    )
-    return [*lines, "", *wrap(clean(document["answer"]), indent="", width=width)]
+    rows = labelled(("settings", said), ("venue", venue), ("trail", kept), ("record", recorded))
+    return [*rows, "", clean(document["answer"])]

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 from urllib.parse import urlsplit, urlunsplit
 
 from liqctl import __version__
-from liqctl.desk.text import Tone, clean, count, paint, table, wrap
+from liqctl.desk.text import Part, Table, Tone, clean, count, paint, show
 from liqctl.kernel.errors import CredentialsError
 from liqctl.notify.notice import Notice
 from liqctl.settings.credentials import address_problem, read_secret_file
@@ -376,16 +376,15 @@ def render_deliveries(document: Mapping[str, Any], *, width: int | None, colour:
     """Return whether everybody can be reached, then each target and why not."""
     targets = document["targets"]
     missed = [target for target in targets if not target["delivered"]]
-    head = paint("DELIVERED", Tone.GOOD, colour=colour)
-    head += f": {count(len(targets), 'target')} accepted the test message"
-    steps = []
+    word, tone = "DELIVERED", Tone.GOOD
+    told = f"{count(len(targets), 'target')} accepted the test message"
+    steps: list[Part] = []
     if missed:
-        head = paint("FAILED", Tone.BAD, colour=colour)
-        head += f": {count(len(missed), 'target')} of {len(targets)} would not be notified"
+        word, tone = "FAILED", Tone.BAD
+        told = f"{count(len(missed), 'target')} of {len(targets)} would not be notified"
         again = f"liqctl notify --env {document['environment']}"
-        advice = f"  - correct the variable, file or address, then again: {again}"
-        steps = ["", paint("Next", Tone.STRONG, colour=colour)]
-        steps += wrap(advice, indent="    ", width=width)
+        advice = f"correct the variable, file or address, then again: {again}"
+        steps = ["", paint("Next", Tone.STRONG, colour=colour), ("  - ", advice)]
     rows = [
         (
             clean(target["name"]),
@@ -395,5 +394,6 @@ def render_deliveries(document: Mapping[str, Any], *, width: int | None, colour:
         )
         for target in targets
     ]
-    listed = table(("target", "type", "took", "result"), rows, right={2}, width=width)
-    return "\n".join([head, "", listed, *steps]) + "\n"
+    listed = Table(head=("target", "type", "took", "result"), rows=rows, right={2})
+    head = f"{paint(word, tone, colour=colour)}: ", told
+    return show([head, "", listed, *steps], width=width)

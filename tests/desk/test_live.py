@@ -238,3 +238,73 @@ def test_a_venues_words_cannot_move_the_cursor() -> None:
 def test_an_event_of_another_shape_is_no_error(event_type: str, details: dict[str, Any]) -> None:
     """The view may know less than the trail, and must not die of it."""
     assert drawn(model_of((event_type, details)))
+
+
+BOTH = {"config": {"symbols": (), "products": ("USDM", "COINM"), "close_positions": True}}
+USDM, COINM = {"product": "USDM"}, {"product": "COINM"}
+NOTHING = reading(regular_orders=0, algo_orders=0)
+
+
+def both(*events: tuple[str, dict[str, Any]]) -> LiveModel:
+    """Return a model of a run over both products that has seen these events."""
+    return model_of(("LIQUIDATION_START", BOTH), *events)
+
+
+def test_an_empty_reading_of_one_product_says_nothing_of_the_other() -> None:
+    """COIN-M, where most accounts hold nothing, must not show USDS-M's positions flat."""
+    model = both(("SNAPSHOT_TAKEN", NOTHING | COINM))
+    assert model.phase(0.1) == "reading the account"
+    assert "not known yet" in drawn(model)[1]
+
+    model.note("SNAPSHOT_TAKEN", TWO | USDM, 0.2)
+    model.note("SNAPSHOT_TAKEN", NOTHING | COINM, 0.3)
+
+    assert ways(model) == {"BTCUSDT": "open", "ETHUSDT": "open"}
+    assert model.open_notional() == model.found_notional == 36000
+    assert sum(model.orders_by.values()) == 3
+
+
+def test_both_products_are_summed_up_and_named() -> None:
+    """One number for the money at stake; contracts are called so."""
+    perp = reading(("BTCUSD_PERP BOTH -12", "1200"), positions=3, notional="1500")
+    model = both(("SNAPSHOT_TAKEN", TWO | USDM), ("SNAPSHOT_TAKEN", perp | COINM))
+
+    frame = drawn(model, width=110)
+
+    assert (model.open_notional(), model.unlisted) == (Decimal(37500), 2)
+    assert any("BTCUSD_PERP COIN-M" in line and "12 contracts" in line for line in frame)
+    model.note("SNAPSHOT_TAKEN", NOTHING | USDM, 0.3)
+    assert (model.open_notional(), model.unlisted) == (Decimal(1500), 2)
+
+
+def test_flat_is_watched_and_proven_when_every_product_is() -> None:
+    """The first product to be proven flat does not end the run."""
+    seen = {"watch_seconds": 2.0}
+    model = both(
+        ("SNAPSHOT_TAKEN", NOTHING | COINM),
+        ("FLAT_SEEN", seen | COINM),
+        ("SNAPSHOT_TAKEN", TWO | USDM),
+    )
+    assert model.phase(0.1) == "cancelling"
+
+    model.note("POSITION_CLOSED", BTC | USDM, 0.2)
+    model.note("POSITION_CLOSED", ETH | USDM, 0.2)
+    model.note("FLAT_SEEN", seen | USDM, 1.0)
+    assert model.phase(1.5) == "flat, watching 0.5 s of 2.0 s"
+
+    model.note("VERIFIED", COINM, 2.0)
+    assert model.phase(2.0).startswith("flat, watching")
+    model.note("ORDER_SENT", BTC | USDM, 2.1)
+    assert model.phase(2.1) == "closing"
+    model.note("POSITION_CLOSED", BTC | USDM, 2.2)
+    model.note("FLAT_SEEN", seen | USDM, 2.2)
+    model.note("VERIFIED", USDM, 3.0)
+    assert model.phase(3.0) == "flat, proven"
+
+
+def test_symbols_of_one_product_are_the_whole_run() -> None:
+    """A product without a symbol in scope is never read, and not waited for."""
+    start = {"config": BOTH["config"] | {"symbols": ("BTCUSDT",)}}
+    model = model_of(("LIQUIDATION_START", start), ("SNAPSHOT_TAKEN", NOTHING | USDM))
+
+    assert model.phase(0.1) == "reading again: is it flat?"

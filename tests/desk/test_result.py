@@ -6,13 +6,21 @@ from typing import Final
 
 import pytest
 
-from liqctl.desk.result import Asked, next_steps, render_result
+from liqctl.desk.result import Asked, meaning, next_steps, render_result
+from liqctl.kernel.left_over import LeftOver
 from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
     Residual,
 )
-from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.states import (
+    FailureCause,
+    LiquidationState,
+    Margin,
+    OrderState,
+    PositionState,
+    Product,
+)
 from liqctl.kernel.values import Leg, OpenOrder, Position, PositionSide
 from liqctl.notify.notice import make_notices
 from tests.desk.builders import make_order, make_partial, make_position, make_result
@@ -347,3 +355,63 @@ def test_what_was_not_read_is_said_to_be_not_read_and_never_zero() -> None:
     assert "positions not read, 0/1 orders cancelled" in end.text
     assert end.details["positions_found"] is None
     assert end.details["orders_found"] == 1
+
+
+def test_what_stands_beside_the_futures_is_warned_of_in_one_line() -> None:
+    """Debts and margin orders are no futures: told, and the state is what it was."""
+    result = make_result(
+        LiquidationState.COMPLETED,
+        products=tuple(Product),
+        margin=Margin.PORTFOLIO,
+        left_over=LeftOver(
+            borrowed={"BTC": Decimal("0.5")},
+            negative_balances={"USDT": Decimal("-12.3")},
+            margin_orders=("ETHUSDT BUY LIMIT 7",),
+        ),
+        unread=("sapi algo/futures/openOrders",),
+    )
+
+    lines = render_result(result, width=None, colour=False).splitlines()
+
+    assert lines[0].startswith("COMPLETED: flat, proven: nothing was listed for 2.0 s in both")
+    assert "margin    PORTFOLIO" in lines
+    assert [line for line in lines if line.startswith("WARNING")] == [
+        (
+            "WARNING   not futures, and left as they are: 1 margin order: ETHUSDT BUY LIMIT 7; "
+            "borrowed 0.5 BTC; negative balance -12.3 USDT"
+        )
+    ]
+    assert [line for line in lines if line.startswith("unread")] == [
+        "unread    execution algorithms (spot host) could not be read"
+    ]
+    plain_result = make_result(LiquidationState.COMPLETED, left_over=LeftOver())
+    told = render_result(plain_result, width=None, colour=False)
+    assert "WARNING" not in told
+    assert "PORTFOLIO" not in told
+
+
+def test_closing_by_hand_names_the_products_tab() -> None:
+    """COIN-M has a tab of its own on the website."""
+    perp = Position(
+        leg=Leg("BTCUSD_PERP", PositionSide.BOTH, Product.COINM),
+        quantity=Decimal(-12),
+        notional=Decimal(1200),
+    )
+    left = make_result(
+        LiquidationState.FAILED,
+        products=tuple(Product),
+        residual=Residual(positions=(perp,)),
+        verified_flat=False,
+    )
+    unknown = make_result(LiquidationState.FAILED, products=tuple(Product))
+
+    assert any("Futures > COIN-M > Positions" in step for step in next_steps(left))
+    assert any("BTCUSD_PERP BOTH -12 contracts" in step for step in next_steps(left))
+    assert any("USDⓈ-M and COIN-M > Positions" in step for step in next_steps(unknown))
+
+
+def test_a_silent_source_of_either_product_shortens_the_proof() -> None:
+    """`unread` names COIN-M's sources with their host."""
+    result = make_result(LiquidationState.COMPLETED, unread=("dapi account",))
+
+    assert "one source, dapi account never answered" in meaning(result)

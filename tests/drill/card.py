@@ -5,35 +5,38 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import termios
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
+_LINES: Final = 26  # room for ten scenarios, as many as a pipe gets
 
 
-def card(*arguments: str) -> str:
-    """Return what `liqctl drill --env production` prints where nobody looks; always the same."""
+def wrapped_card(*arguments: str, width: int = 120) -> str:
+    """Return what `liqctl drill --env production` prints on a terminal; always the same."""
     with tempfile.TemporaryDirectory() as folder:
         configs = Path(folder) / "configs"
         configs.mkdir()
         shutil.copy(ROOT / "configs" / "production.yaml", configs)
-        ended = subprocess.run(
-            [sys.executable, "-m", "liqctl", "drill", "--env", "production", *arguments],
+        ours, theirs = os.openpty()
+        termios.tcsetwinsize(theirs, (_LINES, width))
+        words = [sys.executable, "-m", "liqctl", "drill", "--env", "production", "--no-color"]
+        with subprocess.Popen(
+            [*words, *arguments],
             cwd=folder,
             env={"PATH": os.environ["PATH"], "HOME": folder, "PYTHONPATH": str(ROOT)},
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    return ended.stdout
-
-
-def wrapped_card(*arguments: str, width: int = 120) -> str:
-    """Return the card with its last paragraph wrapped, as a terminal would."""
-    import textwrap
-
-    return "\n".join(
-        part
-        for line in card(*arguments).splitlines()
-        for part in (textwrap.wrap(line, width) if len(line) > width else [line])
-    )
+            stdout=theirs,
+            stderr=subprocess.DEVNULL,
+        ) as started:
+            os.close(theirs)
+            shown = b""
+            while True:
+                try:
+                    shown += os.read(ours, 4096)
+                except OSError:  # the other end was closed
+                    break
+            os.close(ours)
+    if started.returncode:
+        raise subprocess.CalledProcessError(started.returncode, started.args)
+    return shown.decode().replace("\r\n", "\n").rstrip("\n")
