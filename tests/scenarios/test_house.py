@@ -324,3 +324,25 @@ def test_a_fault_of_ours_in_one_product_is_no_proof_of_it() -> None:
     assert amounts == {"BTCUSD_PERP": Decimal(150), "ETHUSD_PERP": Decimal(-40)}
     event, details = run.sink.events[-1]
     assert (event, details["verified_flat"]) == ("LIQUIDATION_PARTIAL", False)
+
+
+def test_with_orders_only_an_older_stop_outlives_the_sweep_of_its_book() -> None:
+    """The last cancel of the regular book would take the protection of a leg that stays open."""
+    run = Run(
+        """
+account:
+  positions: {ETHUSD_PERP: "-400"}
+  orders:
+    - {symbol: ETHUSD_PERP, side: BUY, price: "2500", quantity: "40", client_order_id: grid}
+    - {symbol: ETHUSD_PERP, side: BUY, trigger: "3150", quantity: "400", reduce_only: true,
+       client_order_id: older}
+""",
+        close_positions=False,
+    )
+
+    result = run.result()
+
+    assert result.state is LiquidationState.COMPLETED
+    states = {order.client_order_id: order.state for order in result.orders}
+    assert states == {"grid": OrderState.CANCELLED, "older": OrderState.KEPT}
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
