@@ -136,11 +136,11 @@ def labelled(*rows: tuple[str, str | None]) -> list[Part]:
 
 
 def lines_of(parts: Iterable[Part], *, width: int | None, is_drawn: bool = True) -> list[str]:
-    """Return the lines of a screen for a terminal of this width, or for nobody's.
+    """Return the lines of a screen for a terminal of this width; None, of a pipe, wraps nothing.
 
-    What is not drawn is as nobody's, with its lines wrapped.
+    What is not drawn has no columns, and needs no library.
     """
-    if width is not None and is_drawn:
+    if is_drawn:
         from liqctl.desk.screen import draw
 
         return draw(parts, width=width)
