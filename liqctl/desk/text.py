@@ -169,7 +169,7 @@ def fit(
     parts, rows = whole, height
     while True:
         # Every part takes a line at least, and to draw a row takes a millisecond.
-        lines = least = lines_of(parts, width=None)
+        lines = least = lines_of(parts, width=None, is_drawn=False)
         if len(least) <= height or not rows:
             lines = lines_of(parts, width=width, is_drawn=is_drawn)
             if len(lines) <= height or not rows:
