@@ -12,7 +12,7 @@ import typer
 
 from liqctl.cli.root import COMMANDS, load
 from liqctl.desk.schemas import DETAILS, DOCUMENTS
-from liqctl.kernel.words import EVENTS, exit_code_table
+from liqctl.kernel.words import exit_code_table
 
 _HEAD: Final = """<!-- Made by `make docs`. Do not edit. -->
 # Reference
@@ -61,7 +61,7 @@ def page() -> str:
     frame = {k: v for k, v in DOCUMENTS["event"].items() if k != "allOf"}
     lines += [_EVENTS_HEAD + "\n".join(_table(frame)), _DETAILS_HEAD]
     for event_type, details in DETAILS.items():
-        lines += [f"### {event_type}", "", f"{_sentence(EVENTS[event_type])}", ""]
+        lines += [f"### {event_type}", "", f"{_sentence(event_type.meaning)}", ""]
         lines += [*_table(details), ""]
     lines += ["## JSON documents", ""]
     for name, text in _DOCUMENTS.items():

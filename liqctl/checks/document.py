@@ -6,14 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from liqctl.checks import of_machine
 from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info
-from liqctl.checks.of_machine import (
-    KEY_NAMES,
-    has_bytecode,
-    issues_of_machine,
-    issues_of_metrics,
-    issues_of_targets,
-)
 from liqctl.checks.of_settings import changes, issues_of_settings, values_of
 from liqctl.desk.text import Tone, clean, count, paint, wrap
 from liqctl.kernel.errors import ConfigurationError, UsageError
@@ -65,15 +59,15 @@ def check_environment(
         issues.append(_unreadable("file", failure))
     else:
         issues += issues_of_settings(settings)
-        issues += issues_of_targets(settings, os.environ)
-        issues += issues_of_metrics(settings)
+        issues += of_machine.issues_of_targets(settings, os.environ)
+        issues += of_machine.issues_of_metrics(settings)
     file = config_file or find_file(environment, os.environ)
-    issues += issues_of_machine(
+    issues += of_machine.issues_of_machine(
         environment,
         os.environ,
         paths={"audit.log_dir": settings.audit.log_dir if settings else None, "file": file},
         needs_keys=not (settings.is_embedded if settings else environment is Environment.SIMULATOR),
-        is_compiled=has_bytecode(),
+        is_compiled=of_machine.has_bytecode(),
     )
     comparison: dict[str, Any] = {}
     if against is not None:
@@ -96,7 +90,7 @@ def check_environment(
         for key, value in values_of(settings).items():
             source = settings.sources[key]
             config[key] = {"value": value, "source": source.kind.value, "where": source.where}
-        for name in KEY_NAMES:
+        for name in of_machine.KEY_NAMES:
             variable = find_source(name, settings.environment, os.environ)
             config[name.lower()] = {
                 "value": "set" if variable else "not set",
@@ -201,7 +195,6 @@ def _document(
 
 
 def _value(value: object) -> str:
-    """Return a value as the YAML file would have it."""
     match value:
         case None:
             return "null"

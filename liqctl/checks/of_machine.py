@@ -19,6 +19,7 @@ from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment
 from liqctl.notify.send import DeliveryError, has_apprise, look_up
 from liqctl.run.lock import lock_problem, read_lock
+from liqctl.run.who import nearest_existing
 from liqctl.settings.credentials import address_problem, find_source, load_credentials
 from liqctl.settings.targets import ReferenceKind, Target, TargetType, read_targets
 from liqctl.settings.values import Settings
@@ -202,7 +203,6 @@ def is_open_to_others(path: Path) -> bool:
 
 
 def _mode_of(path: Path) -> int:
-    """Return the mode of what is there, 0 when nothing is or nobody may look."""
     try:
         return path.stat().st_mode
     except OSError:
@@ -214,7 +214,7 @@ def _trail_problem(log_dir: Path) -> str | None:
     trail = log_dir / TRAIL_NAME
     try:
         if not (trail.is_symlink() or trail.exists()):
-            folder = _nearest(log_dir)
+            folder = nearest_existing(log_dir)
             if not folder.is_dir():
                 return f"{folder} is not a folder"
             usable = os.access(folder, os.W_OK | os.X_OK)
@@ -232,7 +232,7 @@ def _trail_problem(log_dir: Path) -> str | None:
 def _room_problem(log_dir: Path) -> str | None:
     """Return why the disk under the trail is nearly full, None when it is not."""
     try:
-        found = os.statvfs(_nearest(log_dir))
+        found = os.statvfs(nearest_existing(log_dir))
     except OSError:
         return None
     free = found.f_bavail * found.f_frsize
@@ -241,8 +241,3 @@ def _room_problem(log_dir: Path) -> str | None:
     if found.f_files and not found.f_favail:
         return "no further file can be made on that disk"
     return None
-
-
-def _nearest(folder: Path) -> Path:
-    """Return the folder, or its nearest parent that exists."""
-    return next((p for p in (folder, *folder.absolute().parents) if p.exists()), Path("/"))

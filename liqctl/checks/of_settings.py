@@ -97,7 +97,6 @@ def _production_numbers(policy: LiquidationConfig) -> Iterator[Issue]:
 
 
 def _settling(environment: Environment, policy: LiquidationConfig) -> Iterator[Issue]:
-    """Yield what is wrong with the time that flat is watched."""
     in_production = environment is Environment.PRODUCTION
     field, settle_s = "liquidation.settle_seconds", policy.settle_seconds
     if settle_s == 0:

@@ -5,8 +5,6 @@ question may be the one that fails at three in the morning.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Final
 
 from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info, mild, risk, warning
@@ -15,9 +13,10 @@ from liqctl.checks.preflight import Question, VenueFacts
 from liqctl.desk.text import count
 from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.codes import BANNED
 from liqctl.kernel.costs import make_forecast
 from liqctl.kernel.states import Environment
-from liqctl.kernel.values import PositionMode
+from liqctl.kernel.values import PositionMode, exposure_of
 from liqctl.kernel.words import explain_refusal
 from liqctl.run.who import SystemClock
 from liqctl.settings.values import Settings
@@ -29,7 +28,6 @@ _JUDGED: Final = frozenset({-2022, -4118})
 
 _WEIGHT_SHARE_MAX: Final = 0.5
 _NAMED_MAX: Final = 8
-_BANNED: Final = 418
 _BY_HAND: Final = "check it by hand on Binance's page of API keys"
 
 
@@ -66,7 +64,6 @@ def issues_online(
 
 
 def _issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
-    """Yield what is to be said about the venue, the key and the account."""
     environment = settings.environment
     unreachable = facts.refusals.get(Question.REACHABLE)
     if unreachable is not None:
@@ -113,11 +110,8 @@ def _unreachable(answer: VenueAnswer) -> Issue:
         "check network, DNS, proxy and exchange.base_url; a liquidation from here would close "
         "nothing"
     )
-    if answer.status == _BANNED:
-        until = "the time it names"
-        if answer.banned_until_ms is not None:
-            moment = datetime.fromtimestamp(answer.banned_until_ms / 1000, tz=UTC)
-            until = f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    if answer.status == BANNED:
+        until = answer.banned_until or "the time it names"
         text = f"this IP address is banned until {until}: {answer.describe()}"
         advice = (
             "send nothing until then, or go to another address; find the program here that asks "
@@ -255,11 +249,10 @@ def _account(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
         yield info(Area.CONFIGURATION, "online.position_mode", text)
     if facts.snapshot is not None:
         positions = facts.snapshot.positions.items
-        notional = sum((position.notional for position in positions), start=Decimal(0))
         least = "at least " if facts.snapshot.errors else ""
         text = (
-            f"open now: {least}{count(len(positions), 'position')} of {notional:,.2f} notional, "
-            f"{count(len(facts.snapshot.orders), 'order')}"
+            f"open now: {least}{count(len(positions), 'position')} of "
+            f"{exposure_of(positions):,.2f} notional, {count(len(facts.snapshot.orders), 'order')}"
         )
         yield info(Area.DEPLOYMENT, "online.exposure", text, "liqctl status shows them")
     if facts.not_trading:

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from liqctl.kernel import requests
 from liqctl.kernel.answers import VenueAnswer, not_sent, unreadable
+from liqctl.kernel.codes import BANNED
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ids import make_client_order_id
@@ -47,7 +48,6 @@ CALL_MAX_S: Final = 2.5
 ASK_MAX_S: Final = PINGS_MAX_S + 4 * CALL_MAX_S
 """How long all of it may take: the pings, the clock, the symbols, the account, the test order."""
 
-_BANNED: Final = 418
 _USUAL_SYMBOL: Final = "BTCUSDT"
 _USUAL_QUANTITY: Final = Decimal("0.001")
 _UNKNOWN_MODE: Final = "nothing is open, and the position mode, which the order depends on, unknown"
@@ -166,14 +166,10 @@ class Preflight:
             if Question.ORDER not in self._refusals:
                 facts.rehearsed = order.leg.symbol
         if rules is not None and snapshot is not None:
-            positions, orders = snapshot.positions.items, snapshot.orders
-            held = {p.symbol for p in positions} | {o.symbol for o in orders}
-            facts.not_trading = tuple(
-                sorted(s for s in held if s not in rules or not _trades(rules[s]))
-            )
+            stuck = (s for s in snapshot.symbols if s not in rules or not _trades(rules[s]))
+            facts.not_trading = tuple(sorted(stuck))
 
     async def _read(self, policy: LiquidationConfig) -> Snapshot | None:
-        """Return one reading, None when not even a part of it could be read."""
         ban = self._ban()
         if ban is not None:
             self._refusals[Question.ACCOUNT] = ban
@@ -187,7 +183,7 @@ class Preflight:
         return snapshot if snapshot.is_any_read else None
 
     def _ban(self) -> VenueAnswer | None:
-        return next((a for a in self._refusals.values() if a.status == _BANNED), None)
+        return next((a for a in self._refusals.values() if a.status == BANNED), None)
 
     async def _try(
         self,

@@ -2,23 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import out
-from liqctl.kernel.answers import classify
-from liqctl.kernel.codes import CODES, Adaptation
+from liqctl.kernel.codes import CODES, HTTP_STATUSES, TIMESTAMP, Adaptation, AnswerKind
 from liqctl.kernel.errors import UsageError
-from liqctl.kernel.words import (
-    EVENTS,
-    EXIT_CODES,
-    HTTP_STATUSES,
-    KINDS,
-    ORDER_STATES,
-    ORDER_STATUSES,
-    POSITION_STATES,
-    RUN_STATES,
-)
+from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.states import Explained, LiquidationState, OrderState, PositionState
+from liqctl.kernel.values import OrderStatus
+from liqctl.kernel.words import EXIT_CODES
 
 EXPLAIN_SCHEMA: Final = "liqctl.explain/1"
 _NEAR_MAX: Final = 3
@@ -36,7 +29,7 @@ ADAPTED: Final[Mapping[Adaptation, str]] = {
 }
 """What liqctl does about a refusal for which it changes the order."""
 
-_SPECIAL: Final = {-1021: "Sets its clock by the venue's and sends the request again."}
+_SPECIAL: Final = {TIMESTAMP: "Sets its clock by the venue's and sends the request again."}
 
 _KIND_WORDS: Final = {
     "exit": "exit code",
@@ -121,27 +114,29 @@ def all_meanings() -> Iterator[Meaning]:
     for exit_code, (meaning, then) in EXIT_CODES.items():
         yield Meaning(word=str(int(exit_code)), kind="exit code", meaning=meaning, next=then)
     for code, row in CODES.items():
-        does = _SPECIAL.get(code, KINDS[row.kind][1])
+        does = _SPECIAL.get(code, row.kind.does)
         if row.adaptation is not None:
             does = ADAPTED[row.adaptation]
         yield Meaning(word=str(code), kind="venue code", meaning=row.words, liqctl_does=does)
-    for status, meaning in HTTP_STATUSES.items():
-        answer = classify(status, None, "")
+    for number, status in HTTP_STATUSES.items():
+        does = status.kind.does
         yield Meaning(
-            word=str(status), kind="HTTP status", meaning=meaning, liqctl_does=KINDS[answer][1]
+            word=str(number), kind="HTTP status", meaning=status.meaning, liqctl_does=does
         )
-    for answer, (meaning, does) in KINDS.items():
-        yield Meaning(word=answer, kind="kind of answer", meaning=meaning, liqctl_does=does)
-    tables: tuple[tuple[str, Mapping[Any, str]], ...] = (
-        ("run state", RUN_STATES),
-        ("position state", POSITION_STATES),
-        ("order state", ORDER_STATES),
-        ("order status", ORDER_STATUSES),
-        ("event", EVENTS),
-    )
-    for kind, table in tables:
-        for word, meaning in table.items():
-            yield Meaning(word=str(word), kind=kind, meaning=meaning)
+    for answer in AnswerKind:
+        yield Meaning(
+            word=answer, kind="kind of answer", meaning=answer.meaning, liqctl_does=answer.does
+        )
+    words: Mapping[str, type[Explained]] = {
+        "run state": LiquidationState,
+        "position state": PositionState,
+        "order state": OrderState,
+        "order status": OrderStatus,
+        "event": AuditEventType,
+    }
+    for kind, members in words.items():
+        for member in members:
+            yield Meaning(word=str(member), kind=kind, meaning=member.meaning)
 
 
 def _unknown(word: str, kind: str | None) -> str:

@@ -17,6 +17,7 @@ from liqctl.cli.output import out
 from liqctl.desk.money import ClosingOrder, TradeReading, closing_orders
 from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
 from liqctl.kernel.states import Environment, ExitCode
 from liqctl.trail.fold import is_start
@@ -35,7 +36,6 @@ _ORDERS_MAX: Final = 400
 _WEIGHT_MAX: Final = 1200
 """Half of what an address has a minute: a liquidation may need the other half at any moment."""
 
-_CLOCK_OFF: Final = -1021
 _END_ALL: Final = {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}
 
 _AGAIN: Final = (
@@ -176,7 +176,7 @@ class _TradeReader:
         try:
             async with asyncio.timeout(READING_MAX_S):
                 await asyncio.gather(*(self._ask(history, room, order) for order in some))
-                if self.refusal is not None and self.refusal.code == _CLOCK_OFF:
+                if self.refusal is not None and self.refusal.code == TIMESTAMP:
                     await self.account.exchange.send(requests.CLOCK, timeout_s=_CALL_MAX_S)
                     self.unread.clear()
                     self.refusal = None

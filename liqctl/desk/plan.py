@@ -99,7 +99,10 @@ def render_plan(
 def _forecast(inspected: "Inspection", policy: LiquidationConfig) -> list[tuple[str, str | None]]:
     plan, timeout_s = inspected.plan, policy.timeout_seconds
     kinds = Counter(
-        order.kind for each in plan.symbols for order in (*each.regular, *each.swept, *each.alone)
+        order.kind
+        for each in plan.symbols
+        for orders in (*each.books.values(), each.alone)
+        for order in orders
     )
     regular, conditional = kinds[OrderKind.REGULAR], kinds[OrderKind.ALGO]
     cancels = f"{count(regular, 'order')}, {count(conditional, 'conditional order')}"

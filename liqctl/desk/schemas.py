@@ -9,7 +9,6 @@ from typing import Any, Final
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.states import LiquidationState, OrderState, PositionState
 from liqctl.kernel.values import OrderKind
-from liqctl.kernel.words import EVENTS
 
 Schema = dict[str, Any]
 
@@ -442,7 +441,7 @@ def _event() -> Schema:
     by_type = []
     for event_type, details in DETAILS.items():
         described = {
-            "description": EVENTS[event_type],
+            "description": event_type.meaning,
             "type": "object",
             "properties": details["properties"] | cut,
             "anyOf": [{"required": details["required"]}, {"required": ["cut_bytes"]}],

@@ -180,7 +180,7 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
     for stop in case.venue.account.journal.cancelled_stops:
         algo = stop.algo
         by_ms = stop.at_ms - case.latency_ms
-        amount = case.reads_amount(_leg(algo), by_ms)
+        amount = case.reads_amount(algo.leg, by_ms)
         opens = amount is not None and not (amount and is_closing(algo, amount))
         if opens and not algo.only_reduces:
             continue  # On a leg that reads flat, or turned round, a plain stop opens.
@@ -188,18 +188,16 @@ def stops(case: Case, excused: list[str]) -> Iterator[str]:
             not listing.readable
             and listing.moment_ms >= algo.time_ms
             and listing.symbol in {"", algo.symbol}
-            and algo.algo_id not in listing.shown
-            for listing in case.listings("algo", by_ms=by_ms)
+            and algo.number not in listing.shown
+            for listing in case.listings(algo.listed_in, by_ms=by_ms)
         ):
             continue  # What stands in a row that nobody can read may open something.
-        if _own_fills_closed(case, _leg(algo), by_ms):
+        if _own_fills_closed(case, algo.leg, by_ms):
             continue  # What others added on the way is no more than a bad reading can hide.
-        text = (
-            f"the stop {algo.client_algo_id} on {algo.symbol} was cancelled while its leg is open"
-        )
+        text = f"the stop {algo.name} on {algo.symbol} was cancelled while its leg is open"
         if _could_not_know(case, stop, by_ms):
             excused.append(text)
-        elif not _own_fills_closed(case, _leg(algo), by_ms, by_stamps=True):
+        elif not _own_fills_closed(case, algo.leg, by_ms, by_stamps=True):
             yield text
 
 
@@ -237,13 +235,13 @@ def _could_not_know(case: Case, stop: CancelledStop, by_ms: float) -> bool:
     algo, life = stop.algo, stop.life
     if not life.flat_ms or life.opened_by == "key":
         return False
-    if case.was_shown(_leg(algo), life.opened_ms, *_POSITIONS, by_ms=by_ms):
+    if case.was_shown(algo.leg, life.opened_ms, *_POSITIONS, by_ms=by_ms):
         return False
     settle_ms = case.policy.settle_seconds * 1000
     seen_ms = [
         listing.at_ms
-        for listing in case.listings("algo", by_ms=by_ms)
-        if algo.algo_id in listing.shown
+        for listing in case.listings(algo.listed_in, by_ms=by_ms)
+        if algo.number in listing.shown
     ]
     if seen_ms:
         return stop.at_ms - seen_ms[-1] >= settle_ms
@@ -292,7 +290,7 @@ def _is_in_scope(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
         return False
     if policy.close_positions or not isinstance(thing, AlgoOrder):
         return True
-    amount = case.reads_amount(_leg(thing))
+    amount = case.reads_amount(thing.leg)
     if not amount or thing.only_reduces:
         return not amount
     shrinks = thing.quantity is not None and thing.quantity <= abs(amount)
@@ -364,10 +362,6 @@ def _open(
         for algo in account.open_algo_orders():
             if policy.close_positions or not armed or not account.is_needed(algo):
                 yield algo.client_algo_id, algo
-
-
-def _leg(algo: AlgoOrder) -> LegKey:
-    return algo.symbol, algo.position_side
 
 
 def proof(case: Case) -> list[str]:

@@ -58,6 +58,15 @@ def plain(value: Decimal) -> str:
     return format(value, "f")
 
 
+def count(number: float, noun: str) -> str:
+    """Return the number and its noun.
+
+    >>> count(1, "order"), count(2, "order")
+    ('1 order', '2 orders')
+    """
+    return f"{number:.0f} {noun}{'' if number == 1 else 's'}"
+
+
 def split(quantity: Decimal, part_max: Decimal) -> tuple[Decimal, ...]:
     """Return parts of at most `part_max` that sum exactly to `quantity`, all but the last full.
 

@@ -1,13 +1,5 @@
 """What an answer of the venue means, by HTTP status and Binance code (`liqctl.kernel.codes`).
 
-    DONE       what was asked is already so; confirm by reading
-    TRANSIENT  proven not executed; back off, send again
-    UNKNOWN    may have executed; look up, read, then plan again
-    REJECTED   the venue refused this order as it is; change the plan for this leg
-    LEG_FATAL  this symbol cannot be closed now; report, go on with the others
-    RUN_FATAL  key, IP or permission: the key is refused
-    PAUSE      banned: send nothing to this venue until the time it names
-
 Easy to get wrong: the HTTP status outranks the code for bans (418), the firewall (403), limits
 (429), time-outs (408) and forbidden places (451); the code outranks the status for everything
 else. What is left, a code that is not listed or none at all, goes by the status: a 4xx refused the
@@ -21,11 +13,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
-from liqctl.kernel.amounts import parse_decimal
-from liqctl.kernel.codes import CODES_BY_PRODUCT
+from liqctl.kernel import codes
+from liqctl.kernel.amounts import count, parse_decimal
 from liqctl.kernel.codes import AnswerKind as AnswerKind  # noqa: PLC0414 - asked for here too
 from liqctl.kernel.states import Product
 
@@ -58,7 +51,17 @@ class VenueAnswer:
     def is_rate_limit(self) -> bool:
         """Whether the venue said "too many" (weight or orders) without banning us."""
         return self.kind is AnswerKind.TRANSIENT and (
-            self.status == _TOO_MANY or self.code in {-1003, -1015}
+            self.status == codes.TOO_MANY
+            or self.code in {codes.TOO_MANY_REQUESTS, codes.TOO_MANY_ORDERS}
+        )
+
+    @property
+    def banned_until(self) -> str | None:
+        """When a ban ends, for people; None where the venue named no moment."""
+        if self.banned_until_ms is None:
+            return None
+        return (
+            f"{datetime.fromtimestamp(self.banned_until_ms / 1000, tz=UTC):%Y-%m-%d %H:%M:%S} UTC"
         )
 
     def describe(self) -> str:
@@ -68,32 +71,9 @@ class VenueAnswer:
         return f"{self.message} ({number})" if is_numbered else self.message
 
 
-_UNKNOWN_ERROR: Final = -1000
-_TOO_MANY: Final = 429
-_OVERLOADED: Final = 503
-
-_KIND_BY_STATUS: Final[Mapping[int | None, AnswerKind]] = {
-    408: AnswerKind.UNKNOWN,
-    418: AnswerKind.PAUSE,
-    _TOO_MANY: AnswerKind.TRANSIENT,
-    451: AnswerKind.RUN_FATAL,
-}
-"""Statuses that decide whatever the code says."""
-
-_KIND_BY_STATUS_ALONE: Final[Mapping[int | None, AnswerKind]] = {
-    401: AnswerKind.RUN_FATAL,
-    403: AnswerKind.PAUSE,
-}
-"""Statuses that decide when the body has no listed code."""
-
 _NOT_EXECUTED_TEXTS: Final = ("Service Unavailable", "Internal error; unable to process")
 """Two of the three texts of HTTP 503 mean "not executed"; the third, "Unknown error", does not."""
 
-_STATUS_WORDS: Final = {
-    403: "the venue's firewall refused the request",
-    418: "this IP address is banned",
-    429: "too many requests",
-}
 _HTML_PAGE: Final = "an HTML page instead of an answer"
 _TEXT_MAX: Final = 200
 _ROWS_NAMED_MAX: Final = 3
@@ -124,16 +104,17 @@ def classify(
     """
     if "banned until" in message:
         return AnswerKind.PAUSE
-    if status in _KIND_BY_STATUS:
-        return _KIND_BY_STATUS[status]
+    known = codes.HTTP_STATUSES.get(status or 0)
+    if known is not None and known.outranks:
+        return known.kind
     says_not_executed = any(text in message for text in _NOT_EXECUTED_TEXTS)
-    row = CODES_BY_PRODUCT[product].get(code or 0)
-    if row is not None and not (code == _UNKNOWN_ERROR and says_not_executed):
+    row = codes.CODES_BY_PRODUCT[product].get(code or 0)
+    if row is not None and not (code == codes.UNKNOWN_ERROR and says_not_executed):
         return row.kind
-    if says_not_executed and (status == _OVERLOADED or code == _UNKNOWN_ERROR):
+    if says_not_executed and (status == codes.OVERLOADED or code == codes.UNKNOWN_ERROR):
         return AnswerKind.TRANSIENT
-    if status in _KIND_BY_STATUS_ALONE:
-        return _KIND_BY_STATUS_ALONE[status]
+    if known is not None:
+        return known.kind
     # A 4xx refused the request as it is; so did a success that carries a code.
     is_refusal = status in range(400, 500) or (status in range(200, 300) and code is not None)
     return AnswerKind.REJECTED if is_refusal else AnswerKind.UNKNOWN
@@ -163,10 +144,12 @@ def refused(
         with contextlib.suppress(ValueError, OverflowError):
             answered_at_ms = int(parsedate_to_datetime(said["date"]).timestamp() * 1000)
     # The status tells an operator more than nothing does, or than a firewall's page.
-    is_page = message == _HTML_PAGE and status in _STATUS_WORDS
+    known = codes.HTTP_STATUSES.get(status)
+    instead = known.said if known else None
+    is_page = message == _HTML_PAGE and instead is not None
     if not message or is_page or (kind is AnswerKind.PAUSE and code is None):
         otherwise = "unexpected redirect" if status in range(300, 400) else "no explanation given"
-        message = _STATUS_WORDS.get(status, otherwise)
+        message = instead or otherwise
     return VenueAnswer(
         kind=kind,
         message=message,
@@ -196,11 +179,9 @@ def unreadable(status: int, what: str) -> VenueAnswer:
 
 def unreadable_rows(names: Sequence[str]) -> VenueAnswer:
     """Return why a list is not complete: the rows of it that could not be read, the first named."""
-    count = "1 row" if len(names) == 1 else f"{len(names)} rows"
-    return VenueAnswer(
-        kind=AnswerKind.UNKNOWN,
-        message=f"{count} could not be read: {'; '.join(names[:_ROWS_NAMED_MAX])}",
-    )
+    named = "; ".join(names[:_ROWS_NAMED_MAX])
+    said = f"{count(len(names), 'row')} could not be read: {named}"
+    return VenueAnswer(kind=AnswerKind.UNKNOWN, message=said)
 
 
 def not_sent(message: str) -> VenueAnswer:

@@ -19,13 +19,7 @@ from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.machine import Machine, Task, Work
 from liqctl.kernel.plan import Mark, wants_mark
 from liqctl.kernel.reading import Reader
-from liqctl.kernel.values import (
-    Leg,
-    MarketRules,
-    Position,
-    PositionMode,
-    Reading,
-)
+from liqctl.kernel.values import Leg, MarketRules, Position, PositionMode, Reading
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -37,10 +31,7 @@ class Looks:
     """Shares looks among the symbols whose closes were sent before they began."""
 
     def __init__(
-        self,
-        machine: Machine,
-        reader: Reader,
-        tell: Callable[[Reading[Position], float], None],
+        self, machine: Machine, reader: Reader, tell: Callable[[Reading[Position], float], None]
     ) -> None:
         """Look through the reader; `tell` gets what each look showed, and when it began."""
         self._machine = machine
@@ -95,7 +86,6 @@ class SideReadings:
     """What else was read beside the rounds, and what is being read: each once at a time."""
 
     def __init__(self, machine: Machine) -> None:
-        """Know nothing yet."""
         self.rules: Mapping[str, MarketRules] = {}
         self.marks: dict[str, Mark] = {}
         self.mode: PositionMode | None = None

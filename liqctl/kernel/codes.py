@@ -1,6 +1,6 @@
-"""Every error code of the venue that is documented or was seen: what it means, and in which words.
+"""What every error code and HTTP status of the venue means, and in which words: the one table.
 
-The one table. A code that is not in it is decided by its HTTP status (`liqctl.kernel.answers`).
+All that are documented or were seen stand here; `liqctl.kernel.answers` decides about others.
 Facts: Binance USDS-M "Error Code" page, read 2026-11-23 and 2026-11-29, and the COIN-M one of
 2026-07-01; codes that only others reported are in the table too (-1131, -1135, -2008, -4105 to
 -4107, -4189, -4425, -5000).
@@ -11,19 +11,53 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from liqctl.kernel.states import Product
+from liqctl.kernel.states import Explained, Product
 
 
-class AnswerKind(StrEnum):
-    """What the caller does next; `liqctl.kernel.answers` says when."""
+class AnswerKind(Explained):
+    """What an answer means for what was asked; `does` tells operators what liqctl does next."""
 
-    DONE = "DONE"
-    TRANSIENT = "TRANSIENT"
-    UNKNOWN = "UNKNOWN"
-    REJECTED = "REJECTED"
-    LEG_FATAL = "LEG_FATAL"
-    RUN_FATAL = "RUN_FATAL"
-    PAUSE = "PAUSE"
+    DONE = (
+        "DONE",
+        "what was asked is already so",
+        "Reads the account to confirm it, and sends nothing more for it if the reading agrees.",
+    )
+    TRANSIENT = (
+        "TRANSIENT",
+        "the request was not executed, and the reason may pass",
+        "Sends it again until the deadline, after the wait that the venue names if it names one.",
+    )
+    UNKNOWN = (
+        "UNKNOWN",
+        "the request may have been executed",
+        "Looks the order up before it sends anything else for that position.",
+    )
+    REJECTED = (
+        "REJECTED",
+        "the venue refused this order as it is",
+        "Plans the order again, up to max_retries times, then reports the position as not closed.",
+    )
+    LEG_FATAL = (
+        "LEG_FATAL",
+        "this symbol cannot be closed now",
+        "Reports it and goes on with the other symbols.",
+    )
+    RUN_FATAL = (
+        "RUN_FATAL",
+        "the key, its permissions or this machine's address are refused",
+        (
+            "Ends with exit code 7 if no request with this key succeeded before. Otherwise it "
+            "takes the refusal for one of this request and sends it again until the deadline."
+        ),
+    )
+    PAUSE = (
+        "PAUSE",
+        "this address is banned or blocked",
+        (
+            "Sends nothing until the time that the venue names, and goes on if that is before the "
+            "deadline."
+        ),
+    )
 
 
 class Adaptation(StrEnum):
@@ -54,6 +88,61 @@ class Code(NamedTuple):
     adaptation: Adaptation | None = None
     is_patient: bool = False
 
+
+class Status(NamedTuple):
+    """What one HTTP status means.
+
+    `said` stands in for an answer without words. With `outranks` it decides whatever the code says,
+    else only where the body has no listed code.
+    """
+
+    kind: AnswerKind
+    meaning: str
+    said: str | None = None
+    outranks: bool = False
+
+
+UNAUTHORISED: Final = 401
+FIREWALL: Final = 403
+BANNED: Final = 418
+TOO_MANY: Final = 429
+OVERLOADED: Final = 503
+
+HTTP_STATUSES: Final[Mapping[int, Status]] = {
+    UNAUTHORISED: Status(AnswerKind.RUN_FATAL, "the key is not authorised"),
+    FIREWALL: Status(
+        AnswerKind.PAUSE,
+        "the venue's firewall refused the request",
+        "the venue's firewall refused the request",
+    ),
+    408: Status(
+        AnswerKind.UNKNOWN,
+        "the venue's backend did not answer in time; the order may have been executed",
+        outranks=True,
+    ),
+    BANNED: Status(
+        AnswerKind.PAUSE,
+        "this address is banned for sending too many requests",
+        "this IP address is banned",
+        outranks=True,
+    ),
+    TOO_MANY: Status(
+        AnswerKind.TRANSIENT,
+        "too many requests from this address, or too many orders",
+        "too many requests",
+        outranks=True,
+    ),
+    451: Status(AnswerKind.RUN_FATAL, "the venue does not serve this place", outranks=True),
+    OVERLOADED: Status(
+        AnswerKind.UNKNOWN,
+        "the venue is overloaded; its text decides whether the order may have been executed",
+    ),
+}
+
+UNKNOWN_ERROR: Final = -1000
+TOO_MANY_REQUESTS: Final = -1003
+TOO_MANY_ORDERS: Final = -1015
+TIMESTAMP: Final = -1021
 
 _TABLE: Final = """
 # General server and network issues.

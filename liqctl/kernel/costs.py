@@ -101,12 +101,10 @@ def make_forecast(
 
 
 def _requests_for(orders: list[OpenOrder]) -> int:
-    """Return one request for each book of each symbol."""
     return len({(order.symbol, order.kind) for order in orders})
 
 
 def _repeats_s(policy: LiquidationConfig, round_trip_s: float) -> float:
-    """Return the time that all repeats of one order take, at their longest."""
     backoff_s = policy.retry_delay_seconds * float(2**policy.max_retries - 1) * _JITTER_MAX
     return backoff_s + policy.max_retries * round_trip_s
 

@@ -1,20 +1,25 @@
-"""The audit trail's events: their names, and one maker for the details of each.
+"""The audit trail's events: their names and meanings, and one maker for the details of each.
 
 Users grep for the names and for the keys of the details: change them only by adding.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json
+from liqctl.kernel.states import Explained
+from liqctl.kernel.values import exposure_of
 
 if TYPE_CHECKING:
     from liqctl.kernel.answers import VenueAnswer
     from liqctl.kernel.endpoints import Endpoint
+    from liqctl.kernel.ledger import LegRecord
+    from liqctl.kernel.ports import EventSink
+    from liqctl.kernel.proof import Streak
     from liqctl.kernel.result import LiquidationResult, PositionReport
+    from liqctl.kernel.retry import Decision
     from liqctl.kernel.values import (
         CloseOrder,
         Leg,
@@ -35,35 +40,65 @@ _IDS_MAX: Final = 200
 """Orders that a cancel's event names: with more the record would not fit its 8 kB."""
 
 
-class AuditEventType(StrEnum):
+class AuditEventType(Explained):
     """What one line of the audit trail records."""
 
-    LIQUIDATION_START = "LIQUIDATION_START"
-    SNAPSHOT_TAKEN = "SNAPSHOT_TAKEN"
-    ORDER_CANCEL_SENT = "ORDER_CANCEL_SENT"
-    ORDER_CANCELLED = "ORDER_CANCELLED"
-    ORDER_CANCEL_REJECTED = "ORDER_CANCEL_REJECTED"
-    ORDER_SENT = "ORDER_SENT"
-    ORDER_PLACED = "ORDER_PLACED"
-    ORDER_REJECTED = "ORDER_REJECTED"
-    ORDER_UNKNOWN = "ORDER_UNKNOWN"
-    POSITION_CLOSED = "POSITION_CLOSED"
-    POSITION_FAILED = "POSITION_FAILED"
-    RETRY_SCHEDULED = "RETRY_SCHEDULED"
-    FLAT_SEEN = "FLAT_SEEN"
-    REENTRY_SEEN = "REENTRY_SEEN"
-    VERIFIED = "VERIFIED"
-    LIQUIDATION_COMPLETE = "LIQUIDATION_COMPLETE"
-    LIQUIDATION_PARTIAL = "LIQUIDATION_PARTIAL"
-    LIQUIDATION_FAILED = "LIQUIDATION_FAILED"
-    LIQUIDATION_BLOCKED = "LIQUIDATION_BLOCKED"
-    LIQUIDATION_SKIPPED = "LIQUIDATION_SKIPPED"
-    LIQUIDATION_ABANDONED = "LIQUIDATION_ABANDONED"
+    LIQUIDATION_START = (
+        "LIQUIDATION_START",
+        "a run began; records who started it, why, and its settings",
+    )
+    SNAPSHOT_TAKEN = "SNAPSHOT_TAKEN", "the account was read; null is what could not be read"
+    ORDER_CANCEL_SENT = "ORDER_CANCEL_SENT", "a cancel is about to be sent"
+    ORDER_CANCELLED = "ORDER_CANCELLED", "the venue confirmed a cancel"
+    ORDER_CANCEL_REJECTED = (
+        "ORDER_CANCEL_REJECTED",
+        "the venue refused a cancel or did not answer it",
+    )
+    ORDER_SENT = "ORDER_SENT", "a closing order is about to be sent"
+    ORDER_PLACED = "ORDER_PLACED", "the venue took a closing order; records status and quantity"
+    ORDER_REJECTED = "ORDER_REJECTED", "the venue refused a closing order"
+    ORDER_UNKNOWN = (
+        "ORDER_UNKNOWN",
+        (
+            "a closing order was not answered, so it may have been executed; liqctl looks it up "
+            "before it sends anything else for that position"
+        ),
+    )
+    POSITION_CLOSED = "POSITION_CLOSED", "a position is proven closed"
+    POSITION_FAILED = "POSITION_FAILED", "a position was given up or was still open at the end"
+    RETRY_SCHEDULED = (
+        "RETRY_SCHEDULED",
+        "an order or cancel will be sent again; records when and why",
+    )
+    FLAT_SEEN = "FLAT_SEEN", "nothing is listed any more; the watch for settle_seconds begins"
+    REENTRY_SEEN = (
+        "REENTRY_SEEN",
+        "somebody else opened a position or order during the run; liqctl closes it too",
+    )
+    VERIFIED = "VERIFIED", "the last reading was judged: flat or not, and by which sources"
+    LIQUIDATION_COMPLETE = "LIQUIDATION_COMPLETE", "the run ended COMPLETED"
+    LIQUIDATION_PARTIAL = "LIQUIDATION_PARTIAL", "the run ended PARTIAL"
+    LIQUIDATION_FAILED = "LIQUIDATION_FAILED", "the run ended FAILED"
+    LIQUIDATION_BLOCKED = (
+        "LIQUIDATION_BLOCKED",
+        "no run began: another liquidation of this account was in progress",
+    )
+    LIQUIDATION_SKIPPED = "LIQUIDATION_SKIPPED", "no run began: emergency_liquidation is false"
+    LIQUIDATION_ABANDONED = (
+        "LIQUIDATION_ABANDONED",
+        "a run's process died before its end; the next run of the account recorded this",
+    )
 
 
-RUN_ENDS = frozenset(
-    AuditEventType[f"LIQUIDATION_{end}"] for end in ("COMPLETE", "PARTIAL", "FAILED", "ABANDONED")
-)
+END_BY_STATE: Final = {
+    "COMPLETED": AuditEventType.LIQUIDATION_COMPLETE,
+    "PARTIAL": AuditEventType.LIQUIDATION_PARTIAL,
+    "FAILED": AuditEventType.LIQUIDATION_FAILED,
+    "ABANDONED": AuditEventType.LIQUIDATION_ABANDONED,
+}
+"""How runs end, and the event that says so; a run that died is called ABANDONED by the next one."""
+
+RUN_ENDS = frozenset(END_BY_STATE.values())
 """Exactly one of these follows each LIQUIDATION_START of a run."""
 
 FAILURES = frozenset(
@@ -77,15 +112,15 @@ FAILURES = frozenset(
 )
 """What `audit tail --failed` shows."""
 
-_END_BY_STATE: Final = {
-    "COMPLETED": AuditEventType.LIQUIDATION_COMPLETE,
-    "PARTIAL": AuditEventType.LIQUIDATION_PARTIAL,
-    "FAILED": AuditEventType.LIQUIDATION_FAILED,
-}
-_END_DETAILS: Final = (
-    *("state", "verified_flat", "deadline_exceeded", "settled_seconds", "unread", "error_message"),
+COUNTS: Final = (
     *("positions_found", "positions_closed", "positions_failed"),
     *("orders_found", "orders_cancelled", "orders_failed"),
+)
+"""What results and end records count, in this order."""
+
+_END_DETAILS: Final = (
+    *("state", "verified_flat", "deadline_exceeded", "settled_seconds", "unread", "error_message"),
+    *COUNTS,
     *("duration_seconds", "requests", "retries", "time_spent_s", "notes"),
 )
 """What the end record takes from the result, in this order."""
@@ -111,6 +146,12 @@ class AuditEvent(NamedTuple):
 
     event_type: AuditEventType
     details: Mapping[str, object]
+
+    def log_to(self, sink: "EventSink", correlation_id: str) -> None:
+        """Have the sink take it as one of this run's."""
+        sink.log_event(
+            event_type=self.event_type, correlation_id=correlation_id, details=self.details
+        )
 
 
 def _event(
@@ -162,7 +203,7 @@ def run_ended(result: "LiquidationResult") -> AuditEvent:
         name: as_json(getattr(result, name), digits=6 if name == "duration_seconds" else 4)
         for name in _END_DETAILS
     }
-    return _event(_END_BY_STATE[result.state], details, exit_code=int(result.exit_code()))
+    return _event(END_BY_STATE[result.state], details, exit_code=int(result.exit_code()))
 
 
 def run_abandoned(
@@ -247,17 +288,15 @@ def reentry_seen(position: "Position", client_order_ids: Iterable[str]) -> Audit
     )
 
 
-def flat_verified(
-    *, readings: int, kept: int, settled_seconds: float, sources: Iterable[str]
-) -> AuditEvent:
+def flat_verified(streak: "Streak", *, kept: int) -> AuditEvent:
     """Return VERIFIED: flat is proven, by how many readings of which sources."""
     return _event(
         AuditEventType.VERIFIED,
         flat=True,
-        readings_in_a_row=readings,
+        readings_in_a_row=len(streak.looks),
         kept=kept,
-        settled_seconds=round(settled_seconds, 3),
-        sources=sorted(sources),
+        settled_seconds=round(streak.watched_s, 3),
+        sources=sorted(streak.looks[-1].sources),
     )
 
 
@@ -327,37 +366,27 @@ def order_unknown(order: "CloseOrder", answer: "VenueAnswer") -> AuditEvent:
     return _event(AuditEventType.ORDER_UNKNOWN, _order(order), _why(answer))
 
 
-def retry_scheduled(
-    leg: "Leg",
-    *,
-    reaction: str,
-    adaptation: str | None,
-    backoff_s: float,
-    repeat: int,
-    reason: str,
-) -> AuditEvent:
+def retry_scheduled(leg: "Leg", decision: "Decision", *, repeat: int, reason: str) -> AuditEvent:
     """Return RETRY_SCHEDULED: how a leg is tried again, when and why."""
     return _event(
         AuditEventType.RETRY_SCHEDULED,
         _leg(leg),
-        reaction=reaction,
-        adaptation=adaptation,
-        backoff_s=round(backoff_s, 3),
+        reaction=decision.reaction.value,
+        adaptation=decision.adaptation.value if decision.adaptation else None,
+        backoff_s=round(decision.backoff_s, 3),
         repeat=repeat,
         reason=reason,
     )
 
 
-def position_closed(
-    leg: "Leg", *, quantity: Decimal, executed: Decimal, attempts: int
-) -> AuditEvent:
+def position_closed(record: "LegRecord") -> AuditEvent:
     """Return POSITION_CLOSED: a reading shows the leg flat; `quantity` is what was found."""
     return _event(
         AuditEventType.POSITION_CLOSED,
-        _leg(leg),
-        quantity=quantity,
-        executed=executed,
-        attempts=attempts,
+        _leg(record.leg),
+        quantity=record.first.size,
+        executed=record.executed,
+        attempts=record.attempts,
     )
 
 
@@ -396,5 +425,4 @@ def _count(reading: "Reading[Any]") -> int | None:
 
 
 def _notional(positions: "Reading[Position]") -> Decimal | None:
-    total = sum((position.notional for position in positions.items), Decimal(0))
-    return total if positions.complete else None
+    return exposure_of(positions.items) if positions.complete else None

@@ -11,33 +11,14 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
+from liqctl.kernel import pacing
 from liqctl.kernel.amounts import halve
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import Adaptation
-from liqctl.kernel.pacing import (
-    LAG_GRACE_S,
-    NO_ROOM_PAUSE_S,
-    RELIST_MAX_S,
-    RELIST_S,
-    SWEEPS_FAILED_MAX,
-)
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import SentOrder
-from liqctl.kernel.retry import (
-    Decision,
-    Reaction,
-    adapted_by,
-    decide_cancel,
-    is_final_refusal,
-)
-from liqctl.kernel.values import (
-    CloseOrder,
-    Leg,
-    OpenOrder,
-    OrderAnswer,
-    OrderStatus,
-    Position,
-)
+from liqctl.kernel.retry import Decision, Reaction, adapted_by, decide_cancel, is_final_refusal
+from liqctl.kernel.values import CloseOrder, Leg, OpenOrder, OrderAnswer, OrderStatus, Position
 
 _NO_ROOM: Final = VenueAnswer(
     kind=AnswerKind.TRANSIENT,
@@ -128,8 +109,12 @@ class LegRecord(NamedTuple):
 
     @property
     def is_shown_since(self) -> bool:
-        """Whether a list showed it open with a stamp no older than our last fill."""
-        return 0 < self.filled_ms <= self.open_ms
+        """Whether a list showed it open after our last fill."""
+        return self.is_filled_before(self.open_ms)
+
+    def is_filled_before(self, stamp_ms: int) -> bool:
+        """Whether the venue's stamp is no older than our last fill; False where one is missing."""
+        return 0 < self.filled_ms <= stamp_ms
 
     @property
     def vanished(self) -> bool:
@@ -233,7 +218,7 @@ def never_sent(record: LegRecord, client_order_id: str, at: float) -> LegRecord:
         unresolved=_without(record.unresolved, client_order_id),
         attempts=record.attempts - 1,
         error=record.error or _NO_ROOM,
-        not_before=at + NO_ROOM_PAUSE_S,
+        not_before=at + pacing.NO_ROOM_PAUSE_S,
     )
 
 
@@ -341,8 +326,8 @@ def _is_stale(record: LegRecord, position: Position | None, quantity: Decimal, n
     # A list can be older than the one before it: whatever was held once may be shown again.
     if quantity * record.peak < 0 or not abs(left) < abs(quantity) <= abs(record.peak):
         return False
-    newer = 0 < record.filled_ms <= position.update_time_ms
-    return not newer and now - record.filled_at < LAG_GRACE_S
+    is_newer = record.is_filled_before(position.update_time_ms)
+    return not is_newer and now - record.filled_at < pacing.LAG_GRACE_S
 
 
 def _settles(record: LegRecord, quantity: Decimal, started_at: float) -> bool:
@@ -361,7 +346,7 @@ def _settles(record: LegRecord, quantity: Decimal, started_at: float) -> bool:
         return True
     if record.live:
         return False
-    return record.lookup_failed or started_at - record.unresolved_at >= LAG_GRACE_S
+    return record.lookup_failed or started_at - record.unresolved_at >= pacing.LAG_GRACE_S
 
 
 def _is_new_exposure(record: LegRecord, position: Position) -> bool:
@@ -442,7 +427,7 @@ def is_left_over(record: OrderRecord, leg: LegRecord | None, *, began_ms: float)
     created_ms = record.order.created_ms
     if 0 < created_ms < began_ms:
         return True
-    is_newer = 0 < leg.filled_ms <= created_ms
+    is_newer = leg.is_filled_before(created_ms)
     return record.listed_at <= leg.closed_at and not (is_newer or leg.lost)
 
 
@@ -495,7 +480,9 @@ def _relisted(record: OrderRecord, at: float) -> OrderRecord:
     A cancel is answered before it is finished, and lists show closed orders for up to 2 s.
     """
     relists = record.relists + 1
-    return record._replace(relists=relists, not_before=at + min(RELIST_S * relists, RELIST_MAX_S))
+    return record._replace(
+        relists=relists, not_before=at + min(pacing.RELIST_S * relists, pacing.RELIST_MAX_S)
+    )
 
 
 class SweepRecord(NamedTuple):
@@ -515,7 +502,7 @@ class SweepRecord(NamedTuple):
     @property
     def is_given_up(self) -> bool:
         """Whether it failed so often that the lists alone decide."""
-        return self.failed >= SWEEPS_FAILED_MAX
+        return self.failed >= pacing.SWEEPS_FAILED_MAX
 
 
 NO_SWEEP: Final = SweepRecord()

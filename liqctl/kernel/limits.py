@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from liqctl.kernel import pacing
+from liqctl.kernel import codes, pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.ports import Usage
@@ -37,9 +37,6 @@ from liqctl.kernel.requests import Request
 
 MINUTE_S: Final = 60.0
 ORDER_BURST_S: Final = 10.0
-TOO_MANY_ORDERS: Final = -1015
-TIMESTAMP: Final = -1021
-_FORBIDDEN: Final = 403
 
 
 class Priority(IntEnum):
@@ -55,8 +52,7 @@ WEIGHT_KEPT_FREE: Final = {Priority.CLOSE: 0, Priority.CANCEL: 40, Priority.READ
 cancel leaves one reading of a symbol-less list, a reading also 80 cancels."""
 
 _NAMED_LIMIT: Final = re.compile(
-    r"current limit is ([0-9]{1,6}) [a-z ]{1,20} per [0-9 ]{0,4}(SECOND|MINUTE)",
-    re.IGNORECASE,
+    r"current limit is ([0-9]{1,6}) [a-z ]{1,20} per [0-9 ]{0,4}(SECOND|MINUTE)", re.IGNORECASE
 )
 """-1015 "Too many new orders; current limit is 300 orders per 10 SECOND.", -1003 likewise."""
 
@@ -131,7 +127,6 @@ class RequestBudget:
     """
 
     def __init__(self, limits: Limits | None = None, *, minute_start: float | None = None) -> None:
-        """Start with nothing used."""
         limits = limits or Limits()
         reserve = WEIGHT_KEPT_FREE[Priority.CANCEL]
         self._weight = _Counter(limits.weight_1m, MINUTE_S, minute_start, reserve=reserve)
@@ -139,11 +134,7 @@ class RequestBudget:
         self._orders_1m = _Counter(limits.orders_1m, MINUTE_S, minute_start)
 
     def delay_s(
-        self,
-        request: Request[Any],
-        now: float,
-        *,
-        priority: Priority | None = None,
+        self, request: Request[Any], now: float, *, priority: Priority | None = None
     ) -> float:
         """Return how many seconds to wait before this request may be sent; 0 for at once.
 
@@ -189,7 +180,7 @@ class RequestBudget:
         if not answer.is_rate_limit:
             return
         named = _NAMED_LIMIT.search(answer.message)
-        if answer.code != TOO_MANY_ORDERS:
+        if answer.code != codes.TOO_MANY_ORDERS:
             counter = self._weight
         elif named is not None and named.group(2).upper() == "MINUTE":
             counter = self._orders_1m
@@ -203,7 +194,6 @@ class Allowance(RequestBudget):
     """What one run may still send, and when: deadline, stops and pauses besides the limits."""
 
     def __init__(self, deadline: Deadline) -> None:
-        """Allow everything until the deadline."""
         super().__init__(minute_start=deadline.began - deadline.began_epoch_s % MINUTE_S)
         self.deadline = deadline
         self.call_max_s = min(
@@ -305,7 +295,7 @@ class Allowance(RequestBudget):
 
     def _learn(self, answer: VenueAnswer, now: float) -> None:
         self.note_refusal(answer, now)
-        if answer.is_rate_limit and answer.code != TOO_MANY_ORDERS:
+        if answer.is_rate_limit and answer.code != codes.TOO_MANY_ORDERS:
             # Readings that left together and were refused together are one refusal.
             self._reads_refused += int(now >= self._reads_not_before)
             wait_s = pacing.READ_BACKOFF_S * pacing.READ_BACKOFF_FACTOR**self._reads_refused
@@ -315,7 +305,9 @@ class Allowance(RequestBudget):
         if answer.kind is not AnswerKind.PAUSE:
             return
         self.pause = answer
-        wait_s = pacing.FIREWALL_PAUSE_S if answer.status == _FORBIDDEN else pacing.BAN_PAUSE_S
+        wait_s = pacing.BAN_PAUSE_S
+        if answer.status == codes.FIREWALL:
+            wait_s = pacing.FIREWALL_PAUSE_S
         if answer.retry_after_s is not None:
             wait_s = answer.retry_after_s
         if answer.banned_until_ms is not None:
@@ -440,7 +432,6 @@ class _Counter:
         return max(self._limit - self._used(now), 0)
 
     def _used(self, moment: float) -> int:
-        """Return what will still count at that moment, now or later."""
         own = self._own_sum
         for sent, cost in self._own:
             if sent + self._interval_s > moment:

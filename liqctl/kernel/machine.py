@@ -20,9 +20,10 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer, not_sent
+from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEvent
-from liqctl.kernel.limits import TIMESTAMP, Allowance, Deadline, Halted
+from liqctl.kernel.limits import Allowance, Deadline, Halted
 from liqctl.kernel.pacing import CLOCK_SYNCS_MAX
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.requests import CLOCK, Request
@@ -131,7 +132,6 @@ class Task(Generic[T]):
 
 @types.coroutine
 def _pause() -> Generator[None, None, None]:
-    """Wait until the machine goes on with this procedure."""
     yield
 
 
@@ -139,7 +139,6 @@ class Machine:
     """Procedures, the moments they wait for, and what they want done."""
 
     def __init__(self, deadline: Deadline) -> None:
-        """Begin at the deadline's beginning, with nothing to do."""
         self.now = deadline.began
         self.deadline = deadline
         self.limits = Allowance(deadline)
@@ -306,25 +305,20 @@ class Machine:
     # How it is done.
 
     async def _pass(
-        self,
-        request: Request[T],
-        *,
-        until: float,
-        veto: Callable[[], str | None] | None = None,
+        self, request: Request[T], *, until: float, veto: Callable[[], str | None] | None = None
     ) -> T | VenueAnswer:
-        refusal = await self._turn(request, until) or _vetoed(veto)
-        if refusal is not None:
-            return refusal
-        answer = await self._call(request)
-        is_late = isinstance(answer, VenueAnswer) and answer.code == TIMESTAMP
         # An order is never sent twice under one id: whoever sends it reacts himself.
-        if not is_late or request.endpoint is Endpoint.SUBMIT_ORDER:
-            return answer
-        await self.sync_clock()
-        refusal = await self._turn(request, until) or _vetoed(veto)
-        if refusal is not None:
-            return refusal
-        return await self._call(request)
+        may_repeat = request.endpoint is not Endpoint.SUBMIT_ORDER
+        while True:
+            refusal = await self._turn(request, until) or _vetoed(veto)
+            if refusal is not None:
+                return refusal
+            answer = await self._call(request)
+            is_late = isinstance(answer, VenueAnswer) and answer.code == TIMESTAMP
+            if not (is_late and may_repeat):
+                return answer
+            may_repeat = False
+            await self.sync_clock()
 
     async def _turn(self, request: Request[Any], until: float) -> VenueAnswer | None:
         """Wait out a pause and the venue's limits; return why not, where that outlasts `until`."""

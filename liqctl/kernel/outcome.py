@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+from liqctl.kernel import words
 from liqctl.kernel.amounts import rounded
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.events import INTERRUPTED
@@ -24,22 +25,7 @@ from liqctl.kernel.result import (
     Residual,
 )
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
-from liqctl.kernel.values import (
-    Leg,
-    OrderKind,
-    Position,
-    Snapshot,
-)
-from liqctl.kernel.words import (
-    explain_failed_sweeps,
-    explain_kept,
-    explain_orders,
-    explain_oversized,
-    explain_positions,
-    explain_refusal,
-    explain_strangers,
-    explain_watch,
-)
+from liqctl.kernel.values import Leg, OrderKind, Position, Snapshot
 
 _NOT_REACHED: Final = VenueAnswer(
     kind=AnswerKind.TRANSIENT, message="the run ended before this could be done"
@@ -122,7 +108,7 @@ def summarise(
     elif known.refusal is not None and known.refusal.kind is AnswerKind.RUN_FATAL:
         cause = FailureCause.CREDENTIALS
     last = verify(known.last_known, config) if known.last_known else None
-    strangers = explain_strangers(known.strangers, known.entered)
+    strangers = words.explain_strangers(known.strangers, known.entered)
     failed = [(book[0], sweep) for book, sweep in known.sweeps.items() if sweep.is_given_up]
     return replace(
         base,
@@ -141,9 +127,9 @@ def summarise(
         notes=(
             *([strangers] if strangers else []),
             *base.notes,
-            *explain_kept(orders),
-            *explain_oversized(record.order for record in known.orders if record.oversized),
-            *explain_failed_sweeps(
+            *words.explain_kept(orders),
+            *words.explain_oversized(record.order for record in known.orders if record.oversized),
+            *words.explain_failed_sweeps(
                 {symbol for symbol, sweep in failed if not sweep.is_refused},
                 {symbol for symbol, sweep in failed if sweep.is_refused},
             ),
@@ -160,12 +146,12 @@ def _reasons(
     config: LiquidationConfig,
 ) -> list[str]:
     """Return why the account is not proven flat, most telling first; never empty."""
-    open_positions = explain_positions(positions)
+    open_positions = words.explain_positions(positions)
     late = sorted(record.leg.symbol for record in known.legs.values() if record.doubtful)
     unknown = known.unknown_symbols
     is_quiet = known.streak.looks and not open_positions
     found = (
-        explain_refusal(known.refusal) if known.refusal else None,
+        words.explain_refusal(known.refusal) if known.refusal else None,
         f"the venue does not know {', '.join(unknown)}" if unknown else None,
         _PORTFOLIO_MARGIN if known.is_portfolio_margin else None,
         f"the deadline of {config.timeout_seconds:g} s was reached"
@@ -175,17 +161,16 @@ def _reasons(
         None if unknown else known.unread,
         None if is_quiet else known.unanswered,
         open_positions,
-        explain_orders(orders),
+        words.explain_orders(orders),
         f"the readings still show what the venue confirmed as closed, on {', '.join(late)}"
         if late and not open_positions
         else None,
-        explain_watch(known.streak.watched_s, known.missing) if is_quiet else None,
+        words.explain_watch(known.streak.watched_s, known.missing) if is_quiet else None,
     )
     return [reason for reason in found if reason] or ["the account could not be proven flat"]
 
 
 def _error_of(state: PositionState | OrderState, error: VenueAnswer | None) -> ErrorReport | None:
-    """Return what kept something from being done; None where nothing did."""
     otherwise = _OTHERWISE.get(state.value)
     return None if otherwise is None else ErrorReport.of(error or otherwise)
 
@@ -280,10 +265,7 @@ def residual_of(verdict: Verdict | None, *, readable: bool) -> Residual | None:
 
 
 def end_state(
-    *,
-    verified_flat: bool,
-    positions: Iterable[PositionReport],
-    orders: Iterable[OrderReport],
+    *, verified_flat: bool, positions: Iterable[PositionReport], orders: Iterable[OrderReport]
 ) -> LiquidationState:
     """Return COMPLETED when flat was proven, PARTIAL when some work was, else FAILED."""
     if verified_flat:

@@ -6,7 +6,7 @@ one on a leg that reads flat stays until that is settled: the position may not s
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -29,6 +29,7 @@ from liqctl.kernel.values import (
     PositionSide,
     Side,
     Snapshot,
+    exposure_of,
 )
 
 
@@ -66,33 +67,19 @@ class Mark(NamedTuple):
 class SymbolPlan:
     """What to do on one symbol. `notional` ranks it.
 
-    `cancel_regular` and `cancel_all_algo` cancel the whole of a book; `regular` and `swept` are
-    the listed orders that this covers, `alone` those of either book that are cancelled by their
-    id. `stops` are the protective ones that may go as soon as every leg was read flat, by the whole
-    book where `stops_by_book`. `is_sweep` marks the last cancel of both books before flat is called
-    proven.
+    `books` are cancelled as a whole, each with the listed orders that this covers; `alone` are
+    those of either book that are cancelled by their id. `then` cancels the protective stops, as
+    soon as every leg was read flat. `is_sweep` marks the last cancel of both books before flat is
+    called proven.
     """
 
     symbol: str
     notional: Decimal = Decimal(0)
-    cancel_regular: bool = False
-    regular: tuple[OpenOrder, ...] = ()
-    cancel_all_algo: bool = False
-    swept: tuple[OpenOrder, ...] = ()
+    books: Mapping[OrderKind, tuple[OpenOrder, ...]] = field(default_factory=dict)
     alone: tuple[OpenOrder, ...] = ()
     closes: tuple[LegClose, ...] = ()
-    stops: tuple[OpenOrder, ...] = ()
-    stops_by_book: bool = False
+    then: "SymbolPlan | None" = None
     is_sweep: bool = False
-
-    def after_closing(self) -> "SymbolPlan":
-        """Return the plan that is left once every leg was read flat: to cancel the stops."""
-        return SymbolPlan(
-            symbol=self.symbol,
-            alone=() if self.stops_by_book else self.stops,
-            cancel_all_algo=self.stops_by_book,
-            swept=self.stops if self.stops_by_book else (),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +146,8 @@ def plan_sweep(symbol: str, *, with_stops: bool) -> SymbolPlan:
 
     The conditional book is left alone without `with_stops`.
     """
-    return SymbolPlan(symbol=symbol, cancel_regular=True, cancel_all_algo=with_stops, is_sweep=True)
+    kinds = OrderKind if with_stops else [OrderKind.REGULAR]
+    return SymbolPlan(symbol=symbol, books=dict.fromkeys(kinds, ()), is_sweep=True)
 
 
 class _OnSymbol(NamedTuple):
@@ -174,12 +162,10 @@ class _OnSymbol(NamedTuple):
 
     @property
     def notional(self) -> Decimal:
-        return sum((position.notional for position in self.open.values()), Decimal(0))
+        return exposure_of(self.open.values())
 
 
 class _Planner(NamedTuple):
-    """Makes one plan."""
-
     snapshot: Snapshot
     memory: Memory
     policy: LiquidationConfig
@@ -217,7 +203,6 @@ class _Planner(NamedTuple):
         )
 
     def _ready(self, on_symbol: _OnSymbol) -> list[LegRecord]:
-        """Return the legs that may be closed now."""
         return [
             record
             for record in on_symbol.records
@@ -230,7 +215,6 @@ class _Planner(NamedTuple):
         ]
 
     def _symbol(self, symbol: str, on_symbol: _OnSymbol) -> SymbolPlan | None:
-        """Return the plan of one symbol, None when nothing can be sent for it now."""
         policy, memory, open_legs = self.policy, self.memory, on_symbol.open
         cancellable = [
             order
@@ -250,23 +234,31 @@ class _Planner(NamedTuple):
         is_blind = not self.snapshot.regular_orders.complete or any(
             Adaptation.CANCEL_FIRST in record.adapted for record in ready
         )
-        regular, regular_alone = self._by_book_or_id(OrderKind.REGULAR, due, on_symbol)
-        algo, algo_alone = self._by_book_or_id(OrderKind.ALGO, due, on_symbol)
+        unlisted = {
+            OrderKind.REGULAR: policy.cancel_orders and bool(closes) and is_blind,
+            OrderKind.ALGO: is_unseen,
+        }
+        books: dict[OrderKind, tuple[OpenOrder, ...]] = {}
+        alone: tuple[OpenOrder, ...] = ()
+        for kind, is_forced in unlisted.items():
+            together, singly = self._by_book_or_id(kind, due, on_symbol)
+            alone += singly
+            if together or is_forced:
+                books[kind] = together
         stops: tuple[OpenOrder, ...] = ()
         if closes and len(closes) == len(open_legs):
             stops = tuple(order for order in cancellable if is_protective(order, open_legs))
+        then = SymbolPlan(symbol=symbol, alone=stops) if stops else None
         listed = sum(order.kind is OrderKind.ALGO for order in on_symbol.orders)
+        if listed == len(stops) + len(books.get(OrderKind.ALGO, ())) and self._by_book(stops):
+            then = SymbolPlan(symbol=symbol, books={OrderKind.ALGO: stops})
         return SymbolPlan(
             symbol=symbol,
             notional=on_symbol.notional,
-            cancel_regular=bool(regular) or (policy.cancel_orders and bool(closes) and is_blind),
-            regular=regular,
-            cancel_all_algo=bool(algo) or is_unseen,
-            swept=algo,
-            alone=regular_alone + algo_alone,
+            books=books,
+            alone=alone,
             closes=tuple(sorted(closes, key=lambda close: -close.position.notional)),
-            stops=stops,
-            stops_by_book=listed == len(stops) + len(algo) and self._by_book(stops),
+            then=then,
         )
 
     def _is_due(self, order: OpenOrder, open_legs: Mapping[Leg, Position]) -> bool:
@@ -457,7 +449,6 @@ def wants_mark(record: LegRecord, rules: MarketRules | None) -> bool:
 
 
 def _fresh_mark(position: Position, record: LegRecord, memory: Memory) -> Decimal | None:
-    """Return the newest mark price if it was read after the last answer or a moment ago."""
     known = memory.marks.get(position.symbol)
     if position.mark_price is not None and (known is None or known.read_at < record.seen_at):
         known = Mark(position.mark_price, record.seen_at)

@@ -66,7 +66,6 @@ class LiquidationConfig:
     settle_seconds: float = 2.0
 
     def __post_init__(self) -> None:
-        """Refuse values that a liquidation could not be trusted with."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         found = problems(values)
         if found:

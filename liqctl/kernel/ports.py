@@ -30,8 +30,8 @@ class Usage:
     orders_1m: int = -1
 
 
-class Exchange(Protocol):
-    """One account on one venue. `timeout_s` cuts a call that takes longer."""
+class Connected(Protocol):
+    """What both ends of the way to one venue know of it."""
 
     @property
     def base_url(self) -> str:
@@ -41,25 +41,25 @@ class Exchange(Protocol):
     def usage(self) -> Usage:
         """Requests sent so far and the venue's last word on its limits."""
 
+    async def close(self) -> None:
+        """Close connections at once; never raises."""
+
+
+class Exchange(Connected, Protocol):
+    """One account on one venue. `timeout_s` cuts a call that takes longer."""
+
     async def send(self, request: Request[T], *, timeout_s: float) -> T:
         """Send one request and return its answer."""
 
     async def warm_up(self, connections: int, *, timeout_s: float) -> None:
         """Open connections by sending cheap requests; never raises."""
 
-    async def close(self) -> None:
-        """Close connections at once; never raises."""
-
 
 class EventSink(Protocol):
     """Where events go. Never raises: a trail that cannot be written is marked incomplete."""
 
     def log_event(
-        self,
-        *,
-        event_type: AuditEventType,
-        correlation_id: str,
-        details: Mapping[str, Any],
+        self, *, event_type: AuditEventType, correlation_id: str, details: Mapping[str, Any]
     ) -> None:
         """Take one event; this never touches the disk."""
 
@@ -84,16 +84,8 @@ class WallClock(Protocol):
         """Return the current time in UTC."""
 
 
-class Transport(Protocol):
+class Transport(Connected, Protocol):
     """Carries one request to the venue: the ccxt client, or the simulator in memory."""
-
-    @property
-    def base_url(self) -> str:
-        """Scheme and host of every request."""
-
-    @property
-    def usage(self) -> Usage:
-        """Requests sent so far and the venue's last word on its limits."""
 
     async def request(
         self, endpoint: Endpoint, params: Mapping[str, Any], *, timeout_s: float
@@ -106,6 +98,3 @@ class Transport(Protocol):
 
     async def sync_clock(self, *, timeout_s: float) -> float:
         """Measure and apply the clock difference; return it in seconds, positive if ahead."""
-
-    async def close(self) -> None:
-        """Close connections at once; never raises."""

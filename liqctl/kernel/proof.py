@@ -16,12 +16,7 @@ from typing import Final, NamedTuple
 from liqctl.kernel import pacing
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective, reduces_only
-from liqctl.kernel.values import (
-    Leg,
-    OpenOrder,
-    Position,
-    Snapshot,
-)
+from liqctl.kernel.values import Leg, OpenOrder, Position, Snapshot
 
 _SOURCES: Final = 2
 
@@ -66,25 +61,17 @@ def verify(snapshot: Snapshot, policy: LiquidationConfig) -> Verdict:
     by_leg = {position.leg: position for position in positions}
     orders = tuple(order for order in snapshot.orders if policy.covers(order.symbol))
     kept = tuple(order for order in orders if is_protective(order, by_leg))
-    if policy.close_positions:
-        counted = orders
-    else:
+    counted = orders
+    if not policy.close_positions:
         counted = tuple(order for order in orders if not is_protective(order, by_leg))
-    sources = []
-    if not snapshot.positions.complete:
-        sources.append("positions")
-    if policy.cancel_orders:
-        if not snapshot.regular_orders.complete:
-            sources.append("regular orders")
-        if not snapshot.algo_orders.complete:
-            sources.append("conditional orders")
+    wanted = tuple(snapshot.lists) if policy.cancel_orders else ("positions",)
     counted = counted if policy.cancel_orders else ()
     return Verdict(
         positions=positions if policy.close_positions else (),
         orders=counted,
         kept=kept,
         evidence=tuple(o for o in counted if o.leg not in by_leg and reduces_only(o)),
-        unread=tuple(sources),
+        unread=tuple(name for name in wanted if name in snapshot.lists_missing),
     )
 
 

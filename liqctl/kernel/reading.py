@@ -12,21 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from liqctl.kernel import requests
+from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, unreadable_rows
 from liqctl.kernel.machine import Machine, Task, Work
-from liqctl.kernel.pacing import FALLBACK_SYMBOLS_MAX, NARROW_SYMBOLS_MAX, QUESTION_GAP_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.requests import Request
-from liqctl.kernel.values import (
-    Leg,
-    OpenOrder,
-    OrderKind,
-    Position,
-    Reading,
-    Rows,
-    Snapshot,
-)
+from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Rows, Snapshot
 
 T = TypeVar("T")
 
@@ -47,11 +38,10 @@ class Reader:
     """Reads snapshots of what the policy has in scope."""
 
     def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
-        """Read nothing yet."""
         self.shown: dict[Leg, tuple[float, Position]] = {}
         """What the lists of positions showed open, and when the last of them was answered."""
         self._machine = machine
-        self._narrow = policy.symbols if len(policy.symbols) <= NARROW_SYMBOLS_MAX else ()
+        self._narrow = policy.symbols if len(policy.symbols) <= pacing.NARROW_SYMBOLS_MAX else ()
 
     async def snapshot(
         self, known_symbols: Iterable[str], *, both_sources: bool = False
@@ -59,7 +49,7 @@ class Reader:
         """Return one reading; `known_symbols` are listed one by one if the whole list fails."""
         machine = self._machine
         started_at = machine.now
-        symbols = tuple(sorted(set(known_symbols)))[:FALLBACK_SYMBOLS_MAX]
+        symbols = tuple(sorted(set(known_symbols)))[: pacing.FALLBACK_SYMBOLS_MAX]
         positions = machine.spawn(self.positions(both_sources=both_sources))
         books = [machine.spawn(self._orders(kind, symbols)) for kind in OrderKind]
         await machine.finish([positions, *books])
@@ -111,7 +101,6 @@ class Reader:
         return replace(everything, items=everything.items + new)
 
     async def _each(self, lists: Sequence[Request[Rows[T]]]) -> Reading[T]:
-        """Return what several lists show together."""
         readings = await self._machine.together([self._list(request) for request in lists])
         errors = [reading.error for reading in readings if reading.error]
         silent = frozenset[str]().union(*(reading.silent for reading in readings))
@@ -176,7 +165,6 @@ class Questions:
     """What one run asks after its first reading, again until it is answered."""
 
     def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
-        """Ask nothing yet."""
         self.unknown_symbols: tuple[str, ...] | None = ()
         self.is_portfolio_margin: bool | None = False
         self._machine = machine
@@ -186,7 +174,7 @@ class Questions:
 
     def begin(self, first: Snapshot) -> None:
         """Ask what the first reading leaves open: a symbol with something open is known."""
-        seen = {p.symbol for p in first.positions.items} | {o.symbol for o in first.orders}
+        seen = first.symbols
         self._unseen = tuple(symbol for symbol in self._symbols if symbol not in seen)
         if len(self._unseen) == 1 and any(e.code == _INVALID_SYMBOL for e in first.errors):
             self.unknown_symbols = self._unseen
@@ -226,10 +214,10 @@ class Questions:
         while self.unknown_symbols is None:
             self.unknown_symbols = await ask_unknown_symbols(self._machine, self._unseen)
             if self.unknown_symbols is None:
-                await self._machine.sleep(QUESTION_GAP_S)
+                await self._machine.sleep(pacing.QUESTION_GAP_S)
 
     async def _ask_kind(self) -> None:
         while self.is_portfolio_margin is None:
             self.is_portfolio_margin = await ask_portfolio_margin(self._machine)
             if self.is_portfolio_margin is None:
-                await self._machine.sleep(QUESTION_GAP_S)
+                await self._machine.sleep(pacing.QUESTION_GAP_S)

@@ -47,10 +47,7 @@ class Request(Generic[T_co]):
         return spec.weight_all if self.symbol is None else spec.weight
 
 
-LISTS: Final = {
-    OrderKind.REGULAR: Endpoint.OPEN_ORDERS,
-    OrderKind.ALGO: Endpoint.OPEN_ALGO_ORDERS,
-}
+LISTS: Final = {OrderKind.REGULAR: Endpoint.OPEN_ORDERS, OrderKind.ALGO: Endpoint.OPEN_ALGO_ORDERS}
 CANCELS_ONE: Final = {
     OrderKind.REGULAR: Endpoint.CANCEL_ORDER,
     OrderKind.ALGO: Endpoint.CANCEL_ALGO_ORDER,

@@ -1,5 +1,6 @@
 """How a run ended: the result that `liquidate --json` prints."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
@@ -7,15 +8,12 @@ from typing import Final, NamedTuple
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
+from liqctl.kernel.events import COUNTS
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
 from liqctl.kernel.values import OpenOrder, OrderKind, OrderStatus, Position, PositionSide, Side
 
 RESULT_SCHEMA = "liqctl.result/1"
 ALREADY_IN_PROGRESS = "Liquidation already in progress"
-_COUNTS: Final = (
-    *("positions_found", "positions_closed", "positions_failed"),
-    *("orders_found", "orders_cancelled", "orders_failed"),
-)
 _EXIT_BY_CAUSE: Final = {
     FailureCause.BLOCKED: ExitCode.IN_PROGRESS,
     FailureCause.CONFIGURATION: ExitCode.CONFIGURATION,
@@ -154,7 +152,7 @@ class LiquidationResult:
         """Return the fields in the document's order, the counts before what was counted."""
         names = [each.name for each in fields(self) if each.name not in {"cause", "never_read"}]
         at = names.index("positions")
-        names[at:at] = _COUNTS
+        names[at:at] = COUNTS
         return {"schema": RESULT_SCHEMA, **{name: getattr(self, name) for name in names}}
 
     def count_positions(self, *states: PositionState) -> int:
@@ -218,3 +216,22 @@ class LiquidationResult:
                 return ExitCode.CREDENTIALS
             case _:
                 return ExitCode.FAILED
+
+
+LAST_TOLD: Final = ("state", "positions_closed", "orders_cancelled", "duration_seconds")
+
+
+def make_metrics(
+    executions: int, ends: Mapping[str, int], last: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the counts of runs as `status` has them.
+
+    `ends` counts how runs ended, by state; `last` is what the last one's document tells.
+    """
+    states = ("COMPLETED", "PARTIAL", "FAILED", "SKIPPED", "ABANDONED")
+    return {
+        "execution_count": executions,
+        **{state.lower(): ends.get(state, 0) for state in states},
+        "last_execution_time": last.get("started_at"),
+        **{f"last_{name}": last.get(name) for name in LAST_TOLD},
+    }

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.codes import CODES, Adaptation
+from liqctl.kernel.codes import CODES, TIMESTAMP, Adaptation
 from liqctl.kernel.pacing import BACKOFF_FACTOR_MAX, SAFE_BACKOFF_MAX_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.values import OrderType
@@ -47,7 +47,6 @@ ROUND_CODES: Final = frozenset(
     code for code, row in CODES.items() if row.adaptation is Adaptation.ROUND
 )
 
-_TIMESTAMP: Final = -1021
 _TRIGGERING: Final = -4117
 _OVERLOADED: Final = -1008
 _BATCH_FAILED: Final = -2012
@@ -117,10 +116,10 @@ def decide(
         return Decision(reaction=Reaction.PLAN_AGAIN, adaptation=adaptation)
     if answer.kind is not AnswerKind.REJECTED:
         # A refused key too: one that passed before, or nothing would be open to be closed.
-        if answer.code == _TIMESTAMP and tries == 1:
+        if answer.code == TIMESTAMP and tries == 1:
             return Decision(reaction=Reaction.SYNC_CLOCK)
         wait_s = safe_backoff_s(answer, base_s, tries, jitter)
-        reaction = Reaction.SYNC_CLOCK if answer.code == _TIMESTAMP else Reaction.SEND_AGAIN
+        reaction = Reaction.SYNC_CLOCK if answer.code == TIMESTAMP else Reaction.SEND_AGAIN
         return Decision(reaction=reaction, backoff_s=wait_s)
     if row is not None and row.is_patient:
         wait_s = safe_backoff_s(answer, base_s, repeats + 1, jitter)

@@ -19,13 +19,7 @@ from liqctl.kernel.proof import Verdict, verify
 from liqctl.kernel.reading import NOTHING_READ, Questions, Reader
 from liqctl.kernel.sending import Cancels, Closes
 from liqctl.kernel.state import RunState
-from liqctl.kernel.values import (
-    Leg,
-    OrderKind,
-    Position,
-    Reading,
-    Snapshot,
-)
+from liqctl.kernel.values import Leg, OrderKind, Position, Reading, Snapshot
 from liqctl.kernel.watch import Watch
 from liqctl.kernel.words import explain_unread
 
@@ -144,7 +138,6 @@ class Liquidation:
         return None
 
     async def _read(self) -> Verdict:
-        """Take one reading in and return what it shows."""
         machine, state = self._machine, self._state
         await self._space_out()
         began_at = machine.now
@@ -187,7 +180,6 @@ class Liquidation:
 
     @property
     def _is_over(self) -> bool:
-        """Whether the key is refused for everything signed, or a ban outlasts the run."""
         return self._limits.fatal is not None or self._limits.outlasts_deadline
 
     async def _space_out(self) -> None:
@@ -204,7 +196,6 @@ class Liquidation:
         await self._rest(self._snapshot.started_at + gap_s)
 
     async def _rest(self, until: float) -> None:
-        """Wait until a moment, or until somebody interrupts."""
         began_at = self._machine.now
         if until > began_at:
             await self._machine.wait([self._machine.interruption], until=until)
@@ -215,18 +206,10 @@ class Liquidation:
         return self._state.is_settled(self._snapshot) and not self._tasks
 
     def _prove(self, *, late: bool = False) -> bool:
-        """Record and return that flat is proven."""
-        streak = self._state.streak
         is_proven = self._watch.is_proven(late=late)
         if is_proven:
-            self._machine.note(
-                events.flat_verified(
-                    readings=len(streak.looks),
-                    kept=len(self._verdict.kept),
-                    settled_seconds=streak.watched_s,
-                    sources=streak.looks[-1].sources,
-                )
-            )
+            event = events.flat_verified(self._state.streak, kept=len(self._verdict.kept))
+            self._machine.note(event)
         return is_proven
 
     async def _watch_on(self) -> None:
@@ -288,7 +271,6 @@ class Liquidation:
         )
 
     def _launch(self, plan: Plan) -> bool:
-        """Start the plan's symbols, worst first; return whether anything was started."""
         busy = set(self._tasks.values())
         launched = False
         for symbol_plan in plan.symbols:
@@ -304,11 +286,11 @@ class Liquidation:
         machine, spent = self._machine, self._spent
         began_at = machine.now
         cancels = machine.spawn(self._cancels.cancel(plan))
-        if plan.cancel_all_algo:
+        if OrderKind.ALGO in plan.books:
             self._swept_unseen.add(plan.symbol)
         try:
             patience_s = self._patience(pacing.CANCEL_PATIENCE_MIN_S)
-            if plan.cancel_regular or plan.alone:
+            if OrderKind.REGULAR in plan.books or plan.alone:
                 until = began_at + patience_s if plan.closes else None
                 await machine.wait([cancels], until=until)
             spent["cancelling"] = max(spent["cancelling"], machine.now - began_at)
@@ -318,15 +300,13 @@ class Liquidation:
                 spent["closing"] = max(spent["closing"], machine.now - closing_at)
             # A whole book would take what was set since the look, where the answers took long.
             is_late = machine.now - closing_at > patience_s
-            by_next_reading = plan.stops_by_book and is_late
-            if plan.stops and not by_next_reading and await self._is_seen_flat(plan):
-                await self._cancels.cancel(plan.after_closing())
+            if plan.then and not (plan.then.books and is_late) and await self._is_seen_flat(plan):
+                await self._cancels.cancel(plan.then)
             await machine.join(cancels)
         finally:
             machine.end(cancels)
 
     async def _is_seen_flat(self, plan: SymbolPlan) -> bool:
-        """Whether the answers say that every leg is closed, and a look agrees."""
         legs = [self._state.legs[close.position.leg] for close in plan.closes]
         filled = all(leg.is_filled and not (leg.lost or leg.is_shown_since) for leg in legs)
         return filled and await self._looks.sees_flat(plan.symbol)
@@ -348,7 +328,6 @@ class Liquidation:
         self._machine.note(events.look_taken(self._rounds, positions))
 
     async def _wait(self, plan: Plan, reread_s: float, *, launched: bool) -> None:
-        """Wait for what was started, or for what is due next, whichever the round needs."""
         machine = self._machine
         began_at = machine.now
         if self._tasks and launched:

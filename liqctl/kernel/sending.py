@@ -9,37 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from liqctl.kernel import events, pacing, requests
+from liqctl.kernel import events, ledger, pacing, requests
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.kernel.errors import InvariantError
 from liqctl.kernel.ids import make_client_order_id
-from liqctl.kernel.ledger import (
-    NO_SWEEP,
-    LegRecord,
-    OrderRecord,
-    after_answer,
-    after_cancel_refused,
-    after_cancelled,
-    after_decision,
-    after_refusal,
-    after_sent,
-    after_sweep,
-    never_sent,
-)
 from liqctl.kernel.limits import Halted
 from liqctl.kernel.machine import Ended
 from liqctl.kernel.plan import LegClose, SymbolPlan
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.reading import Reader
 from liqctl.kernel.requests import Request
-from liqctl.kernel.retry import (
-    Decision,
-    Reaction,
-    decide,
-    decide_expired,
-    is_safe_if_unknown,
-)
+from liqctl.kernel.retry import Decision, Reaction, decide, decide_expired, is_safe_if_unknown
 from liqctl.kernel.state import RunState
 from liqctl.kernel.values import CloseOrder, Leg, OpenOrder, OrderAnswer, OrderKind, PositionSide
 
@@ -109,10 +90,9 @@ class Closes:
         return make_client_order_id(self._order_tag, self._order_no, part_no=part_no)
 
     def _intend(self, leg: Leg, orders: Sequence[CloseOrder], wave: int) -> None:
-        """Record that the orders are about to be sent."""
         now = self._machine.now
         self._sent |= {order.client_order_id: _Sent(order, wave, now) for order in orders}
-        record = self._state.legs[leg] = after_sent(self._state.legs[leg], orders)
+        record = self._state.legs[leg] = ledger.after_sent(self._state.legs[leg], orders)
         mark = (record.current or record.first).mark_price
         for order in orders:
             self._machine.note(events.order_sent(order, attempt=record.attempts, mark=mark))
@@ -143,7 +123,7 @@ class Closes:
             self._refused(leg, order, no_answer(f"cut off before the venue answered{after}"))
             raise
         if isinstance(answer, Halted):
-            self._update(leg, never_sent, order.client_order_id, self._machine.now)
+            self._update(leg, ledger.never_sent, order.client_order_id, self._machine.now)
             why = "not sent: no order may leave any more"
             self._machine.note(events.order_refused(order, why))
         elif isinstance(answer, OrderAnswer):
@@ -212,19 +192,14 @@ class Closes:
         self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
     ) -> None:
         wave = self._sent[order.client_order_id].wave
-        self._update(leg, after_decision, order, decision, wave, self._machine.now)
+        self._update(leg, ledger.after_decision, order, decision, wave, self._machine.now)
         self._schedule(leg, answer, decision)
 
     def _schedule(self, leg: Leg, answer: VenueAnswer, decision: Decision) -> None:
         self._state.retries += 1
         self._machine.note(
             events.retry_scheduled(
-                leg,
-                reaction=decision.reaction.value,
-                adaptation=decision.adaptation.value if decision.adaptation else None,
-                backoff_s=decision.backoff_s,
-                repeat=self._state.legs[leg].repeats,
-                reason=answer.describe(),
+                leg, decision, repeat=self._state.legs[leg].repeats, reason=answer.describe()
             )
         )
 
@@ -277,13 +252,12 @@ class Closes:
             delay_s = min(delay_s * 2, pacing.LOOKUP_DELAY_MAX_S)
 
     def _placed(self, leg: Leg, order: CloseOrder, answer: OrderAnswer) -> None:
-        """Note the venue's word on an order of ours, once for each thing it said."""
         now = self._machine.now
         self._state.wrote()
         if answer.executed:
             self._state.note_stamp(answer.update_time_ms, self._sent[order.client_order_id].at)
         before = self._state.legs[leg]
-        record = self._state.legs[leg] = after_answer(before, answer, now)
+        record = self._state.legs[leg] = ledger.after_answer(before, answer, now)
         if record.sent == before.sent:
             return
         self._machine.note(events.order_placed(order, answer))
@@ -303,14 +277,13 @@ class Closes:
             self._plan_again(leg, order, reason, decision)
 
     def _refused(self, leg: Leg, order: CloseOrder, answer: VenueAnswer) -> None:
-        """Note that an order was refused, or that nobody knows what became of it."""
         self._state.wrote()
-        self._update(leg, after_refusal, order.client_order_id, answer, self._machine.now)
+        self._update(leg, ledger.after_refusal, order.client_order_id, answer, self._machine.now)
         is_unknown = answer.kind is AnswerKind.UNKNOWN
         told = events.order_unknown if is_unknown else events.order_refused
         self._machine.note(told(order, answer))
 
-    def _update(self, leg: Leg, change: Callable[..., LegRecord], *what: object) -> None:
+    def _update(self, leg: Leg, change: Callable[..., ledger.LegRecord], *what: object) -> None:
         self._state.legs[leg] = change(self._state.legs[leg], *what)
 
 
@@ -345,12 +318,10 @@ class Cancels:
             return veto
 
         jobs = []
-        if plan.cancel_regular:
-            request = requests.cancel_book(OrderKind.REGULAR, plan.symbol)
-            jobs.append(self._send(plan, plan.regular, request, OrderKind.REGULAR))
-        if plan.cancel_all_algo:
-            request = requests.cancel_book(OrderKind.ALGO, plan.symbol)
-            jobs.append(self._send(plan, plan.swept, request, OrderKind.ALGO, veto_book))
+        for book, orders in plan.books.items():
+            request = requests.cancel_book(book, plan.symbol)
+            veto = veto_book if book is OrderKind.ALGO else None
+            jobs.append(self._send(plan, orders, request, book, veto))
         for order in plan.alone:
             request = requests.cancel_one(order)
             jobs.append(self._send(plan, (order,), request, None, veto_one(order)))
@@ -374,11 +345,11 @@ class Cancels:
         await machine.on_disk()
         swept = (plan.symbol, book) if plan.is_sweep and book is not None else None
         if swept is not None:
-            sweep = state.sweeps.get(swept, NO_SWEEP)
+            sweep = state.sweeps.get(swept, ledger.NO_SWEEP)
             state.sweeps[swept] = sweep._replace(sent_at=machine.now, failed=sweep.failed + 1)
         answer = await machine.write(request, is_last=plan.is_sweep, veto=veto)
         if swept is not None:
-            state.sweeps[swept] = after_sweep(state.sweeps[swept], answer)
+            state.sweeps[swept] = ledger.after_sweep(state.sweeps[swept], answer)
         if isinstance(answer, Halted):
             machine.note(events.cancel_refused(sent, f"not sent: {answer.message}"))
             self._update(orders, lambda r: r._replace(cancel_sent=False))
@@ -386,15 +357,15 @@ class Cancels:
         state.wrote(is_sweep=plan.is_sweep)
         if answer is None:
             machine.note(events.cancel_answered(sent))
-            self._update(orders, lambda r: after_cancelled(r, machine.now))
+            self._update(orders, lambda r: ledger.after_cancelled(r, machine.now))
         else:
             machine.note(events.cancel_refused(sent, answer))
             self._update(orders, lambda r: self._refused(r, answer, is_whole_book=book is not None))
 
     def _refused(
-        self, record: OrderRecord, answer: VenueAnswer, *, is_whole_book: bool
-    ) -> OrderRecord:
-        refused, is_repeated = after_cancel_refused(
+        self, record: ledger.OrderRecord, answer: VenueAnswer, *, is_whole_book: bool
+    ) -> ledger.OrderRecord:
+        refused, is_repeated = ledger.after_cancel_refused(
             record,
             answer,
             is_whole_book=is_whole_book,
@@ -414,7 +385,9 @@ class Cancels:
                 self._state.orders[key] = record._replace(error=answer, given_up=True)
 
     def _update(
-        self, orders: tuple[OpenOrder, ...], change: Callable[[OrderRecord], OrderRecord]
+        self,
+        orders: tuple[OpenOrder, ...],
+        change: Callable[[ledger.OrderRecord], ledger.OrderRecord],
     ) -> None:
         for order in orders:
             record = self._state.orders.get(order.key)

@@ -4,30 +4,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
-from liqctl.kernel import events
+from liqctl.kernel import events, ledger, pacing
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
-from liqctl.kernel.ledger import (
-    LegRecord,
-    OrderRecord,
-    SweepRecord,
-    after_reading,
-    first_seen,
-    shown_open,
-)
 from liqctl.kernel.machine import Machine
 from liqctl.kernel.outcome import open_legs
-from liqctl.kernel.pacing import LAG_GRACE_S, STRANGERS_MAX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import NO_STREAK, Look, Streak, Verdict, verify
 from liqctl.kernel.protection import is_oversized, is_protective, reduces_only
-from liqctl.kernel.values import (
-    Leg,
-    OpenOrder,
-    OrderKind,
-    Position,
-    Reading,
-    Snapshot,
-)
+from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
 
 T = TypeVar("T")
 OrderKey = tuple[str, OrderKind, str]
@@ -40,11 +24,11 @@ class RunState:
         """Start with nothing known; `order_tag` marks this run's own orders."""
         self.machine = machine
         self.policy = policy
-        self.legs: dict[Leg, LegRecord] = {}
-        self.orders: dict[OrderKey, OrderRecord] = {}
+        self.legs: dict[Leg, ledger.LegRecord] = {}
+        self.orders: dict[OrderKey, ledger.OrderRecord] = {}
         self.looks: list[Look] = []
         self.streak = NO_STREAK
-        self.sweeps: dict[tuple[str, OrderKind], SweepRecord] = {}
+        self.sweeps: dict[tuple[str, OrderKind], ledger.SweepRecord] = {}
         self.began_at = machine.deadline.began
         self.last_known: Snapshot | None = None
         self.never_read: frozenset[str] | None = None
@@ -69,10 +53,7 @@ class RunState:
         verdict = verify(snapshot, self.policy)
         self._absorb_positions(snapshot)
         positions = open_legs(self.legs)
-        lists = {
-            OrderKind.REGULAR: snapshot.regular_orders,
-            OrderKind.ALGO: snapshot.algo_orders,
-        }
+        lists = {OrderKind.REGULAR: snapshot.regular_orders, OrderKind.ALGO: snapshot.algo_orders}
         for kind, reading in lists.items():
             self._absorb_listed(reading.items, positions, snapshot)
             if not reading.complete:
@@ -82,9 +63,7 @@ class RunState:
             for key, record in list(self.orders.items()):
                 if key[1] is kind and key not in listed and record.present:
                     self.orders[key] = record._replace(
-                        present=False,
-                        gone=record.cancelled_at is None,
-                        seen_at=snapshot.started_at,
+                        present=False, gone=record.cancelled_at is None, seen_at=snapshot.started_at
                     )
         self.has_read = self.has_read or snapshot.is_any_read
         self.last_known = _with_last_known(snapshot, self.last_known or snapshot)
@@ -103,7 +82,7 @@ class RunState:
         """Keep what a reading of the positions showed, for what has to be settled."""
         for position in positions.items:
             if (record := self.legs.get(position.leg)) is not None:
-                self.legs[position.leg] = shown_open(record, position, at=began_at)
+                self.legs[position.leg] = ledger.shown_open(record, position, at=began_at)
         if positions.complete:
             self.looks.append(
                 Look(began_at, positions.sources, frozenset(p.leg for p in positions.items))
@@ -115,13 +94,13 @@ class RunState:
         listed = {p.leg: p for p in snapshot.positions.items if self.policy.covers(p.symbol)}
         for leg, position in listed.items():
             if leg not in self.legs:
-                self.legs[leg] = first_seen(position, started_at)
+                self.legs[leg] = ledger.first_seen(position, started_at)
                 if self._is_new(position.update_time_ms, None):
                     self._entered(position, snapshot)
         for leg, before in list(self.legs.items()):
             if leg not in listed and not snapshot.positions.complete:
                 continue
-            after = self.legs[leg] = after_reading(
+            after = self.legs[leg] = ledger.after_reading(
                 before, listed.get(leg), started_at=started_at, now=self.machine.now
             )
             current = after.current
@@ -129,14 +108,7 @@ class RunState:
                 if self._is_new(current.update_time_ms, None, after_ms=after.filled_ms):
                     self._entered(current, snapshot)
             elif current is None and before.current is not None:
-                self.machine.note(
-                    events.position_closed(
-                        leg,
-                        quantity=before.first.size,
-                        executed=after.executed,
-                        attempts=after.attempts,
-                    )
-                )
+                self.machine.note(events.position_closed(after))
         if snapshot.positions.complete:
             self._absent_at[None] = started_at
         self.note_look(snapshot.positions, started_at)
@@ -161,10 +133,9 @@ class RunState:
         """
         if stamp_ms and self._began_ms_most < float("inf"):
             return stamp_ms > max(self._began_ms_most, after_ms)
-        return self._absent_at.get(kind, float("-inf")) - self.began_at >= LAG_GRACE_S
+        return self._absent_at.get(kind, float("-inf")) - self.began_at >= pacing.LAG_GRACE_S
 
     def _entered(self, position: Position, snapshot: Snapshot) -> None:
-        """Note that somebody else opened a position during the run."""
         self.entered[position.symbol] = snapshot.finished_at
         strange = (
             order.client_order_id
@@ -187,12 +158,12 @@ class RunState:
             known = self.orders.get(order.key)
             if known is None:
                 if self._is_strange(order):
-                    if len(self.strangers) < STRANGERS_MAX:
+                    if len(self.strangers) < pacing.STRANGERS_MAX:
                         self.strangers[order.client_order_id or order.order_id] = None
                     if reduces_only(order):
                         # A new stop is set for a new position, shown or not.
                         self.entered[order.symbol] = snapshot.finished_at
-                known = OrderRecord(
+                known = ledger.OrderRecord(
                     order=order,
                     seen_at=snapshot.started_at,
                     first_at=snapshot.started_at,

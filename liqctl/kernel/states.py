@@ -1,6 +1,21 @@
 """Where an account is, how runs, positions and orders end, and the exit codes that tell it."""
 
 from enum import IntEnum, StrEnum
+from typing import Self
+
+
+class Explained(StrEnum):
+    """Members with what they mean and what liqctl `does` about it, as `liqctl explain` tells it."""
+
+    meaning: str
+    does: str
+
+    def __new__(cls, value: str, meaning: str = "", does: str = "") -> Self:
+        """Make one member; its value alone finds it again."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning, member.does = meaning, does
+        return member
 
 
 class Environment(StrEnum):
@@ -18,15 +33,15 @@ class Product(StrEnum):
     COINM = "COINM"
 
 
-class LiquidationState(StrEnum):
+class LiquidationState(Explained):
     """The state of a manager and of a result."""
 
-    IDLE = "IDLE"
-    IN_PROGRESS = "IN_PROGRESS"
-    COMPLETED = "COMPLETED"
-    PARTIAL = "PARTIAL"
-    FAILED = "FAILED"
-    SKIPPED = "SKIPPED"
+    IDLE = "IDLE", "no run has started yet"
+    IN_PROGRESS = "IN_PROGRESS", "a run is under way"
+    COMPLETED = "COMPLETED", "the account is proven flat in scope, or there was nothing to do"
+    PARTIAL = "PARTIAL", "some of the work is proven done, the rest is or may be open"
+    FAILED = "FAILED", "nothing is proven closed or cancelled"
+    SKIPPED = "SKIPPED", "emergency_liquidation is false, so nothing was sent"
 
 
 class ExitCode(IntEnum):
@@ -45,25 +60,25 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
-class PositionState(StrEnum):
+class PositionState(Explained):
     """How one position ended."""
 
-    CLOSED = "CLOSED"
-    PARTIAL = "PARTIAL"
-    FAILED = "FAILED"
-    UNKNOWN = "UNKNOWN"
-    SKIPPED = "SKIPPED"
+    CLOSED = "CLOSED", "proven closed"
+    PARTIAL = "PARTIAL", "part of it is closed, `remaining` is open"
+    FAILED = "FAILED", "not closed; `error` says why"
+    UNKNOWN = "UNKNOWN", "an answer or the last reading is missing: it may be open"
+    SKIPPED = "SKIPPED", "not touched: a dry run, or positions were not to be closed"
 
 
-class OrderState(StrEnum):
+class OrderState(Explained):
     """How one order of others ended."""
 
-    CANCELLED = "CANCELLED"
-    GONE = "GONE"
-    KEPT = "KEPT"
-    FAILED = "FAILED"
-    UNKNOWN = "UNKNOWN"
-    SKIPPED = "SKIPPED"
+    CANCELLED = "CANCELLED", "proven cancelled by this run"
+    GONE = "GONE", "no longer open, by its own fill, expiry or somebody else's cancel"
+    KEPT = "KEPT", "a protective stop that stays because its position is or may be open"
+    FAILED = "FAILED", "not cancelled; `error` says why"
+    UNKNOWN = "UNKNOWN", "an answer or the last reading is missing: it may be open"
+    SKIPPED = "SKIPPED", "not touched: a dry run, or orders were not to be cancelled"
 
 
 class FailureCause(StrEnum):

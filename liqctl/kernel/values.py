@@ -5,12 +5,14 @@ quantities of orders are always positive. Symbols are opaque strings; the venue 
 are not ASCII.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import Generic, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer
+from liqctl.kernel.states import Explained
 
 T = TypeVar("T")
 
@@ -94,6 +96,11 @@ class Position:
     def closing_side(self) -> Side:
         """The order side that shrinks the position."""
         return Side.SELL if self.direction is PositionSide.LONG else Side.BUY
+
+
+def exposure_of(positions: Iterable[Position]) -> Decimal:
+    """Return the sum of the notionals."""
+    return sum((position.notional for position in positions), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +204,11 @@ class Snapshot:
         return self.regular_orders.items + self.algo_orders.items
 
     @property
+    def symbols(self) -> set[str]:
+        """The symbols that something is listed on."""
+        return {p.symbol for p in self.positions.items} | {order.symbol for order in self.orders}
+
+    @property
     def lists(self) -> dict[str, Reading[Position] | Reading[OpenOrder]]:
         """The three lists, positions first, by the names that results use."""
         return {
@@ -239,17 +251,17 @@ class OrderType(StrEnum):
     LIMIT = "LIMIT"
 
 
-class OrderStatus(StrEnum):
+class OrderStatus(Explained):
     """Binance's order states, and UNREADABLE for one it does not document."""
 
-    NEW = "NEW"
-    PARTIALLY_FILLED = "PARTIALLY_FILLED"
-    FILLED = "FILLED"
-    CANCELED = "CANCELED"
-    REJECTED = "REJECTED"
-    EXPIRED = "EXPIRED"
-    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
-    UNREADABLE = "UNREADABLE"
+    NEW = "NEW", "the venue took the order; nothing is executed yet"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED", "part of the order is executed, the rest is still open"
+    FILLED = "FILLED", "the whole order is executed"
+    CANCELED = "CANCELED", "the order was cancelled; `executed` says how much was filled before"
+    REJECTED = "REJECTED", "the venue refused the order"
+    EXPIRED = "EXPIRED", "the rest of the order expired, usually because the book was too thin"
+    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH", "self-trade prevention let the rest of the order expire"
+    UNREADABLE = "UNREADABLE", "the venue named a status that liqctl does not know"
 
     @property
     def is_final(self) -> bool:

@@ -13,14 +13,13 @@ from liqctl.kernel.proof import Verdict, is_confirmed
 from liqctl.kernel.protection import reduces_only
 from liqctl.kernel.reading import Questions
 from liqctl.kernel.state import RunState
-from liqctl.kernel.values import OrderKind, Snapshot
+from liqctl.kernel.values import Snapshot
 
 
 class Watch:
     """What the run's readings prove so far."""
 
     def __init__(self, state: RunState, questions: Questions) -> None:
-        """Judge by what the state remembers and the questions were answered."""
         self._state = state
         self._machine = state.machine
         self._questions = questions
@@ -90,8 +89,7 @@ class Watch:
         plans = []
         for symbol in sorted({leg.symbol for leg in state.legs} | {key[0] for key in state.orders}):
             plan = plan_sweep(symbol, with_stops=symbol not in guarded)
-            books = [OrderKind.REGULAR, *([OrderKind.ALGO] if plan.cancel_all_algo else [])]
-            sweeps = [state.sweeps.get((symbol, book), NO_SWEEP) for book in books]
+            sweeps = [state.sweeps.get((symbol, book), NO_SWEEP) for book in plan.books]
             if not all(s.sent_at >= since and (s.is_given_up or not s.failed) for s in sweeps):
                 plans.append(plan)
         return plans

@@ -16,11 +16,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json
+from liqctl.kernel.values import exposure_of
 from liqctl.notify.notice import Notice, make_notices
 from liqctl.settings.targets import NoticeKind, Severity
 from liqctl.trail.durability import describe_event
@@ -114,7 +114,6 @@ def account_after(settings: "Settings", result: "LiquidationResult") -> dict[str
         return None
     if not result.verified_flat and not residual.positions and not residual.orders:
         return None  # nothing was seen, but not all could be read
-    exposure = sum((abs(position.notional) for position in residual.positions), Decimal(0))
     # Where flat was not proven, an empty list may be one that nobody could read.
     closed = result.positions_closed
     is_seen = {
@@ -122,7 +121,7 @@ def account_after(settings: "Settings", result: "LiquidationResult") -> dict[str
         "orders": residual.orders,
     }
     unread = [name for name, seen in is_seen.items() if not (seen or result.verified_flat)]
-    notional = None if "positions" in unread else plain(exposure)
+    notional = None if "positions" in unread else plain(exposure_of(residual.positions))
     known = {"flat": result.verified_flat, "notional": notional, "unread": unread}
     return {**known, **as_json(residual)}
 

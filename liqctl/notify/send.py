@@ -307,7 +307,6 @@ def look_up(reference: Reference, environ: Mapping[str, str], source: str = "not
 
 
 def _post(client: "httpx.Client", post: Post, timeout_s: float) -> tuple[int, bytes]:
-    """Return the answer's status and how its text begins."""
     import httpx
 
     try:

@@ -32,12 +32,7 @@ class DeadRuns(Protocol):
 
 
 async def close_dead_run(
-    dead: Holder,
-    *,
-    by: str,
-    trail: DeadRuns,
-    sink: EventSink,
-    driver: Driver,
+    dead: Holder, *, by: str, trail: DeadRuns, sink: EventSink, driver: Driver
 ) -> None:
     """Write LIQUIDATION_ABANDONED for the dead run and for those it had not got to closing itself.
 
@@ -67,13 +62,10 @@ async def close_dead_run(
             unanswered=len(orders),
             orders=[(*order, fate) for order, fate in fated],
         )
-        sink.log_event(
-            event_type=event.event_type, correlation_id=correlation_id, details=event.details
-        )
+        event.log_to(sink, correlation_id)
 
 
 async def _look_up(driver: Driver, symbol: str, client_order_id: str) -> str:
-    """Return what became of an order, in a few words."""
     answer = await driver.ask(order_of(symbol, client_order_id))
     if not isinstance(answer, VenueAnswer):
         return f"{answer.status}, {plain(answer.executed)} executed"

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from liqctl.kernel import pacing
 from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.events import AuditEvent
@@ -29,7 +30,6 @@ from liqctl.kernel.machine import (
     WakeAt,
     Work,
 )
-from liqctl.kernel.pacing import READING_FIRST_S, TELLING_GAP_S, WARM_CONNECTIONS
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.reading import Reader
@@ -45,7 +45,6 @@ class Driver:
     """Drives one machine against one venue; needs a running event loop."""
 
     def __init__(self, machine: Machine, venue: Exchange) -> None:
-        """Drive a machine that has done nothing yet."""
         self.machine = machine
         self._venue = venue
         self._loop = asyncio.get_running_loop()
@@ -86,9 +85,7 @@ class Driver:
     def record(self, event: AuditEvent) -> None:
         """Append one event."""
         if self._sink is not None:
-            self._sink.log_event(
-                event_type=event.event_type, correlation_id=self._name, details=event.details
-            )
+            event.log_to(self._sink, self._name)
 
     async def perform(self, work: Work[T]) -> T:
         """Return what a procedure of the machine returns."""
@@ -142,7 +139,7 @@ class Driver:
                 case WakeAt(at):
                     self._set_alarm(at)
         if self._on_turn is not None and self._telling is None:
-            if event.at - self._told_at >= TELLING_GAP_S:
+            if event.at - self._told_at >= pacing.TELLING_GAP_S:
                 self._tell()
             else:
                 self._telling = self._loop.call_soon(self._tell)
@@ -157,7 +154,6 @@ class Driver:
             self._on_turn()
 
     async def _carry(self, send: Send) -> None:
-        """Send a request, and tell the machine what came of it."""
         answer: object
         try:
             timeout_s = send.cut_at - self._loop.time()
@@ -233,9 +229,9 @@ class Opening:
             self._warm_up = asyncio.create_task(self._open_spares(exchange))
 
     async def _open_spares(self, exchange: Exchange) -> None:
-        await asyncio.sleep(READING_FIRST_S)
+        await asyncio.sleep(pacing.READING_FIRST_S)
         timeout_s = self.driver.machine.limits.call_max_s
-        await exchange.warm_up(WARM_CONNECTIONS, timeout_s=timeout_s)
+        await exchange.warm_up(pacing.WARM_CONNECTIONS, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Open no more spare connections, and wait for nothing any more."""

@@ -5,16 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from liqctl.kernel import pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.ledger import OrderRecord, first_seen
 from liqctl.kernel.machine import Machine
 from liqctl.kernel.outcome import report_order, report_position, residual_of
-from liqctl.kernel.pacing import (
-    INSPECTIONS_APART_S,
-    INSPECTIONS_MAX,
-    INSPECTIONS_MIN,
-    MARGIN_ASKED_MAX,
-)
 from liqctl.kernel.plan import Memory, Plan, make_plan
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, WallClock
@@ -23,10 +18,7 @@ from liqctl.kernel.protection import is_protective
 from liqctl.kernel.reading import Reader, ask_portfolio_margin, ask_unknown_symbols
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import FailureCause, LiquidationState
-from liqctl.kernel.values import (
-    OpenOrder,
-    Snapshot,
-)
+from liqctl.kernel.values import OpenOrder, Snapshot
 from liqctl.kernel.words import explain_contradiction, explain_refusal
 from liqctl.run.driver import Driver
 
@@ -142,9 +134,11 @@ async def inspect_settled(
     """
     now = await inspect_account(exchange, policy, wall_clock=wall_clock)
     began_at = now.snapshot.started_at
-    wished = math.ceil(settle_s / INSPECTIONS_APART_S) + 1
+    wished = math.ceil(settle_s / pacing.INSPECTIONS_APART_S) + 1
     # A millisecond more: rounding down would cost one more reading at the end.
-    gap_s = settle_s / (min(max(wished, INSPECTIONS_MIN), INSPECTIONS_MAX) - 1) + 0.001
+    gap_s = (
+        settle_s / (min(max(wished, pacing.INSPECTIONS_MIN), pacing.INSPECTIONS_MAX) - 1) + 0.001
+    )
     give_up_at = began_at + settle_s + policy.timeout_seconds
     empty = 0
     while True:
@@ -154,7 +148,7 @@ async def inspect_settled(
             return now
         empty += now.shows_nothing
         watched_s = now.snapshot.started_at - began_at
-        is_over = watched_s >= settle_s and empty >= INSPECTIONS_MIN
+        is_over = watched_s >= settle_s and empty >= pacing.INSPECTIONS_MIN
         if is_over and now.shows_nothing:
             return replace(now, is_proven=True, settled_s=watched_s)
         driver = Driver.starting_now(exchange, policy.timeout_seconds, wall_clock)
@@ -173,7 +167,7 @@ async def _inspect(
     snapshot = await Reader(machine, policy).snapshot(policy.symbols, both_sources=True)
     unknown_symbols = before.unknown_symbols if before else None
     if unknown_symbols is None:
-        seen = {p.symbol for p in snapshot.positions.items} | {o.symbol for o in snapshot.orders}
+        seen = snapshot.symbols
         unseen = [symbol for symbol in policy.symbols if symbol not in seen]
         unknown_symbols = await ask_unknown_symbols(machine, unseen) if unseen else ()
     margin: bool | None = False
@@ -181,7 +175,7 @@ async def _inspect(
         # While something is listed the question is not asked, and False only means that.
         was_asked = before is not None and _is_empty(before.snapshot)
         margin = before.is_portfolio_margin if before and was_asked else None
-        for _ in range(MARGIN_ASKED_MAX):
+        for _ in range(pacing.MARGIN_ASKED_MAX):
             if margin is None:
                 margin = await ask_portfolio_margin(machine)
     legs = {
@@ -202,7 +196,6 @@ async def _inspect(
 
 
 def _is_empty(snapshot: Snapshot) -> bool:
-    """Return whether everything was read and nothing is open."""
     return not (snapshot.errors or snapshot.positions.items or snapshot.orders)
 
 

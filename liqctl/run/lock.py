@@ -35,7 +35,7 @@ from liqctl.kernel.pacing import (
     RELEASE_WAIT_MAX_S,
 )
 from liqctl.kernel.policy import LIMITS
-from liqctl.run.who import describe_actor, make_private, state_folders
+from liqctl.run.who import describe_actor, make_private, nearest_existing, state_folders
 from liqctl.trail.durability import HelperThread
 
 HELD_MAX_S: Final = LIMITS["timeout_seconds"].high + OVERRUN_GRACE_S
@@ -179,8 +179,7 @@ def find_held(environment: str, *, fallback_dir: Path) -> Blocked | None:
 def lock_problem(*, fallback_dir: Path) -> str | None:
     """Return why no lock could be taken here, None when one could; makes nothing."""
     for directory in (*state_folders(), fallback_dir):
-        nearest = next((p for p in (directory, *directory.absolute().parents) if p.exists()), None)
-        if nearest is not None and os.access(nearest, os.W_OK | os.X_OK):
+        if os.access(nearest_existing(directory), os.W_OK | os.X_OK):
             return None
     return "no folder for it can be written"
 
@@ -223,10 +222,7 @@ class AccountLock:
                 environment=self.environment,
             )
             answer = acquire_lock(
-                self.identity,
-                holder,
-                fallback_dir=self.log_path.parent,
-                now=started_at.timestamp(),
+                self.identity, holder, fallback_dir=self.log_path.parent, now=started_at.timestamp()
             )
             with self._guard:
                 is_wanted = run_no == self._run_no
@@ -329,11 +325,6 @@ def _look_at(path: Path) -> Blocked | None:
 
 
 def _open(path: Path) -> int:
-    """Open the lock file.
-
-    Raises:
-        OSError: it cannot be opened, or something else stands there.
-    """
     fd = os.open(path, _FLAGS, 0o600)
     found = os.fstat(fd)
     if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1:

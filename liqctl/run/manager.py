@@ -6,23 +6,27 @@ Whatever happens in between, a run that was started ends with exactly one end re
 import os
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
-from liqctl.kernel import events
-from liqctl.kernel.as_json import rfc3339
+from liqctl.kernel import events, pacing
+from liqctl.kernel.as_json import as_json
 from liqctl.kernel.ids import ORDER_TAG_BYTES, make_correlation_id
 from liqctl.kernel.outcome import Ending, Outcome, summarise
-from liqctl.kernel.pacing import DISK_END_MAX_S, DISK_END_MIN_S, ENDING_MAX_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
-from liqctl.kernel.result import ALREADY_IN_PROGRESS, LiquidationResult, PositionReport
+from liqctl.kernel.result import (
+    ALREADY_IN_PROGRESS,
+    LAST_TOLD,
+    LiquidationResult,
+    PositionReport,
+    make_metrics,
+)
 from liqctl.kernel.rounds import Liquidation
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
-from liqctl.kernel.values import (
-    Leg,
-)
+from liqctl.kernel.values import Leg
 from liqctl.run.abandonment import DeadRuns, close_dead_run
 from liqctl.run.driver import Opening
 from liqctl.run.lock import AccountLock, describe_holder
@@ -94,22 +98,11 @@ class LiquidationManager:
 
         A skipped run executed nothing: it is counted as skipped, and is not the last execution.
         """
-        ends = [result.state for result in self._results]
+        ends = Counter(result.state.value for result in self._results)
         executed = [r for r in self._results if r.state is not LiquidationState.SKIPPED]
-        last = executed[-1] if executed else None
-        return {
-            "execution_count": len(executed),
-            "completed": ends.count(LiquidationState.COMPLETED),
-            "partial": ends.count(LiquidationState.PARTIAL),
-            "failed": ends.count(LiquidationState.FAILED),
-            "skipped": ends.count(LiquidationState.SKIPPED),
-            "abandoned": 0,
-            "last_execution_time": rfc3339(last.started_at) if last else None,
-            "last_state": last.state.value if last else None,
-            "last_positions_closed": last.positions_closed if last else None,
-            "last_orders_cancelled": last.orders_cancelled if last else None,
-            "last_duration_seconds": last.duration_seconds if last else None,
-        }
+        names = ("started_at", *LAST_TOLD)
+        last = {name: as_json(getattr(each, name)) for each in executed[-1:] for name in names}
+        return make_metrics(len(executed), ends, last)
 
     def interrupt(self) -> None:
         """Let the run send nothing new, read once more and end; without a run, nothing happens."""
@@ -117,11 +110,7 @@ class LiquidationManager:
             self._current.opening.driver.interrupt()
 
     async def execute_liquidation(
-        self,
-        *,
-        reason: str = "",
-        correlation_id: str | None = None,
-        opening: Opening | None = None,
+        self, *, reason: str = "", correlation_id: str | None = None, opening: Opening | None = None
     ) -> LiquidationResult:
         """Cancel and close what is in scope, prove it, and return how it ended.
 
@@ -211,7 +200,7 @@ class LiquidationManager:
         there was no run.
         """
         current = self._current
-        if current is None or not self._ended.acquire(timeout=ENDING_MAX_S):
+        if current is None or not self._ended.acquire(timeout=pacing.ENDING_MAX_S):
             return replace(self._ending, audit_complete=False) if self._ending else None
         if self._current is None and self._ending is not None:
             return replace(self._ending, audit_complete=False)
@@ -235,20 +224,14 @@ class LiquidationManager:
                 self._ended.release()
         return result
 
-    def _record(self, name: str, event: events.AuditEvent) -> None:
-        self._sink.log_event(
-            event_type=event.event_type, correlation_id=name, details=event.details
-        )
-
     def _record_end(self, current: _Current, result: LiquidationResult) -> None:
         for position in _untold(current.known, result):
-            self._record(current.name, events.position_left(position))
-        self._record(current.name, events.run_ended(result))
+            events.position_left(position).log_to(self._sink, current.name)
+        events.run_ended(result).log_to(self._sink, current.name)
 
     def _make_result(
         self, current: _Current, ending: Ending, duration_s: float
     ) -> LiquidationResult:
-        """Return the result by what is known of the run now."""
         base = self._base_result(current.name, current.opening.started_at)
         note = self._lock.note if self._lock else None
         base = replace(
@@ -260,7 +243,7 @@ class LiquidationManager:
         return summarise(base, current.known, ending, self._config)
 
     def _blocked(self, name: str, started_at: datetime, holder: str) -> LiquidationResult:
-        self._record(name, events.run_blocked(describe_actor(), holder))
+        events.run_blocked(describe_actor(), holder).log_to(self._sink, name)
         return replace(
             self._base_result(name, started_at),
             error_message=ALREADY_IN_PROGRESS,
@@ -270,7 +253,7 @@ class LiquidationManager:
 
     def _skipped(self, name: str, started_at: datetime) -> LiquidationResult:
         why = "emergency_liquidation is false"
-        self._record(name, events.run_skipped(describe_actor(), why))
+        events.run_skipped(describe_actor(), why).log_to(self._sink, name)
         result = replace(
             self._base_result(name, started_at),
             state=LiquidationState.SKIPPED,
@@ -281,7 +264,6 @@ class LiquidationManager:
         return result
 
     def _base_result(self, name: str, started_at: datetime) -> LiquidationResult:
-        """Return a result that says nothing was done, as of now."""
         finished_at = self._wall_clock.now()
         return LiquidationResult(
             correlation_id=name,
@@ -301,7 +283,7 @@ class LiquidationManager:
         The account is safe by now: a slow disk gets what the deadline left, within reason.
         """
         left_s = result.timeout_seconds - result.duration_seconds
-        await self._sink.drain(min(max(left_s, DISK_END_MIN_S), DISK_END_MAX_S))
+        await self._sink.drain(min(max(left_s, pacing.DISK_END_MIN_S), pacing.DISK_END_MAX_S))
         head = self._sink.head(result.correlation_id)
         return replace(result, audit_complete=self._sink.complete, audit_head=head)
 

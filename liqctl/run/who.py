@@ -60,6 +60,11 @@ def state_folders() -> tuple[Path, ...]:
     return tuple(found)
 
 
+def nearest_existing(path: Path) -> Path:
+    """Return the path, or its nearest parent that exists."""
+    return next((p for p in (path, *path.absolute().parents) if p.exists()), Path("/"))
+
+
 def make_private(directory: Path, *, is_ours: bool) -> None:
     """Make the directory, 0700; one that stands there must be ours, closed to others, no link.
 

@@ -126,7 +126,6 @@ def _read(name: str) -> list[Settings]:
 
 
 def _write(name: str, settings: Settings) -> None:
-    """Keep the settings under the name, in the first state folder that takes them."""
     if any(hide_secrets(symbol) != symbol for symbol in settings.liquidation.symbols):
         return  # A key was pasted as a symbol, the one text that may be anything.
     text = json.dumps(asdict(settings), default=str)

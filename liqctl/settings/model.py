@@ -18,13 +18,7 @@ from itertools import groupby
 from typing import Annotated, Any, Final, Literal, get_args
 
 from annotated_types import Predicate
-from pydantic import (  # noqa: TID253 - this module is imported where settings are read
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    Strict,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict  # noqa: TID253 - this module is imported where settings are read
 from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: TID253
 
 from liqctl.kernel.policy import LIMITS, LiquidationConfig, problems
@@ -146,8 +140,7 @@ class Liquidation(Section):
         "retry_delay_seconds", "seconds before the first repeat; doubles each time, ±20 %"
     )
     symbols: Annotated[list[_Symbol], Kind.SYMBOLS] = Field(
-        default=[],
-        description="symbols in scope, such as [BTCUSDT]; empty is the whole account",
+        default=[], description="symbols in scope, such as [BTCUSDT]; empty is the whole account"
     )
     settle_seconds: Number = _policy(
         "settle_seconds",
@@ -253,7 +246,6 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
 
 
 def _choices(annotation: object) -> Iterator[str]:
-    """Yield what a value must be one of: an enum's values, or a literal's."""
     if isinstance(annotation, EnumType):
         yield from annotation
     elif isinstance(annotation, str):

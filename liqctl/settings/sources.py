@@ -15,11 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError  # noqa: TID253 - this module is where settings are read
-from pydantic_settings import (  # noqa: TID253
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-)
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource  # noqa: TID253
 from typing_extensions import override
 
 from liqctl.kernel.answers import printable
@@ -78,7 +74,6 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        """Return the line an operator reads."""
         where = f"{self.place}: {self.key}" if self.key != self.place else self.place
         return f"{where}: {self.text}"
 
@@ -87,7 +82,6 @@ class SettingsError(ConfigurationError):
     """The settings are invalid; `problems` holds what the text lists."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        """Say every problem on a line of its own."""
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
 
@@ -291,7 +285,6 @@ class _Found:
             self._note("exchange.proxy", problem)
 
     def _take(self, key: str, value: Any, kind: SourceKind, where: str) -> None:  # noqa: ANN401
-        """Let a value win over whatever weaker source gave before."""
         self.values[key] = value
         self.sources[key] = Source(kind=kind, where=where)
         section, _, name = key.rpartition(".")
@@ -350,7 +343,6 @@ def _read_text(kind: Kind, text: str) -> object:
 
 
 def _refusal(setting: Setting, value: object) -> str:
-    """Return what a refused value must be, and what was found."""
     match setting.kind:
         case Kind.LIST:
             # The type only: the value may hold the address of a web hook.

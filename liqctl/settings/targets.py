@@ -181,7 +181,6 @@ def item_problems(items: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str
 
 
 def _value_problem(key: str, value: Any) -> str | None:  # noqa: ANN401 - YAML holds anything
-    """Return what is wrong with the value of a known key, None when nothing is."""
     is_text = isinstance(value, str)
     text = value if is_text else ""
     is_right: object

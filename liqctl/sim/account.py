@@ -4,7 +4,7 @@ Pure: time comes in as milliseconds, nothing is random. What is refused before a
 is in `checks`.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -12,6 +12,7 @@ from decimal import Decimal
 from heapq import heappop, heappush
 from typing import Final, TypeVar
 
+from liqctl.kernel.states import Product
 from liqctl.sim.faults import Effect
 from liqctl.sim.market import Market
 from liqctl.sim.orders import (
@@ -43,6 +44,8 @@ _ALGO_EXPIRY_MS: Final = 300
 # Binance's for an account without a discount.
 _TAKER_FEE: Final = Decimal("0.0005")
 _ZERO: Final = Decimal(0)
+# What there is of each coin: as good as endless.
+_COINS: Final = Decimal(1_000_000)
 
 
 class Book(dict[K, V]):
@@ -76,20 +79,24 @@ class Book(dict[K, V]):
 
 @dataclass(slots=True, kw_only=True)
 class Account:
-    """One account with its markets.
+    """One account with its markets, those of both products.
 
     `lags` says, for each of the `SOURCES`, by how many milliseconds its answers lag: one number
-    after the other, as replicas answer in turn.
+    after the other, as replicas answer in turn. That of `coinm_positions` and so on is COIN-M's
+    alone, where it lags otherwise.
     """
 
     markets: dict[str, Market]
     hedge: bool = False
     balance: Decimal = Decimal(1_000_000)
+    coins: dict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: _COINS))
     leverage: int = 10
     # What a reduce-only order meets when resting reduce-only orders already claim the position:
     # -4118, or -2022.
     conflict_code: int = -4118
     lags: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    # COIN-M's regular orders still take conditional types, as before 2026-06.
+    older_stops: bool = False
     fee_asset: str = ""  # BNB pays fees in BNB; empty pays them in what the market settles in
     holdings: Book[LegKey, Holding] = field(default_factory=Book)
     orders: Book[int, Order] = field(default_factory=Book)
@@ -117,6 +124,10 @@ class Account:
             raise Refused(-1121, "Invalid symbol.")
         return market
 
+    def markets_of(self, product: Product) -> dict[str, Market]:
+        """Return the markets of a product by symbol."""
+        return {name: each for name, each in self.markets.items() if each.product is product}
+
     def holding(self, key: LegKey) -> Holding | None:
         """Return what a leg holds, None when flat."""
         held = self.holdings.get(key)
@@ -141,9 +152,16 @@ class Account:
         held = self.holding(key)
         return self._lives.get(key) or Life(least=abs(held.amount) if held else _ZERO)
 
-    def moment(self, source: str) -> int:
+    def wallet(self, market: Market) -> Decimal:
+        """Return the balance in what a market settles in."""
+        return self.coins[market.base_asset] if market.contract_size else self.balance
+
+    def moment(self, source: str, product: Product) -> int:
         """Return the moment that the next answer of a source shows."""
         lags = self.lags.get(source)
+        if product is Product.COINM:
+            source = f"coinm_{source}"
+            lags = self.lags.get(source, lags)
         if not lags:
             return self.now_ms
         asked = self._asked.get(source, 0)
@@ -214,8 +232,14 @@ class Account:
 
     def cancel(self, order: Order) -> None:
         """Take an open order off the book."""
+        if order.trigger_price:
+            self._note_stop(order)
+        self.end(order, "CANCELED")
+
+    def end(self, order: Order, status: str) -> None:
+        """Let an order rest no longer."""
         self.orders.note(self.now_ms, order.order_id)
-        order.status, order.update_ms = "CANCELED", self.now_ms
+        order.status, order.update_ms = status, self.now_ms
 
     def match(self, order: Order) -> None:
         """Execute what the book holds of the order; what may not rest expires."""
@@ -261,18 +285,21 @@ class Account:
 
     def fill(self, order: Order, quantity: Decimal, price: Decimal) -> None:
         """Execute part or all of an order and change the position by it."""
-        key, held = order.leg, self.holdings.get(order.leg)
+        key, held, market = order.leg, self.holdings.get(order.leg), self.market(order.symbol)
         self.orders.note(self.now_ms, order.order_id)
         before = held.amount if held else _ZERO
         after = before + (quantity if order.side == "BUY" else -quantity)
         self._live(key, order.owner, before, after)
         closed = min(abs(before), quantity) if before * (after - before) < 0 else _ZERO
         entry = held.entry_price if held else price
-        pnl = closed * (price - entry) * (1 if before > 0 else -1)
+        pnl = market.profit(closed if before > 0 else -closed, entry, price)
         if before * after <= 0 and after:
             entry = price
         elif abs(after) > abs(before):
-            entry = (entry * abs(before) + price * quantity) / abs(after)
+            # The mean price is quote over base, in both products.
+            entry = (market.quote(abs(before), entry) + market.quote(quantity, price)) / (
+                market.base(abs(before), entry) + market.base(quantity, price)
+            )
         self.holdings.note(self.now_ms, key)
         self.holdings[key] = Holding(
             symbol=order.symbol,
@@ -282,23 +309,31 @@ class Account:
             update_ms=self.now_ms,
         )
         order.executed += quantity
-        order.paid += quantity * price
+        base, quote = market.base(quantity, price), market.quote(quantity, price)
+        order.traded_base += base
+        order.traded_quote += quote
         order.status = "FILLED" if order.executed >= order.quantity else "PARTIALLY_FILLED"
         order.update_ms = self.now_ms
-        self.balance += pnl
-        asset = self.market(order.symbol).quote_asset
-        fee = quantity * price * _TAKER_FEE
-        if self.fee_asset:
-            fee /= self.market(f"{self.fee_asset}{asset}").mark_price
+        asset = fee_asset = market.settle_asset
+        fee = market.value(quantity, price) * _TAKER_FEE
+        if market.contract_size:
+            self.coins[asset] += pnl
+        else:
+            self.balance += pnl
+            if self.fee_asset:
+                fee_asset = self.fee_asset
+                fee /= self.market(f"{fee_asset}{asset}").mark_price
         self.trades.append(
             Trade(
                 trade_id=self.next_id(),
                 order=order,
                 quantity=quantity,
                 price=price,
+                base=base,
+                quote=quote,
                 realized_pnl=pnl,
                 fee=fee,
-                fee_asset=self.fee_asset or asset,
+                fee_asset=fee_asset,
                 asset=asset,
                 time_ms=self.now_ms,
             )
@@ -337,7 +372,7 @@ class Account:
         """
         left = {"SELL": max(held, _ZERO), "BUY": max(-held, _ZERO)}
         for order in self.open_orders():
-            if order.leg != key or not order.only_reduces:
+            if order.leg != key or not order.only_reduces or order.trigger_price:
                 continue
             most = left[order.side]
             excess = order.remaining - most
@@ -361,10 +396,15 @@ class Account:
 
     def cancel_algo(self, algo: AlgoOrder) -> None:
         """Take a conditional order off the book."""
-        if self.is_needed(algo):
-            stop = CancelledStop(algo=algo, at_ms=self.now_ms, life=self.life(algo.leg))
-            self.journal.cancelled_stops.append(stop)
+        self._note_stop(algo)
         self.end_algo(algo, "CANCELED")
+
+    def _note_stop(self, stop: AlgoOrder | Order) -> None:
+        """Keep for the judges that a stop is cancelled, if its leg needs it."""
+        if self.is_needed(stop):
+            life = self.life(stop.leg)
+            cancelled = CancelledStop(algo=stop, at_ms=self.now_ms, life=life)
+            self.journal.cancelled_stops.append(cancelled)
 
     def end_algo(self, algo: AlgoOrder, status: str) -> None:
         """Let a conditional order wait no longer."""
@@ -379,8 +419,11 @@ class Account:
             expires = algo.close_position or algo.time_in_force == "GTE_GTC"  # Plain stops stay.
             if expires and algo.leg == key:
                 self.end_algo(algo, "EXPIRED")
+        for order in self.open_orders():
+            if order.close_position and order.leg == key:
+                self.end(order, "EXPIRED")
 
-    def is_needed(self, algo: AlgoOrder) -> bool:
+    def is_needed(self, algo: AlgoOrder | Order) -> bool:
         """Return whether the order is a protective stop of a leg that is open.
 
         A stop from before its leg was last flat protected what is gone.

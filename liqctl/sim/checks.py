@@ -27,6 +27,8 @@ _PEM_MARK: Final = "PUBLIC KEY"
 _CLIENT_ID: Final = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")
 _SIDES: Final = frozenset({"BUY", "SELL"})
 _ZERO: Final = Decimal(0)
+# Before a contract settles or is delivered. Assumed for COIN-M.
+_ONLY_CLOSING: Final = frozenset({"PRE_SETTLE", "PRE_DELIVERING"})
 
 # -- who asks ----------------------------------------------------------------------------------
 
@@ -102,16 +104,33 @@ def place(account: Account, params: Params, *, owner: str = "key", test: bool = 
     """Check and execute a new order; with `test` only check it."""
     order = _read_order(account, params, owner)
     market = account.market(order.symbol)
-    _check_filters(order, market)
-    _check_leg(account, order, market)
-    _check_book(order, market)
+    if not order.trigger_price:  # What it may do is looked at when it triggers.
+        _check_filters(order, market)
+        _check_leg(account, order, market)
+        _check_book(order, market)
     if test:
         return order
     if owner == "key" and account.handling.hide_ms:
         order.known_from_ms = account.now_ms + account.handling.hide_ms
     account.add(order)
-    account.match(order)
+    if not order.trigger_price:
+        account.match(order)
     return order
+
+
+def trigger_older(account: Account, stop: Order) -> None:
+    """Turn a conditional order of the regular book into a market order, under the same id."""
+    account.orders.note(account.now_ms, stop.order_id)
+    held = account.holding(stop.leg)
+    if stop.close_position and held:
+        stop.quantity = abs(held.amount)
+    try:
+        _check_leg(account, stop, account.market(stop.symbol))
+    except Refused:
+        account.end(stop, "EXPIRED")
+    else:
+        stop.type, stop.trigger_price = "MARKET", _ZERO
+        account.match(stop)
 
 
 def trigger(account: Account, algo: AlgoOrder) -> None:
@@ -180,11 +199,13 @@ def _read_order(account: Account, params: Params, owner: str) -> Order:
     market = account.market(params.get("symbol"))
     kind, side = params.get("type", ""), params.get("side", "")
     time_in_force = params.get("timeInForce", "")
-    refuse_if((side not in _SIDES, -1117), (kind in CONDITIONAL_TYPES, -4120))
-    refuse_if((kind not in {"MARKET", "LIMIT"}, -1116))
+    is_older = kind in CONDITIONAL_TYPES and account.older_stops and market.contract_size
+    refuse_if((side not in _SIDES, -1117), (kind in CONDITIONAL_TYPES and not is_older, -4120))
+    refuse_if((kind not in {"MARKET", "LIMIT"} and not is_older, -1116))
     if kind == "MARKET" and time_in_force:
         raise Refused(-1106, "Parameter 'timeInForce' sent when not required.")
     client_id = params.get("newClientOrderId") or f"auto{account.next_id()}"
+    closes_all = bool(is_older) and _is_true(params, "closePosition")
     resting = account.open_orders()
     count = sum(order.symbol == market.symbol for order in resting)
     refuse_if(
@@ -199,8 +220,10 @@ def _read_order(account: Account, params: Params, owner: str) -> Order:
         side=side,
         position_side=_position_side(account, params),
         type=kind,
-        quantity=_amount(params, "quantity"),
+        quantity=_ZERO if closes_all else _amount(params, "quantity"),
         price=_amount(params, "price") if kind == "LIMIT" else _ZERO,
+        trigger_price=_amount(params, "stopPrice") if is_older else _ZERO,
+        close_position=closes_all,
         time_in_force=time_in_force or "GTC",
         reduce_only=_is_true(params, "reduceOnly"),
         time_ms=account.now_ms,
@@ -236,12 +259,12 @@ def _is_true(params: Params, name: str) -> bool:
 def _check_filters(order: Order, market: Market) -> None:
     """Refuse what the symbol's status, lot, price band or smallest notional do not allow."""
     is_market, quantity, status = order.type == "MARKET", order.quantity, market.status
-    may_open = status != "PRE_SETTLE" or order.only_reduces
+    may_open = status not in _ONLY_CLOSING or order.only_reduces
     most = market.market_quantity_max if is_market else market.quantity_max
     refuse_if(
         (status in {"CLOSE", "DELIVERED"}, -4141),
-        (status == "SETTLING" or not may_open, -4140),
-        (status not in {"TRADING", "PRE_SETTLE"}, -1122),
+        (status in {"SETTLING", "DELIVERING"} or not may_open, -4140),
+        (status not in {"TRADING", *_ONLY_CLOSING}, -1122),
         (quantity <= 0, -4003),
         (quantity < market.quantity_min, -4004),
         (quantity > most, -4005),
@@ -256,7 +279,7 @@ def _check_filters(order: Order, market: Market) -> None:
             edge = f"{market.edge(order.side).normalize():f}"
             raise Refused(code, f"Limit price can't be {way} than {edge}.")
     price = market.mark_price if is_market else order.price
-    if not order.only_reduces and price * quantity < market.notional_min:
+    if not order.only_reduces and market.quote(quantity, price) < market.notional_min:
         raise Refused(
             -4164,
             f"Order's notional must be no smaller than {market.notional_min} "
@@ -273,15 +296,17 @@ def _check_leg(account: Account, order: Order, market: Market) -> None:
     held = account.holding(order.leg)
     amount = abs(held.amount) if held and is_closing(order, held.amount) else _ZERO
     if not order.only_reduces:
-        cost = order.quantity * market.mark_price / account.leverage
-        refuse_if((cost > account.balance and not amount, -2019))
+        cost = market.value(order.quantity, market.mark_price) / account.leverage
+        refuse_if((cost > account.wallet(market) and not amount, -2019))
         return
     is_hedge = order.position_side != "BOTH"
     conflict = -2022 if account.conflict_code == -2022 else -4118  # noqa: PLR2004 - Binance's code
     claimed = sum(
         other.remaining
         for other in account.open_orders()
-        if (other.leg, other.side) == (order.leg, order.side) and other.only_reduces
+        if (other.leg, other.side) == (order.leg, order.side)
+        and other.only_reduces
+        and not other.trigger_price
     )
     refuse_if(
         (not amount, -2022),

@@ -118,6 +118,9 @@ def trigger(venue: Venue, entry: Entry) -> None:
     for algo in venue.account.open_algo_orders():
         if algo.symbol == entry["symbol"]:
             checks.trigger(venue.account, algo)
+    for order in venue.account.open_orders():
+        if order.symbol == entry["symbol"] and order.trigger_price:
+            checks.trigger_older(venue.account, order)
 
 
 def fill(venue: Venue, entry: Entry) -> None:
@@ -133,6 +136,22 @@ def move_mark(venue: Venue, entry: Entry) -> None:
     market = _market(venue, entry)
     moved = market.mark_price * (1 + _number(entry, "bps") / 10000)
     market.mark_price = moved.quantize(market.tick_size)
+
+
+def deliver(venue: Venue, entry: Entry) -> None:
+    """A dated contract is delivered: its orders are gone, its legs closed at the mark price."""
+    account, symbol = venue.account, entry["symbol"]
+    _market(venue, entry).status = "DELIVERED"
+    for algo in account.open_algo_orders():
+        if algo.symbol == symbol:
+            account.end_algo(algo, "EXPIRED")
+    for order in account.open_orders():
+        if order.symbol == symbol:
+            account.end(order, "EXPIRED")
+    for _, position_side in [key for key in account.holdings if key[0] == symbol]:
+        name = f"delivery_autoclose-{account.next_id()}"
+        leg = {"symbol": symbol, "position_side": position_side, "client_order_id": name}
+        close(venue, {**leg, "owner": "venue"})
 
 
 def to_hedge(venue: Venue, _: Entry) -> None:
@@ -182,7 +201,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "set_status": _setting("status", str),
     "set_depth": _setting("depth", Decimal),
     "set_spread": _setting("spread_bps", Decimal),
-    **{act.__name__: act for act in (move_mark, to_hedge, ban, set_can_trade)},
+    **{act.__name__: act for act in (move_mark, deliver, to_hedge, ban, set_can_trade)},
     # The key is deleted: nothing signed passes any more.
     "revoke_key": lambda venue, _: venue.faults.insert(0, make_fault("key_refused", times=0)),
 }

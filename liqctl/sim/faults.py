@@ -10,6 +10,7 @@ from math import inf
 from typing import Any, Final
 
 from liqctl.sim.orders import WORDS
+from liqctl.sim.paths import host_of, product_of
 
 HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
@@ -47,6 +48,8 @@ class Fault:
     name: str = "fault"
     method: str = ""
     path: str = ""  # its end
+    host: str = ""  # its beginning: fapi, dapi, papi or sapi
+    product: str = ""  # what it is about: USDM or COINM
     symbol: str = ""
     whole_account: bool = False
     writes: bool = False
@@ -63,6 +66,8 @@ class Fault:
         is_meant = (
             self.method in {"", method}
             and path.endswith(self.path)
+            and self.host in {"", host_of(path)}
+            and self.product in {"", product_of(path)}
             and self.symbol in {"", symbol}
             and not (self.whole_account and symbol)
             and not (self.writes and method == "GET")
@@ -236,6 +241,10 @@ KINDS: Final[Mapping[str, Effect]] = {
     "agreement_unsigned": _refusal(-4411),
     "reduce_only_rejected": _refusal(-2022),
     "thin_book": _refusal(-4131),
+    # A body without a code, as dapi answered while the engines were merged in 2026-06.
+    "merge_error": Effect(
+        execute=False, status=400, body='{"239999":"Service is being upgraded."}'
+    ),
     "stop_triggering": _refusal(-4117),
     "unknown_order": _refusal(-2011),
     "batch_cancel_failed": _refusal(-2012),

@@ -3,6 +3,9 @@
 Defaults are BTCUSDT's of the real venue (filters read 2026-09): market orders up to 120 while limit
 orders go up to 1000, prices within 5 % of mark, and a market order may walk 5 % of the book before
 the rest of it expires.
+
+A symbol with a contract size is COIN-M's: quantities are contracts of so many dollars, profit and
+margin are in the coin.
 """
 
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 
 from liqctl.kernel.amounts import plain
+from liqctl.kernel.states import Product
 from liqctl.sim.orders import Order
 
 CONDITIONAL_TYPES: Final = (
@@ -38,6 +42,7 @@ class Market:
     base_asset: str
     mark_price: Decimal
     quote_asset: str = "USDT"
+    contract_size: int = 0  # in dollars; 0 is USDS-M
     status: str = "TRADING"
     contract_type: str = "PERPETUAL"
     delivery_ms: int = 4133404800000
@@ -53,6 +58,41 @@ class Market:
     depth: Decimal | None = None
     spread_bps: Decimal = Decimal(1)
     take_bound: Decimal = Decimal("0.05")
+
+    @property
+    def product(self) -> Product:
+        """The product that the symbol belongs to."""
+        return Product.COINM if self.contract_size else Product.USDM
+
+    @property
+    def pair(self) -> str:
+        """The pair that the contract is one of."""
+        return self.symbol.split("_", maxsplit=1)[0]
+
+    @property
+    def settle_asset(self) -> str:
+        """What margin, profit and fees are in."""
+        return self.base_asset if self.contract_size else self.quote_asset
+
+    def base(self, quantity: Decimal, price: Decimal) -> Decimal:
+        """Return how much of the base asset a quantity is at a price."""
+        return quantity * self.contract_size / price if self.contract_size else quantity
+
+    def quote(self, quantity: Decimal, price: Decimal) -> Decimal:
+        """Return how much of the quote asset a quantity is at a price: for COIN-M at any price."""
+        return quantity * (self.contract_size or price)
+
+    def value(self, quantity: Decimal, price: Decimal) -> Decimal:
+        """Return the notional in the settle asset."""
+        return (self.base if self.contract_size else self.quote)(quantity, price)
+
+    def profit(self, amount: Decimal, entry: Decimal, leave: Decimal) -> Decimal:
+        """Return what a signed amount earns between two prices, in the settle asset.
+
+        USDS-M: `amount * (leave - entry)`; COIN-M: `amount * size * (1 / entry - 1 / leave)`.
+        """
+        change = self.value(amount, leave) - self.value(amount, entry)
+        return -change if self.contract_size else change
 
     def best(self, side: str) -> Decimal:
         """Return the best price that an order of this side meets."""
@@ -85,20 +125,21 @@ class Market:
 
     def describe(self) -> dict[str, Any]:
         """Return the symbol's row of exchangeInfo."""
-        return {
+        is_coinm = self.product is Product.COINM
+        row: dict[str, Any] = {
             "symbol": self.symbol,
-            "pair": self.symbol.split("_", maxsplit=1)[0],
+            "pair": self.pair,
             "contractType": self.contract_type,
             "deliveryDate": self.delivery_ms,
             "onboardDate": 1569398400000,
-            "status": self.status,
+            "contractStatus" if is_coinm else "status": self.status,
             "maintMarginPercent": "2.5000",
             "requiredMarginPercent": "5.0000",
             "baseAsset": self.base_asset,
             "quoteAsset": self.quote_asset,
-            "marginAsset": self.quote_asset,
+            "marginAsset": self.settle_asset,
             "pricePrecision": 2,
-            "quantityPrecision": 3,
+            "quantityPrecision": 0 if is_coinm else 3,
             "baseAssetPrecision": 8,
             "quotePrecision": 8,
             "underlyingType": "COIN",
@@ -121,19 +162,23 @@ class Market:
                     self.market_step_size or self.step_size,
                 ),
                 {"filterType": "MAX_NUM_ORDERS", "limit": OPEN_ORDERS_MAX},
-                {"filterType": "MIN_NOTIONAL", "notional": plain(self.notional_min)},
                 {
                     "filterType": "PERCENT_PRICE",
                     "multiplierUp": plain(self.multiplier_up),
                     "multiplierDown": plain(self.multiplier_down),
                     "multiplierDecimal": "4",
                 },
-                {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
             ],
             "orderTypes": ["LIMIT", "MARKET", *CONDITIONAL_TYPES],
             "timeInForce": list(TIMES_IN_FORCE),
-            "permissionSets": ["GRID", "COPY"],
         }
+        if is_coinm:
+            return row | {"contractSize": self.contract_size, "equalQtyPrecision": 4}
+        row["filters"] += [
+            {"filterType": "MIN_NOTIONAL", "notional": plain(self.notional_min)},
+            {"filterType": "POSITION_RISK_CONTROL", "positionControlSide": "NONE"},
+        ]
+        return row | {"permissionSets": ["GRID", "COPY"]}
 
     def _lot(self, kind: str, most: Decimal, step: Decimal) -> dict[str, str]:
         least = plain(self.quantity_min)

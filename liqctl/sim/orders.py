@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from liqctl.kernel.amounts import plain
+from liqctl.kernel.states import Product
 
 LegKey = tuple[str, str]
 """Symbol and position side."""
@@ -124,6 +125,11 @@ class Instruction:
         return self.symbol, self.position_side
 
     @property
+    def pair(self) -> str:
+        """The pair of its contract."""
+        return self.symbol.split("_", maxsplit=1)[0]
+
+    @property
     def only_reduces(self) -> bool:
         """Whether its flags, or in hedge mode its side, keep it from opening anything."""
         if self.position_side == "BOTH":
@@ -135,16 +141,35 @@ class Instruction:
 class Order(Instruction):
     """One order of the regular book.
 
-    A `hidden` order is in no list. Look-ups deny an order until `known_from_ms`.
+    A `hidden` order is in no list. Look-ups deny an order until `known_from_ms`. One with a
+    `trigger_price` is a conditional order from before the conditional book (COIN-M until 2026-06):
+    it rests here under its own type; with `close_position` its quantity is 0.
     """
 
     order_id: int
     client_order_id: str
     quantity: Decimal
     executed: Decimal = Decimal(0)
-    paid: Decimal = Decimal(0)
+    traded_base: Decimal = Decimal(0)  # what was executed, in the base asset
+    traded_quote: Decimal = Decimal(0)  # and in the quote asset
+    trigger_price: Decimal = Decimal(0)
     hidden: bool = False
     known_from_ms: int = 0
+
+    @property
+    def listed_in(self) -> str:
+        """The source that lists it."""
+        return "orders"
+
+    @property
+    def number(self) -> int:
+        """The venue's id."""
+        return self.order_id
+
+    @property
+    def name(self) -> str:
+        """The id that its owner gave it."""
+        return self.client_order_id
 
     @property
     def is_open(self) -> bool:
@@ -169,8 +194,8 @@ class Order(Instruction):
             "side": self.side,
             "positionSide": self.position_side,
             "status": self.status,
-            "stopPrice": "0",
-            "closePosition": False,
+            "stopPrice": plain(self.trigger_price),
+            "closePosition": self.close_position,
             "symbol": self.symbol,
             "timeInForce": self.time_in_force,
             "type": self.type,
@@ -185,13 +210,13 @@ class Order(Instruction):
 
     def describe(self) -> dict[str, Any]:
         """Return the row of a query (ORDER-R)."""
-        average = self.paid / self.executed if self.executed else Decimal(0)
+        average = self.traded_quote / self.traded_base if self.executed else Decimal(0)
         return {
             **self.acknowledge(),
             "avgPrice": f"{average:.5f}",
-            "cumQuote": plain(self.paid),
-            "cumBase": "0",
-            "pair": self.symbol.split("_", maxsplit=1)[0],
+            "cumQuote": plain(self.traded_quote),
+            "cumBase": f"{self.traded_base:.8f}",
+            "pair": self.pair,
             "time": self.time_ms,
         }
 
@@ -205,6 +230,21 @@ class AlgoOrder(Instruction):
     trigger_price: Decimal
     quantity: Decimal | None = None
     child_id: int | None = None
+
+    @property
+    def listed_in(self) -> str:
+        """The source that lists it."""
+        return "algo"
+
+    @property
+    def number(self) -> int:
+        """The venue's id."""
+        return self.algo_id
+
+    @property
+    def name(self) -> str:
+        """The id that its owner gave it."""
+        return self.client_algo_id
 
     @property
     def is_open(self) -> bool:
@@ -273,6 +313,8 @@ class Trade:
     order: Order
     quantity: Decimal
     price: Decimal
+    base: Decimal
+    quote: Decimal
     realized_pnl: Decimal
     fee: Decimal
     fee_asset: str
@@ -290,14 +332,14 @@ class Trade:
             "orderId": self.order.order_id,
             "price": plain(self.price),
             "qty": plain(self.quantity),
-            "quoteQty": plain(self.quantity * self.price),
-            "baseQty": plain(self.quantity),
+            "quoteQty": plain(self.quote),
+            "baseQty": plain(self.base),
             "marginAsset": self.asset,
             "realizedPnl": plain(self.realized_pnl),
             "side": self.order.side,
             "positionSide": self.order.position_side,
             "symbol": self.order.symbol,
-            "pair": self.order.symbol.split("_", maxsplit=1)[0],
+            "pair": self.order.pair,
             "time": self.time_ms,
         }
 
@@ -316,7 +358,7 @@ class Life:
 class CancelledStop:
     """A conditional order that was cancelled while it protected an open leg, and that leg."""
 
-    algo: AlgoOrder
+    algo: AlgoOrder | Order
     at_ms: int
     life: Life
 
@@ -336,6 +378,7 @@ class Listing:
     symbol: str
     shown: frozenset[object]
     readable: bool = True
+    product: Product = Product.USDM
 
 
 @dataclass(slots=True, kw_only=True)

@@ -19,12 +19,16 @@ list lags, several numbers those of replicas that answer in turn; `position_lag_
 
 `account: {large: {symbols: 200, orders: 3, algo: 1}}` stands for a generated account.
 
+COIN-M contracts stand beside the others under their own names: `BTCUSD_PERP`, `BTCUSD_261225`. A
+row of `orders` with a `trigger` is a conditional order from before COIN-M had a book for them.
+
 Files are looked for beside the installed package, then in `configs/scenarios`.
 """
 
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -59,8 +63,17 @@ PRICES: Final[Mapping[str, str]] = {
 }
 """Mark prices of the symbols that exist without being declared."""
 
+_COINM: Final = ("BTCUSD_PERP", "BTCUSD_261225", "ETHUSD_PERP", "SOLUSD_PERP")
+"""The COIN-M contracts that exist without being declared, at the same prices."""
+
+# Dollars of a COIN-M contract: Bitcoin's, and every other coin's.
+_CONTRACT_SIZE_BTC: Final = 100
+_CONTRACT_SIZE: Final = 10
+_DELIVERY_HOUR: Final = 8
+"""Of a dated contract, in UTC on the day that its name tells."""
+
 _LAG_KEYS: Final = frozenset({"lag_ms", "position_lag_ms", "order_lag_ms"})
-_ACCOUNT_KEYS: Final = frozenset({"conflict_code", "balance", "fee_asset"})
+_ACCOUNT_KEYS: Final = frozenset({"conflict_code", "balance", "fee_asset", "older_stops"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +110,7 @@ class Scenario:
         """Return the venue at its beginning."""
         positions = self.account.get("positions", {})
         orders, algo = self.account.get("orders", []), self.account.get("algo", [])
-        symbols = [*PRICES, *(str(key).split(" ")[0] for key in positions)]
+        symbols = [*PRICES, *_COINM, *(str(key).split(" ")[0] for key in positions)]
         symbols += [row["symbol"] for row in (*orders, *algo, *self.events) if "symbol" in row]
         account = Account(
             markets={
@@ -138,10 +151,27 @@ class Scenario:
 
 def make_market(symbol: str, changes: Mapping[str, Any]) -> Market:
     """Return a market with the symbol's usual price and some settings changed."""
-    price = Decimal(str(changes.get("mark_price", PRICES.get(symbol, "10"))))
+    pair, _, expiry = symbol.partition("_")
+    is_coinm = bool(expiry) and pair.endswith("USD")
+    base = pair.removesuffix("USD" if is_coinm else "USDT") or symbol
+    usual = PRICES.get(f"{base}USDT" if is_coinm else symbol, "10")
+    price = Decimal(str(changes.get("mark_price", usual)))
     tick = Decimal("0.10") if price >= 1000 else Decimal("0.0001")  # noqa: PLR2004
-    base = symbol.split("_", maxsplit=1)[0].removesuffix("USDT") or symbol
     settings: dict[str, Any] = {"tick_size": tick, "notional_min": Decimal(5)}
+    if is_coinm:
+        settings |= {
+            "quote_asset": "USD",
+            "contract_size": _CONTRACT_SIZE_BTC if base == "BTC" else _CONTRACT_SIZE,
+            "step_size": Decimal(1),
+            "quantity_min": Decimal(1),
+            "quantity_max": Decimal(1_000_000),
+            "market_quantity_max": Decimal(60_000),
+            "notional_min": Decimal(0),
+        }
+    if is_coinm and expiry.isdigit():
+        day = datetime.strptime(f"{expiry}+0000", "%y%m%d%z") + timedelta(hours=_DELIVERY_HOUR)
+        settings["contract_type"] = "CURRENT_QUARTER"
+        settings["delivery_ms"] = round(day.timestamp() * 1000)
     settings |= {name: _value(value) for name, value in changes.items()}
     settings["mark_price"] = price
     return Market(symbol=symbol, base_asset=base, **settings)
@@ -152,7 +182,7 @@ def _lags(venue: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     positions, orders = venue.get("position_lag_ms", 0), venue.get("order_lag_ms", 0)
     usual = {"positions": positions, "account": positions, "orders": orders, "algo": orders}
     given = dict(venue.get("lag_ms") or {})
-    unknown = set(given) - set(SOURCES)
+    unknown = {name.removeprefix("coinm_") for name in given} - set(SOURCES)
     if unknown:
         raise ValueError(f"no list is called {', '.join(sorted(unknown))}")
     lags = {name: tuple(map(int, _listed(value))) for name, value in (usual | given).items()}
@@ -166,13 +196,16 @@ def _date(account: Account, thing: Holding | Order | AlgoOrder, row: Mapping[str
 
 
 def _rest_order(account: Account, row: Mapping[str, Any], number: int) -> None:
+    is_stop = "trigger" in row
     order = Order(
         **_instruction(row),
         order_id=account.next_id(),
         client_order_id=str(row.get("client_order_id", f"bot-{number}")),
-        type="LIMIT",
-        quantity=Decimal(str(row["quantity"])),
-        price=Decimal(str(row["price"])),
+        type=row.get("type", "STOP_MARKET" if is_stop else "LIMIT"),
+        quantity=Decimal(str(row.get("quantity", 0) if is_stop else row["quantity"])),
+        price=Decimal(str(row.get("price", 0) if is_stop else row["price"])),
+        trigger_price=Decimal(str(row.get("trigger", 0))),
+        close_position=bool(row.get("close_position", False)),
         hidden=bool(row.get("hidden", False)),
     )
     account.orders[order.order_id] = order

@@ -34,7 +34,8 @@ _BACKLOG: Final = 1024
 _FILL: Final = ("client_order_id", "owner", "symbol", "position_side", "before", "after")
 _REQUEST: Final = ("time_ms", "method", "path", "client_order_id")
 _FAULT_KEYS: Final = EFFECT_KEYS | {
-    *("method", "path", "symbol", "times", "skip", "writes", "reads", "whole_account")
+    *("method", "path", "host", "product", "symbol"),
+    *("times", "skip", "writes", "reads", "whole_account"),
 }
 
 

@@ -12,17 +12,35 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from liqctl.kernel.states import Product
 from liqctl.sim.account import Account
-from liqctl.sim.checks import Params, check_key, check_signature, check_timestamp, place
+from liqctl.sim.checks import Params, check_key, check_signature, check_timestamp
 from liqctl.sim.faults import Effect, Fault, readable_rows, rows_of, spoil
 from liqctl.sim.market import Market
 from liqctl.sim.orders import Listing, Refused, malformed
+from liqctl.sim.paths import dialect_of, host_of, product_of
 
 _STUBBORN_MAX: Final = 20
 """How many requests over the limit are answered 429 before the address is banned."""
 
 # Binance bans for 2 minutes at first, and for up to 3 days whoever goes on.
 _BAN_MS: Final = 120_000
+_POOLS: Final = {"fapi": "futures", "dapi": "futures"}
+"""Hosts that count weight together; any other counts alone (COIN-M notice, read 2026-06-10)."""
+
+_OWN_LIMITS: Final = {"papi": 6000, "sapi": 12_000}
+"""Request weight a minute of hosts with a pool of their own."""
+
+_COINM_NUMBERS: Final = {
+    -4087: -4089,
+    -4088: -4090,
+    -4118: -4112,
+    -4131: -4113,
+    -4164: -4178,
+    -5028: -4188,
+}
+"""What dapi says instead of USDS-M's codes (COIN-M error page, read 2026-07-01)."""
+
 _JSON: Final = {"Content-Type": "application/json;charset=UTF-8"}
 
 
@@ -100,14 +118,33 @@ class Route:
     orders: bool = False
     source: str = ""
 
+    @property
+    def dialect(self) -> str:
+        """How rows are written: fapi, dapi, um or cm."""
+        return dialect_of(self.path)
+
+    @property
+    def product(self) -> Product:
+        """The product that it is about."""
+        return product_of(self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request at its endpoint: the venue, where it was sent, and the parameters."""
+    """One request at its endpoint: the venue, where it was sent, and the parameters.
+
+    A symbol of the other product is as unknown there as one that does not exist.
+    """
 
     venue: "Venue"
     route: Route
     params: Params
+
+    def __post_init__(self) -> None:
+        """Refuse a symbol of the other product."""
+        market = self.account.markets.get(self.params.get("symbol", ""))
+        if market is not None and market.product is not self.route.product:
+            raise Refused(-1121)
 
     @property
     def account(self) -> Account:
@@ -124,6 +161,17 @@ class Call:
         """The symbol that narrows a list, empty when none does."""
         symbol = self.params.get("symbol")
         return self.account.market(symbol).symbol if symbol else ""
+
+    @property
+    def markets(self) -> dict[str, Market]:
+        """The markets of the product, or those that a symbol or, for COIN-M, a pair names."""
+        symbol, pair = self.symbol, self.params.get("pair")
+        if symbol:
+            return {symbol: self.account.market(symbol)}
+        markets = self.account.markets_of(self.route.product)
+        if not pair or self.route.product is Product.USDM:
+            return markets
+        return {name: market for name, market in markets.items() if market.pair == pair}
 
     def number(self, name: str) -> int | None:
         """Return a parameter that is a whole number, None when it was not given."""
@@ -145,7 +193,8 @@ class Call:
 
     def look(self) -> int:
         """Return the moment that the answer of the route's source shows, and keep it."""
-        self.venue.listed_ms = self.account.moment(self.route.source)
+        moment_ms = self.account.moment(self.route.source, self.route.product)
+        self.venue.listed_ms = moment_ms
         return self.venue.listed_ms
 
 
@@ -163,7 +212,8 @@ class Venue:
     can_trade: bool = True
     can_withdraw: bool = False
     ip_restricted: bool = True
-    portfolio_margin: bool = False
+    portfolio_margin: bool = False  # fapi's and dapi's lists are empty instead of refused
+    um_numbers: bool = False  # dapi says USDS-M's codes
     other_weight: int = 0  # what others at the same address use
     other_orders: int = 0
     weight_limit: int = 2400
@@ -190,30 +240,30 @@ class Venue:
         self.account.journal.requests.append((self.now_ms, request.method, request.path, client_id))
         since_ms = self.now_ms - (self.started_ms or 0)
         hit = (request.method, request.path, params.get("symbol", ""), since_ms)
+        route = self.routes.get((request.method, request.path))
         effect = Effect()
         fault = next((each for each in self.faults if each.takes(*hit)), None)
         if fault is not None:
             self.account.journal.faults.append(fault.name)
             effect = fault.effect
-        if effect.late_ms and (request.method, request.path) == ("POST", "/fapi/v1/order"):
+        if effect.late_ms and route is not None and route.orders:
 
             def land() -> None:  # The answer was given up long ago: nobody hears of a refusal.
                 with contextlib.suppress(Refused):
-                    place(self.account, params)
+                    route.serve(Call(self, route, params))
 
             self.account.schedule(self.now_ms + effect.late_ms, land)
         headers: dict[str, str] = {}
         if effect.execute:
-            status, body, headers = self._answer(request, params, effect)
+            status, body, headers = self._answer(request, route, params, effect)
             if effect.garble:
                 body = body[: max(len(body) // 2, 1)]
             if effect.status is None and effect.body is None:
                 return Reply(status=status, body=body, headers=headers | _JSON, effect=effect)
         told = effect.body
         if told is None:
-            told = json.dumps(
-                ({"code": effect.code} if effect.code else {}) | {"msg": effect.message}
-            )
+            error = self.error(request.path, effect.code, effect.message)
+            told = json.dumps(error if effect.code else {"msg": effect.message})
         kind = {"Content-Type": "text/html"} if told.startswith("<") else _JSON
         return Reply(
             status=effect.status or 200,
@@ -243,6 +293,11 @@ class Venue:
                 self._occur(event, since_ms)
         self.account.advance(self.now_ms)
 
+    def error(self, path: str, code: int, message: str) -> dict[str, Any]:
+        """Return an error as it is said there: dapi has numbers of its own for some."""
+        has_own = host_of(path) == "dapi" and not self.um_numbers
+        return {"code": _COINM_NUMBERS.get(code, code) if has_own else code, "msg": message}
+
     def calm(self) -> None:
         """Let nobody else do anything new from now on."""
         self.events.clear()
@@ -257,42 +312,45 @@ class Venue:
         event.act(self)
 
     def _answer(
-        self, request: Request, params: dict[str, str], effect: Effect
+        self, request: Request, route: Route | None, params: dict[str, str], effect: Effect
     ) -> tuple[int, str, dict[str, str]]:
         """Carry the request out; return status, body and headers."""
-        route = self.routes.get((request.method, request.path))
+        host = host_of(request.path)
         weight = route.weight if route else 1
         if route and route.weight_all is not None and not params.get("symbol"):
             weight = route.weight_all
-        used = self._count("weight", 60_000, weight) + self.other_weight
-        headers = {"X-MBX-USED-WEIGHT-1M": str(used)}
+        used = self._count(_POOLS.get(host, host), 60_000, weight)
+        if host not in _OWN_LIMITS:
+            used += self.other_weight
+        name = "X-SAPI-USED-IP-WEIGHT-1M" if host == "sapi" else "X-MBX-USED-WEIGHT-1M"
+        headers = {name: str(used)}
         try:
-            self._check_limits(used)
+            self._check_limits(used, _OWN_LIMITS.get(host, self.weight_limit))
             if route is None:
                 return 404, '{"code":-5000,"msg":"Path not found"}', headers
-            call = Call(self, route, params)
             if route.signed:  # Key, then timestamp, then signature, as the venue does.
                 if self.api_key:
                     check_key(request.headers, self.api_key)
                 check_timestamp(params, self.now_ms)
                 if self.api_key:
                     check_signature(request.query, request.body, self.api_secret)
+            call = Call(self, route, params)
             if route.orders:
                 headers |= self._count_orders(call)
             self.account.handling, self.listed_ms = effect, self.now_ms
             result = route.serve(call)
         except Refused as refusal:
-            error = {"code": refusal.code, "msg": refusal.message}
+            error = self.error(request.path, refusal.code, refusal.message)
             return refusal.status, json.dumps(error), headers
         finally:
             self.account.handling = Effect()
         if route.source:
             spoil(result, effect.spoil)
-            self._note_listing(route.source, params, effect, result)
+            self._note_listing(route, params, effect, result)
         return 200, json.dumps(result, ensure_ascii=False), headers
 
     def _note_listing(
-        self, source: str, params: Mapping[str, str], effect: Effect, result: Any
+        self, route: Route, params: Mapping[str, str], effect: Effect, result: Any
     ) -> None:
         """Keep what a list showed, for the judges, if it was answered in full."""
         lost = effect.drop or effect.drip or effect.truncate or effect.garble
@@ -300,20 +358,21 @@ class Venue:
             return
         rows = readable_rows(result, effect.spoil)
         shown: frozenset[object]
-        if source in {"positions", "account"}:
+        if route.source in {"positions", "account"}:
             shown = frozenset(
                 (row["symbol"], row["positionSide"])
                 for row in rows
                 if row["positionAmt"].strip("-0.")
             )
         else:
-            key = "orderId" if source == "orders" else "algoId"
+            key = "orderId" if route.source == "orders" else "algoId"
             shown = frozenset(row[key] for row in rows)
         self.account.journal.listings.append(
             Listing(
                 at_ms=self.now_ms,
                 known_ms=self.now_ms + effect.delay_ms,
-                source=source,
+                source=route.source,
+                product=route.product,
                 moment_ms=self.listed_ms,
                 symbol=params.get("symbol", ""),
                 shown=shown,
@@ -329,7 +388,7 @@ class Venue:
         self._windows[name] = (start_ms, used)
         return used
 
-    def _check_limits(self, used: int) -> None:
+    def _check_limits(self, used: int, limit: int) -> None:
         if self.now_ms < self.banned_until_ms:
             raise Refused(
                 -1003,
@@ -337,14 +396,14 @@ class Venue:
                 "Please use the websocket for live updates to avoid bans.",
                 status=418,
             )
-        if used <= self.weight_limit:
+        if used <= limit:
             return
         self._stubborn += 1
         if self._stubborn > _STUBBORN_MAX:
             self.banned_until_ms = self.now_ms + _BAN_MS
         raise Refused(
             -1003,
-            f"Too many requests; current limit is {self.weight_limit} request weight per 1 MINUTE.",
+            f"Too many requests; current limit is {limit} request weight per 1 MINUTE.",
             status=429,
         )
 

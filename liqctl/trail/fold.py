@@ -450,7 +450,6 @@ def moment(text: object) -> float | None:
 
 
 def _common_key(record: TrailRecord) -> str:
-    """Return what an answer and its request have in common."""
     details = record.details
     client_order_id = details.get("client_order_id")
     if isinstance(client_order_id, str):

@@ -25,8 +25,8 @@ from typing import Any, Final, NamedTuple
 
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.errors import UsageError
-from liqctl.kernel.events import AuditEventType
-from liqctl.kernel.states import LiquidationState
+from liqctl.kernel.events import COUNTS, END_BY_STATE, AuditEventType
+from liqctl.kernel.result import make_metrics
 from liqctl.trail.file import blocks, blocks_backwards, open_for_reading
 from liqctl.trail.fold import RunFold, RunHeadline, fold_run, split_runs
 from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_line
@@ -49,16 +49,9 @@ _AGO = re.compile(r"(\d{1,9})([smhd])")
 _HEAD = re.compile(
     rb'\{"timestamp": "([^"\\]*)", "event_type": "([^"\\]*)", "correlation_id": "([^"\\]*)", '
 )
-_STATES: Final[dict[str, str]] = {
-    AuditEventType.LIQUIDATION_COMPLETE: LiquidationState.COMPLETED.value,
-    AuditEventType.LIQUIDATION_PARTIAL: LiquidationState.PARTIAL.value,
-    AuditEventType.LIQUIDATION_FAILED: LiquidationState.FAILED.value,
-    AuditEventType.LIQUIDATION_ABANDONED: "ABANDONED",
-}
+_STATES: Final[dict[str, str]] = {event: state for state, event in END_BY_STATE.items()}
 _SUMMARY_KEYS: Final = (
-    *("verified_flat", "settled_seconds", "unread"),
-    *("positions_found", "positions_closed", "positions_failed"),
-    *("orders_found", "orders_cancelled", "orders_failed"),
+    *("verified_flat", "settled_seconds", "unread", *COUNTS),
     *("duration_seconds", "error_message", "exit_code"),
 )
 
@@ -194,8 +187,6 @@ class Follower:
 
 
 class _Tail:
-    """One open file and how far it was read."""
-
     def __init__(self, fd: int, position: int) -> None:
         self.fd = fd
         self.polls_left = _OLD_POLLS
@@ -331,13 +322,12 @@ def make_history(records: Iterable[TrailRecord]) -> dict[str, Any]:
     """Return what the status document tells of past runs; what no run has set yet is None."""
     fold = RunFold()
     ends: Counter[str] = Counter()
-    skipped = 0
     last: dict[str, Any] = {}
     for record in records:
         run = fold.take(record)
         if run is None:
             continue
-        skipped += record.event_type == AuditEventType.LIQUIDATION_SKIPPED
+        ends["SKIPPED"] += record.event_type == AuditEventType.LIQUIDATION_SKIPPED
         if run.start is None:  # Blocked or skipped, logged by hand, or its start was rotated away.
             continue
         state = _STATES[record.event_type]
@@ -356,19 +346,7 @@ def make_history(records: Iterable[TrailRecord]) -> dict[str, Any]:
     return {
         "last_run": last or None,
         "unfinished_runs": fold.unfinished,
-        "metrics": {
-            "execution_count": fold.starts,
-            "completed": ends["COMPLETED"],
-            "partial": ends["PARTIAL"],
-            "failed": ends["FAILED"],
-            "skipped": skipped,
-            "abandoned": ends["ABANDONED"],
-            "last_execution_time": last.get("started_at"),
-            "last_state": last.get("state"),
-            "last_positions_closed": last.get("positions_closed"),
-            "last_orders_cancelled": last.get("orders_cancelled"),
-            "last_duration_seconds": last.get("duration_seconds"),
-        },
+        "metrics": make_metrics(fold.starts, ends, last),
     }
 
 

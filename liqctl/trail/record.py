@@ -187,7 +187,6 @@ def _key(key: object) -> str:
 
 
 def _cut(value: Any, text_max: int, items_max: int) -> Any:  # noqa: ANN401 - JSON
-    """Return clean details with long texts shortened and long lists and mappings cut."""
     match value:
         case str():
             return _text(value, text_max)

@@ -163,8 +163,6 @@ def verify(path: Path, head: str | None = None) -> Verification:
 
 
 class _Check:
-    """One pass over the file."""
-
     def __init__(self, path: Path, size: int, named: set[str], head: str | None) -> None:
         self.found = Verification(path=str(path), size_bytes=size)
         self.unlisted: set[str] = set()

@@ -368,11 +368,7 @@ class AuditLogger:
             records = records[count:]
 
     def _append_block(self, records: Sequence[TrailRecord]) -> int:
-        """Append the first of the records, as many as fit one write; return how many.
-
-        Raises:
-            OSError: the file took none.
-        """
+        """Append the first of the records, as many as fit one write; return how many, or raise."""
         file = self._chain(records[0].correlation_id).file
         with file.courtesy() as is_alone:
             for _ in range(_APPENDS_MAX):

@@ -49,7 +49,6 @@ class BinanceExchange:
     """One account on one venue. Implements `liqctl.kernel.ports.Exchange`."""
 
     def __init__(self, transport: Transport) -> None:
-        """Speak through the transport."""
         self._transport = transport
 
     @property
@@ -84,7 +83,6 @@ class BinanceExchange:
         return answer  # type: ignore[no-any-return]
 
     async def _position_mode(self, timeout_s: float) -> PositionMode:
-        """Return the account's position mode, by accountConfig or else by positionSide/dual."""
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         try:

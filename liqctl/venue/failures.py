@@ -86,7 +86,6 @@ def certificate_trouble(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and what it was raised from, outermost first."""
     current: BaseException | None = error
     for _ in range(_CAUSES_MAX):
         if current is None:

@@ -7,7 +7,11 @@ import pytest
 from liqctl.desk.trail import phrase
 from liqctl.kernel import events
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.ledger import first_seen
+from liqctl.kernel.proof import Look, Streak
+from liqctl.kernel.retry import Decision, Reaction
 from liqctl.kernel.states import LiquidationState, OrderState, PositionState
 from liqctl.kernel.values import (
     CloseOrder,
@@ -64,6 +68,9 @@ SNAPSHOT = Snapshot(
     started_at=1.0,
     finished_at=1.25,
 )
+STREAK = Streak(
+    looks=tuple(Look(at, frozenset({"account"}), frozenset()) for at in (0.0, 1.0, 2.0, 2.05))
+)
 UNREAD = "conditional orders not read, in 250 ms; unread: conditional orders"
 MADE = (
     (
@@ -112,7 +119,7 @@ MADE = (
         "opened by others during the run: -0.5 on BOTH; orders bot_1",
     ),
     (
-        events.flat_verified(readings=4, kept=0, settled_seconds=2.05, sources=["account"]),
+        events.flat_verified(STREAK, kept=0),
         "flat, by 4 readings of account over 2.050 s",
     ),
     (SENT, "1 order: 9"),
@@ -127,12 +134,15 @@ MADE = (
     (events.order_unknown(ORDER, REFUSAL), "no counterparty (code -4131), after 10 ms"),
     (
         events.retry_scheduled(
-            LEG, reaction="ADAPT", adaptation="SPLIT", backoff_s=0.5, repeat=1, reason="too large"
+            LEG,
+            Decision(reaction=Reaction.PLAN_AGAIN, adaptation=Adaptation.SPLIT, backoff_s=0.5),
+            repeat=1,
+            reason="too large",
         ),
         "again in smaller parts in 500 ms: too large",
     ),
     (
-        events.position_closed(LEG, quantity=Decimal("0.5"), executed=Decimal("0.5"), attempts=1),
+        events.position_closed(first_seen(HELD, 0.0)._replace(attempts=1)),
         "0.5, 1 order sent",
     ),
     (

@@ -26,6 +26,7 @@ from liqctl.kernel.values import (
     Leg,
     MarketRules,
     OpenOrder,
+    OrderKind,
     OrderStatus,
     Position,
     PositionMode,
@@ -97,8 +98,8 @@ def test_protective_stops_are_kept_and_dangerous_ones_go() -> None:
 
     assert plan.kept == (protective,)
     assert plan.symbols[0].alone == (dangerous,)
-    assert plan.symbols[0].cancel_regular
-    assert not plan.symbols[0].cancel_all_algo
+    assert OrderKind.REGULAR in plan.symbols[0].books
+    assert OrderKind.ALGO not in plan.symbols[0].books
 
 
 def test_a_stop_on_a_leg_that_reads_flat_stays_and_what_could_open_goes() -> None:
@@ -108,7 +109,7 @@ def test_a_stop_on_a_leg_that_reads_flat_stays_and_what_could_open_goes() -> Non
     plan = plan_of(snapshot(algo=(evidence, entry)))
 
     assert plan.symbols[0].alone == (entry,)
-    assert not plan.symbols[0].cancel_all_algo
+    assert OrderKind.ALGO not in plan.symbols[0].books
 
 
 def test_stops_wait_while_the_positions_could_not_be_read() -> None:
@@ -122,14 +123,14 @@ def test_unseen_stops_are_not_swept_before_their_leg_was_read_flat() -> None:
     """With positions and stops both unread, a blind sweep would leave an open leg naked."""
     reading = snapshot(regular=(limit(),), algo=None, positions_read=False)
 
-    assert not plan_of(reading).symbols[0].cancel_all_algo
+    assert OrderKind.ALGO not in plan_of(reading).symbols[0].books
 
 
 def test_an_unread_order_book_is_cancelled_blindly_before_the_close() -> None:
     """A resting order that was not seen blocks the close all the same."""
     plan = plan_of(snapshot(position("1"), regular=None))
 
-    assert plan.symbols[0].cancel_regular
+    assert OrderKind.REGULAR in plan.symbols[0].books
     assert plan.symbols[0].closes
 
 
@@ -319,7 +320,7 @@ def test_orders_only_leaves_positions_and_their_stops_alone() -> None:
 
     assert plan.symbols[0].closes == ()
     assert plan.symbols[0].alone == ()
-    assert plan.symbols[0].cancel_regular
+    assert OrderKind.REGULAR in plan.symbols[0].books
 
 
 def test_nothing_outside_the_chosen_symbols_is_touched() -> None:
@@ -390,9 +391,9 @@ def test_no_plan_cancels_a_protective_stop_of_an_open_leg(account: Snapshot) -> 
     """Stops last, whatever else is on the account."""
     held = {p.leg: p for p in account.positions.items}
     for symbol_plan in plan_of(account).symbols:
-        for order in (*symbol_plan.alone, *symbol_plan.swept):
+        for order in (*symbol_plan.alone, *symbol_plan.books.get(OrderKind.ALGO, ())):
             assert not is_protective(order, held)
-        if symbol_plan.cancel_all_algo:
+        if OrderKind.ALGO in symbol_plan.books:
             assert not any(leg.symbol == symbol_plan.symbol for leg in held)
 
 

@@ -78,4 +78,4 @@ def test_what_somebody_entered_keeps_its_stops() -> None:
     state, it = watch(0.5, 2.5, swept_at=None)
     state.entered["BTCUSDT"] = 0.0
 
-    assert [plan.cancel_all_algo for plan in it.unswept()] == [False]
+    assert [[*plan.books] for plan in it.unswept()] == [[OrderKind.REGULAR]]

@@ -16,14 +16,17 @@ def make_venue(text: str = "account: {}") -> Venue:
 
 
 def ask(venue: Venue, method: str, path: str, **params: Any) -> tuple[int, Any]:
-    """Return status and decoded body of one request to `/fapi`; `now_ms` is when it arrives."""
+    """Return status and decoded body of one request; `now_ms` is when it arrives.
+
+    A path that begins with a version is fapi's.
+    """
     now_ms = params.pop("now_ms", NOW_MS)
     query = urlencode({**params, "timestamp": str(now_ms)})
     is_post = method == "POST"
     reply = venue.handle(
         Request(
             method=method,
-            path=f"/fapi{path}",
+            path=f"/fapi{path}" if path.startswith("/v") else path,
             query="" if is_post else query,
             body=query if is_post else "",
         ),

@@ -1,14 +1,11 @@
 """Unmodified ccxt, pointed at the simulator, works: what people's own bots will use against it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
-from liqctl.sim.scenario import parse_scenario
-from liqctl.sim.server import EmbeddedServer
+from tests.sim.ccxt_client import with_client as with_any_client
 
 SCENARIO = """
 account:
@@ -21,48 +18,7 @@ account:
     - {symbol: ETHUSDT, side: BUY, trigger: "3200", quantity: "2.000", reduce_only: true}
 """
 
-Check = Callable[[Any], Awaitable[None]]
-
-
-@asynccontextmanager
-async def _client(server: EmbeddedServer) -> AsyncIterator[Any]:
-    """Yield ccxt's own client with nothing changed but the hosts and a few options."""
-    # Not `ccxt.async_support`: in a process that has run liqctl, that package is a lean stand-in.
-    from ccxt.async_support.binanceusdm import binanceusdm
-
-    client = binanceusdm(
-        {
-            "apiKey": server.api_key,
-            "secret": server.api_secret,
-            "enableRateLimit": False,
-            "options": {
-                "fetchCurrencies": False,
-                "fetchMargins": False,
-                "warnOnFetchOpenOrdersWithoutSymbol": False,
-            },
-        }
-    )
-    for name, url in client.urls["api"].items():
-        if isinstance(url, str):
-            path = url.partition("://")[2].partition("/")[2]
-            client.urls["api"][name] = f"{server.url}/{path}"
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-def with_client(check: Check, text: str = SCENARIO) -> None:
-    """Let the check use ccxt against a served scenario."""
-    scenario = parse_scenario(text, name="ccxt")
-
-    async def run() -> None:
-        with EmbeddedServer(scenario) as server:
-            async with _client(server) as client:
-                client.venue = server.venue
-                await check(client)
-
-    asyncio.run(run())
+with_client = partial(with_any_client, text=SCENARIO)
 
 
 def test_markets_load_with_their_limits_and_precision() -> None:
@@ -102,7 +58,7 @@ def test_a_dated_and_a_non_ascii_market_load() -> None:
 
     with_client(
         check,
-        'account: {positions: {BTCUSDT_260925: "1", 币安人生USDT: "10"}}\n'
+        text='account: {positions: {BTCUSDT_260925: "1", 币安人生USDT: "10"}}\n'
         "markets: {BTCUSDT_260925: {contract_type: CURRENT_QUARTER, delivery_ms: 1790323200000}}",
     )
 
@@ -249,7 +205,7 @@ def test_a_reduce_only_flag_is_refused_in_hedge_mode() -> None:
         await client.create_order(symbol, "market", "sell", 1, None, close)
         assert client.venue.account.is_flat
 
-    with_client(check, 'account: {mode: hedge, positions: {BTCUSDT LONG: "1"}}')
+    with_client(check, text='account: {mode: hedge, positions: {BTCUSDT LONG: "1"}}')
 
 
 def test_a_wrong_secret_is_an_authentication_error() -> None:
