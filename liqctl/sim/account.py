@@ -18,6 +18,7 @@ from liqctl.sim.market import Market
 from liqctl.sim.orders import (
     AlgoOrder,
     CancelledStop,
+    Execution,
     Holding,
     Journal,
     LegKey,
@@ -97,10 +98,16 @@ class Account:
     lags: dict[str, tuple[int, ...]] = field(default_factory=dict)
     # COIN-M's regular orders still take conditional types, as before 2026-06.
     older_stops: bool = False
+    portfolio: bool = False  # portfolio margin: papi answers, fapi and dapi refuse
+    status: str = "NORMAL"  # what portfolio margin calls the account's state
+    margin_orders: list[Order] = field(default_factory=list)
+    # What margin holds of an asset: free, borrowed, interest, negative.
+    margin_assets: dict[str, dict[str, Decimal]] = field(default_factory=dict)
     fee_asset: str = ""  # BNB pays fees in BNB; empty pays them in what the market settles in
     holdings: Book[LegKey, Holding] = field(default_factory=Book)
     orders: Book[int, Order] = field(default_factory=Book)
     algo_orders: Book[int, AlgoOrder] = field(default_factory=Book)
+    executions: Book[int, Execution] = field(default_factory=Book)
     # What came to be so many milliseconds before the first request.
     fresh: list[tuple[int, Holding | Order | AlgoOrder]] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
@@ -145,7 +152,8 @@ class Account:
     def is_flat(self) -> bool:
         """Whether nothing is open anywhere, in truth."""
         held = any(holding.amount for holding in self.holdings.values())
-        return not (held or self.open_orders() or self.open_algo_orders())
+        runs = any(execution.is_open for execution in self.executions.values())
+        return not (held or runs or self.open_orders() or self.open_algo_orders())
 
     def life(self, key: LegKey) -> Life:
         """Return since when a leg is what it is; one that is flat has none yet."""
@@ -185,7 +193,9 @@ class Account:
     # -- time --------------------------------------------------------------------------------
 
     def begin(self, now_ms: int) -> None:
-        """Date what came to be just before now."""
+        """Date what came to be just before now, and what began with it."""
+        for execution in self.executions.values():
+            execution.time_ms = execution.time_ms or now_ms
         self.now_ms = max(self.now_ms, now_ms)
         for ago_ms, thing in sorted(self.fresh, key=lambda each: -each[0]):
             at_ms = thing.update_ms = now_ms - ago_ms

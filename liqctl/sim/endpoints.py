@@ -1,6 +1,6 @@
-"""Every endpoint of the simulated venue: one table of routes, and what answers them.
+"""What answers each endpoint of the simulated venue; which one is where is in `routes`.
 
-Weights and shapes: Binance USDS-M and COIN-M endpoint pages, read 2026-11-23.
+Shapes: Binance USDS-M, COIN-M and portfolio margin endpoint pages, read 2026-11-23.
 
 Trades: at most 7 days between start and end, the last 7 days when neither is sent, at most 1000
 rows, three months of history ("Account Trade List" and change log, read 2026-11-23). Assumed: an
@@ -8,6 +8,7 @@ rows, three months of history ("Account Trade List" and change log, read 2026-11
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -18,7 +19,7 @@ from liqctl.kernel.states import Product
 from liqctl.sim.checks import Params, place, place_algo
 from liqctl.sim.market import Market
 from liqctl.sim.orders import AlgoOrder, Holding, Order, Refused, malformed, neither, refuse_if
-from liqctl.sim.venue import Call, Json, Route
+from liqctl.sim.venue import Call, Json
 
 _ZERO: Final = Decimal(0)
 _NOTHING: Final = "0.00000000"
@@ -28,6 +29,8 @@ _MAX_CONTRACTS: Final = "1000000"
 _BATCH_MAX: Final = 5
 _CANCEL_BATCH_MAX: Final = 10
 _LEVERAGE_MAX: Final = 125
+_CLIENT_ID_MAX: Final = {"um": 32, "cm": 32}
+"""Where it is less than everywhere else."""
 _DAY_MS: Final = 86_400_000
 _SPAN_MAX_MS: Final = 7 * _DAY_MS
 _HISTORY_MS: Final = 90 * _DAY_MS
@@ -37,15 +40,24 @@ _TRADES_MAX: Final = 1000
 # -- what everybody may know -------------------------------------------------------------------
 
 
+def ping(_: Call) -> Json:
+    return {}
+
+
+def time(call: Call) -> Json:
+    return {"serverTime": call.venue.now_ms}
+
+
 def _limit(kind: str, interval: str, number: int, limit: int) -> dict[str, Any]:
     return {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}
 
 
 def order_limits(call: Call) -> list[dict[str, Any]]:
-    return [
-        _limit("ORDERS", "SECOND", 10, call.venue.orders_limit_10s),
-        _limit("ORDERS", "MINUTE", 1, call.venue.orders_limit_1m),
-    ]
+    return [_limit("ORDERS", "SECOND", 10, call.venue.orders_limit_10s), *order_limit(call)]
+
+
+def order_limit(call: Call) -> list[dict[str, Any]]:
+    return [_limit("ORDERS", "MINUTE", 1, call.venue.orders_limit_1m)]
 
 
 def exchange_info(call: Call) -> Json:
@@ -85,6 +97,7 @@ def _of_each(row: Callable[[Call, Market], dict[str, Any]]) -> Callable[[Call], 
     return serve
 
 
+@_of_each
 def premium_index(call: Call, market: Market) -> dict[str, Any]:
     mark = plain(market.mark_price)
     row = {
@@ -104,6 +117,7 @@ def premium_index(call: Call, market: Market) -> dict[str, Any]:
     return row
 
 
+@_of_each
 def book_ticker(call: Call, market: Market) -> dict[str, Any]:
     depth = plain(market.depth) if market.depth is not None else "1000"
     return {
@@ -116,6 +130,7 @@ def book_ticker(call: Call, market: Market) -> dict[str, Any]:
     }
 
 
+@_of_each
 def price(call: Call, market: Market) -> dict[str, Any]:
     mark = plain(market.mark_price)
     return {"symbol": market.symbol, "price": mark, "time": call.venue.now_ms}
@@ -138,12 +153,24 @@ _POSITION_ROWS: Final = {
     "dapi": "symbol positionAmt entryPrice breakEvenPrice markPrice unRealizedProfit "
     "liquidationPrice leverage maxQty marginType isolatedMargin isAutoAddMargin positionSide "
     "notionalValue updateTime",
+    "um": "symbol positionSide positionAmt entryPrice breakEvenPrice markPrice unRealizedProfit "
+    "liquidationPrice leverage maxNotionalValue notional updateTime",
+    "cm": "symbol positionSide positionAmt entryPrice breakEvenPrice markPrice unRealizedProfit "
+    "liquidationPrice leverage maxQty notionalValue updateTime",
 }
 """What a row of positionRisk tells where it is not fapi's v3."""
-_ACCOUNT_ROW_COINM: Final = (
+_PORTFOLIO_ROW: Final = (
     "symbol positionAmt initialMargin maintMargin unrealizedProfit positionInitialMargin "
-    "openOrderInitialMargin leverage isolated positionSide entryPrice breakEvenPrice maxQty "
-    "notionalValue updateTime"
+    "openOrderInitialMargin leverage positionSide entryPrice updateTime"
+)
+_ACCOUNT_ROWS: Final = {
+    "dapi": f"{_PORTFOLIO_ROW} isolated breakEvenPrice maxQty notionalValue",
+    "um": f"{_PORTFOLIO_ROW} maxNotional bidNotional askNotional",
+    "cm": f"{_PORTFOLIO_ROW} maxQty",
+}
+"""What an account that lists every leg tells of each."""
+_ACCOUNT_ROW_SHORT: Final = (
+    "symbol initialMargin maintMargin unrealizedProfit positionSide positionAmt updateTime notional"
 )
 _TOTALS: Final = (
     "totalInitialMargin totalMaintMargin totalWalletBalance totalUnrealizedProfit "
@@ -153,6 +180,10 @@ _TOTALS: Final = (
 _ASSET: Final = (
     "walletBalance unrealizedProfit marginBalance maintMargin initialMargin positionInitialMargin "
     "openOrderInitialMargin crossWalletBalance crossUnPnl availableBalance maxWithdrawAmount"
+)
+_PORTFOLIO_ASSET: Final = (
+    "crossWalletBalance crossUnPnl maintMargin initialMargin positionInitialMargin "
+    "openOrderInitialMargin"
 )
 _BALANCE: Final = "balance crossWalletBalance crossUnPnl availableBalance maxWithdrawAmount"
 _BALANCE_COINM: Final = "balance withdrawAvailable crossWalletBalance crossUnPnl availableBalance"
@@ -196,6 +227,11 @@ def positions_v2(call: Call) -> list[dict[str, Any]]:
     return [_pick(row, names) for row in _all_legs(call, call.markets)]
 
 
+def positions_um(call: Call) -> list[dict[str, Any]]:
+    """Return the legs of portfolio margin's USDS-M: those of v3, told otherwise."""
+    return [_pick(_widen(call, row), _POSITION_ROWS["um"]) for row in positions(call)]
+
+
 def positions_coinm(call: Call) -> list[dict[str, Any]]:
     """Return all legs there could be; without a pair or coin, of contracts that trade only."""
     coin, pair = call.params.get("marginAsset"), call.params.get("pair")
@@ -218,16 +254,19 @@ def _all_legs(call: Call, markets: Iterable[str]) -> list[dict[str, Any]]:
     sides = ("BOTH", "LONG", "SHORT") if account.hedge else ("BOTH",)
     legs = [(symbol, side) for symbol in markets for side in sides]
     rows = [_position(call, holdings.get(leg) or _empty(*leg)) for leg in legs]
-    for row in rows:
-        row |= {
-            "notionalValue": row["notional"],
-            "leverage": str(account.leverage),
-            "maxNotionalValue": _MAX_NOTIONAL,
-            "maxQty": _MAX_CONTRACTS,
-            "marginType": "cross",
-            "isAutoAddMargin": "false",
-        }
-    return rows
+    return [_widen(call, row) for row in rows]
+
+
+def _widen(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a v3 row with what other readings tell besides."""
+    return row | {
+        "notionalValue": row["notional"],
+        "leverage": str(call.account.leverage),
+        "maxNotionalValue": _MAX_NOTIONAL,
+        "maxQty": _MAX_CONTRACTS,
+        "marginType": "cross",
+        "isAutoAddMargin": "false",
+    }
 
 
 def _empty(symbol: str, position_side: str) -> Holding:
@@ -275,17 +314,26 @@ def account_v2(call: Call) -> Json:
     return config(call) | totals | {"feeBurn": True} | rest
 
 
+def account_of_all(call: Call) -> dict[str, Any]:
+    """Return assets and all legs there could be, of contracts that do not trade too."""
+    legs = _all_legs(call, call.account.markets_of(call.route.product))
+    return _with_positions(call, legs, _ACCOUNT_ROWS[call.route.dialect])
+
+
 def account_coinm(call: Call) -> Json:
-    """Return coins and all legs there could be, of contracts that do not trade too."""
-    legs = _all_legs(call, call.account.markets_of(Product.COINM))
     rights = _pick(config(call), "feeTier canTrade canDeposit canWithdraw updateTime")
-    return rights | _with_positions(call, legs, _ACCOUNT_ROW_COINM)
+    return rights | account_of_all(call)
+
+
+def account_um_v2(call: Call) -> Json:
+    return _with_positions(call, positions(call), _ACCOUNT_ROW_SHORT)
 
 
 def _with_positions(call: Call, rows: list[dict[str, Any]], names: str) -> dict[str, Any]:
     """Return the assets, and of each position what the account's version tells."""
+    columns = _ASSET if call.route.dialect in {"fapi", "dapi"} else _PORTFOLIO_ASSET
     assets = [
-        {"asset": asset, **_money(call, _ASSET, amount), **_margin_asset(call)}
+        {"asset": asset, **_money(call, columns, amount), **_margin_asset(call)}
         for asset, amount in _wallets(call).items()
     ]
     for row in rows:
@@ -298,8 +346,8 @@ def _with_positions(call: Call, rows: list[dict[str, Any]], names: str) -> dict[
 
 
 def _margin_asset(call: Call) -> dict[str, Any]:
-    is_usdm = call.route.product is Product.USDM
-    return ({"marginAvailable": True} if is_usdm else {}) | {"updateTime": call.venue.now_ms}
+    is_fapi = call.route.dialect == "fapi"
+    return ({"marginAvailable": True} if is_fapi else {}) | {"updateTime": call.venue.now_ms}
 
 
 def balance(call: Call) -> Json:
@@ -426,8 +474,22 @@ def key_rights(call: Call) -> Json:
         "enableFixApiTrade": False,
         "enableFixReadOnly": False,
         "enableSpotAndMarginTrading": False,
-        "enablePortfolioMarginTrading": call.venue.portfolio_margin,
+        "enablePortfolioMarginTrading": _is_portfolio(call),
     }
+
+
+def account_kind(call: Call) -> Json:
+    return {
+        "vipLevel": 0,
+        "isMarginEnabled": _is_portfolio(call),
+        "isFutureEnabled": True,
+        "isOptionsEnabled": False,
+        "isPortfolioMarginRetailEnabled": _is_portfolio(call),
+    }
+
+
+def _is_portfolio(call: Call) -> bool:
+    return call.account.portfolio or call.venue.portfolio_margin
 
 
 def user_trades(call: Call) -> Json:
@@ -475,8 +537,18 @@ def open_orders(call: Call) -> Json:
     return [_read(call, order) for order in orders if order.symbol in markets]
 
 
-_UNWRITTEN: Final = {"dapi": {"goodTillDate"}}
-_UNREAD: Final = {"dapi": {"cumQty"}}
+_NO_STOPS: Final = {"stopPrice", "closePosition", "workingType", "priceProtect"}
+_NO_PREVENTION: Final = {"selfTradePreventionMode", "goodTillDate", "priceMatch"}
+_UNWRITTEN: Final = {
+    "dapi": {"goodTillDate"},
+    "um": _NO_STOPS | {"origType"},
+    "cm": _NO_STOPS | _NO_PREVENTION | {"origType"},
+}
+_UNREAD: Final = {
+    "dapi": {"cumQty"},
+    "um": _NO_STOPS | {"cumQty", "cumBase", "pair"},
+    "cm": _NO_STOPS | _NO_PREVENTION | {"cumQty", "cumQuote"},
+}
 """What an order's row lacks, as the reply to a write and in a reading, where it is not fapi's."""
 
 
@@ -524,7 +596,9 @@ def _find_known(call: Call) -> Order:
 
 
 def new_order(call: Call) -> dict[str, Any]:
-    refuse_if((not call.venue.can_trade, -4088))
+    longest = _CLIENT_ID_MAX.get(call.route.dialect, math.inf)
+    is_too_long = len(call.params.get("newClientOrderId", "")) > longest
+    refuse_if((not call.venue.can_trade, -4088), (is_too_long, -4015))
     answer = _written(call, place(call.account, call.params))
     if call.params.get("newOrderRespType", "ACK") == "RESULT":
         return answer
@@ -599,9 +673,12 @@ def countdown(call: Call) -> Json:
 
 
 def _find_algo(call: Call) -> AlgoOrder | None:
-    algo_id, client_id = call.params.get("algoId"), call.params.get("clientAlgoId")
+    # Portfolio margin's COIN-M calls them strategies still.
+    is_cm = call.route.dialect == "cm"
+    number, name = ("strategyId", "newClientStrategyId") if is_cm else ("algoId", "clientAlgoId")
+    algo_id, client_id = call.params.get(number), call.params.get(name)
     if not algo_id and not client_id:
-        raise neither("algoId", "clientAlgoId")
+        raise neither(number, name)
     for algo in reversed(call.account.algo_orders.values()):
         is_named = str(algo.algo_id) == algo_id
         if is_named or (not algo_id and algo.client_algo_id == client_id):
@@ -614,7 +691,9 @@ def open_algo_orders(call: Call) -> Json:
     if call.venue.portfolio_margin:
         return []
     markets, past = call.markets, call.account.algo_orders.as_of(call.look())
-    return [algo.describe() for algo in past.values() if algo.is_open and algo.symbol in markets]
+    algos = [algo for algo in past.values() if algo.is_open and algo.symbol in markets]
+    is_cm = call.route.dialect == "cm"
+    return [algo.describe_strategy() if is_cm else algo.describe() for algo in algos]
 
 
 def all_algo_orders(call: Call) -> Json:
@@ -634,11 +713,51 @@ def new_algo_order(call: Call) -> Json:
     return place_algo(call.account, call.params).describe()
 
 
-def cancel_algo(call: Call) -> Json:
+def new_strategy(call: Call) -> Json:
+    refuse_if((not call.venue.can_trade, -4088))
+    params = {
+        **call.params,
+        "algoType": "CONDITIONAL",
+        "type": call.params.get("strategyType", ""),
+        "triggerPrice": call.params.get("stopPrice", ""),
+        "clientAlgoId": call.params.get("newClientStrategyId", ""),
+    }
+    return place_algo(call.account, params).describe_strategy()
+
+
+def open_strategy(call: Call) -> Json:
+    algo = _find_algo(call)
+    if algo is None or not algo.is_open:
+        raise Refused(-2013)
+    return algo.describe_strategy()
+
+
+def _end_algo(call: Call) -> AlgoOrder:
     algo = _find_algo(call)
     if algo is None or not algo.is_open:
         raise Refused(-2011)
     call.account.cancel_algo(algo)
+    return algo
+
+
+def cancel_strategy(call: Call) -> Json:
+    return _end_algo(call).describe_strategy()
+
+
+def complete_algo(call: Call) -> Json:
+    _end_algo(call)
+    return {"complete": True}
+
+
+def cancel_all_strategies(call: Call) -> Json:
+    cancel_all_algo(call)
+    # The one reply whose code is a text.
+    message = "The operation of cancel all conditional open order is done."
+    return {"code": "200", "msg": message}
+
+
+def cancel_algo(call: Call) -> Json:
+    algo = _end_algo(call)
     return {
         "algoId": algo.algo_id,
         "clientAlgoId": algo.client_algo_id,
@@ -655,89 +774,91 @@ def cancel_all_algo(call: Call) -> Json:
     return dict(_DONE)
 
 
-# -- the table ---------------------------------------------------------------------------------
+# -- portfolio margin beside the futures ---------------------------------------------------------
 
-_TABLE: Final = (  # method, path, what answers it, weight, weight without a symbol
-    Route("GET", "/fapi/v1/ping", lambda _: {}, signed=False),
-    Route("GET", "/fapi/v1/time", lambda call: {"serverTime": call.venue.now_ms}, signed=False),
-    Route("GET", "/fapi/v1/exchangeInfo", exchange_info, signed=False),
-    Route("GET", "/fapi/v1/premiumIndex", _of_each(premium_index), weight_all=10, signed=False),
-    Route("GET", "/fapi/v1/ticker/bookTicker", _of_each(book_ticker), 2, 5, signed=False),
-    Route("GET", "/fapi/v1/ticker/price", _of_each(price), weight_all=2, signed=False),
-    Route("GET", "/fapi/v2/ticker/price", _of_each(price), weight_all=2, signed=False),
-    Route("GET", "/fapi/v3/positionRisk", positions, 5, source="positions"),
-    Route("GET", "/fapi/v2/positionRisk", positions_v2, 5, source="positions"),
-    Route("GET", "/fapi/v3/account", account, 5, source="account"),
-    Route("GET", "/fapi/v2/account", account_v2, 5, source="account"),
-    Route("GET", "/fapi/v3/balance", balance, 5),
-    Route("GET", "/fapi/v2/balance", balance, 5),
-    Route("GET", "/fapi/v1/accountConfig", config, 5),
-    Route("GET", "/fapi/v1/symbolConfig", symbol_config, 5),
-    Route("GET", "/fapi/v1/positionSide/dual", position_mode, 30),
-    Route("POST", "/fapi/v1/positionSide/dual", change_mode),
-    Route("GET", "/fapi/v1/multiAssetsMargin", lambda _: {"multiAssetsMargin": False}, 30),
-    Route("GET", "/fapi/v1/leverageBracket", leverage_bracket),
-    Route("POST", "/fapi/v1/leverage", set_leverage),
-    Route("GET", "/fapi/v1/commissionRate", commission_rate, 20),
-    Route("GET", "/fapi/v1/rateLimit/order", order_limits),
-    Route("GET", "/fapi/v1/apiTradingStatus", trading_status, weight_all=10),
-    Route("GET", "/fapi/v1/adlQuantile", adl_quantile, 5),
-    Route("GET", "/fapi/v1/pmAccountInfo", portfolio_margin, 5),
-    Route("GET", "/sapi/v1/account/apiRestrictions", key_rights),
-    Route("GET", "/fapi/v1/userTrades", user_trades, 5),
-    Route("GET", "/fapi/v1/income", lambda _: [], 30),
-    Route("GET", "/fapi/v1/openOrders", open_orders, weight_all=40, source="orders"),
-    Route("GET", "/fapi/v1/allOrders", all_orders, 5),
-    Route("GET", "/fapi/v1/openOrder", open_order),
-    Route("GET", "/fapi/v1/order", order),
-    Route("POST", "/fapi/v1/order", new_order, 0, orders=True),
-    Route("POST", "/fapi/v1/order/test", test_order),
-    Route("POST", "/fapi/v1/batchOrders", place_batch, 5, orders=True),
-    Route("DELETE", "/fapi/v1/order", cancel),
-    Route("DELETE", "/fapi/v1/batchOrders", cancel_batch),
-    Route("DELETE", "/fapi/v1/allOpenOrders", cancel_all),
-    Route("POST", "/fapi/v1/countdownCancelAll", countdown, 10),
-    Route("GET", "/fapi/v1/openAlgoOrders", open_algo_orders, weight_all=40, source="algo"),
-    Route("GET", "/fapi/v1/allAlgoOrders", all_algo_orders, 5),
-    Route("GET", "/fapi/v1/algoOrder", algo_order),
-    Route("POST", "/fapi/v1/algoOrder", new_algo_order, 0, orders=True),
-    Route("DELETE", "/fapi/v1/algoOrder", cancel_algo),
-    Route("DELETE", "/fapi/v1/algoOpenOrders", cancel_all_algo),
-    # COIN-M.
-    Route("GET", "/dapi/v1/ping", lambda _: {}, signed=False),
-    Route("GET", "/dapi/v1/time", lambda call: {"serverTime": call.venue.now_ms}, signed=False),
-    Route("GET", "/dapi/v1/exchangeInfo", exchange_info, signed=False),
-    Route("GET", "/dapi/v1/premiumIndex", _of_each(premium_index), 10, signed=False),
-    Route("GET", "/dapi/v1/ticker/bookTicker", _of_each(book_ticker), 2, 5, signed=False),
-    Route("GET", "/dapi/v1/ticker/price", _of_each(price), weight_all=2, signed=False),
-    Route("GET", "/dapi/v1/positionRisk", positions_coinm, source="positions"),
-    Route("GET", "/dapi/v1/account", account_coinm, 5, source="account"),
-    Route("GET", "/dapi/v1/balance", balance),
-    Route("GET", "/dapi/v1/positionSide/dual", position_mode, 30),
-    Route("POST", "/dapi/v1/positionSide/dual", change_mode),
-    Route("GET", "/dapi/v2/leverageBracket", leverage_bracket, weight_all=2),
-    Route("POST", "/dapi/v1/leverage", set_leverage),
-    Route("GET", "/dapi/v1/commissionRate", commission_rate, 20),
-    Route("GET", "/dapi/v1/adlQuantile", adl_quantile, 5),
-    Route("GET", "/dapi/v1/userTrades", user_trades, 5),
-    Route("GET", "/dapi/v1/income", lambda _: [], 20),
-    Route("GET", "/dapi/v1/openOrders", open_orders, weight_all=40, source="orders"),
-    Route("GET", "/dapi/v1/allOrders", all_orders, 5),
-    Route("GET", "/dapi/v1/openOrder", open_order),
-    Route("GET", "/dapi/v1/order", order),
-    Route("POST", "/dapi/v1/order", new_order, 0, orders=True),
-    Route("POST", "/dapi/v1/batchOrders", place_batch, 5, orders=True),
-    Route("DELETE", "/dapi/v1/order", cancel),
-    Route("DELETE", "/dapi/v1/batchOrders", cancel_batch),
-    Route("DELETE", "/dapi/v1/allOpenOrders", cancel_all),
-    Route("POST", "/dapi/v1/countdownCancelAll", countdown, 10),
-    Route("GET", "/dapi/v1/openAlgoOrders", open_algo_orders, weight_all=40, source="algo"),
-    Route("GET", "/dapi/v1/allAlgoOrders", all_algo_orders, 5),
-    Route("GET", "/dapi/v1/algoOrder", algo_order),
-    Route("POST", "/dapi/v1/algoOrder", new_algo_order, 0, orders=True),
-    Route("DELETE", "/dapi/v1/algoOrder", cancel_algo),
-    Route("DELETE", "/dapi/v1/algoOpenOrders", cancel_all_algo),
-)
 
-ROUTES: Final = {(route.method, route.path): route for route in _TABLE}
-"""The endpoints by method and path."""
+def portfolio_account(call: Call) -> Json:
+    equity = f"{call.account.balance:.8f}"
+    return {
+        "uniMMR": "5167.92171923",
+        "accountEquity": equity,
+        "actualEquity": equity,
+        "accountInitialMargin": _NOTHING,
+        "accountMaintMargin": _NOTHING,
+        "accountStatus": call.account.status,
+        "virtualMaxWithdrawAmount": equity,
+        "totalAvailableBalance": "",
+        "totalMarginOpenLoss": "",
+        "updateTime": call.venue.now_ms,
+    }
+
+
+def portfolio_balance(call: Call) -> Json:
+    """Return an asset's wallets in both futures and in margin, where it may be borrowed."""
+    account = call.account
+    coins = {each.settle_asset for each in account.markets_of(Product.COINM).values()}
+    rows = []
+    for asset in sorted({"USDT", *coins, *account.margin_assets}):
+        held = account.margin_assets.get(asset, {})
+        parts = {
+            "crossMarginFree": held.get("free", _ZERO),
+            "crossMarginBorrowed": held.get("borrowed", _ZERO),
+            "crossMarginInterest": held.get("interest", _ZERO),
+            "umWalletBalance": account.balance if asset == "USDT" else _ZERO,
+            "cmWalletBalance": account.coins[asset] if asset in coins else _ZERO,
+            "negativeBalance": held.get("negative", _ZERO),
+        }
+        total = parts["crossMarginFree"] + parts["umWalletBalance"] + parts["cmWalletBalance"]
+        rows.append(
+            {
+                "asset": asset,
+                "totalWalletBalance": f"{total:.8f}",
+                "crossMarginAsset": f"{parts['crossMarginFree']:.8f}",
+                "crossMarginLocked": _NOTHING,
+                "umUnrealizedPNL": _NOTHING,
+                "cmUnrealizedPNL": _NOTHING if asset in coins else "",
+                **{name: f"{amount:.8f}" for name, amount in parts.items()},
+                "updateTime": call.venue.now_ms,
+            }
+        )
+    return rows
+
+
+def margin_orders(call: Call) -> Json:
+    symbol = call.market.symbol  # There is no list of all symbols.
+    return [_margin_row(each) for each in call.account.margin_orders if each.symbol == symbol]
+
+
+def cancel_margin_orders(call: Call) -> Json:
+    symbol, account = call.market.symbol, call.account
+    gone = [each for each in account.margin_orders if each.symbol == symbol]
+    account.margin_orders = [each for each in account.margin_orders if each.symbol != symbol]
+    return [_margin_row(each) | {"status": "CANCELED"} for each in gone]
+
+
+def _margin_row(order: Order) -> dict[str, Any]:
+    names = "symbol orderId clientOrderId price origQty executedQty status timeInForce type side"
+    times = {"time": order.time_ms, "updateTime": order.update_ms}
+    return _pick(order.describe(), names) | {"isWorking": True, "accountId": 1} | times
+
+
+# -- execution algorithms ------------------------------------------------------------------------
+
+
+def open_executions(call: Call) -> Json:
+    running = call.account.executions.as_of(call.look()).values()
+    rows = [each.describe() for each in running if each.is_open]
+    return {"total": len(rows), "orders": rows}
+
+
+def cancel_execution(call: Call) -> Json:
+    number, name = call.params.get("algoId"), call.params.get("clientAlgoId")
+    if not number and not name:
+        raise neither("algoId", "clientAlgoId")
+    for each in call.account.executions.values():
+        is_named = str(each.algo_id) == number if number else each.client_algo_id == name
+        if is_named and each.is_open:
+            call.account.executions.note(call.venue.now_ms, each.algo_id)
+            each.status = "CANCELLED"
+            return {"algoId": each.algo_id, "success": True, "code": 0, "msg": "OK"}
+    raise Refused(-2011)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from liqctl.sim import checks
 from liqctl.sim.faults import make_fault
 from liqctl.sim.market import Market
-from liqctl.sim.orders import LegKey, Order, Refused
+from liqctl.sim.orders import Execution, LegKey, Order, Refused
 from liqctl.sim.venue import Venue, WorldEvent
 
 Entry = Mapping[str, Any]
@@ -110,7 +110,10 @@ def close(venue: Venue, entry: Entry) -> None:
     held = venue.account.holding(_leg(entry))
     if held is not None:
         share = Decimal(str(entry.get("share", "1")))
-        _trade(venue, entry, -held.amount * share, str(entry.get("owner", "hand")))
+        signed = -held.amount * share
+        if _market(venue, entry).contract_size:
+            signed = Decimal(round(signed))  # There is no part of a contract.
+        _trade(venue, entry, signed, str(entry.get("owner", "hand")))
 
 
 def trigger(venue: Venue, entry: Entry) -> None:
@@ -152,6 +155,29 @@ def deliver(venue: Venue, entry: Entry) -> None:
         name = f"delivery_autoclose-{account.next_id()}"
         leg = {"symbol": symbol, "position_side": position_side, "client_order_id": name}
         close(venue, {**leg, "owner": "venue"})
+
+
+def trade_slice(venue: Venue, execution: Execution) -> None:
+    """An execution algorithm trades its next slice, if it still runs."""
+    if not execution.is_open:
+        return
+    account = venue.account
+    params = {
+        "symbol": execution.symbol,
+        "side": execution.side,
+        "type": "MARKET",
+        "quantity": str(min(execution.slice, execution.quantity - execution.executed)),
+        "newClientOrderId": f"{execution.client_algo_id}-{account.next_id()}",
+        "positionSide": execution.position_side if account.hedge else "",
+        "reduceOnly": "true" if execution.reduce_only else "",
+    }
+    with contextlib.suppress(Refused):
+        order = checks.place(account, params, owner="bot")
+        account.executions.note(account.now_ms, execution.algo_id)
+        execution.executed += order.executed
+        execution.paid += order.traded_quote
+    if execution.executed >= execution.quantity:
+        execution.status = "FINISHED"
 
 
 def to_hedge(venue: Venue, _: Entry) -> None:

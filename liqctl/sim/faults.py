@@ -111,7 +111,9 @@ _STRANGER: Final[Row] = {
 
 def rows_of(answer: Any) -> list[Row] | None:
     """Return the rows of a list, None when the answer is none."""
-    rows = answer.get("positions") if isinstance(answer, dict) else answer
+    if isinstance(answer, dict):
+        answer = answer.get("positions", answer.get("orders"))
+    rows = answer
     return rows if isinstance(rows, list) else None
 
 

@@ -5,6 +5,7 @@ things differently, prices and quantities are strings, ids and times are numbers
 2026-06-30 the reply to a write carries neither average price nor quote amount.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -288,6 +289,78 @@ class AlgoOrder(Instruction):
             "goodTillDate": 0,
         }
 
+    def describe_strategy(self) -> dict[str, Any]:
+        """Return the row of portfolio margin's COIN-M, where it is a strategy."""
+        return {
+            "newClientStrategyId": self.client_algo_id,
+            "strategyId": self.algo_id,
+            "strategyStatus": self.status,
+            "strategyType": self.type,
+            "origQty": plain(self.quantity or Decimal(0)),
+            "price": plain(self.price),
+            "reduceOnly": self.reduce_only,
+            "side": self.side,
+            "positionSide": self.position_side,
+            "stopPrice": plain(self.trigger_price),
+            "symbol": self.symbol,
+            "timeInForce": self.time_in_force,
+            "activatePrice": "0",
+            "priceRate": "0",
+            "bookTime": self.time_ms,
+            "updateTime": self.update_ms,
+            "workingType": "CONTRACT_PRICE",
+            "priceProtect": False,
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class Execution:
+    """An execution algorithm: it trades a slice every so often, until all of it is traded."""
+
+    algo_id: int
+    client_algo_id: str
+    symbol: str
+    side: str
+    quantity: Decimal
+    slice: Decimal
+    every_ms: int
+    position_side: str = "BOTH"
+    kind: str = "TWAP"  # or VP
+    reduce_only: bool = False
+    executed: Decimal = Decimal(0)
+    paid: Decimal = Decimal(0)
+    status: str = "WORKING"
+    time_ms: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still runs."""
+        return self.status == "WORKING"
+
+    @property
+    def slices(self) -> int:
+        """How many slices there are in all."""
+        return math.ceil(self.quantity / self.slice)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the row of a list."""
+        return {
+            "algoId": self.algo_id,
+            "symbol": self.symbol,
+            "side": self.side,
+            "positionSide": self.position_side,
+            "totalQty": plain(self.quantity),
+            "executedQty": plain(self.executed),
+            "executedAmt": plain(self.paid),
+            "avgPrice": plain(self.paid / self.executed if self.executed else Decimal(0)),
+            "clientAlgoId": self.client_algo_id,
+            "bookTime": self.time_ms,
+            "endTime": self.time_ms + self.slices * self.every_ms,
+            "algoStatus": self.status,
+            "algoType": self.kind,
+            "urgency": "LOW",
+        }
+
 
 @dataclass(slots=True, kw_only=True)
 class Holding:
@@ -367,8 +440,9 @@ class CancelledStop:
 class Listing:
     """One list as it was answered: what it showed, and the moment it showed.
 
-    Legs are shown by symbol and position side, orders by their ids. `readable` is false when a row
-    was spoilt: then what is missing may have stood there.
+    Legs are shown by symbol and position side, orders by their ids. `symbol` is what narrowed the
+    list, for COIN-M perhaps a pair or coin. `readable` is false when a row was spoilt: then what is
+    missing may have stood there.
     """
 
     at_ms: int

@@ -17,10 +17,14 @@ A position may be `{quantity: "0.5", opened_ms_ago: 1500}`, and orders of both k
 list lags, several numbers those of replicas that answer in turn; `position_lag_ms` and
 `order_lag_ms` are short for two lists at once. A `hidden` order is in no list.
 
-`account: {large: {symbols: 200, orders: 3, algo: 1}}` stands for a generated account.
+`account: {large: {symbols: 200, coinm: 20, orders: 3, algo: 1}}` stands for a generated account.
 
 COIN-M contracts stand beside the others under their own names: `BTCUSD_PERP`, `BTCUSD_261225`. A
 row of `orders` with a `trigger` is a conditional order from before COIN-M had a book for them.
+`products: [USDM]` leaves out the positions and orders of the other product. `margin: PORTFOLIO` is
+an account in portfolio margin, beside its futures `margin_orders: [{symbol: …, side: …}]` and
+`margin_assets: {BTC: {free: 1, borrowed: 0.5, interest: 0.1, negative: -3}}`. Execution algorithms:
+`executions: [{symbol: BTCUSDT, side: BUY, quantity: "1", slice: "0.01", every_ms: 500}]`.
 
 Files are looked for beside the installed package, then in `configs/scenarios`.
 """
@@ -30,17 +34,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from liqctl.kernel.errors import ConfigurationError
+from liqctl.kernel.states import Product
 from liqctl.sim.account import SOURCES, Account
-from liqctl.sim.endpoints import ROUTES
-from liqctl.sim.events import make_event
+from liqctl.sim.events import make_event, trade_slice
 from liqctl.sim.faults import make_fault
 from liqctl.sim.market import Market
-from liqctl.sim.orders import AlgoOrder, Holding, Order, Refused
-from liqctl.sim.venue import Venue
+from liqctl.sim.orders import AlgoOrder, Execution, Holding, Order, Refused
+from liqctl.sim.routes import ROUTES
+from liqctl.sim.venue import Venue, WorldEvent
 
 _PLACES: Final = (
     Path(__file__).parent.parent / "_scenarios",
@@ -69,11 +76,26 @@ _COINM: Final = ("BTCUSD_PERP", "BTCUSD_261225", "ETHUSD_PERP", "SOLUSD_PERP")
 # Dollars of a COIN-M contract: Bitcoin's, and every other coin's.
 _CONTRACT_SIZE_BTC: Final = 100
 _CONTRACT_SIZE: Final = 10
+# Binance's algorithms trade about once a minute (assumed).
+_SLICE_MS: Final = 60_000
 _DELIVERY_HOUR: Final = 8
 """Of a dated contract, in UTC on the day that its name tells."""
 
 _LAG_KEYS: Final = frozenset({"lag_ms", "position_lag_ms", "order_lag_ms"})
-_ACCOUNT_KEYS: Final = frozenset({"conflict_code", "balance", "fee_asset", "older_stops"})
+_ACCOUNT_KEYS: Final = frozenset({"conflict_code", "balance", "fee_asset", "older_stops", "status"})
+_SEEDS: Final = frozenset(
+    {
+        *("mode", "margin", "products", "positions", "orders", "algo", "executions"),
+        *("margin_orders", "margin_assets", "large"),
+    }
+)
+
+
+class Margin(StrEnum):
+    """How an account is margined."""
+
+    STANDARD = "STANDARD"
+    PORTFOLIO = "PORTFOLIO"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,10 +130,23 @@ class Scenario:
 
     def make_venue(self, *, api_key: str = "", api_secret: str = "") -> Venue:
         """Return the venue at its beginning."""
-        positions = self.account.get("positions", {})
-        orders, algo = self.account.get("orders", []), self.account.get("algo", [])
+        unknown = set(self.account) - _SEEDS
+        if unknown:
+            raise ValueError(f"an account has no {', '.join(sorted(unknown))}")
+        products = {Product(name) for name in self.account.get("products", Product)}
+        positions = {
+            key: row
+            for key, row in self.account.get("positions", {}).items()
+            if _product_of(str(key).split(" ")[0]) in products
+        }
+        orders, algo = (
+            [row for row in self.account.get(name, []) if _product_of(row["symbol"]) in products]
+            for name in ("orders", "algo")
+        )
+        executions = self.account.get("executions", [])
         symbols = [*PRICES, *_COINM, *(str(key).split(" ")[0] for key in positions)]
-        symbols += [row["symbol"] for row in (*orders, *algo, *self.events) if "symbol" in row]
+        rows = (*orders, *algo, *executions, *self.events)
+        symbols += [row["symbol"] for row in rows if "symbol" in row]
         account = Account(
             markets={
                 symbol: make_market(symbol, self.markets.get(symbol, {}))
@@ -119,6 +154,11 @@ class Scenario:
             },
             hedge=self.account.get("mode") == "hedge",
             lags=_lags(self.venue),
+            portfolio=Margin(self.account.get("margin", "STANDARD")) is Margin.PORTFOLIO,
+            margin_assets={
+                asset: {name: Decimal(str(amount)) for name, amount in row.items()}
+                for asset, row in self.account.get("margin_assets", {}).items()
+            },
             **{key: _value(value) for key, value in self.venue.items() if key in _ACCOUNT_KEYS},
         )
         for key, row in positions.items():
@@ -134,9 +174,26 @@ class Scenario:
             account.holdings[held.leg] = held
             _date(account, held, dated)
         for number, row in enumerate(orders, start=1):
-            _rest_order(account, row, number)
+            order = _make_order(account, row, number)
+            account.orders[order.order_id] = order
+            _date(account, order, row)
+        for number, row in enumerate(self.account.get("margin_orders", []), start=1):
+            account.margin_orders.append(_make_order(account, row, number))
         for number, row in enumerate(algo, start=1):
             _rest_algo(account, row, number)
+        events = [make_event(event) for event in self.events]
+        for number, row in enumerate(executions, start=1):
+            execution = _make_execution(account, row, number)
+            account.executions[execution.algo_id] = execution
+            events.append(
+                WorldEvent(
+                    act=partial(trade_slice, execution=execution),
+                    name="slice",
+                    at_ms=execution.every_ms,
+                    every_ms=execution.every_ms,
+                    times=execution.slices,
+                )
+            )
         ours = {k: v for k, v in self.venue.items() if k not in _ACCOUNT_KEYS | _LAG_KEYS}
         return Venue(
             account=account,
@@ -144,15 +201,21 @@ class Scenario:
             api_key=api_key,
             api_secret=api_secret,
             faults=[make_fault(**fault) for fault in self.faults],
-            events=[make_event(event) for event in self.events],
+            events=events,
             **ours,
         )
+
+
+def _product_of(symbol: str) -> Product:
+    """Return the product that a symbol names: BTCUSD_PERP is COIN-M's, BTCUSDT_261225 is not."""
+    pair, _, expiry = symbol.partition("_")
+    return Product.COINM if expiry and pair.endswith("USD") else Product.USDM
 
 
 def make_market(symbol: str, changes: Mapping[str, Any]) -> Market:
     """Return a market with the symbol's usual price and some settings changed."""
     pair, _, expiry = symbol.partition("_")
-    is_coinm = bool(expiry) and pair.endswith("USD")
+    is_coinm = _product_of(symbol) is Product.COINM
     base = pair.removesuffix("USD" if is_coinm else "USDT") or symbol
     usual = PRICES.get(f"{base}USDT" if is_coinm else symbol, "10")
     price = Decimal(str(changes.get("mark_price", usual)))
@@ -182,7 +245,7 @@ def _lags(venue: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     positions, orders = venue.get("position_lag_ms", 0), venue.get("order_lag_ms", 0)
     usual = {"positions": positions, "account": positions, "orders": orders, "algo": orders}
     given = dict(venue.get("lag_ms") or {})
-    unknown = {name.removeprefix("coinm_") for name in given} - set(SOURCES)
+    unknown = {name.removeprefix("coinm_") for name in given} - {*SOURCES, "executions"}
     if unknown:
         raise ValueError(f"no list is called {', '.join(sorted(unknown))}")
     lags = {name: tuple(map(int, _listed(value))) for name, value in (usual | given).items()}
@@ -195,9 +258,9 @@ def _date(account: Account, thing: Holding | Order | AlgoOrder, row: Mapping[str
         account.fresh.append((int(row["opened_ms_ago"]), thing))
 
 
-def _rest_order(account: Account, row: Mapping[str, Any], number: int) -> None:
+def _make_order(account: Account, row: Mapping[str, Any], number: int) -> Order:
     is_stop = "trigger" in row
-    order = Order(
+    return Order(
         **_instruction(row),
         order_id=account.next_id(),
         client_order_id=str(row.get("client_order_id", f"bot-{number}")),
@@ -208,8 +271,23 @@ def _rest_order(account: Account, row: Mapping[str, Any], number: int) -> None:
         close_position=bool(row.get("close_position", False)),
         hidden=bool(row.get("hidden", False)),
     )
-    account.orders[order.order_id] = order
-    _date(account, order, row)
+
+
+def _make_execution(account: Account, row: Mapping[str, Any], number: int) -> Execution:
+    """Return an execution algorithm; it trades a tenth every minute where its row says nothing."""
+    quantity = Decimal(str(row["quantity"]))
+    return Execution(
+        algo_id=account.next_id(),
+        client_algo_id=str(row.get("client_algo_id", f"execution-{number}")),
+        symbol=row["symbol"],
+        side=row["side"],
+        position_side=row.get("position_side", "BOTH"),
+        quantity=quantity,
+        slice=Decimal(str(row.get("slice", quantity / 10))),
+        every_ms=int(row.get("every_ms", _SLICE_MS)),
+        kind=row.get("kind", "TWAP"),
+        reduce_only=bool(row.get("reduce_only", False)),
+    )
 
 
 def _rest_algo(account: Account, row: Mapping[str, Any], number: int) -> None:
@@ -242,38 +320,57 @@ def _instruction(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_large_account(
-    *, symbols: int, orders: int = 3, algo: int = 2, hedge: bool = False, seed: int = 1
+    *,
+    symbols: int,
+    coinm: int = 0,
+    orders: int = 3,
+    algo: int = 2,
+    hedge: bool = False,
+    margin: str = "STANDARD",
+    seed: int = 1,
 ) -> Scenario:
-    """Return an account with a position on each symbol, resting orders and protective stops."""
+    """Return an account with a position on each symbol, resting orders and protective stops.
+
+    Beside the USDS-M symbols are `coinm` contracts of COIN-M; of every other one the last stop
+    rests in the regular book.
+    """
     rng = random.Random(seed)
     positions: dict[str, str] = {}
     rows: list[dict[str, Any]] = []
     stops: list[dict[str, Any]] = []
-    for number in range(symbols):
+    names = [f"C{number:03d}USDT" for number in range(symbols)]
+    names += [f"C{number:03d}USD_PERP" for number in range(symbols, symbols + coinm)]
+    for number, symbol in enumerate(names):
+        is_coinm = number >= symbols
         is_long = rng.random() < 0.5  # noqa: PLR2004 - a coin
-        amount = Decimal(rng.randint(1, 5000)) / 1000
-        symbol, leg = f"C{number:03d}USDT", "LONG" if is_long else "SHORT"
+        amount = Decimal(rng.randint(1, 5000)) / (1 if is_coinm else 1000)
+        leg = "LONG" if is_long else "SHORT"
         positions[f"{symbol} {leg}" if hedge else symbol] = str(amount if is_long else -amount)
+        quantity = "50" if is_coinm else "0.5"
         common = {"symbol": symbol, "position_side": leg if hedge else "BOTH"}
         for step in range(orders):
             side, price = ("BUY", "96") if step % 2 else ("SELL", "104")
             name = f"bot-{number}-{step}"
-            row = {"side": side, "price": price, "quantity": "0.5", "client_order_id": name}
+            row = {"side": side, "price": price, "quantity": quantity, "client_order_id": name}
             rows.append(common | row)
         for step in range(algo):
             side, price = ("SELL", "90") if is_long else ("BUY", "110")
             name, only_reduces = f"stop-{number}-{step}", step == 0 and not hedge
             stop = {"side": side, "trigger": price, "quantity": str(amount)}
-            stops.append(common | stop | {"reduce_only": only_reduces, "client_algo_id": name})
+            is_older = is_coinm and number % 2 and step == algo - 1
+            id_name = "client_order_id" if is_older else "client_algo_id"
+            named = {"reduce_only": only_reduces, id_name: name}
+            (rows if is_older else stops).append(common | stop | named)
     return Scenario(
         name=f"large-{symbols}",
         account={
             "mode": "hedge" if hedge else "one_way",
+            "margin": margin,
             "positions": positions,
             "orders": rows,
             "algo": stops,
         },
-        markets={f"C{number:03d}USDT": {"mark_price": "100"} for number in range(symbols)},
+        markets={symbol: {"mark_price": "100"} for symbol in names},
     )
 
 

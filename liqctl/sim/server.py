@@ -153,6 +153,7 @@ def describe_truth(venue: Venue) -> dict[str, Any]:
         ],
         "orders": [order.describe() for order in account.open_orders()],
         "algo_orders": [algo.describe() for algo in account.open_algo_orders()],
+        "executions": [each.describe() for each in account.executions.values() if each.is_open],
         "requests": venue.requests,
         "faults": account.journal.faults,
         "fills": [

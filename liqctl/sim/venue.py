@@ -1,8 +1,8 @@
 """The simulated venue: one request in, one answer out, time and faults given from outside.
 
 Limits and faults are here; what is checked is in `checks`, what orders do is in `account`, which
-endpoint answers what in `endpoints`. Both doors (`memory`, `server`) call `handle` and add only
-how the answer travels.
+endpoint answers what in `endpoints` and `routes`. Both doors (`memory`, `server`) call `handle` and
+add only how the answer travels.
 """
 
 import contextlib
@@ -28,6 +28,9 @@ _BAN_MS: Final = 120_000
 _POOLS: Final = {"fapi": "futures", "dapi": "futures"}
 """Hosts that count weight together; any other counts alone (COIN-M notice, read 2026-06-10)."""
 
+_SERVES: Final = {"fapi": False, "dapi": False, "papi": True}
+"""Whether a host is for accounts in portfolio margin; the rest is refused as a wrong key is."""
+
 _OWN_LIMITS: Final = {"papi": 6000, "sapi": 12_000}
 """Request weight a minute of hosts with a pool of their own."""
 
@@ -40,6 +43,9 @@ _COINM_NUMBERS: Final = {
     -5028: -4188,
 }
 """What dapi says instead of USDS-M's codes (COIN-M error page, read 2026-07-01)."""
+
+_NARROWS: Final = ("symbol", "pair", "marginAsset")
+"""Parameters that leave part of a list out."""
 
 _JSON: Final = {"Content-Type": "application/json;charset=UTF-8"}
 
@@ -331,6 +337,7 @@ class Venue:
             if route.signed:  # Key, then timestamp, then signature, as the venue does.
                 if self.api_key:
                     check_key(request.headers, self.api_key)
+                self._check_kind(host)
                 check_timestamp(params, self.now_ms)
                 if self.api_key:
                     check_signature(request.query, request.body, self.api_secret)
@@ -365,8 +372,8 @@ class Venue:
                 if row["positionAmt"].strip("-0.")
             )
         else:
-            key = "orderId" if route.source == "orders" else "algoId"
-            shown = frozenset(row[key] for row in rows)
+            ids = ("orderId", "algoId", "strategyId")
+            shown = frozenset(next(row[key] for key in ids if key in row) for row in rows)
         self.account.journal.listings.append(
             Listing(
                 at_ms=self.now_ms,
@@ -374,7 +381,7 @@ class Venue:
                 source=route.source,
                 product=route.product,
                 moment_ms=self.listed_ms,
-                symbol=params.get("symbol", ""),
+                symbol=next((params[name] for name in _NARROWS if params.get(name)), ""),
                 shown=shown,
                 readable=len(rows) == len(rows_of(result) or []),
             )
@@ -387,6 +394,10 @@ class Venue:
         used = amount + (used if began_ms == start_ms else 0)
         self._windows[name] = (start_ms, used)
         return used
+
+    def _check_kind(self, host: str) -> None:
+        if _SERVES.get(host, self.account.portfolio) is not self.account.portfolio:
+            raise Refused(-2015, status=401)
 
     def _check_limits(self, used: int, limit: int) -> None:
         if self.now_ms < self.banned_until_ms:
@@ -410,8 +421,11 @@ class Venue:
     def _count_orders(self, call: Call) -> dict[str, str]:
         """Count the orders of a request, a batch's each; return the headers that tell the sums."""
         count = len(call.batch) if "batchOrders" in call.params else 1
-        in_10s = self._count("10s", 10_000, count) + self.other_orders
-        in_1m = self._count("1m", 60_000, 1 if count else 0) + self.other_orders
+        if host_of(call.route.path) == "papi":  # It counts for itself, and minutes only.
+            in_10s, in_1m = 0, self._count("papi 1m", 60_000, count)
+        else:
+            in_10s = self._count("10s", 10_000, count) + self.other_orders
+            in_1m = self._count("1m", 60_000, 1 if count else 0) + self.other_orders
         for used, limit, span in (
             (in_10s, self.orders_limit_10s, "10 SECOND"),
             (in_1m, self.orders_limit_1m, "1 MINUTE"),
@@ -422,4 +436,5 @@ class Venue:
                     f"Too many new orders; current limit is {limit} orders per {span}.",
                     status=429,
                 )
-        return {"X-MBX-ORDER-COUNT-10S": str(in_10s), "X-MBX-ORDER-COUNT-1M": str(in_1m)}
+        told = {"X-MBX-ORDER-COUNT-1M": str(in_1m)}
+        return told | ({"X-MBX-ORDER-COUNT-10S": str(in_10s)} if in_10s else {})

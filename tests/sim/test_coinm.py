@@ -1,13 +1,15 @@
 """COIN-M at the simulated venue: the second product of the same account, with rules of its own."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from liqctl.sim.endpoints import ROUTES
 from liqctl.sim.events import make_event
+from liqctl.sim.routes import ROUTES
+from liqctl.sim.scenario import load_scenario, make_large_account
 from liqctl.sim.venue import Request, Venue
 from tests.sim.asking import NOW_MS, ask, make_venue
 
@@ -378,3 +380,51 @@ def test_every_reading_answers_something(path: str) -> None:
         make_venue(BOTH), "GET", path, symbol="BTCUSD_PERP", orderId="1", algoId="1"
     )
     assert status == 200 or answer["code"] in {-2013, -1128}
+
+
+def test_the_usual_account_holds_both_products_once_its_one_line_is_gone() -> None:
+    """It leaves COIN-M out for now; everything else in the file is there already."""
+    scenario = load_scenario("default")
+    both = {name: value for name, value in scenario.account.items() if name != "products"}
+    held = {
+        name: sum("USD_" in key[0] for key in each.make_venue().account.holdings)
+        for name, each in (("as it is", scenario), ("both", replace(scenario, account=both)))
+    }
+    assert held == {"as it is": 0, "both": 3}
+
+
+@pytest.mark.parametrize("margin", ["STANDARD", "PORTFOLIO"])
+def test_a_generated_account_can_hold_both_products(margin: str) -> None:
+    """What is drawn for USDS-M stays as it was."""
+    alone = make_large_account(symbols=3, hedge=True, seed=7).make_venue().account
+    venue = make_large_account(symbols=3, coinm=2, hedge=True, margin=margin, seed=7).make_venue()
+    account = venue.account
+
+    assert [key for key in account.holdings if "USD_" not in key[0]] == list(alone.holdings)
+    coinm = [held for key, held in account.holdings.items() if "USD_" in key[0]]
+    assert [held.symbol for held in coinm] == ["C003USD_PERP", "C004USD_PERP"]
+    assert all(held.amount == int(held.amount) for held in coinm)
+    older = [order for order in account.open_orders() if order.trigger_price]
+    assert [(order.symbol, order.name) for order in older] == [("C003USD_PERP", "stop-3-1")]
+    path = "/dapi/v1/openOrders" if margin == "STANDARD" else "/papi/v1/cm/openOrders"
+    assert len(ask(venue, "GET", path)[1]) == 7
+
+
+def test_cancelling_a_whole_conditional_book_may_not_be_there() -> None:
+    """It is documented nowhere; single cancels work."""
+    where = "method: DELETE, path: /dapi/v1/algoOpenOrders"
+    venue = make_venue(f"{BOTH}faults: [{{kind: retired, {where}, times: 0}}]")
+    (row,) = dapi(venue, "GET", "openAlgoOrders")[1]
+
+    assert dapi(venue, "DELETE", "algoOpenOrders", symbol="BTCUSD_PERP")[0] == 404
+    assert dapi(venue, "DELETE", "algoOrder", algoId=row["algoId"])[0] == 200
+    assert ask(venue, "DELETE", "/v1/algoOpenOrders", symbol="BTCUSDT")[0] == 200
+
+
+def test_the_venue_takes_whole_contracts_away() -> None:
+    """Half of five is not two and a half."""
+    venue = make_venue('account: {positions: {BTCUSD_PERP: "5"}}')
+    make_event({"act": "deleverage", "symbol": "BTCUSD_PERP"}).act(venue)
+    held = venue.account.holding(("BTCUSD_PERP", "BOTH"))
+    assert held is not None
+    assert held.amount == 3

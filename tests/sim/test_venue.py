@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.sim.endpoints import ROUTES
+from liqctl.sim.routes import ROUTES
 from tests.sim.asking import HEDGE, LONG, MARKET, NOW_MS, SELL, SHORT, ask, make_venue, place
 
 RESTING = """

@@ -1,0 +1,129 @@
+"""The table of the simulated venue: every endpoint, what answers it, and what it costs.
+
+Weights: Binance USDS-M, COIN-M, portfolio margin and wallet endpoint pages, read 2026-11-23.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from liqctl.sim import endpoints as serve
+from liqctl.sim.venue import Route
+
+_OF_BOTH_HOSTS: Final = (  # method, path, what answers it, weight, weight without a symbol
+    Route("GET", "/*/v1/ping", serve.ping, signed=False),
+    Route("GET", "/*/v1/time", serve.time, signed=False),
+    Route("GET", "/*/v1/exchangeInfo", serve.exchange_info, signed=False),
+    Route("GET", "/*/v1/ticker/bookTicker", serve.book_ticker, 2, 5, signed=False),
+    Route("GET", "/*/v1/ticker/price", serve.price, weight_all=2, signed=False),
+    Route("GET", "/*/v1/positionSide/dual", serve.position_mode, 30),
+    Route("POST", "/*/v1/positionSide/dual", serve.change_mode),
+    Route("POST", "/*/v1/leverage", serve.set_leverage),
+    Route("GET", "/*/v1/commissionRate", serve.commission_rate, 20),
+    Route("GET", "/*/v1/adlQuantile", serve.adl_quantile, 5),
+    Route("GET", "/*/v1/userTrades", serve.user_trades, 5),
+    Route("GET", "/*/v1/openOrders", serve.open_orders, weight_all=40, source="orders"),
+    Route("GET", "/*/v1/allOrders", serve.all_orders, 5),
+    Route("GET", "/*/v1/openOrder", serve.open_order),
+    Route("GET", "/*/v1/order", serve.order),
+    Route("POST", "/*/v1/order", serve.new_order, 0, orders=True),
+    Route("POST", "/*/v1/batchOrders", serve.place_batch, 5, orders=True),
+    Route("DELETE", "/*/v1/order", serve.cancel),
+    Route("DELETE", "/*/v1/batchOrders", serve.cancel_batch),
+    Route("DELETE", "/*/v1/allOpenOrders", serve.cancel_all),
+    Route("POST", "/*/v1/countdownCancelAll", serve.countdown, 10),
+    Route("GET", "/*/v1/openAlgoOrders", serve.open_algo_orders, weight_all=40, source="algo"),
+    Route("GET", "/*/v1/allAlgoOrders", serve.all_algo_orders, 5),
+    Route("GET", "/*/v1/algoOrder", serve.algo_order),
+    Route("POST", "/*/v1/algoOrder", serve.new_algo_order, 0, orders=True),
+    Route("DELETE", "/*/v1/algoOrder", serve.cancel_algo),
+    Route("DELETE", "/*/v1/algoOpenOrders", serve.cancel_all_algo),
+)
+
+_OF_ONE_HOST: Final = (
+    Route("GET", "/fapi/v1/premiumIndex", serve.premium_index, weight_all=10, signed=False),
+    Route("GET", "/fapi/v2/ticker/price", serve.price, weight_all=2, signed=False),
+    Route("GET", "/fapi/v3/positionRisk", serve.positions, 5, source="positions"),
+    Route("GET", "/fapi/v2/positionRisk", serve.positions_v2, 5, source="positions"),
+    Route("GET", "/fapi/v3/account", serve.account, 5, source="account"),
+    Route("GET", "/fapi/v2/account", serve.account_v2, 5, source="account"),
+    Route("GET", "/fapi/v3/balance", serve.balance, 5),
+    Route("GET", "/fapi/v2/balance", serve.balance, 5),
+    Route("GET", "/fapi/v1/accountConfig", serve.config, 5),
+    Route("GET", "/fapi/v1/symbolConfig", serve.symbol_config, 5),
+    Route("GET", "/fapi/v1/multiAssetsMargin", lambda _: {"multiAssetsMargin": False}, 30),
+    Route("GET", "/fapi/v1/leverageBracket", serve.leverage_bracket),
+    Route("GET", "/fapi/v1/rateLimit/order", serve.order_limits),
+    Route("GET", "/fapi/v1/apiTradingStatus", serve.trading_status, weight_all=10),
+    Route("GET", "/fapi/v1/pmAccountInfo", serve.portfolio_margin, 5),
+    Route("GET", "/fapi/v1/income", lambda _: [], 30),
+    Route("POST", "/fapi/v1/order/test", serve.test_order),
+    Route("GET", "/dapi/v1/premiumIndex", serve.premium_index, 10, signed=False),
+    Route("GET", "/dapi/v1/positionRisk", serve.positions_coinm, source="positions"),
+    Route("GET", "/dapi/v1/account", serve.account_coinm, 5, source="account"),
+    Route("GET", "/dapi/v1/balance", serve.balance),
+    Route("GET", "/dapi/v2/leverageBracket", serve.leverage_bracket, weight_all=2),
+    Route("GET", "/dapi/v1/income", lambda _: [], 20),
+    # The spot host.
+    Route("GET", "/sapi/v1/account/apiRestrictions", serve.key_rights),
+    Route("GET", "/sapi/v1/account/info", serve.account_kind),
+    Route("GET", "/sapi/v1/algo/futures/openOrders", serve.open_executions, source="executions"),
+    Route("DELETE", "/sapi/v1/algo/futures/order", serve.cancel_execution),
+)
+
+_OF_BOTH_PRODUCTS: Final = (  # in portfolio margin
+    Route("GET", "/papi/v1/*/positionSide/dual", serve.position_mode, 30),
+    Route("POST", "/papi/v1/*/positionSide/dual", serve.change_mode),
+    Route("GET", "/papi/v1/*/leverageBracket", serve.leverage_bracket),
+    Route("POST", "/papi/v1/*/leverage", serve.set_leverage),
+    Route("GET", "/papi/v1/*/adlQuantile", serve.adl_quantile, 5),
+    Route("GET", "/papi/v1/*/account", serve.account_of_all, 5, source="account"),
+    Route("GET", "/papi/v1/*/openOrders", serve.open_orders, weight_all=40, source="orders"),
+    Route("GET", "/papi/v1/*/order", serve.order),
+    Route("GET", "/papi/v1/*/openOrder", serve.open_order),
+    Route("POST", "/papi/v1/*/order", serve.new_order, orders=True),
+    Route("DELETE", "/papi/v1/*/order", serve.cancel),
+    Route("DELETE", "/papi/v1/*/allOpenOrders", serve.cancel_all),
+)
+
+_UM: Final = "/papi/v1/um"
+_CM: Final = "/papi/v1/cm"
+_OF_PORTFOLIO_MARGIN: Final = (
+    Route("GET", "/papi/v1/ping", serve.ping, signed=False),
+    Route("GET", "/papi/v1/account", serve.portfolio_account, 20),
+    Route("GET", "/papi/v1/balance", serve.portfolio_balance, 20),
+    Route("GET", "/papi/v1/rateLimit/order", serve.order_limit),
+    Route("GET", "/papi/v1/margin/openOrders", serve.margin_orders, 5),
+    Route("GET", "/papi/v1/margin/openOrderList", lambda _: [], 5),
+    Route("DELETE", "/papi/v1/margin/allOpenOrders", serve.cancel_margin_orders, 5),
+    Route("GET", f"{_UM}/positionRisk", serve.positions_um, 5, source="positions"),
+    Route("GET", "/papi/v2/um/account", serve.account_um_v2, 5, source="account"),
+    Route("GET", f"{_UM}/accountConfig", serve.config, 5),
+    Route("GET", f"{_UM}/symbolConfig", serve.symbol_config, 5),
+    Route("GET", f"{_UM}/apiTradingStatus", serve.trading_status, weight_all=10),
+    Route("GET", f"{_UM}/userTrades", serve.user_trades, 5),
+    Route("GET", f"{_UM}/algo/openAlgoOrders", serve.open_algo_orders, 1, 40, source="algo"),
+    Route("GET", f"{_UM}/algo/allAlgoOrders", serve.all_algo_orders, 5),
+    Route("GET", f"{_UM}/algo/algoOrder", serve.algo_order),
+    Route("POST", f"{_UM}/algo/order", serve.new_algo_order, orders=True),
+    Route("DELETE", f"{_UM}/algo/order", serve.complete_algo),
+    Route("DELETE", f"{_UM}/algo/allOpenOrders", serve.cancel_all_algo),
+    Route("GET", f"{_CM}/positionRisk", serve.positions_coinm, source="positions"),
+    Route("GET", f"{_CM}/userTrades", serve.user_trades, 20),
+    Route("GET", f"{_CM}/conditional/openOrders", serve.open_algo_orders, 1, 40, source="algo"),
+    Route("GET", f"{_CM}/conditional/openOrder", serve.open_strategy),
+    Route("POST", f"{_CM}/conditional/order", serve.new_strategy, orders=True),
+    Route("DELETE", f"{_CM}/conditional/order", serve.cancel_strategy),
+    Route("DELETE", f"{_CM}/conditional/allOpenOrders", serve.cancel_all_strategies),
+)
+
+
+def _all() -> Iterator[Route]:
+    yield from (*_OF_ONE_HOST, *_OF_PORTFOLIO_MARGIN)
+    for routes, names in ((_OF_BOTH_HOSTS, ("fapi", "dapi")), (_OF_BOTH_PRODUCTS, ("um", "cm"))):
+        for route in routes:
+            yield from (replace(route, path=route.path.replace("*", name)) for name in names)
+
+
+ROUTES: Final = {(route.method, route.path): route for route in _all()}
+"""The endpoints by method and path."""
