@@ -19,7 +19,7 @@ from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEvent
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Allowance, Deadline, Halted
 from liqctl.kernel.machine import Machine, Task
-from liqctl.kernel.pacing import CLOCK_SYNCS_MAX, QUESTION_GAP_S
+from liqctl.kernel.pacing import CLOCK_SYNCS_MAX, EARLY_READINGS, QUESTION_GAP_S
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OrderKind
@@ -36,6 +36,8 @@ class Account:
 
     Attributes:
         answered_at: when anything sent for the account was last answered.
+        readings: how many were begun, of all products: they share the weight.
+        products: how many there are.
         unproven: the products that are not proven flat and not given up, and the executions while
             any runs; `news` is done once there is none.
         known: done once the kind is certain.
@@ -49,7 +51,9 @@ class Account:
         self.margin = Margin.STANDARD
         self.known: Task[None] = Task(None)
         self.answered_at = float("-inf")
+        self.readings = 0
         self.unproven: set[Product | OrderKind] = set(products)
+        self.products = len(self.unproven)
         self.news: Task[None] = Task(None)
         self.clock: Task[float | VenueAnswer] | None = None
         self.clock_syncs = 0
@@ -61,6 +65,11 @@ class Account:
     def is_kind_known(self) -> bool:
         """Whether the kind is certain."""
         return self.known.is_done
+
+    @property
+    def is_early(self) -> bool:
+        """Whether so few readings were taken that the next ones may follow soon."""
+        return self.readings < EARLY_READINGS
 
     def know(self) -> None:
         """Take the present kind for certain: something of the account was seen this way."""

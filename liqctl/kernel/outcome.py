@@ -106,7 +106,9 @@ def together(parts: Sequence[Outcome]) -> Outcome:
     def first(name: str) -> Any:  # noqa: ANN401 - whatever the field holds
         return next((found for part in parts if (found := getattr(part, name))), None)
 
-    refused = [part.refusal for part in parts]
+    # A product on which nothing had to be done says nothing of what the key may do.
+    refused = [part.refusal for part in parts if part.legs or part.orders]
+    refused = refused or [part.refusal for part in parts]
     spent = [part.time_spent_s for part in parts]
     return Outcome(
         legs={leg: record for part in parts for leg, record in part.legs.items()},
@@ -121,7 +123,7 @@ def together(parts: Sequence[Outcome]) -> Outcome:
         missing=tuple(dict.fromkeys(every("missing"))),
         unknown_symbols=tuple(every("unknown_symbols")),
         unanswered=first("unanswered"),
-        refusal=first("refusal") if all(refused) else None,
+        refusal=refused[0] if all(refused) else None,
         strangers=tuple(every("strangers")),
         entered=tuple(every("entered")),
         sweeps={book: sweep for part in parts for book, sweep in part.sweeps.items()},
@@ -159,7 +161,7 @@ def summarise(
             verified_flat=verified_flat,
             positions=positions,
             orders=orders,
-            is_part_flat=bool(known.proven),
+            is_part_flat=bool(known.proven) and not (positions or orders),
         ),
         error_message="; ".join(reasons) or None,
         verified_flat=verified_flat,
@@ -326,7 +328,10 @@ def end_state(
     orders: Iterable[OrderReport],
     is_part_flat: bool = False,
 ) -> LiquidationState:
-    """Return COMPLETED when flat is proven, PARTIAL when a part or some work is, else FAILED."""
+    """Return COMPLETED when flat is proven, PARTIAL when a part or some work is, else FAILED.
+
+    That another product had nothing open is no work done where some was found.
+    """
     if verified_flat:
         return LiquidationState.COMPLETED
     proven = (

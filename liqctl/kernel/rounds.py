@@ -158,6 +158,7 @@ class Liquidation:
         await self._space_out()
         began_at = machine.now
         self._rounds += 1
+        machine.account.readings += 1
         known = {leg.symbol for leg in state.legs}
         known |= {key[0] for key in state.orders} | set(self._policy.symbols)
         self.side.want_prices(state.legs)
@@ -202,13 +203,15 @@ class Liquidation:
 
         The one after a sweep's answer is what the proof waits for; there are two at most.
         """
-        if self._rounds < pacing.QUICK_READINGS or self._limits.is_closed:
+        account = self._machine.account
+        if account.readings < pacing.QUICK_READINGS or self._limits.is_closed:
             return
         if self._snapshot.started_at < self._state.last_sweep_at and not self._tasks:
             return
-        is_early = self._rounds < pacing.EARLY_READINGS
-        gap_s = pacing.READING_GAP_S if is_early else pacing.LATE_READING_GAP_S
-        gap_s *= max(len(self._machine.account.unproven), 1)
+        # What is kept for the last readings is that of every product, proven or not.
+        gap_s = pacing.LATE_READING_GAP_S * account.products
+        if account.is_early:
+            gap_s = pacing.READING_GAP_S * max(len(account.unproven), 1)
         await self._rest(self._snapshot.started_at + gap_s)
 
     async def _rest(self, until: float) -> None:
@@ -233,7 +236,8 @@ class Liquidation:
         account.note_proven(machine.product)
         while account.unproven:
             work = [account.news, machine.interruption]
-            await machine.wait(work, until=machine.now + pacing.PEER_LOOK_GAP_S, first=True)
+            gap_s = pacing.PEER_LOOK_GAP_S if account.is_early else pacing.LATE_READING_GAP_S
+            await machine.wait(work, until=machine.now + gap_s, first=True)
             if self._is_interrupted:
                 return False
             if account.unproven and (await self._reader.positions()).items:
@@ -257,7 +261,8 @@ class Liquidation:
             next_at = self._snapshot.started_at + self._watch.gap_s
             # Short of weight nothing is read in between: the last reading is what counts.
             left = self._limits.budget.weight_left(self._machine.now)
-            if next_at < sweep_at and left > pacing.WATCH_WEIGHT_KEPT:
+            kept = pacing.WATCH_WEIGHT_KEPT * self._machine.account.products
+            if next_at < sweep_at and left > kept:
                 await self._rest(next_at)
                 return
             await self._rest(sweep_at)

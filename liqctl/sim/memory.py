@@ -56,6 +56,7 @@ class MemoryTransport:
         self._recv_window_ms = recv_window_ms
         self._offset_ms = 0
         self._requests = 0
+        self._under_way: dict[object, None] = {}
         self._headers: dict[str, str] = {}
 
     @property
@@ -112,9 +113,17 @@ class MemoryTransport:
                 "timestamp": str(_local_ms() + self._offset_ms),
                 "recvWindow": str(self._recv_window_ms),
             }
-        await asyncio.sleep(self._latency_s / 2)
         request = Request(method=spec.method, path=spec.path, given=texts)
-        reply = self._venue.handle(request, _local_ms())
+        turn = object()
+        self._under_way[turn] = None
+        try:
+            await asyncio.sleep(self._latency_s / 2)
+            # Timers of one moment fire in any order; what left first arrives first.
+            while next(iter(self._under_way)) is not turn:
+                await asyncio.sleep(0)
+            reply = self._venue.handle(request, _local_ms())
+        finally:
+            del self._under_way[turn]
         effect = reply.effect
         if effect.refuse:
             return not_sent("connection refused")

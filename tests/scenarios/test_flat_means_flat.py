@@ -12,7 +12,7 @@ from liqctl.drill.runs import LoopClock
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
-from liqctl.kernel.states import ExitCode, LiquidationState, OrderState, PositionState
+from liqctl.kernel.states import ExitCode, LiquidationState, OrderState, PositionState, Product
 from liqctl.run.manager import LiquidationManager
 from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.memory import MemoryTransport, run_virtual
@@ -80,15 +80,28 @@ def test_flat_is_watched_for_as_long_as_asked_and_by_both_sources() -> None:
 
     assert result.state is LiquidationState.COMPLETED
     assert 2.0 <= result.settled_seconds < 2.4
-    names = [name for name, _ in sink.events]
-    assert names.count("FLAT_SEEN") == 1
-    verified = next(details for name, details in sink.events if name == "VERIFIED")
-    assert verified["sources"] == ["account", "positionRisk"]
+    flat_seen = [details["product"] for name, details in sink.events if name == "FLAT_SEEN"]
+    assert sorted(flat_seen) == ["COINM", "USDM"]
+    sources = {
+        details["product"]: details["sources"]
+        for name, details in sink.events
+        if name == "VERIFIED"
+    }
+    assert sources == {
+        "USDM": ["account", "positionRisk"],
+        "COINM": ["dapi account", "dapi positionRisk"],
+    }
     assert result.unread == ()
 
 
 @pytest.mark.parametrize(
-    ("path", "name"), [("/account", "account"), ("/positionRisk", "positionRisk")]
+    ("path", "name"),
+    [
+        ("/fapi/v3/account", "account"),
+        ("/fapi/v3/positionRisk", "positionRisk"),
+        ("/dapi/v1/account", "dapi account"),
+        ("/dapi/v1/positionRisk", "dapi positionRisk"),
+    ],
 )
 def test_a_silent_source_of_positions_is_named_and_the_other_one_is_asked_more_often(
     path: str, name: str
@@ -272,7 +285,7 @@ def test_it_is_closed_as_soon_with_a_long_deadline_as_with_a_short_one(
     venue = venue_of(PAIR)
     venue.faults.append(fault(kind, method="POST", until_ms=8000))
 
-    result = liquidate(venue, timeout_seconds=timeout_s)
+    result = liquidate(venue, timeout_seconds=timeout_s, products=(Product.USDM,))
 
     assert result.state is LiquidationState.COMPLETED, result.error_message
     assert result.duration_seconds - result.settled_seconds < 9.6
@@ -335,7 +348,7 @@ def test_a_mistyped_symbol_is_not_called_flat_where_nobody_knows_it() -> None:
 def test_an_account_whose_kind_nobody_answered_is_not_flat(symbols: tuple[str, ...]) -> None:
     """In portfolio margin this API shows nothing at all; one lost answer meant "no"."""
     venue = venue_of("account: {}")
-    venue.faults.append(fault("bad_gateway_not_executed", path="/pmAccountInfo"))
+    venue.faults.append(fault("bad_gateway_not_executed", path="/papi/v1/rateLimit/order"))
 
     result = liquidate(venue, symbols=symbols)
 

@@ -67,7 +67,7 @@ def test_beyond_the_order_limit_the_worst_300_are_closed_and_the_rest_is_said() 
 
 def test_weight_used_up_by_others_ends_partial_and_never_in_a_ban() -> None:
     """The address is shared with the bots; what is left goes to cancels, and nothing over it."""
-    for used_by_others in (2100, 2250):
+    for used_by_others in (2000, 2150):
         venue = make_large_account(symbols=60, orders=3, algo=1).make_venue()
         venue.other_weight = used_by_others
 
