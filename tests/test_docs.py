@@ -24,7 +24,7 @@ from tests import QUICK_SETTLE
 
 REPOSITORY: Final = Path(__file__).parents[1]
 PAGES: Final = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
-TIMEOUT_S: Final = 60
+TIMEOUT_S: Final = 100
 _BLOCK: Final = re.compile(
     r"^(?P<indent> *)<!-- run: (?P<scenario>\w+) -->\n *```bash\n(?P<text>.*?)^ *```$",
     re.DOTALL | re.MULTILINE,

@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 import liqctl
+from tests.once import make_once
 
 ROOT: Final = Path(__file__).parent.parent
 TIMEOUT_S: Final = 100
@@ -23,15 +24,17 @@ NOT_CODE: Final = (".py", ".pyc")
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the wheel of this tree, built as `make wheel` does."""
-    dist = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(dist)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        timeout=TIMEOUT_S,
-    )
-    (built,) = dist.glob("*.whl")
+
+    def build(dist: Path) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(dist)],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+        )
+
+    (built,) = make_once(tmp_path_factory, "dist", build).glob("*.whl")
     return built
 
 
@@ -41,16 +44,17 @@ def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     pipx and uv do the same with libraries of their own choice; `make wheel-check` runs them.
     """
-    place = tmp_path_factory.mktemp("installed") / "venv"
-    create = [sys.executable, "-m", "venv", "--without-pip", str(place)]
-    subprocess.run(create, check=True, timeout=TIMEOUT_S)
-    install = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "install"]
-    subprocess.run(
-        [*install, "--quiet", "--no-deps", "--no-index", str(wheel)], check=True, timeout=TIMEOUT_S
-    )
-    site = next((place / "lib").glob("python*/site-packages"))
-    (site / "locked.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return place
+
+    def install(place: Path) -> None:
+        create = [sys.executable, "-m", "venv", "--without-pip", str(place)]
+        subprocess.run(create, check=True, timeout=TIMEOUT_S)
+        pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "install"]
+        options = ["--quiet", "--no-deps", "--no-index"]
+        subprocess.run([*pip, *options, str(wheel)], check=True, timeout=TIMEOUT_S)
+        site = next((place / "lib").glob("python*/site-packages"))
+        (site / "locked.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    return make_once(tmp_path_factory, "installed", install)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

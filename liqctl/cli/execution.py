@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
-from liqctl.cli.output import STDERR, STDOUT, out
+from liqctl.cli.output import STDERR, out
 from liqctl.kernel.limits import Deadline
 from liqctl.kernel.states import ExitCode
 from liqctl.run.driver import Opening
@@ -101,8 +101,7 @@ class Execution:
         # its time, and may have to be loaded from a disk that hangs.
         screen = self.printer.render(result, is_drawn=False)
         self._ended = result, screen
-        if out.is_terminal(STDOUT):
-            screen = self.printer.render(result)
+        screen = self.printer.render(result)
         watchdog.keep(process.signals.exit_code(result.exit_code()))
         code = self._tell(result, screen)
         if self._trail is not None:

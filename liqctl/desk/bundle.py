@@ -87,6 +87,8 @@ _PATTERNS: Final = (
 )
 
 _KEY_LINE: Final = re.compile(r"[A-Za-z0-9+/=\s]+")
+# The first and the last line of a private key, which are no secret; a password may begin alike.
+_KEY_EDGE: Final = re.compile(r"-----(?:BEGIN|END) [A-Z ]+-----")
 
 
 class Redactor:
@@ -176,7 +178,7 @@ def _spellings(secret: str) -> Iterator[str]:
     """Yield a value as it is, as JSON and a URL have it, and each line of a longer one."""
     for part in {secret, *secret.splitlines(), *secret.split("\\n")}:
         bare = part.strip()
-        if len(bare) >= _SECRET_MIN and not bare.startswith("-----"):
+        if len(bare) >= _SECRET_MIN and not _KEY_EDGE.fullmatch(bare):
             yield bare
             yield json.dumps(bare)[1:-1]
             yield quote(bare, safe="")

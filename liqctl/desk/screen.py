@@ -1,7 +1,6 @@
-"""Screens on a terminal: the parts of `liqctl.desk.text`, laid out by rich.
+"""Screens: the parts of `liqctl.desk.text`, laid out by rich.
 
-Imported only where a terminal is written to, and never before a run has sent everything. No number
-and no symbol is ever cut.
+Never imported before a run has sent everything. No number and no symbol is ever cut.
 """
 
 import io
@@ -23,7 +22,8 @@ NARROWEST: Final = 30
 _PROSE_MIN: Final = 16
 """Columns that are enough for prose: two words, or one and a number."""
 
-_UNBOUNDED: Final = 10_000
+_UNBOUNDED: Final = 1_000_000
+"""Columns of a pipe: a message stays on one line, however long."""
 
 
 def make_console(*, width: int, height: int = 1, colour: bool = True) -> Console:
@@ -41,9 +41,9 @@ def make_console(*, width: int, height: int = 1, colour: bool = True) -> Console
     )
 
 
-def draw(parts: "Iterable[Part]", *, width: int) -> list[str]:
+def draw(parts: "Iterable[Part]", *, width: int | None) -> list[str]:
     """Return the lines of a screen, none wider than `width` columns or `NARROWEST`."""
-    console = make_console(width=max(width, NARROWEST))
+    console = make_console(width=_UNBOUNDED if width is None else max(width, NARROWEST))
     with console.capture() as captured:
         for part in parts:
             if isinstance(part, str):

@@ -136,11 +136,11 @@ def labelled(*rows: tuple[str, str | None]) -> list[Part]:
 
 
 def lines_of(parts: Iterable[Part], *, width: int | None, is_drawn: bool = True) -> list[str]:
-    """Return the lines of a screen for a terminal of this width, or for nobody's.
+    """Return the lines of a screen for a terminal of this width; None, of a pipe, wraps nothing.
 
-    What is not drawn is as nobody's, with its lines wrapped.
+    What is not drawn has no columns, and needs no library.
     """
-    if width is not None and is_drawn:
+    if is_drawn:
         from liqctl.desk.screen import draw
 
         return draw(parts, width=width)
@@ -169,7 +169,7 @@ def fit(
     parts, rows = whole, height
     while True:
         # Every part takes a line at least, and to draw a row takes a millisecond.
-        lines = least = lines_of(parts, width=None)
+        lines = least = lines_of(parts, width=None, is_drawn=False)
         if len(least) <= height or not rows:
             lines = lines_of(parts, width=width, is_drawn=is_drawn)
             if len(lines) <= height or not rows:

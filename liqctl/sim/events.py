@@ -110,7 +110,10 @@ def close(venue: Venue, entry: Entry) -> None:
     held = venue.account.holding(_leg(entry))
     if held is not None:
         share = Decimal(str(entry.get("share", "1")))
-        _trade(venue, entry, -held.amount * share, str(entry.get("owner", "hand")))
+        signed = -held.amount * share
+        if _market(venue, entry).contract_size:
+            signed = Decimal(round(signed))  # There is no part of a contract.
+        _trade(venue, entry, signed, str(entry.get("owner", "hand")))
 
 
 def trigger(venue: Venue, entry: Entry) -> None:

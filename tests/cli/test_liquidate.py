@@ -15,7 +15,7 @@ import pytest
 from liqctl.kernel.states import ExitCode
 from liqctl.sim.scenario import load_scenario
 from tests.cli.documents import RESULT, check
-from tests.process.program import PATIENCE_S, Program, command, program
+from tests.process.program import PATIENCE_S, Program, command, overshoot_max_s, program
 
 TRADING_DAY = load_scenario("default")
 
@@ -173,7 +173,7 @@ def test_testnet_without_a_network_names_its_host_and_leaves_a_record(tmp_path: 
     ended.assert_clean()
     assert ended.code == ExitCode.FAILED
     assert "demo-fapi.binance.com" in ended.stdout + ended.stderr
-    assert ended.seconds < 2.0 + 3.0
+    assert ended.seconds < 2.0 + 2 * overshoot_max_s()
     assert events(served)[0] == "LIQUIDATION_START"
     assert events(served)[-1] == "LIQUIDATION_FAILED"
 

@@ -16,9 +16,9 @@ import pytest
 from liqctl.cli.live import can_redraw
 from liqctl.sim.scenario import load_scenario
 from tests.process.program import (
-    OVERSHOOT_S,
     PATIENCE_S,
     Program,
+    overshoot_max_s,
     overshoot_s,
     program,
 )
@@ -250,7 +250,7 @@ def test_a_terminal_that_stops_reading_delays_neither_the_run_nor_its_end(
         os.close(theirs)
 
         assert code == 130
-        assert overshoot_s(running.records(), gone_at, 3.0) < OVERSHOOT_S
+        assert overshoot_s(running.records(), gone_at, 3.0) < overshoot_max_s()
         held = {h.symbol for h in running.server.venue.account.holdings.values() if h.amount}
         assert held == {"BTCUSDT"}
         running.assert_trail_closed()

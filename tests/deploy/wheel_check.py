@@ -97,7 +97,8 @@ def check_program(program: Path, scratch: Path) -> str:
     empty.mkdir(exist_ok=True)
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(empty)}
     closed = subprocess.run(
-        [program, "liquidate", "--env", "simulator", "--json"],
+        # The longest deadline: what is tried is the installation, on whatever machine.
+        [program, "liquidate", "--env", "simulator", "--json", "--timeout", "30"],
         check=False,
         cwd=empty,
         env=environ,

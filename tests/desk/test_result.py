@@ -63,7 +63,7 @@ def test_no_line_is_wider_than_the_terminal(state: LiquidationState, width: int)
 
 def test_piped_output_keeps_each_message_on_one_line() -> None:
     """`grep` in a runbook must find the whole reason."""
-    long = "a reason that takes many words " * 10
+    long = " ".join(["a reason that takes many words"] * 10)
 
     screen = render_result(
         make_result(LiquidationState.FAILED, error_message=long), width=None, colour=False

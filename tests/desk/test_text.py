@@ -18,7 +18,6 @@ from liqctl.desk.text import (
     labelled,
     lines_of,
     paint,
-    show,
 )
 
 HEAD = ("symbol", "side", "quantity", "notional", "result")
@@ -71,21 +70,32 @@ def test_numbers_and_symbols_stay_whole_on_every_terminal(width: int) -> None:
     assert shown == [*rows[0], *rows[1], *rows[0][:3], "-12,345.67", "1,234,567.89"]
 
 
-def test_where_nobody_looks_a_row_is_a_line() -> None:
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_where_nobody_looks_a_row_is_a_line(is_drawn: bool) -> None:
     """`grep` finds the symbol with everything that is said of it."""
     parts: list[Part] = [
-        ("FAILED: ", "because " * 30),
+        ("FAILED: ", "because" * 30),
         "",
         Table(head=HEAD, rows=ROWS, right={2, 3}),
     ]
 
-    assert show(parts, width=None).splitlines() == [
-        "FAILED: " + "because " * 30,
-        "",
-        "symbol  side  quantity  notional  result",
-        "1000000MOGUSDT  SHORT  1234567.891  1,234,567.89  CLOSED at 0.0012345",
-        "1INCHUSDT  LONG  0.5  25,000.00  FAILED, 0.5 left after 3 attempts: closed (-4141)",
+    first, second, *table = lines_of(parts, width=None, is_drawn=is_drawn)
+    columns = [re.split(" {2,}", line) for line in table]
+
+    assert (first, second) == ("FAILED: " + "because" * 30, "")
+    assert columns == [
+        ["symbol", "side", "quantity", "notional", "result"],
+        ["1000000MOGUSDT", "SHORT", "1234567.891", "1,234,567.89", "CLOSED at 0.0012345"],
+        [
+            "1INCHUSDT",
+            "LONG",
+            "0.5",
+            "25,000.00",
+            "FAILED, 0.5 left after 3 attempts: closed (-4141)",
+        ],
     ]
+    ends = {re.search(r"notional|,567.89|,000.00", line).end() for line in table}  # type: ignore[union-attr]
+    assert (len(ends) == 1) is is_drawn
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,21 @@
 
 import json
 import os
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
-from liqctl.drill.record import append_row, last_drill, last_passed_drill
+from liqctl.drill.catalogue import Course, Exercise, hold
+from liqctl.drill.document import Report
+from liqctl.drill.record import Drill, append_row, last_drill, last_passed_drill
+from liqctl.drill.runs import Conditions, Stop
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.sim.scenario import load_scenario
+
+AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_rows_are_appended_to_a_file_of_ours(tmp_path: Path) -> None:
@@ -18,6 +28,36 @@ def test_rows_are_appended_to_a_file_of_ours(tmp_path: Path) -> None:
     assert problems == [None, None]
     assert [json.loads(line) for line in path.read_text().splitlines()] == [{"n": 0}, {"n": 1}]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "part",
+    [{"overridden": ("timeout_seconds",)}, {"whole_catalogue": False}, {"interrupted": True}],
+)
+def test_a_drill_of_less_than_the_settings_in_use_cannot_pass_for_one(
+    part: dict[str, Any], tmp_path: Path
+) -> None:
+    """`drill --timeout 6` says nothing of the deadline that the next run will have."""
+    conditions = Conditions(latency_s=0.06)
+    exercise = Exercise(scenario=load_scenario("flat"), policy=LiquidationConfig())
+    course = Course(exercises=[exercise], conditions=conditions)
+    report = Report(
+        course=course,
+        scores=list(hold(course, Stop(), lambda _: None)),
+        policy=exercise.policy,
+        environment="production",
+        version="1",
+        started_at=AT,
+        finished_at=AT,
+        log_dir=tmp_path,
+    )
+    path, found = tmp_path / "drills.jsonl", []
+
+    for each in (replace(report, **part), report):
+        append_row(path, each.row())
+        found.append(last_drill(path, "production"))
+
+    assert found == [None, Drill(finished_at=AT, passed=True)]
 
 
 def test_a_stump_of_an_earlier_row_is_stepped_over(tmp_path: Path) -> None:

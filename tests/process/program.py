@@ -19,14 +19,12 @@ from liqctl.kernel.events import RUN_ENDS
 from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.scenario import Scenario
 from liqctl.sim.server import EmbeddedServer
+from liqctl.trail.verify import verify
 from tests import QUICK_SETTLE
 from tests.cli.documents import BY_TAG, check, check_event
 
 PATIENCE_S: Final = 40.0
 """How long a test waits for anything at most; far beyond what it expects."""
-
-OVERSHOOT_S: Final = 1.5
-"""How far past its deadline a process may live on a busy test machine; 0.25 s on an idle one."""
 
 SMALL: Final = Scenario(
     name="small",
@@ -172,8 +170,8 @@ class Program:
         assert_closed(self.records())
         for record in self.records():
             check_event(record)
-        checked = self.run("audit", "verify", "--log", str(self.trail), "--json")
-        assert checked.code == 0, checked.stdout + checked.stderr
+        checked = verify(self.trail)
+        assert checked.is_intact, checked
 
 
 def command(*arguments: str) -> list[str]:
@@ -227,6 +225,15 @@ def assert_closed(records: Sequence[dict[str, Any]]) -> None:
     starts = Counter(r["correlation_id"] for r in records if r["event_type"] == "LIQUIDATION_START")
     assert starts == ends
     assert set(starts.values()) <= {1}
+
+
+def overshoot_max_s() -> float:
+    """Return how far past its deadline a process may live on a test machine; 0.25 s on an idle one.
+
+    What hangs in these tests would hang for ever, so a machine that is busy beyond four processes
+    a processor may have more.
+    """
+    return 1.5 * max(1.0, os.getloadavg()[0] / (4 * (os.cpu_count() or 1)))
 
 
 def overshoot_s(records: Sequence[dict[str, Any]], gone_at: float, timeout_s: float) -> float:

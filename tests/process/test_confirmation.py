@@ -29,26 +29,30 @@ def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Program]:
 
 @needs_tmux
 @pytest.mark.parametrize(
-    ("served", "size"),
-    [("default", (80, 24)), ("large", (80, 24)), ("large", (200, 50))],
+    ("served", "size", "answer", "code"),
+    [
+        ("default", (80, 24), ("production", "Enter"), 0),
+        ("large", (80, 24), ("C-c",), 130),
+        ("large", (200, 50), ("no", "Enter"), 6),
+    ],
     indirect=["served"],
 )
 def test_where_whose_what_and_how_long_stand_above_the_question(
-    served: Program, size: tuple[int, int]
+    served: Program, size: tuple[int, int], answer: tuple[str, ...], code: int
 ) -> None:
     """One screen, the worst position at its top, and nothing scrolled away."""
     with on_terminal(served, "liquidate", width=size[0], height=size[1]) as terminal:
         shown = terminal.wait_for(ASKED)
-        terminal.keys("production", "Enter")
-        code, _ = terminal.wait_for_end()
+        terminal.keys(*answer)
+        ended, _ = terminal.wait_for_end()
 
     words = " ".join(shown.split())
     assert f"PRODUCTION {served.server.url} key " in words
     assert "notional PnL" in words
     for told in ("orders ", "cancel ", "round trips of", "weight", "expected", "at worst: "):
         assert told in words
-    assert code == 0
-    assert served.is_flat
+    assert ended == code
+    assert served.is_flat is (code == 0)
 
 
 @needs_tmux

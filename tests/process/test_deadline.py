@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.process.program import OVERSHOOT_S, Ended, Program, overshoot_s, program
+from tests.process.program import Ended, Program, overshoot_max_s, overshoot_s, program
 
 FAILED, PARTIAL, TRAIL = 1, 3, 8
 TIMEOUT_S = 1.0
@@ -85,7 +85,7 @@ def run_in_time(running: Program, record: Callable[[str, object], None]) -> Ende
     ended = running.run()
     late_s = overshoot_s(running.records(), time.time(), running.timeout_s)
     record("overshoot_s", round(late_s, 3))
-    assert late_s < OVERSHOOT_S
+    assert late_s < overshoot_max_s()
     ended.assert_clean()
     return ended
 
@@ -204,12 +204,13 @@ def test_a_log_that_hangs_after_the_end_ends_in_time(
 def test_a_log_that_hangs_after_a_flat_end_keeps_the_exit_code(running: Program) -> None:
     """Monitoring must not read a failure from an account that is proven flat."""
     running.hook(SLOW_LOG)
+    running.timeout_s = 5.0  # enough to become flat on a busy machine
 
     ended = running.run()
 
     assert ended.code == 0
     assert ended.result["verified_flat"] is True
-    assert ended.seconds < TIMEOUT_S + OVERSHOOT_S + START_S
+    assert ended.seconds < running.timeout_s + overshoot_max_s() + START_S
 
 
 def test_a_program_that_cannot_be_loaded_in_time_says_so(running: Program) -> None:
@@ -221,7 +222,7 @@ def test_a_program_that_cannot_be_loaded_in_time_says_so(running: Program) -> No
     assert ended.code == FAILED
     assert ended.result["state"] == "FAILED"
     assert "no order and no cancel was sent" in ended.result["error_message"]
-    assert ended.seconds < TIMEOUT_S + OVERSHOOT_S + START_S
+    assert ended.seconds < TIMEOUT_S + overshoot_max_s() + START_S
     assert not running.sent()
 
 
@@ -264,5 +265,5 @@ def test_a_dry_run_does_not_wait_for_a_look_up_either(running: Program) -> None:
     ended = running.run("--dry-run")
 
     assert ended.code == FAILED
-    assert ended.seconds < TIMEOUT_S + OVERSHOOT_S + START_S
+    assert ended.seconds < TIMEOUT_S + overshoot_max_s() + START_S
     ended.assert_clean()

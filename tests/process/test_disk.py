@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from liqctl.sim.scenario import make_large_account
-from tests.process.program import OVERSHOOT_S, Ended, Program, program
+from tests.process.program import Ended, Program, overshoot_max_s, program
 
 TRAIL, PARTIAL = 8, 3
 POSITIONS = 100
@@ -214,4 +214,4 @@ def test_past_the_deadline_the_document_comes_before_the_record(
     assert ended.result["deadline_exceeded"] is True
     assert ended.result["audit_complete"] is False
     assert "LIQUIDATION_PARTIAL" in spilled(ended)
-    assert ended.seconds < running.timeout_s + OVERSHOOT_S + 1.0
+    assert ended.seconds < running.timeout_s + overshoot_max_s() + 1.0

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.process.program import (
-    OVERSHOOT_S,
     PATIENCE_S,
     Program,
     command,
     end,
+    overshoot_max_s,
     overshoot_s,
     program,
     wait_until,
@@ -62,7 +62,7 @@ def test_the_first_signal_stops_sending_reads_once_more_and_tells(
         ended = end(started, began_at)
 
     assert ended.code == code
-    assert time.monotonic() - signalled_at < READ_LAST_S + OVERSHOOT_S
+    assert time.monotonic() - signalled_at < READ_LAST_S + overshoot_max_s()
     assert running.sent() == sent
     assert [r["event_type"] for r in running.records()].count("SNAPSHOT_TAKEN") > readings
     assert ended.result["state"] == "PARTIAL"
@@ -90,7 +90,7 @@ def test_the_second_signal_leaves_at_once(
         ended = end(started, began_at)
 
     assert ended.code == code
-    assert time.monotonic() - signalled_at < OVERSHOOT_S
+    assert time.monotonic() - signalled_at < overshoot_max_s()
     assert ended.result["state"] == "FAILED"
     ended.assert_clean()
     running.assert_trail_closed()
@@ -153,7 +153,7 @@ def test_a_last_word_that_cannot_be_loaded_keeps_nobody(running: Program) -> Non
     ended = running.run()
 
     assert ended.code == 143
-    assert ended.seconds < 1.0 + OVERSHOOT_S
+    assert ended.seconds < 1.0 + overshoot_max_s()
     assert not running.sent()
 
 
@@ -364,6 +364,6 @@ def test_a_terminal_that_is_stopped_does_not_stop_the_run(tmp_path: Path) -> Non
         os.close(ours)
         os.close(theirs)
 
-        assert overshoot_s(running.records(), gone_at, 2.0) < OVERSHOOT_S
+        assert overshoot_s(running.records(), gone_at, 2.0) < overshoot_max_s()
         assert running.is_flat
         running.assert_trail_closed()

@@ -419,3 +419,12 @@ def test_cancelling_a_whole_conditional_book_may_not_be_there() -> None:
     assert dapi(venue, "DELETE", "algoOpenOrders", symbol="BTCUSD_PERP")[0] == 404
     assert dapi(venue, "DELETE", "algoOrder", algoId=row["algoId"])[0] == 200
     assert ask(venue, "DELETE", "/v1/algoOpenOrders", symbol="BTCUSDT")[0] == 200
+
+
+def test_the_venue_takes_whole_contracts_away() -> None:
+    """Half of five is not two and a half."""
+    venue = make_venue('account: {positions: {BTCUSD_PERP: "5"}}')
+    make_event({"act": "deleverage", "symbol": "BTCUSD_PERP"}).act(venue)
+    held = venue.account.holding(("BTCUSD_PERP", "BOTH"))
+    assert held is not None
+    assert held.amount == 3
