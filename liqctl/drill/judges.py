@@ -18,6 +18,7 @@ from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import LiquidationState, Product
 from liqctl.sim.account import SOURCES
 from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order, is_closing
+from liqctl.sim.paths import product_of
 from liqctl.sim.venue import Venue
 
 OVERSHOOT_MAX_S: Final = 0.25
@@ -371,24 +372,22 @@ def _open(
                 yield order.name, order
 
 
-def proof(case: Case) -> list[str]:
-    """COMPLETED rests on all three lists of each product read after the last write."""
+def proof(case: Case) -> Iterator[str]:
+    """COMPLETED rests on all three lists of each product, read after the last write to it."""
     if not case.completed:
-        return []
-    result = case.result
-    lists = [
-        [spec_of(endpoint, product, result.margin).path for endpoint in ways]
-        for product in result.products
-        for ways in _LISTS
-    ]
+        return
     requests = case.venue.account.journal.requests
-    writes = [number for number, row in enumerate(requests) if row[1] in {"POST", "DELETE"}]
-    after = [row[2] for row in requests[writes[-1] + 1 :]] if writes else [r[2] for r in requests]
-    return [
-        f"COMPLETED, and {path} was not read after the last write"
-        for path, *second in lists
-        if path not in after and not set(second) & set(after)
-    ]
+    for product in case.result.products:
+        writes = [
+            number
+            for number, (_, method, path, _) in enumerate(requests)
+            if method in {"POST", "DELETE"} and product_of(path) is product
+        ]
+        after = {row[2] for row in requests[writes[-1] + 1 if writes else 0 :]}
+        for ways in _LISTS:
+            paths = [spec_of(each, product, case.result.margin).path for each in ways]
+            if not after.intersection(paths):
+                yield f"COMPLETED, and {paths[0]} was not read after the last write"
 
 
 def window(case: Case) -> Iterator[str]:
