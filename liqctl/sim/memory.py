@@ -119,7 +119,7 @@ class MemoryTransport:
         try:
             await asyncio.sleep(self._latency_s / 2)
             # Timers of one moment fire in any order; what left first arrives first.
-            while next(iter(self._under_way)) is not turn:  # noqa: ASYNC110 - within the moment
+            while next(iter(self._under_way)) is not turn:  # noqa: ASYNC110 - for a turn of the loop
                 await asyncio.sleep(0)
             reply = self._venue.handle(request, _local_ms())
         finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from liqctl.sim.scenario import load_scenario
-from tests.process.program import OVERSHOOT_S, PATIENCE_S, Program, overshoot_s, program
+from tests.process.program import PATIENCE_S, Program, overshoot_max_s, overshoot_s, program
 from tests.terminal import needs_tmux, on_terminal
 
 NO_VIEW = {"TERM": "dumb"}  # the live view loads rich in a thread of its own
@@ -83,7 +83,7 @@ def test_a_disk_that_does_not_give_rich_away_costs_the_columns_only(running: Pro
     assert shown.startswith("COMPLETED: flat, proven")
     assert "\nsymbol  side  quantity  notional  result\n" in shown
     assert "\x1b" not in shown
-    assert overshoot_s(running.records(), gone_at, 5.0) < OVERSHOOT_S
+    assert overshoot_s(running.records(), gone_at, 5.0) < overshoot_max_s()
     running.hook("")
     running.assert_trail_closed()
 
