@@ -346,3 +346,26 @@ account:
     states = {order.client_order_id: order.state for order in result.orders}
     assert states == {"grid": OrderState.CANCELLED, "older": OrderState.KEPT}
     assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+
+
+@pytest.mark.parametrize(
+    ("busy", "quiet"), [("ETHUSDT", "BTCUSD_PERP"), ("ETHUSD_PERP", "BTCUSDT")]
+)
+def test_the_proofs_of_both_products_are_of_the_same_moment(busy: str, quiet: str) -> None:
+    """However many readings a run took: what others open after the older proof would be missed."""
+    host = "fapi" if busy == "ETHUSDT" else "dapi"
+    run = Run(
+        f"""
+account: {{positions: {{{busy}: "2", {quiet}: "1"}}}}
+faults: [{{kind: reduce_only_rejected, method: POST, host: {host}, until_ms: 1500, times: 0}}]
+""",
+        timeout_seconds=20.0,
+    )
+
+    result = run.result()
+
+    began = {"USDM": 0, "COINM": 0}
+    for listing in run.venue.account.journal.listings:
+        began[listing.product.name] = listing.at_ms
+    assert result.state is LiquidationState.COMPLETED
+    assert abs(began["USDM"] - began["COINM"]) <= 200
