@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from liqctl.kernel.endpoints import Endpoint, spec_of
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
-from liqctl.kernel.states import LiquidationState
+from liqctl.kernel.states import LiquidationState, Product
 from liqctl.sim.account import SOURCES
 from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order, is_closing
+from liqctl.sim.paths import product_of
 from liqctl.sim.venue import Venue
 
 OVERSHOOT_MAX_S: Final = 0.25
@@ -37,9 +39,9 @@ _READINGS_OF_ONE: Final = 3
 """Where one source of positions is silent, the other must show nothing that often."""
 
 _LISTS: Final = (
-    ("/fapi/v3/positionRisk", "/fapi/v3/account"),
-    ("/fapi/v1/openOrders",),
-    ("/fapi/v1/openAlgoOrders",),
+    (Endpoint.POSITIONS, Endpoint.ACCOUNT),
+    (Endpoint.OPEN_ORDERS,),
+    (Endpoint.OPEN_ALGO_ORDERS,),
 )
 """The three lists, each by its own way and the second one."""
 
@@ -93,10 +95,13 @@ class Case:
         lag_ms = max((max(lags) for lags in self.venue.account.lags.values()), default=0)
         return at_ms >= self.end_ms - lag_ms - 2 * self.latency_ms - _SLACK_MS
 
-    def listings(self, *sources: str, by_ms: float = float("inf")) -> Iterator[Listing]:
+    def listings(
+        self, *sources: str, by_ms: float = float("inf"), product: Product | None = None
+    ) -> Iterator[Listing]:
         """Yield what lists showed and the run knew by a moment of the venue, the latest first."""
         for listing in reversed(self.venue.account.journal.listings):
-            if listing.source in sources and listing.known_ms <= by_ms:
+            is_meant = product in {None, listing.product}
+            if is_meant and listing.source in sources and listing.known_ms <= by_ms:
                 yield listing
 
     def was_shown(self, thing: object, since_ms: int, *sources: str, by_ms: float) -> bool:
@@ -108,7 +113,8 @@ class Case:
 
     def reads_amount(self, key: LegKey, by_ms: float = float("inf")) -> Decimal | None:
         """Return what the latest list of positions showed the leg to hold, None without one."""
-        for listing in self.listings(*_POSITIONS, by_ms=by_ms):
+        product = self.venue.account.markets[key[0]].product
+        for listing in self.listings(*_POSITIONS, by_ms=by_ms, product=product):
             if listing.readable and listing.symbol in {"", key[0]}:
                 holdings = self.venue.account.holdings.as_of(listing.moment_ms)
                 return holdings[key].amount if key in listing.shown else Decimal(0)
@@ -288,7 +294,9 @@ def _is_in_scope(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
     policy = case.policy
     if not policy.covers(thing[0] if isinstance(thing, tuple) else thing.symbol):
         return False
-    if policy.close_positions or not isinstance(thing, AlgoOrder):
+    if policy.close_positions or isinstance(thing, tuple):
+        return True
+    if isinstance(thing, Order) and not thing.trigger_price:
         return True
     amount = case.reads_amount(thing.leg)
     if not amount or thing.only_reduces:
@@ -357,25 +365,29 @@ def _open(
             if held.amount:
                 yield key[0] if key[1] == "BOTH" else " ".join(key), key
     if policy.cancel_orders or not armed:
-        for order in account.open_orders():
-            yield order.client_order_id, order
-        for algo in account.open_algo_orders():
-            if policy.close_positions or not armed or not account.is_needed(algo):
-                yield algo.client_algo_id, algo
+        resting: list[Order | AlgoOrder] = [*account.open_orders(), *account.open_algo_orders()]
+        for order in resting:
+            is_stop = isinstance(order, AlgoOrder) or bool(order.trigger_price)
+            if policy.close_positions or not (armed and is_stop and account.is_needed(order)):
+                yield order.name, order
 
 
-def proof(case: Case) -> list[str]:
-    """COMPLETED rests on all three lists read after the last write."""
+def proof(case: Case) -> Iterator[str]:
+    """COMPLETED rests on all three lists of each product, read after the last write to it."""
     if not case.completed:
-        return []
+        return
     requests = case.venue.account.journal.requests
-    writes = [number for number, row in enumerate(requests) if row[1] in {"POST", "DELETE"}]
-    after = [row[2] for row in requests[writes[-1] + 1 :]] if writes else [r[2] for r in requests]
-    return [
-        f"COMPLETED, and {path} was not read after the last write"
-        for path, *second in _LISTS
-        if path not in after and not set(second) & set(after)
-    ]
+    for product in case.result.products:
+        writes = [
+            number
+            for number, (_, method, path, _) in enumerate(requests)
+            if method in {"POST", "DELETE"} and product_of(path) is product
+        ]
+        after = {row[2] for row in requests[writes[-1] + 1 if writes else 0 :]}
+        for ways in _LISTS:
+            paths = [spec_of(each, product, case.result.margin).path for each in ways]
+            if not after.intersection(paths):
+                yield f"COMPLETED, and {paths[0]} was not read after the last write"
 
 
 def window(case: Case) -> Iterator[str]:
@@ -386,12 +398,23 @@ def window(case: Case) -> Iterator[str]:
     settle_s = case.policy.settle_seconds
     if not (case.completed and settle_s) or case.has_no_room:
         return
+    for product in case.result.products:
+        yield from _window_of(case, product)
+
+
+def _window_of(case: Case, product: Product) -> Iterator[str]:
+    settle_s = case.policy.settle_seconds
     # From the run's own start: over a real line its first request arrives a little later.
     due_ms = case.end_ms + (settle_s - case.duration_s) * 1000 - _ROUNDING_MS
     # What cannot be read of an order keeps nobody from cancelling it by its id.
     last = {
         source: next(
-            (e.at_ms for e in case.listings(source) if e.readable or source not in _POSITIONS), 0
+            (
+                each.at_ms
+                for each in case.listings(source, product=product)
+                if each.readable or source not in _POSITIONS
+            ),
+            0,
         )
         for source in SOURCES
     }
@@ -400,9 +423,11 @@ def window(case: Case) -> Iterator[str]:
         at_ms = max(last[each] for each in _POSITIONS) if source == "positions" else last[source]
         if at_ms < due_ms:
             early_s = (due_ms - at_ms) / 1000
-            yield f"flat was not watched: {source} were last read {early_s:.3f} s too early"
+            what = f"{product.value} {source}"
+            yield f"flat was not watched: {what} were last read {early_s:.3f} s too early"
     is_confirmed = min(last[source] for source in _POSITIONS) >= due_ms
-    if not is_confirmed and len(list(case.listings(*_POSITIONS))) < _READINGS_OF_ONE:
+    looks = list(case.listings(*_POSITIONS, product=product))
+    if not is_confirmed and len(looks) < _READINGS_OF_ONE:
         yield "the second source of positions was not asked"
 
 

@@ -319,7 +319,8 @@ def compare(
     told = "; ".join([result.error_message or "", *result.notes])
     found += [f"does not say {words!r}: {told}" for words in expect.says if words not in told]
     left = what_is_left(venue, policy)
-    resting = {str(algo.algo_id) for algo in venue.account.open_algo_orders()}
+    resting = {str(order.order_id) for order in venue.account.open_orders()}
+    resting |= {str(algo.algo_id) for algo in venue.account.open_algo_orders()}
     kept = {order.order_id for order in result.orders if order.state is OrderState.KEPT}
     unexpected = [
         name for name in left if not any(fnmatchcase(name, pattern) for pattern in expect.left)

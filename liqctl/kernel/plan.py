@@ -155,8 +155,8 @@ def plan_sweep(symbol: str, *, with_stops: bool, in_turn: bool = False) -> Symbo
     return SymbolPlan(symbol=symbol, books=books, is_sweep=True, in_turn=in_turn)
 
 
-def _regular_stops(orders: Iterable[OpenOrder]) -> bool:
-    """Whether conditional orders rest on the regular book, whose cancel would take them too."""
+def has_regular_stops(orders: Iterable[OpenOrder]) -> bool:
+    """Return whether conditional orders rest on the regular book: its cancel takes them too."""
     return any(order.kind is OrderKind.REGULAR and order.is_conditional for order in orders)
 
 
@@ -245,7 +245,7 @@ class _Planner(NamedTuple):
         may_hide_stops = ready and ready[0].leg.product is Product.COINM
         is_unread = not (self.snapshot.regular_orders.complete or may_hide_stops)
         is_blocked = any(Adaptation.CANCEL_FIRST in record.adapted for record in ready)
-        is_blind = (is_unread or is_blocked) and not _regular_stops(on_symbol.orders)
+        is_blind = (is_unread or is_blocked) and not has_regular_stops(on_symbol.orders)
         unlisted = {
             OrderKind.REGULAR: policy.cancel_orders and bool(closes) and is_blind,
             OrderKind.ALGO: is_unseen,
@@ -263,7 +263,7 @@ class _Planner(NamedTuple):
         then = SymbolPlan(symbol=symbol, alone=stops) if stops else None
         listed = sum(order.kind is OrderKind.ALGO for order in on_symbol.orders)
         is_all = listed == len(stops) + len(books.get(OrderKind.ALGO, ()))
-        if is_all and not _regular_stops(stops) and self._by_book(stops):
+        if is_all and not has_regular_stops(stops) and self._by_book(stops):
             then = SymbolPlan(symbol=symbol, books={OrderKind.ALGO: stops})
         return SymbolPlan(
             symbol=symbol,
@@ -322,7 +322,7 @@ class _Planner(NamedTuple):
         is_whole = len(mine) == sum(order.kind is kind for order in on_symbol.orders)
         if kind is OrderKind.REGULAR:
             is_many = len(together) > pacing.SINGLE_CANCELS_MAX
-            by_book = is_whole or (is_many and not _regular_stops(on_symbol.orders))
+            by_book = is_whole or (is_many and not has_regular_stops(on_symbol.orders))
         else:
             # Of a leg that we did not close ourselves the list may not show the stop yet.
             legs = on_symbol.records

@@ -203,16 +203,20 @@ class Liquidation:
 
         The one after a sweep's answer is what the proof waits for; there are two at most.
         """
-        account = self._machine.account
-        if account.readings < pacing.QUICK_READINGS or self._limits.is_closed:
+        account, last_at = self._machine.account, self._snapshot.started_at
+        # Once all are proven, what is older than the last answer is read again: all wait for it.
+        if account.readings < pacing.QUICK_READINGS or not account.unproven:
             return
-        if self._snapshot.started_at < self._state.last_sweep_at and not self._tasks:
+        if self._limits.is_closed or (last_at < self._state.last_sweep_at and not self._tasks):
             return
         # What is kept for the last readings is that of every product, proven or not.
         gap_s = pacing.LATE_READING_GAP_S * account.products
         if account.is_early:
-            gap_s = pacing.READING_GAP_S * max(len(account.unproven), 1)
-        await self._rest(self._snapshot.started_at + gap_s)
+            gap_s = pacing.READING_GAP_S * len(account.unproven)
+        next_at = last_at + gap_s
+        if self._verdict.is_flat and last_at < self._watch.due_at:
+            next_at = min(next_at, self._watch.due_at)
+        await self._rest(next_at)
 
     async def _rest(self, until: float) -> None:
         machine, account = self._machine, self._machine.account

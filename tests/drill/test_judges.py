@@ -7,7 +7,7 @@ import pytest
 from liqctl.drill.judges import Case, Events, Judgement, judge
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.result import Residual
-from liqctl.kernel.states import LiquidationState
+from liqctl.kernel.states import LiquidationState, Product
 from liqctl.sim.venue import Venue
 from tests.desk.builders import make_result
 from tests.sim.asking import NOW_MS, SELL, ask, make_venue
@@ -41,7 +41,7 @@ def verdict(venue: Venue, end_ms: int, **changes: Any) -> Judgement:
     events = changes.pop("events", ())
     case = Case(
         venue=venue,
-        result=make_result(state, **changes),
+        result=make_result(state, **{"products": (Product.USDM,), **changes}),
         events=events,
         duration_s=end_ms / 1000,
         ended_ms=NOW_MS + end_ms,

@@ -81,7 +81,8 @@ def test_with_orders_only_positions_and_their_stops_may_stay() -> None:
     ended, venue, _ = run_in_virtual_time(scenario, policy, NEAR)
 
     assert (ended.left, ended.wrong) == ((), ())
-    assert len(venue.account.open_algo_orders()) == 3
+    assert len(venue.account.open_algo_orders()) == 5
+    assert [order.name for order in venue.account.open_orders()] == ["older-stop-1"]
     whole = compare(venue, ended.result, scenario.expect)
     assert "BTCUSDT is left open" in [each.text for each in whole]
 

@@ -93,7 +93,7 @@ def test_both_sources_are_asked_while_a_leg_is_gone_without_a_fill_of_ours() -> 
         fault("row_missing", path="/positionRisk", from_ms=400, until_ms=900),
     ]
 
-    result = liquidate(venue, timeout_seconds=10.0)
+    result = liquidate(venue, timeout_seconds=10.0, products=(Product.USDM,))
 
     assert result.state is LiquidationState.COMPLETED, result.error_message
     assert sent_ms(venue, "GET", "/v3/account")[0] < 1000

@@ -324,3 +324,48 @@ def test_a_fault_of_ours_in_one_product_is_no_proof_of_it() -> None:
     assert amounts == {"BTCUSD_PERP": Decimal(150), "ETHUSD_PERP": Decimal(-40)}
     event, details = run.sink.events[-1]
     assert (event, details["verified_flat"]) == ("LIQUIDATION_PARTIAL", False)
+
+
+def test_with_orders_only_an_older_stop_outlives_the_sweep_of_its_book() -> None:
+    """The last cancel of the regular book would take the protection of a leg that stays open."""
+    run = Run(
+        """
+account:
+  positions: {ETHUSD_PERP: "-400"}
+  orders:
+    - {symbol: ETHUSD_PERP, side: BUY, price: "2500", quantity: "40", client_order_id: grid}
+    - {symbol: ETHUSD_PERP, side: BUY, trigger: "3150", quantity: "400", reduce_only: true,
+       client_order_id: older}
+""",
+        close_positions=False,
+    )
+
+    result = run.result()
+
+    assert result.state is LiquidationState.COMPLETED
+    states = {order.client_order_id: order.state for order in result.orders}
+    assert states == {"grid": OrderState.CANCELLED, "older": OrderState.KEPT}
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+
+
+@pytest.mark.parametrize(
+    ("busy", "quiet"), [("ETHUSDT", "BTCUSD_PERP"), ("ETHUSD_PERP", "BTCUSDT")]
+)
+def test_the_proofs_of_both_products_are_of_the_same_moment(busy: str, quiet: str) -> None:
+    """However many readings a run took: what others open after the older proof would be missed."""
+    host = "fapi" if busy == "ETHUSDT" else "dapi"
+    run = Run(
+        f"""
+account: {{positions: {{{busy}: "2", {quiet}: "1"}}}}
+faults: [{{kind: reduce_only_rejected, method: POST, host: {host}, until_ms: 1500, times: 0}}]
+""",
+        timeout_seconds=20.0,
+    )
+
+    result = run.result()
+
+    began = {"USDM": 0, "COINM": 0}
+    for listing in run.venue.account.journal.listings:
+        began[listing.product.name] = listing.at_ms
+    assert result.state is LiquidationState.COMPLETED
+    assert abs(began["USDM"] - began["COINM"]) <= 200

@@ -144,7 +144,7 @@ def test_the_truth_can_be_read_without_a_key(server: EmbeddedServer) -> None:
     truth = _get(server, "/sim/state").json()
     assert truth["flat"] is False
     assert {"symbol": "BTCUSDT", "position_side": "BOTH", "amount": "0.500"} in truth["positions"]
-    assert (len(truth["orders"]), len(truth["algo_orders"])) == (4, 4)
+    assert (len(truth["orders"]), len(truth["algo_orders"])) == (7, 6)
 
 
 def test_a_fault_can_be_added_while_it_runs(server: EmbeddedServer) -> None:
