@@ -313,7 +313,7 @@ class _Planner(NamedTuple):
 
         The regular book goes whole, as long as nothing on it has to stay and its cancel has an
         effect. Conditional orders go by id: the whole book's cancel would take what no reading
-        showed.
+        showed. So do the orders of COIN-M while a leg is open, whose older stops are among them.
         """
         orders = self.memory.orders
         mine = tuple(order for order in due if order.kind is kind)
@@ -322,7 +322,9 @@ class _Planner(NamedTuple):
         is_whole = len(mine) == sum(order.kind is kind for order in on_symbol.orders)
         if kind is OrderKind.REGULAR:
             is_many = len(together) > pacing.SINGLE_CANCELS_MAX
-            by_book = is_whole or (is_many and not has_regular_stops(on_symbol.orders))
+            may_hide = self.snapshot.product is Product.COINM and bool(on_symbol.open)
+            is_free = not has_regular_stops(on_symbol.orders)
+            by_book = (is_whole and not may_hide) or (is_many and is_free)
         else:
             # Of a leg that we did not close ourselves the list may not show the stop yet.
             legs = on_symbol.records
