@@ -241,11 +241,10 @@ class _Planner(NamedTuple):
         is_unseen = not self.snapshot.algo_orders.complete and self._may_sweep(symbol, on_symbol)
         if not (due or closes or is_unseen):
             return None
-        # Older stops of COIN-M rest on the regular book, where a list that failed hides them.
-        may_hide_stops = ready and ready[0].leg.product is Product.COINM
-        is_unread = not (self.snapshot.regular_orders.complete or may_hide_stops)
+        is_unread = not self.snapshot.regular_orders.complete
         is_blocked = any(Adaptation.CANCEL_FIRST in record.adapted for record in ready)
-        is_blind = (is_unread or is_blocked) and not has_regular_stops(on_symbol.orders)
+        # Older stops of COIN-M rest on the regular book: nothing unlisted is taken from there.
+        is_blind = (is_unread or is_blocked) and self.snapshot.product is Product.USDM
         unlisted = {
             OrderKind.REGULAR: policy.cancel_orders and bool(closes) and is_blind,
             OrderKind.ALGO: is_unseen,
