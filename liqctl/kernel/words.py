@@ -12,7 +12,7 @@ from liqctl.kernel.amounts import count, plain
 from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.codes import UNAUTHORISED, AnswerKind
 from liqctl.kernel.result import OrderReport, PositionReport
-from liqctl.kernel.states import ExitCode, OrderState, PositionState
+from liqctl.kernel.states import ExitCode, OrderState, PositionState, Product
 from liqctl.kernel.values import OpenOrder, PositionSide, Snapshot
 
 LETS_NOTHING_THROUGH: Final = "the venue lets nothing through"
@@ -114,7 +114,17 @@ def explain_unread(snapshot: Snapshot) -> str | None:
     for name, reason in snapshot.unread.items():
         names.setdefault(reason, []).append(name)
     failed = [f"{' and '.join(those)} ({reason})" for reason, those in names.items()]
-    return f"could not read: {', '.join(failed)}" if failed else None
+    if not failed:
+        return None
+    product = snapshot.product
+    of = f" of {product.shown}" if product is not Product.USDM else ""
+    other = next(each for each in Product if each is not product).lower()
+    advice = (
+        f"; if this key is not meant to trade {product.shown}, leave it out with --product {other} "
+        f"or exchange.products: [{other}]"
+    )
+    refused = snapshot.is_refused and bool(of)
+    return f"could not read{of}: {', '.join(failed)}{advice if refused else ''}"
 
 
 def explain_positions(positions: Sequence[PositionReport]) -> str | None:

@@ -386,7 +386,10 @@ def test_a_disarmed_switch_fails_the_drill_and_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "code", "left"),
-    [("close_positions: false", 0, []), ("cancel_orders: false", 1, ["BTCUSDT", "ETHUSDT"])],
+    [
+        ("close_positions: false", 0, []),
+        ("cancel_orders: false", 1, ["BTCUSDT", "ETHUSDT", "BTCUSD_PERP"]),
+    ],
 )
 def test_a_narrowed_switch_is_named_and_judged_by_its_scope(
     tmp_path: Path, setting: str, code: int, left: list[str]
