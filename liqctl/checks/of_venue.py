@@ -15,7 +15,7 @@ from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import BANNED
 from liqctl.kernel.costs import make_forecast
-from liqctl.kernel.states import Environment
+from liqctl.kernel.states import Environment, Margin
 from liqctl.kernel.values import PositionMode, exposure_of
 from liqctl.kernel.words import explain_refusal
 from liqctl.run.who import SystemClock
@@ -227,6 +227,9 @@ def _account(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
     if not facts.is_kind_known:
         what = "whether this account is in portfolio margin, which has an API of its own"
         yield _unasked(environment, facts, Question.MARGIN, what)
+    elif facts.margin is Margin.PORTFOLIO:
+        text = "portfolio margin: read and closed by its own API"
+        yield info(Area.CONFIGURATION, "online.margin", text)
     refusal = facts.refusals.get(Question.ACCOUNT)
     if refusal is not None:
         yield Issue(

@@ -7,7 +7,7 @@ settings and the key come from where they always do, never from the trail.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +20,7 @@ from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
 from liqctl.kernel.policy import product_of
-from liqctl.kernel.states import Environment, ExitCode, Product
+from liqctl.kernel.states import Environment, ExitCode, Margin
 from liqctl.trail.fold import is_start
 from liqctl.trail.record import TrailRecord
 
@@ -152,10 +152,17 @@ def _read_trades(
                 why = f"the key that is set ({account.key_fingerprint}) is not the run's"
             if why:
                 return TradeReading(why_not=why, how=_AGAIN)
-            return asyncio.run(_TradeReader(account).read(orders))
+            margin = _margin_of(records) or settings.liquidation.margin or Margin.STANDARD
+            return asyncio.run(_TradeReader(account, margin).read(orders))
     except CredentialsError as error:
         why = str(error).replace("\n", "; ")
         return TradeReading(why_not=f"no key is at hand: {why}", how=_AGAIN)
+
+
+def _margin_of(records: Sequence[TrailRecord]) -> Margin | None:
+    """Return the kind of account that the run's end names; None where it names none."""
+    told = (record.details.get("margin") for record in reversed(records))
+    return next((Margin(each) for each in told if each in tuple(Margin)), None)
 
 
 @dataclass(slots=True)
@@ -163,6 +170,7 @@ class _TradeReader:
     """Asks a few orders' trades at a time, until the venue or a limit says stop."""
 
     account: "Account"
+    margin: Margin
     trades: "dict[str, tuple[Trade, ...]]" = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     stopped: str | None = None
@@ -179,7 +187,7 @@ class _TradeReader:
                 await asyncio.gather(*(self._ask(history, room, order) for order in some))
                 if self.refusal is not None and self.refusal.code == TIMESTAMP:
                     await self.account.exchange.send(
-                        requests.clock(Product.USDM), timeout_s=_CALL_MAX_S
+                        requests.clock(product_of(orders[0].symbol)), timeout_s=_CALL_MAX_S
                     )
                     self.unread.clear()
                     self.refusal = None
@@ -222,6 +230,7 @@ class _TradeReader:
                         sent_at_ms=order.sent_at_ms,
                         timeout_s=_CALL_MAX_S,
                         product=product_of(order.symbol),
+                        margin=self.margin,
                     )
                 self.trades[name] = found
             except VenueError as error:
@@ -234,9 +243,9 @@ class _TradeReader:
     async def _order_id_of(self, order: ClosingOrder) -> str | None:
         """Return the venue's id of an order whose answer was lost; None if it never arrived."""
         try:
+            asked = requests.order_of(product_of(order.symbol), order.symbol, order.client_order_id)
             found = await self.account.exchange.send(
-                requests.order_of(product_of(order.symbol), order.symbol, order.client_order_id),
-                timeout_s=_CALL_MAX_S,
+                replace(asked, margin=self.margin), timeout_s=_CALL_MAX_S
             )
         except VenueError as error:
             if error.answer.kind is AnswerKind.DONE:

@@ -18,7 +18,6 @@ from liqctl.cli import process
 from liqctl.cli.output import STDOUT, out
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.costs import Pace, asked_to_wait_s, look_weight
-from liqctl.kernel.pacing import NARROW_SYMBOLS_MAX
 from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
@@ -52,9 +51,8 @@ class Watch:
         self._also = also
         self._options = options
         self._reader = reader
-        symbols = len(reader.settings.liquidation.symbols)
-        narrow = symbols if symbols <= NARROW_SYMBOLS_MAX else 0
-        self._pace = Pace(wished_s=options.every, weight=look_weight(narrow))
+        weight = look_weight(reader.settings.liquidation)
+        self._pace = Pace(wished_s=options.every, weight=weight)
         self._known: tuple[datetime, dict[str, Any]] | None = None
         self._due_at = 0.0
         self._view: View | None = None

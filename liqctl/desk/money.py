@@ -2,6 +2,10 @@
 
     slippage = (fill - mark) x quantity for a sale, (mark - fill) x quantity for a purchase
 
+in COIN-M with the base quantity at mark, which makes it coin instead of dollars:
+
+    slippage = (fill - mark) x contracts x contract size / (fill x mark), negated for a purchase
+
 so minus is worse than the mark price at the moment the order was decided. Assets are never added up
 across: fees may be paid in BNB, and profit is in what each market settles in. What was not read is
 said, never guessed.
@@ -13,6 +17,8 @@ from decimal import Context, Decimal
 from typing import Final
 
 from liqctl.kernel.amounts import parse_decimal
+from liqctl.kernel.policy import product_of
+from liqctl.kernel.states import Product
 from liqctl.kernel.values import Side, Trade
 from liqctl.trail.fold import Fate, RunStory, moment, words
 
@@ -20,6 +26,8 @@ _EXACT: Final = Context(prec=100)
 """Sums of amounts within the bounds of `parse_decimal` are exact."""
 
 _BPS: Final = Decimal(10_000)
+_COIN_STEP: Final = Decimal("1E-8")
+"""What COIN-M accounts for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +59,12 @@ class TradeReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LegCost:
-    """What closing one leg cost. `slippage` is None where no mark price is on record."""
+    """What closing one leg cost. `slippage` is None where no mark price is on record.
 
+    `quantity` is in contracts for COIN-M; profit and slippage are in `asset`.
+    """
+
+    product: Product
     symbol: str
     position_side: str
     side: str
@@ -147,28 +159,39 @@ def add_up(orders: Sequence[ClosingOrder], reading: TradeReading) -> Costs:
 
 def _leg_cost(orders: Sequence[ClosingOrder], trades: Mapping[str, tuple[Trade, ...]]) -> LegCost:
     own = [trade for order in orders for trade in trades[order.client_order_id]]
-    quantity = _sum(trade.quantity for trade in own)
-    paid = _sum(_EXACT.multiply(trade.price, trade.quantity) for trade in own)
+    product = product_of(orders[0].symbol)
+    base = _sum(trade.base_quantity for trade in own)
+    value = _sum(_EXACT.multiply(trade.price, trade.base_quantity) for trade in own)
+    # Amounts whose products with a price are in the settle asset; a mark price of 0 is none.
     marked = [
-        _EXACT.multiply(order.mark_price, trade.quantity)
+        (
+            order.mark_price,
+            trade.price,
+            _EXACT.divide(trade.base_quantity, order.mark_price)
+            if product is Product.COINM
+            else trade.base_quantity,
+        )
         for order in orders
-        if order.mark_price is not None
+        if order.mark_price
         for trade in trades[order.client_order_id]
     ]
-    # What the trades would have paid at each order's mark price, if all are on record.
-    at_mark = _sum(marked) if len(marked) == len(own) else None
-    slippage = bps = None
-    if at_mark is not None:
-        gain = _EXACT.subtract(paid, at_mark)
-        slippage = gain if own[0].side is Side.SELL else -gain
-        bps = slippage / at_mark * _BPS if at_mark else None
+    mark_price = slippage = bps = None
+    if len(marked) == len(own) and base:
+        at_mark = _sum(_EXACT.multiply(mark, amount) for mark, _, amount in marked)
+        paid = _sum(_EXACT.multiply(fill, amount) for _, fill, amount in marked)
+        mark_price = value / paid if product is Product.COINM and paid else at_mark / base
+        gain = _EXACT.subtract(*((paid, at_mark) if own[0].side is Side.SELL else (at_mark, paid)))
+        bps = gain / at_mark * _BPS
+        is_coin = product is Product.COINM
+        slippage = gain.quantize(_COIN_STEP, context=_EXACT) if is_coin else gain
     return LegCost(
+        product=product,
         symbol=orders[0].symbol,
         position_side=orders[0].position_side,
         side=own[0].side.value,
-        quantity=quantity,
-        average_price=paid / quantity if quantity else Decimal(0),
-        mark_price=at_mark / quantity if at_mark is not None and quantity else None,
+        quantity=_sum(trade.quantity for trade in own),
+        average_price=value / base if base else Decimal(0),
+        mark_price=mark_price,
         slippage=slippage,
         slippage_bps=bps,
         realized_pnl=_sum(trade.realized_pnl for trade in own),

@@ -17,7 +17,7 @@ from typing import Final
 
 from liqctl.desk.incident import Incident, IncidentKind
 from liqctl.desk.money import Costs
-from liqctl.desk.text import clean, count
+from liqctl.desk.text import clean, count, sized
 from liqctl.desk.timeline import draw
 from liqctl.desk.trail import LEG_ENDS, describe_details, duration, phrase
 from liqctl.kernel.events import FAILURES, RUN_ENDS, AuditEventType
@@ -138,8 +138,8 @@ def sections_of(incident: Incident) -> tuple[Section, ...]:
             (
                 leg.symbol,
                 leg.direction or leg.position_side,
-                leg.quantity or "?",
-                leg.remaining or "?",
+                sized(leg.quantity, leg.product) if leg.quantity else "?",
+                sized(leg.remaining, leg.product) if leg.remaining else "?",
                 LEG_ENDS[leg.outcome].lower(),
                 leg.reason,
             )
@@ -162,7 +162,7 @@ def sections_of(incident: Incident) -> tuple[Section, ...]:
         rows=tuple(
             (
                 leg.symbol,
-                f"{leg.side} {price(leg.quantity)}",
+                f"{leg.side} {sized(price(leg.quantity), leg.product)}",
                 price(leg.average_price),
                 price(leg.mark_price),
                 "?" if leg.slippage_bps is None else f"{leg.slippage_bps:+.2f} bps",

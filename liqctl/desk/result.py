@@ -244,11 +244,14 @@ def _counts(result: LiquidationResult) -> list[tuple[str, str | None]]:
         for found, noun in ((result.positions_found, "position"), (result.orders_found, "order"))
     )
     held = positions if result.positions_found is None else _exposure(result.positions)
+    # Of one product no reading showed them, of the other some were seen.
+    is_part = "positions" in result.never_read and bool(result.positions)
+    least = "at least " if is_part else ""
     closed = "" if result.positions_closed is None else f"{result.positions_closed} of "
     cancelled = f"{result.orders_cancelled} of {orders} cancelled"
     done = f"{closed}{positions}, {orders if result.orders_cancelled is None else cancelled}"
     return [
-        ("found", f"{held}, {orders}"),
+        ("found", f"{least}{held}, {orders}"),
         ("closed", None if result.dry_run else done),
         ("left", _left(result)),
     ]
@@ -266,7 +269,7 @@ def _left(result: LiquidationResult) -> str:
         )
         return f"{_sum_up(left)}; and {still}" if is_left else f"not proven: {still}"
     if is_left:
-        return _sum_up(left)
+        return _sum_up(left) + ("; not all could be read" if result.never_read else "")
     stay = "" if result.dry_run else _stay(result)
     if stay and result.verified_flat:
         return f"{stay}, as asked"

@@ -384,8 +384,9 @@ _CANCEL: Final = "product? symbol endpoint order_ids sweep? "
 _WHY: Final = "kind? code? http_status? message"
 _END: Final = _object(
     f"state verified_flat deadline_exceeded settled_seconds unread error_message {_COUNTS} "
-    "duration_seconds requests retries time_spent_s notes exit_code",
+    "duration_seconds requests retries time_spent_s notes products? margin? left_over? exit_code",
     state=(_RUN_END, "how the run ended"),
+    left_over=(_LEFT_OVER, "in portfolio margin: what stands beside the futures"),
 )
 DETAILS: Final[dict[AuditEventType, Schema]] = {
     AuditEventType.LIQUIDATION_START: _object(

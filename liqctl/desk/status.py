@@ -107,7 +107,8 @@ def _account(account: Mapping[str, Any], rows: int, *, verbose: bool) -> list[Pa
         totals.append(total if is_read else least)
     source = None
     if silent and (positions or account.get("proven")):
-        source = f"{', '.join(map(clean, silent))} did not answer; the other source did"
+        source = f"{', '.join(map(clean, silent))} did not answer"
+        source += "; the other source did" if "positions" not in unread else ""
     unknown = (account.get("unknown_symbols") or ())[:_NAMED_MAX]
     names = ", ".join(clean(str(each)) for each in unknown)
     doubts = (account.get("contradictions") or ())[:_NAMED_MAX]

@@ -13,7 +13,7 @@ request weight for the whole IP address, by calendar minutes; bots share it:
     free     limit - kept free for a liquidation - others, at most half of the limit for us
     wait     a minute divided among the looks that `free` pays for; never under the wished interval
 
->>> pace = Pace(wished_s=5.0)
+>>> pace = Pace(wished_s=5.0, weight=90)
 >>> pace.note(now=60.0, weight_1m=90)
 >>> pace.wait_s(now=60.0)
 5.0
@@ -27,15 +27,14 @@ from typing import Final
 
 from liqctl.kernel import pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.endpoints import Endpoint, EndpointSpec
+from liqctl.kernel.endpoints import Endpoint, spec_of
 from liqctl.kernel.limits import MINUTE_S, ORDER_BURST_S, Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective
+from liqctl.kernel.states import Margin
 from liqctl.kernel.values import OpenOrder, Snapshot
 
 _READ: Final = (Endpoint.POSITIONS, Endpoint.OPEN_ORDERS, Endpoint.OPEN_ALGO_ORDERS)
-_SECOND: Final = Endpoint.ACCOUNT.value.weight_all
-"""The second source of positions is asked as a whole, whatever is in scope."""
 
 _REQUEST_S: Final = 0.0007
 """Processor time of one request, on a slow machine."""
@@ -109,22 +108,29 @@ def _repeats_s(policy: LiquidationConfig, round_trip_s: float) -> float:
     return backoff_s + policy.max_retries * round_trip_s
 
 
-def look_weight(symbols: int) -> int:
-    """Return what one reading costs: of so many symbols one by one, of the whole account for 0.
+def look_weight(policy: LiquidationConfig) -> int:
+    """Return what one reading of every product costs: of few symbols one by one, else as a whole.
 
-    >>> look_weight(0), look_weight(3)
-    (90, 26)
+    >>> look_weight(LiquidationConfig()), look_weight(LiquidationConfig(symbols=("BTCUSDT",)))
+    (176, 12)
     """
-    specs: list[EndpointSpec] = [endpoint.value for endpoint in _READ]
-    if symbols:
-        return symbols * sum(spec.weight for spec in specs) + _SECOND
-    return sum(spec.weight_all for spec in specs) + _SECOND
+    weight = 0
+    for product, its in policy.by_product.items():
+        margin = policy.margin or Margin.STANDARD
+        specs = [spec_of(endpoint, product, margin) for endpoint in _READ]
+        symbols = len(its.symbols)
+        weight += spec_of(Endpoint.ACCOUNT, product, margin).weight_all
+        if 0 < symbols <= pacing.NARROW_SYMBOLS_MAX:
+            weight += symbols * sum(spec.weight for spec in specs)
+        else:
+            weight += sum(spec.weight_all for spec in specs)
+    return weight
 
 
 class Pace:
     """Counts looks and says when the next one may be taken; `now` is in epoch seconds."""
 
-    def __init__(self, *, wished_s: float, weight: int = look_weight(0)) -> None:
+    def __init__(self, *, wished_s: float, weight: int) -> None:
         """Start with nothing counted; a look costs `weight`."""
         self.others = 0
         self.used = -1

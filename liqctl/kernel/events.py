@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json
-from liqctl.kernel.states import Explained
+from liqctl.kernel.states import Explained, Margin, Product
 from liqctl.kernel.values import exposure_of
 
 if TYPE_CHECKING:
@@ -125,6 +125,13 @@ _END_DETAILS: Final = (
 )
 """What the end record takes from the result, in this order."""
 
+_WIDE: Final[Mapping[str, object]] = {
+    "products": tuple(Product),
+    "margin": Margin.STANDARD,
+    "left_over": None,
+}
+"""What the end record takes only where it is something else: most runs need not say it."""
+
 INTERRUPTED: Final = "interrupted before it was done"
 """What the end record's `error_message` holds when a signal stopped the run."""
 
@@ -201,7 +208,11 @@ def run_ended(result: "LiquidationResult") -> AuditEvent:
     """Return the event that ends a run, with the counts that status and reports tell."""
     details = {
         name: as_json(getattr(result, name), digits=6 if name == "duration_seconds" else 4)
-        for name in _END_DETAILS
+        for name in (
+            *_END_DETAILS,
+            # A run that read nothing has no products to tell.
+            *(name for name, usual in _WIDE.items() if getattr(result, name) not in (usual, ())),
+        )
     }
     return _event(END_BY_STATE[result.state], details, exit_code=int(result.exit_code()))
 

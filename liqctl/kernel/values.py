@@ -388,6 +388,7 @@ class Trade:
 
     `realized_pnl` is in `settle_asset` and is what the venue booked, fees not included; `fee` is in
     `fee_asset` and positive when it was paid. Both assets differ where fees are paid in BNB.
+    `quantity` is in contracts for COIN-M, `base_quantity` in the base asset always.
     """
 
     symbol: str
@@ -396,6 +397,7 @@ class Trade:
     side: Side
     price: Decimal
     quantity: Decimal
+    base_quantity: Decimal
     realized_pnl: Decimal
     settle_asset: str
     fee: Decimal

@@ -19,6 +19,7 @@ from liqctl.kernel.amounts import parse_decimal, plain, rounded
 from liqctl.kernel.answers import printable, unreadable
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError, invariant
+from liqctl.kernel.policy import product_of
 from liqctl.kernel.requests import Balances, Request
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
@@ -307,7 +308,9 @@ def parse_trades(rows: Any, symbol: str, order_id: str) -> tuple[Trade, ...]:
             raise _unreadable("a trade is not an object")
         if (row.get("symbol"), str(row.get("orderId"))) != (symbol, order_id):
             raise _unreadable("a trade of another order")
-        names = ("price", "qty", "realizedPnl", "commission")
+        # Only COIN-M counts in contracts, and portfolio margin tells USDS-M no `baseQty`.
+        base = "baseQty" if product_of(symbol) is Product.COINM else "qty"
+        names = ("price", "qty", base, "realizedPnl", "commission")
         numbers = [number for name in names if (number := parse_decimal(row.get(name))) is not None]
         settle_asset, fee_asset = row.get("marginAsset"), row.get("commissionAsset")
         if not (
@@ -319,7 +322,7 @@ def parse_trades(rows: Any, symbol: str, order_id: str) -> tuple[Trade, ...]:
         side = _member(Side, row.get("side"))
         if side is None:
             raise _unreadable("a trade has no side")
-        price, quantity, profit, fee = numbers
+        price, quantity, base_quantity, profit, fee = numbers
         trades.append(
             Trade(
                 symbol=symbol,
@@ -328,6 +331,7 @@ def parse_trades(rows: Any, symbol: str, order_id: str) -> tuple[Trade, ...]:
                 side=side,
                 price=price,
                 quantity=quantity,
+                base_quantity=base_quantity,
                 realized_pnl=profit,
                 settle_asset=settle_asset,
                 fee=fee,

@@ -186,8 +186,12 @@ def test_one_symbol_leaves_the_others_alone(served: Program) -> None:
     assert ended.code == ExitCode.DONE
     assert {fill[2] for fill in account.journal.fills} == {"ETHUSDT"}
     held = {holding.symbol for holding in account.holdings.values() if holding.amount}
-    assert held == {"BTCUSDT", "SOLUSDT", "XRPUSDT"}
-    assert {order.symbol for order in account.open_orders()} == {"BTCUSDT", "BNBUSDT"}
+    contracts = {"BTCUSD_PERP", "ETHUSD_PERP"}
+    assert held == {"BTCUSDT", "SOLUSDT", "XRPUSDT", "BTCUSD_261225"} | contracts
+    assert {order.symbol for order in account.open_orders()} == {
+        *("BTCUSDT", "BNBUSDT", "SOLUSD_PERP"),
+        *contracts,
+    }
 
 
 def test_the_screen_does_not_call_an_account_flat_that_is_so_in_part(served: Program) -> None:
@@ -214,10 +218,10 @@ def test_orders_only_says_what_stays_open(served: Program) -> None:
 
     account = served.server.venue.account
     assert ended.code == ExitCode.DONE
-    assert "4 positions of 43,500.00 notional STAY OPEN" in ended.stdout.splitlines()[0]
+    assert "7 positions of 67,500.00 notional STAY OPEN" in ended.stdout.splitlines()[0]
     assert "flat" not in ended.stdout
-    assert not list(account.open_orders())
-    assert len(list(account.open_algo_orders())) == 3
+    assert [order.client_order_id for order in account.open_orders()] == ["older-stop-1"]
+    assert len(list(account.open_algo_orders())) == 5
     assert not account.journal.fills
 
 
@@ -233,6 +237,9 @@ def test_positions_only_leaves_orders_and_tells_what_they_block(served: Program)
         "ETHUSDT": "FAILED",
         "SOLUSDT": "CLOSED",
         "XRPUSDT": "CLOSED",
+        "BTCUSD_PERP": "FAILED",
+        "ETHUSD_PERP": "CLOSED",
+        "BTCUSD_261225": "CLOSED",
     }
     assert {o["state"] for o in ended.result["orders"]} == {"SKIPPED"}
     assert "-4118" in ended.result["error_message"]
@@ -269,9 +276,9 @@ def test_the_result_adds_up(served: Program) -> None:
 
     result = ended.result
     check(result, RESULT)
-    assert (result["positions_found"], result["positions_closed"]) == (4, 4)
-    assert (result["orders_found"], result["orders_failed"]) == (8, 0)
-    assert len(result["orders"]) == 8
+    assert (result["positions_found"], result["positions_closed"]) == (7, 7)
+    assert (result["orders_found"], result["orders_failed"]) == (13, 0)
+    assert len(result["orders"]) == 13
     assert result["residual"] == {"positions": [], "orders": []}
     for position in result["positions"]:
         executed = [Decimal(order["executed"]) for order in position["orders"]]

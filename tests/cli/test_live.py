@@ -270,7 +270,7 @@ def imported(running: Program, stderr: int) -> set[str]:
         os._exit = tell
         """
     )
-    with running.start("liquidate", stderr=stderr) as started:
+    with running.start("liquidate", "--json", stderr=stderr) as started:
         started.wait(PATIENCE_S)
     return {name for name in listed.read_text().split() if name.startswith(("rich", "liqctl"))}
 

@@ -66,7 +66,7 @@ def test_the_embedded_venue_passes_strictly(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout
     found = findings(ended)
     assert level_of(found, "online.latency") == "INFO"
-    assert "4 positions" in found["online.exposure"]["message"]
+    assert "7 positions" in found["online.exposure"]["message"]
     assert "round trips" in found["online.forecast"]["message"]
 
 
@@ -92,7 +92,7 @@ def test_nothing_is_placed_and_nothing_is_left_behind(tmp_path: Path) -> None:
         ({"can_withdraw": True}, "online.key.withdrawals", "WARNING"),
         ({"ip_restricted": False}, "online.key.addresses", "WARNING"),
         ({"can_trade": False}, "online.key.futures", "ERROR"),
-        ({"portfolio_margin": True}, "online.account", "ERROR"),
+        ({"portfolio_margin": True}, "online.margin", "INFO"),
     ],
 )
 def test_what_would_fail_in_the_emergency_is_said_before(

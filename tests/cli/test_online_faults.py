@@ -58,7 +58,7 @@ def check(
         (refusal(-4118), "/order/test", "online.key.trading", "INFO", "by what is open"),
         (refusal(-4400), "/order/test", "online.key.trading", "ERROR", "was refused"),
         (FORBIDDEN, "/accountConfig", "online.position_mode", "WARNING", "not checked"),
-        (BAD_GATEWAY, "/pmAccountInfo", "online.margin", "WARNING", "portfolio margin"),
+        (BAD_GATEWAY, "/papi/v1/rateLimit/order", "online.margin", "WARNING", "portfolio margin"),
         (BAD_GATEWAY, "/rateLimit/order", "online.limits", "WARNING", "usual ones"),
         (BAD_GATEWAY, "/openOrders", "online.account", "WARNING", "not be read in full"),
     ],

@@ -55,6 +55,7 @@ def test_a_run_is_told_with_what_it_cost(served: Program) -> None:
 
     BTC: sold 0.5 at 59,994: pnl 597, fee 14.9985; ETH: bought 2 at 3,000.3: pnl -120.6, fee 3.0003;
     SOL: sold 40 at 149.985: pnl 119.4, fee 2.9997; XRP: bought 3000 at 0.50005, on the tick 0.5.
+    150 contracts of 100 USD sold at 59,994: 15000 / 60000 - 15000 / 59994 = -0.000025 BTC to mark.
     """
     result = liquidate(served, RUN, "--reason", "runaway bot").result
     ended = served.run("report", RUN)
@@ -69,10 +70,10 @@ def test_a_run_is_told_with_what_it_cost(served: Program) -> None:
         "- **Environment**: `simulator`",
         f"- **Run**: `{RUN}`",
         "- **Reason**: `runaway bot`",
-        "- **Positions closed**: 4 of 4",
-        "- **Orders cancelled**: 8 of 8",
+        "- **Positions closed**: 7 of 7",
+        "- **Orders cancelled**: 13 of 13",
         f"- **Head**: `{result['audit_head']}`",
-        "- **Read**: from the trades of 4 of 4 orders",
+        "- **Read**: from the trades of 7 of 7 orders",
         "## Root cause",
         "## Prevention",
     ):
@@ -86,8 +87,13 @@ def test_a_run_is_told_with_what_it_cost(served: Program) -> None:
     assert float(by_symbol["ETHUSDT"]["slippage"]) == -0.6
     assert float(by_symbol["ETHUSDT"]["realized_pnl"]) == -120.6
     assert float(document["money"]["realized_pnl"]["USDT"]) == sum(
-        float(leg["realized_pnl"]) for leg in by_symbol.values()
+        float(leg["realized_pnl"]) for leg in by_symbol.values() if leg["asset"] == "USDT"
     )
+    contract = by_symbol["BTCUSD_PERP"]
+    assert (contract["side"], contract["quantity"], contract["asset"]) == ("SELL", "150", "BTC")
+    assert (contract["slippage"], contract["slippage_bps"]) == ("-0.00002500", "-1.0000")
+    assert float(contract["realized_pnl"]) == pytest.approx(15000 / 58800 - 15000 / 59994)
+    assert "| `BTCUSD_PERP` | SELL 150 contracts | 59994 | 60000 | -1.00 bps | " in ended.stdout
     assert document["money"]["complete"] is True
     assert document["audit"]["intact"] is True
 
@@ -150,7 +156,7 @@ def test_an_order_whose_answer_was_lost_is_found_by_its_client_order_id(tmp_path
         trail.write_text("".join(line for line in lines if '"ORDER_PLACED"' not in line))
         ended = running.run("report", RUN, "--json")
 
-    assert ended.result["money"]["orders_read"] == 4
+    assert ended.result["money"]["orders_read"] == 7
     assert ended.result["audit"]["intact"] is False
     assert "not whole" in ended.stderr
 
@@ -202,7 +208,7 @@ def test_without_the_venues_word_no_number_is_made_up(
     assert words in line
     assert "USDT**" not in text
     assert "- **How to get them**: " in text
-    assert "- **Positions closed**: 4 of 4" in text
+    assert "- **Positions closed**: 7 of 7" in text
 
 
 def test_an_unknown_id_is_answered_with_near_ones(served: Program) -> None:
@@ -252,7 +258,7 @@ def test_a_run_that_died_is_told_as_far_as_it_goes(served: Program, tmp_path: Pa
 
     assert unfinished["type"] == "UNFINISHED"
     assert unfinished["spent_seconds"] is None
-    assert unfinished["positions_found"] == 4
+    assert unfinished["positions_found"] == 7
     assert unfinished["positions_closed"] == 0
     assert {failed["outcome"] for failed in unfinished["positions_failed"]} == {"OPEN"}
     assert abandoned["type"] == "ABANDONED"
@@ -303,7 +309,7 @@ def test_an_altered_record_is_said_on_stderr_and_in_the_report(served: Program) 
     assert "BROKEN: prev_hash does not fit" in ended.stdout
     assert "NOT WHOLE" in "".join(ended.stdout.splitlines()[:4])
     assert "not whole" in ended.stderr
-    assert 'class="verdict doubt"><strong>4 of 4 positions said to be closed' in page
+    assert 'class="verdict doubt"><strong>7 of 7 positions said to be closed' in page
 
 
 def test_hostile_words_stay_words(tmp_path: Path) -> None:
@@ -413,8 +419,11 @@ def test_the_report_asks_the_venue_nothing_but_trades(served: Program) -> None:
     served.run("report", RUN)
 
     asked = served.server.venue.account.journal.requests[before:]
-    assert {(method, path) for _, method, path, _ in asked} == {("GET", "/fapi/v1/userTrades")}
-    assert len(asked) == 4
+    assert {(method, path) for _, method, path, _ in asked} == {
+        ("GET", "/fapi/v1/userTrades"),
+        ("GET", "/dapi/v1/userTrades"),
+    }
+    assert len(asked) == 7
 
 
 def test_json_is_one_document_whatever_happens(tmp_path: Path) -> None:
@@ -429,6 +438,7 @@ def test_json_is_one_document_whatever_happens(tmp_path: Path) -> None:
 def test_what_the_run_could_not_read_is_not_reported_as_zero(served: Program) -> None:
     """The report is read by who was not there."""
     served.timeout_s = 1.0
+    served.variables["LIQCTL_EXCHANGE__PRODUCTS"] = "usdm"
     for path in ("/fapi/v3/positionRisk", "/fapi/v3/account"):
         served.hang(path=path)
     liquidate(served)

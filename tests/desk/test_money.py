@@ -30,6 +30,7 @@ def make_trade(price: str, quantity: str, **changes: Any) -> Trade:
         "side": Side.SELL,
         "price": Decimal(price),
         "quantity": Decimal(quantity),
+        "base_quantity": Decimal(quantity),
         "realized_pnl": Decimal(1),
         "settle_asset": "USDT",
         "fee": Decimal("0.1"),
@@ -63,6 +64,19 @@ def test_a_purchase_above_mark_is_a_loss_too() -> None:
 
     costs = add_up((make_order("a", side="BUY"),), reading)
     assert costs.slippage == {"USDT": Decimal(-2)}
+
+
+def test_a_contract_of_coin_m_costs_in_its_coin() -> None:
+    """150 contracts of 100 USD sold at 59,994: 15000 / 60000 - 15000 / 59994 = -0.000025 BTC."""
+    coin: dict[str, Any] = {"symbol": "BTCUSD_PERP", "settle_asset": "BTC", "fee_asset": "BTC"}
+    trade = make_trade("59994", "150", base_quantity=Decimal("0.25002500"), **coin)
+    order = make_order("a", symbol="BTCUSD_PERP", mark_price=Decimal(60000))
+
+    costs = add_up((order,), TradeReading(trades={"a": (trade,)}))
+    (leg,) = costs.legs
+    assert (leg.quantity, leg.average_price, leg.mark_price) == (150, 59994, 60000)
+    assert (leg.product, costs.slippage) == ("COINM", {"BTC": Decimal("-0.000025")})
+    assert leg.json_fields()["slippage_bps"] == "-1.0000"
 
 
 def test_what_was_not_read_makes_the_sums_incomplete() -> None:

@@ -8,8 +8,10 @@ from liqctl.kernel import costs
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.costs import Pace, asked_to_wait_s, look_weight
 from liqctl.kernel.pacing import WATCHED_WEIGHT_KEPT
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.states import Product
 
-LOOK_WEIGHT = look_weight(0)
+LOOK_WEIGHT = look_weight(LiquidationConfig(products=(Product.USDM,)))
 MINUTE = 1_700_000_040.0
 """A moment at which a minute begins."""
 
@@ -22,7 +24,7 @@ def test_its_own_example_is_true() -> None:
 @pytest.mark.parametrize("others", [0, 500, 900, 1500, 1900, 2100, 2400])
 def test_a_minute_of_looks_leaves_the_kept_weight_free(others: int) -> None:
     """Whatever others use, all looks of a minute and they stay under the limit less the reserve."""
-    watch = Pace(wished_s=5.0)
+    watch = Pace(wished_s=5.0, weight=LOOK_WEIGHT)
     now, used, looks = MINUTE, others, 0
     while now < MINUTE + 60.0:
         used += LOOK_WEIGHT
@@ -38,7 +40,7 @@ def test_a_minute_of_looks_leaves_the_kept_weight_free(others: int) -> None:
 
 def test_a_new_minute_remembers_the_others_of_the_last() -> None:
     """At a minute's turn the count is near zero; that does not mean that the bots have stopped."""
-    watch = Pace(wished_s=5.0)
+    watch = Pace(wished_s=5.0, weight=LOOK_WEIGHT)
     watch.note(now=MINUTE + 50, weight_1m=1900 + LOOK_WEIGHT)
     watch.note(now=MINUTE + 61, weight_1m=LOOK_WEIGHT)
 
@@ -49,7 +51,7 @@ def test_a_new_minute_remembers_the_others_of_the_last() -> None:
 
 def test_a_venue_that_says_nothing_of_its_weight_is_watched_as_wished() -> None:
     """A gateway may strip the headers."""
-    watch = Pace(wished_s=5.0)
+    watch = Pace(wished_s=5.0, weight=LOOK_WEIGHT)
     watch.note(now=MINUTE, weight_1m=-1)
 
     assert (watch.used, watch.wait_s(now=MINUTE)) == (-1, 5.0)

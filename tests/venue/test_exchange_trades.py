@@ -51,6 +51,7 @@ def test_a_trade_tells_price_fee_and_profit_with_their_assets() -> None:
             side=Side.SELL,
             price=Decimal("7819.01"),
             quantity=Decimal("0.002"),
+            base_quantity=Decimal("0.002"),
             realized_pnl=Decimal("-0.91539999"),
             settle_asset="USDT",
             fee=Decimal("0.07819010"),
