@@ -16,6 +16,7 @@ from liqctl.desk.money import Costs, TradeReading, add_up, closing_orders
 from liqctl.desk.trail import error_of, phrase, reason_of, scope_of, who_of
 from liqctl.kernel.codes import explain_code
 from liqctl.kernel.events import FAILURES, INTERRUPTED, RUN_ENDS, AuditEventType
+from liqctl.kernel.states import Product
 from liqctl.trail.fold import (
     Fate,
     LegStory,
@@ -242,9 +243,7 @@ def _counts(
     """
     readings = [reading.sent.details for reading in story.readings]
     found, closed = _whole(end.get("positions_found")), _whole(end.get("positions_closed"))
-    read = {words(r.get("product")) for r in readings if _whole(r.get("positions")) is not None}
-    is_read = bool(read) and read == {words(r.get("product")) for r in readings}
-    if found is None and (story.legs or is_read):
+    if found is None and (story.legs or (readings and not _unread_products(story))):
         found = len(story.legs)
     if closed is None:
         closed = sum(leg.outcome is Fate.DONE for leg in story.legs)
@@ -267,6 +266,16 @@ def _counts(
                 answered.update(map(str, ids))
         cancelled = len(answered)
     return (found, None if found is None else closed, orders, None if orders is None else cancelled)
+
+
+def _unread_products(story: RunStory) -> list[Product]:
+    """Return the products of which positions were asked for and never read."""
+    asked: dict[str, bool] = {}
+    for reading in story.readings:
+        details = reading.sent.details
+        product = words(details.get("product")) or Product.USDM
+        asked[product] = asked.get(product, False) or _whole(details.get("positions")) is not None
+    return [product for product in Product if asked.get(product) is False]
 
 
 def _who(record: TrailRecord) -> str | None:
@@ -325,6 +334,9 @@ def _errors(records: Sequence[TrailRecord]) -> tuple[ErrorCount, ...]:
 
 def _notes(end: Mapping[str, object], story: RunStory, chain: RunChain) -> tuple[str, ...]:
     found = list(_texts(end.get("notes")))
+    # Of the other product some were seen, and only those were counted.
+    unread = _unread_products(story) if story.legs else []
+    found += [f"the positions of {product.shown} were never read" for product in unread]
     if end.get("deadline_exceeded") is True:
         found.append("time ran out: part of the deadline is kept for the last reading")
     if story.end and not is_own_end(story.end):

@@ -438,17 +438,22 @@ def test_json_is_one_document_whatever_happens(tmp_path: Path) -> None:
 def test_what_the_run_could_not_read_is_not_reported_as_zero(served: Program) -> None:
     """The report is read by who was not there."""
     served.timeout_s = 1.0
-    served.variables["LIQCTL_EXCHANGE__PRODUCTS"] = "usdm"
     for path in ("/fapi/v3/positionRisk", "/fapi/v3/account"):
         served.hang(path=path)
+    both = liquidate(served, "both")
+    report = served.run("report", "both").stdout
+    served.variables["LIQCTL_EXCHANGE__PRODUCTS"] = "usdm"
     liquidate(served)
 
     told = facts(served)
     story = served.run("audit", "show", RUN).stdout
     last = served.run("status", "--json").result["last_run"]
 
+    assert both.result["positions_found"] == 3
+    assert "- **Positions closed**: 3 of 3" in report
+    assert "- **Note**: `the positions of USDS-M were never read`" in report
     assert (told["positions_found"], told["positions_closed"]) == (None, None)
-    assert told["orders_found"] == 8
+    assert told["orders_found"] == 6
     assert "positions not read, " in story
     assert last["positions_found"] is None
     assert "not read" in served.run("report", RUN).stdout
