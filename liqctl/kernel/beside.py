@@ -32,10 +32,10 @@ class Looks:
     """Shares looks among the symbols whose closes were sent before they began."""
 
     def __init__(
-        self, machine: Gateway, reader: Reader, tell: Callable[[Reading[Position], float], None]
+        self, gateway: Gateway, reader: Reader, tell: Callable[[Reading[Position], float], None]
     ) -> None:
         """Look through the reader; `tell` gets what each look showed, and when it began."""
-        self._machine = machine
+        self._gateway = gateway
         self._reader = reader
         self._tell = tell
         self._by_symbol: dict[str, Task[Reading[Position]]] = {}
@@ -46,10 +46,10 @@ class Looks:
     def close_sent(self, symbol: str) -> None:
         """Note that a close is leaving now; the look that begins next is the one to ask."""
         if self._due is None:
-            if len(self._all) == pacing.LOOKS_MAX or self._machine.limits.was_refused:
+            if len(self._all) == pacing.LOOKS_MAX or self._gateway.limits.was_refused:
                 self._by_symbol.pop(symbol, None)
                 return
-            self._due = self._machine.spawn(self._look())
+            self._due = self._gateway.spawn(self._look())
             self._all.append(self._due)
         self._by_symbol[symbol] = self._due
 
@@ -58,11 +58,11 @@ class Looks:
         look = self._by_symbol.get(symbol)
         if look is None:
             return False
-        machine = self._machine
+        gateway = self._gateway
         patience_s = max(
-            pacing.LOOK_PATIENCE_TRIPS * machine.limits.rtt_s, pacing.LOOK_PATIENCE_MIN_S
+            pacing.LOOK_PATIENCE_TRIPS * gateway.limits.rtt_s, pacing.LOOK_PATIENCE_MIN_S
         )
-        await machine.wait([look], until=machine.now + patience_s)
+        await gateway.wait([look], until=gateway.now + patience_s)
         if not look.is_done or look.is_cut:
             return False
         return look.value.complete and all(p.symbol != symbol for p in look.value.items)
@@ -70,14 +70,14 @@ class Looks:
     def end(self) -> None:
         """Stop looking; what a look under way would have shown is not told any more."""
         for look in self._all:
-            self._machine.end(look)
+            self._gateway.end(look)
 
     async def _look(self) -> Reading[Position]:
-        machine = self._machine
-        await machine.sleep_until(max(machine.now + pacing.LOOK_HEAD_START_S, self._next_at))
+        gateway = self._gateway
+        await gateway.sleep_until(max(gateway.now + pacing.LOOK_HEAD_START_S, self._next_at))
         self._due = None
-        began_at = machine.now
-        self._next_at = began_at + pacing.LOOK_TRIPS_APART * machine.limits.rtt_s
+        began_at = gateway.now
+        self._next_at = began_at + pacing.LOOK_TRIPS_APART * gateway.limits.rtt_s
         positions = await self._reader.positions()
         self._tell(positions, began_at)
         return positions
@@ -86,12 +86,12 @@ class Looks:
 class SideReadings:
     """What else was read beside the rounds, and what is being read: each once at a time."""
 
-    def __init__(self, machine: Gateway, reader: Reader) -> None:
+    def __init__(self, gateway: Gateway, reader: Reader) -> None:
         """Know nothing yet but the rules that the reader knows."""
         self.marks: dict[str, Mark] = {}
         self.mode: PositionMode | None = None
         self.prices: dict[str, Decimal] = {}
-        self._machine = machine
+        self._gateway = gateway
         self._reader = reader
         self._asked: set[str] = set()
         self._tasks: dict[str, Task[Any]] = {}
@@ -115,7 +115,7 @@ class SideReadings:
 
     def want_prices(self, legs: Mapping[Leg, LegRecord]) -> None:
         """Start asking what our orders were executed at: acknowledgements carry no price."""
-        if self._machine.limits.was_refused:
+        if self._gateway.limits.was_refused:
             return
         executed = [
             (record.leg.symbol, order.client_order_id)
@@ -134,33 +134,33 @@ class SideReadings:
     async def settle_prices(self) -> None:
         """Wait briefly for the prices that were asked for alongside the last reading."""
         if _PRICES in self._tasks:
-            machine = self._machine
-            until = min(machine.now + machine.limits.call_max_s, machine.deadline.ends)
-            await machine.wait([self._tasks[_PRICES]], until=until)
+            gateway = self._gateway
+            until = min(gateway.now + gateway.limits.call_max_s, gateway.deadline.ends)
+            await gateway.wait([self._tasks[_PRICES]], until=until)
 
     def _start(self, name: str, begin: Callable[[], Work[Any]]) -> None:
         running = self._tasks.get(name)
         if running is None or running.is_done:
-            self._tasks[name] = self._machine.spawn(begin())
+            self._tasks[name] = self._gateway.spawn(begin())
 
     async def _fetch_mark(self, symbol: str) -> None:
-        asked_at = self._machine.now
-        price = await self._machine.ask(requests.mark_price(self._machine.product, symbol))
+        asked_at = self._gateway.now
+        price = await self._gateway.ask(requests.mark_price(self._gateway.product, symbol))
         if not isinstance(price, VenueAnswer):
             self.marks[symbol] = Mark(price, asked_at)
 
     async def _fetch_mode(self) -> None:
-        mode = await self._machine.ask(requests.position_mode(self._machine.product))
+        mode = await self._gateway.ask(requests.position_mode(self._gateway.product))
         if not isinstance(mode, VenueAnswer):
             self.mode = mode
 
     async def _fetch_prices(self, wanted: list[tuple[str, str]]) -> None:
         self._asked.update(client_order_id for _, client_order_id in wanted)
-        await self._machine.together([self._fetch_price(*order) for order in wanted])
+        await self._gateway.together([self._fetch_price(*order) for order in wanted])
 
     async def _fetch_price(self, symbol: str, client_order_id: str) -> None:
-        answer = await self._machine.ask(
-            requests.order_of(self._machine.product, symbol, client_order_id)
+        answer = await self._gateway.ask(
+            requests.order_of(self._gateway.product, symbol, client_order_id)
         )
         if not isinstance(answer, VenueAnswer) and answer.average_price:
             self.prices[client_order_id] = answer.average_price

@@ -55,13 +55,13 @@ closing until exchangeInfo has said it."""
 class Reader:
     """Reads snapshots of what the policy has in scope of one product."""
 
-    def __init__(self, machine: Gateway, policy: LiquidationConfig) -> None:
+    def __init__(self, gateway: Gateway, policy: LiquidationConfig) -> None:
         """Read nothing yet."""
         self.rules: Mapping[str, MarketRules] = {}
         self.shown: dict[Leg, tuple[float, Position]] = {}
         """What the lists of positions showed open, and when the last of them was answered."""
-        self.gateway = machine
-        self._machine = machine
+        self.gateway = gateway
+        self._gateway = gateway
         self._sizing: Task[object] | None = None
         self._narrow = policy.symbols if len(policy.symbols) <= pacing.NARROW_SYMBOLS_MAX else ()
 
@@ -73,24 +73,24 @@ class Reader:
         A key that everything refuses may be that of an account in portfolio margin: that is asked
         first. What was read before the kind of account was known to be another one is read anew.
         """
-        machine, account = self._machine, self._machine.account
+        gateway, account = self._gateway, self._gateway.account
         symbols = tuple(sorted(set(known_symbols)))[: pacing.FALLBACK_SYMBOLS_MAX]
         while True:
-            started_at, margin = machine.now, account.margin
-            positions = machine.spawn(self.positions(both_sources=both_sources))
-            books = [machine.spawn(self._orders(kind, symbols)) for kind in BOOKS]
-            await machine.finish([positions, *books])
+            started_at, margin = gateway.now, account.margin
+            positions = gateway.spawn(self.positions(both_sources=both_sources))
+            books = [gateway.spawn(self._orders(kind, symbols)) for kind in BOOKS]
+            await gateway.finish([positions, *books])
             snapshot = Snapshot(
                 positions=positions.value,
                 regular_orders=books[0].value,
                 algo_orders=books[1].value,
                 started_at=started_at,
-                finished_at=machine.now,
-                product=machine.product,
+                finished_at=gateway.now,
+                product=gateway.product,
                 margin=margin,
             )
             if not account.is_kind_known and snapshot.may_be_portfolio:
-                await account.ask_kind(machine, until=machine.now + machine.limits.call_max_s)
+                await account.ask_kind(gateway, until=gateway.now + gateway.limits.call_max_s)
             if account.margin is margin:
                 return snapshot
 
@@ -101,12 +101,12 @@ class Reader:
         the same time: then what either shows is open. The first one of COIN-M hides contracts that
         are not trading, so there both are always asked.
         """
-        product = self._machine.product
+        product = self._gateway.product
         second = requests.account_positions(product)
         is_hiding = product is Product.COINM and not self._narrow
         if both_sources or is_hiding:
             work = [self._by_risk(), self._list(second)]
-            by_risk, by_account = await self._machine.together(work)
+            by_risk, by_account = await self._gateway.together(work)
             found = _merged(by_risk, by_account)
             if is_hiding and by_risk.complete and not by_account.complete:
                 found = _both(found, await self._not_trading())
@@ -116,7 +116,7 @@ class Reader:
                 found = _merged(found, await self._list(second))
         if product is Product.COINM:
             found = replace(found, items=tuple(map(self._sized, found.items)))
-        now = self._machine.now
+        now = self._gateway.now
         self.shown.update({position.leg: (now, position) for position in found.items})
         return found
 
@@ -126,13 +126,13 @@ class Reader:
         if isinstance(rules, VenueAnswer):
             return Reading(complete=False, error=rules)
         hidden = sorted(symbol for symbol, rule in rules.items() if rule.status != "TRADING")
-        product = self._machine.product
+        product = self._gateway.product
         return await self._each([requests.positions(product, symbol) for symbol in hidden])
 
     async def fetch_rules(self) -> Mapping[str, MarketRules] | VenueAnswer:
         """Return the rules of every symbol, asked for unless they are known."""
         if not self.rules:
-            rules = await self._machine.ask(requests.market_rules(self._machine.product))
+            rules = await self._gateway.ask(requests.market_rules(self._gateway.product))
             if isinstance(rules, VenueAnswer):
                 return rules
             self.rules = rules
@@ -142,7 +142,7 @@ class Reader:
         """Return the snapshot with every contract's worth as the venue says it."""
         if self._sizing is None:
             return snapshot
-        await self._machine.wait([self._sizing])
+        await self._gateway.wait([self._sizing])
         positions = replace(
             snapshot.positions, items=tuple(map(self._sized, snapshot.positions.items))
         )
@@ -159,18 +159,18 @@ class Reader:
         if worth is None and not position.notional:
             worth = position.size * _USUAL_SIZES[position.symbol.startswith("BTCUSD")]
             if self._sizing is None:
-                self._sizing = self._machine.spawn(self.fetch_rules())
+                self._sizing = self._gateway.spawn(self.fetch_rules())
         return position if worth is None else replace(position, notional=worth)
 
     async def _by_risk(self) -> Reading[Position]:
-        product = self._machine.product
+        product = self._gateway.product
         if self._narrow:
             return await self._each([requests.positions(product, one) for one in self._narrow])
         return await self._list(requests.positions(product))
 
     async def _orders(self, kind: OrderKind, symbols: tuple[str, ...]) -> Reading[OpenOrder]:
         def of(symbol: str | None) -> Request[Rows[OpenOrder]]:
-            return requests.open_orders(self._machine.product, kind, symbol)
+            return requests.open_orders(self._gateway.product, kind, symbol)
 
         if self._narrow:
             parts = await self._each(list(map(of, self._narrow)))
@@ -187,7 +187,7 @@ class Reader:
         return replace(everything, items=everything.items + new)
 
     async def _each(self, lists: Sequence[Request[Rows[T]]]) -> Reading[T]:
-        readings = await self._machine.together([self._list(request) for request in lists])
+        readings = await self._gateway.together([self._list(request) for request in lists])
         errors = [reading.error for reading in readings if reading.error]
         silent = frozenset[str]().union(*(reading.silent for reading in readings))
         sources = frozenset[str]().union(*(reading.sources for reading in readings))
@@ -200,9 +200,9 @@ class Reader:
         )
 
     async def _list(self, request: Request[Rows[T]]) -> Reading[T]:
-        request = self._machine.addressed(request)
+        request = self._gateway.addressed(request)
         source = frozenset({request.spec.source})
-        rows = await self._machine.ask(request)
+        rows = await self._gateway.ask(request)
         if isinstance(rows, VenueAnswer):
             return Reading(complete=False, error=rows, silent=source)
         trouble = unreadable_rows(rows.unreadable) if rows.unreadable else None
@@ -212,7 +212,7 @@ class Reader:
         """Whether the venue would refuse the second way too, and count it against us."""
         if error is None:
             return False
-        is_known = self._machine.limits.budget.is_key_accepted
+        is_known = self._gateway.limits.budget.is_key_accepted
         return error.is_rate_limit or (error.kind is AnswerKind.RUN_FATAL and not is_known)
 
 
@@ -257,14 +257,14 @@ class Questions:
 
     def __init__(
         self,
-        machine: Gateway,
+        gateway: Gateway,
         reader: Reader,
         policy: LiquidationConfig,
         firsts: Sequence[Task[Snapshot]],
     ) -> None:
         """Ask nothing yet; `firsts` are the first readings of all products."""
         self.unknown_symbols: tuple[str, ...] | None = ()
-        self._machine = machine
+        self._gateway = gateway
         self._reader = reader
         self._firsts = firsts
         self._symbols = policy.symbols
@@ -281,7 +281,7 @@ class Questions:
             self.unknown_symbols = None
             self._start(self._ask_symbols())
         if seen:
-            self._machine.account.know()
+            self._gateway.account.know()
         else:
             # An account in portfolio margin may look like this here, whatever it holds.
             self._start(self._ask_kind())
@@ -291,7 +291,7 @@ class Questions:
         """What the venue has not said, in words; None when it has answered everything."""
         if self.unknown_symbols is None:
             return f"the venue did not say whether it knows {', '.join(self._unseen)}"
-        if not self._machine.account.is_kind_known:
+        if not self._gateway.account.is_kind_known:
             return (
                 "the venue did not say whether this account is in portfolio margin, where nothing "
                 "is shown here"
@@ -300,26 +300,26 @@ class Questions:
 
     async def answered(self, *, timeout_s: float) -> None:
         """Wait until everything asked is answered, no longer than `timeout_s`."""
-        await self._machine.wait(self._tasks, until=self._machine.now + timeout_s)
+        await self._gateway.wait(self._tasks, until=self._gateway.now + timeout_s)
 
     def end(self) -> None:
         """Ask no more."""
         for task in self._tasks:
-            self._machine.end(task)
+            self._gateway.end(task)
 
     def _start(self, work: Work[None]) -> None:
-        self._tasks.append(self._machine.spawn(work))
+        self._tasks.append(self._gateway.spawn(work))
 
     async def _ask_symbols(self) -> None:
         while self.unknown_symbols is None:
             self.unknown_symbols = await ask_unknown_symbols(self._reader, self._unseen)
             if self.unknown_symbols is None:
-                await self._machine.sleep(pacing.QUESTION_GAP_S)
+                await self._gateway.sleep(pacing.QUESTION_GAP_S)
 
     async def _ask_kind(self) -> None:
         # What another product shows answers it.
-        await self._machine.wait(self._firsts)
+        await self._gateway.wait(self._firsts)
         shown = [task.value for task in self._firsts if task.is_done and not task.error]
         if any(first.positions.items or first.orders for first in shown):
-            self._machine.account.know()
-        await self._machine.account.ask_kind(self._machine, until=self._machine.deadline.ends)
+            self._gateway.account.know()
+        await self._gateway.account.ask_kind(self._gateway, until=self._gateway.deadline.ends)

@@ -32,7 +32,7 @@ class Liquidation:
 
     def __init__(
         self,
-        machine: Gateway,
+        gateway: Gateway,
         reader: Reader,
         firsts: Mapping[Product, Task[Snapshot]],
         policy: LiquidationConfig,
@@ -45,18 +45,18 @@ class Liquidation:
         `order_tag` marks the run's client order ids; `jitter` gives a number from -1 to 1 for each
         backoff.
         """
-        self.side = SideReadings(machine, reader)
-        self._machine = machine
-        self._limits = machine.limits
+        self.side = SideReadings(gateway, reader)
+        self._gateway = gateway
+        self._limits = gateway.limits
         self._reader = reader
-        self._first = firsts[machine.product]
+        self._first = firsts[gateway.product]
         self._policy = policy
-        self._state = RunState(machine, policy, order_tag)
-        self._questions = Questions(machine, reader, policy, tuple(firsts.values()))
+        self._state = RunState(gateway, policy, order_tag)
+        self._questions = Questions(gateway, reader, policy, tuple(firsts.values()))
         self._watch = Watch(self._state, self._questions)
         # Seconds the run waited, by what it waited for.
         self._spent = dict.fromkeys(("reading", "cancelling", "closing", "waiting"), 0.0)
-        self._looks = Looks(machine, reader, self._note_look)
+        self._looks = Looks(gateway, reader, self._note_look)
         self._cancels = Cancels(self._state, reader, jitter)
         self._closes = Closes(self._state, order_tag, jitter, self._looks.close_sent)
         self._tasks: dict[Task[None], str] = {}
@@ -75,7 +75,7 @@ class Liquidation:
     @property
     def is_stale(self) -> bool:
         """Whether something of the account was answered since the last reading began."""
-        return self._snapshot.started_at < self._machine.account.answered_at
+        return self._snapshot.started_at < self._gateway.account.answered_at
 
     def note_write(self) -> None:
         """Note that something that may move this product's positions was answered now."""
@@ -83,15 +83,15 @@ class Liquidation:
 
     @property
     def _is_interrupted(self) -> bool:
-        return self._machine.interruption.is_done
+        return self._gateway.interruption.is_done
 
     async def converge(self) -> Ending:
         """Work until the account is proven flat or no write may start; then read once more."""
-        machine = self._machine
-        rounds = machine.spawn(self._rounds_until_done())
-        await machine.wait([rounds], until=machine.deadline.work_until)
+        gateway = self._gateway
+        rounds = gateway.spawn(self._rounds_until_done())
+        await gateway.wait([rounds], until=gateway.deadline.work_until)
         ending = rounds.value if rounds.is_done else Ending.DEADLINE
-        machine.end(rounds)
+        gateway.end(rounds)
         self._looks.end()
         if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL}:
             self._questions.end()
@@ -100,7 +100,7 @@ class Liquidation:
         # Stop what is still under way; an order without an answer is unknown from here on.
         self._limits.end_writes()
         if self._is_interrupted and self._tasks:
-            await machine.wait(self._tasks, until=machine.now + self._limits.call_max_s)
+            await gateway.wait(self._tasks, until=gateway.now + self._limits.call_max_s)
         is_cut = bool(self._tasks)
         self._end_tasks()
         if is_cut:
@@ -122,12 +122,12 @@ class Liquidation:
                 if not self._watch.window_s:
                     await self._questions.answered(timeout_s=self._limits.call_max_s)
                 if not self._watch.is_proven():
-                    self._machine.account.note_open(self._machine.product)
+                    self._gateway.account.note_open(self._gateway.product)
                     await self._watch_on()
                 elif await self._are_all_proven():
                     return self._prove()
                 continue
-            self._machine.account.note_open(self._machine.product)
+            self._gateway.account.note_open(self._gateway.product)
             if verdict.is_flat and self._tasks and self._tasks.keys() <= self._sweeps:
                 await self._sweeps_answered()
                 continue
@@ -154,16 +154,16 @@ class Liquidation:
         return None
 
     async def _read(self) -> Verdict:
-        machine, state = self._machine, self._state
+        gateway, state = self._gateway, self._state
         await self._space_out()
-        began_at = machine.now
+        began_at = gateway.now
         self._rounds += 1
-        machine.account.readings += 1
+        gateway.account.readings += 1
         known = {leg.symbol for leg in state.legs}
         known |= {key[0] for key in state.orders} | set(self._policy.symbols)
         self.side.want_prices(state.legs)
         if self._snapshot is NOTHING_READ:
-            snapshot = await machine.join(self._first)
+            snapshot = await gateway.join(self._first)
             self._questions.begin(snapshot)
         else:
             # While something is open the first source is enough: only flat has to be doubted.
@@ -174,19 +174,19 @@ class Liquidation:
             snapshot = await self._reader.snapshot(known, both_sources=both_sources)
         self._snapshot = snapshot
         self._limits.has_read = self._limits.has_read or snapshot.is_any_read
-        self._spent["reading"] += machine.now - began_at
-        machine.note(events.reading_taken(self._rounds, snapshot))
+        self._spent["reading"] += gateway.now - began_at
+        gateway.note(events.reading_taken(self._rounds, snapshot))
         was_seen = state.streak.seen_flat
         verdict = self._verdict = state.absorb(snapshot)
         self._limits.is_proving = False
         if state.streak.seen_flat and not was_seen:
-            settle_s, watch_s = self._policy.settle_seconds, self._watch.due_at - machine.now
-            machine.note(
+            settle_s, watch_s = self._policy.settle_seconds, self._watch.due_at - gateway.now
+            gateway.note(
                 events.flat_seen(
                     self._rounds, settle_seconds=settle_s, watch_seconds=max(watch_s, 0.0)
                 )
             )
-        is_open = snapshot.may_be_portfolio and not machine.account.is_kind_known
+        is_open = snapshot.may_be_portfolio and not gateway.account.is_kind_known
         if snapshot.is_refused and not (is_open or self._limits.budget.is_key_accepted):
             self._limits.fatal = snapshot.errors[0]
         self._missing = self._watch.missing(verdict, snapshot)
@@ -203,7 +203,7 @@ class Liquidation:
 
         The one after a sweep's answer is what the proof waits for; there are two at most.
         """
-        account, last_at = self._machine.account, self._snapshot.started_at
+        account, last_at = self._gateway.account, self._snapshot.started_at
         # Once all are proven, what is older than the last answer is read again: all wait for it.
         if account.readings < pacing.QUICK_READINGS or not account.unproven:
             return
@@ -219,13 +219,13 @@ class Liquidation:
         await self._rest(next_at)
 
     async def _rest(self, until: float) -> None:
-        machine, account = self._machine, self._machine.account
-        began_at, margin = machine.now, account.margin
+        gateway, account = self._gateway, self._gateway.account
+        began_at, margin = gateway.now, account.margin
         # What was read of another kind of account is worth nothing: that is read at once.
-        while machine.now < until and not self._is_interrupted and account.margin is margin:
-            awaited = [task for task in (machine.interruption, account.known) if not task.is_done]
-            await machine.wait(awaited, until=until, first=True)
-        self._spent["waiting"] += machine.now - began_at
+        while gateway.now < until and not self._is_interrupted and account.margin is margin:
+            awaited = [task for task in (gateway.interruption, account.known) if not task.is_done]
+            await gateway.wait(awaited, until=until, first=True)
+        self._spent["waiting"] += gateway.now - began_at
 
     def _is_settled(self) -> bool:
         """Whether nothing is under way and the last reading began after the last answer."""
@@ -236,12 +236,12 @@ class Liquidation:
 
         One that is proven is watched on while another is worked on.
         """
-        machine, account = self._machine, self._machine.account
-        account.note_proven(machine.product)
+        gateway, account = self._gateway, self._gateway.account
+        account.note_proven(gateway.product)
         while account.unproven:
-            work = [account.news, machine.interruption]
+            work = [account.news, gateway.interruption]
             gap_s = pacing.PEER_LOOK_GAP_S if account.is_early else pacing.LATE_READING_GAP_S
-            await machine.wait(work, until=machine.now + gap_s, first=True)
+            await gateway.wait(work, until=gateway.now + gap_s, first=True)
             if self._is_interrupted:
                 return False
             if account.unproven and (await self._reader.positions()).items:
@@ -251,7 +251,7 @@ class Liquidation:
     def _prove(self) -> Ending:
         """Record that flat is proven."""
         event = events.flat_verified(self._state.streak, kept=len(self._verdict.kept))
-        self._machine.note(event)
+        self._gateway.note(event)
         return Ending.FLAT
 
     async def _watch_on(self) -> None:
@@ -261,11 +261,11 @@ class Liquidation:
         """
         due_at = self._watch.due_at
         sweep_at = due_at - self._watch.sweep_lead_s
-        if self._machine.now < sweep_at:
+        if self._gateway.now < sweep_at:
             next_at = self._snapshot.started_at + self._watch.gap_s
             # Short of weight nothing is read in between: the last reading is what counts.
-            left = self._limits.budget.weight_left(self._machine.now)
-            kept = pacing.WATCH_WEIGHT_KEPT * self._machine.account.products
+            left = self._limits.budget.weight_left(self._gateway.now)
+            kept = pacing.WATCH_WEIGHT_KEPT * self._gateway.account.products
             if next_at < sweep_at and left > kept:
                 await self._rest(next_at)
                 return
@@ -275,22 +275,22 @@ class Liquidation:
         self._limits.is_proving = True
         if plans := self._watch.unswept():
             await self._sweep(plans)
-        elif self._machine.now >= due_at:
+        elif self._gateway.now >= due_at:
             # Proven but for an answer that is missing: asked again at the pace of the watch.
-            await self._rest(self._machine.now + self._watch.gap_s)
+            await self._rest(self._gateway.now + self._watch.gap_s)
         await self._rest(due_at)
 
     async def _sweep(self, plans: list[SymbolPlan], *, timeout_s: float = float("inf")) -> None:
         for plan in plans:
-            task = self._machine.spawn(self._cancels.cancel(plan))
+            task = self._gateway.spawn(self._cancels.cancel(plan))
             self._tasks[task] = plan.symbol
             self._sweeps.add(task)
         await self._sweeps_answered(timeout_s=timeout_s)
 
     async def _sweeps_answered(self, *, timeout_s: float = float("inf")) -> None:
         """Wait for every sweep, or until it is time to look again whether anything appeared."""
-        until = self._machine.now + min(timeout_s, self._watch.gap_s)
-        await self._machine.wait(self._tasks, until=until)
+        until = self._gateway.now + min(timeout_s, self._watch.gap_s)
+        await self._gateway.wait(self._tasks, until=until)
         self._reap()
 
     def _memory(self) -> Memory:
@@ -310,44 +310,44 @@ class Liquidation:
                 record.present and key[1] is OrderKind.ALGO
                 for key, record in self._state.orders.items()
             ),
-            now=self._machine.now,
+            now=self._gateway.now,
         )
 
     def _launch(self, plan: Plan) -> bool:
         busy = set(self._tasks.values())
         launched = False
         for symbol_plan in plan.symbols:
-            if symbol_plan.symbol in busy or not self._machine.may_write:
+            if symbol_plan.symbol in busy or not self._gateway.may_write:
                 continue
-            task = self._machine.spawn(self._work(symbol_plan))
+            task = self._gateway.spawn(self._work(symbol_plan))
             self._tasks[task] = symbol_plan.symbol
             launched = True
         return launched
 
     async def _work(self, plan: SymbolPlan) -> None:
         """Cancel, then close one symbol's legs; a slow cancel holds the close back only briefly."""
-        machine, spent = self._machine, self._spent
-        began_at = machine.now
-        cancels = machine.spawn(self._cancels.cancel(plan))
+        gateway, spent = self._gateway, self._spent
+        began_at = gateway.now
+        cancels = gateway.spawn(self._cancels.cancel(plan))
         if OrderKind.ALGO in plan.books:
             self._swept_unseen.add(plan.symbol)
         try:
             patience_s = self._patience(pacing.CANCEL_PATIENCE_MIN_S)
             if OrderKind.REGULAR in plan.books or plan.alone:
                 until = began_at + patience_s if plan.closes else None
-                await machine.wait([cancels], until=until)
-            spent["cancelling"] = max(spent["cancelling"], machine.now - began_at)
-            closing_at = machine.now
-            await machine.together([self._closes.close_leg(close) for close in plan.closes])
+                await gateway.wait([cancels], until=until)
+            spent["cancelling"] = max(spent["cancelling"], gateway.now - began_at)
+            closing_at = gateway.now
+            await gateway.together([self._closes.close_leg(close) for close in plan.closes])
             if plan.closes:
-                spent["closing"] = max(spent["closing"], machine.now - closing_at)
+                spent["closing"] = max(spent["closing"], gateway.now - closing_at)
             # A whole book would take what was set since the look, where the answers took long.
-            is_late = machine.now - closing_at > patience_s
+            is_late = gateway.now - closing_at > patience_s
             if plan.then and not (plan.then.books and is_late) and await self._is_seen_flat(plan):
                 await self._cancels.cancel(plan.then)
-            await machine.join(cancels)
+            await gateway.join(cancels)
         finally:
-            machine.end(cancels)
+            gateway.end(cancels)
 
     async def _is_seen_flat(self, plan: SymbolPlan) -> bool:
         legs = [self._state.legs[close.position.leg] for close in plan.closes]
@@ -364,25 +364,25 @@ class Liquidation:
             running = self._follow_ups.get(leg)
             is_asked = record.live or (record.unresolved and record.current is None)
             if is_asked and not record.in_flight and (running is None or running.is_done):
-                self._follow_ups[leg] = self._machine.spawn(self._closes.follow_up(leg))
+                self._follow_ups[leg] = self._gateway.spawn(self._closes.follow_up(leg))
 
     def _note_look(self, positions: Reading[Position], began_at: float) -> None:
         self._state.note_look(positions, began_at)
-        self._machine.note(events.look_taken(self._rounds, positions))
+        self._gateway.note(events.look_taken(self._rounds, positions))
 
     async def _wait(self, plan: Plan, reread_s: float, *, launched: bool) -> None:
-        machine = self._machine
-        began_at = machine.now
+        gateway = self._gateway
+        began_at = gateway.now
         if self._tasks and launched:
             until = began_at + self._patience(pacing.PATIENCE_MIN_S)
-            await machine.wait(self._tasks, until=until)
+            await gateway.wait(self._tasks, until=until)
         else:
             until = began_at + reread_s
             if plan.wake_at is not None and not self._tasks:
                 until = min(plan.wake_at, began_at + pacing.REREAD_MAX_S)
-            work = [*self._tasks, machine.interruption, *self.side.awaited]
-            await machine.wait(work, until=until, first=True)
-            self._spent["waiting"] += machine.now - began_at
+            work = [*self._tasks, gateway.interruption, *self.side.awaited]
+            await gateway.wait(work, until=until, first=True)
+            self._spent["waiting"] += gateway.now - began_at
         self._reap()
 
     def _reap(self) -> None:
@@ -422,31 +422,31 @@ class Liquidation:
     def _end_tasks(self) -> None:
         """End what is under way: whoever reads the result finds nothing that goes on."""
         for task in [*self._tasks, *self._follow_ups.values()]:
-            self._machine.end(task)
+            self._gateway.end(task)
         self._tasks.clear()
 
     async def _last_reading(self, ending: Ending) -> Ending:
         """Read once more in the time kept for it, and again while that could prove something."""
         if self._is_over:
             return ending
-        machine = self._machine
-        until = machine.deadline.ends
+        gateway = self._gateway
+        until = gateway.deadline.ends
         if ending is Ending.INTERRUPTED:
-            until = min(until, machine.now + pacing.GRACE_S)
+            until = min(until, gateway.now + pacing.GRACE_S)
         unresolved = [leg for leg, record in self._state.legs.items() if record.unresolved]
-        reading = machine.spawn(self._read_on(ending, until))
-        self._last_look_ups = machine.spawn(
-            machine.together(
+        reading = gateway.spawn(self._read_on(ending, until))
+        self._last_look_ups = gateway.spawn(
+            gateway.together(
                 [self._closes.follow_up(leg) for leg in unresolved[: pacing.LAST_LOOK_UPS_MAX]]
             )
         )
-        await machine.wait([reading], until=until)
-        machine.end(reading)
-        machine.end(self._last_look_ups)
+        await gateway.wait([reading], until=until)
+        gateway.end(reading)
+        gateway.end(self._last_look_ups)
         return ending if reading.is_cut else reading.value
 
     async def _read_on(self, ending: Ending, until: float) -> Ending:
-        machine = self._machine
+        gateway = self._gateway
         delay_s = pacing.REREAD_MIN_S
         while True:
             verdict = await self._read()
@@ -456,27 +456,27 @@ class Liquidation:
                 + pacing.CALL_MARGIN_S
             )
             if verdict.is_flat and self._is_settled():
-                late = machine.now >= machine.deadline.work_until
+                late = gateway.now >= gateway.deadline.work_until
                 if self._watch.is_proven(late=late):
                     return self._prove()
                 is_due = late or self._state.streak.watched_s >= self._watch.window_s
                 plans = (
                     self._watch.unswept() if is_due and not self._limits.budget.is_stopped else []
                 )
-                sweep_s = until - 2 * trip_s - machine.now
+                sweep_s = until - 2 * trip_s - gateway.now
                 if plans and sweep_s > 0:
                     await self._sweep(plans, timeout_s=sweep_s)
                     self._end_tasks()
                     continue
             is_hopeful = verdict.is_quiet or self._state.is_doubtful
             if verdict.is_readable and (ending is Ending.INTERRUPTED or not is_hopeful):
-                await machine.wait(
-                    [self._last_look_ups], until=machine.now + pacing.LAST_LOOK_UPS_S
+                await gateway.wait(
+                    [self._last_look_ups], until=gateway.now + pacing.LAST_LOOK_UPS_S
                 )
                 return ending
-            if self._is_over or machine.now + delay_s + trip_s > until:
+            if self._is_over or gateway.now + delay_s + trip_s > until:
                 return ending
-            await machine.sleep(delay_s)
+            await gateway.sleep(delay_s)
             delay_s = min(delay_s * 2, pacing.REREAD_MAX_S)
 
     def _with_worth(self, record: LegRecord) -> LegRecord:

@@ -48,7 +48,7 @@ class Closes:
     ) -> None:
         """Note the answers in the state; `on_sent` hears of each symbol whose order leaves."""
         self._state = state
-        self._machine = state.machine
+        self._gateway = state.gateway
         self._order_tag = order_tag
         self._jitter = jitter
         self._on_sent = on_sent
@@ -58,7 +58,7 @@ class Closes:
     async def close_leg(self, close: LegClose) -> None:
         """Send the parts of one leg in parallel; return when each fate is as known as it gets."""
         leg = close.position.leg
-        if not self._machine.may_write:
+        if not self._gateway.may_write:
             return
         if self._state.legs[leg].attempts >= pacing.SENDS_PER_LEG_MAX:
             self.give_up(leg, None)
@@ -80,8 +80,8 @@ class Closes:
         ]
         self._intend(leg, orders, wave)
         try:
-            await self._machine.on_disk()
-            await self._machine.together([self._place(leg, order) for order in orders])
+            await self._gateway.on_disk()
+            await self._gateway.together([self._place(leg, order) for order in orders])
         except InvariantError as error:
             self.give_up_for_fault(leg, str(error))
         finally:
@@ -92,12 +92,12 @@ class Closes:
         return make_client_order_id(self._order_tag, self._order_no, part_no=part_no)
 
     def _intend(self, leg: Leg, orders: Sequence[CloseOrder], wave: int) -> None:
-        now = self._machine.now
+        now = self._gateway.now
         self._sent |= {order.client_order_id: _Sent(order, wave, now) for order in orders}
         record = self._state.legs[leg] = ledger.after_sent(self._state.legs[leg], orders)
         mark = (record.current or record.first).mark_price
         for order in orders:
-            self._machine.note(events.order_sent(order, attempt=record.attempts, mark=mark))
+            self._gateway.note(events.order_sent(order, attempt=record.attempts, mark=mark))
 
     async def _place(self, leg: Leg, order: CloseOrder) -> None:
         """Send the order, again under new ids while it is proven not executed."""
@@ -118,16 +118,16 @@ class Closes:
         """Send once, and note the answer, unless it may have to be looked up first."""
         self._on_sent(leg.symbol)
         try:
-            answer = await self._machine.write(requests.submit(order))
+            answer = await self._gateway.write(requests.submit(order))
         except Ended:
             before = self._state.legs[leg].error
             after = f"; the last one said: {before.describe()}" if before else ""
             self._refused(leg, order, no_answer(f"cut off before the venue answered{after}"))
             raise
         if isinstance(answer, Halted):
-            self._update(leg, ledger.never_sent, order.client_order_id, self._machine.now)
+            self._update(leg, ledger.never_sent, order.client_order_id, self._gateway.now)
             why = "not sent: no order may leave any more"
-            self._machine.note(events.order_refused(order, why))
+            self._gateway.note(events.order_refused(order, why))
         elif isinstance(answer, OrderAnswer):
             self._placed(leg, order, answer)
         return answer
@@ -157,7 +157,7 @@ class Closes:
             case Reaction.GIVE_UP:
                 self.give_up(leg, answer)
             case Reaction.PAUSE:
-                not_before = self._machine.limits.budget.paused_until
+                not_before = self._gateway.limits.budget.paused_until
                 self._state.legs[leg] = record._replace(not_before=not_before)
             case Reaction.PLAN_AGAIN:
                 self._plan_again(leg, order, answer, decision)
@@ -171,35 +171,35 @@ class Closes:
         self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
     ) -> CloseOrder | None:
         """Wait, cut to fit, and return the order anew; None where the next round decides."""
-        machine = self._machine
+        gateway = self._gateway
         if decision.reaction is Reaction.SYNC_CLOCK:
-            await machine.sync_clock()
-        trips_s = pacing.ANSWER_TRIPS * machine.limits.rtt_s
-        room_s = machine.deadline.work_until - machine.now - trips_s
+            await gateway.sync_clock()
+        trips_s = pacing.ANSWER_TRIPS * gateway.limits.rtt_s
+        room_s = gateway.deadline.work_until - gateway.now - trips_s
         if room_s <= 0:
             return None
         if decision.backoff_s > room_s:
             decision = replace(decision, backoff_s=room_s / 2)
         self._schedule(leg, answer, decision)
-        await machine.sleep(decision.backoff_s)
-        if not machine.may_write or self._state.legs[leg].attempts >= pacing.SENDS_PER_LEG_MAX:
+        await gateway.sleep(decision.backoff_s)
+        if not gateway.may_write or self._state.legs[leg].attempts >= pacing.SENDS_PER_LEG_MAX:
             return None
         self._order_no += 1
         again = replace(order, client_order_id=self._next_id())
         self._intend(leg, [again], self._sent[order.client_order_id].wave)
-        await machine.on_disk()
+        await gateway.on_disk()
         return again
 
     def _plan_again(
         self, leg: Leg, order: CloseOrder, answer: VenueAnswer, decision: Decision
     ) -> None:
         wave = self._sent[order.client_order_id].wave
-        self._update(leg, ledger.after_decision, order, decision, wave, self._machine.now)
+        self._update(leg, ledger.after_decision, order, decision, wave, self._gateway.now)
         self._schedule(leg, answer, decision)
 
     def _schedule(self, leg: Leg, answer: VenueAnswer, decision: Decision) -> None:
         self._state.retries += 1
-        self._machine.note(
+        self._gateway.note(
             events.retry_scheduled(
                 leg, decision, repeat=self._state.legs[leg].repeats, reason=answer.describe()
             )
@@ -213,15 +213,15 @@ class Closes:
         """Send nothing more for a leg, because of this answer."""
         record = self._state.legs[leg]
         self._state.legs[leg] = record._replace(given_up=True, error=answer or record.error)
-        self._machine.note(events.position_failed(leg, attempts=record.attempts, answer=answer))
+        self._gateway.note(events.position_failed(leg, attempts=record.attempts, answer=answer))
 
     async def follow_up(self, leg: Leg) -> None:
         """Look up, once, the orders of a leg whose fate is open."""
-        machine = self._machine
+        gateway = self._gateway
         orders = [self._sent[each].order for each in self._state.legs[leg].unresolved]
         # Begun one by one, so that they stay behind a reading that begins at the same moment.
-        await machine.finish(
-            [machine.spawn(self._look_up(leg, order, once=True)) for order in orders]
+        await gateway.finish(
+            [gateway.spawn(self._look_up(leg, order, once=True)) for order in orders]
         )
 
     async def _look_up(self, leg: Leg, order: CloseOrder, *, once: bool) -> bool | None:
@@ -230,12 +230,12 @@ class Closes:
         The venue may take a second or two to know an order that did arrive, so "no such order" is
         asked again until the patience ends. What stays unknown is left to the position reading.
         """
-        machine = self._machine
-        until = min(machine.now + pacing.LOOKUP_PATIENCE_S, machine.deadline.ends)
+        gateway = self._gateway
+        until = min(gateway.now + pacing.LOOKUP_PATIENCE_S, gateway.deadline.ends)
         delay_s = pacing.LOOKUP_FIRST_S
         while True:
             known: bool | None = None
-            found = await machine.ask(
+            found = await gateway.ask(
                 requests.order_of(leg.product, leg.symbol, order.client_order_id)
             )
             if isinstance(found, OrderAnswer):
@@ -247,16 +247,16 @@ class Closes:
                 known = False
             if known is not None and once:
                 return known
-            if machine.now + delay_s >= until:
+            if gateway.now + delay_s >= until:
                 self._state.legs[leg] = self._state.legs[leg]._replace(
-                    lookup_failed=known is False, unresolved_at=machine.now
+                    lookup_failed=known is False, unresolved_at=gateway.now
                 )
                 return known
-            await machine.sleep(delay_s)
+            await gateway.sleep(delay_s)
             delay_s = min(delay_s * 2, pacing.LOOKUP_DELAY_MAX_S)
 
     def _placed(self, leg: Leg, order: CloseOrder, answer: OrderAnswer) -> None:
-        now = self._machine.now
+        now = self._gateway.now
         self._state.wrote()
         if answer.executed:
             self._state.note_stamp(answer.update_time_ms, self._sent[order.client_order_id].at)
@@ -264,7 +264,7 @@ class Closes:
         record = self._state.legs[leg] = ledger.after_answer(before, answer, now)
         if record.sent == before.sent:
             return
-        self._machine.note(events.order_placed(order, answer))
+        self._gateway.note(events.order_placed(order, answer))
         if answer.status.is_final and answer.executed < order.quantity:
             # The book could not fill it: the rest is planned anew.
             decision = decide_expired(
@@ -282,10 +282,10 @@ class Closes:
 
     def _refused(self, leg: Leg, order: CloseOrder, answer: VenueAnswer) -> None:
         self._state.wrote()
-        self._update(leg, ledger.after_refusal, order.client_order_id, answer, self._machine.now)
+        self._update(leg, ledger.after_refusal, order.client_order_id, answer, self._gateway.now)
         is_unknown = answer.kind is AnswerKind.UNKNOWN
         told = events.order_unknown if is_unknown else events.order_refused
-        self._machine.note(told(order, answer))
+        self._gateway.note(told(order, answer))
 
     def _update(self, leg: Leg, change: Callable[..., ledger.LegRecord], *what: object) -> None:
         self._state.legs[leg] = change(self._state.legs[leg], *what)
@@ -297,13 +297,13 @@ class Cancels:
     def __init__(self, state: RunState, reader: Reader, jitter: Callable[[], float]) -> None:
         """Note the answers in the state; the reader tells what lists showed meanwhile."""
         self._state = state
-        self._machine = state.machine
+        self._gateway = state.gateway
         self._reader = reader
         self._jitter = jitter
 
     async def cancel(self, plan: SymbolPlan) -> None:
         """Send every cancel of one symbol; returns when all are answered or cut."""
-        planned_at, product = self._machine.now, self._machine.product
+        planned_at, product = self._gateway.now, self._gateway.product
         shown = self._reader.shown
 
         # It may wait for the venue's limits, and a list be there then that nobody weighed.
@@ -333,7 +333,7 @@ class Cancels:
             for job in jobs:
                 await job()
         else:
-            await self._machine.together([job() for job in jobs])
+            await self._gateway.together([job() for job in jobs])
 
     async def _send(
         self,
@@ -344,31 +344,31 @@ class Cancels:
         veto: Callable[[], str | None] | None = None,
     ) -> None:
         """Cancel a whole book, or with None one order."""
-        machine, state = self._machine, self._state
-        if not (machine.may_write or plan.is_sweep):
+        gateway, state = self._gateway, self._state
+        if not (gateway.may_write or plan.is_sweep):
             return
-        spec = machine.addressed(request).spec
+        spec = gateway.addressed(request).spec
         sent = events.cancel_sent(plan.symbol, spec, orders, is_sweep=plan.is_sweep)
-        machine.note(sent)
+        gateway.note(sent)
         self._update(orders, lambda r: r._replace(cancel_sent=True, tries=r.tries + 1))
-        await machine.on_disk()
+        await gateway.on_disk()
         swept = (plan.symbol, book) if plan.is_sweep and book is not None else None
         if swept is not None:
             sweep = state.sweeps.get(swept, ledger.NO_SWEEP)
-            state.sweeps[swept] = sweep._replace(sent_at=machine.now, failed=sweep.failed + 1)
-        answer = await machine.write(request, is_last=plan.is_sweep, veto=veto)
+            state.sweeps[swept] = sweep._replace(sent_at=gateway.now, failed=sweep.failed + 1)
+        answer = await gateway.write(request, is_last=plan.is_sweep, veto=veto)
         if swept is not None:
             state.sweeps[swept] = ledger.after_sweep(state.sweeps[swept], answer)
         if isinstance(answer, Halted):
-            machine.note(events.cancel_refused(sent, f"not sent: {answer.message}"))
+            gateway.note(events.cancel_refused(sent, f"not sent: {answer.message}"))
             self._update(orders, lambda r: r._replace(cancel_sent=False))
             return
         state.wrote(is_sweep=plan.is_sweep)
         if answer is None:
-            machine.note(events.cancel_answered(sent))
-            self._update(orders, lambda r: ledger.after_cancelled(r, machine.now))
+            gateway.note(events.cancel_answered(sent))
+            self._update(orders, lambda r: ledger.after_cancelled(r, gateway.now))
         else:
-            machine.note(events.cancel_refused(sent, answer))
+            gateway.note(events.cancel_refused(sent, answer))
             self._update(orders, lambda r: self._refused(r, answer, is_whole_book=book is not None))
 
     def _refused(
@@ -380,8 +380,8 @@ class Cancels:
             is_whole_book=is_whole_book,
             policy=self._state.policy,
             jitter=self._jitter(),
-            paused_until=self._machine.limits.budget.paused_until,
-            at=self._machine.now,
+            paused_until=self._gateway.limits.budget.paused_until,
+            at=self._gateway.now,
         )
         self._state.retries += is_repeated
         return refused

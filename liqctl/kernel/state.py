@@ -21,9 +21,9 @@ OrderKey = tuple[str, OrderKind, str]
 class RunState:
     """The mutable memory of one run; every value in it is immutable and replaced whole."""
 
-    def __init__(self, machine: Gateway, policy: LiquidationConfig, order_tag: str) -> None:
+    def __init__(self, gateway: Gateway, policy: LiquidationConfig, order_tag: str) -> None:
         """Start with nothing known; `order_tag` marks this run's own orders."""
-        self.machine = machine
+        self.gateway = gateway
         self.policy = policy
         self.legs: dict[Leg, ledger.LegRecord] = {}
         self.orders: dict[OrderKey, ledger.OrderRecord] = {}
@@ -31,7 +31,7 @@ class RunState:
         self.streak = NO_STREAK
         self.margin = Margin.STANDARD
         self.sweeps: dict[tuple[str, OrderKind], ledger.SweepRecord] = {}
-        self.began_at = machine.deadline.began
+        self.began_at = gateway.deadline.began
         self.last_known: Snapshot | None = None
         self.never_read: frozenset[str] | None = None
         self.has_read = False
@@ -107,14 +107,14 @@ class RunState:
             if leg not in listed and not snapshot.positions.complete:
                 continue
             after = self.legs[leg] = ledger.after_reading(
-                before, listed.get(leg), started_at=started_at, now=self.machine.now
+                before, listed.get(leg), started_at=started_at, now=self.gateway.now
             )
             current = after.current
             if current is not None and after.reopened > before.reopened:
                 if self._is_new(current.update_time_ms, None, after_ms=after.filled_ms):
                     self._entered(current, snapshot)
             elif current is None and before.current is not None:
-                self.machine.note(events.position_closed(after))
+                self.gateway.note(events.position_closed(after))
         if snapshot.positions.complete:
             self._absent_at[None] = started_at
         self.note_look(snapshot.positions, started_at)
@@ -125,7 +125,7 @@ class RunState:
         The fill was after its order was sent, and before now.
         """
         if stamp_ms:
-            least_ms = stamp_ms - (self.machine.now - self.began_at) * 1000
+            least_ms = stamp_ms - (self.gateway.now - self.began_at) * 1000
             most_ms = stamp_ms - (sent_at - self.began_at) * 1000
             self.began_ms = max(self.began_ms, least_ms)
             self._began_ms_most = min(self._began_ms_most, most_ms)
@@ -148,7 +148,7 @@ class RunState:
             for order in snapshot.orders
             if order.symbol == position.symbol and self._is_strange(order)
         )
-        self.machine.note(events.reentry_seen(position, strange))
+        self.gateway.note(events.reentry_seen(position, strange))
 
     def _is_strange(self, order: OpenOrder) -> bool:
         return order.key not in self.orders and self._is_new(order.created_ms, order.kind)
@@ -203,10 +203,10 @@ class RunState:
     def wrote(self, *, is_sweep: bool = False) -> None:
         """Note that a write was answered or cut off now."""
         if is_sweep:
-            self.last_sweep_at = self.machine.now
+            self.last_sweep_at = self.gateway.now
         else:
-            self.last_write_at = self.machine.now
-        self.machine.account.answered_at = self.machine.now
+            self.last_write_at = self.gateway.now
+        self.gateway.account.answered_at = self.gateway.now
 
 
 def _with_last_known(now: Snapshot, before: Snapshot) -> Snapshot:

@@ -21,7 +21,7 @@ class Watch:
 
     def __init__(self, state: RunState, questions: Questions) -> None:
         self._state = state
-        self._machine = state.machine
+        self._gateway = state.gateway
         self._questions = questions
 
     @property
@@ -39,12 +39,12 @@ class Watch:
     @property
     def due_at(self) -> float:
         """When the last reading may begin, from which on flat is proven."""
-        return min(self._watched_from, self._machine.deadline.work_until)
+        return min(self._watched_from, self._gateway.deadline.work_until)
 
     @property
     def _watched_from(self) -> float:
         since = self._state.streak.since
-        since = self._machine.now if since is None else since
+        since = self._gateway.now if since is None else since
         doubted_at = max((at for at, _ in self._doubts()), default=since)
         # A timer may fire a hair early, and a window that is a hair short is none.
         return max(since, doubted_at) + self.window_s + pacing.TIMER_SLACK_S
@@ -57,7 +57,7 @@ class Watch:
     @property
     def _wave_s(self) -> float:
         """How long cancels that leave together may take until all are answered."""
-        limits = self._machine.limits
+        limits = self._gateway.limits
         trips_s = pacing.SWEEP_TRIPS * limits.rtt_s
         return max(trips_s, limits.write_s, pacing.SWEEP_MIN_S)
 
@@ -96,7 +96,7 @@ class Watch:
             return []
         # A stop that no list shows may protect what is open or was opened since.
         guarded = set(state.entered)
-        if self._machine.now < self._watched_from - 2 * self._wave_s:
+        if self._gateway.now < self._watched_from - 2 * self._wave_s:
             # Cut short by the deadline: what vanished may be there, and its stop with it.
             guarded |= {leg.symbol for leg, record in state.legs.items() if record.vanished}
         guarded |= {leg.symbol for leg, record in state.legs.items() if record.current is not None}
