@@ -7,7 +7,7 @@ import: a pipe does not pay for it, and the last resort of a run can do without.
 >>> print(clean("BTC" + chr(27) + "[31mUSDT"))
 BTC\x1b[31mUSDT
 >>> print(show([Table(head=("symbol", "quantity"), rows=[("BTCUSDT", "0.5")])], width=None), end="")
-symbol  quantity
+symbol   quantity
 BTCUSDT  0.5
 """
 
