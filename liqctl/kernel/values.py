@@ -74,7 +74,8 @@ class Position:
     """What is open on one leg.
 
     `quantity` is signed base asset, of COIN-M contracts, and never zero in a snapshot; `notional`
-    is the absolute value in quote asset, at mark price or contracts x contract size.
+    is the absolute value in quote asset, at mark price or contracts x contract size, and
+    `unrealized_pnl` is in quote asset, of COIN-M at mark price.
     `update_time_ms` is the venue's own stamp, 0 when it sent none.
     """
 

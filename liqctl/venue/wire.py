@@ -432,14 +432,16 @@ def _parse_position(product: Product, row: Mapping[str, Any]) -> Position | str:
         notional = _contracts_worth(quantity, parse_decimal(row.get("notionalValue")), mark_price)
     elif not notional:
         notional = quantity * (mark_price or entry_price or Decimal(0))
-    profit = row.get("unRealizedProfit", row.get("unrealizedProfit"))
+    profit = parse_decimal(row.get("unRealizedProfit", row.get("unrealizedProfit")))
+    if product is Product.COINM and profit is not None:  # In the coin: told as the rest is.
+        profit = profit * mark_price if mark_price else None
     return Position(
         leg=Leg(symbol=symbol, position_side=position_side, product=product),
         quantity=quantity,
         notional=abs(notional),
         entry_price=entry_price,
         mark_price=mark_price,
-        unrealized_pnl=parse_decimal(profit),
+        unrealized_pnl=profit,
         update_time_ms=_milliseconds(row.get("updateTime")),
     )
 

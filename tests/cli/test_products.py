@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from liqctl.kernel.states import ExitCode
-from liqctl.sim.scenario import Scenario
+from liqctl.sim.scenario import Scenario, load_scenario
 from tests.process.program import Program, program
 
 BOTH: Final = Scenario(
@@ -131,3 +131,31 @@ def test_a_report_knows_both(served: Program) -> None:
     }
     assert {leg["outcome"] for leg in report["legs"]} == {"DONE"}
     assert (report["positions_found"], report["orders_found"]) == (3, 2)
+
+
+def test_a_portfolio_margin_account_is_closed_and_the_rest_is_told(tmp_path: Path) -> None:
+    """What stands beside the futures is a fact, not a failure."""
+    with program(tmp_path, load_scenario("portfolio_both_products")) as running:
+        ended = running.run("liquidate", "--json")
+        screen = running.run("status")
+
+    result = ended.result
+    assert (ended.code, result["margin"]) == (ExitCode.DONE, "PORTFOLIO")
+    assert {row["product"] for row in result["positions"]} == {"USDM", "COINM"}
+    assert result["left_over"]["borrowed"] == {"BTC": "0.60000000"}
+    assert result["left_over"]["negative_balances"]["BTC"].startswith("-3")
+    assert result["left_over"]["margin_orders"]
+    assert "PORTFOLIO" in screen.stdout
+
+
+def test_a_key_that_may_not_trade_coin_m_ends_partial_and_names_the_way_out(
+    tmp_path: Path,
+) -> None:
+    """The rest of the account is flat as fast as ever."""
+    with program(tmp_path, load_scenario("coinm_refused")) as running:
+        ended = running.run("liquidate", "--json")
+        narrowed = running.run("liquidate", "--json", "--product", "usdm")
+
+    assert (ended.code, narrowed.code) == (ExitCode.PARTIAL, ExitCode.DONE)
+    assert "--product usdm" in ended.result["error_message"]
+    assert [row["symbol"] for row in ended.result["positions"]] == ["BTCUSDT"]
