@@ -249,13 +249,18 @@ def _cancel_without_effect(venue: Venue, rng: random.Random) -> None:
 def _coarsen_market_steps(venue: Venue, rng: random.Random) -> None:
     """Market orders have another step than the rest."""
     for key in _some_legs(venue, rng):
-        venue.account.market(key[0]).market_step_size = Decimal(rng.choice(["0.01", "0.1"]))
+        step = Decimal(rng.choice(["0.01", "0.1"]))
+        if not is_contract(key[0]):
+            venue.account.market(key[0]).market_step_size = step
 
 
 def _lower_market_max(venue: Venue, rng: random.Random) -> None:
     """Market orders are smaller than the positions, and the rules perhaps not to be had."""
     for key in _some_legs(venue, rng):
-        venue.account.market(key[0]).market_quantity_max = Decimal(rng.choice(["0.5", "1.5"]))
+        most = Decimal(rng.choice(["0.5", "1.5"]))
+        venue.account.market(key[0]).market_quantity_max = most * (
+            1000 if is_contract(key[0]) else 1
+        )
     if rng.random() < 0.4:
         kind = rng.choice(["hang", "bad_gateway_not_executed"])
         _fault(venue, kind, method="GET", path="/exchangeInfo", times=rng.choice([1, 2, 0]))
@@ -296,7 +301,7 @@ def _hide_entry(venue: Venue, rng: random.Random) -> None:
         side="BUY" if buys else "SELL",
         position_side=key[1],
         type="LIMIT",
-        quantity=Decimal("0.7"),
+        quantity=Decimal(traded(key[0], "0.7")),
         price=market.mark_price * (Decimal("0.97") if buys else Decimal("1.03")),
         owner="bot",
         hidden=True,
@@ -329,6 +334,16 @@ def _crowd(venue: Venue, rng: random.Random) -> None:
         account.algo_orders[algo.algo_id] = algo
 
 
+def is_contract(symbol: str) -> bool:
+    """Return whether the symbol is one of COIN-M, which trades whole contracts."""
+    return symbol.endswith("USD_PERP")
+
+
+def traded(symbol: str, quantity: str) -> str:
+    """Return a quantity as somebody trades it: of contracts ten times as many, and whole."""
+    return f"{Decimal(quantity) * 10:.0f}" if is_contract(symbol) else quantity
+
+
 def _enter(venue: Venue, rng: random.Random) -> None:
     """A bot enters anew, with a stop of its own, before or after the position."""
     for key in _some_legs(venue, rng):
@@ -336,9 +351,10 @@ def _enter(venue: Venue, rng: random.Random) -> None:
             "act": "enter",
             "symbol": key[0],
             "position_side": key[1],
-            "quantity": "-0.9"
-            if key[1] == "SHORT"
-            else rng.choice(["0.4", "1", "-1"][: _sides(key)]),
+            "quantity": traded(
+                key[0],
+                "-0.9" if key[1] == "SHORT" else rng.choice(["0.4", "1", "-1"][: _sides(key)]),
+            ),
             "stop": rng.choice(["close_position", "close_position", "reduce_only", "plain"]),
             "stop_after_ms": rng.choice([0, 0, 1, 100, 800, -1, -100, -1000, -3000]),
         }

@@ -41,6 +41,9 @@ TARGETS = (
     ("GET", ""),
     ("", ""),
 )
+HOUSES = 1_000_000
+"""Seeds from here on draw the products and the kind of account, too."""
+
 FIRST_KINDS = tuple(sorted(set(KINDS) - harshness.KINDS))
 ACTS = ("reopen", "add", "close", "flip", "liquidate", "deleverage", "trigger", "fill")
 
@@ -92,8 +95,11 @@ class Outcome:
 
 
 def make_venue(rng: random.Random, seed: int) -> Venue:
-    """Return a venue with faults drawn from the seed."""
+    """Return a venue with faults drawn from the seed; from `HOUSES` on with both products."""
+    house = random.Random(seed) if seed >= HOUSES else None
     scenario = make_large_account(
+        coinm=house.choice([0, 1, 2, 4]) if house else 0,
+        margin="PORTFOLIO" if house and house.random() < 0.2 else "STANDARD",
         symbols=rng.choice([1, 2, 3, 6]),
         orders=rng.choice([0, 1, 3]),
         algo=rng.choice([0, 1, 2]),
@@ -115,6 +121,12 @@ def make_venue(rng: random.Random, seed: int) -> Venue:
         add_fault(venue, rng)
     for _ in range(rng.choice([0, 0, 0, 1, 2])):
         add_event(venue, rng)
+    if house and house.random() < 0.4:
+        # One product alone is in trouble, or what is asked beside both of them.
+        host = house.choice(["dapi", "dapi", "papi", "sapi"])
+        times = house.choice([1, 2, 5, 0])
+        kind = house.choice(["hang", "key_refused", "overloaded", "internal_error", "garbage_body"])
+        venue.faults.append(make_fault(kind, host=host, times=times))
     return venue
 
 
@@ -142,7 +154,9 @@ def add_event(venue: Venue, rng: random.Random) -> None:
                 "act": rng.choice(ACTS),
                 "symbol": symbol,
                 "position_side": position_side,
-                "quantity": "-1" if position_side == "SHORT" else rng.choice(["0.5", "1"]),
+                "quantity": harshness.traded(
+                    symbol, "-1" if position_side == "SHORT" else rng.choice(["0.5", "1"])
+                ),
                 "at_ms": rng.choice([0, 40, 80, 120, 300, 1000]),
                 "every_ms": rng.choice([0, 0, 300]),
                 "times": rng.choice([1, 3, 30]),

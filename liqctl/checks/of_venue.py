@@ -15,7 +15,7 @@ from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import BANNED
 from liqctl.kernel.costs import make_forecast
-from liqctl.kernel.states import Environment, Margin
+from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.kernel.values import PositionMode, exposure_of
 from liqctl.kernel.words import explain_refusal
 from liqctl.run.who import SystemClock
@@ -231,12 +231,25 @@ def _account(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
         text = "portfolio margin: read and closed by its own API"
         yield info(Area.CONFIGURATION, "online.margin", text)
     refusal = facts.refusals.get(Question.ACCOUNT)
-    if refusal is not None:
+    unread = facts.unread.items() if facts.snapshot is not None else ()
+    for product, answer in unread:
+        is_refused = answer.kind is AnswerKind.RUN_FATAL
+        other = next(each for each in Product if each is not product).lower()
         yield Issue(
-            Level.ERROR if facts.snapshot is None else Level.WARNING,
+            Level.ERROR if is_refused else Level.WARNING,
             Area.DEPLOYMENT,
             "online.account",
-            f"the account could not be read in full: {refusal.describe()}",
+            f"{product.shown} could not be read in full: {answer.describe()}",
+            "give the key the permission: without it every run ends PARTIAL. If it is not meant to "
+            f"trade {product.shown}, set exchange.products: [{other}]"
+            if is_refused
+            else "validate again; liquidate reads what it can and never takes unread for flat",
+        )
+    if facts.snapshot is None and refusal is not None:
+        yield error(
+            Area.DEPLOYMENT,
+            "online.account",
+            f"the account could not be read: {refusal.describe()}",
             "validate again; liquidate reads what it can and never takes unread for flat",
         )
     if facts.mode is None:
@@ -249,7 +262,8 @@ def _account(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
         positions = facts.snapshot.positions.items
         least = "at least " if facts.snapshot.errors else ""
         text = (
-            f"open now: {least}{count(len(positions), 'position')} of "
+            f"open now in {' and '.join(each.shown for each in facts.products)}: "
+            f"{least}{count(len(positions), 'position')} of "
             f"{exposure_of(positions):,.2f} notional, {count(len(facts.snapshot.orders), 'order')}"
         )
         yield info(Area.DEPLOYMENT, "online.exposure", text, "liqctl status shows them")

@@ -101,6 +101,7 @@ class VenueFacts:
     has_key: bool = True
     snapshot: Snapshot | None = None
     mode: PositionMode | None = None
+    products: tuple[Product, ...] = ()
     margin: Margin = Margin.STANDARD
     is_kind_known: bool = True
     unread: dict[Product, VenueAnswer] = field(default_factory=dict)
@@ -140,7 +141,8 @@ class Preflight:
             await self._exchange.close()
 
     async def _ask(self, policy: LiquidationConfig) -> None:
-        facts, products = self._facts, tuple(policy.by_product)
+        facts = self._facts
+        products = facts.products = tuple(policy.by_product)
         pings = await self._try(
             Question.REACHABLE, measure_pings_s, self._transport, timeout_s=PINGS_MAX_S
         )

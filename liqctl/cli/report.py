@@ -161,8 +161,8 @@ def _read_trades(
 
 def _margin_of(records: Sequence[TrailRecord]) -> Margin | None:
     """Return the kind of account that the run's end names; None where it names none."""
-    told = [record.details.get("margin") for record in reversed(records)]
-    return next((margin for each in told for margin in Margin if margin == each), None)
+    told = (record.details.get("margin") for record in reversed(records))
+    return next((Margin(str(each)) for each in told if each in tuple(Margin)), None)
 
 
 @dataclass(slots=True)

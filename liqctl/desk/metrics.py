@@ -8,10 +8,12 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.kernel.amounts import parse_decimal
+from liqctl.kernel.states import Product
 from liqctl.trail.fold import moment
 
 if TYPE_CHECKING:
@@ -31,9 +33,9 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "liqctl_build_info": "The version of liqctl; always 1.",
     "liqctl_metrics_written_timestamp_seconds": "When these figures were made.",
     "liqctl_account_flat": "1 when a reading showed nothing open in scope, 0 if something.",
-    "liqctl_account_exposure": "Sum of the open positions' notionals, in the quote asset.",
-    "liqctl_account_open_positions": "Open positions.",
-    "liqctl_account_open_orders": "Open orders, conditional ones included.",
+    "liqctl_account_exposure": "Sum of a product's open positions' notionals, in the quote asset.",
+    "liqctl_account_open_positions": "Open positions of a product.",
+    "liqctl_account_open_orders": "Open orders of a product, conditional ones included.",
     "liqctl_account_read_timestamp_seconds": "When the account was read.",
     "liqctl_run_in_progress": "1 while a liquidation of this account runs.",
     "liqctl_runs_total": "Runs on record by how they ended; skipped ones sent nothing.",
@@ -95,6 +97,9 @@ def render_metrics(
 def markdown_table() -> str:
     """Return the figures as a Markdown table, with the labels that tell their samples apart."""
     labels = {
+        "liqctl_account_exposure": "product",
+        "liqctl_account_open_positions": "product",
+        "liqctl_account_open_orders": "product",
         "liqctl_build_info": "version",
         "liqctl_runs_total": "state",
         "liqctl_last_run_state": "state",
@@ -162,13 +167,16 @@ def _add_account(figures: _Figures, document: Mapping[str, Any], read_at: float)
     positions, orders = account["positions"], account["orders"]
     if positions or orders or not unread:
         figures.add("liqctl_account_flat", int(account["flat"]))
-    if "positions" not in unread:
-        exposure = parse_decimal(account.get("notional"))
-        if exposure is not None:
-            figures.add("liqctl_account_exposure", float(exposure))
-        figures.add("liqctl_account_open_positions", len(positions))
-    if not set(unread) - {"positions"}:
-        figures.add("liqctl_account_open_orders", len(orders))
+    for product in account.get("products") or [Product.USDM]:
+        own = [row for row in positions if row.get("product", Product.USDM) == product]
+        if "positions" not in unread:
+            worth = (parse_decimal(row.get("notional")) or Decimal(0) for row in own)
+            exposure = sum(map(abs, worth), Decimal(0))
+            figures.add("liqctl_account_exposure", float(exposure), product=product)
+            figures.add("liqctl_account_open_positions", len(own), product=product)
+        if not set(unread) - {"positions"}:
+            count = sum(row.get("product", Product.USDM) == product for row in orders)
+            figures.add("liqctl_account_open_orders", count, product=product)
     if not unread:
         figures.add("liqctl_account_read_timestamp_seconds", read_at)
 

@@ -115,7 +115,8 @@ class Case:
         """Return what the latest list of positions showed the leg to hold, None without one."""
         product = self.venue.account.markets[key[0]].product
         for listing in self.listings(*_POSITIONS, by_ms=by_ms, product=product):
-            if listing.readable and listing.symbol in {"", key[0]}:
+            # COIN-M's positions are narrowed by their pair.
+            if listing.readable and listing.symbol in {"", key[0], key[0].rpartition("_")[0]}:
                 holdings = self.venue.account.holdings.as_of(listing.moment_ms)
                 return holdings[key].amount if key in listing.shown else Decimal(0)
         return None

@@ -241,11 +241,10 @@ class _Planner(NamedTuple):
         is_unseen = not self.snapshot.algo_orders.complete and self._may_sweep(symbol, on_symbol)
         if not (due or closes or is_unseen):
             return None
-        # Older stops of COIN-M rest on the regular book, where a list that failed hides them.
-        may_hide_stops = ready and ready[0].leg.product is Product.COINM
-        is_unread = not (self.snapshot.regular_orders.complete or may_hide_stops)
+        is_unread = not self.snapshot.regular_orders.complete
         is_blocked = any(Adaptation.CANCEL_FIRST in record.adapted for record in ready)
-        is_blind = (is_unread or is_blocked) and not has_regular_stops(on_symbol.orders)
+        # Older stops of COIN-M rest on the regular book: nothing unlisted is taken from there.
+        is_blind = (is_unread or is_blocked) and self.snapshot.product is Product.USDM
         unlisted = {
             OrderKind.REGULAR: policy.cancel_orders and bool(closes) and is_blind,
             OrderKind.ALGO: is_unseen,
@@ -313,7 +312,7 @@ class _Planner(NamedTuple):
 
         The regular book goes whole, as long as nothing on it has to stay and its cancel has an
         effect. Conditional orders go by id: the whole book's cancel would take what no reading
-        showed.
+        showed. So do the orders of COIN-M while a leg is open, whose older stops are among them.
         """
         orders = self.memory.orders
         mine = tuple(order for order in due if order.kind is kind)
@@ -322,7 +321,9 @@ class _Planner(NamedTuple):
         is_whole = len(mine) == sum(order.kind is kind for order in on_symbol.orders)
         if kind is OrderKind.REGULAR:
             is_many = len(together) > pacing.SINGLE_CANCELS_MAX
-            by_book = is_whole or (is_many and not has_regular_stops(on_symbol.orders))
+            may_hide = self.snapshot.product is Product.COINM and bool(on_symbol.open)
+            is_free = not has_regular_stops(on_symbol.orders)
+            by_book = (is_whole and not may_hide) or (is_many and is_free)
         else:
             # Of a leg that we did not close ourselves the list may not show the stop yet.
             legs = on_symbol.records

@@ -472,6 +472,9 @@ def _parse_open_order(kind: OrderKind, product: Product, row: Mapping[str, Any])
         return f"{symbol}: order {_shown(written)}"
     position_side = _member(PositionSide, row.get("positionSide", PositionSide.BOTH))
     close_position = _is_true(row.get("closePosition"))
+    if "strategyId" in row:
+        # This dialect has no such field; what trades nothing by itself closes what there is.
+        close_position = close_position or parse_decimal(row.get("origQty")) == 0
     quantity = _positive(row.get("origQty"))
     client_order_id, order_type = row.get("clientOrderId"), row.get("type")
     return OpenOrder(

@@ -102,6 +102,28 @@ def test_a_ban_in_the_middle_ends_the_questions(tmp_path: Path) -> None:
     assert "banned until" in found["online.account"]["message"]
 
 
+def test_a_key_that_may_not_trade_coin_m_is_told_long_before(tmp_path: Path) -> None:
+    """Every run would end PARTIAL; what to do about it stands beside it."""
+    with EmbeddedServer(load_scenario("coinm_refused")) as server:
+        ended = validate(tmp_path, "--json", url=server.url)
+
+    found = findings(ended)
+    assert ended.returncode == 4
+    assert level_of(found, "online.account") == "ERROR"
+    assert found["online.account"]["message"].startswith("COIN-M could not be read in full")
+    assert "exchange.products: [usdm]" in found["online.account"]["recommendation"]
+
+
+def test_an_account_in_portfolio_margin_is_told(tmp_path: Path) -> None:
+    """It is read and closed by another API, so another permission of the key counts."""
+    with EmbeddedServer(load_scenario("portfolio_both_products")) as server:
+        ended = validate(tmp_path, "--json", url=server.url)
+
+    found = findings(ended)
+    assert "portfolio margin" in found["online.margin"]["message"]
+    assert "2 positions" in found["online.exposure"]["message"]
+
+
 @pytest.mark.parametrize(
     "told", ['{"enableFutures":true}', '{"enableFutures":true,"ipRestrict":1}']
 )

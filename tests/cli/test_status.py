@@ -119,8 +119,9 @@ def test_figures_for_prometheus_are_written_beside_the_answer(served: Program) -
     assert ended.code == ExitCode.DONE
     text = path.read_text()
     assert 'liqctl_account_flat{environment="simulator"} 0.0' in text
-    assert 'liqctl_account_exposure{environment="simulator"} 67500.0' in text
-    assert 'liqctl_account_open_orders{environment="simulator"} 13.0' in text
+    assert 'liqctl_account_exposure{environment="simulator",product="USDM"} 43500.0' in text
+    assert 'liqctl_account_exposure{environment="simulator",product="COINM"} 24000.0' in text
+    assert 'liqctl_account_open_orders{environment="simulator",product="COINM"} 5.0' in text
     assert not served.trail.exists()
 
 

@@ -30,7 +30,7 @@ RUN = {
 DOCUMENT: dict[str, Any] = {
     "environment": 'pro"duction\n',
     "in_progress": None,
-    "account": {"flat": False, "positions": [{}], "orders": [{}, {}], "notional": "25000.5"},
+    "account": {"flat": False, "positions": [{"notional": "25000.5"}], "orders": [{}, {}]},
     "last_run": RUN,
     "unfinished_runs": [{"correlation_id": "dead"}],
     "metrics": {"completed": 5, "partial": 1, "failed": 0, "skipped": 2, "abandoned": 0},
@@ -58,9 +58,9 @@ def test_every_figure_is_what_the_status_document_says() -> None:
         "liqctl_metrics_written_timestamp_seconds": {"": NOW},
         "liqctl_run_in_progress": {"": 0},
         "liqctl_account_flat": {"": 0},
-        "liqctl_account_exposure": {"": 25000.5},
-        "liqctl_account_open_positions": {"": 1},
-        "liqctl_account_open_orders": {"": 2},
+        "liqctl_account_exposure": {"USDM": 25000.5},
+        "liqctl_account_open_positions": {"USDM": 1},
+        "liqctl_account_open_orders": {"USDM": 2},
         "liqctl_account_read_timestamp_seconds": {"": NOW},
         "liqctl_runs_total": {
             "COMPLETED": 5,
@@ -106,12 +106,12 @@ def test_what_is_not_known_is_absent_and_never_zero() -> None:
             {"flat": 0, "open_orders": 1},
         ),
         (
-            {"positions": [{}], "orders": [], "unread": ["conditional orders"]},
+            {"positions": [{"notional": "7"}], "orders": [], "unread": ["conditional orders"]},
             {"flat": 0, "exposure": 7, "open_positions": 1},
         ),
         (
             {"positions": [], "orders": [], "unread": ["regular orders"]},
-            {"exposure": 7, "open_positions": 0},
+            {"exposure": 0, "open_positions": 0},
         ),
     ],
 )
@@ -119,10 +119,10 @@ def test_half_a_reading_tells_half_the_account(
     account: dict[str, Any], told: dict[str, float]
 ) -> None:
     """A venue that lists orders and no positions must not be told as 0 positions, nor as open."""
-    found = read(DOCUMENT | {"account": account | {"flat": False, "notional": "7"}})
+    found = read(DOCUMENT | {"account": account | {"flat": False}})
 
     assert {
-        name.removeprefix("liqctl_account_"): values[""]
+        name.removeprefix("liqctl_account_"): sum(values.values())
         for name, values in found.items()
         if name.startswith("liqctl_account_")
     } == told

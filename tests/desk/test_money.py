@@ -74,8 +74,8 @@ def test_a_contract_of_coin_m_costs_in_its_coin() -> None:
 
     costs = add_up((order,), TradeReading(trades={"a": (trade,)}))
     (leg,) = costs.legs
-    prices = (Decimal(59994), Decimal(60000))
-    assert (leg.quantity, (leg.average_price, leg.mark_price)) == (Decimal(150), prices)
+    numbers = (leg.quantity, leg.average_price, leg.mark_price)
+    assert numbers == (Decimal(150), Decimal(59994), Decimal(60000))
     assert (leg.product, costs.slippage) == ("COINM", {"BTC": Decimal("-0.000025")})
     assert leg.json_fields()["slippage_bps"] == "-1.0000"
 
