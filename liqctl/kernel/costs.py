@@ -31,7 +31,7 @@ from liqctl.kernel.endpoints import Endpoint, spec_of
 from liqctl.kernel.limits import MINUTE_S, ORDER_BURST_S, Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective
-from liqctl.kernel.states import Margin
+from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OpenOrder, Snapshot
 
 _READ: Final = (Endpoint.POSITIONS, Endpoint.OPEN_ORDERS, Endpoint.OPEN_ALGO_ORDERS)
@@ -78,11 +78,14 @@ def make_forecast(
     cancels = _requests_for(early) + _requests_for(stops)
     trips = 2 + bool(early) + bool(closes) + bool(stops) if closes or cancelled else 1
     readings = 2 if closes or cancelled else 1
-    requests = len(_READ) * readings + int(bool(closes)) + closes + cancels
-    reading_weight = sum(endpoint.value.weight_all for endpoint in _READ)
-    weight = (
-        reading_weight * readings + cancels + Endpoint.POSITIONS.value.weight_all * bool(closes)
-    )
+    reads = [
+        spec_of(endpoint, product, policy.margin or Margin.STANDARD).weight_all
+        for product in policy.by_product
+        for endpoint in (*_READ, *([Endpoint.ACCOUNT] if product is Product.COINM else []))
+    ]
+    requests = len(reads) * readings + int(bool(closes)) + closes + cancels
+    look = Endpoint.POSITIONS.value.weight_all * bool(closes)
+    weight = sum(reads) * readings + cancels + look
     waits_s = ORDER_BURST_S * (max(closes - 1, 0) // limits.orders_10s)
     expected_s = trips * round_trip_s + requests * _REQUEST_S + waits_s
     return Forecast(

@@ -129,7 +129,7 @@ def test_the_confirmation_shows_where_whose_what_and_how_much() -> None:
         "scope     the whole account\n"
         "cancel    1 order, 0 conditional orders\n"
         "close     2 orders at market, reducing only\n"
-        "takes     4 round trips of 100 ms, 10 requests, weight 176 of 2400, 2 orders of\n"
+        "takes     4 round trips of 100 ms, 18 requests, weight 348 of 2400, 2 orders of\n"
         "          300 in 10 s\n"
         "lasts     0.41 s expected, 4.91 s at worst: fits the limit of 5 s\n"
         "then      flat is watched for 2 s, or for what the limit leaves\n"
