@@ -115,7 +115,7 @@ def together(parts: Sequence[Outcome]) -> Outcome:
         orders=tuple(every("orders")),
         prices={key: price for part in parts for key, price in part.prices.items()},
         last_known=tuple(every("last_known")),
-        unread="; ".join(part.unread for part in parts if part.unread) or None,
+        unread=words.join_unread([part.unread for part in parts]),
         silent=tuple(every("silent")),
         never_read=frozenset(every("never_read")),
         # The account was watched as long as the product that was watched the shortest.

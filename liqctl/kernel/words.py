@@ -127,6 +127,15 @@ def explain_unread(snapshot: Snapshot) -> str | None:
     return f"could not read{of}: {', '.join(failed)}{advice if refused else ''}"
 
 
+def join_unread(told: Sequence[str | None]) -> str | None:
+    """Return what several products could not read, once where all say the same."""
+    texts = [text for text in told if text]
+    same = {text.replace(f" of {Product.COINM.shown}", "") for text in texts}
+    if len(texts) == len(told) and len(same) == 1:
+        return same.pop()
+    return "; ".join(texts) or None
+
+
 def explain_positions(positions: Sequence[PositionReport]) -> str | None:
     """Return which positions are or may be open and why, None when all are closed."""
     left = [position for position in positions if position.state in _NOT_CLOSED]

@@ -39,8 +39,20 @@ from liqctl.kernel.errors import (
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.states import Environment, Product
 from liqctl.venue.failures import is_certificate_failure, translate_failure
-from liqctl.venue.session import Flight, GuardedSession, Origin, current_flight, origin_of
-from liqctl.venue.startup import EARLY_CONNECTIONS, EarlyConnections, load_exchange_class
+from liqctl.venue.session import (
+    Flight,
+    GuardedSession,
+    Origin,
+    connections_max,
+    current_flight,
+    origin_of,
+)
+from liqctl.venue.startup import (
+    EARLY_CONNECTIONS,
+    EARLY_LISTS,
+    EarlyConnections,
+    load_exchange_class,
+)
 
 HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
     Environment.PRODUCTION: {
@@ -122,10 +134,13 @@ class CcxtTransport:
         self._secrets = (key, secret)
         early: list[EarlyConnections] = []
         if owns_process and key and not proxy:
-            wanted = Counter(origin_of(hosts[api]) for api in early_apis)
+            wanted: Counter[Origin] = Counter()
+            for number, api in enumerate(early_apis):
+                wanted[origin_of(hosts[api])] += EARLY_LISTS if number else EARLY_CONNECTIONS
+            most = (connections_max() or wanted.total()) // len(wanted)
             early = [
-                EarlyConnections(*origin[1:], count=products * EARLY_CONNECTIONS)
-                for origin, products in wanted.items()
+                EarlyConnections(*origin[1:], count=min(count, most))
+                for origin, count in wanted.items()
             ]
         sign = make_signer(secret)
         logging.getLogger("ccxt").setLevel(logging.WARNING)  # its DEBUG lines hold the key

@@ -98,6 +98,19 @@ def add_bundled_authorities(context: ssl.SSLContext) -> None:
     context.load_verify_locations(cafile=certifi.where())
 
 
+def connections_max() -> int:
+    """Return how many connections there may be at once; 0 is no limit.
+
+    One more would take the descriptor that the trail needs, and fail; in the queue it only waits.
+    """
+    import resource
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return 0
+    return max(files - _OTHER_FILES, _CONNECTIONS_MIN)
+
+
 class GuardedSession:
     """An aiohttp session for the venue's origins, opened by the first request.
 
@@ -172,16 +185,10 @@ class GuardedSession:
             await session.close()
 
     def _open(self) -> Any:
-        import resource
-
         import aiohttp
 
-        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # One connection more would take the descriptor that the trail needs, and fail; in the
-        # queue it only waits.
-        limit = max(files - _OTHER_FILES, _CONNECTIONS_MIN)
         connection: dict[str, Any] = {
-            "limit": 0 if files == resource.RLIM_INFINITY else limit,  # 0 is no limit
+            "limit": connections_max(),
             "keepalive_timeout": KEEPALIVE_S,
             "ttl_dns_cache": DNS_CACHE_S,
             "happy_eyeballs_delay": HAPPY_EYEBALLS_DELAY_S,

@@ -79,8 +79,11 @@ store of a session that is never made. Both may answer with an empty text."""
 _BLOCKED: Final = "aiohttp_fast_zlib"
 
 EARLY_CONNECTIONS: Final = 9
-"""For each product one for each list of the first reading, and the spare ones of a run: with those
-left out, cancels would wait for handshakes that the readings no longer need."""
+"""One for each list of the first reading, and the spare ones of a run: with those left out, cancels
+would wait for handshakes that the readings no longer need."""
+
+EARLY_LISTS: Final = 4
+"""Another product: one for each list of its first reading, which is enough for its orders."""
 
 AGE_MAX_S: Final = 5.0
 """A connection that was not wanted for so long, at a prompt perhaps, may have been given up by the

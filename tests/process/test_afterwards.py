@@ -137,7 +137,7 @@ BUSY_LOOP = """
     make = asyncio.new_event_loop
     def made():
         loop = make()
-        loop.call_later(0.3, lambda: [None for _ in iter(int, 1)])
+        loop.call_later(0.5, lambda: [None for _ in iter(int, 1)])
         return loop
     asyncio.new_event_loop = made
 """

@@ -150,7 +150,7 @@ def test_the_installed_layout_works_from_another_folder(tmp_path: Path) -> None:
     assert listed.returncode == ExitCode.DONE, listed.stderr
     assert "halted_symbol" in {row["name"] for row in json.loads(listed.stdout)["scenarios"]}
     assert closed.returncode == ExitCode.DONE, closed.stderr
-    assert json.loads(closed.stdout)["positions_closed"] == 4
+    assert json.loads(closed.stdout)["positions_closed"] == 7
     assert (installed.folder / "state" / "liqctl" / "logs" / "audit.jsonl").exists()
 
 

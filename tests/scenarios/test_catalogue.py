@@ -16,7 +16,7 @@ def drill(name: str, *, seed: int = 1) -> tuple[Run, Venue, MemorySink]:
     return run_in_virtual_time(scenario, policy, Conditions(latency_s=0.05), seed=seed)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", list_scenarios())
 def test_a_scenario_ends_as_its_file_promises(name: str, seed: int) -> None:
     """The catalogue is what drills are judged by; each file is a case met on the real venue."""

@@ -263,7 +263,8 @@ def test_a_watch_over_both_products_ends_with_that_of_one() -> None:
 def test_nothing_heavy_is_imported_on_the_way_to_the_first_request(tmp_path: Path) -> None:
     """Each of these packages costs more than a round trip to the venue.
 
-    `validate` has read the settings before, as in every runbook: the run takes what it kept.
+    `validate` has read the settings before, as in every runbook: the run takes what it kept. What
+    draws the screen is loaded once everything is sent, so the result is asked for as JSON.
     """
     environ = {
         "PATH": os.environ.get("PATH", ""),
@@ -289,7 +290,7 @@ def test_nothing_heavy_is_imported_on_the_way_to_the_first_request(tmp_path: Pat
         return ended.stderr
 
     run("-m", "liqctl", "validate")
-    told = run("-X", "importtime", "-m", "liqctl", "liquidate")
+    told = run("-X", "importtime", "-m", "liqctl", "liquidate", "--json")
 
     lines = [line for line in told.splitlines() if line.startswith("import time:")]
     modules = {line.rpartition("|")[2].strip() for line in lines}
