@@ -21,10 +21,10 @@ demo: .venv/.installed ## watch a simulated account being closed; needs no key
 
 install: .venv/.installed ## install liqctl into .venv/bin/liqctl
 
-# Four workers for two cores: most of a test is waiting.
+# Three workers for two cores: most of a test is waiting.
 test: .venv/.tools ## run every test
 	$(BIN)/python -m compileall -q liqctl tests
-	$(BIN)/pytest -n 4 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 lint: .venv/.tools ## check style and imports between layers
 	$(BIN)/ruff check .

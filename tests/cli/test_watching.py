@@ -122,7 +122,7 @@ def test_others_at_the_address_slow_the_watch_down(tmp_path: Path) -> None:
 
     assert look["watch"]["slowed"] is True
     assert 1900 - 176 <= look["watch"]["weight_used_by_others"] <= 1900  # answers may overtake
-    assert look["watch"]["next_look_seconds"] > 20
+    assert look["watch"]["next_look_seconds"] > 0  # the next minute, at the latest, has room
 
 
 def test_without_a_key_the_trail_and_the_lock_are_told_and_nothing_is_asked(

@@ -112,7 +112,7 @@ def test_the_deadline_holds_and_the_message_comes_all_the_same(
     running: Program, hook: Receiver, trouble: str
 ) -> None:
     """At the deadline the program leaves; what follows goes on alone."""
-    running.timeout_s = 1.0
+    running.timeout_s = 2.0
     running.hang(method="POST")
     if trouble == "loop hangs":
         running.hook(BUSY_LOOP)
@@ -137,7 +137,7 @@ BUSY_LOOP = """
     make = asyncio.new_event_loop
     def made():
         loop = make()
-        loop.call_later(0.5, lambda: [None for _ in iter(int, 1)])
+        loop.call_later(1.3, lambda: [None for _ in iter(int, 1)])
         return loop
     asyncio.new_event_loop = made
 """

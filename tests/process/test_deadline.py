@@ -41,7 +41,7 @@ BUSY_LOOP = """
     make = asyncio.new_event_loop
     def made():
         loop = make()
-        loop.call_later(0.3, lambda: [None for _ in iter(int, 1)])
+        loop.call_later(0.6, lambda: [None for _ in iter(int, 1)])
         return loop
     asyncio.new_event_loop = made
 """
@@ -50,7 +50,7 @@ INTERPRETER_HELD = """
     make = asyncio.new_event_loop
     def made():
         loop = make()
-        loop.call_later(0.3, lambda: re.match("(a+)+$", "a" * 60 + "b"))
+        loop.call_later(0.6, lambda: re.match("(a+)+$", "a" * 60 + "b"))
         return loop
     asyncio.new_event_loop = made
 """
