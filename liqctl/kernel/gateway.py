@@ -36,6 +36,7 @@ class Account:
 
     Attributes:
         answered_at: when anything sent for the account was last answered.
+        complete_at: when the last part was proven flat or given up.
         readings: how many were begun, of all products: they share the weight.
         products: how many there are.
         unproven: the products that are not proven flat and not given up, and the executions while
@@ -52,6 +53,7 @@ class Account:
         self.known: Task[None] = Task(None)
         self.answered_at = float("-inf")
         self.readings = 0
+        self.complete_at = float("-inf")
         self.unproven: set[Product | OrderKind] = set(products)
         self.products = len(self.unproven)
         self.news: Task[None] = Task(None)
@@ -84,7 +86,8 @@ class Account:
     def note_proven(self, part: Product | OrderKind) -> None:
         """Note that nobody needs to wait for this part: proven flat, or given up."""
         self.unproven.discard(part)
-        if not self.unproven:
+        if not (self.unproven or self.news.is_done):
+            self.complete_at = self.machine.now
             self.machine.complete(self.news)
 
     async def ask_kind(self, gateway: "Gateway", *, until: float) -> None:

@@ -236,6 +236,9 @@ PEER_LOOK_GAP_S: Final = 0.5
 """How far apart the positions of a product are looked at that is proven flat and waits for another:
 a look costs a tenth of a reading's weight. (guess)"""
 
+PROOFS_APART_S: Final = 0.5
+"""How much older the last reading of one product may be than that of another, when both end."""
+
 EXECUTIONS_GAP_S: Final = 1.0
 """How far apart the execution algorithms are listed while nothing is wrong with them: their slices
 are about a minute apart. (guess)"""

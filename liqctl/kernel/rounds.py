@@ -74,8 +74,13 @@ class Liquidation:
 
     @property
     def is_stale(self) -> bool:
-        """Whether something of the account was answered since the last reading began."""
-        return self._snapshot.started_at < self._gateway.account.answered_at
+        """Whether the last reading began before the account's last answer, or long before its end.
+
+        Between two readings of a product that waits for another only its positions are looked at.
+        """
+        account, snapshot = self._gateway.account, self._snapshot
+        is_old = snapshot.finished_at < account.complete_at - pacing.PROOFS_APART_S
+        return is_old or snapshot.started_at < account.answered_at
 
     def note_write(self) -> None:
         """Note that something that may move this product's positions was answered now."""
@@ -246,7 +251,7 @@ class Liquidation:
                 return False
             if account.unproven and (await self._reader.positions()).items:
                 return False
-        return self._snapshot.started_at >= account.answered_at
+        return not self.is_stale
 
     def _prove(self) -> Ending:
         """Record that flat is proven."""

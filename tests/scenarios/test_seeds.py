@@ -27,6 +27,7 @@ FOUND_HARSH = {
     409933: "sent a cancel that had waited, though a list showed the stop's position by then",
     1000085: "took a stop without a quantity for one that opens: COIN-M in portfolio margin",
     1000664: "cancelled the regular book of COIN-M with an older stop on it that no list showed",
+    1103538: "called a product flat by a reading from long before the other one was",
     1000831: "did so blindly, because the venue refused to reduce and the list had failed",
 }
 """The same of the harsh venue."""
