@@ -80,7 +80,8 @@ class Liquidation:
         """
         account, snapshot = self._gateway.account, self._snapshot
         is_old = snapshot.finished_at < account.complete_at - pacing.PROOFS_APART_S
-        return is_old or snapshot.started_at < account.answered_at
+        has_time = self._gateway.now < self._gateway.deadline.work_until
+        return (is_old and has_time) or snapshot.started_at < account.answered_at
 
     def note_write(self) -> None:
         """Note that something that may move this product's positions was answered now."""
