@@ -203,19 +203,18 @@ class Gateway:
         veto: Callable[[], str | None] | None = None,
     ) -> T | VenueAnswer:
         request = self.addressed(request)
-        refusal = await self._turn(request, until) or _vetoed(veto)
-        if refusal is not None:
-            return refusal
-        answer = await self._call(request)
-        is_late = isinstance(answer, VenueAnswer) and answer.code == TIMESTAMP
         # An order is never sent twice under one id: whoever sends it reacts himself.
-        if not is_late or request.endpoint is Endpoint.SUBMIT_ORDER:
-            return answer
-        await self.sync_clock()
-        refusal = await self._turn(request, until) or _vetoed(veto)
-        if refusal is not None:
-            return refusal
-        return await self._call(request)
+        may_repeat = request.endpoint is not Endpoint.SUBMIT_ORDER
+        while True:
+            refusal = await self._turn(request, until) or _vetoed(veto)
+            if refusal is not None:
+                return refusal
+            answer = await self._call(request)
+            is_late = isinstance(answer, VenueAnswer) and answer.code == TIMESTAMP
+            if not (is_late and may_repeat):
+                return answer
+            may_repeat = False
+            await self.sync_clock()
 
     async def _turn(self, request: Request[Any], until: float) -> VenueAnswer | None:
         """Wait out a pause and the venue's limits; return why not, where that outlasts `until`."""

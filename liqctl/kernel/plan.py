@@ -14,7 +14,7 @@ from liqctl.kernel import pacing
 from liqctl.kernel.amounts import ceil_to_step, coarser_step, floor_to_step, less, split
 from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord, OrderRecord, is_left_over
-from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.proof import Look, is_leg_settled
 from liqctl.kernel.protection import is_protective, may_protect, reduces_only
 from liqctl.kernel.retry import ROUND_CODES
@@ -163,8 +163,13 @@ def has_regular_stops(orders: Iterable[OpenOrder]) -> bool:
 class _OnSymbol(NamedTuple):
     """What is known of one symbol: every leg that was ever seen, the orders that are listed."""
 
+    symbol: str
     records: list[LegRecord]
     orders: list[OpenOrder]
+
+    @property
+    def is_coinm(self) -> bool:
+        return product_of(self.symbol) is Product.COINM
 
     @property
     def open(self) -> dict[Leg, Position]:
@@ -185,7 +190,8 @@ class _Planner(NamedTuple):
         by_symbol: dict[str, _OnSymbol] = {}
         for leg, record in memory.legs.items():
             if covers(leg.symbol):
-                by_symbol.setdefault(leg.symbol, _OnSymbol([], [])).records.append(record)
+                on_symbol = by_symbol.setdefault(leg.symbol, _OnSymbol(leg.symbol, [], []))
+                on_symbol.records.append(record)
         # Our own orders are not in anybody's way: what became of them is looked up.
         ours = {id_ for record in memory.legs.values() for id_ in record.unresolved}
         kept = []
@@ -193,7 +199,7 @@ class _Planner(NamedTuple):
             if covers(listed.symbol) and listed.client_order_id not in ours:
                 known = memory.orders.get(listed.key)
                 order = known.order if known else listed
-                on_symbol = by_symbol.setdefault(order.symbol, _OnSymbol([], []))
+                on_symbol = by_symbol.setdefault(order.symbol, _OnSymbol(order.symbol, [], []))
                 on_symbol.orders.append(order)
                 if is_protective(order, on_symbol.open):
                     kept.append(order)
@@ -244,7 +250,7 @@ class _Planner(NamedTuple):
         is_unread = not self.snapshot.regular_orders.complete
         is_blocked = any(Adaptation.CANCEL_FIRST in record.adapted for record in ready)
         # Older stops of COIN-M rest on the regular book: nothing unlisted is taken from there.
-        is_blind = (is_unread or is_blocked) and self.snapshot.product is Product.USDM
+        is_blind = (is_unread or is_blocked) and not on_symbol.is_coinm
         unlisted = {
             OrderKind.REGULAR: policy.cancel_orders and bool(closes) and is_blind,
             OrderKind.ALGO: is_unseen,
@@ -321,7 +327,7 @@ class _Planner(NamedTuple):
         is_whole = len(mine) == sum(order.kind is kind for order in on_symbol.orders)
         if kind is OrderKind.REGULAR:
             is_many = len(together) > pacing.SINGLE_CANCELS_MAX
-            may_hide = self.snapshot.product is Product.COINM and bool(on_symbol.open)
+            may_hide = on_symbol.is_coinm and bool(on_symbol.open)
             is_free = not has_regular_stops(on_symbol.orders)
             by_book = (is_whole and not may_hide) or (is_many and is_free)
         else:

@@ -61,7 +61,6 @@ class Reader:
         self.shown: dict[Leg, tuple[float, Position]] = {}
         """What the lists of positions showed open, and when the last of them was answered."""
         self.gateway = gateway
-        self._gateway = gateway
         self._sizing: Task[object] | None = None
         self._narrow = policy.symbols if len(policy.symbols) <= pacing.NARROW_SYMBOLS_MAX else ()
 
@@ -73,7 +72,7 @@ class Reader:
         A key that everything refuses may be that of an account in portfolio margin: that is asked
         first. What was read before the kind of account was known to be another one is read anew.
         """
-        gateway, account = self._gateway, self._gateway.account
+        gateway, account = self.gateway, self.gateway.account
         symbols = tuple(sorted(set(known_symbols)))[: pacing.FALLBACK_SYMBOLS_MAX]
         while True:
             started_at, margin = gateway.now, account.margin
@@ -101,12 +100,12 @@ class Reader:
         the same time: then what either shows is open. The first one of COIN-M hides contracts that
         are not trading, so there both are always asked.
         """
-        product = self._gateway.product
+        product = self.gateway.product
         second = requests.account_positions(product)
         is_hiding = product is Product.COINM and not self._narrow
         if both_sources or is_hiding:
             work = [self._by_risk(), self._list(second)]
-            by_risk, by_account = await self._gateway.together(work)
+            by_risk, by_account = await self.gateway.together(work)
             found = _merged(by_risk, by_account)
             if is_hiding and by_risk.complete and not by_account.complete:
                 found = _both(found, await self._not_trading())
@@ -116,7 +115,7 @@ class Reader:
                 found = _merged(found, await self._list(second))
         if product is Product.COINM:
             found = replace(found, items=tuple(map(self._sized, found.items)))
-        now = self._gateway.now
+        now = self.gateway.now
         self.shown.update({position.leg: (now, position) for position in found.items})
         return found
 
@@ -126,13 +125,13 @@ class Reader:
         if isinstance(rules, VenueAnswer):
             return Reading(complete=False, error=rules)
         hidden = sorted(symbol for symbol, rule in rules.items() if rule.status != "TRADING")
-        product = self._gateway.product
+        product = self.gateway.product
         return await self._each([requests.positions(product, symbol) for symbol in hidden])
 
     async def fetch_rules(self) -> Mapping[str, MarketRules] | VenueAnswer:
         """Return the rules of every symbol, asked for unless they are known."""
         if not self.rules:
-            rules = await self._gateway.ask(requests.market_rules(self._gateway.product))
+            rules = await self.gateway.ask(requests.market_rules(self.gateway.product))
             if isinstance(rules, VenueAnswer):
                 return rules
             self.rules = rules
@@ -142,7 +141,8 @@ class Reader:
         """Return the snapshot with every contract's worth as the venue says it."""
         if self._sizing is None:
             return snapshot
-        await self._gateway.wait([self._sizing])
+        await self.gateway.wait([self._sizing])
+        await self.fetch_rules()  # Once more, where no answer came.
         positions = replace(
             snapshot.positions, items=tuple(map(self._sized, snapshot.positions.items))
         )
@@ -158,19 +158,19 @@ class Reader:
         worth = self.worth(position.symbol, position.size)
         if worth is None and not position.notional:
             worth = position.size * _USUAL_SIZES[position.symbol.startswith("BTCUSD")]
-            if self._sizing is None:
-                self._sizing = self._gateway.spawn(self.fetch_rules())
+            if self._sizing is None or (self._sizing.is_done and not self.rules):
+                self._sizing = self.gateway.spawn(self.fetch_rules())
         return position if worth is None else replace(position, notional=worth)
 
     async def _by_risk(self) -> Reading[Position]:
-        product = self._gateway.product
+        product = self.gateway.product
         if self._narrow:
             return await self._each([requests.positions(product, one) for one in self._narrow])
         return await self._list(requests.positions(product))
 
     async def _orders(self, kind: OrderKind, symbols: tuple[str, ...]) -> Reading[OpenOrder]:
         def of(symbol: str | None) -> Request[Rows[OpenOrder]]:
-            return requests.open_orders(self._gateway.product, kind, symbol)
+            return requests.open_orders(self.gateway.product, kind, symbol)
 
         if self._narrow:
             parts = await self._each(list(map(of, self._narrow)))
@@ -187,7 +187,7 @@ class Reader:
         return replace(everything, items=everything.items + new)
 
     async def _each(self, lists: Sequence[Request[Rows[T]]]) -> Reading[T]:
-        readings = await self._gateway.together([self._list(request) for request in lists])
+        readings = await self.gateway.together([self._list(request) for request in lists])
         errors = [reading.error for reading in readings if reading.error]
         silent = frozenset[str]().union(*(reading.silent for reading in readings))
         sources = frozenset[str]().union(*(reading.sources for reading in readings))
@@ -200,9 +200,9 @@ class Reader:
         )
 
     async def _list(self, request: Request[Rows[T]]) -> Reading[T]:
-        request = self._gateway.addressed(request)
+        request = self.gateway.addressed(request)
         source = frozenset({request.spec.source})
-        rows = await self._gateway.ask(request)
+        rows = await self.gateway.ask(request)
         if isinstance(rows, VenueAnswer):
             return Reading(complete=False, error=rows, silent=source)
         trouble = unreadable_rows(rows.unreadable) if rows.unreadable else None
@@ -212,7 +212,7 @@ class Reader:
         """Whether the venue would refuse the second way too, and count it against us."""
         if error is None:
             return False
-        is_known = self._gateway.limits.budget.is_key_accepted
+        is_known = self.gateway.limits.budget.is_key_accepted
         return error.is_rate_limit or (error.kind is AnswerKind.RUN_FATAL and not is_known)
 
 
@@ -320,6 +320,6 @@ class Questions:
         # What another product shows answers it.
         await self._gateway.wait(self._firsts)
         shown = [task.value for task in self._firsts if task.is_done and not task.error]
-        if any(first.positions.items or first.orders for first in shown):
+        if any(first.symbols for first in shown):
             self._gateway.account.know()
         await self._gateway.account.ask_kind(self._gateway, until=self._gateway.deadline.ends)

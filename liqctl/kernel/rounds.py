@@ -77,11 +77,13 @@ class Liquidation:
         """Whether the last reading began before the account's last answer, or long before its end.
 
         Between two readings of a product that waits for another only its positions are looked at.
+        Where no time is left to read anew, one that is no older than a list may lag stands.
         """
-        account, snapshot = self._gateway.account, self._snapshot
-        is_old = snapshot.finished_at < account.complete_at - pacing.PROOFS_APART_S
-        has_time = self._gateway.now < self._gateway.deadline.work_until
-        return (is_old and has_time) or snapshot.started_at < account.answered_at
+        account, snapshot, gateway = self._gateway.account, self._snapshot, self._gateway
+        has_time = gateway.now < gateway.deadline.work_until
+        apart_s = pacing.PROOFS_APART_S if has_time else pacing.LAG_GRACE_S
+        is_old = snapshot.finished_at < account.complete_at - apart_s
+        return is_old or snapshot.started_at < account.answered_at
 
     def note_write(self) -> None:
         """Note that something that may move this product's positions was answered now."""

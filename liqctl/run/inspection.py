@@ -186,13 +186,12 @@ async def _inspect(
     listing = machine.spawn(desk.gateway.ask(EXECUTIONS)) if has_executions else None
     snapshots = await desk.read_all()
     account = desk.account
-    if any(each.positions.items or each.orders for each in snapshots):
+    if any(each.symbols for each in snapshots):
         account.know()
     elif not any(each.errors for each in snapshots):
-        for _ in range(pacing.MARGIN_ASKED_MAX):
-            if not account.is_kind_known:
-                until = machine.now + desk.gateway.limits.call_max_s
-                await account.ask_kind(desk.gateway, until=until)
+        if not account.is_kind_known:
+            wait_s = pacing.MARGIN_ASKED_MAX * desk.gateway.limits.call_max_s
+            await account.ask_kind(desk.gateway, until=machine.now + wait_s)
         if account.margin is not snapshots[0].margin:
             snapshots = await desk.read_all()
     unknown_symbols = before.unknown_symbols if before else None
@@ -234,7 +233,7 @@ async def _ask_unknown_symbols(
 ) -> tuple[str, ...] | None:
     unknown: tuple[str, ...] = ()
     for snapshot in snapshots:
-        seen = {p.symbol for p in snapshot.positions.items} | {o.symbol for o in snapshot.orders}
+        seen = snapshot.symbols
         symbols = desk.policies[snapshot.product].symbols
         if unseen := [symbol for symbol in symbols if symbol not in seen]:
             answer = await ask_unknown_symbols(desk.readers[snapshot.product], unseen)

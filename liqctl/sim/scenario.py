@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.kernel.errors import ConfigurationError
+from liqctl.kernel.policy import product_of
 from liqctl.kernel.states import Product
 from liqctl.sim.account import SOURCES, Account
 from liqctl.sim.events import make_event, trade_slice
@@ -137,10 +138,10 @@ class Scenario:
         positions = {
             key: row
             for key, row in self.account.get("positions", {}).items()
-            if _product_of(str(key).split(" ")[0]) in products
+            if product_of(str(key).split(" ")[0]) in products
         }
         orders, algo = (
-            [row for row in self.account.get(name, []) if _product_of(row["symbol"]) in products]
+            [row for row in self.account.get(name, []) if product_of(row["symbol"]) in products]
             for name in ("orders", "algo")
         )
         executions = self.account.get("executions", [])
@@ -206,16 +207,10 @@ class Scenario:
         )
 
 
-def _product_of(symbol: str) -> Product:
-    """Return the product that a symbol names: BTCUSD_PERP is COIN-M's, BTCUSDT_261225 is not."""
-    pair, _, expiry = symbol.partition("_")
-    return Product.COINM if expiry and pair.endswith("USD") else Product.USDM
-
-
 def make_market(symbol: str, changes: Mapping[str, Any]) -> Market:
     """Return a market with the symbol's usual price and some settings changed."""
     pair, _, expiry = symbol.partition("_")
-    is_coinm = _product_of(symbol) is Product.COINM
+    is_coinm = product_of(symbol) is Product.COINM
     base = pair.removesuffix("USD" if is_coinm else "USDT") or symbol
     usual = PRICES.get(f"{base}USDT" if is_coinm else symbol, "10")
     price = Decimal(str(changes.get("mark_price", usual)))

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from liqctl.drill.runs import LoopClock
+from liqctl.kernel.amounts import plain
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import ExitCode, LiquidationState, Margin
@@ -225,3 +226,21 @@ def test_a_refused_key_is_not_asked_with_again() -> None:
 
     assert not found.is_proven
     assert ended_at < 2.0
+
+
+@pytest.mark.parametrize("times", [0, 1])
+def test_the_worth_of_contracts_is_asked_for_once_more_where_no_answer_came(times: int) -> None:
+    """A lost answer left the usual size of a contract standing; this one is a tenth of it."""
+    scenario = Scenario(
+        name="",
+        account={"positions": {"ETHUSD_PERP": "-400"}},
+        markets={"ETHUSD_PERP": {"contract_size": 1}},
+    )
+    venue = scenario.make_venue()
+    break_(venue, "/dapi/v1/positionRisk")  # The account, which stands in, names no worth.
+    if times:
+        break_(venue, "exchangeInfo", times=times)
+
+    found, _ = looking(venue, once)
+
+    assert [plain(p.notional) for p in found.snapshot.positions.items] == ["400"]

@@ -34,6 +34,14 @@ account:
     - {symbol: BTCUSDT, side: SELL, trigger: "57000", close_position: true}
     - {symbol: BTCUSD_PERP, side: SELL, trigger: "57000", close_position: true}
 """
+OLDER_STOP: Final = """
+account:
+  positions: {ETHUSD_PERP: "-400"}
+  orders:
+    - {symbol: ETHUSD_PERP, side: BUY, price: "2500", quantity: "40", client_order_id: grid}
+    - {symbol: ETHUSD_PERP, side: BUY, trigger: "3150", quantity: "400", reduce_only: true,
+       client_order_id: older}
+"""
 COINM_LISTS: Final = {"dapi positionRisk", "dapi account", "dapi openOrders", "dapi openAlgoOrders"}
 
 
@@ -154,17 +162,7 @@ def test_a_contract_that_only_the_account_shows_is_tried_named_and_never_flat() 
 
 def test_an_older_stop_among_regular_orders_stays_until_its_leg_is_flat() -> None:
     """Set before COIN-M had a book for them; the whole book's cancel would take it too early."""
-    run = Run(
-        """
-account:
-  positions: {ETHUSD_PERP: "-400"}
-  orders:
-    - {symbol: ETHUSD_PERP, side: BUY, price: "2500", quantity: "40", client_order_id: grid}
-    - {symbol: ETHUSD_PERP, side: BUY, trigger: "3150", quantity: "400", reduce_only: true,
-       client_order_id: older}
-faults: [{kind: slow, method: POST, path: /dapi/v1/order}]
-"""
-    )
+    run = Run(OLDER_STOP + "faults: [{kind: slow, method: POST, path: /dapi/v1/order}]")
     grid, older = run.venue.account.orders.values()
 
     result = run.result()
@@ -328,17 +326,7 @@ def test_a_fault_of_ours_in_one_product_is_no_proof_of_it() -> None:
 
 def test_with_orders_only_an_older_stop_outlives_the_sweep_of_its_book() -> None:
     """The last cancel of the regular book would take the protection of a leg that stays open."""
-    run = Run(
-        """
-account:
-  positions: {ETHUSD_PERP: "-400"}
-  orders:
-    - {symbol: ETHUSD_PERP, side: BUY, price: "2500", quantity: "40", client_order_id: grid}
-    - {symbol: ETHUSD_PERP, side: BUY, trigger: "3150", quantity: "400", reduce_only: true,
-       client_order_id: older}
-""",
-        close_positions=False,
-    )
+    run = Run(OLDER_STOP, close_positions=False)
 
     result = run.result()
 
