@@ -151,4 +151,4 @@ class AccountLiquidation:
         try:
             self._endings[product] = await self._products[product].converge()
         finally:
-            self._account.note_proven(product)
+            self._account.note_over(product)

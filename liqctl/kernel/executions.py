@@ -63,11 +63,11 @@ class Executions:
                 return
             due = [r for r in self.running if r.tries <= self._policy.max_retries]
             if due and self._gateway.may_write:
-                account.note_open(OrderKind.EXECUTION)
+                account.unproven.add(OrderKind.EXECUTION)
                 await self._gateway.together([self._cancel(record) for record in due])
                 await self._gateway.sleep(pacing.REREAD_MIN_S)
                 continue
-            account.note_proven(OrderKind.EXECUTION)
+            account.unproven.drop(OrderKind.EXECUTION)
             await self._gateway.sleep(pacing.EXECUTIONS_GAP_S)
 
     def _absorb(self, listed: tuple[OpenOrder, ...]) -> None:

@@ -31,16 +31,45 @@ _COUNTED: Final = {Margin.STANDARD: ("fapi", "dapi"), Margin.PORTFOLIO: ("papi",
 """The hosts whose headers tell what is used of the weight that a kind of account has."""
 
 
+class Parts:
+    """Parts of an account that are waited for, and the task that is done while there are none.
+
+    Attributes:
+        left: the parts that are waited for.
+        through: done once none is left.
+        through_at: when that was last so.
+    """
+
+    def __init__(self, machine: Machine, products: Iterable[Product]) -> None:
+        self.left: set[Product | OrderKind] = set(products)
+        self.through: Task[None] = Task(None)
+        self.through_at = float("-inf")
+        self._machine = machine
+
+    def add(self, part: Product | OrderKind) -> None:
+        """Wait for this part, perhaps again."""
+        if not self.left and self.through.is_done:
+            self.through = Task(None)
+        self.left.add(part)
+
+    def drop(self, part: Product | OrderKind) -> None:
+        """Wait for this part no longer."""
+        self.left.discard(part)
+        if not (self.left or self.through.is_done):
+            self.through_at = self._machine.now
+            self._machine.complete(self.through)
+
+
 class Account:
     """What the products of one account share: its clock, its kind, and which are proven flat.
 
     Attributes:
         answered_at: when anything sent for the account was last answered.
-        complete_at: when the last part was proven flat or given up.
         readings: how many were begun, of all products: they share the weight.
         products: how many there are.
         unproven: the products that are not proven flat and not given up, and the executions while
-            any runs; `news` is done once there is none.
+            any runs.
+        working: the products that may still send something; the last readings follow them.
         known: done once the kind is certain.
     """
 
@@ -53,10 +82,10 @@ class Account:
         self.known: Task[None] = Task(None)
         self.answered_at = float("-inf")
         self.readings = 0
-        self.complete_at = float("-inf")
-        self.unproven: set[Product | OrderKind] = set(products)
-        self.products = len(self.unproven)
-        self.news: Task[None] = Task(None)
+        in_scope = tuple(products)
+        self.products = len(in_scope)
+        self.unproven = Parts(machine, in_scope)
+        self.working = Parts(machine, in_scope)
         self.clock: Task[float | VenueAnswer] | None = None
         self.clock_syncs = 0
         self._asking: Task[None] | None = None
@@ -77,18 +106,15 @@ class Account:
         """Take the present kind for certain: something of the account was seen this way."""
         self.machine.complete(self.known)
 
-    def note_open(self, part: Product | OrderKind) -> None:
-        """Note that a product is not proven flat, or not any more, or that executions run."""
-        if not self.unproven and self.news.is_done:
-            self.news = Task(None)
-        self.unproven.add(part)
+    def note_open(self, product: Product) -> None:
+        """Note that a product is not proven flat, or not any more, and is worked on."""
+        self.unproven.add(product)
+        self.working.add(product)
 
-    def note_proven(self, part: Product | OrderKind) -> None:
-        """Note that nobody needs to wait for this part: proven flat, or given up."""
-        self.unproven.discard(part)
-        if not (self.unproven or self.news.is_done):
-            self.complete_at = self.machine.now
-            self.machine.complete(self.news)
+    def note_over(self, product: Product) -> None:
+        """Note that nobody needs to wait for this product any more."""
+        self.working.drop(product)
+        self.unproven.drop(product)
 
     async def ask_kind(self, gateway: "Gateway", *, until: float) -> None:
         """Ask until the kind is known; who asks meanwhile shares the question.

@@ -11,7 +11,7 @@ from typing import Any
 
 from liqctl.kernel import events, pacing
 from liqctl.kernel.beside import Looks, SideReadings
-from liqctl.kernel.gateway import Gateway
+from liqctl.kernel.gateway import Gateway, Parts
 from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.machine import Task
 from liqctl.kernel.outcome import Ending, Outcome, open_legs
@@ -82,7 +82,7 @@ class Liquidation:
         account, snapshot, gateway = self._gateway.account, self._snapshot, self._gateway
         has_time = gateway.now < gateway.deadline.work_until
         apart_s = pacing.PROOFS_APART_S if has_time else pacing.LAG_GRACE_S
-        is_old = snapshot.finished_at < account.complete_at - apart_s
+        is_old = snapshot.finished_at < account.unproven.through_at - apart_s
         return is_old or snapshot.started_at < account.answered_at
 
     def note_write(self) -> None:
@@ -129,10 +129,11 @@ class Liquidation:
             if verdict.is_flat and self._is_settled() and not self._questions.unknown_symbols:
                 if not self._watch.window_s:
                     await self._questions.answered(timeout_s=self._limits.call_max_s)
+                account = self._gateway.account
                 if not self._watch.is_proven():
-                    self._gateway.account.note_open(self._gateway.product)
+                    account.unproven.add(self._gateway.product)
                     await self._watch_on()
-                elif await self._are_all_proven():
+                elif await self._others_through(account.unproven) and not self.is_stale:
                     return self._prove()
                 continue
             self._gateway.account.note_open(self._gateway.product)
@@ -165,6 +166,9 @@ class Liquidation:
         gateway, state = self._gateway, self._state
         await self._space_out()
         began_at = gateway.now
+        # Once all are proven, what is older than the last answer is read again: all wait for it.
+        is_due = self._verdict.is_flat and began_at >= self._watch.due_at
+        self._limits.is_proving |= is_due or not gateway.account.unproven.left
         self._rounds += 1
         gateway.account.readings += 1
         known = {leg.symbol for leg in state.legs}
@@ -212,15 +216,14 @@ class Liquidation:
         The one after a sweep's answer is what the proof waits for; there are two at most.
         """
         account, last_at = self._gateway.account, self._snapshot.started_at
-        # Once all are proven, what is older than the last answer is read again: all wait for it.
-        if account.readings < pacing.QUICK_READINGS or not account.unproven:
+        if account.readings < pacing.QUICK_READINGS or not account.unproven.left:
             return
         if self._limits.is_closed or (last_at < self._state.last_sweep_at and not self._tasks):
             return
         # What is kept for the last readings is that of every product, proven or not.
         gap_s = pacing.LATE_READING_GAP_S * account.products
         if account.is_early:
-            gap_s = pacing.READING_GAP_S * len(account.unproven)
+            gap_s = pacing.READING_GAP_S * max(len(account.working.left), 1)
         next_at = last_at + gap_s
         if self._verdict.is_flat and last_at < self._watch.due_at:
             next_at = min(next_at, self._watch.due_at)
@@ -239,22 +242,22 @@ class Liquidation:
         """Whether nothing is under way and the last reading began after the last answer."""
         return self._state.is_settled(self._snapshot) and not self._tasks
 
-    async def _are_all_proven(self) -> bool:
-        """Whether the other products are proven flat too, and this one since the last answer.
+    async def _others_through(self, parts: Parts) -> bool:
+        """Wait for the account's other products; return whether this one still looks flat then.
 
-        One that is proven is watched on while another is worked on.
+        One that needs nothing is watched on while another is worked on.
         """
         gateway, account = self._gateway, self._gateway.account
-        account.note_proven(gateway.product)
-        while account.unproven:
-            work = [account.news, gateway.interruption]
+        parts.drop(gateway.product)
+        while parts.left:
+            work = [parts.through, gateway.interruption]
             gap_s = pacing.PEER_LOOK_GAP_S if account.is_early else pacing.LATE_READING_GAP_S
             await gateway.wait(work, until=gateway.now + gap_s, first=True)
             if self._is_interrupted:
                 return False
-            if account.unproven and (await self._reader.positions()).items:
+            if parts.left and (await self._reader.positions()).items:
                 return False
-        return not self.is_stale
+        return True
 
     def _prove(self) -> Ending:
         """Record that flat is proven."""
@@ -269,6 +272,8 @@ class Liquidation:
         """
         due_at = self._watch.due_at
         sweep_at = due_at - self._watch.sweep_lead_s
+        if not self._watch.unswept():
+            self._gateway.account.working.drop(self._gateway.product)
         if self._gateway.now < sweep_at:
             next_at = self._snapshot.started_at + self._watch.gap_s
             # Short of weight nothing is read in between: the last reading is what counts.
@@ -280,13 +285,14 @@ class Liquidation:
             await self._rest(sweep_at)
             if self._is_interrupted:
                 return
-        self._limits.is_proving = True
         if plans := self._watch.unswept():
             await self._sweep(plans)
         elif self._gateway.now >= due_at:
             # Proven but for an answer that is missing: asked again at the pace of the watch.
             await self._rest(self._gateway.now + self._watch.gap_s)
         await self._rest(due_at)
+        # The last reading of each product has to follow the last answer of all.
+        await self._others_through(self._gateway.account.working)
 
     async def _sweep(self, plans: list[SymbolPlan], *, timeout_s: float = float("inf")) -> None:
         for plan in plans:

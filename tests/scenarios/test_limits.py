@@ -4,25 +4,27 @@ import random
 import re
 from decimal import Decimal
 
+import pytest
+
 from liqctl.drill.runs import LoopClock
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import LiquidationState, PositionState
 from liqctl.run.manager import LiquidationManager
 from liqctl.sim.memory import MemoryTransport, run_virtual
-from liqctl.sim.scenario import make_large_account
+from liqctl.sim.scenario import load_scenario, make_large_account
 from liqctl.sim.venue import Venue
 from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink
 
 
-def liquidate(venue: Venue, sink: ListSink) -> LiquidationResult:
-    """Liquidate a venue with 60 ms a request, in virtual time."""
+def liquidate(venue: Venue, sink: ListSink, *, latency_s: float = 0.06) -> LiquidationResult:
+    """Liquidate a venue in virtual time."""
 
     async def main() -> LiquidationResult:
         manager = LiquidationManager(
             config=LiquidationConfig(),
-            exchange=BinanceExchange(MemoryTransport(venue, latency_s=0.06)),
+            exchange=BinanceExchange(MemoryTransport(venue, latency_s=latency_s)),
             audit_logger=sink,
             wall_clock=LoopClock(),
             rng=random.Random(1),
@@ -63,6 +65,20 @@ def test_beyond_the_order_limit_the_worst_300_are_closed_and_the_rest_is_said() 
         (p.notional for p in left), Decimal(0)
     )
     assert sum(name == "ORDER_SENT" for name, _ in sink.events) <= 550
+
+
+@pytest.mark.parametrize("latency_s", [0.001, 0.02, 0.06, 0.15])
+@pytest.mark.parametrize("used_by_others", [1700, 1800, 1900])
+def test_both_products_are_proven_flat_with_what_others_left(
+    used_by_others: int, latency_s: float
+) -> None:
+    """Neither reads before the other's last answer what it would have to read again after it."""
+    venue = load_scenario("weight_used_up").make_venue()
+    venue.other_weight = used_by_others
+
+    result = liquidate(venue, ListSink(), latency_s=latency_s)
+
+    assert result.state is LiquidationState.COMPLETED, result.error_message
 
 
 def test_weight_used_up_by_others_ends_partial_and_never_in_a_ban() -> None:
