@@ -74,6 +74,27 @@ def _explained(_: typer.Context) -> Mapping[str, str]:
     return {each.word: "" for each in all_meanings() if each.word[0].isalpha()}
 
 
+def _settings(given: Mapping[str, Any]) -> "Settings | None":
+    """Return the settings that the options typed so far name, None where they name none."""
+    from liqctl.settings.kept import load_settings
+
+    environment = given.get("environment") or os.environ.get("LIQCTL_ENV")
+    if not (environment or given.get("config_file")):
+        return None
+    return load_settings(
+        environment=environment,
+        config_file=given.get("config_file"),
+        flags={},
+        environ=os.environ,
+        may_be_kept=True,
+    )
+
+
+def _accounts(ctx: typer.Context) -> Mapping[str, str]:
+    settings = _settings(ctx.params)
+    return dict.fromkeys(settings.accounts, "") if settings else {}
+
+
 def _runs(ctx: typer.Context) -> Mapping[str, str]:
     """Return the runs at the end of the trail, the last one first, with when they began."""
     from liqctl.trail.record import parse_line
@@ -81,20 +102,10 @@ def _runs(ctx: typer.Context) -> Mapping[str, str]:
     # The options typed so far name the trail; `report` takes several: a list.
     given = ctx.params
     log = given.get("log") or given.get("logs")
-    environment = given.get("environment") or os.environ.get("LIQCTL_ENV")
     trail = default_trail()
     if log:
         trail = trail_at(Path(log[0] if isinstance(log, list | tuple) else log))
-    elif environment or given.get("config_file"):
-        from liqctl.settings.kept import load_settings
-
-        settings = load_settings(
-            environment=environment,
-            config_file=given.get("config_file"),
-            flags={},
-            environ=os.environ,
-            may_be_kept=True,
-        )
+    elif (settings := _settings(given)) is not None:
         trail = settings.audit.log_dir / TRAIL_NAME
     lines = last_lines_of(trail, _LINES_MAX)
     records = [record for line in lines if (record := parse_line(line)) is not None]
@@ -115,6 +126,7 @@ def _completer(
 
 
 OFFERS: Final = {
+    "accounts": _completer(_accounts),
     "products": _completer(lambda _: {each.setting: each.shown for each in Product}),
     "event types": _completer(lambda _: dict.fromkeys(AuditEventType, "")),
     "scenarios": _completer(_scenarios),

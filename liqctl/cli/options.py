@@ -21,6 +21,8 @@ from liqctl.kernel.states import Environment, Product
 if TYPE_CHECKING:
     from liqctl.settings.values import Settings
 
+_NAME_MAX: Final = 40
+
 COMPLETION: Final = "_LIQCTL_COMPLETE"
 """Set by a shell that asks Typer how a word goes on."""
 
@@ -112,6 +114,13 @@ class Options:
         sets="exchange.products",
         offers="products",
     )
+    accounts: list[str] = _option(
+        "--account NAME",
+        "Only this one of the settings' accounts; repeatable.",
+        default=list,
+        offers="accounts",
+    )
+    all_accounts: bool = _flag("--all-accounts", "Every account of the settings, side by side.")
     orders_only: bool = _flag("--orders-only", "Cancel orders, leave positions and their stops.")
     positions_only: bool = _flag("--positions-only", "Close positions, leave orders.")
     timeout: float | None = _option(
@@ -252,6 +261,34 @@ class Options:
             may_be_kept=may_be_kept,
         )
 
+    def chosen(self, settings: "Settings") -> "tuple[Settings, ...]":
+        """Return the settings of each account that was asked for, in the order of the file.
+
+        Raises:
+            UsageError: which accounts was not said, or there is none of that name.
+        """
+        names = tuple(settings.accounts)
+        if not (names or self.accounts or self.all_accounts):
+            return (settings,)
+        from liqctl.kernel.answers import printable
+        from liqctl.kernel.errors import UsageError, hide_secrets
+        from liqctl.settings.targets import nearest
+
+        known = f"the settings name {', '.join(names)}" if names else "the settings name no account"
+        if self.accounts and self.all_accounts:
+            why = "--account and --all-accounts exclude one another; give one"
+        elif (self.accounts or self.all_accounts) and not names:
+            why = f"{known} ({settings.origin}); leave the option out, or add `accounts:`"
+        elif unknown := [name for name in self.accounts if name not in names]:
+            shown = printable(hide_secrets(unknown[0]), _NAME_MAX)
+            why = f"no account is called {shown}{nearest(unknown[0], names)}; {known}"
+        elif len(names) > 1 and not (self.accounts or self.all_accounts):
+            why = f"which account? {known}; give --account NAME, again for more, or --all-accounts"
+        else:
+            wanted = self.accounts or names
+            return tuple(settings.of(name) for name in names if name in wanted)
+        raise UsageError(f"{why}. Nothing was sent")
+
     def repeated(self) -> str:
         """Return the options that another run of the same scope needs, ready to be pasted.
 
@@ -263,6 +300,9 @@ class Options:
             words += ["--symbol", symbol]
         for product in self.products:
             words += ["--product", product.setting]
+        for account in self.accounts:
+            words += ["--account", account]
+        words += ["--all-accounts"] * self.all_accounts
         words += ["--orders-only"] * self.orders_only + ["--positions-only"] * self.positions_only
         for name, option in OPTIONS.items():
             value = getattr(self, name)
@@ -286,7 +326,7 @@ FLAG_NAMES: Final = {
 
 LIQUIDATE: Final = (
     *("environment", "config_file", "yes", "dry_run", "symbols", "products"),
-    *("orders_only", "positions_only"),
+    *("accounts", "all_accounts", "orders_only", "positions_only"),
     *("timeout", "max_retries", "retry_delay", "settle", "reason", "correlation_id"),
     *("as_json", "no_color", "verbose"),
 )

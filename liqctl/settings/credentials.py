@@ -3,7 +3,8 @@
 They come from the environment or from files, never from the settings file. A name with the
 environment in it comes first, so that the production key cannot be taken for the testnet one:
 LIQCTL_PRODUCTION_API_KEY, LIQCTL_PRODUCTION_API_KEY_FILE, LIQCTL_API_KEY, LIQCTL_API_KEY_FILE, and
-the same for API_SECRET.
+the same for API_SECRET. One of several accounts has its own name in it and takes nothing else:
+LIQCTL_PRODUCTION_DESK_A_API_KEY is desk-a's.
 
 A host that looks right and is not (userinfo before an @, a trailing dot, other scripts' letters)
 takes the key with it, so anything unusual is refused rather than understood.
@@ -13,7 +14,7 @@ import ipaddress
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,9 +24,13 @@ from liqctl.kernel.errors import MASK, CredentialsError, Secret, hide_secrets
 from liqctl.kernel.states import Environment
 
 CREDENTIAL: Final = re.compile(
-    r"LIQCTL_(?:(?:PRODUCTION|TESTNET|SIMULATOR)_)?API_(?:KEY|SECRET)(?:_FILE)?"
+    r"LIQCTL_(?:(?:PRODUCTION|TESTNET|SIMULATOR)_(?:[A-Z0-9_]+_)?)?API_(?:KEY|SECRET)(?:_FILE)?"
 )
-"""A variable that holds a key or a secret, or names its file."""
+"""A variable that holds a key or a secret, or names its file; of any account, also one that is in
+another file."""
+
+MASTER: Final = "master"
+"""Whose key lists sub-accounts and their positions, and can close nothing in them."""
 
 ELSEWHERE: Final = frozenset(
     {"LIQCTL_ENV", "LIQCTL_CONFIG", "LIQCTL_CONFIG_DIR", "LIQCTL_PLAIN_IMPORT"}
@@ -35,6 +40,7 @@ ELSEWHERE: Final = frozenset(
 _NAMES_SECRET: Final = re.compile(
     r"secret|api[_-]?key|token|passw|private|credential|authori[sz]ation", re.IGNORECASE
 )
+_ACCOUNT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _FILE_MAX_BYTES: Final = 16_384
 _PEM: Final = re.compile(
     r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(.*?)(-----END [A-Z ]*PRIVATE KEY-----)", re.DOTALL
@@ -56,8 +62,10 @@ class Credentials:
     api_secret: Secret
 
 
-def load_credentials(environment: Environment, environ: Mapping[str, str]) -> Credentials:
-    """Return the key and secret of the environment.
+def load_credentials(
+    environment: Environment, environ: Mapping[str, str], account: str | None = None
+) -> Credentials:
+    """Return the key and secret of the environment, or of one of several accounts in it.
 
     Raises:
         CredentialsError: one is missing, given twice, or its file cannot be read; the text names
@@ -65,11 +73,13 @@ def load_credentials(environment: Environment, environ: Mapping[str, str]) -> Cr
     """
     found = {}
     for name in ("API_KEY", "API_SECRET"):
-        source = find_source(name, environment, environ)
+        source = find_source(name, environment, environ, account)
         if source is None:
+            whose = f"account {account} in {environment}" if account else environment
+            own, *common = _variables(name, environment, account)
             raise CredentialsError(
-                f"no {name.lower().replace('_', ' ')} for {environment}: set "
-                f"LIQCTL_{environment.upper()}_{name} or LIQCTL_{name}, or one of them with _FILE "
+                f"no {name.lower().replace('_', ' ')} for {whose}: set "
+                f"{' or '.join([own, *common])}, or {'one of them' if common else 'it'} with _FILE "
                 "and the path of a file that holds it"
             )
         if source.endswith("_FILE"):
@@ -83,11 +93,46 @@ def load_credentials(environment: Environment, environ: Mapping[str, str]) -> Cr
     )
 
 
-def find_source(name: str, environment: Environment, environ: Mapping[str, str]) -> str | None:
+def find_source(
+    name: str, environment: Environment, environ: Mapping[str, str], account: str | None = None
+) -> str | None:
     """Return the variable that gives the key or secret, None when none does."""
-    own, common = f"LIQCTL_{environment.upper()}_{name}", f"LIQCTL_{name}"
-    order = (own, f"{own}_FILE", common, f"{common}_FILE")
+    order = [
+        each
+        for variable in _variables(name, environment, account)
+        for each in (variable, f"{variable}_FILE")
+    ]
     return next((variable for variable in order if environ.get(variable)), None)
+
+
+def _variables(name: str, environment: Environment, account: str | None) -> tuple[str, ...]:
+    """Return the variables of a key or secret, the more specific one first."""
+    if account:
+        return (f"LIQCTL_{environment.upper()}_{variable_part(account)}_{name}",)
+    return f"LIQCTL_{environment.upper()}_{name}", f"LIQCTL_{name}"
+
+
+def variable_part(account: str) -> str:
+    """Return how the variables of an account write its name.
+
+    >>> variable_part("desk-a")
+    'DESK_A'
+    """
+    return account.upper().replace("-", "_")
+
+
+def name_problems(accounts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each name that cannot be an account's, and why."""
+    taken: dict[str, str] = {}
+    for name in accounts:
+        part = variable_part(name)
+        if not _ACCOUNT.fullmatch(name):
+            yield name, "an account's name is 1 to 32 letters, digits, - or _, a letter first"
+        elif part == variable_part(MASTER):
+            yield name, f"{MASTER} is no account's name: its variables are the master key's"
+        elif part in taken:
+            yield name, f"{name} and {taken[part]} would have the same variables; rename one"
+        taken.setdefault(part, name)
 
 
 def sounds_secret(name: str) -> bool:

@@ -126,7 +126,8 @@ def _read(name: str) -> list[Settings]:
 
 
 def _write(name: str, settings: Settings) -> None:
-    if any(hide_secrets(symbol) != symbol for symbol in settings.liquidation.symbols):
+    owns = (settings.liquidation, *settings.accounts.values())
+    if any(hide_secrets(symbol) != symbol for own in owns for symbol in own.symbols):
         return  # A key was pasted as a symbol, the one text that may be anything.
     text = json.dumps(asdict(settings), default=str)
     for folder in state_folders():

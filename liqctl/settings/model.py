@@ -18,11 +18,12 @@ from itertools import groupby
 from typing import Annotated, Any, Final, Literal, get_args
 
 from annotated_types import MinLen, Predicate
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict  # noqa: TID253 - this module is imported where settings are read
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict  # noqa: TID253 - this module is imported where settings are read
 from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: TID253
 
 from liqctl.kernel.policy import LIMITS, LiquidationConfig, problems
 from liqctl.kernel.states import Environment
+from liqctl.settings.credentials import name_problems
 from liqctl.settings.targets import item_problems, items_schema
 
 _CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::([^-\s]+))?(?:-(\d{6}))?")
@@ -40,6 +41,7 @@ class Kind(StrEnum):
     SYMBOLS = "list of symbols"
     PRODUCTS = "list of products"
     LIST = "list"
+    ACCOUNTS = "accounts by name"
 
 
 def is_visible(text: str) -> bool:
@@ -82,6 +84,12 @@ _Symbol = Annotated[
     str, Predicate(lambda text: bool(text.strip())), AfterValidator(normalise_symbol)
 ]
 
+_Symbols = Annotated[list[_Symbol], Kind.SYMBOLS]
+_Products = Annotated[
+    list[Literal["usdm", "coinm"]], MinLen(1), AfterValidator(_each_once), Kind.PRODUCTS
+]
+_Margin = Annotated[Literal["auto", "standard", "portfolio"], Kind.TEXT]
+
 OptionalText = Annotated[_Visible | None, Kind.OPTIONAL_TEXT]
 Flag = Annotated[bool, Kind.FLAG]
 Number = Annotated[float, Field(allow_inf_nan=False), Kind.NUMBER]
@@ -97,13 +105,11 @@ class Section(BaseModel):
 class Exchange(Section):
     """How to reach the venue."""
 
-    products: Annotated[
-        list[Literal["usdm", "coinm"]], MinLen(1), AfterValidator(_each_once), Kind.PRODUCTS
-    ] = Field(
+    products: _Products = Field(
         default=["usdm", "coinm"],
         description="which futures are the account: USDS-M, COIN-M or both",
     )
-    margin: Annotated[Literal["auto", "standard", "portfolio"], Kind.TEXT] = Field(
+    margin: _Margin = Field(
         default="auto",
         description="the kind of account: auto asks the venue; portfolio is retail portfolio "
         "margin (the papi endpoints), which the testnet does not have",
@@ -156,13 +162,21 @@ class Liquidation(Section):
     retry_delay_seconds: Number = _policy(
         "retry_delay_seconds", "seconds before the first repeat; doubles each time, ±20 %"
     )
-    symbols: Annotated[list[_Symbol], Kind.SYMBOLS] = Field(
+    symbols: _Symbols = Field(
         default=[], description="symbols in scope, such as [BTCUSDT]; empty is the whole account"
     )
     settle_seconds: Number = _policy(
         "settle_seconds",
         "seconds that flat is watched before it is called proven; 0 trusts one reading",
     )
+
+
+class NamedAccount(Section):
+    """One of several accounts: what it narrows; what is left out is as for all."""
+
+    symbols: _Symbols | None = None
+    products: _Products | None = None
+    margin: _Margin | None = None
 
 
 class Audit(Section):
@@ -198,6 +212,16 @@ class SettingsModel(BaseSettings):
     liquidation: Annotated[
         Liquidation, Predicate(lambda given: not problems(given.model_dump()))
     ] = Liquidation()
+    accounts: Annotated[
+        dict[str, Annotated[NamedAccount, BeforeValidator(lambda given: given or {})]],
+        Predicate(lambda given: not [*name_problems(given)]),
+        Kind.ACCOUNTS,
+    ] = Field(
+        default={},
+        description="several accounts, each with a key of its own: NAME: {symbols: [...], "
+        "products: [...], margin: ...}; what an account leaves out is as for all; empty is one "
+        "account without a name",
+    )
     audit: Audit = Audit()
     metrics: Metrics = Metrics()
     notifications: Annotated[

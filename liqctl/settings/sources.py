@@ -9,7 +9,7 @@ values that may be secrets, and do not speak of a rule over two fields while a t
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ from liqctl.settings.credentials import (
     ELSEWHERE,
     base_url_problem,
     is_secret_name,
+    name_problems,
     sounds_secret,
     url_problem,
 )
@@ -40,7 +41,7 @@ _NOT_SETTINGS: Final = ELSEWHERE | {"LIQCTL_ALLOW_HOST"}
 _BY_VARIABLE: Final = {
     setting.variable: setting
     for setting in TABLE
-    if setting.kind is not Kind.LIST and setting.key != "environment"
+    if setting.kind not in {Kind.LIST, Kind.ACCOUNTS} and setting.key != "environment"
 }
 _KNOWN_VARIABLES: Final = (
     *_BY_VARIABLE,
@@ -57,6 +58,13 @@ _TEXTS: Final = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
+_OWN: Final = {
+    "symbols": ("liquidation", "symbols"),
+    "products": ("exchange", "products"),
+    "margin": ("exchange", "margin"),
+}
+"""What an account may have of its own, and where it stands for all."""
+
 _LIQUIDATION: Final = "liquidation."
 _TEXT_MAX: Final = 400
 _NAME_MAX: Final = 400
@@ -130,11 +138,18 @@ def load_settings(
     except ValidationError as error:
         found.translate(error)
     found.check_hosts(chosen, environ.get("LIQCTL_ALLOW_HOST", ""))
-    found.check_margin(chosen)
+    found.check_margin(chosen, "exchange.margin", found.values["exchange.margin"])
     if values:
         values["liquidation"]["symbols"] = found.check_scope(
-            values["liquidation"]["symbols"], values["exchange"]["products"]
+            "liquidation.symbols",
+            values["liquidation"]["symbols"],
+            values["exchange"]["products"],
         )
+        for name, own in values["accounts"].items():
+            found.complete(own, values)
+            key = f"accounts.{name}"
+            own["symbols"] = found.check_scope(f"{key}.symbols", own["symbols"], own["products"])
+            found.check_margin(chosen, f"{key}.margin", own["margin"])
     if found.problems:
         raise SettingsError(found.problems)
     default = Source(kind=SourceKind.DEFAULT)
@@ -251,7 +266,10 @@ class _Found:
             value = self.values[setting.key]
             if setting.key not in wrong or setting.key.startswith(_LIQUIDATION):
                 continue
-            if (
+            if setting.kind is Kind.ACCOUNTS:
+                for key, text in _account_problems(value, {loc[1:3] for loc in locations}):
+                    self._note(key, text, self._place_of(key))
+            elif (
                 setting.kind is Kind.LIST
                 and isinstance(value, list)
                 and all(isinstance(each, Mapping) for each in value)
@@ -289,17 +307,25 @@ class _Found:
         if isinstance(proxy, str) and (problem := url_problem("proxy", proxy)):
             self._note("exchange.proxy", problem)
 
-    def check_margin(self, environment: Environment) -> None:
+    def complete(self, own: dict[str, Any], values: Mapping[str, Any]) -> None:
+        """Fill in what an account leaves out, and what a flag or variable says of all."""
+        for key, (section, name) in _OWN.items():
+            source = self.sources.get(f"{section}.{name}")
+            is_said_of_all = source and source.kind in {SourceKind.FLAG, SourceKind.VARIABLE}
+            if own[key] is None or is_said_of_all:
+                own[key] = values[section][name]
+
+    def check_margin(self, environment: Environment, key: str, margin: object) -> None:
         """Note portfolio margin where there is none: Binance's own testnet."""
         is_testnet = environment is Environment.TESTNET and not self.values["exchange.base_url"]
-        if is_testnet and self.values["exchange.margin"] == "portfolio":
+        if is_testnet and margin == "portfolio":
             self._note(
-                "exchange.margin",
+                key,
                 "margin portfolio is not for the testnet: Binance has portfolio margin in "
                 "production only; set margin to auto or standard",
             )
 
-    def check_scope(self, symbols: list[str], products: list[str]) -> list[str]:
+    def check_scope(self, key: str, symbols: list[str], products: list[str]) -> list[str]:
         """Return the symbols in scope; those of no product in scope are refused.
 
         Products that a flag narrows take the file's symbols of other products out of scope.
@@ -317,7 +343,7 @@ class _Found:
             return within
         if flagged & {"exchange.products", "liquidation.symbols"}:
             raise UsageError(f"{text}. Nothing was sent")
-        self._note("liquidation.symbols", text)
+        self._note(key, text, None if key in self.sources else self._place_of(key))
         return symbols
 
     def _take(self, key: str, value: Any, kind: SourceKind, where: str) -> None:  # noqa: ANN401
@@ -358,6 +384,28 @@ class _Found:
                 )
             else:
                 self._refuse_secrets_below(f"{key}.{name}", inner)
+
+
+def _account_problems(accounts: object, wrong: Collection[object]) -> Iterator[tuple[str, str]]:
+    """Yield key and text of everything wrong with the accounts; `wrong` are pydantic's places."""
+    if not isinstance(accounts, Mapping):
+        yield "accounts", f"accounts must be accounts by name, got {type(accounts).__name__}"
+        return
+    for name, text in name_problems(accounts):
+        yield f"accounts.{name}", text
+    for name, own in accounts.items():
+        if own and not isinstance(own, Mapping):
+            yield f"accounts.{name}", f"must be a section with {', '.join(_OWN)} below it"
+            continue
+        for key, value in (own or {}).items():
+            if key in _OWN and (name, key) in wrong:
+                yield f"accounts.{name}.{key}", f"{key} must be {_refusal(_setting(key), value)}"
+            elif key not in _OWN and not is_secret_name(key):
+                yield f"accounts.{name}.{key}", f"unknown key{nearest(key, _OWN.keys())}"
+
+
+def _setting(key: str) -> Setting:
+    return BY_KEY[".".join(_OWN[key])]
 
 
 def _read_text(kind: Kind, text: str) -> object:

@@ -1,7 +1,7 @@
 """What every command knows once the settings were read and found valid."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -46,6 +46,15 @@ class ExchangeSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSettings:
+    """What one of several accounts is, in the words of the file; nothing is left out any more."""
+
+    symbols: tuple[str, ...]
+    products: tuple[str, ...]
+    margin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditSettings:
     """Where the trail and the log are written; by default beside the lock, in the state folder."""
 
@@ -64,7 +73,8 @@ class Settings:
     """The configuration of one environment; `sources` is keyed by dotted key.
 
     `notifications` are the items as they stand in the file, checked; `liqctl.settings.targets`
-    reads them where somebody is told.
+    reads them where somebody is told. `accounts` are the configured ones; `account` is the one that
+    these settings are for, None where it has no name.
     """
 
     environment: Environment
@@ -75,6 +85,18 @@ class Settings:
     notifications: tuple[Mapping[str, Any], ...] = ()
     sources: Mapping[str, Source] = field(default_factory=dict)
     file: Path | None = None
+    accounts: Mapping[str, AccountSettings] = field(default_factory=dict)
+    account: str | None = None
+
+    def of(self, name: str) -> "Settings":
+        """Return the settings of one of the accounts."""
+        own = self.accounts[name]
+        return replace(
+            self,
+            account=name,
+            exchange=replace(self.exchange, products=own.products, margin=own.margin),
+            liquidation=replace(self.liquidation, **_scope(own.symbols, own.products, own.margin)),
+        )
 
     @property
     def origin(self) -> str:
@@ -94,20 +116,33 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
         ConfigurationError: a number of the liquidation is none of the allowed ones.
     """
     exchange = values["exchange"] | {"products": tuple(values["exchange"]["products"])}
-    margin, log_dir = exchange["margin"], values["audit"]["log_dir"]
-    policy = values["liquidation"] | {
-        "symbols": tuple(values["liquidation"]["symbols"]),
-        "products": tuple(Product(name.upper()) for name in exchange["products"]),
-        "margin": None if margin == "auto" else Margin(margin.upper()),
-    }
+    symbols, log_dir = values["liquidation"]["symbols"], values["audit"]["log_dir"]
+    scope = _scope(symbols, exchange["products"], exchange["margin"])
     textfile, file = values["metrics"]["textfile"], values["file"]
     return Settings(
         environment=Environment(values["environment"]),
         exchange=ExchangeSettings(**exchange),
-        liquidation=LiquidationConfig(**policy),
+        liquidation=LiquidationConfig(**values["liquidation"] | scope),
         audit=AuditSettings(log_dir=Path(log_dir)) if log_dir else AuditSettings(),
         metrics=MetricsSettings(textfile=Path(textfile) if textfile else None),
         notifications=tuple(values["notifications"]),
         sources=values["sources"],
         file=Path(file) if file else None,
+        accounts={
+            name: AccountSettings(
+                symbols=tuple(own["symbols"]),
+                products=tuple(own["products"]),
+                margin=own["margin"],
+            )
+            for name, own in values["accounts"].items()
+        },
     )
+
+
+def _scope(symbols: Sequence[str], products: Sequence[str], margin: str) -> dict[str, Any]:
+    """Return what the words of the file mean for a policy."""
+    return {
+        "symbols": tuple(symbols),
+        "products": tuple(Product(name.upper()) for name in products),
+        "margin": None if margin == "auto" else Margin(margin.upper()),
+    }
