@@ -38,11 +38,12 @@ class CommandSink(AuditLogger):
         """Take one event; waits for nothing, also where no event loop runs."""
         self.post_event(event_type=event_type, correlation_id=correlation_id, details=details)
         line = describe_event(event_type, details or {})
+        account = self.accounts.get(correlation_id)
         self._log.write(correlation_id, line)
         if self._aloud:
-            out.progress(line)
+            out.progress(f"{account}: {line}" if account else line)
         if self._view is not None:
-            self._view.note(event_type, details or {})
+            self._view.note(event_type, details or {}, account)
 
     def finish(self, wait_max_s: float = END_WAIT_MAX_S) -> None:
         """Write what is still to be recorded, and told in the log; wait for the disk (bounded)."""

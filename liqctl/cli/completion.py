@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
@@ -22,6 +22,9 @@ from liqctl.cli.trails import default_trail, last_lines_of, trail_at
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.events import TRAIL_NAME, AuditEventType
 from liqctl.kernel.states import Product
+
+if TYPE_CHECKING:
+    from liqctl.settings.values import Settings
 
 _LINES_MAX: Final = 2000
 """Last lines of the trail in which runs are looked for: some hundred runs, 5 ms."""

@@ -1,4 +1,4 @@
-"""One run from the command line: opened first, ended in time, its last modules loaded in between.
+"""Runs from the command line: opened first, ended in time, the last modules loaded in between.
 
 The first reading takes a round trip, in which the processor would idle: what is only needed to
 decide and to record is imported then, a module at a time, so that the connections get their turn.
@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Final
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
 from liqctl.cli.output import STDERR, out
-from liqctl.kernel.limits import Deadline
-from liqctl.kernel.states import ExitCode
+from liqctl.kernel.limits import Address, Deadline
+from liqctl.kernel.states import ExitCode, FailureCause
 from liqctl.run.driver import Opening
 from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from liqctl.cli.command_sink import CommandSink
     from liqctl.cli.liquidate import ResultPrinter
     from liqctl.cli.live import LiveView
     from liqctl.cli.options import Options
     from liqctl.cli.wiring import Account
-    from liqctl.kernel.result import LiquidationResult
+    from liqctl.kernel.result import LiquidationResult, Results
     from liqctl.run.lock import AccountLock
     from liqctl.run.manager import LiquidationManager
     from liqctl.settings.values import Settings
@@ -63,30 +65,59 @@ _TURNS: Final = 10
 """Turns of the loop before each module: so many a request takes until it waits for the network."""
 
 
+@dataclass(slots=True, kw_only=True)
+class AccountRun:
+    """The run of one account, and how it ended.
+
+    `account` is None where it has no usable key; then it has its result from the beginning. What is
+    a `twin_of` another name, by its key, is closed under that name.
+    """
+
+    settings: "Settings"
+    correlation_id: str
+    account: "Account | None" = None
+    twin_of: str | None = None
+    manager: "LiquidationManager | None" = None
+    result: "LiquidationResult | None" = None
+
+    @property
+    def name(self) -> str | None:
+        """The account's name, None where it has none."""
+        return self.settings.account
+
+    @property
+    def on_whom(self) -> str:
+        """Of which account something is said, where accounts have names."""
+        return f" on {self.name}" if self.name else ""
+
+
 @dataclass(slots=True)
 class Execution:
-    """The liquidation of one account inside its deadline; nothing is sent before `run`."""
+    """Liquidations inside one deadline, side by side; nothing is sent before `run`."""
 
     options: "Options"
-    settings: "Settings"
-    account: "Account"
+    runs: "Sequence[AccountRun]"
     printer: "ResultPrinter"
     _deadline: Deadline = field(init=False)
-    _manager: "LiquidationManager | None" = None
     _trail: "CommandSink | None" = None
     _view: "LiveView | None" = None
-    _ended: "tuple[LiquidationResult, str] | None" = None
+    _ended: "tuple[Results, str] | None" = None
 
     def __post_init__(self) -> None:
         """Let the deadline count from now."""
         self._deadline = Deadline.after(
-            self.settings.liquidation.timeout_seconds,
+            self._settings.liquidation.timeout_seconds,
             began=time.monotonic(),
             epoch_s=SystemClock().now().timestamp(),
         )
 
+    @property
+    def _settings(self) -> "Settings":
+        """What is the same for every account: where it is recorded, how long it may take."""
+        return self.runs[0].settings
+
     def run(self, loop: asyncio.AbstractEventLoop) -> ExitCode:
-        """Liquidate and print the result; return the exit code."""
+        """Liquidate and print the results; return the exit code."""
         process.signals.ignore_hangups()
         watchdog = process.Watchdog(self._deadline, self._expire)
 
@@ -96,116 +127,159 @@ class Execution:
                 self._expire()
 
         process.signals.last_word(leave_a_word)
-        result = loop.run_until_complete(self._liquidate(loop))
+        loop.run_until_complete(self._liquidate(loop))
+        results = self.printer.joined([run.result for run in self.runs if run.result])
         # The watchdog has a screen and still watches while this one is drawn, for what draws takes
         # its time, and may have to be loaded from a disk that hangs.
-        screen = self.printer.render(result, is_drawn=False)
-        self._ended = result, screen
-        screen = self.printer.render(result)
-        watchdog.keep(process.signals.exit_code(result.exit_code()))
-        code = self._tell(result, screen)
+        screen = self.printer.render(results, is_drawn=False)
+        self._ended = results, screen
+        screen = self.printer.render(results)
+        watchdog.keep(process.signals.exit_code(results.exit_code()))
+        code = self._tell(results, screen)
         if self._trail is not None:
             self._trail.finish()
-        self.printer.follow_up(result, code)
+        self.printer.follow_up(results, code)
         return code
 
-    async def _liquidate(self, loop: asyncio.AbstractEventLoop) -> "LiquidationResult":
-        settings = self.settings
-        opening = lock = None
-        if not self.account.embedded:
-            from liqctl.kernel.events import TRAIL_NAME
-            from liqctl.run.lock import AccountLock
-
-            lock = AccountLock(
-                identity=self.account.identity,
-                environment=settings.environment.value,
-                log_path=settings.audit.log_dir / TRAIL_NAME,
-            )
-        if settings.liquidation.emergency_liquidation:
-            opening = Opening(
-                exchange=self.account.exchange,
-                policy=settings.liquidation,
-                correlation_id=self.printer.correlation_id,
-                wall_clock=SystemClock(),
-                lock=lock,
-                deadline=self._deadline,
-            )
+    async def _liquidate(self, loop: asyncio.AbstractEventLoop) -> None:
+        address = Address(minute_start=self._deadline.minute_start, accounts=len(self.runs))
+        begun = [(run, *self._begin(run, run.account, address)) for run in self.runs if run.account]
         for name in LOADED_MEANWHILE:
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
             importlib.import_module(name)
-        manager = self._manager = self._make_manager(lock)
+        trail = self._trail = self._make_trail()
 
         def interrupt() -> None:
-            loop.call_soon_threadsafe(manager.interrupt)
+            for run in self.runs:
+                if run.manager is not None:
+                    loop.call_soon_threadsafe(run.manager.interrupt)
 
         process.signals.shield(interrupt)
-        return await manager.execute_liquidation(
-            reason=self.printer.reason,
-            correlation_id=self.printer.correlation_id,
-            opening=opening,
+        await asyncio.gather(
+            *(self._liquidate_one(run, opening, lock, trail) for run, opening, lock in begun)
         )
 
-    def _make_manager(self, lock: "AccountLock | None") -> "LiquidationManager":
+    def _begin(
+        self, run: AccountRun, account: "Account", address: Address
+    ) -> "tuple[Opening | None, AccountLock | None]":
+        """Take the account's lock and begin its first reading."""
+        settings = run.settings
+        opening = lock = None
+        if not account.embedded:
+            from liqctl.kernel.events import TRAIL_NAME
+            from liqctl.run.lock import AccountLock
+
+            lock = AccountLock(
+                identity=account.identity,
+                environment=settings.environment.value,
+                log_path=settings.audit.log_dir / TRAIL_NAME,
+            )
+        if settings.liquidation.emergency_liquidation and run.twin_of is None:
+            opening = Opening(
+                exchange=account.exchange,
+                policy=settings.liquidation,
+                correlation_id=run.correlation_id,
+                wall_clock=SystemClock(),
+                lock=lock,
+                deadline=self._deadline,
+                address=address,
+                account=run.name,
+            )
+        return opening, lock
+
+    async def _liquidate_one(
+        self,
+        run: AccountRun,
+        opening: Opening | None,
+        lock: "AccountLock | None",
+        trail: "CommandSink",
+    ) -> None:
         from liqctl import __version__
-        from liqctl.cli.command_sink import CommandSink
+        from liqctl.kernel.words import explain_twin
         from liqctl.run.manager import LiquidationManager
 
-        settings = self.settings
-        aloud = self.options.verbose
-        if not aloud and out.is_terminal(STDERR):
-            from liqctl.cli.live import LiveView, can_redraw
-
-            if can_redraw(os.environ):
-                with contextlib.suppress(RuntimeError):  # no thread can be had
-                    self._view = LiveView(
-                        title=f"{settings.environment.value}  {self.printer.correlation_id}",
-                        timeout_s=settings.liquidation.timeout_seconds,
-                        began_at=self._deadline.began,
-                        colour=self.options.colour,
-                    )
-            aloud = self._view is None
-        trail = self._trail = CommandSink(settings, aloud=aloud, view=self._view)
-        return LiquidationManager(
+        settings, account = run.settings, run.account
+        if account is None:
+            return
+        manager = run.manager = LiquidationManager(
             config=settings.liquidation,
-            exchange=self.account.exchange,
+            exchange=account.exchange,
             audit_logger=trail,
             environment=settings.environment.value,
+            account=run.name,
             identity={
                 "version": __version__,
-                "base_url": self.account.base_url,
-                "key_fingerprint": self.account.key_fingerprint,
+                "base_url": account.base_url,
+                "key_fingerprint": account.key_fingerprint,
                 "config_file": str(settings.file) if settings.file else None,
             },
             lock=lock,
             dead_runs=trail,
         )
+        if run.twin_of is not None:
+            run.result = await manager.skip(run.correlation_id, explain_twin(run.twin_of))
+            return
+        try:
+            run.result = await manager.execute_liquidation(
+                reason=self.printer.reason, correlation_id=run.correlation_id, opening=opening
+            )
+        except Exception as error:
+            if len(self.runs) == 1:
+                raise
+            # A fault of ours in one account stops none of the others.
+            why = f"a fault of liqctl itself: {process.describe_unexpected(error)}"
+            run.result = self.printer.refusal(FailureCause.NONE, why, run.settings)
+
+    def _make_trail(self) -> "CommandSink":
+        from liqctl.cli.command_sink import CommandSink
+
+        aloud = self.options.verbose
+        if not aloud and out.is_terminal(STDERR):
+            from liqctl.cli.live import LiveView, can_redraw
+
+            if can_redraw(os.environ):
+                title = f"{self._settings.environment.value}  {self.printer.correlation_id}"
+                with contextlib.suppress(RuntimeError):  # no thread can be had
+                    self._view = LiveView(
+                        title=title,
+                        timeout_s=self._settings.liquidation.timeout_seconds,
+                        began_at=self._deadline.began,
+                        colour=self.options.colour,
+                        accounts=[run.name for run in self.runs if run.name],
+                    )
+            aloud = self._view is None
+        trail = CommandSink(self._settings, aloud=aloud, view=self._view)
+        trail.accounts.update({run.correlation_id: run.name for run in self.runs if run.name})
+        return trail
 
     def _expire(self) -> ExitCode:
-        """End the run from outside its loop, which did not or may not; print what is known.
+        """End the runs from outside their loop, which did not or may not; print what is known.
 
         Printing comes first: a disk that hangs must not take the one document along. Nothing is
         drawn, for that takes rich, and time.
         """
         if self._ended is None:
             duration_s = time.monotonic() - self._deadline.began
-            result = self._manager.expire(duration_s) if self._manager else None
-            if result is None:
-                from liqctl.kernel.states import FailureCause
-
-                why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
-                result = self.printer.refusal(FailureCause.NONE, why)
-            self._ended = result, self.printer.render(result, is_drawn=False)
-        result, screen = self._ended
-        code = self._tell(result, screen)
-        if self._manager is not None:
-            self._manager.record_expiry()
+            results = self.printer.joined([self._known(run, duration_s) for run in self.runs])
+            self._ended = results, self.printer.render(results, is_drawn=False)
+        results, screen = self._ended
+        code = self._tell(results, screen)
+        for run in self.runs:
+            if run.manager is not None:
+                run.manager.record_expiry()
         if self._trail is not None:
             self._trail.finish(_LAST_RECORDS_S)
-        self.printer.follow_up(result, code, patience_s=0.0)
+        self.printer.follow_up(results, code, patience_s=0.0)
         return code
 
-    def _tell(self, result: "LiquidationResult", screen: str) -> ExitCode:
+    def _known(self, run: AccountRun, duration_s: float) -> "LiquidationResult":
+        """Return how a run ended, or as far as it came."""
+        known = run.result or (run.manager.expire(duration_s) if run.manager else None)
+        why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
+        return known or self.printer.refusal(FailureCause.NONE, why, run.settings)
+
+    def _tell(self, results: "Results", screen: str) -> ExitCode:
         if self._view is not None:
             self._view.close()
-        return self.printer.end(result, screen)
+        return self.printer.end(results, screen)

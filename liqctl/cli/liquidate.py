@@ -8,6 +8,8 @@ import contextlib
 import math
 import os
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
@@ -19,8 +21,11 @@ from liqctl.kernel.states import Environment, ExitCode, FailureCause, Liquidatio
 from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from liqctl.cli.execution import AccountRun
     from liqctl.cli.wiring import Account
-    from liqctl.kernel.result import LiquidationResult
+    from liqctl.kernel.result import LiquidationResult, Results
     from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
 
@@ -33,6 +38,9 @@ _GUARD_S: Final = 0.08
 
 _LINES_OF_QUESTION: Final = 4
 """The line before the screen, the one of the settings, the question, and the answer."""
+
+_RUN_TAKES: Final = 2
+"""How many times the weight of one reading of all accounts a run needs after the question."""
 
 _LINES_OF_PROMPT: Final = 2
 """What the shell writes below the end screen; its first line must not be pushed out for it."""
@@ -66,6 +74,14 @@ def liquidate(options: Options) -> ExitCode:
                 "--correlation-id takes 1 to 64 letters, digits, _ or -. Nothing was sent"
             )
         settings = printer.settings = options.settings(may_be_kept=True)
+        chosen = options.chosen(settings)
+        printer.are_several = options.all_accounts or len(chosen) > 1
+        if not printer.are_several:
+            settings = printer.settings = chosen[0]
+        if options.correlation_id and not is_correlation_id(printer.name_of(chosen[-1])):
+            raise UsageError(  # noqa: TRY301
+                "--correlation-id is too long: each account's name is added to it. Nothing was sent"
+            )
     except UsageError as error:
         out.error(f"liqctl: {error}")
         return printer.end_without_run(FailureCause.USAGE, str(error))
@@ -74,28 +90,52 @@ def liquidate(options: Options) -> ExitCode:
         return printer.end_without_run(FailureCause.CONFIGURATION, str(error))
     if options.yes or settings.environment is not Environment.PRODUCTION:
         process.signals.ignore_hangups()  # Nobody has to be there any more.
+    from liqctl.cli.execution import AccountRun
+
+    with ExitStack() as stack:
+        runs = [AccountRun(settings=its, correlation_id=printer.name_of(its)) for its in chosen]
+        for run in runs:
+            _open(run, stack, printer)
+        if not any(run.account for run in runs):
+            return printer.end_unopened(runs)
+        note_twins(runs)
+        return _with_accounts(options, runs, printer)
+
+
+def _open(run: "AccountRun", stack: ExitStack, printer: "ResultPrinter") -> None:
+    """Open the account of a run; one without a usable key has its result already."""
     from liqctl.cli.wiring import open_account
 
     try:
-        with open_account(settings) as account:
-            return _with_account(options, settings, account, printer)
+        run.account = stack.enter_context(open_account(run.settings))
     except CredentialsError as error:
-        out.error(f"{error}\nNothing was sent; what is open stays open.")
-        if not options.as_json:  # There the message must do.
-            from liqctl.desk.result import next_steps
-
-            steps = next_steps(printer.refusal(FailureCause.CREDENTIALS, str(error)))
-            out.error("\n".join(["Next", *(f"  - {step}" for step in steps)]))
-        return printer.end_without_run(FailureCause.CREDENTIALS, str(error))
+        out.error(f"{error}\nNothing was sent{run.on_whom}; what is open stays open.")
+        run.result = printer.refusal(FailureCause.CREDENTIALS, str(error), run.settings)
 
 
-def _with_account(
-    options: Options, settings: "Settings", account: "Account", printer: "ResultPrinter"
+def note_twins(runs: "Sequence[AccountRun]") -> None:
+    """Find the runs of one key under several names: the first one gets what is in scope of all."""
+    first_of: dict[str, AccountRun] = {}
+    for run in runs:
+        if run.account is None or run.account.embedded:
+            continue
+        first = first_of.setdefault(run.account.identity, run)
+        if first is not run:
+            run.twin_of = first.name
+            its = first.settings
+            policy = its.liquidation.joined(run.settings.liquidation)
+            first.settings = replace(its, liquidation=policy)
+
+
+def _with_accounts(
+    options: Options, runs: "Sequence[AccountRun]", printer: "ResultPrinter"
 ) -> ExitCode:
-    # One loop for the question and the run: connections belong to the loop that made them. It is
+    # One loop for the question and the runs: connections belong to the loop that made them. It is
     # never closed, for that would wait for a thread that hangs in a name look-up.
     loop = asyncio.new_event_loop()
-    printer.reason = account.hide(options.reason)
+    accounts = [run.account for run in runs if run.account]
+    for account in accounts:
+        printer.reason = account.hide(printer.reason)
     if printer.reason != options.reason:
         out.error(
             "the reason holds the key or the secret: it is recorded without; replace that key, for "
@@ -103,19 +143,20 @@ def _with_account(
         )
     try:
         if options.dry_run:
-            return _rehearse(settings, account, printer, loop)
-        is_asked = settings.liquidation.emergency_liquidation and not options.yes
-        if is_asked and needs_confirmation(account):
-            refusal = _confirm(options, settings, account, loop)
+            return _rehearse(runs, printer, loop)
+        is_asked = runs[0].settings.liquidation.emergency_liquidation and not options.yes
+        if is_asked and any(map(needs_confirmation, accounts)):
+            refusal = _confirm(options, runs, printer, loop)
             if refusal is not None:
                 cause, why = refusal
                 out.error(why)
-                return printer.end_without_run(cause, why)
+                return printer.end_without_run(cause, why, [run.settings for run in runs])
         from liqctl.cli.execution import Execution
 
-        return Execution(options, settings, account, printer).run(loop)
+        return Execution(options, runs, printer).run(loop)
     finally:
-        loop.run_until_complete(account.exchange.close())
+        closing = [account.exchange.close() for account in accounts]
+        loop.run_until_complete(asyncio.wait(map(loop.create_task, closing)))
 
 
 def needs_confirmation(account: "Account") -> bool:
@@ -131,43 +172,70 @@ def needs_confirmation(account: "Account") -> bool:
             return False
 
 
-def _confirm(
-    options: Options, settings: "Settings", account: "Account", loop: asyncio.AbstractEventLoop
-) -> tuple[FailureCause, str] | None:
-    """Ask the operator; return why not, None for yes."""
-    from liqctl.desk.plan import render_confirmation
+def _inspect(
+    runs: "Sequence[AccountRun]",
+    loop: asyncio.AbstractEventLoop,
+    *,
+    timeout_s: float | None = None,
+    accounts: int = 0,
+) -> "list[Inspection | None]":
+    """Return what is open in each account, side by side; None where no reading ended.
+
+    `accounts` is how many the address' weight has to be enough for, where more than these.
+    """
+    from liqctl.kernel.limits import Address
     from liqctl.run.inspection import inspect_account
 
-    word = account.environment.value
+    address = Address(accounts=max(accounts, len(runs)))
+
+    async def look(run: "AccountRun") -> "Inspection | None":
+        if run.account is None or run.twin_of:
+            return None
+        looking = inspect_account(
+            run.account.exchange,
+            run.settings.liquidation,
+            wall_clock=SystemClock(),
+            timeout_s=timeout_s,
+            address=address,
+        )
+        if timeout_s is None:
+            return await looking
+        with contextlib.suppress(TimeoutError):  # The question must come all the same.
+            return await asyncio.wait_for(looking, timeout_s + _OVERTIME_S)
+        return None
+
+    async def look_at_all() -> "list[Inspection | None]":
+        return await asyncio.gather(*map(look, runs))
+
+    return loop.run_until_complete(look_at_all())
+
+
+def _confirm(
+    options: Options,
+    runs: "Sequence[AccountRun]",
+    printer: "ResultPrinter",
+    loop: asyncio.AbstractEventLoop,
+) -> tuple[FailureCause, str] | None:
+    """Ask the operator; return why not, None for yes."""
+    settings = runs[0].settings
+    word = settings.environment.value
     if not (out.is_terminal(0) and out.is_terminal(STDERR)):
         return FailureCause.NOT_CONFIRMED, (
             f"not confirmed: {word} asks before it acts, and there is no terminal "
             "to ask on. Nothing was sent. Give --yes to run without asking"
         )
     limit_s = min(READING_MAX_S, settings.liquidation.timeout_seconds)
-    out.progress(f"{word}: reading the account, {limit_s:g} s at most")
-    looking = inspect_account(
-        account.exchange, settings.liquidation, wall_clock=SystemClock(), timeout_s=limit_s
+    what = f"{len(runs)} accounts" if printer.are_several else "the account"
+    out.progress(f"{word}: reading {what}, {limit_s:g} s at most")
+    # The run has to find as much weight again.
+    inspections = _inspect(
+        runs, loop, timeout_s=limit_s, accounts=_RUN_TAKES * len(runs) if len(runs) > 1 else 1
     )
-    inspection: Inspection | None = None
-    with contextlib.suppress(TimeoutError):  # The question must come all the same.
-        inspection = loop.run_until_complete(asyncio.wait_for(looking, limit_s + _OVERTIME_S))
-    if inspection is not None and inspection.unknown_symbols:
-        unknown = ", ".join(inspection.unknown_symbols)
-        return FailureCause.USAGE, f"the venue does not know {unknown}. Nothing was sent"
-    out.error(
-        render_confirmation(
-            inspection,
-            environment=word,
-            base_url=account.base_url,
-            key_fingerprint=account.key_fingerprint,
-            policy=settings.liquidation,
-            width=out.width_of(STDERR) or 80,
-            height=(out.height_of(STDERR) or 24) - _LINES_OF_QUESTION,
-            colour=options.colour,
-            config_file=settings.origin,
-        )
-    )
+    for inspection in inspections:
+        if inspection is not None and inspection.unknown_symbols:
+            unknown = ", ".join(inspection.unknown_symbols)
+            return FailureCause.USAGE, f"the venue does not know {unknown}. Nothing was sent"
+    out.error(_question(options, runs, inspections, printer))
     out.error(f"Type {word} to go on, anything else to leave:")
     try:
         typed = input().strip()
@@ -178,40 +246,96 @@ def _confirm(
     return FailureCause.NOT_CONFIRMED, "not confirmed: nothing was sent"
 
 
-def _rehearse(
-    settings: "Settings",
-    account: "Account",
+def _question(
+    options: Options,
+    runs: "Sequence[AccountRun]",
+    inspections: "Sequence[Inspection | None]",
     printer: "ResultPrinter",
-    loop: asyncio.AbstractEventLoop,
+) -> str:
+    width = out.width_of(STDERR) or 80
+    height = (out.height_of(STDERR) or 24) - _LINES_OF_QUESTION
+    settings, account = runs[0].settings, runs[0].account
+    if printer.are_several or account is None:
+        from liqctl.desk.several import render_confirmation as render_all
+
+        return render_all(
+            [
+                (
+                    run.name or "",
+                    run.account.key_fingerprint if run.account else None,
+                    run.twin_of,
+                    seen,
+                )
+                for run, seen in zip(runs, inspections, strict=True)
+            ],
+            environment=settings.environment.value,
+            base_url=next(run.account.base_url for run in runs if run.account),
+            policy=settings.liquidation,
+            width=width,
+            height=height,
+            colour=options.colour,
+            config_file=settings.origin,
+        )
+    from liqctl.desk.plan import render_confirmation
+
+    return render_confirmation(
+        inspections[0],
+        environment=settings.environment.value,
+        base_url=account.base_url,
+        key_fingerprint=account.key_fingerprint,
+        policy=settings.liquidation,
+        width=width,
+        height=height,
+        colour=options.colour,
+        config_file=settings.origin,
+    )
+
+
+def _rehearse(
+    runs: "Sequence[AccountRun]", printer: "ResultPrinter", loop: asyncio.AbstractEventLoop
 ) -> ExitCode:
     """Read, show what a run would do, send nothing."""
-    from liqctl.run.inspection import dry_run_result, inspect_account
+    from liqctl.kernel.words import explain_twin
+    from liqctl.run.inspection import dry_run_result
 
     clock = SystemClock()
     started_at = clock.now()
-    before = account.exchange.usage.requests
     process.signals.install()
-    inspection = loop.run_until_complete(
-        inspect_account(account.exchange, settings.liquidation, wall_clock=clock)
-    )
-    result = dry_run_result(
-        inspection,
-        settings.liquidation,
-        correlation_id=printer.correlation_id,
-        environment=settings.environment.value,
-        started_at=started_at,
-        finished_at=clock.now(),
-        requests=account.exchange.usage.requests - before,
-    )
-    return printer.end(result, printer.render(result, inspection))
+    before = [run.account.exchange.usage.requests if run.account else 0 for run in runs]
+    inspections = _inspect(runs, loop)
+    for run, inspection, requests in zip(runs, inspections, before, strict=True):
+        if run.account is None:
+            continue
+        if inspection is None:
+            why = explain_twin(run.twin_of or "")
+            refusal = printer.refusal(FailureCause.NONE, why, run.settings)
+            run.result = replace(refusal, dry_run=True, state=LiquidationState.SKIPPED)
+            continue
+        result = dry_run_result(
+            inspection,
+            run.settings.liquidation,
+            correlation_id=run.correlation_id,
+            environment=run.settings.environment.value,
+            started_at=started_at,
+            finished_at=clock.now(),
+            requests=run.account.exchange.usage.requests - requests,
+        )
+        run.result = replace(result, account=run.name)
+    results = printer.joined([run.result for run in runs if run.result])
+    seen = None if printer.are_several else inspections[0]
+    return printer.end(results, printer.render(results, seen))
 
 
 class ResultPrinter:
-    """Prints how the command ended, exactly once, and says which exit code that is."""
+    """Prints how the command ended, exactly once, and says which exit code that is.
+
+    `are_several`: the results of several accounts are printed, not one account's.
+    """
 
     def __init__(self, options: Options) -> None:
         """Name the run from its first moment, so that even a refusal to start can be found."""
         self._options = options
+        self.are_several = False
         self.reason = options.reason
         self._started_at = SystemClock().now()
         self.settings: Settings | None = None
@@ -219,35 +343,61 @@ class ResultPrinter:
             self._started_at, os.urandom(3).hex()
         )
 
-    def end(self, result: "LiquidationResult", document: str | None = None) -> ExitCode:
-        """Print the result, as it was rendered, and return its exit code; a signal outranks it."""
+    def name_of(self, settings: "Settings") -> str:
+        """Return the correlation id of an account's run: with its name in it, if it was given."""
+        if not self.are_several:
+            return self.correlation_id
+        if self._options.correlation_id:
+            return f"{self.correlation_id}-{settings.account}"
+        return make_correlation_id(self._started_at, os.urandom(3).hex())
+
+    def joined(self, results: "Sequence[LiquidationResult]") -> "Results":
+        """Return the results as what the command prints."""
+        from liqctl.kernel.result import Results
+
+        return Results(each=tuple(results), are_several=self.are_several)
+
+    def end(self, results: "Results", document: str | None = None) -> ExitCode:
+        """Print the results, as rendered, and return the exit code; a signal outranks it."""
         # What a glance at the exit code would miss is said on stderr.
-        if result.state is LiquidationState.SKIPPED and not result.dry_run:
-            out.error(
-                "WARNING: the switch is disarmed: emergency_liquidation is false. Nothing was "
-                "read, cancelled or closed; positions and orders may be open"
-            )
-        if result.cause is FailureCause.NONE and (result.verified_flat or result.dry_run):
-            found = {position.symbol for position in result.positions}
-            found |= {order.symbol for order in result.orders}
-            for symbol in self.settings.liquidation.symbols if self.settings else ():
-                if symbol not in found:
-                    out.error(f"nothing is open on {symbol}")
-        out.answer(self.render(result) if document is None else document)
-        return process.signals.received or result.exit_code()
+        for result in results.each:
+            of = f" on {result.account}" if results.are_several else ""
+            if result.state is LiquidationState.SKIPPED and not result.dry_run:
+                from liqctl.kernel.words import DISARMED
+
+                if result.error_message == DISARMED:
+                    out.error(
+                        "WARNING: the switch is disarmed: emergency_liquidation is false. Nothing "
+                        f"was read, cancelled or closed{of}; positions and orders may be open"
+                    )
+            if result.cause is FailureCause.NONE and (result.verified_flat or result.dry_run):
+                found = {position.symbol for position in result.positions}
+                found |= {order.symbol for order in result.orders}
+                for symbol in self._symbols_of(result):
+                    if symbol not in found:
+                        out.error(f"nothing is open on {symbol}{of}")
+        out.answer(self.render(results) if document is None else document)
+        return process.signals.received or results.exit_code()
+
+    def _symbols_of(self, result: "LiquidationResult") -> tuple[str, ...]:
+        settings = self.settings
+        if settings is None:
+            return ()
+        return (settings.of(result.account) if result.account else settings).liquidation.symbols
 
     def render(
         self,
-        result: "LiquidationResult",
+        results: "Results",
         inspection: "Inspection | None" = None,
         *,
         is_drawn: bool = True,
     ) -> str:
-        """Return the result as JSON, or for people; what may not be drawn needs no rich."""
+        """Return the results as JSON, or for people; what may not be drawn needs no rich."""
         if self._options.as_json:
             from liqctl.kernel.as_json import dump
 
-            return dump(result.as_json())
+            code = process.signals.received or results.exit_code()
+            return dump(results.as_json(code))
         from liqctl.desk.result import Asked, render_result
 
         settings = self.settings
@@ -260,9 +410,15 @@ class ResultPrinter:
         width, lines = out.width_of(STDOUT), out.height_of(STDOUT)
         height = None if lines is None else lines - _LINES_OF_PROMPT
         colour = self._options.colour and width is not None and is_drawn
+        if results.are_several:
+            from liqctl.desk.several import render_results
+
+            return render_results(
+                results, width=width, height=height, colour=colour, asked=asked, is_drawn=is_drawn
+            )
         if inspection is None or settings is None:
             return render_result(
-                result,
+                results.only,
                 width=width,
                 height=height,
                 colour=colour,
@@ -273,7 +429,7 @@ class ResultPrinter:
 
         return render_plan(
             inspection,
-            result,
+            results.only,
             policy=settings.liquidation,
             width=width,
             height=height,
@@ -281,33 +437,57 @@ class ResultPrinter:
             asked=asked,
         )
 
-    def end_without_run(self, cause: FailureCause, message: str) -> ExitCode:
-        """Print the result of a run that never started, if JSON was asked for."""
-        result = self.refusal(cause, message)
+    def end_unopened(self, runs: "Sequence[AccountRun]") -> ExitCode:
+        """Print the results of accounts without a usable key, if JSON was asked for."""
+        results = self.joined([run.result for run in runs if run.result])
+        if not self._options.as_json:  # There the message must do.
+            from liqctl.desk.result import next_steps
+
+            steps = next_steps(results.only)
+            out.error("\n".join(["Next", *(f"  - {step}" for step in steps)]))
+        return self._end_refused(results)
+
+    def end_without_run(
+        self, cause: FailureCause, message: str, settings: "Sequence[Settings]" = ()
+    ) -> ExitCode:
+        """Print the results of runs that never started, if JSON was asked for."""
+        whose = settings if self.are_several else ()
+        refusals = [self.refusal(cause, message, its) for its in whose]
+        if refusals:
+            return self._end_refused(self.joined(refusals))
+        self.are_several = False
+        return self._end_refused(self.joined([self.refusal(cause, message)]))
+
+    def _end_refused(self, results: "Results") -> ExitCode:
         if self._options.as_json:
-            code = self.end(result)
+            code = self.end(results)
         else:
-            code = process.signals.received or result.exit_code()
+            code = process.signals.received or results.exit_code()
         is_answered_in_person = out.is_terminal(0) and out.is_terminal(STDERR)
+        cause = results.only.cause
         if cause is FailureCause.CREDENTIALS or (
             cause is FailureCause.NOT_CONFIRMED and not is_answered_in_person
         ):
-            self.follow_up(result, code)
+            self.follow_up(results, code)
         return code
 
     def interrupted(self) -> None:
         """Print the one document if a signal ends the command before there was a run."""
         if self._options.as_json and not out.is_answered:
-            self.end(self.refusal(FailureCause.NONE, "interrupted: nothing was sent"))
+            why = "interrupted: nothing was sent"
+            self.end(self.joined([self.refusal(FailureCause.NONE, why)]))
 
-    def refusal(self, cause: FailureCause, message: str) -> "LiquidationResult":
-        """Return the result of a run that never started."""
+    def refusal(
+        self, cause: FailureCause, message: str, its: "Settings | None" = None
+    ) -> "LiquidationResult":
+        """Return the result of a run that never started; `its` are the account's settings."""
         from liqctl.kernel.result import LiquidationResult
 
-        now, settings = SystemClock().now(), self.settings
+        now, settings = SystemClock().now(), its or self.settings
         return LiquidationResult(
             correlation_id=self.correlation_id,
             environment=settings.environment.value if settings else self._options.environment or "",
+            account=settings.account if settings else None,
             state=LiquidationState.FAILED,
             error_message=message,
             started_at=self._started_at,
@@ -318,7 +498,7 @@ class ResultPrinter:
         )
 
     def follow_up(
-        self, result: "LiquidationResult", code: ExitCode, *, patience_s: float = math.inf
+        self, results: "Results", code: ExitCode, *, patience_s: float = math.inf
     ) -> None:
         """Let figures be written and people be told of the end, where the settings ask for it.
 
@@ -342,12 +522,12 @@ class ResultPrinter:
         guard = LastResort(patience_s + _GUARD_S, code)
         process.signals.unshield()
         try:
-            child = start_courier(make_order(settings, result, code, self.reason))
+            child = start_courier(make_order(settings, results, code, self.reason))
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else type(error).__name__
             out.error(f"no notification was sent: its process did not start: {why}")
             log = LogFile(settings.audit.log_dir)
-            log.write(result.correlation_id, f"NOTIFICATION problem={why}")
+            log.write(results.only.correlation_id, f"NOTIFICATION problem={why}")
             log.flush()
         else:
             ended = wait_for_courier(child, now + patience_s)

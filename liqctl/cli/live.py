@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
@@ -49,8 +49,20 @@ def can_redraw(environ: Mapping[str, str]) -> bool:
 class LiveView:
     """Shows one run on stderr's terminal until `close`."""
 
-    def __init__(self, *, title: str, timeout_s: float, began_at: float, colour: bool) -> None:
-        """Start watching; `began_at` is a moment of `time.monotonic`."""
+    def __init__(
+        self,
+        *,
+        title: str,
+        timeout_s: float,
+        began_at: float,
+        colour: bool,
+        accounts: Sequence[str] = (),
+    ) -> None:
+        """Start watching; `began_at` is a moment of `time.monotonic`.
+
+        Several `accounts` are shown a line each, one as its positions.
+        """
+        self._accounts = tuple(accounts)
         self._title = title
         self._timeout_s = timeout_s
         self._began_at = began_at
@@ -60,8 +72,10 @@ class LiveView:
         self._thread = threading.Thread(target=self._watch, daemon=True, name="live view")
         self._thread.start()
 
-    def note(self, event_type: str, details: Mapping[str, Any]) -> None:
+    def note(self, event_type: str, details: Mapping[str, Any], account: str | None = None) -> None:
         """Take one event; costs an append."""
+        if self._accounts:
+            details = {**details, "account": account}
         self._events.append((time.monotonic(), event_type, details))
 
     def close(self) -> None:

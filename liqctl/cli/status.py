@@ -262,7 +262,9 @@ class StatusReader:
             found = trail.stat() if trail.exists() else None
             mark = found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
             if self._history is None or self._history[0] != mark:
-                self._history = (mark, read_history(trail, environment=environment))
+                name = self.settings.account
+                told = read_history(trail, environment=environment, account=name)
+                self._history = mark, told
             history = self._history[1]
         except OSError as error:
             trail_error = f"the audit trail {trail} cannot be read: {error.strerror}"
@@ -276,6 +278,7 @@ class StatusReader:
             account_error=account_error,
             trail_error=trail_error,
             config_file=self.settings.file,
+            account_name=self.settings.account,
         )
 
 
@@ -288,11 +291,13 @@ def make_document(
     account_error: str | None = None,
     trail_error: str | None = None,
     config_file: Path | None = None,
+    account_name: str | None = None,
 ) -> dict[str, Any]:
     """Return the status document of the contract; with a `trail_error` its counts mean nothing."""
     return {
         "schema": STATUS_SCHEMA,
         "environment": environment,
+        "account_name": account_name,
         "config_file": str(config_file) if config_file else None,
         "looked_at": rfc3339(SystemClock().now()),
         "state": "IN_PROGRESS" if in_progress else "IDLE",

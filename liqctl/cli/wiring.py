@@ -27,6 +27,7 @@ class Account:
     environment: Environment
     base_url: str
     key_fingerprint: str
+    name: str | None = None
     has_key: bool = True
     embedded: bool = False
     secrets: tuple[Secret, ...] = ()
@@ -72,7 +73,9 @@ def open_account(
             from liqctl.settings.credentials import load_credentials
 
             try:
-                credentials = load_credentials(settings.environment, environ or os.environ)
+                credentials = load_credentials(
+                    settings.environment, environ or os.environ, settings.account
+                )
                 key, secret = credentials.api_key, credentials.api_secret
             except CredentialsError:
                 if needs_key:
@@ -102,6 +105,7 @@ def open_account(
             environment=settings.environment,
             base_url=transport.base_url,
             key_fingerprint=key.fingerprint(),
+            name=settings.account,
             has_key=bool(key),
             embedded=settings.is_embedded,
             secrets=(key, secret),

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from liqctl.kernel import pacing
+from liqctl.kernel import pacing, requests
+from liqctl.kernel.costs import look_weight, positions_weight
 from liqctl.kernel.executions import Executions
 from liqctl.kernel.gateway import Account, Gateway
 from liqctl.kernel.left_over import LeftOver, read_left_over
@@ -37,6 +38,8 @@ class AccountReaders:
     def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
         """Read nothing yet."""
         self.policies = policy.by_product
+        share = machine.budget.share
+        share.look, share.need = positions_weight(policy), look_weight(policy)
         self.account = Account(machine, self.policies, policy.margin)
         self.readers = {
             product: Reader(Gateway(self.account, product), own)
@@ -50,12 +53,28 @@ class AccountReaders:
 
     def begin(self, *, both_sources: bool = False) -> dict[Product, Task[Snapshot]]:
         """Begin one reading of each product."""
+        is_brief = not self.account.has_weight
         return {
             product: self.account.machine.spawn(
-                reader.snapshot(self.policies[product].symbols, both_sources=both_sources)
+                reader.snapshot(
+                    self.policies[product].symbols, both_sources=both_sources, is_brief=is_brief
+                )
             )
             for product, reader in self.readers.items()
         }
+
+    async def find_twin(self, name: str, policy: LiquidationConfig) -> str | None:
+        """Return the other name, if any, under which this account is being liquidated already.
+
+        Not waited for beyond `pacing.ALIAS_WAIT_S`: a second close of the same leg does no harm.
+        """
+        machine = self.account.machine
+        asking = machine.spawn(self.gateway.ask(requests.ALIAS))
+        await machine.wait([asking], until=machine.now + pacing.ALIAS_WAIT_S)
+        machine.end(asking)
+        if not isinstance(asking.result, str):
+            return None
+        return machine.budget.address.claim(asking.result, name, policy)
 
     async def read_all(self) -> list[Snapshot]:
         """Return one reading of each product, by both sources, with what contracts are worth."""
@@ -107,6 +126,12 @@ class AccountLiquidation:
 
     async def converge(self) -> Ending:
         """Work until every product is proven flat, or is as far as it gets."""
+        try:
+            return await self._converge_all()
+        finally:
+            self._machine.budget.share.is_over = True
+
+    async def _converge_all(self) -> Ending:
         machine = self._machine
         executing = machine.spawn(self._executions.end_all()) if self._executions else Task(None)
         again = tuple(self._products)

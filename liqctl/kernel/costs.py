@@ -22,12 +22,13 @@ request weight for the whole IP address, by calendar minutes; bots share it:
 (1700, 20.0, True)
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from liqctl.kernel import pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.endpoints import Endpoint, spec_of
+from liqctl.kernel.endpoints import Endpoint, EndpointSpec, spec_of
 from liqctl.kernel.limits import MINUTE_S, ORDER_BURST_S, Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective
@@ -79,9 +80,7 @@ def make_forecast(
     trips = 2 + bool(early) + bool(closes) + bool(stops) if closes or cancelled else 1
     readings = 2 if closes or cancelled else 1
     reads = [
-        spec_of(endpoint, product, policy.margin or Margin.STANDARD).weight_all
-        for product in policy.by_product
-        for endpoint in (*_READ, *([Endpoint.ACCOUNT] if product is Product.COINM else []))
+        spec.weight_all for product in policy.by_product for spec in _specs(_READ, product, policy)
     ]
     requests = len(reads) * readings + int(bool(closes)) + closes + cancels
     look = Endpoint.POSITIONS.value.weight_all * bool(closes)
@@ -128,6 +127,28 @@ def look_weight(policy: LiquidationConfig) -> int:
         else:
             weight += sum(spec.weight_all for spec in specs)
     return weight
+
+
+def positions_weight(policy: LiquidationConfig) -> int:
+    """Return what looking at the positions of every product costs, however few are in scope.
+
+    >>> positions_weight(LiquidationConfig())
+    11
+    """
+    return sum(
+        spec.weight_all
+        for product in policy.by_product
+        for spec in _specs((Endpoint.POSITIONS,), product, policy)
+    )
+
+
+def _specs(
+    endpoints: Iterable[Endpoint], product: Product, policy: LiquidationConfig
+) -> list[EndpointSpec]:
+    """Return where a reading of a product goes; COIN-M's positions are read from both sources."""
+    beside = [Endpoint.ACCOUNT] if product is Product.COINM else []
+    margin = policy.margin or Margin.STANDARD
+    return [spec_of(endpoint, product, margin) for endpoint in (*endpoints, *beside)]
 
 
 class Pace:

@@ -57,6 +57,7 @@ class Endpoint(Enum):
     POSITION_MODE = EndpointSpec("GET", "/fapi/v1/positionSide/dual", 30, 30)
     OPEN_ORDERS = EndpointSpec("GET", "/fapi/v1/openOrders", weight_all=40)
     OPEN_ALGO_ORDERS = EndpointSpec("GET", "/fapi/v1/openAlgoOrders", weight_all=40)
+    BALANCE = EndpointSpec("GET", "/fapi/v3/balance", 5, 5)
     ORDER = EndpointSpec("GET", "/fapi/v1/order")
     USER_TRADES = EndpointSpec("GET", "/fapi/v1/userTrades", 5, 5)
     SUBMIT_ORDER = EndpointSpec("POST", "/fapi/v1/order", 0, 0, orders=1)
@@ -74,8 +75,11 @@ class Endpoint(Enum):
     API_RESTRICTIONS = EndpointSpec("GET", "/sapi/v1/account/apiRestrictions")
 
 
-_SHARED: Final = {Endpoint.ACCOUNT_CONFIG, Endpoint.ORDER_LIMITS, Endpoint.TEST_ORDER}
-"""What dapi has not: position mode and limits are one for both products."""
+_SHARED: Final = {
+    *(Endpoint.ACCOUNT_CONFIG, Endpoint.BALANCE),
+    *(Endpoint.ORDER_LIMITS, Endpoint.TEST_ORDER),
+}
+"""What is one for both products: position mode, the account's alias, limits."""
 
 _PORTFOLIO_TAILS: Final = {
     Endpoint.POSITIONS: "positionRisk",

@@ -254,6 +254,7 @@ def reading_taken(round_no: int, snapshot: "Snapshot") -> AuditEvent:
         AuditEventType.SNAPSHOT_TAKEN,
         {
             "round": round_no,
+            **({"only": "positions"} if snapshot.is_brief else {}),
             "positions": _count(snapshot.positions),
             "regular_orders": _count(snapshot.regular_orders),
             "algo_orders": _count(snapshot.algo_orders),

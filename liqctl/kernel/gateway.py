@@ -12,7 +12,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-from liqctl.kernel import requests
+from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import VenueAnswer, not_sent
 from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.endpoints import Endpoint
@@ -22,7 +22,7 @@ from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.pacing import CLOCK_SYNCS_MAX, EARLY_READINGS, QUESTION_GAP_S
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin, Product
-from liqctl.kernel.values import OrderKind
+from liqctl.kernel.values import BOOKS, OrderKind, Snapshot, exposure_of
 
 T = TypeVar("T")
 
@@ -101,6 +101,26 @@ class Account:
     def is_early(self) -> bool:
         """Whether so few readings were taken that the next ones may follow soon."""
         return self.readings < EARLY_READINGS
+
+    @property
+    def has_weight(self) -> bool:
+        """Whether order lists may be read that do not decide yet; always where it is alone."""
+        budget = self.machine.budget
+        if budget.address.accounts == 1:
+            return True
+        own = pacing.WHOLE_READINGS_KEPT * budget.share.need
+        if budget.share.notional is None:  # Nobody's positions were read: all need the same.
+            return own * budget.address.accounts <= budget.share.limits.weight_1m
+        return budget.weight_left(self.machine.now) >= own
+
+    def note_first(self, snapshot: Snapshot) -> None:
+        """Rank the account, among those of its address, by what a product's first reading shows."""
+        share = self.machine.budget.share
+        if snapshot.positions.complete:
+            held = exposure_of(snapshot.positions.items)
+            share.notional = (share.notional or Decimal(0)) + held
+            symbols = {position.symbol for position in snapshot.positions.items}
+            share.need += len(BOOKS) * len(symbols)
 
     def know(self) -> None:
         """Take the present kind for certain: something of the account was seen this way."""

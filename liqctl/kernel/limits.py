@@ -25,13 +25,16 @@ Limits: Binance USDS-M "General Info" page, read 2026-11-23.
 
 import re
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Final
 
 from liqctl.kernel import codes, pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin
@@ -114,6 +117,11 @@ class Deadline:
         )
 
     @property
+    def minute_start(self) -> float:
+        """When a minute of the calendar began."""
+        return self.began - self.began_epoch_s % MINUTE_S
+
+    @property
     def timeout_s(self) -> float:
         """How long there is in all."""
         return self.ends - self.began
@@ -129,17 +137,103 @@ class Halted(VenueAnswer):
         return cls(kind=AnswerKind.TRANSIENT, message=why)
 
 
+@dataclass(slots=True, kw_only=True)
+class Share:
+    """What one account needs of an address' weight.
+
+    Attributes:
+        look: what its first reading of the positions costs.
+        need: what proving it flat still costs.
+        notional: what it was seen to hold; None until its positions were read.
+        limits: which limits it is under: portfolio margin has a pool of weight of its own.
+        is_over: whether it needs nothing any more.
+        is_silent: whether its last request was not answered; nobody waits for what hangs.
+    """
+
+    look: int = 0
+    need: int = 0
+    notional: Decimal | None = None
+    limits: Limits = field(default_factory=Limits)
+    is_over: bool = False
+    is_silent: bool = False
+
+
+class Address:
+    """The request weight of one IP address, which the accounts behind it share.
+
+    It is spent worst first: positions of everybody, then what proves the larger accounts flat. A
+    ban is not shared: each account stops at the refusal that it hears, a wave of requests later at
+    most, and what only one of them hears stops no other.
+
+    `minute_start` is any moment of the accounts' clock at which a minute of the venue began; with
+    it a full minute is known to end early, without it the worst is assumed.
+    """
+
+    def __init__(self, *, minute_start: float | None = None, accounts: int = 1) -> None:
+        """Begin with nothing used, for so many accounts."""
+        self.accounts = accounts
+        self.minute_start = minute_start
+        self._pools: dict[Limits, _Counter] = {}
+        self._shares: list[Share] = []
+        self._claims: dict[str, tuple[str, LiquidationConfig]] = {}
+
+    def join(self, share: Share) -> None:
+        """Take in another account."""
+        self._shares.append(share)
+
+    def pool(self, limits: Limits) -> "_Counter":
+        """Return the count of the weight under these limits."""
+        if limits not in self._pools:
+            reserve = WEIGHT_KEPT_FREE[Priority.CANCEL]
+            self._pools[limits] = _Counter(
+                limits.weight_1m, MINUTE_S, self.minute_start, reserve=reserve
+            )
+        return self._pools[limits]
+
+    def kept_for_larger(self, share: Share) -> int:
+        """Return the weight that goes first to accounts that are worse, or that nobody has seen."""
+        if share.notional is None:
+            return 0
+        kept = 0
+        for other in self._others(share):
+            if other.notional is None:
+                kept += other.look
+            elif other.notional > share.notional:
+                kept += other.need
+        return kept
+
+    def kept_for_others(self, share: Share) -> int:
+        """Return the weight that proving every other account flat still costs."""
+        return sum(other.need for other in self._others(share))
+
+    def claim(self, alias: str, name: str, policy: LiquidationConfig) -> str | None:
+        """Return who else liquidates the account of this alias, with all that `policy` has in it.
+
+        Where nobody does, it is `name` from now on.
+        """
+        known, its = self._claims.setdefault(alias, (name, policy))
+        return known if known != name and its.includes(policy) else None
+
+    def _others(self, share: Share) -> Iterator[Share]:
+        for other in self._shares:
+            is_there = not (other.is_over or other.is_silent)
+            if is_there and other is not share and other.limits == share.limits:
+                yield other
+
+
 class RequestBudget:
     """Counts what leaves for one account, of both products, and says how long the next should wait.
 
     What the venue said of the address and the key is kept here too: a ban, the limit on readings.
-    Pure but for that: every method is given `now`, a moment of one monotonic clock in
-    seconds. `minute_start` is any moment of that clock at which a minute of the venue began; with
-    it a full minute is known to end early, without it the worst is assumed.
+    Pure but for that: every method is given `now`, a moment of one monotonic clock in seconds. The
+    weight is that of an `address`, the account's own where it is alone.
     """
 
-    def __init__(self, limits: Limits | None = None, *, minute_start: float | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, address: Address | None = None) -> None:
         """Start with nothing used."""
+        self.address = address or Address()
+        self.share = Share()
+        self.address.join(self.share)
         self.pause: VenueAnswer | None = None
         self.paused_until = 0.0
         self.is_stopped = False
@@ -147,14 +241,13 @@ class RequestBudget:
         self.clock_ahead_s = 0.0
         self.reads_not_before = 0.0
         self.reads_refused = 0
-        self._minute_start = minute_start
         self.begin(limits or Limits())
 
     def begin(self, limits: Limits) -> None:
-        """Count anew, by these limits: portfolio margin has its own."""
-        reserve = WEIGHT_KEPT_FREE[Priority.CANCEL]
-        start = self._minute_start
-        self._weight = _Counter(limits.weight_1m, MINUTE_S, start, reserve=reserve)
+        """Count by these limits from now on: portfolio margin has its own."""
+        start = self.address.minute_start
+        self.share.limits = limits
+        self._weight = self.address.pool(limits)
         self._orders_10s = _Counter(limits.orders_10s, ORDER_BURST_S, start)
         self._orders_1m = _Counter(limits.orders_1m, MINUTE_S, start)
 
@@ -171,6 +264,11 @@ class RequestBudget:
         spec = request.spec
         priority = priority_of(spec) if priority is None else priority
         kept_free = WEIGHT_KEPT_FREE[priority]
+        if not spec.is_write:
+            # Whose turn comes later asks again: the larger ones may end any moment.
+            larger = self.address.kept_for_larger(self.share)
+            if larger and self._weight.left(now) < request.weight + larger:
+                return pacing.TURN_POLL_S
         return max(
             self._weight.delay_s(request.weight, now, priority, kept_free=kept_free),
             self._orders_10s.delay_s(spec.orders, now, Priority.CLOSE),
@@ -178,8 +276,11 @@ class RequestBudget:
         )
 
     def weight_left(self, now: float) -> int:
-        """Return the weight between what was used and the limit as far as it is known."""
-        return self._weight.left(now)
+        """Return the weight between what was used and the limit as far as it is known.
+
+        What the other accounts of the address need for their proof is not left.
+        """
+        return self._weight.left(now) - self.address.kept_for_others(self.share)
 
     def note_sent(self, request: Request[Any], now: float) -> None:
         """Count a request that is being sent."""
@@ -305,6 +406,9 @@ class Allowance:
     ) -> None:
         """Learn from an answer how fast the venue is, and what it lets pass."""
         spec = request.spec
+        is_silence = isinstance(answer, VenueAnswer) and answer.status is None
+        if spec.api != _SPOT:
+            self.budget.share.is_silent = is_silence
         if isinstance(answer, VenueAnswer):
             if answer.kind is AnswerKind.RUN_FATAL and spec.api != _SPOT:
                 self._key_refusals[spec.is_write] = answer

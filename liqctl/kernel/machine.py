@@ -22,7 +22,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.events import AuditEvent
-from liqctl.kernel.limits import MINUTE_S, Deadline, RequestBudget
+from liqctl.kernel.limits import Address, Deadline, RequestBudget
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.requests import Request
 
@@ -136,10 +136,11 @@ def _pause() -> Generator[None, None, None]:
 class Machine:
     """Procedures, the moments they wait for, and what they want done."""
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, address: Address | None = None) -> None:
         self.now = deadline.began
         self.deadline = deadline
-        self.budget = RequestBudget(minute_start=deadline.began - deadline.began_epoch_s % MINUTE_S)
+        address = address or Address(minute_start=deadline.minute_start)
+        self.budget = RequestBudget(address=address)
         self.usage = Usage()
         self.interruption: Task[None] = Task(None)
         self._current: Task[Any] = self.interruption

@@ -91,6 +91,21 @@ class LiquidationConfig:
             if symbols or not self.symbols
         }
 
+    def includes(self, other: "LiquidationConfig") -> bool:
+        """Return whether everything that the other one has in scope is in this one's, too."""
+        is_whole = not self.symbols or bool(other.symbols and {*other.symbols} <= {*self.symbols})
+        return is_whole and {*other.products} <= {*self.products}
+
+    def joined(self, other: "LiquidationConfig") -> "LiquidationConfig":
+        """Return this policy with everything in scope that is in either's."""
+        is_whole = not (self.symbols and other.symbols)
+        symbols = () if is_whole else (*self.symbols, *other.symbols)
+        return replace(
+            self,
+            symbols=tuple(dict.fromkeys(symbols)),
+            products=(*self.products, *other.products),
+        )
+
     def covers(self, symbol: str) -> bool:
         """Return whether the symbol is in scope."""
         return not self.symbols or symbol in self.symbols

@@ -25,7 +25,8 @@ _SOURCES: Final = 2
 class Verdict:
     """What one reading showed, in scope.
 
-    `unread` names the sources that failed; `evidence` are those of `orders` that can only reduce a
+    `unread` names the lists that were not read, `failed` those of them that were asked for;
+    `evidence` are those of `orders` that can only reduce a
     leg which reads flat: a position may be there that the list does not show yet.
     """
 
@@ -34,6 +35,7 @@ class Verdict:
     kept: tuple[OpenOrder, ...]
     evidence: tuple[OpenOrder, ...]
     unread: tuple[str, ...]
+    failed: tuple[str, ...]
 
     @property
     def is_flat(self) -> bool:
@@ -42,8 +44,8 @@ class Verdict:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing is left but orders that wait for their leg to be settled."""
-        return not (self.positions or self.unread) and len(self.orders) == len(self.evidence)
+        """Whether what was asked shows nothing but orders that wait for their leg to be settled."""
+        return not (self.positions or self.failed) and len(self.orders) == len(self.evidence)
 
     @property
     def is_readable(self) -> bool:
@@ -72,6 +74,7 @@ def verify(snapshot: Snapshot, policy: LiquidationConfig) -> Verdict:
         kept=kept,
         evidence=tuple(o for o in counted if o.leg not in by_leg and reduces_only(o)),
         unread=tuple(name for name in wanted if name in snapshot.lists_missing),
+        failed=tuple(name for name in wanted if name in snapshot.lists_failed),
     )
 
 

@@ -89,6 +89,9 @@ BALANCES: Final[Request[Balances]] = Request(
     endpoint=Endpoint.PORTFOLIO_BALANCE, margin=Margin.PORTFOLIO
 )
 
+ALIAS: Final[Request[str | None]] = Request(endpoint=Endpoint.BALANCE, margin=Margin.STANDARD)
+"""The account's own code, the same for each of its keys; None where it shows no balance."""
+
 PORTFOLIO_MARGIN: Final[Request[bool]] = Request(endpoint=Endpoint.PORTFOLIO_MARGIN)
 """Whether the account is in (retail) portfolio margin: then its own API answers, and no other."""
 

@@ -1,6 +1,6 @@
 """How a run ended: the result that `liquidate --json` prints."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
@@ -22,6 +22,7 @@ from liqctl.kernel.states import (
 from liqctl.kernel.values import OpenOrder, OrderKind, OrderStatus, Position, PositionSide, Side
 
 RESULT_SCHEMA = "liqctl.result/1"
+RESULTS_SCHEMA = "liqctl.results/1"
 ALREADY_IN_PROGRESS = "Liquidation already in progress"
 _EXIT_BY_CAUSE: Final = {
     FailureCause.BLOCKED: ExitCode.IN_PROGRESS,
@@ -232,6 +233,57 @@ class LiquidationResult:
                 return ExitCode.CREDENTIALS
             case _:
                 return ExitCode.FAILED
+
+
+_WORST_STATES: Final = (
+    LiquidationState.FAILED,
+    LiquidationState.PARTIAL,
+    LiquidationState.COMPLETED,
+    LiquidationState.SKIPPED,
+)
+_WORST_EXITS: Final = (
+    *(ExitCode.FAILED, ExitCode.CREDENTIALS, ExitCode.PARTIAL, ExitCode.IN_PROGRESS),
+    *(ExitCode.AUDIT_INCOMPLETE, ExitCode.CONFIGURATION, ExitCode.NOT_CONFIRMED, ExitCode.USAGE),
+    ExitCode.DONE,
+)
+
+
+def worst_exit(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the worst of several exit codes: that of a command for several accounts."""
+    return min(codes, key=_WORST_EXITS.index)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """How one command ended: the result of an account, or those of several side by side."""
+
+    each: tuple[LiquidationResult, ...]
+    are_several: bool = False
+
+    @property
+    def only(self) -> LiquidationResult:
+        """The result of a command for one account."""
+        return self.each[0]
+
+    @property
+    def state(self) -> LiquidationState:
+        """The worst state."""
+        return min((result.state for result in self.each), key=_WORST_STATES.index)
+
+    def exit_code(self) -> ExitCode:
+        """Return the process exit code, signals aside: that of the worst result."""
+        return worst_exit(result.exit_code() for result in self.each)
+
+    def as_json(self, exit_code: int) -> dict[str, object]:
+        """Return the JSON document of the contract."""
+        if not self.are_several:
+            return self.only.as_json()
+        return {
+            "schema": RESULTS_SCHEMA,
+            "state": self.state.value,
+            "exit_code": int(exit_code),
+            "results": [result.as_json() for result in self.each],
+        }
 
 
 LAST_TOLD: Final = ("state", "positions_closed", "orders_cancelled", "duration_seconds")

@@ -126,11 +126,11 @@ class Liquidation:
             verdict = await self._read()
             if self._is_over:
                 return Ending.STOPPED
-            if verdict.is_flat and self._is_settled() and not self._questions.unknown_symbols:
+            if self._shows_nothing and self._is_settled() and not self._questions.unknown_symbols:
                 if not self._watch.window_s:
                     await self._questions.answered(timeout_s=self._limits.call_max_s)
                 account = self._gateway.account
-                if not self._watch.is_proven():
+                if self._snapshot.is_brief or not self._watch.is_proven():
                     account.unproven.add(self._gateway.product)
                     await self._watch_on()
                 elif await self._others_through(account.unproven) and not self.is_stale:
@@ -167,8 +167,9 @@ class Liquidation:
         await self._space_out()
         began_at = gateway.now
         # Once all are proven, what is older than the last answer is read again: all wait for it.
-        is_due = self._verdict.is_flat and began_at >= self._watch.due_at
+        is_due = self._shows_nothing and began_at >= self._watch.due_at
         self._limits.is_proving |= is_due or not gateway.account.unproven.left
+        decides = self._limits.is_proving or self._limits.is_closed
         self._rounds += 1
         gateway.account.readings += 1
         known = {leg.symbol for leg in state.legs}
@@ -176,14 +177,18 @@ class Liquidation:
         self.side.want_prices(state.legs)
         if self._snapshot is NOTHING_READ:
             snapshot = await gateway.join(self._first)
+            gateway.account.note_first(snapshot)
             self._questions.begin(snapshot)
         else:
             # While something is open the first source is enough: only flat has to be doubted.
             is_evidence = bool(self._verdict.evidence)
             is_vanished = any(record.vanished for record in state.legs.values())
             is_doubted = is_evidence or is_vanished or not open_legs(state.legs)
-            both_sources = is_doubted and self._policy.settle_seconds > 0
-            snapshot = await self._reader.snapshot(known, both_sources=both_sources)
+            is_brief = not (decides or gateway.account.has_weight)
+            both_sources = is_doubted and not is_brief and self._policy.settle_seconds > 0
+            snapshot = await self._reader.snapshot(
+                known, both_sources=both_sources, is_brief=is_brief
+            )
         self._snapshot = snapshot
         self._limits.has_read = self._limits.has_read or snapshot.is_any_read
         self._spent["reading"] += gateway.now - began_at
@@ -237,6 +242,11 @@ class Liquidation:
             awaited = [task for task in (gateway.interruption, account.known) if not task.is_done]
             await gateway.wait(awaited, until=until, first=True)
         self._spent["waiting"] += gateway.now - began_at
+
+    @property
+    def _shows_nothing(self) -> bool:
+        """Whether the last reading showed nothing, in as much as it asked for."""
+        return self._verdict.is_flat or (self._snapshot.is_brief and self._verdict.is_quiet)
 
     def _is_settled(self) -> bool:
         """Whether nothing is under way and the last reading began after the last answer."""

@@ -220,7 +220,10 @@ class Reading(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything read of one product in one pass; times are of the loop's clock, in seconds."""
+    """Everything read of one product in one pass; times are of the loop's clock, in seconds.
+
+    `is_brief`: only the positions were asked for.
+    """
 
     positions: Reading[Position]
     regular_orders: Reading[OpenOrder]
@@ -229,11 +232,12 @@ class Snapshot:
     finished_at: float
     product: Product = Product.USDM
     margin: Margin = Margin.STANDARD
+    is_brief: bool = False
 
     @property
     def is_refused(self) -> bool:
-        """Whether the key was refused for every list."""
-        lists = self.lists.values()
+        """Whether the key was refused for every list that was asked for."""
+        lists = [self.positions] if self.is_brief else self.lists.values()
         return all(each.error and each.error.kind is AnswerKind.RUN_FATAL for each in lists)
 
     @property
@@ -269,6 +273,11 @@ class Snapshot:
     def lists_missing(self) -> frozenset[str]:
         """The lists that were not read in full."""
         return frozenset(name for name, reading in self.lists.items() if not reading.complete)
+
+    @property
+    def lists_failed(self) -> frozenset[str]:
+        """The lists that were asked for and not read in full."""
+        return self.lists_missing & {"positions"} if self.is_brief else self.lists_missing
 
     @property
     def errors(self) -> tuple[VenueAnswer, ...]:

@@ -108,6 +108,14 @@ def explain_refusal(answer: VenueAnswer) -> str:
             return f"the venue refused this key or machine: {said}"
 
 
+DISARMED: Final = "emergency_liquidation is false: nothing was read, cancelled or closed"
+
+
+def explain_twin(name: str) -> str:
+    """Return why nothing is done for an account that is liquidated under another name."""
+    return f"the same account as {name}: it is closed once, under that name"
+
+
 def explain_unread(snapshot: Snapshot) -> str | None:
     """Return what a reading could not read and why, None when it was complete."""
     names: dict[str, list[str]] = {}

@@ -26,7 +26,7 @@ from liqctl.settings.targets import NoticeKind, Severity
 from liqctl.trail.durability import describe_event
 
 if TYPE_CHECKING:
-    from liqctl.kernel.result import LiquidationResult
+    from liqctl.kernel.result import LiquidationResult, Results
     from liqctl.settings.values import Settings
 
 COURIER_S: Final = 2.0
@@ -45,9 +45,10 @@ _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_prox
 
 
 def make_order(
-    settings: "Settings", result: "LiquidationResult", exit_code: int, reason: str
+    settings: "Settings", results: "Results", exit_code: int, reason: str
 ) -> dict[str, Any]:
     """Return what the other process needs to know; it holds no secret."""
+    result = results.only
     notices = make_notices(result, exit_code, reason=reason, symbols=settings.liquidation.symbols)
     textfile = settings.metrics.textfile
     return {

@@ -14,7 +14,7 @@ from liqctl.kernel import pacing
 from liqctl.kernel.account import AccountReaders
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.events import AuditEvent
-from liqctl.kernel.limits import Deadline
+from liqctl.kernel.limits import Address, Deadline
 from liqctl.kernel.machine import (
     Answered,
     Cut,
@@ -58,11 +58,18 @@ class Driver:
         self._syncing: asyncio.Task[None] | None = None
 
     @classmethod
-    def starting_now(cls, venue: Exchange, timeout_s: float, wall_clock: WallClock) -> "Driver":
+    def starting_now(
+        cls,
+        venue: Exchange,
+        timeout_s: float,
+        wall_clock: WallClock,
+        address: Address | None = None,
+    ) -> "Driver":
         """Return the driver of a machine whose time begins now."""
         began = asyncio.get_running_loop().time()
         epoch_s = wall_clock.now().timestamp()
-        return cls(Machine(Deadline.after(timeout_s, began=began, epoch_s=epoch_s)), venue)
+        deadline = Deadline.after(timeout_s, began=began, epoch_s=epoch_s)
+        return cls(Machine(deadline, address), venue)
 
     @property
     def spent_s(self) -> float:
@@ -197,11 +204,15 @@ class Opening:
         wall_clock: WallClock,
         lock: "AccountLock | None" = None,
         deadline: Deadline | None = None,
+        address: Address | None = None,
+        account: str | None = None,
     ) -> None:
         """Take the lock and start reading; needs a running event loop.
 
-        The deadline of a process that began before is its own, else it counts from now.
+        The deadline of a process that began before is its own, else it counts from now. One of
+        several accounts has a name, and shares their address.
         """
+        self.account = account
         self.correlation_id = correlation_id
         self.started_at = wall_clock.now()
         self.requests_before = exchange.usage.requests
@@ -213,12 +224,15 @@ class Opening:
         self.blocked: Blocked | None = None
         if lock is not None:
             self.blocked = lock.acquire(correlation_id, self.started_at, policy.timeout_seconds)
-        machine = Machine(deadline)
+        machine = Machine(deadline, address)
         self.driver = Driver(machine, exchange)
         self.readers = AccountReaders(machine, policy)
         self._warm_up: asyncio.Task[None] | None = None
         if self.blocked is None:
             self.firsts = self.readers.begin()
+            self._twin: Task[str | None] = Task(None)
+            if address is not None and address.accounts > 1 and account:
+                self._twin = machine.spawn(self.readers.find_twin(account, policy))
             self.driver.advance()
             self._warm_up = asyncio.create_task(self._open_spares(exchange))
 
@@ -227,6 +241,12 @@ class Opening:
         gateway = self.readers.gateway
         timeout_s = gateway.limits.call_max_s
         await exchange.warm_up(gateway.product, pacing.WARM_CONNECTIONS, timeout_s=timeout_s)
+
+    async def find_twin(self) -> str | None:
+        """Return under which other name this account is being liquidated already, if it is."""
+        if self._twin.work is None:
+            return None
+        return await self.driver.perform(self.driver.machine.join(self._twin))
 
     def close(self) -> None:
         """Open no more spare connections, and wait for nothing any more."""

@@ -11,6 +11,7 @@ from liqctl.kernel.account import AccountReaders
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.executions import EXECUTIONS, asks_executions
 from liqctl.kernel.ledger import OrderRecord, first_seen
+from liqctl.kernel.limits import Address
 from liqctl.kernel.machine import Machine
 from liqctl.kernel.outcome import report_order, report_position, residual_of
 from liqctl.kernel.plan import Memory, Plan, make_plan
@@ -110,12 +111,14 @@ async def inspect_account(
     *,
     wall_clock: WallClock,
     timeout_s: float | None = None,
+    address: Address | None = None,
 ) -> Inspection:
     """Return one reading of the account; sends no write.
 
-    It is taken within `timeout_s`, the policy's timeout when None.
+    It is taken within `timeout_s`, the policy's timeout when None. Where the `address` has more
+    accounts than its weight is enough for, order lists are not read.
     """
-    driver = Driver.starting_now(exchange, timeout_s or policy.timeout_seconds, wall_clock)
+    driver = Driver.starting_now(exchange, timeout_s or policy.timeout_seconds, wall_clock, address)
     has_executions = asks_executions(exchange, policy)
     return await driver.perform(
         _inspect(driver.machine, policy, None, has_executions=has_executions)

@@ -28,6 +28,7 @@ from liqctl.kernel.result import (
 )
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState, Product
 from liqctl.kernel.values import Leg
+from liqctl.kernel.words import DISARMED, explain_twin
 from liqctl.run.abandonment import DeadRuns, close_dead_run
 from liqctl.run.driver import Opening
 from liqctl.run.lock import AccountLock, describe_holder
@@ -53,6 +54,7 @@ class LiquidationManager:
         exchange: Exchange,
         audit_logger: EventSink,
         environment: str = "",
+        account: str | None = None,
         identity: Mapping[str, object] | None = None,
         lock: AccountLock | None = None,
         dead_runs: DeadRuns | None = None,
@@ -66,6 +68,7 @@ class LiquidationManager:
             exchange: the account on its venue.
             audit_logger: where events go.
             environment: the name shown in results.
+            account: the account's name, None where it has none.
             identity: what the start record says besides who runs the process (base URL, key
                 fingerprint, version). Never a key.
             lock: keeps other processes off the account; None within one process only.
@@ -77,6 +80,7 @@ class LiquidationManager:
         self._exchange = exchange
         self._sink = audit_logger
         self._environment = environment
+        self._account = account
         self._identity = dict(identity or {})
         self._lock = lock
         self._dead_runs = dead_runs
@@ -130,7 +134,7 @@ class LiquidationManager:
         if self._state is LiquidationState.IN_PROGRESS:
             return await self._drained(self._blocked(name, started_at, "a run of this process"))
         if not self._config.emergency_liquidation:
-            return await self._drained(self._skipped(name, started_at))
+            return await self.skip(name, DISARMED, started_at=started_at)
         opening = opening or Opening(
             exchange=self._exchange,
             policy=self._config,
@@ -143,6 +147,10 @@ class LiquidationManager:
             return await self._drained(self._blocked(name, started_at, holder))
         self._state = LiquidationState.IN_PROGRESS
         try:
+            twin = await opening.find_twin()
+            if twin is not None:
+                opening.close()
+                return await self.skip(name, explain_twin(twin), started_at=started_at)
             result = await self._execute(opening, reason)
         finally:
             self._current = None
@@ -256,23 +264,27 @@ class LiquidationManager:
             notes=(f"held by {holder}",),
         )
 
-    def _skipped(self, name: str, started_at: datetime) -> LiquidationResult:
-        why = "emergency_liquidation is false"
+    async def skip(
+        self, name: str, why: str, *, started_at: datetime | None = None
+    ) -> LiquidationResult:
+        """Record and return that there is nothing to do here, and why."""
+        started_at = started_at or self._wall_clock.now()
         events.run_skipped(describe_actor(), why).log_to(self._sink, name)
         result = replace(
             self._base_result(name, started_at),
             state=LiquidationState.SKIPPED,
-            error_message=f"{why}: nothing was read, cancelled or closed",
+            error_message=why,
         )
         self._state = result.state
         self._results.append(result)
-        return result
+        return await self._drained(result)
 
     def _base_result(self, name: str, started_at: datetime) -> LiquidationResult:
         finished_at = self._wall_clock.now()
         return LiquidationResult(
             correlation_id=name,
             environment=self._environment,
+            account=self._account,
             state=LiquidationState.FAILED,
             started_at=started_at,
             finished_at=finished_at,

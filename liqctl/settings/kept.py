@@ -126,8 +126,10 @@ def _read(name: str) -> list[Settings]:
 
 
 def _write(name: str, settings: Settings) -> None:
-    owns = (settings.liquidation, *settings.accounts.values())
-    if any(hide_secrets(symbol) != symbol for own in owns for symbol in own.symbols):
+    symbols = [*settings.liquidation.symbols]
+    for own in settings.accounts.values():
+        symbols += own.symbols
+    if any(hide_secrets(symbol) != symbol for symbol in symbols):
         return  # A key was pasted as a symbol, the one text that may be anything.
     text = json.dumps(asdict(settings), default=str)
     for folder in state_folders():

@@ -41,6 +41,7 @@ class RunHeadline:
 
     correlation_id: str
     environment: str
+    account: str | None = None
     start: TrailRecord | None = None
     end: TrailRecord | None = None
     line: int | None = None
@@ -76,7 +77,11 @@ class RunFold:
         if is_start(record):
             self.starts += 1
             self._open[name] = RunHeadline(
-                correlation_id=name, environment=record.environment, start=record, line=line
+                correlation_id=name,
+                environment=record.environment,
+                account=record.account,
+                start=record,
+                line=line,
             )
             return None
         if record.event_type in RUN_ENDS:
@@ -86,6 +91,7 @@ class RunFold:
         return RunHeadline(
             correlation_id=name,
             environment=record.environment,
+            account=record.account,
             start=begun.start if begun else None,
             end=record,
         )
@@ -259,6 +265,11 @@ class RunStory:
     def environment(self) -> str:
         """Where it ran; empty where no record tells."""
         return next((e.record.environment for e in self.events if e.record.environment), "")
+
+    @property
+    def account(self) -> str | None:
+        """The name of its account, None where it has none."""
+        return next((e.record.account for e in self.events if e.record.account), None)
 
     @property
     def began_at(self) -> str:

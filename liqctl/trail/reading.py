@@ -298,22 +298,31 @@ def read_headlines(paths: Sequence[Path]) -> Iterator[RunHeadline]:
 def read_later_runs(
     paths: Sequence[Path], *, after: TrailRecord, correlation_id: str
 ) -> tuple[RunHeadline, ...]:
-    """Return the next runs of the same environment, oldest first; at most 20."""
+    """Return the next runs of the same account, oldest first; at most 20."""
     later = (
         run
         for run in read_headlines(paths)
-        if run.environment == after.environment
+        if (run.environment, run.account) == (after.environment, after.account)
         and run.correlation_id != correlation_id
         and run.began_at >= after.timestamp
     )
     return tuple(nsmallest(LATER_RUNS_MAX, later, key=lambda run: run.began_at))
 
 
-def read_history(path: Path, *, environment: str | None = None) -> dict[str, Any]:
-    """Return the history of an environment, or of all; a trail that is not there yet has none."""
+def read_history(
+    path: Path, *, environment: str | None = None, account: str | None = None
+) -> dict[str, Any]:
+    """Return the history of an environment, or of all; a trail that is not there yet has none.
+
+    Of one `account` alone, if it is named.
+    """
     records = _headline_records(path)
     try:
-        return make_history(r for r in records if environment in {None, r.environment})
+        return make_history(
+            r
+            for r in records
+            if environment in {None, r.environment} and account in {None, r.account}
+        )
     except FileNotFoundError:
         return make_history(())
 
@@ -336,6 +345,7 @@ def make_history(records: Iterable[TrailRecord]) -> dict[str, Any]:
         last = {
             "correlation_id": run.correlation_id,
             "environment": run.environment,
+            "account": run.account,
             "state": state,
             "started_at": run.start.timestamp,
             "finished_at": record.timestamp,

@@ -57,6 +57,7 @@ _CUTS: Final = ((1000, 100), (250, 50), (100, 20), (40, 8))
 class TrailRecord:
     """One event; its fields are those of its line, in their order.
 
+    `account` is the name of the account in the settings, None and left out where it has none.
     `seq` is 0 before the record has a place in a chain. `torn_hash` is the SHA-256 of an unfinished
     line that it stepped over, when that is not `prev_hash` already: so a stump left by a crash is
     told from one left by tampering. `details` are clean (see `clean`).
@@ -66,6 +67,7 @@ class TrailRecord:
     event_type: str
     correlation_id: str
     environment: str
+    account: str | None = None
     seq: int = 0
     prev_hash: str | None = None
     torn_hash: str | None = None
@@ -74,8 +76,9 @@ class TrailRecord:
     def line(self) -> bytes:
         """Return the record's bytes without a newline, its details cut until they fit."""
         named = {name: getattr(self, name) for name in self.__slots__}
-        if self.torn_hash is None:
-            del named["torn_hash"]
+        for name in _LEFT_OUT:
+            if named[name] is None:
+                del named[name]
         line = json.dumps(named).encode("ascii")
         if len(line) < RECORD_MAX_BYTES:
             return line
@@ -90,7 +93,13 @@ class TrailRecord:
 
 
 def make_record(
-    *, timestamp: datetime, event_type: str, correlation_id: str, environment: str, details: object
+    *,
+    timestamp: datetime,
+    event_type: str,
+    correlation_id: str,
+    environment: str,
+    details: object,
+    account: str | None = None,
 ) -> TrailRecord:
     """Return the event with every part made safe to write; accepts anything as details."""
     try:
@@ -103,6 +112,7 @@ def make_record(
         event_type=_text(str(event_type), _NAME_MAX),
         correlation_id=_text(str(correlation_id), _CORRELATION_ID_MAX),
         environment=_text(str(environment), _NAME_MAX),
+        account=None if account is None else _text(account, _NAME_MAX),
         details=cleaned if isinstance(cleaned, dict) else {"value": cleaned},
     )
 
@@ -162,11 +172,10 @@ def parse_or_reason(line: bytes) -> TrailRecord | str:
             return f"{name} is missing" if value is ... else f"{name} has the wrong type"
     if found["seq"] < 1:
         return "seq is below 1"
-    torn = found.get("torn_hash")
-    return TrailRecord(
-        **{name: found[name] for name in _FIELDS} | {"environment": found["environment"] or ""},
-        torn_hash=torn if isinstance(torn, str) else None,
-    )
+    fields = {name: found[name] for name in _FIELDS} | {"environment": found["environment"] or ""}
+    for name in _LEFT_OUT:
+        fields[name] = text if isinstance(text := found.get(name), str) else None
+    return TrailRecord(**fields)
 
 
 def _text(text: str, text_max: int) -> str:
@@ -224,3 +233,5 @@ _FIELDS: Final[Mapping[str, type | tuple[type, ...]]] = {
     "prev_hash": (str, type(None)),
     "details": dict,
 }
+_LEFT_OUT: Final = ("account", "torn_hash")
+"""Fields that most lines do without."""

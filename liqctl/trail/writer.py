@@ -139,6 +139,9 @@ class AuditLogger:
         """
         self.path = Path(os.path.abspath(os.fspath(log_dir))) / TRAIL_NAME  # noqa: PTH100 - no links
         self._environment = environment
+        self.accounts: dict[str, str] = {}
+        """Whose each run is, by correlation id, where accounts have names."""
+
         self._now = now
         self._write_aside = spill or _write_stderr
         self._thread = HelperThread("audit")
@@ -216,6 +219,7 @@ class AuditLogger:
             event_type=event_type,
             correlation_id=correlation_id,
             environment=self._environment,
+            account=self.accounts.get(str(correlation_id)),
             details={} if details is None else details,
         )
         with self._guard:

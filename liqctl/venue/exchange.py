@@ -40,6 +40,7 @@ _PARSERS: Final[dict[Endpoint, Callable[[Any, Any], Any]]] = {
     ),
     Endpoint.EXECUTIONS: lambda row, _: wire.parse_open_orders(OrderKind.EXECUTION, row),
     Endpoint.PORTFOLIO_BALANCE: lambda row, _: wire.parse_balances(row),
+    Endpoint.BALANCE: lambda row, _: wire.parse_alias(row),
     Endpoint.MARGIN_ORDERS: lambda row, _: wire.parse_margin_orders(row),
     Endpoint.ORDER: lambda row, r: wire.parse_queried_order(row, r.symbol, r.client_order_id),
     Endpoint.EXCHANGE_INFO: lambda row, _: wire.parse_market_rules(row),

@@ -268,6 +268,14 @@ def parse_market_rules(row: Any) -> dict[str, MarketRules]:
     return rules
 
 
+def parse_alias(rows: Any) -> str | None:
+    """Return the code of the account that its balances name, None where none does."""
+    if not isinstance(rows, list):
+        raise _unreadable("balances are not a list")
+    named = (row.get("accountAlias") for row in rows if isinstance(row, dict))
+    return next((alias for alias in named if isinstance(alias, str) and alias), None)
+
+
 def parse_balances(rows: Any) -> Balances:
     """Return what a portfolio margin balance list shows beside the futures."""
     if not isinstance(rows, list):

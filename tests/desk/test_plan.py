@@ -35,6 +35,7 @@ def inspected(snapshot: Snapshot, plan: Plan, refusal: str | None = None) -> Ins
         orders=snapshot.orders,
         kept=(),
         evidence=(),
+        failed=(),
         unread=(),
     )
     answer = no_answer(refusal) if refusal else None

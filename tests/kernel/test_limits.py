@@ -11,6 +11,7 @@ from liqctl.kernel.answers import refused
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.limits import (
     WEIGHT_KEPT_FREE,
+    Address,
     Limits,
     Priority,
     RequestBudget,
@@ -179,7 +180,7 @@ def test_after_a_refusal_one_probe_at_a_time_asks_whether_it_is_over() -> None:
 
 def test_other_programs_use_counts_until_the_venues_minute_ends() -> None:
     """With the venue's minute known, a full minute ends with it and not 60 seconds later."""
-    known = RequestBudget(minute_start=-50.0)
+    known = RequestBudget(address=Address(minute_start=-50.0))
     unknown = RequestBudget()
     for budget in (known, unknown):
         heard(budget, 0.0, weight=2390)
