@@ -49,6 +49,7 @@ from liqctl.sim.market import Market
 from liqctl.sim.orders import AlgoOrder, Execution, Holding, Order, Refused
 from liqctl.sim.routes import ROUTES
 from liqctl.sim.venue import Venue, WorldEvent
+from liqctl.sim.weights import Weights
 
 _PLACES: Final = (
     Path(__file__).parent.parent / "_scenarios",
@@ -84,6 +85,7 @@ _DELIVERY_HOUR: Final = 8
 
 _LAG_KEYS: Final = frozenset({"lag_ms", "position_lag_ms", "order_lag_ms"})
 _ACCOUNT_KEYS: Final = frozenset({"conflict_code", "balance", "fee_asset", "older_stops", "status"})
+_WEIGHT_KEYS: Final = {"weight_limit": "limit", "other_weight": "others"}
 _SEEDS: Final = frozenset(
     {
         *("mode", "margin", "products", "positions", "orders", "algo", "executions"),
@@ -195,10 +197,13 @@ class Scenario:
                     times=execution.slices,
                 )
             )
-        ours = {k: v for k, v in self.venue.items() if k not in _ACCOUNT_KEYS | _LAG_KEYS}
+        elsewhere = _ACCOUNT_KEYS | _LAG_KEYS | _WEIGHT_KEYS.keys()
+        ours = {key: value for key, value in self.venue.items() if key not in elsewhere}
+        counted = {name: self.venue[key] for key, name in _WEIGHT_KEYS.items() if key in self.venue}
         return Venue(
             account=account,
             routes=ROUTES,
+            weights=Weights(**counted),
             api_key=api_key,
             api_secret=api_secret,
             faults=[make_fault(**fault) for fault in self.faults],

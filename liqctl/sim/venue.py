@@ -19,20 +19,13 @@ from liqctl.sim.faults import Effect, Fault, readable_rows, rows_of, spoil
 from liqctl.sim.market import Market
 from liqctl.sim.orders import Listing, Refused, malformed
 from liqctl.sim.paths import dialect_of, host_of, product_of
+from liqctl.sim.weights import MINUTE_MS, Weights, Windows
 
-_STUBBORN_MAX: Final = 20
-"""How many requests over the limit are answered 429 before the address is banned."""
-
-# Binance bans for 2 minutes at first, and for up to 3 days whoever goes on.
-_BAN_MS: Final = 120_000
-_POOLS: Final = {"fapi": "futures", "dapi": "futures"}
-"""Hosts that count weight together; any other counts alone (COIN-M notice, read 2026-06-10)."""
+_FUTURES: Final = frozenset({"fapi", "dapi"})
+"""Hosts where nothing shows of an account in portfolio margin."""
 
 _SERVES: Final = {"fapi": False, "dapi": False, "papi": True}
 """Whether a host is for accounts in portfolio margin; the rest is refused as a wrong key is."""
-
-_OWN_LIMITS: Final = {"papi": 6000, "sapi": 12_000}
-"""Request weight a minute of hosts with a pool of their own."""
 
 _COINM_NUMBERS: Final = {
     -4087: -4089,
@@ -165,7 +158,7 @@ class Call:
     @property
     def is_shown_empty(self) -> bool:
         """Whether the account is in portfolio margin, and asked where nothing of it shows."""
-        return self.venue.portfolio_margin and host_of(self.route.path) in _POOLS
+        return self.venue.portfolio_margin and host_of(self.route.path) in _FUTURES
 
     @property
     def symbol(self) -> str:
@@ -209,6 +202,14 @@ class Call:
         return self.venue.listed_ms
 
 
+def _of_the_address(name: str) -> property:
+    """Return a property that reads and writes something of the venue's weights."""
+    return property(
+        lambda venue: getattr(venue.weights, name),
+        lambda venue, value: setattr(venue.weights, name, value),
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class Venue:
     """One venue with one account behind one key."""
@@ -225,17 +226,18 @@ class Venue:
     ip_restricted: bool = True
     portfolio_margin: bool = False  # so is the account; fapi's and dapi's lists are empty then
     um_numbers: bool = False  # dapi says USDS-M's codes
-    other_weight: int = 0  # what others at the same address use
+    weights: Weights = field(default_factory=Weights)  # the address's, shared with other accounts
     other_orders: int = 0
-    weight_limit: int = 2400
     orders_limit_10s: int = 300
     orders_limit_1m: int = 1200
-    banned_until_ms: int = 0
     started_ms: int | None = None
     requests: int = 0
     listed_ms: int = 0  # the moment that the list under way shows
-    _windows: dict[str, tuple[int, int]] = field(default_factory=dict)
-    _stubborn: int = 0
+    _orders: Windows = field(default_factory=Windows)
+
+    weight_limit = _of_the_address("limit")
+    other_weight = _of_the_address("others")
+    banned_until_ms = _of_the_address("banned_until_ms")
 
     @property
     def now_ms(self) -> int:
@@ -335,13 +337,11 @@ class Venue:
         weight = route.weight if route else 1
         if route and route.weight_all is not None and not params.get("symbol"):
             weight = route.weight_all
-        used = self._count(_POOLS.get(host, host), 60_000, weight)
-        if host not in _OWN_LIMITS:
-            used += self.other_weight
+        used = self.weights.count(host, weight, self.now_ms)
         name = "X-SAPI-USED-IP-WEIGHT-1M" if host == "sapi" else "X-MBX-USED-WEIGHT-1M"
         headers = {name: str(used)}
         try:
-            self._check_limits(used, _OWN_LIMITS.get(host, self.weight_limit))
+            self.weights.check(host, used, self.now_ms)
             if route is None:
                 return 404, '{"code":-5000,"msg":"Path not found"}', headers
             if route.signed:  # Key, then timestamp, then signature, as the venue does.
@@ -397,46 +397,20 @@ class Venue:
             )
         )
 
-    def _count(self, name: str, length_ms: int, amount: int) -> int:
-        """Add to what was used in the window under way; return the sum."""
-        start_ms = self.now_ms - self.now_ms % length_ms
-        began_ms, used = self._windows.get(name, (start_ms, 0))
-        used = amount + (used if began_ms == start_ms else 0)
-        self._windows[name] = (start_ms, used)
-        return used
-
     def _check_kind(self, host: str) -> None:
-        is_shown_empty = self.portfolio_margin and host in _POOLS
+        is_shown_empty = self.portfolio_margin and host in _FUTURES
         if _SERVES.get(host, self.is_portfolio) is not self.is_portfolio and not is_shown_empty:
             raise Refused(-2015, status=401)
-
-    def _check_limits(self, used: int, limit: int) -> None:
-        if self.now_ms < self.banned_until_ms:
-            raise Refused(
-                -1003,
-                f"Way too many requests; IP(127.0.0.1) banned until {self.banned_until_ms}. "
-                "Please use the websocket for live updates to avoid bans.",
-                status=418,
-            )
-        if used <= limit:
-            return
-        self._stubborn += 1
-        if self._stubborn > _STUBBORN_MAX:
-            self.banned_until_ms = self.now_ms + _BAN_MS
-        raise Refused(
-            -1003,
-            f"Too many requests; current limit is {limit} request weight per 1 MINUTE.",
-            status=429,
-        )
 
     def _count_orders(self, call: Call) -> dict[str, str]:
         """Count the orders of a request, a batch's each; return the headers that tell the sums."""
         count = len(call.batch) if "batchOrders" in call.params else 1
         if host_of(call.route.path) == "papi":  # It counts for itself, and minutes only.
-            in_10s, in_1m = 0, self._count("papi 1m", 60_000, count)
+            in_10s, in_1m = 0, self._orders.add("papi 1m", MINUTE_MS, count, self.now_ms)
         else:
-            in_10s = self._count("10s", 10_000, count) + self.other_orders
-            in_1m = self._count("1m", 60_000, 1 if count else 0) + self.other_orders
+            in_10s = self._orders.add("10s", 10_000, count, self.now_ms) + self.other_orders
+            in_1m = self._orders.add("1m", MINUTE_MS, 1 if count else 0, self.now_ms)
+            in_1m += self.other_orders
         for used, limit, span in (
             (in_10s, self.orders_limit_10s, "10 SECOND"),
             (in_1m, self.orders_limit_1m, "1 MINUTE"),
