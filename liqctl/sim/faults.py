@@ -37,6 +37,7 @@ class Effect:
     hide_ms: int = 0  # look-ups deny a new order for this long, though it is carried out
     slices: int = 0  # a new order fills in so many slices,
     slice_ms: int = 0  # one each so many milliseconds
+    ban_ms: int = 0  # the message says that the address is banned for so long
     spoil: str = ""  # what is done to the rows of a list, one of `SPOILT`
 
 
@@ -154,7 +155,9 @@ def spoil(answer: Any, how: str) -> None:
 
 # -- the kinds of fault ----------------------------------------------------------------------------
 
-EFFECT_KEYS: Final = frozenset({"delay_ms", "late_ms", "hide_ms", "slices", "slice_ms", "message"})
+EFFECT_KEYS: Final = frozenset(
+    {"delay_ms", "late_ms", "hide_ms", "slices", "slice_ms", "ban_ms", "message"}
+)
 """What a scenario may change of a kind's effect."""
 
 
@@ -221,7 +224,7 @@ KINDS: Final[Mapping[str, Effect]] = {
     **{name: Effect(spoil=name) for name in SPOILT if name != "empty"},
     # Refusals: of the key, of the address, of the order.
     "signature_refused": _refusal(-1022),
-    "not_authorised": _refusal(-1002, "You are not authorized to execute this request.", 401),
+    "not_authorised": _refusal(-1002, status=401),
     "unauthorised_without_code": _refusal(0, "Unauthorized", 401),
     "key_refused": _refusal(-2015, status=401),
     "restricted_location": _refusal(
@@ -232,6 +235,8 @@ KINDS: Final[Mapping[str, Effect]] = {
     ),
     "too_many_requests": _TOO_MANY,
     "too_many_requests_wait": replace(_TOO_MANY, headers=(("Retry-After", "1"),)),
+    # Of this account's requests alone; the event `ban` bans the address.
+    "banned": Effect(execute=False, status=418, code=-1003, ban_ms=600_000),
     "too_many_orders": _refusal(
         -1015, "Too many new orders; current limit is 300 orders per 10 SECOND.", 429
     ),

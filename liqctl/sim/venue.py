@@ -19,20 +19,13 @@ from liqctl.sim.faults import Effect, Fault, readable_rows, rows_of, spoil
 from liqctl.sim.market import Market
 from liqctl.sim.orders import Listing, Refused, malformed
 from liqctl.sim.paths import dialect_of, host_of, product_of
+from liqctl.sim.weights import MINUTE_MS, UID_LIMIT, Weights, Windows, banned_text, used_up
 
-_STUBBORN_MAX: Final = 20
-"""How many requests over the limit are answered 429 before the address is banned."""
-
-# Binance bans for 2 minutes at first, and for up to 3 days whoever goes on.
-_BAN_MS: Final = 120_000
-_POOLS: Final = {"fapi": "futures", "dapi": "futures"}
-"""Hosts that count weight together; any other counts alone (COIN-M notice, read 2026-06-10)."""
+_FUTURES: Final = frozenset({"fapi", "dapi"})
+"""Hosts where nothing shows of an account in portfolio margin."""
 
 _SERVES: Final = {"fapi": False, "dapi": False, "papi": True}
 """Whether a host is for accounts in portfolio margin; the rest is refused as a wrong key is."""
-
-_OWN_LIMITS: Final = {"papi": 6000, "sapi": 12_000}
-"""Request weight a minute of hosts with a pool of their own."""
 
 _COINM_NUMBERS: Final = {
     -4087: -4089,
@@ -111,8 +104,9 @@ Json = dict[str, Any] | list[dict[str, Any]]
 class Route:
     """One endpoint: where it is, what answers it and what that costs.
 
-    `weight_all` is charged when no symbol narrows a list. `orders` counts as orders. `source` names
-    the list, of those that lag by themselves.
+    `weight_all` is charged when no symbol narrows a list, `weight_uid` to the account and not to
+    the address. `orders` counts as orders. `source` names the list, of those that lag by
+    themselves.
     """
 
     method: str
@@ -120,6 +114,7 @@ class Route:
     serve: Callable[["Call"], Json]
     weight: int = 1
     weight_all: int | None = None
+    weight_uid: int = 0
     signed: bool = True
     orders: bool = False
     source: str = ""
@@ -165,7 +160,7 @@ class Call:
     @property
     def is_shown_empty(self) -> bool:
         """Whether the account is in portfolio margin, and asked where nothing of it shows."""
-        return self.venue.portfolio_margin and host_of(self.route.path) in _POOLS
+        return self.venue.portfolio_margin and host_of(self.route.path) in _FUTURES
 
     @property
     def symbol(self) -> str:
@@ -209,14 +204,25 @@ class Call:
         return self.venue.listed_ms
 
 
+def _of_the_address(name: str) -> property:
+    """Return a property that reads and writes something of the venue's weights."""
+    return property(
+        lambda venue: getattr(venue.weights, name),
+        lambda venue, value: setattr(venue.weights, name, value),
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class Venue:
-    """One venue with one account behind one key."""
+    """One venue with one account, behind one key or several."""
 
     account: Account
     routes: Mapping[tuple[str, str], Route]  # its endpoints by method and path
-    api_key: str = ""  # empty switches authentication off, for the door in memory
+    api_key: str = ""  # empty switches authentication off
     api_secret: str = ""  # HMAC's, or the PEM public key of an RSA or Ed25519 account
+    other_keys: dict[str, str] = field(default_factory=dict)  # and their secrets
+    subs: Mapping[str, "Venue"] | None = None  # by email, of a master's account alone
+    alias: str = "SgsR"  # what the balances of both products call the account
     faults: list[Fault] = field(default_factory=list)
     events: list[WorldEvent] = field(default_factory=list)
     clock_skew_ms: int = 0  # how far its clock is ahead of the caller's
@@ -225,22 +231,28 @@ class Venue:
     ip_restricted: bool = True
     portfolio_margin: bool = False  # so is the account; fapi's and dapi's lists are empty then
     um_numbers: bool = False  # dapi says USDS-M's codes
-    other_weight: int = 0  # what others at the same address use
+    weights: Weights = field(default_factory=Weights)  # the address's, shared with other accounts
     other_orders: int = 0
-    weight_limit: int = 2400
     orders_limit_10s: int = 300
     orders_limit_1m: int = 1200
-    banned_until_ms: int = 0
     started_ms: int | None = None
     requests: int = 0
     listed_ms: int = 0  # the moment that the list under way shows
-    _windows: dict[str, tuple[int, int]] = field(default_factory=dict)
-    _stubborn: int = 0
+    _windows: Windows = field(default_factory=Windows)
+
+    weight_limit = _of_the_address("limit")
+    other_weight = _of_the_address("others")
+    banned_until_ms = _of_the_address("banned_until_ms")
 
     @property
     def now_ms(self) -> int:
         """The moment on the venue's clock."""
         return self.account.now_ms
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """All keys of the account and their secrets, none when authentication is off."""
+        return {self.api_key: self.api_secret, **self.other_keys} if self.api_key else {}
 
     @property
     def is_portfolio(self) -> bool:
@@ -278,8 +290,11 @@ class Venue:
                 return Reply(status=status, body=body, headers=headers | _JSON, effect=effect)
         told = effect.body
         if told is None:
-            error = self.error(request.path, effect.code, effect.message)
-            told = json.dumps(error if effect.code else {"msg": effect.message})
+            message = effect.message
+            if effect.ban_ms:
+                message = banned_text(self.now_ms + effect.ban_ms)
+            error = self.error(request.path, effect.code, message)
+            told = json.dumps(error if effect.code else {"msg": message})
         kind = {"Content-Type": "text/html"} if told.startswith("<") else _JSON
         return Reply(
             status=effect.status or 200,
@@ -290,7 +305,16 @@ class Venue:
 
     def tick(self, now_ms: int, path: str = "") -> None:
         """Let time pass, and the world act, up to a moment of the caller's clock."""
-        now_ms += self.clock_skew_ms
+        self.pass_time(now_ms + self.clock_skew_ms)
+        since_ms = self.now_ms - (self.started_ms or 0)
+        for event in [each for each in self.events if not each.is_timed]:
+            is_due = since_ms >= event.at_ms and self.requests + 1 >= event.on_request
+            if is_due and path.endswith(event.on_path):
+                self._occur(event, since_ms)
+        self.account.advance(self.now_ms)
+
+    def pass_time(self, now_ms: int) -> None:
+        """Let time pass up to a moment of the venue's clock, without a request."""
         if self.started_ms is None:
             self.started_ms = now_ms
             self.account.begin(now_ms)
@@ -303,11 +327,6 @@ class Venue:
             self.account.advance(self.started_ms + event.at_ms)
             self._occur(event, event.at_ms)
         self.account.advance(now_ms)
-        for event in [each for each in self.events if not each.is_timed]:
-            is_due = since_ms >= event.at_ms and self.requests + 1 >= event.on_request
-            if is_due and path.endswith(event.on_path):
-                self._occur(event, since_ms)
-        self.account.advance(self.now_ms)
 
     def error(self, path: str, code: int, message: str) -> dict[str, Any]:
         """Return an error as it is said there: dapi has numbers of its own for some."""
@@ -335,23 +354,24 @@ class Venue:
         weight = route.weight if route else 1
         if route and route.weight_all is not None and not params.get("symbol"):
             weight = route.weight_all
-        used = self._count(_POOLS.get(host, host), 60_000, weight)
-        if host not in _OWN_LIMITS:
-            used += self.other_weight
+        used = self.weights.count(host, weight, self.now_ms)
         name = "X-SAPI-USED-IP-WEIGHT-1M" if host == "sapi" else "X-MBX-USED-WEIGHT-1M"
         headers = {name: str(used)}
         try:
-            self._check_limits(used, _OWN_LIMITS.get(host, self.weight_limit))
+            self.weights.check(host, used, self.now_ms)
             if route is None:
                 return 404, '{"code":-5000,"msg":"Path not found"}', headers
             if route.signed:  # Key, then timestamp, then signature, as the venue does.
-                if self.api_key:
-                    check_key(request.headers, self.api_key)
+                # The door in memory signs nothing, and is the account's own.
+                keys = self.keys if request.given is None else {}
+                key = check_key(request.headers, keys) if keys else ""
                 self._check_kind(host)
                 check_timestamp(params, self.now_ms)
-                if self.api_key:
-                    check_signature(request.query, request.body, self.api_secret)
+                if key:
+                    check_signature(request.query, request.body, keys[key])
             call = Call(self, route, params)
+            if route.weight_uid:
+                headers |= self._count_uid(route.weight_uid)
             if route.orders:
                 headers |= self._count_orders(call)
             self.account.handling, self.listed_ms = effect, self.now_ms
@@ -397,46 +417,27 @@ class Venue:
             )
         )
 
-    def _count(self, name: str, length_ms: int, amount: int) -> int:
-        """Add to what was used in the window under way; return the sum."""
-        start_ms = self.now_ms - self.now_ms % length_ms
-        began_ms, used = self._windows.get(name, (start_ms, 0))
-        used = amount + (used if began_ms == start_ms else 0)
-        self._windows[name] = (start_ms, used)
-        return used
-
     def _check_kind(self, host: str) -> None:
-        is_shown_empty = self.portfolio_margin and host in _POOLS
+        is_shown_empty = self.portfolio_margin and host in _FUTURES
         if _SERVES.get(host, self.is_portfolio) is not self.is_portfolio and not is_shown_empty:
             raise Refused(-2015, status=401)
 
-    def _check_limits(self, used: int, limit: int) -> None:
-        if self.now_ms < self.banned_until_ms:
-            raise Refused(
-                -1003,
-                f"Way too many requests; IP(127.0.0.1) banned until {self.banned_until_ms}. "
-                "Please use the websocket for live updates to avoid bans.",
-                status=418,
-            )
-        if used <= limit:
-            return
-        self._stubborn += 1
-        if self._stubborn > _STUBBORN_MAX:
-            self.banned_until_ms = self.now_ms + _BAN_MS
-        raise Refused(
-            -1003,
-            f"Too many requests; current limit is {limit} request weight per 1 MINUTE.",
-            status=429,
-        )
+    def _count_uid(self, weight: int) -> dict[str, str]:
+        """Count weight that is the account's own; return the header that tells the sum."""
+        used = self._windows.add("uid", MINUTE_MS, weight, self.now_ms)
+        if used > UID_LIMIT:
+            raise used_up(UID_LIMIT)
+        return {"X-SAPI-USED-UID-WEIGHT-1M": str(used)}
 
     def _count_orders(self, call: Call) -> dict[str, str]:
         """Count the orders of a request, a batch's each; return the headers that tell the sums."""
         count = len(call.batch) if "batchOrders" in call.params else 1
         if host_of(call.route.path) == "papi":  # It counts for itself, and minutes only.
-            in_10s, in_1m = 0, self._count("papi 1m", 60_000, count)
+            in_10s, in_1m = 0, self._windows.add("papi 1m", MINUTE_MS, count, self.now_ms)
         else:
-            in_10s = self._count("10s", 10_000, count) + self.other_orders
-            in_1m = self._count("1m", 60_000, 1 if count else 0) + self.other_orders
+            in_10s = self._windows.add("10s", 10_000, count, self.now_ms) + self.other_orders
+            in_1m = self._windows.add("1m", MINUTE_MS, 1 if count else 0, self.now_ms)
+            in_1m += self.other_orders
         for used, limit, span in (
             (in_10s, self.orders_limit_10s, "10 SECOND"),
             (in_1m, self.orders_limit_1m, "1 MINUTE"),
