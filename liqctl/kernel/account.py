@@ -39,7 +39,7 @@ class AccountReaders:
         """Read nothing yet."""
         self.policies = policy.by_product
         share = machine.budget.share
-        share.look, share.need = positions_weight(policy), look_weight(policy)
+        share.look, share.proof = positions_weight(policy), look_weight(policy)
         self.account = Account(machine, self.policies, policy.margin)
         self.readers = {
             product: Reader(Gateway(self.account, product), own)

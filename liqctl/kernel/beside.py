@@ -115,7 +115,7 @@ class SideReadings:
 
     def want_prices(self, legs: Mapping[Leg, LegRecord]) -> None:
         """Start asking what our orders were executed at: acknowledgements carry no price."""
-        if self._gateway.limits.was_refused:
+        if self._gateway.limits.was_refused or not self._gateway.account.has_weight:
             return
         executed = [
             (record.leg.symbol, order.client_order_id)

@@ -108,7 +108,7 @@ class Account:
         budget = self.machine.budget
         if budget.address.accounts == 1:
             return True
-        own = pacing.WHOLE_READINGS_KEPT * budget.share.need
+        own = pacing.WHOLE_READINGS_KEPT * (budget.share.proof + budget.share.sweeps)
         if budget.share.notional is None:  # Nobody's positions were read: all need the same.
             return own * budget.address.accounts <= budget.share.limits.weight_1m
         return budget.weight_left(self.machine.now) >= own
@@ -120,7 +120,7 @@ class Account:
             held = exposure_of(snapshot.positions.items)
             share.notional = (share.notional or Decimal(0)) + held
             symbols = {position.symbol for position in snapshot.positions.items}
-            share.need += len(BOOKS) * len(symbols)
+            share.sweeps += len(BOOKS) * len(symbols)
 
     def know(self) -> None:
         """Take the present kind for certain: something of the account was seen this way."""

@@ -143,7 +143,8 @@ class Share:
 
     Attributes:
         look: what its first reading of the positions costs.
-        need: what proving it flat still costs.
+        proof: what the reading costs that proves it flat.
+        sweeps: what the last cancels before it still cost.
         notional: what it was seen to hold; None until its positions were read.
         limits: which limits it is under: portfolio margin has a pool of weight of its own.
         is_over: whether it needs nothing any more.
@@ -151,7 +152,8 @@ class Share:
     """
 
     look: int = 0
-    need: int = 0
+    proof: int = 0
+    sweeps: int = 0
     notional: Decimal | None = None
     limits: Limits = field(default_factory=Limits)
     is_over: bool = False
@@ -161,8 +163,9 @@ class Share:
 class Address:
     """The request weight of one IP address, which the accounts behind it share.
 
-    It is spent worst first: positions of everybody, then what proves the larger accounts flat. A
-    ban is not shared: each account stops at the refusal that it hears, a wave of requests later at
+    It is spent worst first. What closes, and looks at positions, waits for nobody: it is little. The
+    reading that proves an account flat is most of what it needs, eight times as much as its
+    positions; it waits for those of larger accounts, and for what is still to be cancelled. A ban is not shared: each account stops at the refusal that it hears, a wave of requests later at
     most, and what only one of them hears stops no other.
 
     `minute_start` is any moment of the accounts' clock at which a minute of the venue began; with
@@ -190,21 +193,18 @@ class Address:
             )
         return self._pools[limits]
 
-    def kept_for_larger(self, share: Share) -> int:
-        """Return the weight that goes first to accounts that are worse, or that nobody has seen."""
-        if share.notional is None:
-            return 0
+    def kept_before(self, share: Share) -> int:
+        """Return the weight that goes first to others: what they cancel, and the larger's proof."""
         kept = 0
         for other in self._others(share):
-            if other.notional is None:
-                kept += other.look
-            elif other.notional > share.notional:
-                kept += other.need
+            kept += other.sweeps if other.notional is not None else other.look
+            if (other.notional or Decimal(0)) > (share.notional or Decimal(0)):
+                kept += other.proof
         return kept
 
     def kept_for_others(self, share: Share) -> int:
         """Return the weight that proving every other account flat still costs."""
-        return sum(other.need for other in self._others(share))
+        return sum(other.sweeps + other.proof for other in self._others(share))
 
     def claim(self, alias: str, name: str, policy: LiquidationConfig) -> str | None:
         """Return who else liquidates the account of this alias, with all that `policy` has in it.
@@ -264,11 +264,6 @@ class RequestBudget:
         spec = request.spec
         priority = priority_of(spec) if priority is None else priority
         kept_free = WEIGHT_KEPT_FREE[priority]
-        if not spec.is_write:
-            # Whose turn comes later asks again: the larger ones may end any moment.
-            larger = self.address.kept_for_larger(self.share)
-            if larger and self._weight.left(now) < request.weight + larger:
-                return pacing.TURN_POLL_S
         return max(
             self._weight.delay_s(request.weight, now, priority, kept_free=kept_free),
             self._orders_10s.delay_s(spec.orders, now, Priority.CLOSE),
@@ -281,6 +276,12 @@ class RequestBudget:
         What the other accounts of the address need for their proof is not left.
         """
         return self._weight.left(now) - self.address.kept_for_others(self.share)
+
+    def has_turn(self, weight: int, now: float) -> bool:
+        """Return whether a reading that decides may be taken before those of other accounts."""
+        if self.address.accounts == 1:
+            return True
+        return self._weight.left(now) - self.address.kept_before(self.share) >= weight
 
     def note_sent(self, request: Request[Any], now: float) -> None:
         """Count a request that is being sent."""

@@ -166,15 +166,16 @@ TIMER_SLACK_S: Final = 0.001
 """How early an event loop's timer may fire: its clock's resolution, rounded up."""
 
 TURN_POLL_S: Final = 0.05
-"""How often an account looks whether the weight that is kept for larger ones has become free."""
+"""How often an account looks whether the weight that is kept for others has become free."""
 
 ALIAS_WAIT_S: Final = 0.3
 """How long one of several accounts waits to learn whether another name leads to the same account:
 the answer comes beside the first reading. Closing twice does no harm, waiting might. (guess)"""
 
-WHOLE_READINGS_KEPT: Final = 2
+WHOLE_READINGS_KEPT: Final = 2.5
 """How many times its own proof an account must find in the weight that is left over, before it
-reads order lists that do not decide: once for this reading, once for the proof."""
+reads order lists that do not decide: this reading, the proof, and half of one for what is cancelled
+and looked up in between. (guess)"""
 
 WATCH_WEIGHT_KEPT: Final = 300
 """Weight that readings within the window leave to the sweep, the last reading and a second try of

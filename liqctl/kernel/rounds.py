@@ -11,6 +11,7 @@ from typing import Any
 
 from liqctl.kernel import events, pacing
 from liqctl.kernel.beside import Looks, SideReadings
+from liqctl.kernel.costs import look_weight
 from liqctl.kernel.gateway import Gateway, Parts
 from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.machine import Task
@@ -184,7 +185,7 @@ class Liquidation:
             is_evidence = bool(self._verdict.evidence)
             is_vanished = any(record.vanished for record in state.legs.values())
             is_doubted = is_evidence or is_vanished or not open_legs(state.legs)
-            is_brief = not (decides or gateway.account.has_weight)
+            is_brief = not (gateway.account.has_weight or (decides and self._has_turn))
             both_sources = is_doubted and not is_brief and self._policy.settle_seconds > 0
             snapshot = await self._reader.snapshot(
                 known, both_sources=both_sources, is_brief=is_brief
@@ -248,6 +249,11 @@ class Liquidation:
         """Whether the last reading showed nothing, in as much as it asked for."""
         return self._verdict.is_flat or (self._snapshot.is_brief and self._verdict.is_quiet)
 
+    @property
+    def _has_turn(self) -> bool:
+        """Whether the reading that decides may be taken now, among several accounts' at an address."""
+        return self._limits.budget.has_turn(look_weight(self._policy), self._gateway.now)
+
     def _is_settled(self) -> bool:
         """Whether nothing is under way and the last reading began after the last answer."""
         return self._state.is_settled(self._snapshot) and not self._tasks
@@ -297,10 +303,14 @@ class Liquidation:
                 return
         if plans := self._watch.unswept():
             await self._sweep(plans)
+            share = self._limits.budget.share
+            share.sweeps = max(share.sweeps - sum(len(plan.books) for plan in plans), 0)
         elif self._gateway.now >= due_at:
             # Proven but for an answer that is missing: asked again at the pace of the watch.
             await self._rest(self._gateway.now + self._watch.gap_s)
         await self._rest(due_at)
+        while not (self._has_turn or self._is_interrupted):
+            await self._rest(self._gateway.now + pacing.TURN_POLL_S)
         # The last reading of each product has to follow the last answer of all.
         await self._others_through(self._gateway.account.working)
 
@@ -492,6 +502,13 @@ class Liquidation:
                     await self._sweep(plans, timeout_s=sweep_s)
                     self._end_tasks()
                     continue
+            if self._snapshot.is_brief and verdict.is_quiet:
+                # Reading the positions again meanwhile would take what others' proof may need.
+                while not self._has_turn:
+                    if gateway.now + pacing.TURN_POLL_S + trip_s > until:
+                        return ending
+                    await gateway.sleep(pacing.TURN_POLL_S)
+                continue
             is_hopeful = verdict.is_quiet or self._state.is_doubtful
             if verdict.is_readable and (ending is Ending.INTERRUPTED or not is_hopeful):
                 await gateway.wait(

@@ -234,7 +234,9 @@ class Opening:
             if address is not None and address.accounts > 1 and account:
                 self._twin = machine.spawn(self.readers.find_twin(account, policy))
             self.driver.advance()
-            self._warm_up = asyncio.create_task(self._open_spares(exchange))
+            # Of many accounts each request counts: their cancels open the connections.
+            if self.readers.account.has_weight:
+                self._warm_up = asyncio.create_task(self._open_spares(exchange))
 
     async def _open_spares(self, exchange: Exchange) -> None:
         await asyncio.sleep(pacing.READING_FIRST_S)
