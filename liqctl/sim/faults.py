@@ -235,8 +235,9 @@ KINDS: Final[Mapping[str, Effect]] = {
     ),
     "too_many_requests": _TOO_MANY,
     "too_many_requests_wait": replace(_TOO_MANY, headers=(("Retry-After", "1"),)),
-    # Of this account's requests alone; the event `ban` bans the address.
-    "banned": Effect(execute=False, status=418, code=-1003, ban_ms=600_000),
+    # Of this account's requests alone; the event `ban` bans the address. Shorter than any real ban,
+    # so that a run outlives it where a scenario does not say otherwise.
+    "banned": Effect(execute=False, status=418, code=-1003, ban_ms=200),
     "too_many_orders": _refusal(
         -1015, "Too many new orders; current limit is 300 orders per 10 SECOND.", 429
     ),
