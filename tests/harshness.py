@@ -39,6 +39,7 @@ KINDS = frozenset(
         "row_missing",
         "sliced",
         "orders_forbidden",
+        "banned",
         "batch_cancel_failed",
         "retired",
     }

@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from decimal import ROUND_FLOOR, Decimal
 from typing import Final
 from urllib.parse import unquote
@@ -33,14 +33,20 @@ _ONLY_CLOSING: Final = frozenset({"PRE_SETTLE", "PRE_DELIVERING"})
 # -- who asks ----------------------------------------------------------------------------------
 
 
-def check_key(headers: Mapping[str, str], api_key: str) -> None:
-    """Refuse a header without the account's key."""
+def key_in(headers: Mapping[str, str]) -> str:
+    """Return the key that was sent, empty when none was."""
     sent = {name.lower(): value for name, value in headers.items()}
-    key = sent.get("x-mbx-apikey", "")
+    return sent.get("x-mbx-apikey", "")
+
+
+def check_key(headers: Mapping[str, str], keys: Container[str]) -> str:
+    """Return the key that was sent; refuse all but the account's keys."""
+    key = key_in(headers)
     if not re.fullmatch(r"[A-Za-z0-9]{16,128}", key):
         raise Refused(-2014, status=401)
-    if key != api_key:
+    if key not in keys:
         raise Refused(-2015, status=401)
+    return key
 
 
 def check_timestamp(params: Params, now_ms: int) -> None:

@@ -354,7 +354,7 @@ def balance(call: Call) -> Json:
     names = _BALANCE if call.route.product is Product.USDM else _BALANCE_COINM
     return [
         {
-            "accountAlias": "SgsR",
+            "accountAlias": call.venue.alias,
             "asset": asset,
             **_money(call, names, amount),
             **_margin_asset(call),

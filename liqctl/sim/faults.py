@@ -37,6 +37,7 @@ class Effect:
     hide_ms: int = 0  # look-ups deny a new order for this long, though it is carried out
     slices: int = 0  # a new order fills in so many slices,
     slice_ms: int = 0  # one each so many milliseconds
+    ban_ms: int = 0  # the message says that the address is banned for so long
     spoil: str = ""  # what is done to the rows of a list, one of `SPOILT`
 
 
@@ -154,7 +155,9 @@ def spoil(answer: Any, how: str) -> None:
 
 # -- the kinds of fault ----------------------------------------------------------------------------
 
-EFFECT_KEYS: Final = frozenset({"delay_ms", "late_ms", "hide_ms", "slices", "slice_ms", "message"})
+EFFECT_KEYS: Final = frozenset(
+    {"delay_ms", "late_ms", "hide_ms", "slices", "slice_ms", "ban_ms", "message"}
+)
 """What a scenario may change of a kind's effect."""
 
 
@@ -232,6 +235,9 @@ KINDS: Final[Mapping[str, Effect]] = {
     ),
     "too_many_requests": _TOO_MANY,
     "too_many_requests_wait": replace(_TOO_MANY, headers=(("Retry-After", "1"),)),
+    # Of this account's requests alone; the event `ban` bans the address. Shorter than any real ban,
+    # so that a run outlives it where a scenario does not say otherwise.
+    "banned": Effect(execute=False, status=418, code=-1003, ban_ms=200),
     "too_many_orders": _refusal(
         -1015, "Too many new orders; current limit is 300 orders per 10 SECOND.", 429
     ),

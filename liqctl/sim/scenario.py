@@ -26,12 +26,24 @@ an account in portfolio margin, beside its futures `margin_orders: [{symbol: …
 `margin_assets: {BTC: {free: 1, borrowed: 0.5, interest: 0.1, negative: -3}}`. Execution algorithms:
 `executions: [{symbol: BTCUSDT, side: BUY, quantity: "1", slice: "0.01", every_ms: 500}]`.
 
+A house is several accounts behind one address:
+
+    accounts:
+      desk-a: {account: {…}, faults: […], events: […], venue: {…}, expect: {…}}
+      desk-b: {key_of: desk-a}   # one more key of the same account
+    uncovered: [desk-a]          # their keys are given to nobody
+    master: false                # there is no key that reads the others' positions
+
+`markets`, `latency_ms` and of `venue` the clock and the request weight are the whole house's;
+`account`, `faults` and `events` beside `accounts` are the master's own. Its file is `house_*.yaml`.
+
 Files are looked for beside the installed package, then in `configs/scenarios`.
 """
 
 import random
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -43,6 +55,7 @@ from liqctl.kernel.errors import ConfigurationError
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.states import Product
 from liqctl.sim.account import SOURCES, Account
+from liqctl.sim.address import MASTER, Address, alias_of, email_of, key_of, secret_of
 from liqctl.sim.events import make_event, trade_slice
 from liqctl.sim.faults import make_fault
 from liqctl.sim.market import Market
@@ -85,7 +98,15 @@ _DELIVERY_HOUR: Final = 8
 
 _LAG_KEYS: Final = frozenset({"lag_ms", "position_lag_ms", "order_lag_ms"})
 _ACCOUNT_KEYS: Final = frozenset({"conflict_code", "balance", "fee_asset", "older_stops", "status"})
+_HOUSE: Final = "house_"
+"""How the file of several accounts begins: the catalogue need not read it to know."""
+
+_ACCOUNT_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _WEIGHT_KEYS: Final = {"weight_limit": "limit", "other_weight": "others"}
+_SHARED_KEYS: Final = frozenset({*_WEIGHT_KEYS, "clock_skew_ms"})
+_NOBODY: Final = "nobody"
+"""A key that nobody can send: keys have 16 characters at least."""
+
 _SEEDS: Final = frozenset(
     {
         *("mode", "margin", "products", "positions", "orders", "algo", "executions"),
@@ -119,7 +140,11 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One scenario; `make_venue` gives a fresh venue each time."""
+    """One scenario; `make_venue` gives a fresh venue each time.
+
+    With `accounts` it is a house, of which `make_address` gives a fresh one. `twins` are more names
+    for some of the accounts.
+    """
 
     name: str
     description: str = ""
@@ -130,9 +155,52 @@ class Scenario:
     venue: Mapping[str, Any] = field(default_factory=dict)
     latency_ms: int = 0
     expect: Expectation = Expectation()
+    accounts: Mapping[str, "Scenario"] = field(default_factory=dict)
+    twins: Mapping[str, str] = field(default_factory=dict)
+    uncovered: tuple[str, ...] = ()
+    master: bool = True
+
+    def make_address(self) -> Address:
+        """Return the house at its beginning: each account with the key and secret of its name.
+
+        Raises:
+            ValueError: a name cannot be one, or an account sets what is the whole house's.
+        """
+        names = [*self.accounts, *self.twins]
+        wrong = [name for name in names if name == MASTER or not _ACCOUNT_NAME.fullmatch(name)]
+        wrong += [name for name in self.uncovered if name not in names]
+        wrong += [name for name in self.twins.values() if name not in self.accounts]
+        if wrong or not names:
+            raise ValueError(f"no account is, or can be, called {', '.join(wrong) or 'nothing'}")
+        own = replace(self, accounts={}).make_venue(
+            api_key=key_of(MASTER) if self.master else _NOBODY, api_secret=secret_of(MASTER)
+        )
+        own.alias = alias_of(MASTER)
+        venues = {}
+        for name, scenario in self.accounts.items():
+            if shared := _SHARED_KEYS & scenario.venue.keys():
+                raise ValueError(f"{name}: {', '.join(sorted(shared))} is the whole house's")
+            venue = scenario.make_venue(api_key=key_of(name), api_secret=secret_of(name))
+            venue.alias, venue.weights = alias_of(name), own.weights
+            venue.clock_skew_ms = own.clock_skew_ms
+            for symbol, market in venue.account.markets.items():
+                own.account.markets.setdefault(symbol, market)
+            venues[name] = venue
+        subs = {email_of(name): venue for name, venue in venues.items()}
+        own.subs = subs if self.master else None
+        for name, account in self.twins.items():
+            venues[name] = venues[account]
+            venues[name].other_keys[key_of(name)] = secret_of(name)
+        return Address(venues=venues, subs=subs, master=own, uncovered=frozenset(self.uncovered))
 
     def make_venue(self, *, api_key: str = "", api_secret: str = "") -> Venue:
-        """Return the venue at its beginning."""
+        """Return the venue at its beginning.
+
+        Raises:
+            ConfigurationError: the scenario is a house.
+        """
+        if self.accounts:
+            raise ConfigurationError(f"scenario {self.name} has several accounts, not one")
         unknown = set(self.account) - _SEEDS
         if unknown:
             raise ValueError(f"an account has no {', '.join(sorted(unknown))}")
@@ -327,12 +395,13 @@ def make_large_account(
     algo: int = 2,
     hedge: bool = False,
     margin: str = "STANDARD",
+    times: int = 1,
     seed: int = 1,
 ) -> Scenario:
     """Return an account with a position on each symbol, resting orders and protective stops.
 
     Beside the USDS-M symbols are `coinm` contracts of COIN-M; of every other one the last stop
-    rests in the regular book.
+    rests in the regular book. All positions are so many `times` as large as the seed says.
     """
     rng = random.Random(seed)
     positions: dict[str, str] = {}
@@ -343,7 +412,7 @@ def make_large_account(
     for number, symbol in enumerate(names):
         is_coinm = number >= symbols
         is_long = rng.random() < 0.5  # noqa: PLR2004 - a coin
-        amount = Decimal(rng.randint(1, 5000)) / (1 if is_coinm else 1000)
+        amount = times * Decimal(rng.randint(1, 5000)) / (1 if is_coinm else 1000)
         leg = "LONG" if is_long else "SHORT"
         positions[f"{symbol} {leg}" if hedge else symbol] = str(amount if is_long else -amount)
         quantity = "50" if is_coinm else "0.5"
@@ -374,8 +443,42 @@ def make_large_account(
     )
 
 
+def make_large_house(
+    *, accounts: int = 20, symbols: int = 10, portfolio: int = 0, seed: int = 1, **settings: Any
+) -> Scenario:
+    """Return a house of such accounts, `desk-01` and so on, no two of the same notional.
+
+    Their notionals are 1, 2, 3 … times the same, in an order that the seed draws; the last
+    `portfolio` of them are in portfolio margin. `settings` are those of `make_large_account`.
+    """
+    sizes = random.Random(seed).sample(range(1, accounts + 1), accounts)
+    standard = accounts - portfolio
+    return Scenario(
+        name=f"house-{accounts}",
+        accounts={
+            f"desk-{number:02d}": make_large_account(
+                symbols=symbols,
+                times=times,
+                margin=Margin.STANDARD if number <= standard else Margin.PORTFOLIO,
+                seed=seed,
+                **settings,
+            )
+            for number, times in enumerate(sizes, start=1)
+        },
+    )
+
+
 def list_scenarios() -> dict[str, Path]:
-    """Return the scenario files by name."""
+    """Return the files of scenarios with one account by name."""
+    return {name: path for name, path in _files().items() if not name.startswith(_HOUSE)}
+
+
+def list_houses() -> dict[str, Path]:
+    """Return the files of scenarios with several accounts by name."""
+    return {name: path for name, path in _files().items() if name.startswith(_HOUSE)}
+
+
+def _files() -> dict[str, Path]:
     for place in _PLACES:
         if place.is_dir():
             return {path.stem: path for path in sorted(place.glob("*.yaml"))}
@@ -388,7 +491,7 @@ def load_scenario(name: str) -> Scenario:
     Raises:
         ConfigurationError: there is none, or its file cannot be understood.
     """
-    known = list_scenarios()
+    known = _files()
     path = known.get(name, Path(name))
     try:
         text = path.read_text(encoding="utf-8") if path.is_file() else None
@@ -414,31 +517,54 @@ def parse_scenario(text: str, *, name: str) -> Scenario:
     import yaml
 
     try:
-        document = yaml.safe_load(text)
-        rows = dict(document)
-        expect = rows.pop("expect", {})
-        rows.setdefault("name", name)
-        unknown = set(rows) - {each.name for each in fields(Scenario)}
-        if unknown:
-            raise ConfigurationError(f"scenario {name}: unknown keys {', '.join(sorted(unknown))}")
-        large = dict(rows.get("account") or {}).get("large")
-        if large is not None:
-            generated = make_large_account(**large)
-            rows |= {"account": generated.account, "markets": generated.markets}
-        rows |= {name: tuple(rows.get(name) or ()) for name in ("faults", "events")}
-        expectation = Expectation(
+        rows = dict(yaml.safe_load(text))
+        is_house = "accounts" in rows
+        scenario = _read(rows, name)
+        if is_house:
+            scenario.make_address()
+        else:
+            scenario.make_venue()
+    except (yaml.YAMLError, TypeError, ValueError, KeyError, ArithmeticError, Refused) as error:
+        raise ConfigurationError(f"scenario {name} cannot be read: {error}") from error
+    return scenario
+
+
+_KEYS: Final = {each.name for each in fields(Scenario)} - {"twins"}
+_ACCOUNT_ROW: Final = {"account", "faults", "events", "venue", "expect"}
+
+
+def _read(rows: dict[str, Any], name: str) -> Scenario:
+    """Return the scenario of a file, or of one account of a house."""
+    if unknown := rows.keys() - _KEYS:
+        raise ConfigurationError(f"scenario {name}: unknown keys {', '.join(sorted(unknown))}")
+    expect = rows.pop("expect", {})
+    large = dict(rows.get("account") or {}).get("large")
+    if large is not None:
+        generated = make_large_account(**large)
+        rows |= {"account": generated.account, "markets": generated.markets}
+    rows |= {key: tuple(rows.get(key) or ()) for key in ("faults", "events", "uncovered")}
+    accounts, twins = {}, {}
+    for account, settings in dict(rows.pop("accounts", {})).items():
+        row = dict(settings or {})
+        if row.keys() == {"key_of"}:
+            twins[account] = row["key_of"]
+            continue
+        if unknown := row.keys() - _ACCOUNT_ROW:
+            raise ValueError(f"{account} has no {', '.join(sorted(unknown))}")
+        accounts[account] = _read(row | {"markets": rows.get("markets", {})}, account)
+    return Scenario(
+        **{"name": name, **rows},
+        expect=Expectation(
             exits=tuple(_listed(expect.get("exit", 0))),
             states=tuple(_listed(expect.get("state", "COMPLETED"))),
             left=tuple(_listed(expect.get("left", []))),
             says=tuple(map(str, _listed(expect.get("says", [])))),
             within_s=float(expect.get("within_s", 0.0)),
             arguments=tuple(map(str, _listed(expect.get("arguments", [])))),
-        )
-        scenario = Scenario(**rows, expect=expectation)
-        scenario.make_venue()
-    except (yaml.YAMLError, TypeError, ValueError, KeyError, ArithmeticError, Refused) as error:
-        raise ConfigurationError(f"scenario {name} cannot be read: {error}") from error
-    return scenario
+        ),
+        accounts=accounts,
+        twins=twins,
+    )
 
 
 def _listed(value: Any) -> list[Any]:

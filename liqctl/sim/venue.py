@@ -19,7 +19,7 @@ from liqctl.sim.faults import Effect, Fault, readable_rows, rows_of, spoil
 from liqctl.sim.market import Market
 from liqctl.sim.orders import Listing, Refused, malformed
 from liqctl.sim.paths import dialect_of, host_of, product_of
-from liqctl.sim.weights import MINUTE_MS, Weights, Windows
+from liqctl.sim.weights import MINUTE_MS, Weights, Windows, banned_text
 
 _FUTURES: Final = frozenset({"fapi", "dapi"})
 """Hosts where nothing shows of an account in portfolio margin."""
@@ -212,12 +212,15 @@ def _of_the_address(name: str) -> property:
 
 @dataclass(slots=True, kw_only=True)
 class Venue:
-    """One venue with one account behind one key."""
+    """One venue with one account, behind one key or several."""
 
     account: Account
     routes: Mapping[tuple[str, str], Route]  # its endpoints by method and path
-    api_key: str = ""  # empty switches authentication off, for the door in memory
+    api_key: str = ""  # empty switches authentication off
     api_secret: str = ""  # HMAC's, or the PEM public key of an RSA or Ed25519 account
+    other_keys: dict[str, str] = field(default_factory=dict)  # and their secrets
+    subs: Mapping[str, "Venue"] | None = None  # by email, of a master's account alone
+    alias: str = "SgsR"  # what the balances of both products call the account
     faults: list[Fault] = field(default_factory=list)
     events: list[WorldEvent] = field(default_factory=list)
     clock_skew_ms: int = 0  # how far its clock is ahead of the caller's
@@ -243,6 +246,11 @@ class Venue:
     def now_ms(self) -> int:
         """The moment on the venue's clock."""
         return self.account.now_ms
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """All keys of the account and their secrets, none when authentication is off."""
+        return {self.api_key: self.api_secret, **self.other_keys} if self.api_key else {}
 
     @property
     def is_portfolio(self) -> bool:
@@ -280,8 +288,11 @@ class Venue:
                 return Reply(status=status, body=body, headers=headers | _JSON, effect=effect)
         told = effect.body
         if told is None:
-            error = self.error(request.path, effect.code, effect.message)
-            told = json.dumps(error if effect.code else {"msg": effect.message})
+            message = effect.message
+            if effect.ban_ms:
+                message = banned_text(self.now_ms + effect.ban_ms)
+            error = self.error(request.path, effect.code, message)
+            told = json.dumps(error if effect.code else {"msg": message})
         kind = {"Content-Type": "text/html"} if told.startswith("<") else _JSON
         return Reply(
             status=effect.status or 200,
@@ -292,7 +303,16 @@ class Venue:
 
     def tick(self, now_ms: int, path: str = "") -> None:
         """Let time pass, and the world act, up to a moment of the caller's clock."""
-        now_ms += self.clock_skew_ms
+        self.pass_time(now_ms + self.clock_skew_ms)
+        since_ms = self.now_ms - (self.started_ms or 0)
+        for event in [each for each in self.events if not each.is_timed]:
+            is_due = since_ms >= event.at_ms and self.requests + 1 >= event.on_request
+            if is_due and path.endswith(event.on_path):
+                self._occur(event, since_ms)
+        self.account.advance(self.now_ms)
+
+    def pass_time(self, now_ms: int) -> None:
+        """Let time pass up to a moment of the venue's clock, without a request."""
         if self.started_ms is None:
             self.started_ms = now_ms
             self.account.begin(now_ms)
@@ -305,11 +325,6 @@ class Venue:
             self.account.advance(self.started_ms + event.at_ms)
             self._occur(event, event.at_ms)
         self.account.advance(now_ms)
-        for event in [each for each in self.events if not each.is_timed]:
-            is_due = since_ms >= event.at_ms and self.requests + 1 >= event.on_request
-            if is_due and path.endswith(event.on_path):
-                self._occur(event, since_ms)
-        self.account.advance(self.now_ms)
 
     def error(self, path: str, code: int, message: str) -> dict[str, Any]:
         """Return an error as it is said there: dapi has numbers of its own for some."""
@@ -345,12 +360,13 @@ class Venue:
             if route is None:
                 return 404, '{"code":-5000,"msg":"Path not found"}', headers
             if route.signed:  # Key, then timestamp, then signature, as the venue does.
-                if self.api_key:
-                    check_key(request.headers, self.api_key)
+                # The door in memory signs nothing, and is the account's own.
+                keys = self.keys if request.given is None else {}
+                key = check_key(request.headers, keys) if keys else ""
                 self._check_kind(host)
                 check_timestamp(params, self.now_ms)
-                if self.api_key:
-                    check_signature(request.query, request.body, self.api_secret)
+                if key:
+                    check_signature(request.query, request.body, keys[key])
             call = Call(self, route, params)
             if route.orders:
                 headers |= self._count_orders(call)
