@@ -18,7 +18,16 @@ from liqctl.kernel.amounts import plain
 from liqctl.kernel.states import Product
 from liqctl.sim.checks import Params, place, place_algo
 from liqctl.sim.market import Market
-from liqctl.sim.orders import AlgoOrder, Holding, Order, Refused, malformed, neither, refuse_if
+from liqctl.sim.orders import (
+    AlgoOrder,
+    Holding,
+    Order,
+    Refused,
+    invalid,
+    malformed,
+    neither,
+    refuse_if,
+)
 from liqctl.sim.venue import Call, Json
 
 _ZERO: Final = Decimal(0)
@@ -205,7 +214,8 @@ def _wallets(call: Call) -> dict[str, Decimal]:
     return {market.settle_asset: account.wallet(market) for market in coins}
 
 
-def _pick(row: Mapping[str, Any], names: str) -> dict[str, Any]:
+def pick(row: Mapping[str, Any], names: str) -> dict[str, Any]:
+    """Return some columns of a row, by their names in one text."""
     return {name: row[name] for name in names.split()}
 
 
@@ -224,12 +234,12 @@ def positions(call: Call) -> list[dict[str, Any]]:
 def positions_v2(call: Call) -> list[dict[str, Any]]:
     """Return the legs that a v2 reading lists: all there could be."""
     names = _POSITION_ROWS["fapi"]
-    return [_pick(row, names) for row in _all_legs(call, call.markets)]
+    return [pick(row, names) for row in _all_legs(call, call.markets)]
 
 
 def positions_um(call: Call) -> list[dict[str, Any]]:
     """Return the legs of portfolio margin's USDS-M: those of v3, told otherwise."""
-    return [_pick(_widen(call, row), _POSITION_ROWS["um"]) for row in positions(call)]
+    return [pick(_widen(call, row), _POSITION_ROWS["um"]) for row in positions(call)]
 
 
 def positions_coinm(call: Call) -> list[dict[str, Any]]:
@@ -242,7 +252,7 @@ def positions_coinm(call: Call) -> list[dict[str, Any]]:
         if coin or pair or market.status == "TRADING"
     }
     names = _POSITION_ROWS[call.route.dialect]
-    return [_pick(row, names) for row in _all_legs(call, markets)]
+    return [pick(row, names) for row in _all_legs(call, markets)]
 
 
 def _all_legs(call: Call, markets: Iterable[str]) -> list[dict[str, Any]]:
@@ -253,8 +263,12 @@ def _all_legs(call: Call, markets: Iterable[str]) -> list[dict[str, Any]]:
     holdings = account.holdings.as_of(moment_ms)
     sides = ("BOTH", "LONG", "SHORT") if account.hedge else ("BOTH",)
     legs = [(symbol, side) for symbol in markets for side in sides]
-    rows = [_position(call, holdings.get(leg) or _empty(*leg)) for leg in legs]
-    return [_widen(call, row) for row in rows]
+    return [wide_position(call, holdings.get(leg) or _empty(*leg)) for leg in legs]
+
+
+def wide_position(call: Call, held: Holding) -> dict[str, Any]:
+    """Return all that any reading tells of a leg of the call's account."""
+    return _widen(call, _position(call, held))
 
 
 def _widen(call: Call, row: dict[str, Any]) -> dict[str, Any]:
@@ -321,7 +335,7 @@ def account_of_all(call: Call) -> dict[str, Any]:
 
 
 def account_coinm(call: Call) -> Json:
-    rights = _pick(config(call), "feeTier canTrade canDeposit canWithdraw updateTime")
+    rights = pick(config(call), "feeTier canTrade canDeposit canWithdraw updateTime")
     return rights | account_of_all(call)
 
 
@@ -342,7 +356,7 @@ def _with_positions(call: Call, rows: list[dict[str, Any]], names: str) -> dict[
             "isolated": False,
             "maxNotional": _MAX_NOTIONAL,
         }
-    return {"assets": assets, "positions": [_pick(row, names) for row in rows]}
+    return {"assets": assets, "positions": [pick(row, names) for row in rows]}
 
 
 def _margin_asset(call: Call) -> dict[str, Any]:
@@ -497,7 +511,7 @@ def user_trades(call: Call) -> Json:
     markets = call.markets
     first_id, order_id, limit = (call.number(name) for name in ("fromId", "orderId", "limit"))
     if limit is not None and not 1 <= limit <= _TRADES_MAX:
-        raise Refused(-1130, "Data sent for parameter 'limit' is not valid.")
+        raise invalid("limit")
     start_ms, end_ms = call.number("startTime"), call.number("endTime")
     refuse_if((first_id is not None and not (start_ms is None and end_ms is None), -1128))
     refuse_if((is_pair and not (first_id is None and order_id is None), -1128))
@@ -835,7 +849,7 @@ def cancel_margin_orders(call: Call) -> Json:
 def _margin_row(order: Order) -> dict[str, Any]:
     names = "symbol orderId clientOrderId price origQty executedQty status timeInForce type side"
     times = {"time": order.time_ms, "updateTime": order.update_ms}
-    return _pick(order.describe(), names) | {"isWorking": True, "accountId": 1} | times
+    return pick(order.describe(), names) | {"isWorking": True, "accountId": 1} | times
 
 
 # -- execution algorithms ------------------------------------------------------------------------

@@ -224,7 +224,7 @@ KINDS: Final[Mapping[str, Effect]] = {
     **{name: Effect(spoil=name) for name in SPOILT if name != "empty"},
     # Refusals: of the key, of the address, of the order.
     "signature_refused": _refusal(-1022),
-    "not_authorised": _refusal(-1002, "You are not authorized to execute this request.", 401),
+    "not_authorised": _refusal(-1002, status=401),
     "unauthorised_without_code": _refusal(0, "Unauthorized", 401),
     "key_refused": _refusal(-2015, status=401),
     "restricted_location": _refusal(

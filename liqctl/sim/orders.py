@@ -19,6 +19,7 @@ LegKey = tuple[str, str]
 
 
 WORDS: Final[Mapping[int, str]] = {
+    -1002: "You are not authorized to execute this request.",
     -1022: "Signature for this request is not valid.",
     -1023: "Start time is greater than end time.",
     -1111: "Precision is over the maximum defined for this asset.",
@@ -72,6 +73,7 @@ WORDS: Final[Mapping[int, str]] = {
     -5021: "Due to the order could not be filled immediately, the FOK order has been rejected.",
     -5022: "Due to the order could not be executed as maker, the Post Only order will be rejected.",
     -5028: "Timestamp for this request is outside of the ME recvWindow.",
+    -9000: "This two users are not in parent-child relation.",
 }
 """What the venue says with a code, where it says one thing."""
 
@@ -96,6 +98,11 @@ def malformed(name: str) -> Refused:
     return Refused(
         -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
     )
+
+
+def invalid(name: str) -> Refused:
+    """Return the refusal of a parameter that is out of its range."""
+    return Refused(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 
 def neither(first: str, second: str) -> Refused:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from liqctl.sim import endpoints as serve
+from liqctl.sim import sub_accounts as master
 from liqctl.sim.venue import Route
 
 _OF_BOTH_HOSTS: Final = (  # method, path, what answers it, weight, weight without a symbol
@@ -69,6 +70,9 @@ _OF_ONE_HOST: Final = (
     Route("GET", "/sapi/v1/account/info", serve.account_kind),
     Route("GET", "/sapi/v1/algo/futures/openOrders", serve.open_executions, source="executions"),
     Route("DELETE", "/sapi/v1/algo/futures/order", serve.cancel_execution),
+    Route("GET", "/sapi/v1/sub-account/list", master.sub_accounts),
+    Route("GET", "/sapi/v2/sub-account/futures/positionRisk", master.positions_of_sub),
+    Route("GET", "/sapi/v1/sub-account/subAccountApi", master.keys_of_sub, 0, weight_uid=3000),
 )
 
 _OF_BOTH_PRODUCTS: Final = (  # in portfolio margin

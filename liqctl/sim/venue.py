@@ -19,7 +19,7 @@ from liqctl.sim.faults import Effect, Fault, readable_rows, rows_of, spoil
 from liqctl.sim.market import Market
 from liqctl.sim.orders import Listing, Refused, malformed
 from liqctl.sim.paths import dialect_of, host_of, product_of
-from liqctl.sim.weights import MINUTE_MS, Weights, Windows, banned_text
+from liqctl.sim.weights import MINUTE_MS, UID_LIMIT, Weights, Windows, banned_text, used_up
 
 _FUTURES: Final = frozenset({"fapi", "dapi"})
 """Hosts where nothing shows of an account in portfolio margin."""
@@ -104,8 +104,9 @@ Json = dict[str, Any] | list[dict[str, Any]]
 class Route:
     """One endpoint: where it is, what answers it and what that costs.
 
-    `weight_all` is charged when no symbol narrows a list. `orders` counts as orders. `source` names
-    the list, of those that lag by themselves.
+    `weight_all` is charged when no symbol narrows a list, `weight_uid` to the account and not to
+    the address. `orders` counts as orders. `source` names the list, of those that lag by
+    themselves.
     """
 
     method: str
@@ -113,6 +114,7 @@ class Route:
     serve: Callable[["Call"], Json]
     weight: int = 1
     weight_all: int | None = None
+    weight_uid: int = 0
     signed: bool = True
     orders: bool = False
     source: str = ""
@@ -236,7 +238,7 @@ class Venue:
     started_ms: int | None = None
     requests: int = 0
     listed_ms: int = 0  # the moment that the list under way shows
-    _orders: Windows = field(default_factory=Windows)
+    _windows: Windows = field(default_factory=Windows)
 
     weight_limit = _of_the_address("limit")
     other_weight = _of_the_address("others")
@@ -368,6 +370,8 @@ class Venue:
                 if key:
                     check_signature(request.query, request.body, keys[key])
             call = Call(self, route, params)
+            if route.weight_uid:
+                headers |= self._count_uid(route.weight_uid)
             if route.orders:
                 headers |= self._count_orders(call)
             self.account.handling, self.listed_ms = effect, self.now_ms
@@ -418,14 +422,21 @@ class Venue:
         if _SERVES.get(host, self.is_portfolio) is not self.is_portfolio and not is_shown_empty:
             raise Refused(-2015, status=401)
 
+    def _count_uid(self, weight: int) -> dict[str, str]:
+        """Count weight that is the account's own; return the header that tells the sum."""
+        used = self._windows.add("uid", MINUTE_MS, weight, self.now_ms)
+        if used > UID_LIMIT:
+            raise used_up(UID_LIMIT)
+        return {"X-SAPI-USED-UID-WEIGHT-1M": str(used)}
+
     def _count_orders(self, call: Call) -> dict[str, str]:
         """Count the orders of a request, a batch's each; return the headers that tell the sums."""
         count = len(call.batch) if "batchOrders" in call.params else 1
         if host_of(call.route.path) == "papi":  # It counts for itself, and minutes only.
-            in_10s, in_1m = 0, self._orders.add("papi 1m", MINUTE_MS, count, self.now_ms)
+            in_10s, in_1m = 0, self._windows.add("papi 1m", MINUTE_MS, count, self.now_ms)
         else:
-            in_10s = self._orders.add("10s", 10_000, count, self.now_ms) + self.other_orders
-            in_1m = self._orders.add("1m", MINUTE_MS, 1 if count else 0, self.now_ms)
+            in_10s = self._windows.add("10s", 10_000, count, self.now_ms) + self.other_orders
+            in_1m = self._windows.add("1m", MINUTE_MS, 1 if count else 0, self.now_ms)
             in_1m += self.other_orders
         for used, limit, span in (
             (in_10s, self.orders_limit_10s, "10 SECOND"),

@@ -1,6 +1,6 @@
 """Request weight, which an address has in common: every account behind it counts and is banned.
 
-Orders count for the account alone; `venue` keeps those.
+What counts for the account alone, orders and UID weight, `venue` keeps.
 """
 
 from dataclasses import dataclass, field
@@ -20,6 +20,10 @@ _POOLS: Final = {"fapi": "futures", "dapi": "futures"}
 
 _OWN_LIMITS: Final = {"papi": 6000, "sapi": 12_000}
 """Request weight a minute of hosts with a pool of their own."""
+
+
+UID_LIMIT: Final = 180_000
+"""Weight a minute of an account, where a request counts for that instead of the address."""
 
 
 class Windows:
@@ -70,11 +74,13 @@ class Weights:
         self._stubborn += 1
         if self._stubborn > _STUBBORN_MAX:
             self.banned_until_ms = now_ms + _BAN_MS
-        raise Refused(
-            -1003,
-            f"Too many requests; current limit is {limit} request weight per 1 MINUTE.",
-            status=429,
-        )
+        raise used_up(limit)
+
+
+def used_up(limit: int) -> Refused:
+    """Return the refusal of a request for which there is no weight left in this minute."""
+    message = f"Too many requests; current limit is {limit} request weight per 1 MINUTE."
+    return Refused(-1003, message, status=429)
 
 
 def banned_text(until_ms: int) -> str:
