@@ -483,12 +483,17 @@ class Liquidation:
         gateway = self._gateway
         delay_s = pacing.REREAD_MIN_S
         while True:
-            verdict = await self._read()
             # A reading that is cut by the deadline would only hide what this one showed.
             trip_s = (
                 max(pacing.LAST_TRIPS * self._limits.rtt_s, pacing.LAST_TRIP_MIN_S)
                 + pacing.CALL_MARGIN_S
             )
+            # Reading the positions again would take what the proof of another account may need.
+            while self._snapshot.is_brief and self._shows_nothing and not self._has_turn:
+                if gateway.now + pacing.TURN_POLL_S + trip_s > until:
+                    return ending
+                await gateway.sleep(pacing.TURN_POLL_S)
+            verdict = await self._read()
             if verdict.is_flat and self._is_settled():
                 late = gateway.now >= gateway.deadline.work_until
                 if self._watch.is_proven(late=late):
@@ -502,13 +507,6 @@ class Liquidation:
                     await self._sweep(plans, timeout_s=sweep_s)
                     self._end_tasks()
                     continue
-            if self._snapshot.is_brief and verdict.is_quiet:
-                # Reading the positions again meanwhile would take what others' proof may need.
-                while not self._has_turn:
-                    if gateway.now + pacing.TURN_POLL_S + trip_s > until:
-                        return ending
-                    await gateway.sleep(pacing.TURN_POLL_S)
-                continue
             is_hopeful = verdict.is_quiet or self._state.is_doubtful
             if verdict.is_readable and (ending is Ending.INTERRUPTED or not is_hopeful):
                 await gateway.wait(

@@ -1,7 +1,8 @@
 """Several accounts behind one address: the key of a request chooses the account.
 
-Each account is a venue of its own, with its own faults, events and orders; what they share is the
-request weight, which lives in the venues: a run in virtual time speaks to `venues[NAME]` itself.
+Each account is a venue of its own, with its own faults, events, orders and markets; what they share
+is the request weight, which lives in the venues: a run in virtual time speaks to `venues[NAME]`
+itself. What an event does to a market is seen by its account alone, not by who asks without a key.
 """
 
 import hashlib
