@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from liqctl.kernel.result import LiquidationResult, Results
     from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
+    from liqctl.sim.server import EmbeddedServer
 
 READING_MAX_S: Final = 3.0
 """How long the question waits for a reading; an operator may know enough without it."""
@@ -94,20 +95,30 @@ def liquidate(options: Options) -> ExitCode:
 
     with ExitStack() as stack:
         runs = [AccountRun(settings=its, correlation_id=printer.name_of(its)) for its in chosen]
+        venue = None
+        if len(runs) > 1 and settings.is_embedded:
+            from liqctl.cli.wiring import embedded_venue
+
+            venue = stack.enter_context(embedded_venue(chosen))
         for run in runs:
-            _open(run, stack, printer)
+            _open(run, stack, printer, venue)
         if not any(run.account for run in runs):
             return printer.end_unopened(runs)
         note_twins(runs)
         return _with_accounts(options, runs, printer)
 
 
-def _open(run: "AccountRun", stack: ExitStack, printer: "ResultPrinter") -> None:
+def _open(
+    run: "AccountRun",
+    stack: ExitStack,
+    printer: "ResultPrinter",
+    venue: "EmbeddedServer | None",
+) -> None:
     """Open the account of a run; one without a usable key has its result already."""
     from liqctl.cli.wiring import open_account
 
     try:
-        run.account = stack.enter_context(open_account(run.settings))
+        run.account = stack.enter_context(open_account(run.settings, venue=venue))
     except CredentialsError as error:
         out.error(f"{error}\nNothing was sent{run.on_whom}; what is open stays open.")
         run.result = printer.refusal(FailureCause.CREDENTIALS, str(error), run.settings)

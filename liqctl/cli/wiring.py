@@ -4,14 +4,19 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from liqctl.kernel.errors import MASK, CredentialsError, Secret
 from liqctl.kernel.states import Environment, Margin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from liqctl.kernel.ports import Exchange, Transport
     from liqctl.settings.values import Settings
+    from liqctl.sim.server import EmbeddedServer
+
+_SEVERAL: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +55,33 @@ class Account:
         )
 
 
+def embedded_venue(accounts: "Sequence[Settings]") -> "EmbeddedServer":
+    """Return the venue inside this process, with an account for each of the settings."""
+    from liqctl.sim.scenario import Scenario, load_scenario
+    from liqctl.sim.server import EmbeddedServer
+
+    if len(accounts) < _SEVERAL:
+        return EmbeddedServer()
+    names = {_embedded_name(its): load_scenario("default") for its in accounts}
+    return EmbeddedServer(Scenario(name="accounts", accounts=names))
+
+
+def _embedded_name(settings: "Settings") -> str:
+    """Return what the venue inside this process calls an account."""
+    return f"account-{[*settings.accounts].index(settings.account or '') + 1}"
+
+
 @contextmanager
 def open_account(
-    settings: "Settings", environ: Mapping[str, str] | None = None, *, needs_key: bool = True
+    settings: "Settings",
+    environ: Mapping[str, str] | None = None,
+    *,
+    needs_key: bool = True,
+    venue: "EmbeddedServer | None" = None,
 ) -> Iterator[Account]:
     """Yield the account the settings name; an embedded venue lives as long as the block.
+
+    Where the embedded `venue` runs already, it holds several accounts, and this is one of them.
 
     Raises:
         CredentialsError: no usable key is set for the environment, and it `needs_key`.
@@ -65,10 +92,11 @@ def open_account(
     base_url = settings.exchange.base_url
     with ExitStack() as stack:
         if settings.is_embedded:
-            from liqctl.sim.server import EmbeddedServer
-
-            server = stack.enter_context(EmbeddedServer())
-            key, secret, base_url = Secret(server.api_key), Secret(server.api_secret), server.url
+            server = venue or stack.enter_context(embedded_venue([settings]))
+            given = server.api_key, server.api_secret
+            if server.address is not None:
+                given = server.address.credentials[_embedded_name(settings)]
+            key, secret, base_url = Secret(given[0]), Secret(given[1]), server.url
         else:
             from liqctl.settings.credentials import load_credentials
 
