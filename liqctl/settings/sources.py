@@ -309,10 +309,17 @@ class _Found:
 
     def complete(self, own: dict[str, Any], values: Mapping[str, Any]) -> None:
         """Fill in what an account leaves out, and what a flag or variable says of all."""
+        said = {
+            key
+            for key, source in self.sources.items()
+            if source.kind in {SourceKind.FLAG, SourceKind.VARIABLE}
+        }
         for key, (section, name) in _OWN.items():
-            source = self.sources.get(f"{section}.{name}")
-            is_said_of_all = source and source.kind in {SourceKind.FLAG, SourceKind.VARIABLE}
-            if own[key] is None or is_said_of_all:
+            # Symbols that were asked for are meant, whatever an account usually trades.
+            asked = {f"{section}.{name}"} | (
+                {"liquidation.symbols"} if key == "products" else set()
+            )
+            if own[key] is None or asked & said:
                 own[key] = values[section][name]
 
     def check_margin(self, environment: Environment, key: str, margin: object) -> None:

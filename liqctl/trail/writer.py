@@ -94,6 +94,7 @@ class _Chain:
     seq: int = 0
     head: str | None = None
     seen_to: int = 0
+    account: str | None = None
 
     def catch_up(self, correlation_id: str, span: int, size: int) -> None:
         """Take over lines of the id that others appended since this process last looked."""
@@ -101,7 +102,7 @@ class _Chain:
             return
         found = self.file.find_last(correlation_id, max(self.seen_to, size - span), size)
         if found is not None and found[0].seq > self.seq:
-            self.seq, self.head = found[0].seq, found[1]
+            self.seq, self.head, self.account = found[0].seq, found[1], found[0].account
         self.seen_to = size
 
 
@@ -290,6 +291,8 @@ class AuditLogger:
                 chain = _Chain(file=self._open())
                 chain.catch_up(correlation_id, _RESUME_BYTES, chain.file.size())
                 self._keep(correlation_id, chain)
+                if chain.account:
+                    self.accounts.setdefault(correlation_id, chain.account)
 
         def read() -> None:
             found.append(
