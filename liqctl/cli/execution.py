@@ -9,7 +9,7 @@ import contextlib
 import importlib
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from liqctl.cli import process
@@ -61,6 +61,9 @@ _LAST_RECORDS_S: Final = 0.02
 """How long records and log, each, may keep a process that is past its deadline by 80 ms already; at
 200 ms it is ended without a word."""
 
+_HELD_NAME_MAX: Final = 56
+"""Of a correlation id that a run within a hold is called by, with its number."""
+
 _TURNS: Final = 10
 """Turns of the loop before each module: so many a request takes until it waits for the network."""
 
@@ -79,6 +82,7 @@ class AccountRun:
     twin_of: str | None = None
     manager: "LiquidationManager | None" = None
     result: "LiquidationResult | None" = None
+    deadline: Deadline | None = None
 
     @property
     def name(self) -> str | None:
@@ -102,10 +106,14 @@ class Execution:
     _trail: "CommandSink | None" = None
     _view: "LiveView | None" = None
     _ended: "tuple[Results, str] | None" = None
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         """Let the deadline count from now."""
-        self._deadline = Deadline.after(
+        self._deadline = self._from_now()
+
+    def _from_now(self) -> Deadline:
+        return Deadline.after(
             self._settings.liquidation.timeout_seconds,
             began=time.monotonic(),
             epoch_s=SystemClock().now().timestamp(),
@@ -128,6 +136,10 @@ class Execution:
 
         process.signals.last_word(leave_a_word)
         loop.run_until_complete(self._liquidate(loop))
+        if self.options.hold:
+            watchdog.stand_down()
+            loop.run_until_complete(self._hold_all(loop))
+            watchdog = process.Watchdog(self._from_now(), self._expire)
         results = self.printer.joined([run.result for run in self.runs if run.result])
         # The watchdog has a screen and still watches while this one is drawn, for what draws takes
         # its time, and may have to be loaded from a disk that hangs.
@@ -151,6 +163,7 @@ class Execution:
         trail = self._trail = self._make_trail()
 
         def interrupt() -> None:
+            loop.call_soon_threadsafe(self._stop.set)
             for run in self.runs:
                 if run.manager is not None:
                     loop.call_soon_threadsafe(run.manager.interrupt)
@@ -182,7 +195,7 @@ class Execution:
                 correlation_id=run.correlation_id,
                 wall_clock=SystemClock(),
                 lock=lock,
-                deadline=self._deadline,
+                deadline=run.deadline or self._deadline,
                 address=address,
                 account=run.name,
             )
@@ -194,14 +207,16 @@ class Execution:
         opening: Opening | None,
         lock: "AccountLock | None",
         trail: "CommandSink",
-    ) -> None:
+        *,
+        reason: str | None = None,
+    ) -> "LiquidationResult | None":
         from liqctl import __version__
         from liqctl.kernel.words import explain_twin
         from liqctl.run.manager import LiquidationManager
 
         settings, account = run.settings, run.account
         if account is None:
-            return
+            return run.result
         manager = run.manager = LiquidationManager(
             config=settings.liquidation,
             exchange=account.exchange,
@@ -219,10 +234,12 @@ class Execution:
         )
         if run.twin_of is not None:
             run.result = await manager.skip(run.correlation_id, explain_twin(run.twin_of))
-            return
+            return run.result
         try:
             run.result = await manager.execute_liquidation(
-                reason=self.printer.reason, correlation_id=run.correlation_id, opening=opening
+                reason=reason or self.printer.reason,
+                correlation_id=run.correlation_id,
+                opening=opening,
             )
         except Exception as error:
             if len(self.runs) == 1:
@@ -230,6 +247,61 @@ class Execution:
             # A fault of ours in one account stops none of the others.
             why = f"a fault of liqctl itself: {process.describe_unexpected(error)}"
             run.result = self.printer.refusal(FailureCause.NONE, why, run.settings)
+        return run.result
+
+    async def _hold_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Keep each account flat for as long as was asked."""
+        if self._view is not None:
+            self._view.close()
+        out.progress(f"holding the account flat for {self.options.hold:g} s; Ctrl-C ends the hold")
+        until = loop.time() + self.options.hold
+        await asyncio.gather(*(self._hold(run, until) for run in self.runs if run.account))
+
+    async def _hold(self, run: AccountRun, until: float) -> None:
+        """Close what re-appears, each time in a run of its own with the whole time limit."""
+        from liqctl.run.hold import look_until_open
+
+        account, first = run.account, run.result
+        if account is None or first is None or not first.was_carried_out:
+            return
+        loop = asyncio.get_running_loop()
+        name, strangers = run.correlation_id, dict[str, None]()
+        policy = replace(run.settings.liquidation, margin=first.margin)
+        last, number = first, 0
+        while not self._stop.is_set():
+            found = await look_until_open(
+                account.exchange, policy, until=until, stop=self._stop, wall_clock=SystemClock()
+            )
+            if found is None:
+                break
+            number += 1
+            strangers |= dict.fromkeys(found.describe_open())
+            run.correlation_id = f"{name[:_HELD_NAME_MAX]}-h{number}"
+            last = await self._close_again(run, account, reason=f"held flat after {name}")
+        run.correlation_id = name
+        run.result = first.after_hold(
+            last,
+            held_s=loop.time() - until + self.options.hold,
+            reopened=tuple(strangers),
+            times=number,
+        )
+
+    async def _close_again(
+        self, run: AccountRun, account: "Account", *, reason: str
+    ) -> "LiquidationResult":
+        trail = self._trail
+        assert trail is not None  # noqa: S101 - a hold follows a run
+        if run.name:
+            trail.accounts[run.correlation_id] = run.name
+        deadline = run.deadline = self._from_now()
+        run.result = None
+        watchdog = process.Watchdog(deadline, self._expire)
+        address = Address(minute_start=deadline.minute_start)
+        opening, lock = self._begin(run, account, address)
+        result = await self._liquidate_one(run, opening, lock, trail, reason=reason)
+        watchdog.stand_down()
+        assert result is not None  # noqa: S101 - it has an account
+        return result
 
     def _make_trail(self) -> "CommandSink":
         from liqctl.cli.command_sink import CommandSink

@@ -144,6 +144,13 @@ class Options:
         "Seconds to watch the flat account before it counts as proven, 0 to 30.",
         sets="liquidation.settle_seconds",
     )
+    hold: float = _option(
+        "--hold S",
+        "Seconds to keep the account flat after the proof: what re-appears is closed again.",
+        default=0.0,
+        low=0.0,
+        high=86_400.0,
+    )
     reason: str = _option("--reason TEXT", "Why; recorded in the audit trail.", default="")
     correlation_id: str = _option(
         "--correlation-id ID",
@@ -328,7 +335,7 @@ FLAG_NAMES: Final = {
 LIQUIDATE: Final = (
     *("environment", "config_file", "yes", "dry_run", "symbols", "products"),
     *("accounts", "all_accounts", "orders_only", "positions_only"),
-    *("timeout", "max_retries", "retry_delay", "settle", "reason", "correlation_id"),
+    *("timeout", "max_retries", "retry_delay", "settle", "hold", "reason", "correlation_id"),
     *("as_json", "no_color", "verbose"),
 )
 """The options of the emergency: those that `read_plain` knows."""
@@ -397,6 +404,8 @@ def _plain_value(name: str, text: str) -> object:
         return Path(text)
     if kind == int | None and re.fullmatch(r"[0-9]{1,15}", text):
         return int(text)
-    if kind == float | None and re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", text):
-        return float(text)
+    if kind in {float, float | None} and re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,15})?", text):
+        number, option = float(text), OPTIONS[name]
+        if option.low is None or option.high is None or option.low <= number <= option.high:
+            return number
     raise ValueError(text)

@@ -51,9 +51,11 @@ class AccountReaders:
         """The gateway of the first product, for what is no product's own."""
         return next(iter(self.readers.values())).gateway
 
-    def begin(self, *, both_sources: bool = False) -> dict[Product, Task[Snapshot]]:
-        """Begin one reading of each product."""
-        is_brief = not self.account.has_weight
+    def begin(
+        self, *, both_sources: bool = False, is_brief: bool | None = None
+    ) -> dict[Product, Task[Snapshot]]:
+        """Begin one reading of each product; a brief one also where the weight is too little."""
+        is_brief = not self.account.has_weight if is_brief is None else is_brief
         return {
             product: self.account.machine.spawn(
                 reader.snapshot(
@@ -76,9 +78,9 @@ class AccountReaders:
             return None
         return machine.budget.address.claim(asking.result, name, policy)
 
-    async def read_all(self) -> list[Snapshot]:
+    async def read_all(self, *, is_brief: bool | None = None) -> list[Snapshot]:
         """Return one reading of each product, by both sources, with what contracts are worth."""
-        firsts = self.begin(both_sources=True)
+        firsts = self.begin(both_sources=True, is_brief=is_brief)
         await self.account.machine.finish(list(firsts.values()))
         return [
             await reader.size(firsts[product].value) for product, reader in self.readers.items()

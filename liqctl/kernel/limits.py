@@ -163,9 +163,10 @@ class Share:
 class Address:
     """The request weight of one IP address, which the accounts behind it share.
 
-    It is spent worst first. What closes, and looks at positions, waits for nobody: it is little. The
-    reading that proves an account flat is most of what it needs, eight times as much as its
-    positions; it waits for those of larger accounts, and for what is still to be cancelled. A ban is not shared: each account stops at the refusal that it hears, a wave of requests later at
+    It is spent worst first. What closes, and looks at positions, waits for nobody: it is little.
+    The reading that proves an account flat is most of what it needs, eight times as much as its
+    positions; it waits for those of larger accounts, and for what is still to be cancelled. A ban
+    is not shared: each account stops at the refusal that it hears, a wave of requests later at
     most, and what only one of them hears stops no other.
 
     `minute_start` is any moment of the accounts' clock at which a minute of the venue began; with

@@ -283,6 +283,11 @@ REFUSED_FACTOR_MAX: Final = 16
 """After a "too many" that names no wait: 0.3 s, 0.6 s and so on to 4.8 s, which makes five tries in
 a run of 5 s where nothing is let through; the venue bans for going on. (guess)"""
 
+HOLD_LOOK_S: Final = 2.0
+HOLD_LISTS_S: Final = 15.0
+"""How far apart positions and order lists are read while an account is held flat: 330 and 710 of
+the 2,400 weight a minute, which leaves half of it to close with, and to others. (guess)"""
+
 BAND_INSIDE: Final = Decimal("0.003")
 """How far inside the allowed band a limit order is priced: a mark price moves about a tenth of that
 in a second, and it gives away a fraction of a band of 5 per cent. (guess)"""

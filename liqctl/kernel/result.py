@@ -1,7 +1,7 @@
 """How a run ended: the result that `liquidate --json` prints."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -214,6 +214,39 @@ class LiquidationResult:
     def orders_failed(self) -> int | None:
         """How many orders are or may be open against our will; None where none could be found."""
         return self.orders_found and self.count_orders(OrderState.FAILED, OrderState.UNKNOWN)
+
+    @property
+    def was_carried_out(self) -> bool:
+        """Whether a run began: it was not refused, blocked or skipped."""
+        is_refused = self.cause in {*_EXIT_BY_CAUSE, FailureCause.CREDENTIALS}
+        return not (is_refused or self.dry_run or self.state is LiquidationState.SKIPPED)
+
+    def after_hold(
+        self, last: "LiquidationResult", *, held_s: float, reopened: Sequence[str], times: int
+    ) -> "LiquidationResult":
+        """Return this result as it is after the account was held flat.
+
+        Args:
+            last: the last run within the hold, or this one.
+            held_s: how long it was held.
+            reopened: what re-appeared, in words, each once.
+            times: how often something was closed again.
+        """
+        note = f"while it was held flat {', '.join(reopened)} re-appeared; closed {times} times"
+        return replace(
+            self,
+            state=last.state,
+            error_message=last.error_message,
+            verified_flat=last.verified_flat,
+            deadline_exceeded=last.deadline_exceeded,
+            residual=last.residual,
+            unread=last.unread,
+            never_read=last.never_read,
+            held_seconds=held_s,
+            finished_at=last.finished_at,
+            audit_complete=last.audit_complete,
+            notes=(*((note,) if reopened else ()), *self.notes),
+        )
 
     @property
     def flat_after_seconds(self) -> float:

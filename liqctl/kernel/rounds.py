@@ -251,7 +251,7 @@ class Liquidation:
 
     @property
     def _has_turn(self) -> bool:
-        """Whether the reading that decides may be taken now, among several accounts' at an address."""
+        """Whether the reading that decides may be taken now, before those of other accounts."""
         return self._limits.budget.has_turn(look_weight(self._policy), self._gateway.now)
 
     def _is_settled(self) -> bool:

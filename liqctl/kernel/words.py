@@ -19,7 +19,7 @@ LETS_NOTHING_THROUGH: Final = "the venue lets nothing through"
 """How a ban or a firewall is told; what follows is the venue's own word."""
 
 _NAMED_MAX: Final = 5
-_PREFIX_LENGTH: Final = 8
+PREFIX_LENGTH: Final = 8
 _NOT_CLOSED: Final = {PositionState.PARTIAL, PositionState.FAILED, PositionState.UNKNOWN}
 
 EXIT_CODES: Final[Mapping[ExitCode, tuple[str, str]]] = {
@@ -183,7 +183,7 @@ def explain_strangers(ids: Iterable[str], reopened: Sequence[str]) -> str | None
     if reopened:
         seen.append(f"positions appeared again on {', '.join(reopened[:_NAMED_MAX])}")
     if ids:
-        prefixes = Counter(order_id[:_PREFIX_LENGTH] for order_id in ids)
+        prefixes = Counter(order_id[:PREFIX_LENGTH] for order_id in ids)
         common = ", ".join(f"{prefix}…" for prefix, _ in prefixes.most_common(_NAMED_MAX))
         named = ", ".join(ids[:_NAMED_MAX])
         seen.append(f"new orders appeared: {named} (client order ids begin {common})")

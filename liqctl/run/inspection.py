@@ -23,7 +23,7 @@ from liqctl.kernel.reading import ask_unknown_symbols
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import FailureCause, LiquidationState, Margin, Product
 from liqctl.kernel.values import OpenOrder, Rows, Snapshot, merged
-from liqctl.kernel.words import explain_contradiction, explain_refusal
+from liqctl.kernel.words import PREFIX_LENGTH, explain_contradiction, explain_refusal
 from liqctl.run.driver import Driver
 
 _NOTHING: Final = LiquidationConfig(
@@ -82,6 +82,12 @@ class Inspection:
         seen = self.verdict.positions or self.verdict.orders
         return not (seen or self.is_flat)
 
+    def describe_open(self) -> list[str]:
+        """Return what is open, in words: whose it may be stands in an order's id."""
+        positions = [f"a position on {p.symbol}" for p in self.verdict.positions]
+        ids = [order.client_order_id or order.order_id for order in self.verdict.orders]
+        return [*positions, *(f"an order {each[:PREFIX_LENGTH]}…" for each in ids)]
+
     def why_unreadable(self) -> str | None:
         """Return why the account, or part of it, could not be read."""
         if self.refusal is not None:
@@ -112,27 +118,33 @@ async def inspect_account(
     wall_clock: WallClock,
     timeout_s: float | None = None,
     address: Address | None = None,
+    is_brief: bool | None = None,
 ) -> Inspection:
     """Return one reading of the account; sends no write.
 
     It is taken within `timeout_s`, the policy's timeout when None. Where the `address` has more
-    accounts than its weight is enough for, order lists are not read.
+    accounts than its weight is enough for, or it `is_brief`, order lists are not read.
     """
     driver = Driver.starting_now(exchange, timeout_s or policy.timeout_seconds, wall_clock, address)
     has_executions = asks_executions(exchange, policy)
     return await driver.perform(
-        _inspect(driver.machine, policy, None, has_executions=has_executions)
+        _inspect(driver.machine, policy, None, has_executions=has_executions, is_brief=is_brief)
     )
 
 
 async def inspect_again(
-    exchange: Exchange, policy: LiquidationConfig, before: Inspection, *, wall_clock: WallClock
+    exchange: Exchange,
+    policy: LiquidationConfig,
+    before: Inspection,
+    *,
+    wall_clock: WallClock,
+    is_brief: bool | None = None,
 ) -> Inspection:
     """Return another reading of the account; what does not change is not asked for again."""
     driver = Driver.starting_now(exchange, policy.timeout_seconds, wall_clock)
     has_executions = asks_executions(exchange, policy)
     return await driver.perform(
-        _inspect(driver.machine, policy, before, has_executions=has_executions)
+        _inspect(driver.machine, policy, before, has_executions=has_executions, is_brief=is_brief)
     )
 
 
@@ -179,6 +191,7 @@ async def _inspect(
     before: Inspection | None,
     *,
     has_executions: bool,
+    is_brief: bool | None = None,
 ) -> Inspection:
     """Return a reading and what follows from it; what was answered before is not asked again."""
     if before is not None and before.is_kind_known:
@@ -186,17 +199,18 @@ async def _inspect(
     desk = AccountReaders(machine, policy)
     for reader in desk.readers.values():
         reader.gateway.limits.end_writes()
-    listing = machine.spawn(desk.gateway.ask(EXECUTIONS)) if has_executions else None
-    snapshots = await desk.read_all()
+    asks_listing = has_executions and not is_brief
+    listing = machine.spawn(desk.gateway.ask(EXECUTIONS)) if asks_listing else None
+    snapshots = await desk.read_all(is_brief=is_brief)
     account = desk.account
     if any(each.symbols for each in snapshots):
         account.know()
-    elif not any(each.errors for each in snapshots):
+    elif not any(each.lists_failed for each in snapshots):
         if not account.is_kind_known:
             wait_s = pacing.MARGIN_ASKED_MAX * desk.gateway.limits.call_max_s
             await account.ask_kind(desk.gateway, until=machine.now + wait_s)
         if account.margin is not snapshots[0].margin:
-            snapshots = await desk.read_all()
+            snapshots = await desk.read_all(is_brief=is_brief)
     unknown_symbols = before.unknown_symbols if before else None
     if unknown_symbols is None:
         unknown_symbols = await _ask_unknown_symbols(desk, snapshots)

@@ -1,0 +1,64 @@
+"""Watching an account that is held flat: until something is open again, or the time is over.
+
+Positions are read every few seconds and order lists less often, at half of the address' request
+weight. Whoever hears of a fill by another way wakes the watch before that.
+"""
+
+import asyncio
+
+from liqctl.kernel import pacing
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.ports import Exchange, WallClock
+from liqctl.run.inspection import Inspection, inspect_account, inspect_again
+
+
+async def look_until_open(
+    exchange: Exchange,
+    policy: LiquidationConfig,
+    *,
+    until: float,
+    stop: asyncio.Event,
+    wall_clock: WallClock,
+    woken: asyncio.Event | None = None,
+) -> Inspection | None:
+    """Return the first look that shows something open; None at `until` or when told to stop.
+
+    `until` is a moment of the loop's clock. A look that fails shows nothing, and the next one comes
+    as if it had been answered: the venue's limits bind here too.
+    """
+    loop = asyncio.get_running_loop()
+    before: Inspection | None = None
+    lists_at = loop.time() + pacing.HOLD_LISTS_S
+    while not stop.is_set():
+        await _rest(min(loop.time() + pacing.HOLD_LOOK_S, until), stop, woken)
+        is_over = loop.time() >= until
+        if stop.is_set():
+            break
+        # The last look is a whole one.
+        is_brief = loop.time() < lists_at and not is_over
+        if not is_brief:
+            lists_at = loop.time() + pacing.HOLD_LISTS_S
+        if before is None:
+            now = await inspect_account(exchange, policy, wall_clock=wall_clock, is_brief=is_brief)
+        else:
+            now = await inspect_again(
+                exchange, policy, before, wall_clock=wall_clock, is_brief=is_brief
+            )
+        before = now if now.is_kind_known else before
+        if now.verdict.positions or now.verdict.orders:
+            return now
+        if is_over:
+            break
+    return None
+
+
+async def _rest(until: float, stop: asyncio.Event, woken: asyncio.Event | None) -> None:
+    """Wait until that moment, or until something is heard."""
+    loop = asyncio.get_running_loop()
+    events = [event for event in (stop, woken) if event is not None]
+    waits = [loop.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    if woken is not None:
+        woken.clear()

@@ -1,0 +1,76 @@
+"""`--hold`: the account is kept flat after the proof, and what comes back is closed again."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from liqctl.sim.scenario import Scenario
+from tests.process.program import PATIENCE_S, SMALL, Program, program
+
+RETURNS = Scenario(
+    name="returns",
+    account=SMALL.account,
+    events=(
+        {"act": "reopen", "symbol": "BTCUSDT", "quantity": "0.2", "at_ms": 2500},
+        {
+            "act": "place",
+            "symbol": "ETHUSDT",
+            "side": "BUY",
+            "price": "2000",
+            "quantity": "1",
+            "client_order_id": "x-bot-77",
+            "at_ms": 2600,
+        },
+    ),
+)
+
+
+def starts(running: Program) -> list[str]:
+    """Return the correlation ids of the runs that began."""
+    records = running.records()
+    return [r["correlation_id"] for r in records if r["event_type"] == "LIQUIDATION_START"]
+
+
+def test_what_reappears_is_closed_again_and_told_once(tmp_path: Path) -> None:
+    """A bot that nobody stopped opens again two seconds after the proof."""
+    with program(tmp_path, RETURNS) as running:
+        ended = running.run("--hold", "8", "--correlation-id", "night")
+
+        result = ended.result
+        assert ended.code == 0, ended.stdout + ended.stderr
+        assert result["state"] == "COMPLETED" and result["verified_flat"]
+        assert result["held_seconds"] >= 8.0
+        (note,) = [note for note in result["notes"] if "re-appeared" in note]
+        assert "a position on BTCUSDT" in note
+        assert running.is_flat
+        assert starts(running)[:2] == ["night", "night-h1"]
+        running.assert_trail_closed()
+
+
+def test_a_quiet_hold_costs_half_of_the_weight_and_sends_nothing(tmp_path: Path) -> None:
+    """Nothing re-appears: positions are looked at, and no more."""
+    with program(tmp_path) as running:
+        before = sum(running.sent().values())
+        ended = running.run("--hold", "5")
+
+        assert ended.code == 0
+        assert 5.0 <= ended.result["held_seconds"] < 8.0
+        assert sum(running.sent().values()) > before
+        assert len(starts(running)) == 1
+
+
+def test_a_signal_ends_the_hold_with_the_result(tmp_path: Path) -> None:
+    """Ctrl-C after the proof: the result is printed, with the signal's code."""
+    with program(tmp_path) as running, running.start("--hold", "60") as started:
+        running.wait_for("LIQUIDATION_COMPLETE")
+        began_at = time.monotonic()
+        os.kill(started.pid, signal.SIGINT)
+        stdout, _ = started.communicate(timeout=PATIENCE_S)
+
+        assert started.returncode == 130
+        assert time.monotonic() - began_at < 10.0
+        result = json.loads(stdout)
+        assert result["state"] == "COMPLETED"
+        assert result["held_seconds"] < 30.0
