@@ -5,7 +5,7 @@ have in common is the deadline, the limits, the clock and the kind of account. T
 when every product is proven flat by readings that began after the last answer to anything sent.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -52,17 +52,22 @@ class AccountReaders:
         return next(iter(self.readers.values())).gateway
 
     def begin(
-        self, *, both_sources: bool = False, is_brief: bool | None = None
+        self,
+        *,
+        both_sources: bool = False,
+        is_brief: bool | None = None,
+        products: Sequence[Product] | None = None,
     ) -> dict[Product, Task[Snapshot]]:
         """Begin one reading of each product; a brief one also where the weight is too little."""
+        wanted = self.readers if products is None else products
         is_brief = not self.account.has_weight if is_brief is None else is_brief
         return {
             product: self.account.machine.spawn(
-                reader.snapshot(
+                self.readers[product].snapshot(
                     self.policies[product].symbols, both_sources=both_sources, is_brief=is_brief
                 )
             )
-            for product, reader in self.readers.items()
+            for product in wanted
         }
 
     async def find_twin(self, name: str, policy: LiquidationConfig) -> str | None:
@@ -78,9 +83,20 @@ class AccountReaders:
             return None
         return machine.budget.address.claim(asking.result, name, policy)
 
-    async def read_all(self, *, is_brief: bool | None = None) -> list[Snapshot]:
+    def recall(self, mirrored: Mapping[Product, Snapshot]) -> dict[Product, Task[Snapshot]]:
+        """Begin one reading of each product; what an armed process knows stands for its own."""
+        firsts = self.begin(products=[p for p in self.readers if p not in mirrored])
+        for product, snapshot in mirrored.items():
+            task = firsts[product] = Task[Snapshot](None)
+            task.result = snapshot
+            self.account.machine.complete(task)
+        return {product: firsts[product] for product in self.readers}
+
+    async def read_all(
+        self, *, is_brief: bool | None = None, both_sources: bool = True
+    ) -> list[Snapshot]:
         """Return one reading of each product, by both sources, with what contracts are worth."""
-        firsts = self.begin(both_sources=True, is_brief=is_brief)
+        firsts = self.begin(both_sources=both_sources, is_brief=is_brief)
         await self.account.machine.finish(list(firsts.values()))
         return [
             await reader.size(firsts[product].value) for product, reader in self.readers.items()

@@ -66,6 +66,9 @@ class Endpoint(Enum):
     CANCEL_ORDERS = EndpointSpec("DELETE", "/fapi/v1/allOpenOrders")
     CANCEL_ALGO_ORDER = EndpointSpec("DELETE", "/fapi/v1/algoOrder")
     CANCEL_ALGO_ORDERS = EndpointSpec("DELETE", "/fapi/v1/algoOpenOrders")
+    LISTEN_KEY = EndpointSpec("POST", "/fapi/v1/listenKey")
+    RENEW_LISTEN_KEY = EndpointSpec("PUT", "/fapi/v1/listenKey")
+    COUNTDOWN = EndpointSpec("POST", "/fapi/v1/countdownCancelAll", 10, 10)
     ORDER_LIMITS = EndpointSpec("GET", "/fapi/v1/rateLimit/order")
     PORTFOLIO_MARGIN = EndpointSpec("GET", "/papi/v1/rateLimit/order")
     PORTFOLIO_BALANCE = EndpointSpec("GET", "/papi/v1/balance", 20, 20)
@@ -129,6 +132,8 @@ def _in_portfolio(product: Product) -> dict[Endpoint, EndpointSpec]:
     prefix = {Product.USDM: "/papi/v1/um/", Product.COINM: "/papi/v1/cm/"}[product]
     tails = _PORTFOLIO_TAILS | _PORTFOLIO_CONDITIONAL_TAILS[product]
     row = {endpoint: _moved(endpoint.value, prefix + tail) for endpoint, tail in tails.items()}
+    for endpoint in (Endpoint.LISTEN_KEY, Endpoint.RENEW_LISTEN_KEY):
+        row[endpoint] = _moved(endpoint.value, "/papi/v1/listenKey")
     row[Endpoint.ACCOUNT_CONFIG] = _moved(
         Endpoint.ACCOUNT_CONFIG.value, "/papi/v1/um/accountConfig"
     )

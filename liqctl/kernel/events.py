@@ -255,6 +255,7 @@ def reading_taken(round_no: int, snapshot: "Snapshot") -> AuditEvent:
         {
             "round": round_no,
             **({"only": "positions"} if snapshot.is_brief else {}),
+            **({"mirror_age_s": round(snapshot.age_s, 3)} if snapshot.age_s else {}),
             "positions": _count(snapshot.positions),
             "regular_orders": _count(snapshot.regular_orders),
             "algo_orders": _count(snapshot.algo_orders),

@@ -283,6 +283,41 @@ REFUSED_FACTOR_MAX: Final = 16
 """After a "too many" that names no wait: 0.3 s, 0.6 s and so on to 4.8 s, which makes five tries in
 a run of 5 s where nothing is let through; the venue bans for going on. (guess)"""
 
+MIRROR_AGE_MAX_S: Final = 12.0
+"""How old the last reading of the positions may be for the first orders to be made from it and from
+what the stream said since: two of an armed process' readings. They can only reduce, and the reading
+that follows them corrects what was wrong. (guess)"""
+
+ARMED_WEIGHT_SHARE: Final = 0.1
+"""The share of a minute's weight that an armed process takes for its readings."""
+
+ARMED_LISTS_S: Final = 180.0
+"""How far apart an armed process reads the order lists, which cost eight times the positions."""
+
+ARMED_PINGS_S: Final = 40.0
+"""How far apart spare connections are used: less than the 60 s that idle ones are kept for."""
+
+COUNTDOWN_RENEWALS: Final = 4
+"""How often a countdown at the venue is renewed while it runs: as its own example does."""
+
+KEY_RENEWED_S: Final = 1500.0
+KEY_CONFIRMED_S: Final = 3300.0
+"""How far apart a listen key is renewed, and after how long without it is not believed: it lives 60
+minutes (documented), and others may have let theirs, which is the same one, end."""
+
+STREAM_LIFE_S: Final = 85_800.0
+"""After how long a connection is made anew: the venue cuts it after 24 hours (documented)."""
+
+STREAM_LAG_MAX_S: Final = 5.0
+"""How long a change that a reading showed may take to be told by the stream. (guess)"""
+
+STREAM_RETRY_S: Final = 0.5
+STREAM_RETRY_MAX_S: Final = 30.0
+"""The first pause before a stream is connected anew, doubled each time, and the longest."""
+
+BLIND_AFTER_S: Final = 20.0
+"""After how long without a reading that succeeded an armed process says so. (guess)"""
+
 HOLD_LOOK_S: Final = 2.0
 HOLD_LISTS_S: Final = 15.0
 """How far apart positions and order lists are read while an account is held flat: 330 and 710 of

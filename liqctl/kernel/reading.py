@@ -43,7 +43,7 @@ NOTHING_READ: Final = Snapshot(
 )
 """What is known of an account before its first reading."""
 
-_NOT_ASKED: Final[Reading[OpenOrder]] = Reading(
+NOT_ASKED: Final[Reading[OpenOrder]] = Reading(
     complete=False,
     error=not_sent(
         "the address' request weight was needed for the proof of accounts with more open"
@@ -89,7 +89,7 @@ class Reader:
             asked = () if is_brief else BOOKS
             books = [gateway.spawn(self._orders(kind, symbols)) for kind in asked]
             await gateway.finish([positions, *books])
-            regular, algo = [each.value for each in books] or [_NOT_ASKED] * len(BOOKS)
+            regular, algo = [each.value for each in books] or [NOT_ASKED] * len(BOOKS)
             snapshot = Snapshot(
                 positions=positions.value,
                 regular_orders=regular,

@@ -34,6 +34,7 @@ class Request(Generic[T_co]):
         close: the order to be sent.
         order: the order of others to be cancelled.
         margin: the kind of account that it is asked of; None until it leaves.
+        milliseconds: how long a countdown is.
     """
 
     endpoint: Endpoint
@@ -43,6 +44,7 @@ class Request(Generic[T_co]):
     close: CloseOrder | None = None
     order: OpenOrder | None = None
     margin: Margin | None = None
+    milliseconds: int | None = None
 
     @property
     def spec(self) -> EndpointSpec:
@@ -91,6 +93,27 @@ BALANCES: Final[Request[Balances]] = Request(
 
 ALIAS: Final[Request[str | None]] = Request(endpoint=Endpoint.BALANCE, margin=Margin.STANDARD)
 """The account's own code, the same for each of its keys; None where it shows no balance."""
+
+
+def listen_key(product: Product, margin: Margin, *, renews: bool) -> Request[str]:
+    """Ask for the key of the user data stream, which all programs of an account share.
+
+    Asking returns the one that lives, and lengthens its life; renewing one that is dead is refused.
+    """
+    endpoint = Endpoint.RENEW_LISTEN_KEY if renews else Endpoint.LISTEN_KEY
+    return Request(endpoint=endpoint, product=product, margin=margin)
+
+
+def countdown(product: Product, symbol: str, milliseconds: int) -> Request[None]:
+    """Let the venue cancel a symbol's open orders after so long; 0 ends that."""
+    return Request(
+        endpoint=Endpoint.COUNTDOWN,
+        product=product,
+        symbol=symbol,
+        margin=Margin.STANDARD,
+        milliseconds=milliseconds,
+    )
+
 
 PORTFOLIO_MARGIN: Final[Request[bool]] = Request(endpoint=Endpoint.PORTFOLIO_MARGIN)
 """Whether the account is in (retail) portfolio margin: then its own API answers, and no other."""

@@ -222,7 +222,8 @@ class Reading(Generic[T]):
 class Snapshot:
     """Everything read of one product in one pass; times are of the loop's clock, in seconds.
 
-    `is_brief`: only the positions were asked for.
+    `is_brief`: only the positions were asked for. `age_s` is above 0 where this was not read but
+    kept by an armed process, and heard of so long ago.
     """
 
     positions: Reading[Position]
@@ -233,6 +234,7 @@ class Snapshot:
     product: Product = Product.USDM
     margin: Margin = Margin.STANDARD
     is_brief: bool = False
+    age_s: float = 0.0
 
     @property
     def is_refused(self) -> bool:

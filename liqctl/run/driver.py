@@ -7,7 +7,8 @@ is asked for while one is under way shares the next, so a wave of orders costs o
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from liqctl.kernel import pacing
@@ -32,6 +33,8 @@ from liqctl.kernel.machine import (
 )
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
+from liqctl.kernel.states import Product
+from liqctl.kernel.values import MarketRules, Snapshot
 
 if TYPE_CHECKING:
     from liqctl.run.lock import AccountLock, Blocked
@@ -187,6 +190,19 @@ class Driver:
         self._feed(Due(max(self._loop.time(), at)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What an armed process knows of an account when a run begins.
+
+    Attributes:
+        mirrored: what the first orders are made from, of products that hold anything.
+        rules: the market rules of each product.
+    """
+
+    mirrored: Mapping[Product, Snapshot]
+    rules: Mapping[Product, Mapping[str, MarketRules]]
+
+
 class Opening:
     """How a run begins: the account's lock taken, the first reading and spare connections begun.
 
@@ -206,11 +222,13 @@ class Opening:
         deadline: Deadline | None = None,
         address: Address | None = None,
         account: str | None = None,
+        known: Standing | None = None,
     ) -> None:
         """Take the lock and start reading; needs a running event loop.
 
         The deadline of a process that began before is its own, else it counts from now. One of
-        several accounts has a name, and shares their address.
+        several accounts has a name, and shares their address. What an armed process has `known`
+        spares the first reading, and nothing waits for the lock's disk then.
         """
         self.account = account
         self.correlation_id = correlation_id
@@ -223,19 +241,25 @@ class Opening:
         )
         self.blocked: Blocked | None = None
         if lock is not None:
-            self.blocked = lock.acquire(correlation_id, self.started_at, policy.timeout_seconds)
+            wait_s = pacing.LOCK_WAIT_MAX_S if known is None else 0.0
+            self.blocked = lock.acquire(
+                correlation_id, self.started_at, policy.timeout_seconds, wait_s=wait_s
+            )
         machine = Machine(deadline, address)
         self.driver = Driver(machine, exchange)
         self.readers = AccountReaders(machine, policy)
         self._warm_up: asyncio.Task[None] | None = None
         if self.blocked is None:
-            self.firsts = self.readers.begin()
+            self.firsts = self.readers.recall(known.mirrored if known else {})
+            for product, rules in (known.rules if known else {}).items():
+                if product in self.readers.readers:
+                    self.readers.readers[product].rules = rules
             self._twin: Task[str | None] = Task(None)
             if address is not None and address.accounts > 1 and account:
                 self._twin = machine.spawn(self.readers.find_twin(account, policy))
             self.driver.advance()
             # Of many accounts each request counts: their cancels open the connections.
-            if self.readers.account.has_weight:
+            if self.readers.account.has_weight and known is None:
                 self._warm_up = asyncio.create_task(self._open_spares(exchange))
 
     async def _open_spares(self, exchange: Exchange) -> None:

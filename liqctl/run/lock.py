@@ -202,9 +202,17 @@ class AccountLock:
         self._run_no = 0
 
     def acquire(
-        self, correlation_id: str, started_at: datetime, timeout_s: float
+        self,
+        correlation_id: str,
+        started_at: datetime,
+        timeout_s: float,
+        *,
+        wait_s: float = LOCK_WAIT_MAX_S,
     ) -> Blocked | None:
-        """Take the lock without waiting; return who has it, None when the run may go on."""
+        """Take the lock without waiting; return who has it, None when the run may go on.
+
+        The disk gets `wait_s` to answer; with 0 the lock is taken beside the run.
+        """
         self._run_no += 1
         run_no = self._run_no
         refusals: list[Blocked] = []
@@ -233,14 +241,13 @@ class AccountLock:
             if isinstance(answer, Acquired) and not is_wanted:  # Its run has ended meanwhile.
                 release(answer)
 
-        self._thread.call(take).wait(LOCK_WAIT_MAX_S)
+        self._thread.call(take).wait(wait_s)
         with self._guard:
             if refusals:
                 return refusals[0]
             if self.taken is None:
-                self.taken = Acquired(
-                    unlocked_because=f"its disk did not answer in {LOCK_WAIT_MAX_S:g} s"
-                )
+                late = f"its disk did not answer in {wait_s:g} s" if wait_s else None
+                self.taken = Acquired(unlocked_because=late)
         return None
 
     @property

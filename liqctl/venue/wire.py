@@ -8,6 +8,8 @@ shape at all raises VenueError. Shapes: Binance USDS-M endpoint pages and the of
 samples, read 2026-11-23.
 """
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -22,6 +24,7 @@ from liqctl.kernel.errors import VenueError, invariant
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.requests import Balances, Request
 from liqctl.kernel.states import Margin, Product
+from liqctl.kernel.stream import StreamEvent, StreamKind
 from liqctl.kernel.values import (
     CloseOrder,
     Leg,
@@ -42,6 +45,7 @@ from liqctl.kernel.values import (
 
 _STRATEGY_ENDS: Final = frozenset({"CANCELED", "CANCELLED", "EXPIRED", "FINISHED", "TRIGGERED"})
 _REDUCING_IN_HEDGE_MODE: Final = {("LONG", "SELL"), ("SHORT", "BUY")}
+_LISTEN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,200}")
 _NAME_MAX: Final = 80
 _NAMES_MAX: Final = 50
 _MS_MAX: Final = 253_402_300_799_999
@@ -268,6 +272,67 @@ def parse_market_rules(row: Any) -> dict[str, MarketRules]:
     return rules
 
 
+def parse_listen_key(row: Any) -> str:
+    """Return the key of the user data stream."""
+    key = row.get("listenKey") if isinstance(row, dict) else None
+    if not isinstance(key, str) or not _LISTEN_KEY.fullmatch(key):
+        raise _unreadable("no listen key")
+    return key
+
+
+def parse_stream_event(frame: str, product: Product) -> StreamEvent | None:
+    """Return what a frame of the user data stream says, None for one that cannot be read.
+
+    Portfolio margin names the product of each event (`fs`), and has conditional orders under `ao`.
+    """
+    try:
+        row = json.loads(frame, parse_float=Decimal)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict):
+        return None
+    row = row["data"] if isinstance(row.get("data"), dict) else row
+    product = {"UM": Product.USDM, "CM": Product.COINM}.get(str(row.get("fs")), product)
+    at_ms = _milliseconds(row.get("E"))
+    match row.get("e"):
+        case "ACCOUNT_UPDATE":
+            amounts = _changed_amounts(row.get("a"), product)
+            if amounts is None:
+                return None
+            return StreamEvent(kind=StreamKind.POSITIONS, at_ms=at_ms, amounts=amounts)
+        case "ORDER_TRADE_UPDATE" | "ALGO_UPDATE" | "CONDITIONAL_ORDER_TRADE_UPDATE":
+            order = next((row[n] for n in ("o", "ao", "so") if isinstance(row.get(n), dict)), None)
+            if order is None:
+                return None
+            return StreamEvent(
+                kind=StreamKind.ORDER,
+                at_ms=at_ms,
+                symbol=str(order.get("s", "")),
+                client_order_id=str(order.get("c") or order.get("caid") or ""),
+                is_new_order=order.get("x", order.get("X")) == "NEW",
+            )
+        case "listenKeyExpired":
+            return StreamEvent(kind=StreamKind.KEY_EXPIRED, at_ms=at_ms)
+        case str():
+            return StreamEvent(kind=StreamKind.OTHER, at_ms=at_ms)
+        case _:
+            return None
+
+
+def _changed_amounts(account: object, product: Product) -> tuple[tuple[Leg, Decimal], ...] | None:
+    rows = account.get("P", []) if isinstance(account, dict) else None
+    if not isinstance(rows, list):
+        return None
+    amounts = []
+    for row in rows:
+        amount = parse_decimal(row.get("pa")) if isinstance(row, dict) else None
+        side = _member(PositionSide, row.get("ps", "BOTH")) if isinstance(row, dict) else None
+        if amount is None or side is None or not isinstance(row.get("s"), str):
+            return None
+        amounts.append((Leg(row["s"], side, product), amount))
+    return tuple(amounts)
+
+
 def parse_alias(rows: Any) -> str | None:
     """Return the code of the account that its balances name, None where none does."""
     if not isinstance(rows, list):
@@ -371,6 +436,7 @@ def request_params(request: Request[Any]) -> dict[str, str]:
         "symbol": symbol,
         "orderId": order_id,
         "origClientOrderId": request.client_order_id,
+        "countdownTime": "" if request.milliseconds is None else str(request.milliseconds),
     }
     return {name: text for name, text in given.items() if text}
 

@@ -1,0 +1,32 @@
+"""What the venue's user data stream says, one event at a time."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from liqctl.kernel.values import Leg
+
+
+class StreamKind(StrEnum):
+    """What an event of the user data stream is about."""
+
+    POSITIONS = "POSITIONS"
+    ORDER = "ORDER"
+    KEY_EXPIRED = "KEY_EXPIRED"
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamEvent:
+    """One event: what changed, by the venue's clock.
+
+    `amounts` are the signed quantities that legs have now; `opens` is the symbol of an order that
+    came to be and may open something; `client_order_id` names whose order it is about.
+    """
+
+    kind: StreamKind
+    at_ms: int = 0
+    amounts: tuple[tuple[Leg, Decimal], ...] = ()
+    client_order_id: str = ""
+    symbol: str = ""
+    is_new_order: bool = False

@@ -1,0 +1,223 @@
+"""The socket by which a `liquidate` hands its work to the armed process of the same account.
+
+    client  ──▶ {"scope": …, "reason": …, "correlation_id": …, "screen": …}
+    armed   ◀── {"accepted": true} or {"refused": why}, within 100 ms
+            ◀── {"event": …, "details": …} as they are recorded; {"alive": true} in between
+            ◀── {"document": …, "exit_code": …} once it is proven, or as far as it got
+
+One JSON object a line. Only the same user can open the socket, by its mode and by what the kernel
+says of who is at the other end. Whoever hears nothing for a second takes the work back: two runs at
+once do no harm, since orders can only reduce.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import select
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from liqctl.run.who import make_private, state_folders
+
+ACCEPT_MAX_S: Final = 0.1
+"""How long an armed process may take to accept (the contract's number)."""
+
+SILENT_MAX_S: Final = 1.0
+"""How long it may say nothing before it is taken for dead: it says something four times a second."""
+
+_ALIVE_S: Final = 0.25
+_LINE_BYTES_MAX: Final = 16 * 1024 * 1024
+_REQUEST_BYTES_MAX: Final = 65_536
+_CREDENTIALS: Final = struct.Struct("3i")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """What a `liquidate` asks for; `screen` is how its answer is to be drawn."""
+
+    scope: Mapping[str, Any]
+    reason: str
+    correlation_id: str
+    screen: Mapping[str, Any]
+
+
+@contextlib.contextmanager
+def _address(identity: str) -> Iterator[str]:
+    """Yield where the socket is, short enough for the kernel's 107 bytes."""
+    folder = state_folders()[0]
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}/{identity}.sock"
+    finally:
+        os.close(fd)
+
+
+def hand_over(
+    identity: str, asked: Handover, on_event: Callable[[str, Mapping[str, Any]], None]
+) -> dict[str, Any] | None:
+    """Let the armed process of an account do the work; return its answer, None if it did not.
+
+    Blocks until the answer is there, or nothing was said for too long.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            address = stack.enter_context(_address(identity))
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            sock.settimeout(ACCEPT_MAX_S)
+            sock.connect(address)
+            if _peer_of(sock) != os.geteuid():
+                return None
+            request = {
+                "scope": dict(asked.scope),
+                "reason": asked.reason,
+                "correlation_id": asked.correlation_id,
+                "screen": dict(asked.screen),
+            }
+            sock.sendall(json.dumps(request).encode() + b"\n")
+            lines = _Lines(sock)
+            first = lines.next(ACCEPT_MAX_S)
+            if first is None or first.get("accepted") is not True:
+                return None
+            while (said := lines.next(SILENT_MAX_S)) is not None:
+                if "event" in said:
+                    on_event(str(said["event"]), said.get("details") or {})
+                if "document" in said:
+                    return said
+        except (OSError, ValueError):
+            return None
+    return None
+
+
+class _Lines:
+    """Reads JSON objects, one a line, from a socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = bytearray()
+
+    def next(self, patience_s: float) -> dict[str, Any] | None:
+        """Return the next object, None where none came in time or the other end is gone."""
+        until = time.monotonic() + patience_s
+        while b"\n" not in self._buffer:
+            ready, _, _ = select.select([self._sock], [], [], max(until - time.monotonic(), 0.0))
+            if not ready:
+                return None
+            block = self._sock.recv(65_536)
+            if not block or len(self._buffer) > _LINE_BYTES_MAX:
+                return None
+            self._buffer += block
+        line, _, rest = bytes(self._buffer).partition(b"\n")
+        self._buffer = bytearray(rest)
+        found = json.loads(line)
+        return found if isinstance(found, dict) else None
+
+
+def _peer_of(sock: socket.socket) -> int:
+    """Return the user at the other end, as the kernel knows it."""
+    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, _ = _CREDENTIALS.unpack(raw)
+    return int(uid)
+
+
+class Client:
+    """The other end of an accepted handover; never raises, for it may be gone."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._is_over = False
+
+    def event(self, event_type: str, details: Mapping[str, Any]) -> None:
+        """Tell of an event of the run."""
+        self._say({"event": event_type, "details": details})
+
+    def answer(self, document: str, exit_code: int) -> None:
+        """Give the answer; nothing is said after it."""
+        self._say({"document": document, "exit_code": exit_code})
+        self._is_over = True
+
+    async def stay_alive(self) -> None:
+        """Say that the work goes on, until the answer was given."""
+        while not self._is_over:
+            self._say({"alive": True})
+            await asyncio.sleep(_ALIVE_S)
+
+    def _say(self, said: Mapping[str, Any]) -> None:
+        if not self._is_over:
+            with contextlib.suppress(Exception):
+                self._writer.write(json.dumps(said, default=str).encode() + b"\n")
+
+
+class Doorkeeper:
+    """Listens for handovers of one account.
+
+    `decide` is asked for each: it returns why not, or None once it has taken the work, which it
+    then answers through the `Client`.
+    """
+
+    def __init__(
+        self, identity: str, decide: Callable[[Handover, Client], Awaitable[str | None]]
+    ) -> None:
+        self._identity = identity
+        self._decide = decide
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Begin to listen.
+
+        Raises:
+            OSError: there can be no socket.
+        """
+        folder = state_folders()[0]
+        make_private(folder, is_ours=True)
+        with _address(self._identity) as address, socket.socket(socket.AF_UNIX) as sock:
+            with contextlib.suppress(FileNotFoundError):
+                Path(folder, f"{self._identity}.sock").unlink()
+            before = os.umask(0o177)
+            try:
+                sock.bind(address)
+            finally:
+                os.umask(before)
+            sock.listen()
+            sock.setblocking(False)
+            self._server = await asyncio.start_unix_server(
+                self._serve, sock=sock.dup(), limit=_REQUEST_BYTES_MAX
+            )
+
+    async def close(self) -> None:
+        """Listen no more; never raises."""
+        if self._server is not None:
+            self._server.close()
+        with contextlib.suppress(OSError):
+            Path(state_folders()[0], f"{self._identity}.sock").unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = Client(writer)
+        try:
+            if _peer_of(writer.get_extra_info("socket")) != os.geteuid():
+                return
+            async with asyncio.timeout(SILENT_MAX_S):
+                said = json.loads(await reader.readline())
+            asked = Handover(
+                scope=dict(said["scope"]),
+                reason=str(said["reason"]),
+                correlation_id=str(said["correlation_id"]),
+                screen=dict(said["screen"]),
+            )
+            refusal = await self._decide(asked, client)
+            if refusal is not None:
+                writer.write(json.dumps({"refused": refusal}).encode() + b"\n")
+                await writer.drain()
+                return
+            await client.stay_alive()
+            await writer.drain()
+        except (OSError, ValueError, LookupError, TypeError, TimeoutError):
+            pass
+        finally:
+            with contextlib.suppress(Exception):
+                writer.close()
