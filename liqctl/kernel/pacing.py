@@ -332,3 +332,31 @@ BAND_ASSUMED: Final = Decimal("0.01")
 
 MARK_AGE_MAX_S: Final = 1.0
 """The venue makes its mark prices anew each second (documented for the mark price stream)."""
+
+GUARD_READINGS: Final = 3
+GUARD_READINGS_MAX: Final = 20
+"""Readings that must agree before a guard trips, unless its `readings` says otherwise, and the most
+that may be asked for: a single wrong mark price tripped others' switches. (guess)"""
+
+GUARD_APART_S: Final = 1.0
+"""Readings that are closer together show the same mark prices, which are made anew each second."""
+
+GUARD_AGE_MAX_S: Final = 30.0
+"""What was read longer ago is not known any more: three times the slow poll. (guess)"""
+
+GUARD_GAP_MAX_S: Final = 120.0
+"""How long nothing may be known between two readings that agree; then they count from 1. (guess)"""
+
+TRANSFERS_AGE_MAX_S: Final = 120.0
+"""Transfers cost 30 weight for USDS-M and 20 for COIN-M: read once a minute, and with each reading
+while a loss comes near its limit. Older ones are not known any more. (guess)"""
+
+MIDNIGHT_GAP_MAX_S: Final = 180.0
+"""How far from 00:00 UTC a reading still stands for the equity of that moment. (guess)"""
+
+GUARD_NEAR: Final = Decimal("0.8")
+"""The share of its limit from which a guard is near it. (guess)"""
+
+PRICE_GAP_MAX: Final = Decimal("0.02")
+"""Where mark and index price of a coin differ by more, neither is believed: one of them may be a
+spike. (guess)"""

@@ -277,6 +277,7 @@ _WORST_STATES: Final = (
 _WORST_EXITS: Final = (
     *(ExitCode.FAILED, ExitCode.CREDENTIALS, ExitCode.PARTIAL, ExitCode.IN_PROGRESS),
     *(ExitCode.AUDIT_INCOMPLETE, ExitCode.CONFIGURATION, ExitCode.NOT_CONFIRMED, ExitCode.USAGE),
+    ExitCode.LATCHED,
     ExitCode.DONE,
 )
 

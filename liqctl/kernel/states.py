@@ -76,6 +76,7 @@ class ExitCode(IntEnum):
     NOT_CONFIRMED = 6
     CREDENTIALS = 7
     AUDIT_INCOMPLETE = 8
+    LATCHED = 9
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -65,6 +65,13 @@ EXIT_CODES: Final[Mapping[ExitCode, tuple[str, str]]] = {
         ),
         "The account needs nothing. Keep the output, check the disk, run `liqctl audit verify`.",
     ),
+    ExitCode.LATCHED: (
+        "`arm` only: it tripped before and was not armed again; nothing is watched",
+        (
+            "Find out why with `liqctl audit tail --event-type ARM_TRIPPED`, then arm it again with "
+            "`liqctl arm --rearm`."
+        ),
+    ),
     ExitCode.INTERRUPTED: (
         "interrupted by SIGINT (Ctrl-C); what is known is recorded and printed",
         "Run `liqctl status`: positions and orders may still be open.",
