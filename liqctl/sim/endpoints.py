@@ -665,18 +665,16 @@ def cancel_batch(call: Call) -> Json:
 
 
 def cancel_all(call: Call) -> Json:
-    symbol = call.market.symbol
-    for order in call.account.open_orders():
-        if order.symbol == symbol:
-            call.account.cancel(order)
+    call.account.cancel_all(call.market.symbol)
     return dict(_DONE)
 
 
 def countdown(call: Call) -> Json:
-    return {
-        "symbol": call.market.symbol,
-        "countdownTime": call.params.get("countdownTime", "0"),
-    }
+    symbol, span_ms = call.market.symbol, call.number("countdownTime")
+    if span_ms is None:
+        raise malformed("countdownTime")
+    call.account.set_timer(symbol, span_ms)
+    return {"symbol": symbol, "countdownTime": str(span_ms)}
 
 
 # -- conditional orders, a book of their own ---------------------------------------------------
@@ -777,10 +775,7 @@ def cancel_algo(call: Call) -> Json:
 
 
 def cancel_all_algo(call: Call) -> Json:
-    symbol = call.market.symbol
-    for algo in call.account.open_algo_orders():
-        if algo.symbol == symbol:
-            call.account.cancel_algo(algo)
+    call.account.cancel_all_algo(call.market.symbol)
     return dict(_DONE)
 
 

@@ -205,6 +205,11 @@ def set_can_trade(venue: Venue, entry: Entry) -> None:
     venue.can_trade = bool(entry["can_trade"])
 
 
+def set_countdowns(venue: Venue, entry: Entry) -> None:
+    """Timers that run out cancel orders, or in a maintenance do nothing."""
+    venue.account.countdowns_work = bool(entry["work"])
+
+
 def _setting(name: str, of: Callable[[str], object]) -> Act:
     """Return the act that gives something of the symbol's market the entry's value."""
     return lambda venue, entry: setattr(_market(venue, entry), name, of(str(entry[name])))
@@ -227,7 +232,10 @@ ACTS: Final[Mapping[str, Act]] = {
     "set_status": _setting("status", str),
     "set_depth": _setting("depth", Decimal),
     "set_spread": _setting("spread_bps", Decimal),
-    **{act.__name__: act for act in (move_mark, deliver, to_hedge, ban, set_can_trade)},
+    **{
+        act.__name__: act
+        for act in (move_mark, deliver, to_hedge, ban, set_can_trade, set_countdowns)
+    },
     # The key is deleted: nothing signed passes any more.
     "revoke_key": lambda venue, _: venue.faults.insert(0, make_fault("key_refused", times=0)),
 }

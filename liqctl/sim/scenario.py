@@ -97,7 +97,12 @@ _DELIVERY_HOUR: Final = 8
 """Of a dated contract, in UTC on the day that its name tells."""
 
 _LAG_KEYS: Final = frozenset({"lag_ms", "position_lag_ms", "order_lag_ms"})
-_ACCOUNT_KEYS: Final = frozenset({"conflict_code", "balance", "fee_asset", "older_stops", "status"})
+_ACCOUNT_KEYS: Final = frozenset(
+    {
+        *("conflict_code", "balance", "fee_asset", "older_stops", "status"),
+        *("countdowns_work", "countdown_takes_algos"),
+    }
+)
 _HOUSE: Final = "house_"
 """How the file of several accounts begins: the catalogue need not read it to know."""
 
