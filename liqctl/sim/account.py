@@ -26,6 +26,7 @@ from liqctl.sim.orders import (
     Order,
     Refused,
     Trade,
+    Transfer,
     is_closing,
     malformed,
     neither,
@@ -113,6 +114,7 @@ class Account:
     # What came to be so many milliseconds before the first request.
     fresh: list[tuple[int, Holding | Order | AlgoOrder]] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
     timers: dict[str, int] = field(default_factory=dict)  # by symbol, when each runs out
     journal: Journal = field(default_factory=Journal)
     handling: Effect = field(default_factory=Effect)  # what happens to the request under way
@@ -234,6 +236,26 @@ class Account:
         """Return a fresh order, algo or trade id."""
         self._last_id += 1
         return self._last_id
+
+    def transfer(self, asset: str, amount: Decimal) -> None:
+        """Move so much into a wallet from elsewhere, or out of it where negative."""
+        product = Product.USDM
+        if any(each.settle_asset == asset for each in self.markets_of(Product.COINM).values()):
+            product = Product.COINM
+            self.coins[asset] += amount
+        elif any(each.settle_asset == asset for each in self.markets_of(product).values()):
+            self.balance += amount
+        else:
+            raise malformed("asset")
+        self.transfers.append(
+            Transfer(
+                number=self.next_id(),
+                product=product,
+                asset=asset,
+                amount=amount,
+                time_ms=self.now_ms,
+            )
+        )
 
     # -- regular orders ----------------------------------------------------------------------
 
