@@ -26,6 +26,7 @@ from liqctl.sim.orders import (
     Order,
     Refused,
     Trade,
+    Transfer,
     is_closing,
     malformed,
     neither,
@@ -103,6 +104,8 @@ class Account:
     margin_orders: list[Order] = field(default_factory=list)
     # What margin holds of an asset: free, borrowed, interest, negative.
     margin_assets: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    countdowns_work: bool = True  # not while COIN-M was maintained on 2026-06-29
+    countdown_takes_algos: bool = False  # assumed: no page says that conditional orders go too
     fee_asset: str = ""  # BNB pays fees in BNB; empty pays them in what the market settles in
     holdings: Book[LegKey, Holding] = field(default_factory=Book)
     orders: Book[int, Order] = field(default_factory=Book)
@@ -111,6 +114,8 @@ class Account:
     # What came to be so many milliseconds before the first request.
     fresh: list[tuple[int, Holding | Order | AlgoOrder]] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
+    timers: dict[str, int] = field(default_factory=dict)  # by symbol, when each runs out
     journal: Journal = field(default_factory=Journal)
     handling: Effect = field(default_factory=Effect)  # what happens to the request under way
     now_ms: int = 0
@@ -232,6 +237,26 @@ class Account:
         self._last_id += 1
         return self._last_id
 
+    def transfer(self, asset: str, amount: Decimal) -> None:
+        """Move so much into a wallet from elsewhere, or out of it where negative."""
+        product = Product.USDM
+        if any(each.settle_asset == asset for each in self.markets_of(Product.COINM).values()):
+            product = Product.COINM
+            self.coins[asset] += amount
+        elif any(each.settle_asset == asset for each in self.markets_of(product).values()):
+            self.balance += amount
+        else:
+            raise malformed("asset")
+        self.transfers.append(
+            Transfer(
+                number=self.next_id(),
+                product=product,
+                asset=asset,
+                amount=amount,
+                time_ms=self.now_ms,
+            )
+        )
+
     # -- regular orders ----------------------------------------------------------------------
 
     def add(self, order: Order) -> None:
@@ -250,6 +275,38 @@ class Account:
         """Let an order rest no longer."""
         self.orders.note(self.now_ms, order.order_id)
         order.status, order.update_ms = status, self.now_ms
+
+    def cancel_all(self, symbol: str) -> None:
+        """Take a symbol's regular orders off the book, whosever they are."""
+        for order in self.open_orders():
+            if order.symbol == symbol:
+                self.cancel(order)
+
+    def cancel_all_algo(self, symbol: str) -> None:
+        """Take a symbol's conditional orders off the book."""
+        for algo in self.open_algo_orders():
+            if algo.symbol == symbol:
+                self.cancel_algo(algo)
+
+    def set_timer(self, symbol: str, span_ms: int) -> None:
+        """Cancel the symbol's orders after a span of time, instead of what was set before.
+
+        A span of 0 stops the timer.
+        """
+        self.timers.pop(symbol, None)
+        if span_ms:
+            at_ms = self.timers[symbol] = self.now_ms + span_ms
+            self.schedule(at_ms, lambda: self._run_out(symbol, at_ms))
+
+    def _run_out(self, symbol: str, at_ms: int) -> None:
+        if self.timers.get(symbol) != at_ms:
+            return
+        del self.timers[symbol]
+        if not self.countdowns_work:
+            return
+        self.cancel_all(symbol)
+        if self.countdown_takes_algos:
+            self.cancel_all_algo(symbol)
 
     def match(self, order: Order) -> None:
         """Execute what the book holds of the order; what may not rest expires."""

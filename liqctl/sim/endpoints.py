@@ -18,6 +18,7 @@ from liqctl.kernel.amounts import plain
 from liqctl.kernel.states import Product
 from liqctl.sim.checks import Params, place, place_algo
 from liqctl.sim.market import Market
+from liqctl.sim.money import Purse, leg_of, portfolio_of, purses_of, ratio_of
 from liqctl.sim.orders import (
     AlgoOrder,
     Holding,
@@ -45,6 +46,8 @@ _SPAN_MAX_MS: Final = 7 * _DAY_MS
 _HISTORY_MS: Final = 90 * _DAY_MS
 _TRADES_USUAL: Final = 500
 _TRADES_MAX: Final = 1000
+_INCOME_USUAL: Final = 100
+_INCOME_MAX: Final = 1000
 
 # -- what everybody may know -------------------------------------------------------------------
 
@@ -194,24 +197,15 @@ _PORTFOLIO_ASSET: Final = (
     "crossWalletBalance crossUnPnl maintMargin initialMargin positionInitialMargin "
     "openOrderInitialMargin"
 )
+_LEG_MARGIN: Final = "initialMargin maintMargin positionInitialMargin"
 _BALANCE: Final = "balance crossWalletBalance crossUnPnl availableBalance maxWithdrawAmount"
 _BALANCE_COINM: Final = "balance withdrawAvailable crossWalletBalance crossUnPnl availableBalance"
-_WALLETS: Final = ("balance", "withdrawamount", "withdrawavailable")
 
 
-def _money(call: Call, names: str, amount: Decimal) -> dict[str, str]:
-    """Return amounts of money by name: balances are the wallet's, everything else is zero."""
-    wallet = _NOTHING if call.is_shown_empty else f"{amount:.8f}"
-    return {name: wallet if name.lower().endswith(_WALLETS) else _NOTHING for name in names.split()}
-
-
-def _wallets(call: Call) -> dict[str, Decimal]:
-    """Return the balances that the product's margin is taken from, by asset."""
-    account = call.account
-    if call.route.product is Product.USDM:
-        return {"USDT": account.balance}
-    coins = account.markets_of(Product.COINM).values()
-    return {market.settle_asset: account.wallet(market) for market in coins}
+def _purses(call: Call, legs: Iterable[Holding] | None = None) -> dict[str, Purse]:
+    """Return what the product's margin is taken from, by asset, with these legs or all."""
+    purses = purses_of(call.account, call.route.product, legs)
+    return dict.fromkeys(purses, Purse()) if call.is_shown_empty else purses
 
 
 def pick(row: Mapping[str, Any], names: str) -> dict[str, Any]:
@@ -220,6 +214,10 @@ def pick(row: Mapping[str, Any], names: str) -> dict[str, Any]:
 
 
 def positions(call: Call) -> list[dict[str, Any]]:
+    return [_position(call, held) for held in _shown_legs(call)]
+
+
+def _shown_legs(call: Call) -> list[Holding]:
     """Return the legs that a v3 reading lists: with a position or an open order."""
     if call.is_shown_empty:
         return []
@@ -228,18 +226,19 @@ def positions(call: Call) -> list[dict[str, Any]]:
     shown = {leg: held for leg, held in holdings.items() if held.amount}
     for order in _resting(call, moment_ms):
         shown.setdefault(order.leg, _empty(*order.leg))
-    return [_position(call, held) for held in shown.values() if held.symbol in markets]
+    return [held for held in shown.values() if held.symbol in markets]
 
 
 def positions_v2(call: Call) -> list[dict[str, Any]]:
     """Return the legs that a v2 reading lists: all there could be."""
     names = _POSITION_ROWS["fapi"]
-    return [pick(row, names) for row in _all_legs(call, call.markets)]
+    return [pick(wide_position(call, held), names) for held in _all_legs(call, call.markets)]
 
 
 def positions_um(call: Call) -> list[dict[str, Any]]:
     """Return the legs of portfolio margin's USDS-M: those of v3, told otherwise."""
-    return [pick(_widen(call, row), _POSITION_ROWS["um"]) for row in positions(call)]
+    names = _POSITION_ROWS["um"]
+    return [pick(wide_position(call, held), names) for held in _shown_legs(call)]
 
 
 def positions_coinm(call: Call) -> list[dict[str, Any]]:
@@ -252,10 +251,10 @@ def positions_coinm(call: Call) -> list[dict[str, Any]]:
         if coin or pair or market.status == "TRADING"
     }
     names = _POSITION_ROWS[call.route.dialect]
-    return [pick(row, names) for row in _all_legs(call, markets)]
+    return [pick(wide_position(call, held), names) for held in _all_legs(call, markets)]
 
 
-def _all_legs(call: Call, markets: Iterable[str]) -> list[dict[str, Any]]:
+def _all_legs(call: Call, markets: Iterable[str]) -> list[Holding]:
     account = call.account
     moment_ms = call.look()
     if call.is_shown_empty:
@@ -263,16 +262,12 @@ def _all_legs(call: Call, markets: Iterable[str]) -> list[dict[str, Any]]:
     holdings = account.holdings.as_of(moment_ms)
     sides = ("BOTH", "LONG", "SHORT") if account.hedge else ("BOTH",)
     legs = [(symbol, side) for symbol in markets for side in sides]
-    return [wide_position(call, holdings.get(leg) or _empty(*leg)) for leg in legs]
+    return [holdings.get(leg) or _empty(*leg) for leg in legs]
 
 
 def wide_position(call: Call, held: Holding) -> dict[str, Any]:
     """Return all that any reading tells of a leg of the call's account."""
-    return _widen(call, _position(call, held))
-
-
-def _widen(call: Call, row: dict[str, Any]) -> dict[str, Any]:
-    """Return a v3 row with what other readings tell besides."""
+    row = _position(call, held)
     return row | {
         "notionalValue": row["notional"],
         "leverage": str(call.account.leverage),
@@ -280,6 +275,9 @@ def _widen(call: Call, row: dict[str, Any]) -> dict[str, Any]:
         "maxQty": _MAX_CONTRACTS,
         "marginType": "cross",
         "isAutoAddMargin": "false",
+        "unrealizedProfit": row["unRealizedProfit"],
+        "isolated": False,
+        "maxNotional": _MAX_NOTIONAL,
     }
 
 
@@ -291,8 +289,7 @@ def _position(call: Call, held: Holding) -> dict[str, Any]:
     market = call.account.markets[held.symbol]
     notional = market.value(held.amount, market.mark_price)
     entry = held.entry_price if held.amount else _ZERO
-    profit = market.profit(held.amount, entry, market.mark_price) if held.amount else _ZERO
-    margin = abs(notional) / call.account.leverage
+    leg = leg_of(call.account, held)
     return {
         "symbol": held.symbol,
         "positionSide": held.position_side,
@@ -300,15 +297,13 @@ def _position(call: Call, held: Holding) -> dict[str, Any]:
         "entryPrice": plain(entry),
         "breakEvenPrice": plain(entry),
         "markPrice": f"{market.mark_price:.8f}",
-        "unRealizedProfit": f"{profit:.8f}",
+        "unRealizedProfit": f"{leg.profit:.8f}",
         "liquidationPrice": "0",
         "isolatedMargin": "0",
         "notional": f"{notional:.8f}",
         "marginAsset": market.settle_asset,
         "isolatedWallet": "0",
-        "initialMargin": f"{margin:.8f}",
-        "maintMargin": f"{margin / 10:.8f}",
-        "positionInitialMargin": f"{margin:.8f}",
+        **leg.describe(_LEG_MARGIN),
         "openOrderInitialMargin": "0",
         "adl": 2,
         "bidNotional": "0",
@@ -318,14 +313,18 @@ def _position(call: Call, held: Holding) -> dict[str, Any]:
 
 
 def account(call: Call) -> Json:
-    totals = _money(call, _TOTALS, call.account.balance)
-    return totals | _with_positions(call, positions(call), _ACCOUNT_ROW)
+    legs = _shown_legs(call)
+    return _totals(call, legs) | _with_positions(call, legs, _ACCOUNT_ROW)
 
 
 def account_v2(call: Call) -> Json:
-    rest = _with_positions(call, _all_legs(call, call.markets), _ACCOUNT_ROW_V2)
-    totals = _money(call, _TOTALS, call.account.balance)
-    return config(call) | totals | {"feeBurn": True} | rest
+    legs = _all_legs(call, call.markets)
+    rest = _with_positions(call, legs, _ACCOUNT_ROW_V2)
+    return config(call) | _totals(call, legs) | {"feeBurn": True} | rest
+
+
+def _totals(call: Call, legs: list[Holding]) -> dict[str, str]:
+    return sum(_purses(call, legs).values(), start=Purse()).describe(_TOTALS)
 
 
 def account_of_all(call: Call) -> dict[str, Any]:
@@ -340,23 +339,18 @@ def account_coinm(call: Call) -> Json:
 
 
 def account_um_v2(call: Call) -> Json:
-    return _with_positions(call, positions(call), _ACCOUNT_ROW_SHORT)
+    return _with_positions(call, _shown_legs(call), _ACCOUNT_ROW_SHORT)
 
 
-def _with_positions(call: Call, rows: list[dict[str, Any]], names: str) -> dict[str, Any]:
+def _with_positions(call: Call, legs: list[Holding], names: str) -> dict[str, Any]:
     """Return the assets, and of each position what the account's version tells."""
     columns = _ASSET if call.route.dialect in {"fapi", "dapi"} else _PORTFOLIO_ASSET
     assets = [
-        {"asset": asset, **_money(call, columns, amount), **_margin_asset(call)}
-        for asset, amount in _wallets(call).items()
+        {"asset": asset, **purse.describe(columns), **_margin_asset(call)}
+        for asset, purse in _purses(call, legs).items()
     ]
-    for row in rows:
-        row |= {
-            "unrealizedProfit": row["unRealizedProfit"],
-            "isolated": False,
-            "maxNotional": _MAX_NOTIONAL,
-        }
-    return {"assets": assets, "positions": [pick(row, names) for row in rows]}
+    rows = [pick(wide_position(call, held), names) for held in legs]
+    return {"assets": assets, "positions": rows}
 
 
 def _margin_asset(call: Call) -> dict[str, Any]:
@@ -370,10 +364,10 @@ def balance(call: Call) -> Json:
         {
             "accountAlias": call.venue.alias,
             "asset": asset,
-            **_money(call, names, amount),
+            **purse.describe(names),
             **_margin_asset(call),
         }
-        for asset, amount in _wallets(call).items()
+        for asset, purse in _purses(call).items()
     ]
 
 
@@ -537,6 +531,32 @@ def user_trades(call: Call) -> Json:
     return found[:limit] if is_from_the_start else found[-limit:]
 
 
+def income(call: Call) -> Json:
+    """Return transfers, the only income that is kept: trades tell their own profit and fee.
+
+    The span is that of the last 7 days when no time is sent, and there are 100 rows when no limit
+    is ("Get Income History", read 2026-11-23). Assumed: with a start the oldest rows are shown, and
+    without one the newest.
+    """
+    start_ms, end_ms, limit = (call.number(name) for name in ("startTime", "endTime", "limit"))
+    if limit is not None and not 1 <= limit <= _INCOME_MAX:
+        raise invalid("limit")
+    end = call.venue.now_ms if end_ms is None else end_ms
+    start = end - _SPAN_MAX_MS if start_ms is None else start_ms
+    refuse_if((start > end, -1023))
+    is_asked_for = not call.symbol and call.params.get("incomeType") in {None, "", "TRANSFER"}
+    rows = [
+        each.describe()
+        for each in call.account.transfers
+        if is_asked_for
+        and each.product is call.route.product
+        and start <= each.time_ms <= end
+        and call.venue.now_ms - each.time_ms <= _HISTORY_MS
+    ]
+    limit = limit or _INCOME_USUAL
+    return rows[-limit:] if start_ms is None else rows[:limit]
+
+
 # -- regular orders ----------------------------------------------------------------------------
 
 
@@ -665,18 +685,16 @@ def cancel_batch(call: Call) -> Json:
 
 
 def cancel_all(call: Call) -> Json:
-    symbol = call.market.symbol
-    for order in call.account.open_orders():
-        if order.symbol == symbol:
-            call.account.cancel(order)
+    call.account.cancel_all(call.market.symbol)
     return dict(_DONE)
 
 
 def countdown(call: Call) -> Json:
-    return {
-        "symbol": call.market.symbol,
-        "countdownTime": call.params.get("countdownTime", "0"),
-    }
+    symbol, span_ms = call.market.symbol, call.number("countdownTime")
+    if span_ms is None:
+        raise malformed("countdownTime")
+    call.account.set_timer(symbol, span_ms)
+    return {"symbol": symbol, "countdownTime": str(span_ms)}
 
 
 # -- conditional orders, a book of their own ---------------------------------------------------
@@ -777,10 +795,7 @@ def cancel_algo(call: Call) -> Json:
 
 
 def cancel_all_algo(call: Call) -> Json:
-    symbol = call.market.symbol
-    for algo in call.account.open_algo_orders():
-        if algo.symbol == symbol:
-            call.account.cancel_algo(algo)
+    call.account.cancel_all_algo(call.market.symbol)
     return dict(_DONE)
 
 
@@ -788,15 +803,15 @@ def cancel_all_algo(call: Call) -> Json:
 
 
 def portfolio_account(call: Call) -> Json:
-    equity = f"{call.account.balance:.8f}"
+    purse = portfolio_of(call.account)
     return {
-        "uniMMR": "5167.92171923",
-        "accountEquity": equity,
-        "actualEquity": equity,
-        "accountInitialMargin": _NOTHING,
-        "accountMaintMargin": _NOTHING,
+        "uniMMR": f"{ratio_of(purse):.8f}",
+        "accountEquity": f"{purse.equity:.8f}",
+        "actualEquity": f"{purse.equity:.8f}",
+        "accountInitialMargin": f"{purse.initial:.8f}",
+        "accountMaintMargin": f"{purse.maintenance:.8f}",
         "accountStatus": call.account.status,
-        "virtualMaxWithdrawAmount": equity,
+        "virtualMaxWithdrawAmount": f"{purse.available:.8f}",
         "totalAvailableBalance": "",
         "totalMarginOpenLoss": "",
         "updateTime": call.venue.now_ms,
@@ -806,16 +821,17 @@ def portfolio_account(call: Call) -> Json:
 def portfolio_balance(call: Call) -> Json:
     """Return an asset's wallets in both futures and in margin, where it may be borrowed."""
     account = call.account
-    coins = {each.settle_asset for each in account.markets_of(Product.COINM).values()}
+    of_usdm, of_coinm = (purses_of(account, product) for product in Product)
     rows = []
-    for asset in sorted({"USDT", *coins, *account.margin_assets}):
+    for asset in sorted({*of_usdm, *of_coinm, *account.margin_assets}):
         held = account.margin_assets.get(asset, {})
+        usdm, coinm = of_usdm.get(asset, Purse()), of_coinm.get(asset, Purse())
         parts = {
             "crossMarginFree": held.get("free", _ZERO),
             "crossMarginBorrowed": held.get("borrowed", _ZERO),
             "crossMarginInterest": held.get("interest", _ZERO),
-            "umWalletBalance": account.balance if asset == "USDT" else _ZERO,
-            "cmWalletBalance": account.coins[asset] if asset in coins else _ZERO,
+            "umWalletBalance": usdm.wallet,
+            "cmWalletBalance": coinm.wallet,
             "negativeBalance": held.get("negative", _ZERO),
         }
         total = parts["crossMarginFree"] + parts["umWalletBalance"] + parts["cmWalletBalance"]
@@ -825,8 +841,8 @@ def portfolio_balance(call: Call) -> Json:
                 "totalWalletBalance": f"{total:.8f}",
                 "crossMarginAsset": f"{parts['crossMarginFree']:.8f}",
                 "crossMarginLocked": _NOTHING,
-                "umUnrealizedPNL": _NOTHING,
-                "cmUnrealizedPNL": _NOTHING if asset in coins else "",
+                "umUnrealizedPNL": f"{usdm.profit:.8f}",
+                "cmUnrealizedPNL": f"{coinm.profit:.8f}" if asset in of_coinm else "",
                 **{name: f"{amount:.8f}" for name, amount in parts.items()},
                 "updateTime": call.venue.now_ms,
             }

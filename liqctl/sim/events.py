@@ -141,6 +141,21 @@ def move_mark(venue: Venue, entry: Entry) -> None:
     market.mark_price = moved.quantize(market.tick_size)
 
 
+def set_mark(venue: Venue, entry: Entry) -> None:
+    """The mark price is another: what is open gains or loses by it."""
+    _market(venue, entry).mark_price = _number(entry, "price")
+
+
+def transfer(venue: Venue, entry: Entry) -> None:
+    """Somebody moves money into a wallet, or out of it where the amount is negative."""
+    venue.account.transfer(entry.get("asset", "USDT"), _number(entry, "amount"))
+
+
+def set_account_status(venue: Venue, entry: Entry) -> None:
+    """Portfolio margin calls the account's state otherwise."""
+    venue.account.status = str(entry["status"])
+
+
 def deliver(venue: Venue, entry: Entry) -> None:
     """A dated contract is delivered: its orders are gone, its legs closed at the mark price."""
     account, symbol = venue.account, entry["symbol"]
@@ -205,6 +220,11 @@ def set_can_trade(venue: Venue, entry: Entry) -> None:
     venue.can_trade = bool(entry["can_trade"])
 
 
+def set_countdowns(venue: Venue, entry: Entry) -> None:
+    """Timers that run out cancel orders, or in a maintenance do nothing."""
+    venue.account.countdowns_work = bool(entry["work"])
+
+
 def _setting(name: str, of: Callable[[str], object]) -> Act:
     """Return the act that gives something of the symbol's market the entry's value."""
     return lambda venue, entry: setattr(_market(venue, entry), name, of(str(entry[name])))
@@ -227,7 +247,11 @@ ACTS: Final[Mapping[str, Act]] = {
     "set_status": _setting("status", str),
     "set_depth": _setting("depth", Decimal),
     "set_spread": _setting("spread_bps", Decimal),
-    **{act.__name__: act for act in (move_mark, deliver, to_hedge, ban, set_can_trade)},
+    **{
+        act.__name__: act
+        for act in (move_mark, set_mark, transfer, deliver, to_hedge, ban, set_can_trade)
+    },
+    **{act.__name__: act for act in (set_account_status, set_countdowns)},
     # The key is deleted: nothing signed passes any more.
     "revoke_key": lambda venue, _: venue.faults.insert(0, make_fault("key_refused", times=0)),
 }

@@ -425,6 +425,30 @@ class Trade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """Money that came into a product's wallet from elsewhere, or left it where negative."""
+
+    number: int
+    product: Product
+    asset: str
+    amount: Decimal
+    time_ms: int
+
+    def describe(self) -> dict[str, Any]:
+        """Return the row of income."""
+        return {
+            "symbol": "",
+            "incomeType": "TRANSFER",
+            "income": f"{self.amount:.8f}",
+            "asset": self.asset,
+            "info": "TRANSFER",
+            "time": self.time_ms,
+            "tranId": self.number,
+            "tradeId": "",
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
     """A leg since it was last flat."""
 

@@ -26,6 +26,9 @@ an account in portfolio margin, beside its futures `margin_orders: [{symbol: …
 `margin_assets: {BTC: {free: 1, borrowed: 0.5, interest: 0.1, negative: -3}}`. Execution algorithms:
 `executions: [{symbol: BTCUSDT, side: BUY, quantity: "1", slice: "0.01", every_ms: 500}]`.
 
+`venue: {balance: "10000", coins: {BTC: "2"}}` is what the wallets hold, of coins no others then;
+where nothing is said, as good as endless.
+
 A house is several accounts behind one address:
 
     accounts:
@@ -42,6 +45,7 @@ Files are looked for beside the installed package, then in `configs/scenarios`.
 
 import random
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
@@ -97,7 +101,12 @@ _DELIVERY_HOUR: Final = 8
 """Of a dated contract, in UTC on the day that its name tells."""
 
 _LAG_KEYS: Final = frozenset({"lag_ms", "position_lag_ms", "order_lag_ms"})
-_ACCOUNT_KEYS: Final = frozenset({"conflict_code", "balance", "fee_asset", "older_stops", "status"})
+_ACCOUNT_KEYS: Final = frozenset(
+    {
+        *("conflict_code", "balance", "fee_asset", "older_stops", "status"),
+        *("countdowns_work", "countdown_takes_algos"),
+    }
+)
 _HOUSE: Final = "house_"
 """How the file of several accounts begins: the catalogue need not read it to know."""
 
@@ -232,6 +241,9 @@ class Scenario:
             },
             **{key: _value(value) for key, value in self.venue.items() if key in _ACCOUNT_KEYS},
         )
+        if "coins" in self.venue:
+            coins = {asset: Decimal(str(held)) for asset, held in self.venue["coins"].items()}
+            account.coins = defaultdict(Decimal, coins)
         for key, row in positions.items():
             symbol, _, side = str(key).partition(" ")
             dated = row if isinstance(row, Mapping) else {"quantity": row}
@@ -265,7 +277,7 @@ class Scenario:
                     times=execution.slices,
                 )
             )
-        elsewhere = _ACCOUNT_KEYS | _LAG_KEYS | _WEIGHT_KEYS.keys()
+        elsewhere = _ACCOUNT_KEYS | _LAG_KEYS | _WEIGHT_KEYS.keys() | {"coins"}
         ours = {key: value for key, value in self.venue.items() if key not in elsewhere}
         counted = {name: self.venue[key] for key, name in _WEIGHT_KEYS.items() if key in self.venue}
         return Venue(

@@ -172,6 +172,9 @@ def describe_truth(door: Venue | Address) -> dict[str, Any]:
         "orders": [order.describe() for order in account.open_orders()],
         "algo_orders": [algo.describe() for algo in account.open_algo_orders()],
         "executions": [each.describe() for each in account.executions.values() if each.is_open],
+        "timers": [
+            {"symbol": symbol, "runs_out_ms": at_ms} for symbol, at_ms in account.timers.items()
+        ],
         "requests": venue.requests,
         "faults": account.journal.faults,
         "fills": [
