@@ -3,7 +3,7 @@
 A module of its own: it is loaded while the first reading is on its way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from liqctl.cli.output import out
@@ -24,6 +24,9 @@ class CommandSink(AuditLogger):
         super().__init__(
             settings.audit.log_dir, environment=settings.environment.value, spill=out.aside
         )
+        self.listeners: list[Callable[[str, Mapping[str, Any]], None]] = []
+        """Who else hears of each event."""
+
         self._log = LogFile(settings.audit.log_dir)
         self._aloud = aloud
         self._view = view
@@ -42,6 +45,8 @@ class CommandSink(AuditLogger):
         self._log.write(correlation_id, line)
         if self._aloud:
             out.progress(f"{account}: {line}" if account else line)
+        for listener in self.listeners:
+            listener(str(event_type), details or {})
         if self._view is not None:
             self._view.note(event_type, details or {}, account)
 

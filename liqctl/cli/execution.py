@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import importlib
 import os
+import sys
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -17,7 +18,7 @@ from liqctl.cli.last_resort import LastResort
 from liqctl.cli.output import STDERR, out
 from liqctl.kernel.limits import Address, Deadline
 from liqctl.kernel.states import ExitCode, FailureCause
-from liqctl.run.driver import Opening
+from liqctl.run.driver import Known, Opening
 from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class AccountRun:
     manager: "LiquidationManager | None" = None
     result: "LiquidationResult | None" = None
     deadline: Deadline | None = None
+    known: "Known | None" = None
 
     @property
     def name(self) -> str | None:
@@ -153,14 +155,31 @@ class Execution:
         self.printer.follow_up(results, code)
         return code
 
+    async def carry_out(self, loop: asyncio.AbstractEventLoop, trail: "CommandSink") -> "Results":
+        """Liquidate within a process that has more to do; return the results, and print nothing.
+
+        The process ends only where the run does not, past its deadline.
+        """
+        self._trail = trail
+        watchdog = process.Watchdog(self._deadline, self._expire)
+        await self._liquidate(loop)
+        watchdog.stand_down()
+        return self.printer.joined([run.result for run in self.runs if run.result])
+
+    async def hold(self, loop: asyncio.AbstractEventLoop) -> "Results":
+        """Hold the accounts flat for as long as the options say; return the results after it."""
+        await self._hold_all(loop)
+        return self.printer.joined([run.result for run in self.runs if run.result])
+
     async def _liquidate(self, loop: asyncio.AbstractEventLoop) -> None:
         address = Address(minute_start=self._deadline.minute_start, accounts=len(self.runs))
         begun = [(run, *self._begin(run, run.account, address)) for run in self.runs if run.account]
         for name in LOADED_MEANWHILE:
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
-            importlib.import_module(name)
-        trail = self._trail = self._make_trail()
+            if name not in sys.modules:
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
+                importlib.import_module(name)
+        trail = self._trail = self._trail or self._make_trail()
 
         def interrupt() -> None:
             loop.call_soon_threadsafe(self._stop.set)
@@ -198,6 +217,7 @@ class Execution:
                 deadline=run.deadline or self._deadline,
                 address=address,
                 account=run.name,
+                known=run.known,
             )
         return opening, lock
 
@@ -276,7 +296,7 @@ class Execution:
                 break
             number += 1
             strangers |= dict.fromkeys(found.describe_open())
-            run.correlation_id = f"{name[:_HELD_NAME_MAX]}-h{number}"
+            run.correlation_id, run.known = f"{name[:_HELD_NAME_MAX]}-h{number}", None
             last = await self._close_again(run, account, reason=f"held flat after {name}")
         run.correlation_id = name
         run.result = first.after_hold(

@@ -91,6 +91,13 @@ def liquidate(options: Options) -> ExitCode:
         return printer.end_without_run(FailureCause.CONFIGURATION, str(error))
     if options.yes or settings.environment is not Environment.PRODUCTION:
         process.signals.ignore_hangups()  # Nobody has to be there any more.
+    may_hand_over = not (printer.are_several or options.dry_run or options.no_handover)
+    if may_hand_over and (options.yes or settings.environment is not Environment.PRODUCTION):
+        from liqctl.cli.handing_over import hand_over_liquidation
+
+        code = hand_over_liquidation(options, settings, printer)
+        if code is not None:
+            return code
     from liqctl.cli.execution import AccountRun
 
     with ExitStack() as stack:
@@ -162,6 +169,12 @@ def _with_accounts(
                 cause, why = refusal
                 out.error(why)
                 return printer.end_without_run(cause, why, [run.settings for run in runs])
+            if not (printer.are_several or options.no_handover):
+                from liqctl.cli.handing_over import hand_over_liquidation
+
+                code = hand_over_liquidation(options, runs[0].settings, printer)
+                if code is not None:
+                    return code
         from liqctl.cli.execution import Execution
 
         return Execution(options, runs, printer).run(loop)
@@ -347,6 +360,9 @@ class ResultPrinter:
         """Name the run from its first moment, so that even a refusal to start can be found."""
         self._options = options
         self.are_several = False
+        self.size: tuple[int | None, int | None] | None = None
+        """Columns and lines of another process' terminal, where this one draws for it."""
+
         self.reason = options.reason
         self._started_at = SystemClock().now()
         self.settings: Settings | None = None
@@ -418,7 +434,7 @@ class ResultPrinter:
             settle_s=settings.liquidation.settle_seconds if settings else None,
             config_file=settings.origin if settings else None,
         )
-        width, lines = out.width_of(STDOUT), out.height_of(STDOUT)
+        width, lines = self.size or (out.width_of(STDOUT), out.height_of(STDOUT))
         height = None if lines is None else lines - _LINES_OF_PROMPT
         colour = self._options.colour and width is not None and is_drawn
         if results.are_several:

@@ -151,6 +151,11 @@ class Options:
         low=0.0,
         high=86_400.0,
     )
+    no_handover: bool = _flag(
+        "--no-handover", "Do the work in this process, also where an armed one watches."
+    )
+    observe: bool = _flag("--observe", "Record what would trip, and send nothing.")
+    rearm: bool = _flag("--rearm", "Arm again after a trip: removes the latch.")
     reason: str = _option("--reason TEXT", "Why; recorded in the audit trail.", default="")
     correlation_id: str = _option(
         "--correlation-id ID",
@@ -335,7 +340,8 @@ FLAG_NAMES: Final = {
 LIQUIDATE: Final = (
     *("environment", "config_file", "yes", "dry_run", "symbols", "products"),
     *("accounts", "all_accounts", "orders_only", "positions_only"),
-    *("timeout", "max_retries", "retry_delay", "settle", "hold", "reason", "correlation_id"),
+    *("timeout", "max_retries", "retry_delay", "settle", "hold", "no_handover"),
+    *("reason", "correlation_id"),
     *("as_json", "no_color", "verbose"),
 )
 """The options of the emergency: those that `read_plain` knows."""

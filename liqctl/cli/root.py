@@ -38,6 +38,7 @@ class Entry:
 
 COMMANDS: Final = {
     "liquidate": Entry("Cancel every order, close every position, prove the account flat."),
+    "arm": Entry("Watch the account, close it in milliseconds on a trigger, hold it flat."),
     "status": Entry("Show what is open now and how the last liquidation ended."),
     "validate": Entry("Check configuration, key and venue before the emergency."),
     "drill": Entry("Simulate every failure with your settings: enough time?"),
@@ -58,7 +59,7 @@ COMMANDS: Final = {
     ),
 }
 
-_MAY_SEND: Final = {"liqctl", "liqctl liquidate"}
+_MAY_SEND: Final = {"liqctl", "liqctl liquidate", "liqctl arm"}
 """Where a mistaken line may have been meant to close something."""
 
 _HELP: Final = """A kill switch for Binance USDS-M futures: cancels every open order, closes every

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from liqctl.kernel.ports import Exchange, Transport
+    from liqctl.settings.credentials import Credentials
     from liqctl.settings.values import Settings
     from liqctl.sim.server import EmbeddedServer
 
@@ -53,6 +54,19 @@ class Account:
             key_fingerprint=self.key_fingerprint,
             base_url=self.base_url,
         )
+
+
+def identity_of(settings: "Settings", credentials: "Credentials") -> str:
+    """Return what the account's lock and socket are named by, without opening the account."""
+    from liqctl.kernel.endpoints import HOSTS
+    from liqctl.run.lock import lock_identity
+
+    own = HOSTS[settings.environment].get("fapi", "")
+    return lock_identity(
+        environment=settings.environment.value,
+        key_fingerprint=credentials.api_key.fingerprint(),
+        base_url=settings.exchange.base_url or own,
+    )
 
 
 def embedded_venue(accounts: "Sequence[Settings]") -> "EmbeddedServer":

@@ -13,7 +13,24 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from liqctl.kernel.states import Margin, Product
+from liqctl.kernel.states import Environment, Margin, Product
+
+
+HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
+    Environment.PRODUCTION: {
+        "fapi": "https://fapi.binance.com",
+        "dapi": "https://dapi.binance.com",
+        "papi": "https://papi.binance.com",
+        "sapi": "https://api.binance.com",
+    },
+    Environment.TESTNET: {
+        "fapi": "https://demo-fapi.binance.com",
+        "dapi": "https://demo-dapi.binance.com",
+    },
+    Environment.SIMULATOR: {},
+}
+"""Where each API is. The spot host tells the rights of a key and runs the execution algorithms; the
+demo has neither it nor portfolio margin (Binance, read 2026-11-23)."""
 
 
 @dataclass(frozen=True, slots=True)

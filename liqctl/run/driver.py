@@ -191,7 +191,7 @@ class Driver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Known:
     """What an armed process knows of an account when a run begins.
 
     Attributes:
@@ -222,7 +222,7 @@ class Opening:
         deadline: Deadline | None = None,
         address: Address | None = None,
         account: str | None = None,
-        known: Standing | None = None,
+        known: Known | None = None,
     ) -> None:
         """Take the lock and start reading; needs a running event loop.
 

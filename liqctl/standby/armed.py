@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.account import AccountReaders
@@ -25,7 +25,7 @@ from liqctl.kernel.protection import reduces_only
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.stream import StreamEvent
 from liqctl.kernel.values import MarketRules, Snapshot
-from liqctl.run.driver import Driver, Standing
+from liqctl.run.driver import Driver, Known
 from liqctl.standby.mirror import Health, Mirror, StreamFacts, judge
 from liqctl.standby.streams import StreamKeeper
 from liqctl.venue.stream import StreamDoor
@@ -82,6 +82,16 @@ class Heartbeat:
         return max(age_s, 0.0), None
 
 
+class Guarding(Protocol):
+    """Judges the account by each reading."""
+
+    async def look(self, armed: "Armed") -> Trigger | None:
+        """Return what trips now, if anything does."""
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return where each guard stands, as `status` shows it."""
+
+
 class Armed:
     """One account that is watched; `stand` ends with the trigger, or when told to stop."""
 
@@ -95,7 +105,7 @@ class Armed:
         tell: Callable[[Health, tuple[str, ...]], None],
         heartbeat: Heartbeat | None = None,
         countdown_s: float | None = None,
-        evaluate: "Callable[[Armed], Trigger | None] | None" = None,
+        guarding: "Guarding | None" = None,
         observe: Callable[[Trigger], None] | None = None,
     ) -> None:
         """Watch nothing yet.
@@ -108,7 +118,7 @@ class Armed:
             tell: is called with each change of health.
             heartbeat: whose age trips.
             countdown_s: how long the venue's own countdown on opening orders is; None for none.
-            evaluate: judges by each reading; what it returns trips.
+            guarding: judges by each reading; what it returns trips.
             observe: takes what would trip, in its place.
         """
         self.policy = policy
@@ -129,7 +139,7 @@ class Armed:
         self._tell = tell
         self._heartbeat = heartbeat
         self._countdown_s = countdown_s
-        self._evaluate = evaluate
+        self.guarding = guarding
         self._observe = observe
         self._observed: set[str] = set()
         self._loop = asyncio.get_running_loop()
@@ -146,12 +156,12 @@ class Armed:
         return {product: StreamFacts(mirror=self.mirrors[product]) for product in products}
 
     @property
-    def standing(self) -> Standing:
+    def known(self) -> Known:
         """What a run that begins now may be made from."""
         now = self._loop.time()
         found = {product: mirror.first(now) for product, mirror in self.mirrors.items()}
         mirrored = {product: first for product, first in found.items() if first is not None}
-        return Standing(mirrored=mirrored, rules=self.rules)
+        return Known(mirrored=mirrored, rules=self.rules)
 
     async def stand(self) -> Trigger | None:
         """Watch until something trips; return what, None when told to stop."""
@@ -169,6 +179,11 @@ class Armed:
         finally:
             for task in tasks:
                 task.cancel()
+
+    @property
+    def is_tripped(self) -> bool:
+        """Whether something tripped, or it was told to stop."""
+        return self._trigger.done()
 
     def trip(self, trigger: Trigger) -> None:
         """Let `stand` end with this, unless something tripped before."""
@@ -277,7 +292,7 @@ class Armed:
                 rules = await driver.perform(reader.fetch_rules())
                 self.rules[product] = {} if isinstance(rules, VenueAnswer) else rules
         self._judge()
-        if self._evaluate is not None and (trigger := self._evaluate(self)) is not None:
+        if self.guarding is not None and (trigger := await self.guarding.look(self)) is not None:
             self.trip(trigger)
         return is_done
 
@@ -381,6 +396,7 @@ def describe(armed: Armed) -> dict[str, Any]:
         "reasons": list(armed.reasons),
         "heartbeat_age_seconds": armed.heartbeat_age_s,
         "weight_used": armed.weight_used,
+        "guards": armed.guarding.describe() if armed.guarding else [],
         "streams": {
             product.value: {"connections": facts.connections, "malformed": facts.malformed}
             for product, facts in armed.streams.items()

@@ -19,10 +19,12 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.states import Product
 from liqctl.run.who import make_private, state_folders
 
 ACCEPT_MAX_S: Final = 0.1
@@ -45,6 +47,21 @@ class Handover:
     reason: str
     correlation_id: str
     screen: Mapping[str, Any]
+
+
+def scope_of(policy: LiquidationConfig) -> dict[str, Any]:
+    """Return a policy as it is handed over."""
+    return {**asdict(policy), "products": [p.value for p in policy.products], "margin": None}
+
+
+def policy_of(scope: Mapping[str, Any], watched: LiquidationConfig) -> LiquidationConfig:
+    """Return the policy that was handed over; what it does not say is as it is watched."""
+    fields = asdict(watched) | {
+        name: value for name, value in scope.items() if name in asdict(watched)
+    }
+    fields["products"] = tuple(Product(each) for each in fields["products"])
+    fields["symbols"], fields["margin"] = tuple(fields["symbols"]), watched.margin
+    return LiquidationConfig(**fields)
 
 
 @contextlib.contextmanager
@@ -94,6 +111,20 @@ def hand_over(
     return None
 
 
+def ask_armed(identity: str) -> dict[str, Any] | None:
+    """Return how the armed process of an account is, None where there is none that answers."""
+    with contextlib.ExitStack() as stack:
+        try:
+            address = stack.enter_context(_address(identity))
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            sock.settimeout(SILENT_MAX_S)
+            sock.connect(address)
+            sock.sendall(b'{"ask": "status"}\n')
+            return _Lines(sock).next(SILENT_MAX_S)
+        except (OSError, ValueError):
+            return None
+
+
 class _Lines:
     """Reads JSON objects, one a line, from a socket."""
 
@@ -132,6 +163,10 @@ class Client:
         self._writer = writer
         self._is_over = False
 
+    def accept(self) -> None:
+        """Say that the work is taken."""
+        self._say({"accepted": True})
+
     def event(self, event_type: str, details: Mapping[str, Any]) -> None:
         """Tell of an event of the run."""
         self._say({"event": event_type, "details": details})
@@ -156,15 +191,19 @@ class Client:
 class Doorkeeper:
     """Listens for handovers of one account.
 
-    `decide` is asked for each: it returns why not, or None once it has taken the work, which it
-    then answers through the `Client`.
+    `decide` is asked for each: it returns why not, or None once it has accepted the work, which is
+    then answered through the `Client`.
     """
 
     def __init__(
-        self, identity: str, decide: Callable[[Handover, Client], Awaitable[str | None]]
+        self,
+        identity: str,
+        decide: Callable[[Handover, Client], Awaitable[str | None]],
+        describe: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._identity = identity
         self._decide = decide
+        self._describe = describe
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -203,6 +242,10 @@ class Doorkeeper:
                 return
             async with asyncio.timeout(SILENT_MAX_S):
                 said = json.loads(await reader.readline())
+            if "ask" in said:
+                writer.write(json.dumps(self._describe(), default=str).encode() + b"\n")
+                await writer.drain()
+                return
             asked = Handover(
                 scope=dict(said["scope"]),
                 reason=str(said["reason"]),

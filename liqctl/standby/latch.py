@@ -4,6 +4,7 @@ Only a human removes it, with `--rearm`. It lies beside the lock, under the acco
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import socket
@@ -49,6 +50,24 @@ def close_latch(identity: str, told: Mapping[str, object], fallback_dir: Path) -
                 os.fsync(file.fileno())
             return True
     return False
+
+
+def stand_alone(identity: str, fallback_dir: Path) -> int | None:
+    """Return a descriptor that keeps a second armed process off; None where one is there.
+
+    It lasts as long as the process. Where no file can be had it keeps nobody off, and is -1.
+    """
+    for folder in (*state_folders(), fallback_dir):
+        with contextlib.suppress(OSError):
+            make_private(folder, is_ours=folder != fallback_dir)
+            fd = os.open(folder / f"{identity}.armed", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                return None
+            return fd
+    return -1
 
 
 def open_latch(identity: str, fallback_dir: Path) -> None:

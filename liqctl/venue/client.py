@@ -26,7 +26,7 @@ from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 from liqctl.kernel.answers import element_refused, not_sent, refused, unreadable
-from liqctl.kernel.endpoints import EndpointSpec
+from liqctl.kernel.endpoints import HOSTS, EndpointSpec
 from liqctl.kernel.errors import (
     MASK,
     CredentialsError,
@@ -53,22 +53,6 @@ from liqctl.venue.startup import (
     EarlyConnections,
     load_exchange_class,
 )
-
-HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
-    Environment.PRODUCTION: {
-        "fapi": "https://fapi.binance.com",
-        "dapi": "https://dapi.binance.com",
-        "papi": "https://papi.binance.com",
-        "sapi": "https://api.binance.com",
-    },
-    Environment.TESTNET: {
-        "fapi": "https://demo-fapi.binance.com",
-        "dapi": "https://demo-dapi.binance.com",
-    },
-    Environment.SIMULATOR: {},
-}
-"""Where each API is. The spot host tells the rights of a key and runs the execution algorithms; the
-demo has neither it nor portfolio margin (Binance, read 2026-11-23)."""
 
 _ALL_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})
 _METHODS: Final = {"sapi": frozenset({"GET", "DELETE"})}

@@ -1,0 +1,433 @@
+"""`liqctl arm`: stays up, connected and warmed, and closes the account in milliseconds.
+
+What a reader would get wrong:
+- Between a trigger and the first order nothing is imported, resolved, connected or opened: modules
+  are loaded before it is armed, the trail is open, and the lock is taken beside the run.
+- A trip is a run like any other, with its own record, deadline and watchdog; then the account is
+  held flat, and the process ends with that run's exit code. The latch stays until a human re-arms.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from liqctl.cli import process
+from liqctl.cli.options import Options, takes
+from liqctl.cli.output import STDERR, out
+from liqctl.kernel.errors import CredentialsError, UsageError
+from liqctl.kernel.ids import make_correlation_id
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.states import ExitCode
+from liqctl.run.who import SystemClock, describe_actor
+
+if TYPE_CHECKING:
+    from liqctl.cli.command_sink import CommandSink
+    from liqctl.cli.execution import AccountRun
+    from liqctl.cli.wiring import Account
+    from liqctl.kernel.result import Results
+    from liqctl.run.inspection import Inspection
+    from liqctl.settings.values import Settings
+    from liqctl.standby.armed import Armed, Trigger
+    from liqctl.standby.handover import Client, Handover
+    from liqctl.standby.mirror import Health
+
+_KIND_AGAIN_S: Final = 3.0
+"""How far apart the account is asked for until it can be read for the first time."""
+
+_LOADED: Final = (
+    "liqctl.cli.command_sink",
+    "liqctl.cli.liquidate",
+    "liqctl.cli.last_resort",
+    "liqctl.desk.result",
+    "liqctl.desk.several",
+    "liqctl.kernel.as_json",
+    "liqctl.run.hold",
+    "liqctl.run.lock",
+    "liqctl.run.manager",
+    "liqctl.standby.armed",
+    "liqctl.standby.guarding",
+    "liqctl.standby.handover",
+    "liqctl.standby.latch",
+)
+"""What a trip needs and this command has no other use for."""
+
+
+@takes(
+    *("environment", "config_file", "symbols", "products", "accounts"),
+    *("observe", "rearm", "yes"),
+    *("as_json", "no_color", "verbose"),
+    as_json="Print each line as one JSON object.",
+    accounts="Which of the settings' accounts; one process for each.",
+    yes="Do not ask for confirmation in production.",
+)
+def arm(options: Options) -> ExitCode:
+    """Stay connected and watch the account; close it at once on a trigger, and hold it flat.
+
+    Triggers: `liqctl liquidate` from any shell, SIGUSR1, a heartbeat file that is too old, a guard.
+    Exit codes: that of the liquidation after a trip; 2 usage, 4 configuration, 5 armed already,
+    6 not confirmed, 7 key refused, 9 tripped before and not re-armed, 130 or 143 stopped.
+
+    Example: liqctl arm --env production --yes
+    """
+    settings = options.settings()
+    chosen = options.chosen(settings)
+    if len(chosen) != 1:
+        raise UsageError("one armed process watches one account; give --account once")
+    settings = chosen[0]
+    from liqctl.cli.liquidate import needs_confirmation
+    from liqctl.cli.wiring import open_account
+    from liqctl.standby.latch import latch_of, open_latch, stand_alone
+
+    with open_account(settings) as account:
+        log_dir, identity = settings.audit.log_dir, account.identity
+        if options.rearm:
+            open_latch(identity, log_dir)
+        elif (latch := latch_of(identity, log_dir)) is not None:
+            out.error(
+                f"liqctl: this account was tripped at {latch.get('tripped_at', 'a time unknown')} "
+                f"({latch.get('why', 'why is not known')}) and was not re-armed. Nothing is "
+                "watched. Next: see `liqctl audit tail`, then arm it again with --rearm"
+            )
+            return ExitCode.LATCHED
+        if needs_confirmation(account) and not options.yes:
+            word = account.environment.value
+            if not (out.is_terminal(0) and out.is_terminal(STDERR)):
+                out.error(
+                    f"not confirmed: {word} asks before it arms, and there is no terminal to ask "
+                    "on. Give --yes to arm without asking"
+                )
+                return ExitCode.NOT_CONFIRMED
+            out.error(
+                f"{word}  {account.base_url}  key {account.key_fingerprint}\n"
+                "An armed process closes every position in scope by itself when something trips.\n"
+                f"Type {word} to go on, anything else to leave:"
+            )
+            with contextlib.suppress(EOFError, OSError, UnicodeDecodeError):
+                if input().strip() == word:
+                    word = ""
+            if word:
+                out.error("not confirmed: nothing is armed")
+                return ExitCode.NOT_CONFIRMED
+        if (alone := stand_alone(identity, log_dir)) is None:
+            out.error("liqctl: another process is armed for this account already")
+            return ExitCode.IN_PROGRESS
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(_Post(options, settings, account, loop).stand())
+        finally:
+            if alone >= 0:
+                os.close(alone)
+
+
+class _Post:
+    """One armed process: from its first reading to its end."""
+
+    def __init__(
+        self,
+        options: Options,
+        settings: "Settings",
+        account: "Account",
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._options = options
+        self._settings = settings
+        self._account = account
+        self._loop = loop
+        self._id = make_correlation_id(SystemClock().now(), os.urandom(3).hex()).replace(
+            "liq_", "arm_", 1
+        )
+        self._armed: Armed | None = None
+        self._armed_at: str | None = None
+        self._trail: CommandSink | None = None
+        self._screens: dict[Client, Handover] = {}
+        self._handed_over: LiquidationConfig | None = None
+        self._is_stopped = asyncio.Event()
+        self._scope: LiquidationConfig | None = None
+
+    async def stand(self) -> ExitCode:
+        """Arm, watch, and do what a trigger asks for; return the exit code."""
+        from liqctl.standby.systemd import notify, show_life
+
+        process.signals.ignore_hangups()
+        process.signals.shield(
+            self._stop_soon,
+            said="stopping: the account is not watched any more",
+        )
+        for name in _LOADED:
+            importlib.import_module(name)
+        self._trail = self._make_trail()
+        living = self._loop.create_task(show_life())
+        try:
+            seen = await self._first_look()
+            if isinstance(seen, ExitCode):
+                return seen
+            return await self._watch(seen)
+        finally:
+            living.cancel()
+            notify("STOPPING=1")
+            await self._account.exchange.close()
+            self._trail.finish()
+
+    def _make_trail(self) -> "CommandSink":
+        from liqctl.cli.command_sink import CommandSink
+
+        trail = CommandSink(self._settings, aloud=self._options.verbose, view=None)
+        if self._settings.account:
+            trail.accounts[self._id] = self._settings.account
+        return trail
+
+    def _stop_soon(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self._is_stopped.set()
+        if self._armed is not None:
+            self._armed.stop()
+
+    async def _first_look(self) -> "Inspection | ExitCode":
+        """Look until the account can be read: what kind it is decides what is watched."""
+        from liqctl.kernel.answers import AnswerKind
+        from liqctl.run.inspection import inspect_account
+
+        is_told = False
+        while not self._is_stopped.is_set():
+            found = await inspect_account(
+                self._account.exchange, self._settings.liquidation, wall_clock=SystemClock()
+            )
+            if found.refusal is not None and found.refusal.kind is AnswerKind.RUN_FATAL:
+                out.error(f"liqctl: {found.why_unreadable()}. Nothing is watched")
+                return ExitCode.CREDENTIALS
+            if found.is_kind_known and found.snapshot.positions.complete:
+                return found
+            if not is_told:
+                is_told = True
+                self._tell_line("blind", (found.why_unreadable() or "the account is not read yet",))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_stopped.wait(), _KIND_AGAIN_S)
+        return process.signals.received or ExitCode.INTERRUPTED
+
+    async def _watch(self, seen: "Inspection") -> ExitCode:
+        from liqctl.kernel import events
+        from liqctl.standby.armed import Armed, Heartbeat
+        from liqctl.standby.guarding import GuardWatch
+        from liqctl.standby.handover import Doorkeeper
+        from liqctl.standby.systemd import notify
+        from liqctl.venue.stream import WebSocketDoor
+
+        settings, account = self._settings, self._account
+        arm_settings = settings.arm
+        policy = self._scope = replace(settings.liquidation, margin=seen.margin)
+        base_url = account.base_url if account.embedded else settings.exchange.base_url
+        door = WebSocketDoor(
+            settings.environment, stream_url=settings.exchange.stream_url, base_url=base_url
+        )
+        guarding = GuardWatch(
+            arm_settings.guards, account.exchange, policy, identity=account.identity
+        )
+        armed = self._armed = Armed(
+            exchange=account.exchange,
+            door=door,
+            policy=policy,
+            wall_clock=SystemClock(),
+            tell=self._tell_health,
+            heartbeat=Heartbeat(
+                file=str(arm_settings.heartbeat_file), seconds=arm_settings.heartbeat_seconds
+            )
+            if arm_settings.heartbeat_file
+            else None,
+            countdown_s=None if self._options.observe else arm_settings.countdown_seconds,
+            guarding=guarding,
+            observe=self._observe if self._options.observe else None,
+        )
+        self._armed_at = SystemClock().now().isoformat()
+        self._loop.add_signal_handler(signal.SIGUSR1, self._trip_by_signal)
+        keeper = Doorkeeper(account.identity, self._decide, self._describe)
+        with contextlib.suppress(OSError):  # Without it everything else works; it is said below.
+            await keeper.open()
+        self._record(
+            events.armed(
+                describe_actor(),
+                base_url=account.base_url,
+                key_fingerprint=account.key_fingerprint,
+                positions=len(seen.verdict.positions),
+                guards=[str(guard) for guard in arm_settings.guards],
+                observes=self._options.observe,
+            )
+        )
+        self._tell_line("armed", (), positions=len(seen.verdict.positions))
+        notify(f"READY=1\nSTATUS=armed, {len(seen.verdict.positions)} positions")
+        try:
+            trigger = await armed.stand()
+            if trigger is None:
+                return await self._disarm(armed)
+            return await self._trip(armed, trigger)
+        finally:
+            await keeper.close()
+            await door.close()
+
+    # What happens while it stands.
+
+    def _tell_health(self, health: "Health", reasons: tuple[str, ...]) -> None:
+        from liqctl.kernel import events
+        from liqctl.standby.mirror import Health
+        from liqctl.standby.systemd import notify
+
+        if health is Health.ARMED:
+            self._record(events.arm_restored())
+        else:
+            self._record(events.arm_degraded(health.value, reasons))
+        notify(f"STATUS={health.value}{': ' if reasons else ''}{'; '.join(reasons)}")
+        self._tell_line(health.value, reasons)
+
+    def _observe(self, trigger: "Trigger") -> None:
+        from liqctl.kernel import events
+
+        self._record(events.arm_tripped(trigger.by, trigger.why, trigger.figures, is_observed=True))
+        self._tell_line("would have tripped", (trigger.why,))
+
+    def _trip_by_signal(self) -> None:
+        from liqctl.standby.armed import Trigger
+
+        if self._armed is not None:
+            self._armed.trip(Trigger(by="signal", why="SIGUSR1", reason="SIGUSR1"))
+
+    async def _decide(self, asked: "Handover", client: "Client") -> str | None:
+        """Take over a liquidation, unless its scope is beyond what is watched."""
+        from liqctl.standby.armed import Trigger
+        from liqctl.standby.handover import policy_of
+
+        armed, watched = self._armed, self._scope
+        if armed is None or watched is None:
+            return "not armed yet"
+        if self._options.observe:
+            return "it only observes"
+        scope = policy_of(asked.scope, watched)
+        if not watched.includes(scope):
+            return "its scope is not watched"
+        if armed.is_tripped and not (self._handed_over or watched).includes(scope):
+            return "another liquidation is in progress"
+        client.accept()
+        self._screens[client] = asked
+        if armed.is_tripped:
+            return None
+        self._handed_over = scope
+        armed.trip(
+            Trigger(
+                by="handover",
+                why="liqctl liquidate",
+                policy=scope,
+                reason=asked.reason,
+                correlation_id=asked.correlation_id,
+            )
+        )
+        return None
+
+    def _describe(self) -> Mapping[str, Any]:
+        from liqctl.standby.armed import describe
+
+        told = {"armed_since": self._armed_at, "pid": os.getpid()}
+        return told | (describe(self._armed) if self._armed is not None else {})
+
+    # How it ends.
+
+    async def _disarm(self, armed: "Armed") -> ExitCode:
+        from liqctl.kernel import events
+
+        left = await armed.disarm_countdowns()
+        self._record(events.disarmed(left))
+        if left:
+            out.error(
+                f"a countdown at the venue may still cancel open orders on {', '.join(left)}: its "
+                "end was not confirmed"
+            )
+        self._tell_line("disarmed", ())
+        return process.signals.received or ExitCode.INTERRUPTED
+
+    async def _trip(self, armed: "Armed", trigger: "Trigger") -> ExitCode:
+        from liqctl.cli.execution import AccountRun, Execution
+        from liqctl.cli.liquidate import ResultPrinter
+        from liqctl.kernel import events
+        from liqctl.kernel.as_json import rfc3339
+        from liqctl.standby.latch import close_latch
+
+        settings, trail = self._settings, self._trail
+        assert trail is not None  # noqa: S101 - made before anything is armed
+        policy = replace(trigger.policy or settings.liquidation, margin=armed.margin)
+        settings = replace(settings, liquidation=policy)
+        options = replace(self._options, hold=settings.arm.hold_seconds)
+        printer = ResultPrinter(options)
+        printer.settings, printer.reason = settings, trigger.reason or trigger.why
+        name = trigger.correlation_id or printer.correlation_id
+        printer.correlation_id = name
+        run = AccountRun(
+            settings=settings, correlation_id=name, account=self._account, known=armed.known
+        )
+        if settings.account:
+            trail.accounts[name] = settings.account
+        told = {
+            "by": trigger.by,
+            "why": trigger.why,
+            "tripped_at": rfc3339(SystemClock().now()),
+            "correlation_id": name,
+        }
+        self._record(events.arm_tripped(trigger.by, trigger.why, trigger.figures, run=name))
+        trail.listeners.append(self._pass_on)
+        execution = Execution(options, [run], printer)
+        closing = self._loop.create_task(
+            asyncio.to_thread(close_latch, self._account.identity, told, settings.audit.log_dir)
+        )
+        results = await execution.carry_out(self._loop, trail)
+        if not await closing:
+            out.error("the latch could not be written: nothing keeps a restart from arming again")
+        left = await armed.disarm_countdowns()
+        self._answer(results, settings)
+        self._tell_line("tripped", (trigger.why,), state=results.state.value)
+        if options.hold and not self._is_stopped.is_set():
+            results = await execution.hold(self._loop)
+        self._record(events.disarmed(left))
+        if options.as_json:
+            from liqctl.kernel.as_json import dump_line
+
+            out.answer(dump_line(results.only.as_json()))
+            return process.signals.received or results.exit_code()
+        return printer.end(results)
+
+    def _pass_on(self, event_type: str, details: Mapping[str, Any]) -> None:
+        for client in self._screens:
+            client.event(event_type, details)
+
+    def _answer(self, results: "Results", settings: "Settings") -> None:
+        """Give who handed over the result, drawn as was asked."""
+        from liqctl.cli.liquidate import ResultPrinter
+
+        for client, asked in self._screens.items():
+            screen = asked.screen
+            options = Options(
+                as_json=bool(screen.get("as_json")), no_color=not screen.get("colour")
+            )
+            printer = ResultPrinter(options)
+            printer.settings = settings
+            printer.size = (screen.get("width"), screen.get("height"))
+            client.answer(printer.render(results), results.exit_code())
+
+    def _record(self, event: Any) -> None:  # noqa: ANN401 - an audit event
+        if self._trail is not None:
+            event.log_to(self._trail, self._id)
+
+    def _tell_line(self, health: str, reasons: tuple[str, ...], **more: object) -> None:
+        """Print one line on stdout: it is what this command answers."""
+        if self._options.as_json:
+            from liqctl.kernel.as_json import as_json, dump_line
+
+            line = {"at": SystemClock().now(), "state": health, "reasons": list(reasons), **more}
+            out.answer(dump_line(as_json(line)))
+            return
+        name = f" {self._settings.account}" if self._settings.account else ""
+        told = "".join(f", {count} {what}" for what, count in more.items())
+        why = f": {'; '.join(reasons)}" if reasons else ""
+        out.answer(f"{self._settings.environment.value}{name} {health}{told}{why}")

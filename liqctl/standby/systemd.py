@@ -1,0 +1,32 @@
+"""What a service manager is told: that the process is up, how it is, and that it lives."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from typing import Final
+
+_SHARE: Final = 0.4
+"""Of the watchdog's time, how far apart signs of life are: two may be lost."""
+
+
+def notify(text: str) -> None:
+    """Send a line to the service manager, if there is one; never raises, never blocks."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.sendto(text.encode(), address)
+
+
+async def show_life() -> None:
+    """Tell the service manager's watchdog that the loop runs, until cancelled."""
+    text = os.environ.get("WATCHDOG_USEC", "")
+    if not text.isdecimal() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(int(text) / 1e6 * _SHARE)
