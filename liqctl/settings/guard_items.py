@@ -1,4 +1,5 @@
 """The items of `arm.guards`: which keys a rule takes, and what is wrong with them."""
+
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 

@@ -548,9 +548,11 @@ def test_every_problem_of_the_guards_is_told_at_once(tmp_path: Path) -> None:
     )
 
     assert [line.partition(": arm.guards")[2] for line in told.splitlines()] == [
-        "[0].rule: rule must be one of max_loss, max_drawdown, max_notional, "
-        "max_position_notional, min_margin_ratio, max_orders_per_minute; the nearest known is "
-        "max_loss",
+        (
+            "[0].rule: rule must be one of max_loss, max_drawdown, max_notional, "
+            "max_position_notional, min_margin_ratio, max_orders_per_minute; the nearest known is "
+            "max_loss"
+        ),
         "[1]: a max_loss guard needs limit",
         "[2].limit: limit must be between 0 and 100, got 101",
         "[3].limit: limit must be a number, got '9' (str)",
