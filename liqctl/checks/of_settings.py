@@ -159,6 +159,8 @@ def values_of(settings: Settings) -> dict[str, Any]:
         section, _, name = rule.key.rpartition(".")
         value = getattr(getattr(settings, section) if section else settings, name)
         match rule.kind:
+            case Kind.GUARDS:
+                found[rule.key] = [str(guard) for guard in value]
             case Kind.LIST:
                 found[rule.key] = f"{len(value)} set"
             case Kind.SYMBOLS | Kind.PRODUCTS:
@@ -176,6 +178,7 @@ _IMPACTS: Final = {
     "margin": "which endpoints are read and written",
     "base_url": "the key and every order go to another host",
     "proxy": "every request takes another way",
+    "stream_url": "the account's events come from another host",
     "recv_window_ms": "how late a request may arrive before the venue refuses it",
     "emergency_liquidation": "whether the switch does anything at all",
     "close_positions": "whether positions are closed in an emergency",
@@ -185,6 +188,11 @@ _IMPACTS: Final = {
     "retry_delay_seconds": "how long a refused order waits before it is sent again",
     "settle_seconds": "how long flat is watched before it is called proven, and a run takes longer",
     "symbols": "what is closed and what stays open",
+    "hold_seconds": "how long `arm` holds the account flat after a trip",
+    "heartbeat_file": "whose silence trips `arm`",
+    "heartbeat_seconds": "how long that silence may last",
+    "countdown_seconds": "whether the venue cancels orders when `arm` falls silent, and how soon",
+    "guards": "which limits trip `arm`",
     "log_dir": "where the audit trail is; earlier runs stay in the old place",
     "textfile": "where Prometheus finds how the last run ended",
     "notifications": "who is notified of a run",

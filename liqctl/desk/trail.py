@@ -452,6 +452,28 @@ def _abandoned(details: Details) -> str:
     return f"{text}; {fates}" if fates else text
 
 
+def _armed(details: Details) -> str:
+    watched = [str(guard) for guard in details["guards"]]
+    watched += [f"heartbeat {details['heartbeat']}"] if details.get("heartbeat") else []
+    hold = f"held flat for {details['hold_seconds']:g} s after a trip"
+    only = "; only observed, nothing would be closed" if details.get("observe") else ""
+    again = "; armed again after a trip" if details.get("rearmed") else ""
+    notes = "".join(f"; {note}" for note in details.get("notes") or ())
+    return f"{', '.join(watched) or 'no guard'}; {hold}{only}{again}{notes}"
+
+
+def _tripped(details: Details) -> str:
+    then = "only observed" if details.get("observe") else f"run {details['run']}"
+    return f"{details['reason']}; {then}"
+
+
+def _disarmed(details: Details) -> str:
+    tripped = ", after a trip" if details["tripped"] else ""
+    left = details.get("countdowns_left")
+    timers = f"; the venue's countdown may run out on {_some(left)}" if left else ""
+    return f"{details['reason']}, armed for {details['armed_seconds']:g} s{tripped}{timers}"
+
+
 _HOW: Final = {
     "SEND_AGAIN": "again",
     "SYNC_CLOCK": "again with the clock set",
@@ -486,6 +508,15 @@ _PHRASES: Final[Mapping[str, Callable[[Details], str]]] = {
     AuditEventType.LIQUIDATION_ABANDONED: _abandoned,
     AuditEventType.LIQUIDATION_BLOCKED: "nothing was sent: {holder} has the account".format_map,
     AuditEventType.LIQUIDATION_SKIPPED: "nothing was sent: {reason}".format_map,
+    AuditEventType.ARMED: _armed,
+    AuditEventType.ARM_DEGRADED: lambda details: (
+        f"{'blind' if details['blind'] else 'degraded'}: {'; '.join(map(str, details['causes']))}"
+    ),
+    AuditEventType.ARM_RESTORED: lambda details: (
+        f"everything is there again, after {details['degraded_seconds']:g} s"
+    ),
+    AuditEventType.ARM_TRIPPED: _tripped,
+    AuditEventType.DISARMED: _disarmed,
 }
 _OF_ANSWERS: Final[Mapping[str, Callable[[Details, float | None], str]]] = {
     AuditEventType.ORDER_CANCELLED: lambda details, took_s: (

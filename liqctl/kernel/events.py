@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json
-from liqctl.kernel.states import Explained, Margin, Product
+from liqctl.kernel.states import Explained, Margin, Product, TripCause
 from liqctl.kernel.values import exposure_of
 
 if TYPE_CHECKING:
@@ -88,6 +88,17 @@ class AuditEventType(Explained):
         "LIQUIDATION_ABANDONED",
         "a run's process died before its end; the next run of the account recorded this",
     )
+    ARMED = "ARMED", "`arm` watches the account; records what would trip it, and the settings"
+    ARM_DEGRADED = (
+        "ARM_DEGRADED",
+        "something that `arm` needs is missing, such as the stream or a reading; it watches on",
+    )
+    ARM_RESTORED = "ARM_RESTORED", "`arm` has everything again that it needs"
+    ARM_TRIPPED = (
+        "ARM_TRIPPED",
+        "`arm` liquidates the account; records by what, with the figures that did it",
+    )
+    DISARMED = "DISARMED", "`arm` ended and watches the account no longer; records why"
 
 
 END_BY_STATE: Final = {
@@ -412,6 +423,99 @@ def position_failed(leg: "Leg", *, attempts: int, answer: "VenueAnswer | None") 
 def position_left(position: "PositionReport") -> AuditEvent:
     """Return POSITION_FAILED of a position that is or may be open when the run ends."""
     return AuditEvent(AuditEventType.POSITION_FAILED, as_json(position))
+
+
+def armed(
+    actor: Mapping[str, object],
+    identity: Mapping[str, object],
+    *,
+    config: Mapping[str, Any],
+    guards: Iterable[object],
+    heartbeat: str | None,
+    countdown_seconds: float | None,
+    hold_seconds: float,
+    observe: bool,
+    rearmed: bool,
+    notes: Iterable[str] = (),
+) -> AuditEvent:
+    """Return ARMED: who arms what, and what would trip it.
+
+    Args:
+        actor: who started it, as in `run_started`.
+        identity: the account, as in `run_started`.
+        config: the settings of the run that a trip starts.
+        guards: each in words, as `str(guard)` gives it.
+        heartbeat: the file that is watched, None for none.
+        countdown_seconds: the venue's own countdown, None for none.
+        hold_seconds: how long the account is held flat after a trip.
+        observe: whether a trip would only be recorded.
+        rearmed: whether an earlier trip's latch was lifted.
+        notes: what is unusual, such as a state of the guards that begins anew.
+    """
+    return _event(
+        AuditEventType.ARMED,
+        actor,
+        identity,
+        config=config,
+        guards=[str(guard) for guard in guards],
+        heartbeat=heartbeat,
+        countdown_seconds=countdown_seconds,
+        hold_seconds=hold_seconds,
+        observe=observe,
+        rearmed=rearmed,
+        notes=[*notes],
+    )
+
+
+def arm_degraded(causes: Iterable[str], *, is_blind: bool) -> AuditEvent:
+    """Return ARM_DEGRADED: what is missing; blind is without any reading of the account."""
+    return _event(AuditEventType.ARM_DEGRADED, causes=[*causes], blind=is_blind)
+
+
+def arm_restored(*, degraded_seconds: float) -> AuditEvent:
+    """Return ARM_RESTORED: nothing is missing any more."""
+    return _event(AuditEventType.ARM_RESTORED, degraded_seconds=round(degraded_seconds, 3))
+
+
+def arm_tripped(
+    by: TripCause,
+    *,
+    reason: str,
+    figures: Mapping[str, object],
+    run: str | None,
+    observe: bool,
+) -> AuditEvent:
+    """Return ARM_TRIPPED: by what, and the figures that did it.
+
+    Args:
+        by: what did it.
+        reason: the same in words, the reason of the liquidation.
+        figures: of a guard `trip_details`; of a heartbeat the file, its age and limit; of a signal
+            its name; of a handover the process and its correlation id.
+        run: correlation id of the liquidation, None where it is only observed.
+        observe: whether nothing is closed.
+    """
+    return _event(
+        AuditEventType.ARM_TRIPPED,
+        by=by.value,
+        reason=reason,
+        figures=as_json(figures),
+        run=run,
+        observe=observe,
+    )
+
+
+def disarmed(
+    reason: str, *, tripped: bool, armed_seconds: float, countdowns_left: Iterable[str] = ()
+) -> AuditEvent:
+    """Return DISARMED: why, and on which symbols the venue's countdown may still run out."""
+    return _event(
+        AuditEventType.DISARMED,
+        reason=reason,
+        tripped=tripped,
+        armed_seconds=round(armed_seconds, 3),
+        countdowns_left=[*countdowns_left],
+    )
 
 
 def _leg(leg: "Leg") -> dict[str, object]:

@@ -25,13 +25,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from statistics import median
 from typing import Any, Final, Generic, TypeVar
 
 from liqctl.kernel import pacing
 from liqctl.kernel.amounts import count, parse_decimal, plain, rounded
 from liqctl.kernel.as_json import as_json, dump_line, rfc3339
 from liqctl.kernel.equity import CoinPrice, Equity, Transfer, worth
+from liqctl.kernel.rules import Guard, Rule
 from liqctl.kernel.states import Explained, Margin, Product
 from liqctl.kernel.values import Position, Rows, exposure_of
 
@@ -42,38 +42,6 @@ _DIGITS: Final = Decimal("0.0001")
 _SHOWN: Final = Decimal("0.01")
 
 
-class Rule(Explained):
-    """What a guard watches, as settings name it."""
-
-    MAX_LOSS = "max_loss", "loss since 00:00 UTC in the quote currency, transfers excluded"
-    MAX_DRAWDOWN = "max_drawdown", "per cent that the equity is below its peak since arming"
-    MAX_NOTIONAL = "max_notional", "sum of all notionals in the quote currency"
-    MAX_POSITION_NOTIONAL = (
-        "max_position_notional",
-        "notional of one symbol in the quote currency, both legs of a hedge together",
-    )
-    MIN_MARGIN_RATIO = (
-        "min_margin_ratio",
-        "margin balance divided by maintenance margin; in portfolio margin uniMMR",
-    )
-    MAX_ORDERS_PER_MINUTE = "max_orders_per_minute", "orders that the venue counts in a minute"
-
-    @property
-    def is_minimum(self) -> bool:
-        """Whether the rule is over below its limit."""
-        return self is Rule.MIN_MARGIN_RATIO
-
-    @property
-    def needs_transfers(self) -> bool:
-        """Whether moving money would look like a loss to it."""
-        return self in {Rule.MAX_LOSS, Rule.MAX_DRAWDOWN}
-
-    @property
-    def unit(self) -> str:
-        """What stands behind its numbers."""
-        return " %" if self is Rule.MAX_DRAWDOWN else ""
-
-
 class GuardLevel(Explained):
     """Where a guard stands."""
 
@@ -81,24 +49,6 @@ class GuardLevel(Explained):
     NEAR = "near", "at least 80 per cent of the limit is used"
     OVER = "over", "beyond the limit; it trips when enough readings agree"
     UNKNOWN = "unknown", "what it needs was not read, or too long ago: it can neither trip nor pass"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
-    """One guard of the settings.
-
-    `symbols` narrow `max_position_notional` only; empty is every symbol. `readings` must agree
-    before it trips, at least 2.
-    """
-
-    rule: Rule
-    limit: Decimal
-    symbols: tuple[str, ...] = ()
-    readings: int = pacing.GUARD_READINGS
-
-    def __str__(self) -> str:
-        of = f" of {', '.join(self.symbols)}" if self.symbols else ""
-        return f"{self.rule} {plain(self.limit)}{self.rule.unit}{of}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -465,7 +415,7 @@ def _with_level(state: GuardState, sample: Sample) -> GuardState:
     if len(recent) < pacing.GUARD_READINGS:
         return state
     if state.anchor is None:
-        anchor = median(each.equity for each in recent)
+        anchor = _median(recent)
         state = replace(state, anchor=anchor, anchor_at=recent[0].moment)
     peak = min(each.equity for each in recent)
     if state.peak is None or peak > state.peak:
@@ -494,8 +444,12 @@ def _next_day(state: GuardState, level: Level, taken: _Inputs) -> tuple[GuardSta
         return replace(fresh, recent=()), shift
     if len(recent) < pacing.GUARD_READINGS:
         return fresh, shift
-    anchor = median(each.equity for each in recent)
+    anchor = _median(recent)
     return replace(fresh, anchor=anchor, anchor_at=midnight), shift
+
+
+def _median(levels: tuple[Level, ...]) -> Decimal:
+    return sorted(each.equity for each in levels)[len(levels) // 2]
 
 
 def _stand(guard: Guard, state: GuardState, sample: Sample) -> tuple[Standing, Streak]:

@@ -102,6 +102,15 @@ class OrderState(Explained):
     SKIPPED = "SKIPPED", "not touched: a dry run, or orders were not to be cancelled"
 
 
+class TripCause(Explained):
+    """What made an armed process liquidate the account."""
+
+    GUARD = "GUARD", "a guard was over its limit in as many readings as it needs"
+    HEARTBEAT = "HEARTBEAT", "the heartbeat file was too old, or gone"
+    SIGNAL = "SIGNAL", "a signal asked for it"
+    HANDOVER = "HANDOVER", "a `liqctl liquidate` on this machine handed its run over"
+
+
 class FailureCause(StrEnum):
     """Why nothing could be done, where the exit code depends on it."""
 

@@ -68,8 +68,8 @@ EXIT_CODES: Final[Mapping[ExitCode, tuple[str, str]]] = {
     ExitCode.LATCHED: (
         "`arm` only: it tripped before and was not armed again; nothing is watched",
         (
-            "Find out why with `liqctl audit tail --event-type ARM_TRIPPED`, then arm it again with "
-            "`liqctl arm --rearm`."
+            "Find out why with `liqctl audit tail --event-type ARM_TRIPPED`, then arm it again "
+            "with `liqctl arm --rearm`."
         ),
     ),
     ExitCode.INTERRUPTED: (

@@ -51,6 +51,10 @@ _LOOKS_SECRET: Final = re.compile(
 """A part of a path that is rather a key of Binance's or a token in its place."""
 
 _PRODUCTION_HOST: Final = "fapi.binance.com"
+_PRODUCTION_STREAMS: Final = frozenset({"fstream.binance.com", "dstream.binance.com"})
+_DEMO_STREAMS: Final = frozenset(
+    {"demo-fstream.binance.com", "demo-dstream.binance.com", "fstream.binancefuture.com"}
+)
 _DEMO_HOSTS: Final = frozenset({"demo-fapi.binance.com", "testnet.binancefuture.com"})
 
 
@@ -231,13 +235,13 @@ def address_problem(url: str) -> str | None:
     return "must be https, but for loopback addresses"
 
 
-def url_problem(name: str, url: str) -> str | None:
+def url_problem(name: str, url: str, schemes: tuple[str, str] = ("http", "https")) -> str | None:
     """Return why the text is not a plain URL of a host, None when it is one."""
     if not url.isascii() or url != url.strip() or any(c in url for c in "\\\t\n\r "):
         return f"{name} must be a plain URL in ASCII"
     parts = split_url(url)
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        return f"{name} must be a URL such as https://host:port"
+    if parts is None or parts.scheme not in schemes or not parts.hostname:
+        return f"{name} must be a URL such as {schemes[1]}://host:port"
     host = parts.hostname
     if "@" in parts.netloc:
         return f"{name} must not hold a user name or password"
@@ -256,26 +260,43 @@ def base_url_problem(url: str, environment: Environment, allowed_host: str) -> s
         environment: whose key it is.
         allowed_host: `LIQCTL_ALLOW_HOST`, the second naming of a host that is not Binance's.
     """
-    problem = url_problem("base_url", url)
+    return _host_problem("base_url", url, environment, allowed_host)
+
+
+def stream_url_problem(url: str, environment: Environment, allowed_host: str) -> str | None:
+    """Return why a listen key of the environment may not be sent to the URL, None when it may.
+
+    Whoever has it reads every order and position; what it may not do is trade. The arguments are
+    those of `base_url_problem`.
+    """
+    return _host_problem("stream_url", url, environment, allowed_host)
+
+
+def _host_problem(name: str, url: str, environment: Environment, allowed_host: str) -> str | None:
+    is_stream = name == "stream_url"
+    schemes = ("ws", "wss") if is_stream else ("http", "https")
+    own = _PRODUCTION_STREAMS if is_stream else {_PRODUCTION_HOST}
+    demo, key = (_DEMO_STREAMS, "listen key") if is_stream else (_DEMO_HOSTS, "key")
+    problem = url_problem(name, url, schemes)
     if problem or is_loopback_url(url):
         return problem
     host = str(urlsplit(url).hostname)
     shown = hide_secrets(host)
     if environment is Environment.SIMULATOR:
-        return f"base_url of the simulator must be a loopback address, got host {shown}"
-    if not url.lower().startswith("https://"):
-        return f"base_url must be https, but for loopback addresses, got host {shown}"
+        return f"{name} of the simulator must be a loopback address, got host {shown}"
+    if not url.lower().startswith(f"{schemes[1]}://"):
+        return f"{name} must be {schemes[1]}, but for loopback addresses, got host {shown}"
     if environment is Environment.TESTNET:
         # Real money may answer at any host of Binance's domains but the demo's own.
         is_production = f".{host}".endswith((".binance.com", ".binance.us"))
-        if is_production and host not in _DEMO_HOSTS:
-            return f"base_url sends the testnet key to {shown}, which is production"
+        if is_production and host not in demo:
+            return f"{name} sends the testnet {key} to {shown}, which is production"
         return None
-    if host in _DEMO_HOSTS or host.endswith(".binancefuture.com"):
-        return f"base_url sends the production key to {shown}, which is the testnet"
-    if host not in {_PRODUCTION_HOST, allowed_host.strip().lower()}:
+    if host in demo or host.endswith(".binancefuture.com"):
+        return f"{name} sends the production {key} to {shown}, which is the testnet"
+    if host not in {*own, allowed_host.strip().lower()}:
         return (
-            f"base_url names {shown}, which is not Binance's: correct it or leave it out; only if "
-            f"this host may receive the production key, set LIQCTL_ALLOW_HOST={shown}"
+            f"{name} names {shown}, which is not Binance's: correct it or leave it out; only if "
+            f"this host may receive the production {key}, set LIQCTL_ALLOW_HOST={shown}"
         )
     return None

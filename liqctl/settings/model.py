@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: TID253
 from liqctl.kernel.policy import LIMITS, LiquidationConfig, problems
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import name_problems
+from liqctl.settings.guard_items import guard_problems, guards_schema
 from liqctl.settings.targets import item_problems, items_schema
 
 _CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::([^-\s]+))?(?:-(\d{6}))?")
@@ -37,10 +38,12 @@ class Kind(StrEnum):
     OPTIONAL_TEXT = "text or null"
     FLAG = "true or false"
     NUMBER = "number"
+    OPTIONAL_NUMBER = "number or null"
     WHOLE = "whole number"
     SYMBOLS = "list of symbols"
     PRODUCTS = "list of products"
     LIST = "list"
+    GUARDS = "list of guards"
     ACCOUNTS = "accounts by name"
 
 
@@ -73,6 +76,16 @@ def normalise_symbol(symbol: str) -> str:
     return f"{base}{quote}_{date}" if date else f"{base}{quote}"
 
 
+def _with_plain_symbols(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return guards with their symbols as Binance writes them."""
+    return [
+        item | {"symbols": [normalise_symbol(each) for each in item["symbols"]]}
+        if "symbols" in item
+        else item
+        for item in items
+    ]
+
+
 def _each_once(names: list[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
@@ -93,6 +106,7 @@ _Margin = Annotated[Literal["auto", "standard", "portfolio"], Kind.TEXT]
 OptionalText = Annotated[_Visible | None, Kind.OPTIONAL_TEXT]
 Flag = Annotated[bool, Kind.FLAG]
 Number = Annotated[float, Field(allow_inf_nan=False), Kind.NUMBER]
+OptionalNumber = Annotated[float | None, Field(allow_inf_nan=False), Kind.OPTIONAL_NUMBER]
 Whole = Annotated[int, Kind.WHOLE]
 
 
@@ -118,6 +132,12 @@ class Exchange(Section):
         default=None,
         description="another host for every request: a gateway, a proxy, a local venue; https, "
         "except for loopback; in production name it in LIQCTL_ALLOW_HOST, too",
+    )
+    stream_url: Annotated[_Host | None, Kind.OPTIONAL_TEXT] = Field(
+        default=None,
+        description="another host for the events that `arm` listens to; wss, except for loopback; "
+        "null is base_url with ws or wss in place of http or https, else the environment's own; in "
+        "production name it in LIQCTL_ALLOW_HOST, too",
     )
     recv_window_ms: Whole = Field(
         default=5000,
@@ -168,6 +188,46 @@ class Liquidation(Section):
     settle_seconds: Number = _policy(
         "settle_seconds",
         "seconds that flat is watched before it is called proven; 0 trusts one reading",
+    )
+
+
+class Arm(Section):
+    """What `arm` watches, and what happens after it tripped."""
+
+    hold_seconds: Number = Field(
+        default=60.0,
+        ge=0.0,
+        le=86400.0,
+        description="seconds that the account is held flat after a trip",
+    )
+    heartbeat_file: OptionalText = Field(
+        default=None,
+        description="file that somebody else, such as a bot, touches; when it gets too old, the "
+        "switch trips",
+    )
+    heartbeat_seconds: Number = Field(
+        default=30.0,
+        ge=1.0,
+        le=3600.0,
+        description="age in seconds at which the heartbeat file is too old",
+    )
+    countdown_seconds: OptionalNumber = Field(
+        default=None,
+        ge=10.0,
+        le=600.0,
+        description="seconds after which the venue itself cancels the orders of a symbol when "
+        "liqctl stops renewing the countdown; it closes no position; null sets none",
+    )
+    guards: Annotated[
+        list[dict[str, Any]],
+        Predicate(lambda items: not [*guard_problems(items)]),
+        AfterValidator(_with_plain_symbols),
+        Kind.GUARDS,
+    ] = Field(
+        default=[],
+        description="limits that trip the switch, such as [{rule: max_loss, limit: 500}]; see the "
+        "README",
+        json_schema_extra=guards_schema(),
     )
 
 
@@ -222,6 +282,7 @@ class SettingsModel(BaseSettings):
         "products: [...], margin: ...}; what an account leaves out is as for all; empty is one "
         "account without a name",
     )
+    arm: Arm = Arm()
     audit: Audit = Audit()
     metrics: Metrics = Metrics()
     notifications: Annotated[
@@ -268,7 +329,8 @@ class Setting:
         if self.low is None:
             return ", ".join(f"`{each}`" for each in self.allowed) or self.kind
         unit = "whole number, " if self.kind is Kind.WHOLE else ""
-        return f"{unit}{self.low} to {self.high}"
+        or_null = " or null" if self.kind is Kind.OPTIONAL_NUMBER else ""
+        return f"{unit}{self.low} to {self.high}{or_null}"
 
 
 def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:

@@ -8,6 +8,7 @@ pydantic decides what is valid. The words are the contract's: pydantic's own nam
 values that may be secrets, and do not speak of a rule over two fields while a third one is wrong.
 """
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +30,10 @@ from liqctl.settings.credentials import (
     is_secret_name,
     name_problems,
     sounds_secret,
+    stream_url_problem,
     url_problem,
 )
+from liqctl.settings.guard_items import guard_problems
 from liqctl.settings.model import BY_KEY, SECTIONS, TABLE, Kind, Setting, SettingsModel, is_visible
 from liqctl.settings.targets import item_problems, nearest
 from liqctl.settings.values import Settings, Source, SourceKind, make_settings
@@ -41,7 +44,7 @@ _NOT_SETTINGS: Final = ELSEWHERE | {"LIQCTL_ALLOW_HOST"}
 _BY_VARIABLE: Final = {
     setting.variable: setting
     for setting in TABLE
-    if setting.kind not in {Kind.LIST, Kind.ACCOUNTS} and setting.key != "environment"
+    if setting.kind not in {Kind.LIST, Kind.GUARDS, Kind.ACCOUNTS} and setting.key != "environment"
 }
 _KNOWN_VARIABLES: Final = (
     *_BY_VARIABLE,
@@ -65,6 +68,7 @@ _OWN: Final = {
 }
 """What an account may have of its own, and where it stands for all."""
 
+_NUMBER: Final = re.compile(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _LIQUIDATION: Final = "liquidation."
 _TEXT_MAX: Final = 400
 _NAME_MAX: Final = 400
@@ -276,6 +280,13 @@ class _Found:
             ):
                 for key, text in item_problems(value):
                     self._note(key, text, self._place_of(key))
+            elif (
+                setting.kind is Kind.GUARDS
+                and isinstance(value, list)
+                and all(isinstance(each, Mapping) for each in value)
+            ):
+                for key, text in guard_problems(value):
+                    self._note(key, text, self._place_of(key))
             else:
                 self._note(setting.key, f"{setting.name} must be {_refusal(setting, value)}")
         # The policy knows what its numbers and flags say of one another.
@@ -299,11 +310,17 @@ class _Found:
 
     def check_hosts(self, environment: Environment, allowed_host: str) -> None:
         """Note the hosts that a key of the environment may not be sent to."""
-        base_url, proxy = (self.values.get(f"exchange.{name}") for name in ("base_url", "proxy"))
+        base_url, stream_url, proxy = (
+            self.values.get(f"exchange.{name}") for name in ("base_url", "stream_url", "proxy")
+        )
         if isinstance(base_url, str) and (
             problem := base_url_problem(base_url, environment, allowed_host)
         ):
             self._note("exchange.base_url", problem)
+        if isinstance(stream_url, str) and (
+            problem := stream_url_problem(stream_url, environment, allowed_host)
+        ):
+            self._note("exchange.stream_url", problem)
         if isinstance(proxy, str) and (problem := url_problem("proxy", proxy)):
             self._note("exchange.proxy", problem)
 
@@ -423,11 +440,11 @@ def _read_text(kind: Kind, text: str) -> object:
             return _TEXTS.get(bare.lower(), text)
         case Kind.WHOLE if re.fullmatch(r"[+-]?\d{1,18}", bare):
             return int(bare)
-        case Kind.NUMBER if re.fullmatch(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", bare):
+        case Kind.NUMBER | Kind.OPTIONAL_NUMBER if _NUMBER.fullmatch(bare):
             return float(bare)
         case Kind.SYMBOLS | Kind.PRODUCTS:
             return [part.strip() for part in text.split(",") if part.strip()]
-        case Kind.OPTIONAL_TEXT if bare in {"", "null"}:
+        case Kind.OPTIONAL_TEXT | Kind.OPTIONAL_NUMBER if bare in {"", "null"}:
             return None
         case _:
             return text
@@ -435,7 +452,7 @@ def _read_text(kind: Kind, text: str) -> object:
 
 def _refusal(setting: Setting, value: object) -> str:
     match setting.kind:
-        case Kind.LIST:
+        case Kind.LIST | Kind.GUARDS:
             # The type only: the value may hold the address of a web hook.
             return f"a list of sections, got {type(value).__name__}"
         case Kind.PRODUCTS:
@@ -450,6 +467,15 @@ def _refusal(setting: Setting, value: object) -> str:
         case _ if setting.allowed and isinstance(value, str) and is_visible(value):
             found = hide_secrets(value)[:_FOUND_MAX]
             return f"one of {', '.join(setting.allowed)}, got {found!r}"
+        case Kind.NUMBER | Kind.OPTIONAL_NUMBER if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and -math.inf < value < math.inf
+        ):
+            or_null = " or null" if setting.kind is Kind.OPTIONAL_NUMBER else ""
+            return f"between {setting.low} and {setting.high}{or_null}, got {value}"
+        case Kind.NUMBER | Kind.OPTIONAL_NUMBER:
+            return f"a {setting.kind}, got {found_value(value)}"
         case Kind.WHOLE if isinstance(value, int) and not isinstance(value, bool):
             return f"between {setting.low} and {setting.high}, got {value}"
         case Kind.WHOLE:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from liqctl.kernel import pacing
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.rules import Guard, Rule
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.run.who import state_folders
 
@@ -41,8 +44,20 @@ class ExchangeSettings:
     products: tuple[str, ...] = tuple(each.setting for each in Product)
     margin: str = "auto"
     base_url: str | None = None
+    stream_url: str | None = None
     recv_window_ms: int = 5000
     proxy: str | None = None
+
+    @property
+    def stream_base_url(self) -> str | None:
+        """Where events come from: `stream_url`, else `base_url`'s own; None is the environment's.
+
+        >>> ExchangeSettings(base_url="http://127.0.0.1:8080").stream_base_url
+        'ws://127.0.0.1:8080'
+        """
+        if self.stream_url is not None or self.base_url is None:
+            return self.stream_url
+        return f"ws{self.base_url.removeprefix('http')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +67,20 @@ class AccountSettings:
     symbols: tuple[str, ...]
     products: tuple[str, ...]
     margin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmSettings:
+    """What an armed process watches, and what happens after it tripped.
+
+    `heartbeat_file` and `countdown_seconds` None are not used.
+    """
+
+    hold_seconds: float = 60.0
+    heartbeat_file: Path | None = None
+    heartbeat_seconds: float = 30.0
+    countdown_seconds: float | None = None
+    guards: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +109,7 @@ class Settings:
     environment: Environment
     exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
     liquidation: LiquidationConfig = field(default_factory=LiquidationConfig)
+    arm: ArmSettings = field(default_factory=ArmSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     notifications: tuple[Mapping[str, Any], ...] = ()
@@ -118,11 +148,17 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     exchange = values["exchange"] | {"products": tuple(values["exchange"]["products"])}
     symbols, log_dir = values["liquidation"]["symbols"], values["audit"]["log_dir"]
     scope = _scope(symbols, exchange["products"], exchange["margin"])
+    heartbeat_file = values["arm"]["heartbeat_file"]
+    arm = values["arm"] | {
+        "heartbeat_file": Path(heartbeat_file) if heartbeat_file else None,
+        "guards": _read_guards(values["arm"]["guards"]),
+    }
     textfile, file = values["metrics"]["textfile"], values["file"]
     return Settings(
         environment=Environment(values["environment"]),
         exchange=ExchangeSettings(**exchange),
         liquidation=LiquidationConfig(**values["liquidation"] | scope),
+        arm=ArmSettings(**arm),
         audit=AuditSettings(log_dir=Path(log_dir)) if log_dir else AuditSettings(),
         metrics=MetricsSettings(textfile=Path(textfile) if textfile else None),
         notifications=tuple(values["notifications"]),
@@ -136,6 +172,20 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
             )
             for name, own in values["accounts"].items()
         },
+    )
+
+
+def _read_guards(items: Sequence[Mapping[str, Any]]) -> tuple[Guard, ...]:
+    """Return the guards of checked items; kept ones have their limits as texts."""
+    return tuple(
+        Guard(
+            rule=Rule(item["rule"]),
+            # By its shortest text: 0.1 means a tenth, not the float that is nearest to it.
+            limit=Decimal(str(item["limit"])),
+            symbols=tuple(item.get("symbols", ())),
+            readings=item.get("readings", pacing.GUARD_READINGS),
+        )
+        for item in items
     )
 
 

@@ -12,7 +12,7 @@ from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.ledger import first_seen
 from liqctl.kernel.proof import Look, Streak
 from liqctl.kernel.retry import Decision, Reaction
-from liqctl.kernel.states import LiquidationState, OrderState, PositionState
+from liqctl.kernel.states import LiquidationState, OrderState, PositionState, TripCause
 from liqctl.kernel.values import (
     CloseOrder,
     Leg,
@@ -148,6 +148,42 @@ MADE = (
     (
         events.position_left(make_position(state=PositionState.UNKNOWN, remaining=Decimal("0.5"))),
         "0.5 of 0.500 left, 1 order sent: no reason",
+    ),
+    (
+        events.armed(
+            {"pid": 1},
+            {},
+            config=CONFIG,
+            guards=["max_loss 500"],
+            heartbeat="/run/bot/alive",
+            countdown_seconds=120.0,
+            hold_seconds=60.0,
+            observe=True,
+            rearmed=True,
+            notes=["the kept state is of another account"],
+        ),
+        "max_loss 500, heartbeat /run/bot/alive; held flat for 60 s after a trip; only observed, "
+        "nothing would be closed; armed again after a trip; the kept state is of another account",
+    ),
+    (
+        events.arm_degraded(["the stream is silent"], is_blind=False),
+        "degraded: the stream is silent",
+    ),
+    (events.arm_degraded(["nothing was read"], is_blind=True), "blind: nothing was read"),
+    (events.arm_restored(degraded_seconds=12.3456), "everything is there again, after 12.346 s"),
+    (
+        events.arm_tripped(
+            TripCause.GUARD,
+            reason="guard max_loss 500 tripped",
+            figures={"rule": "max_loss", "value": Decimal("612.30")},
+            run="liq_2",
+            observe=False,
+        ),
+        "guard max_loss 500 tripped; run liq_2",
+    ),
+    (
+        events.disarmed("SIGTERM", tripped=True, armed_seconds=3.5, countdowns_left=["BTCUSDT"]),
+        "SIGTERM, armed for 3.5 s, after a trip; the venue's countdown may run out on BTCUSDT",
     ),
 )
 

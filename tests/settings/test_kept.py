@@ -21,6 +21,16 @@ from liqctl.trail.durability import HelperThread, Ticket
 
 PATIENCE_S = 10.0
 
+_TEXT: Final = """liquidation: {max_retries: 4}
+exchange: {stream_url: "wss://demo-fstream.binance.com"}
+arm:
+  heartbeat_file: /run/bot/alive
+  countdown_seconds: 120
+  guards:
+    - {rule: max_drawdown, limit: 0.1, readings: 2}
+    - {rule: max_position_notional, limit: 1000, symbols: ["BTC/USDT:USDT"]}
+"""
+
 
 class Place:
     """A settings file and the state folder of one user."""
@@ -28,7 +38,7 @@ class Place:
     def __init__(self, folder: Path) -> None:
         """Write a file that is valid."""
         self.file = folder / "testnet.yaml"
-        self.file.write_text("liquidation: {max_retries: 4}\n")
+        self.file.write_text(_TEXT)
         self.folder = folder / "state" / "liqctl" / "settings"
 
     def load(self, *symbols: str, may_be_kept: bool = True, **environ: str) -> Settings:

@@ -10,7 +10,7 @@ from pathlib import Path
 import liqctl
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.settings.model import BY_KEY, TABLE, Kind
-from liqctl.settings.values import ExchangeSettings, MetricsSettings
+from liqctl.settings.values import ArmSettings, ExchangeSettings, MetricsSettings
 
 PACKAGE = Path(liqctl.__file__).parent
 
@@ -62,6 +62,7 @@ def test_what_commands_know_without_a_file_is_what_the_table_says() -> None:
     """The plain values carry defaults of their own, for the library's users."""
     for section, values in {
         "exchange": ExchangeSettings(),
+        "arm": ArmSettings(),
         "liquidation": LiquidationConfig(),
         "metrics": MetricsSettings(),
     }.items():

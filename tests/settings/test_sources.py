@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from liqctl.cli.options import FLAG_NAMES
 from liqctl.kernel.errors import ConfigurationError, UsageError
+from liqctl.kernel.rules import Guard, Rule
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, json_schema, normalise_symbol
 from liqctl.settings.sources import load_settings
-from liqctl.settings.values import Settings, SourceKind
+from liqctl.settings.values import ArmSettings, ExchangeSettings, Settings, SourceKind
 from liqctl.settings.yaml_file import FILE_MAX_BYTES, parse
 
 CANARY = "CANARY0secret0value"
@@ -507,3 +509,162 @@ def test_a_key_pasted_into_the_wrong_place_is_not_echoed(tmp_path: Path, text: s
     shown = refusal(tmp_path, text.format(key=key))
 
     assert key[:20].lower() not in shown.lower()
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("hold_seconds: -1", "hold_seconds must be between 0.0 and 86400.0, got -1"),
+        ("hold_seconds: '5'", "hold_seconds must be a number, got '5' (str)"),
+        ("hold_seconds: .nan", "hold_seconds must be a number, got nan (float)"),
+        ("heartbeat_seconds: 0.5", "heartbeat_seconds must be between 1.0 and 3600.0, got 0.5"),
+        ("heartbeat_file: 3", "heartbeat_file must be text or null, got 3 (int)"),
+        ("countdown_seconds: 9", "countdown_seconds must be between 10.0 and 600.0 or null, got 9"),
+        ("countdown_seconds: true", "countdown_seconds must be a number or null, got True (bool)"),
+        ("guards: 3", "guards must be a list of sections, got int"),
+    ],
+)
+def test_what_an_armed_process_cannot_use_is_refused(tmp_path: Path, line: str, text: str) -> None:
+    """In the words of the other settings, at the line where it stands."""
+    told = refusal(tmp_path, f"arm:\n  {line}\n")
+
+    assert told == f"FILE:2: arm.{line.partition(':')[0]}: {text}"
+
+
+def test_every_problem_of_the_guards_is_told_at_once(tmp_path: Path) -> None:
+    """A guard that is dropped in silence would not trip."""
+    told = refusal(
+        tmp_path,
+        """arm:
+  guards:
+    - {rule: max_los, limit: 500}
+    - {rule: max_loss}
+    - {rule: max_drawdown, limit: 101}
+    - {rule: max_notional, limit: "9", symbols: [BTCUSDT]}
+    - {rule: max_position_notional, limit: 9, symbols: BTCUSDT, reading: 3}
+    - {rule: min_margin_ratio, limit: -0.5, readings: 1}
+    - {rule: max_orders_per_minute, limit: .nan, readings: 2.5}
+""",
+    )
+
+    assert [line.partition(": arm.guards")[2] for line in told.splitlines()] == [
+        (
+            "[0].rule: rule must be one of max_loss, max_drawdown, max_notional, "
+            "max_position_notional, min_margin_ratio, max_orders_per_minute; the nearest known is "
+            "max_loss"
+        ),
+        "[1]: a max_loss guard needs limit",
+        "[2].limit: limit must be between 0 and 100, got 101",
+        "[3].limit: limit must be a number, got '9' (str)",
+        "[3].symbols: unknown key of a max_notional guard",
+        "[4].symbols: symbols must be a list of symbols, got 'BTCUSDT' (str)",
+        "[4].reading: unknown key of a max_position_notional guard; the nearest known is readings",
+        "[5].limit: limit must be between 0 and 1000, got -0.5",
+        "[5].readings: readings must be between 2 and 20, got 1",
+        "[6].limit: limit must be a number, got nan (float)",
+        "[6].readings: readings must be a whole number, got 2.5 (float)",
+    ]
+    assert told.count("FILE:3: ") == 1
+
+
+def test_guards_are_read_exactly_and_for_every_account(tmp_path: Path) -> None:
+    """A tenth is a tenth; what is watched of an account without a name is watched of named ones."""
+    read = load(
+        tmp_path,
+        """accounts: {desk-a: {symbols: [BTCUSDT]}}
+arm:
+  hold_seconds: 5
+  heartbeat_file: /run/bot/alive
+  countdown_seconds: 120
+  guards:
+    - {rule: max_drawdown, limit: 0.1, readings: 2}
+    - {rule: max_position_notional, limit: 1000, symbols: ["BTC/USDT:USDT"]}
+""",
+        LIQCTL_ARM__HEARTBEAT_SECONDS="12.5",
+        LIQCTL_ARM__COUNTDOWN_SECONDS="null",
+    )
+
+    assert read.of("desk-a").arm == read.arm
+    assert read.arm == ArmSettings(
+        hold_seconds=5.0,
+        heartbeat_file=Path("/run/bot/alive"),
+        heartbeat_seconds=12.5,
+        countdown_seconds=None,
+        guards=(
+            Guard(rule=Rule.MAX_DRAWDOWN, limit=Decimal("0.1"), readings=2),
+            Guard(
+                rule=Rule.MAX_POSITION_NOTIONAL,
+                limit=Decimal(1000),
+                symbols=("BTCUSDT",),
+                readings=3,
+            ),
+        ),
+    )
+
+
+def test_the_schema_knows_the_guards(tmp_path: Path) -> None:
+    """Editors refuse what the reader refuses."""
+    validator = Draft202012Validator(json_schema())
+    right = {"rule": "max_loss", "limit": 500, "readings": 3}
+
+    for wrong in (
+        right | {"rule": "max_los"},
+        right | {"symbols": ["BTCUSDT"]},
+        right | {"readings": 1},
+        {"rule": "max_loss"},
+        right | {"rule": "max_drawdown"},
+    ):
+        assert not validator.is_valid({"arm": {"guards": [wrong]}})
+    assert validator.is_valid({"arm": {"guards": [right]}})
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "text"),
+    [
+        ("wss://fstream.binance.com", "production", None),
+        ("ws://127.0.0.1:9000", "production", None),
+        ("ws://localhost:9000/", "simulator", None),
+        ("wss://demo-fstream.binance.com", "testnet", None),
+        ("https://fstream.binance.com", "production", "must be a URL such as wss://host:port"),
+        ("ws://fstream.binance.com", "production", "must be wss, but for loopback addresses"),
+        ("wss://evil.example", "production", "is not Binance's"),
+        ("wss://demo-fstream.binance.com", "production", "which is the testnet"),
+        ("wss://fstream.binance.com", "testnet", "which is production"),
+        ("wss://evil.example", "simulator", "must be a loopback address"),
+        ("wss://u:p@fstream.binance.com", "production", "must not hold a user name"),
+    ],
+)
+def test_a_listen_key_goes_to_no_foreign_host(
+    tmp_path: Path, url: str, environment: str, text: str | None
+) -> None:
+    """Whoever has it reads every order and position."""
+    file = f"exchange: {{stream_url: '{url}'}}\n"
+
+    if text is None:
+        read = load(tmp_path, file, environment=environment)
+        assert read.exchange.stream_base_url == url.rstrip("/")
+    else:
+        told = refusal(tmp_path, file, environment=environment)
+        assert told.startswith("FILE:1: exchange.stream_url: stream_url ")
+        assert text in told
+
+
+def test_a_foreign_host_of_events_is_named_twice(tmp_path: Path) -> None:
+    """As one of requests is."""
+    read = load(
+        tmp_path,
+        "exchange: {stream_url: 'wss://gateway.example'}\n",
+        environment="production",
+        LIQCTL_ALLOW_HOST="gateway.example",
+    )
+
+    assert read.exchange.stream_base_url == "wss://gateway.example"
+
+
+def test_events_come_from_the_host_of_the_requests() -> None:
+    """A gateway for requests is one for events, unless another is named."""
+    assert ExchangeSettings().stream_base_url is None
+    assert ExchangeSettings(base_url="https://g.example").stream_base_url == "wss://g.example"
+    assert ExchangeSettings(base_url="http://[::1]:1").stream_base_url == "ws://[::1]:1"
+    named = ExchangeSettings(base_url="https://g.example", stream_url="wss://h.example")
+    assert named.stream_base_url == "wss://h.example"
