@@ -38,6 +38,7 @@ other details.
 """
 _DOCUMENTS: Final = {
     "result": "`liqctl liquidate --json` prints it, whatever the exit code.",
+    "results": "`liqctl liquidate --json` prints it for several accounts.",
     "status": "`liqctl status --json` prints it; with `--watch` one a line.",
     "validation": "`liqctl validate --json` prints it.",
 }
@@ -118,7 +119,8 @@ def _rows(schema: dict[str, Any], prefix: str) -> Iterator[str]:
             inner, place = inner["items"], f"{place}[]"
         elif "additionalProperties" in inner:
             inner, place = inner["additionalProperties"], f"{place}{{}}"
-        if "properties" in inner:
+        # What is a document of its own has a table of its own.
+        if "properties" in inner and "schema" not in inner["properties"]:
             yield from _rows(inner, f"{place}.")
 
 

@@ -32,6 +32,7 @@ class Document(StrEnum):
 
     SETTINGS = "settings"
     RESULT = "result"
+    RESULTS = "results"
     STATUS = "status"
     VALIDATION = "validation"
     EVENT = "event"

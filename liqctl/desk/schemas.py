@@ -43,6 +43,7 @@ _RUN_END: Final = _one_of(
 
 _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "account": (_or_null(_TEXT), "the account's name in the settings; null: it has none"),
+    "account_name": (_or_null(_TEXT), "the account's name in the settings; null: it has none"),
     "account_error": (_or_null(_TEXT), "why the account could not be read"),
     "adaptation": (_or_null(_TEXT), "how the next order differs from the refused one"),
     "algo_orders": (_or_null(_COUNT), "conditional orders listed; null: not read"),
@@ -241,6 +242,12 @@ RESULT: Final = _object(
     residual=(_or_null(_RESIDUAL), "what the last reading still showed; null: nothing was read"),
     left_over=(_or_null(_LEFT_OVER), "in portfolio margin: what stands beside the futures"),
 )
+RESULTS: Final = _object(
+    "schema state exit_code results",
+    schema=_schema_tag("results"),
+    state=(_RUN_END, "how the worst of the runs ended"),
+    results=(_list(RESULT), "the `result` document of each account"),
+)
 
 _IN_PROGRESS: Final = _object(
     "correlation_id pid started_at host? user? deadline_at? running? past_deadline? "
@@ -273,7 +280,7 @@ _ACCOUNT: Final = _object(
     ),
 )
 _LAST_RUN: Final = _object(
-    "correlation_id environment state started_at finished_at reason verified_flat settled_seconds "
+    "correlation_id environment account state started_at finished_at reason verified_flat settled_seconds "
     f"unread {_COUNTS} duration_seconds error_message exit_code timeout_seconds",
     state=(_one_of("COMPLETED", "PARTIAL", "FAILED", "ABANDONED"), "how the run ended"),
     # An abandoned run's end counts nothing.
@@ -301,8 +308,8 @@ _METRICS: Final = _object(
     last_duration_seconds=(_or_null(_SECONDS), "how long it took"),
 )
 STATUS: Final = _object(
-    "schema environment config_file looked_at state in_progress account account_error trail_error "
-    "last_run unfinished_runs metrics last_known? watch?",
+    "schema environment account_name config_file looked_at state in_progress account account_error "
+    "trail_error last_run unfinished_runs metrics last_known? watch?",
     schema=_schema_tag("status"),
     state=(_one_of("IDLE", "IN_PROGRESS"), "whether a run of this account is under way"),
     in_progress=(_or_null(_IN_PROGRESS), "the run under way"),
@@ -449,10 +456,11 @@ DETAILS: Final[dict[AuditEventType, Schema]] = {
 def _event() -> Schema:
     """Return the schema of a line: its frame, and for each type the details that liqctl records."""
     frame = _object(
-        "timestamp event_type correlation_id environment seq prev_hash torn_hash? details",
+        "timestamp event_type correlation_id environment account? seq prev_hash torn_hash? details",
         timestamp=(_MOMENT, "when it happened, UTC"),
         event_type=(_one_of(*AuditEventType), "what happened"),
         correlation_id=(_TEXT, "the run's id"),
+        account=(_TEXT, "the account's name in the settings; absent: it has none"),
         seq=({"type": "integer", "minimum": 1}, "its number in this run, from 1"),
         prev_hash=(_or_null(_HASH), "SHA-256 of the line before it in the chain"),
         torn_hash=(_HASH, "SHA-256 of an unfinished line that this one steps over"),
@@ -479,7 +487,13 @@ def _event() -> Schema:
 EVENT: Final = _event()
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-DOCUMENTS: Final = {"result": RESULT, "status": STATUS, "validation": VALIDATION, "event": EVENT}
+DOCUMENTS: Final = {
+    "result": RESULT,
+    "results": RESULTS,
+    "status": STATUS,
+    "validation": VALIDATION,
+    "event": EVENT,
+}
 
 
 def schema_of(name: str) -> Schema:

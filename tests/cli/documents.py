@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import jsonschema  # type: ignore[import-untyped]
 
-from liqctl.desk.schemas import EVENT, RESULT, STATUS, VALIDATION
+from liqctl.desk.schemas import EVENT, RESULT, RESULTS, STATUS, VALIDATION
 
-__all__ = ["BY_TAG", "DRILL", "RESULT", "STATUS", "VALIDATION", "check", "check_event"]
+__all__ = ["BY_TAG", "DRILL", "RESULT", "RESULTS", "STATUS", "VALIDATION", "check", "check_event"]
 
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
@@ -36,6 +36,7 @@ _DRILL: Final = {
 DRILL: Final = {"required": list(_DRILL), "properties": _DRILL}
 BY_TAG: Final = {
     "liqctl.result/1": RESULT,
+    "liqctl.results/1": RESULTS,
     "liqctl.status/1": STATUS,
     "liqctl.validation/1": VALIDATION,
     "liqctl.drill/1": DRILL,
