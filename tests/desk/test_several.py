@@ -89,7 +89,8 @@ def results(
 
 def question(*each: Account, height: int = QUESTION_LINES, **options: Any) -> list[str]:
     """Return the lines of the question about a production account."""
-    given = {"width": 80, "colour": False, "policy": POLICY, "config_file": FILE} | options
+    given: dict[str, Any] = {"width": 80, "colour": False, "policy": POLICY, "config_file": FILE}
+    given |= options
     return render_confirmation(
         each,
         environment="production",
