@@ -28,7 +28,7 @@ from rich.text import Text  # noqa: TID253
 
 from liqctl.desk.screen import draw as draw_screen
 from liqctl.desk.screen import make_console
-from liqctl.desk.text import clean, labelled, money, named, sized
+from liqctl.desk.text import clean, count, labelled, money, named, sized
 from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
 from liqctl.kernel.policy import product_of
@@ -550,8 +550,9 @@ class LiveAccounts:
         )
 
     def sums(self) -> Sums:
-        """Return what stands above the rows: the sums; why is told in the accounts' rows."""
+        """Return what stands above the rows; why there is trouble is told in them."""
         each = [model.sums() for model in self.by_name.values() if model.not_begun is None]
+        unknown = sum(not sums.has_read for sums in each)
         return Sums(
             has_read=any(sums.has_read for sums in each),
             still_open=sum((sums.still_open for sums in each), _ZERO),
@@ -559,7 +560,7 @@ class LiveAccounts:
             cancelled=sum(sums.cancelled for sums in each),
             orders_found=sum(sums.orders_found for sums in each),
             retries=sum(sums.retries for sums in each),
-            unread="",
+            unread=f"what is open on {count(unknown, 'account')} is not known" if unknown else "",
             trouble="",
         )
 

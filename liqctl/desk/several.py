@@ -65,7 +65,8 @@ _WORST_FIRST: Final = (
     LiquidationState.COMPLETED,
     LiquidationState.SKIPPED,
 )
-_LABELS: Final = ("why", "WARNING", "note", "unread")
+_UNREAD: Final = "unread"
+_LABELS: Final = ("why", "WARNING", "note", _UNREAD)
 """What is told of an account beside its row, in this order; the rest is for its own screen."""
 
 _WHICH: Final = {"--account", "--all-accounts"}
@@ -381,10 +382,14 @@ def render_results(
 
     def make(rows: int) -> list[Part]:
         # Reasons take what rows of accounts that are not flat leave.
-        number = min(max(rows - sum(end.is_open for end in ends), 1), len(told))
-        few = [(label, shorten(text, _one_line(width), placeholder=" …")) for label, text in told]
-        more = f"and {count(len(told) - number, 'more reason')}; --json lists all"
-        few[number:] = [("why", more)] if number < len(told) else []
+        few = [
+            (label, shorten(text, _one_line(width), placeholder=" …"))
+            for label, text in told
+            if label != _UNREAD
+        ]
+        number = min(max(rows - sum(end.is_open for end in ends), 1), len(few))
+        more = f"and {count(len(few) - number, 'more reason')}; --json lists all"
+        few[number:] = [("why", more)] if number < len(few) else []
         below = [*sums(0)[:_SUMS_MIN], *few, *_record(ends, 1)[1:]]
         steps = steps_of(_steps(ends, asked, is_short=True), colour=colour)
         return [*head, *table(max(rows - number, 1)), *labelled(*below), *steps]

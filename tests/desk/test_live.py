@@ -368,7 +368,8 @@ def test_accounts_are_told_apart_and_come_worst_first() -> None:
         "1 watching flat, 1 fl…"
     )
     assert "66,000.00 of 144,000.00 notional" in lines[1]
-    assert [line.split("  ")[0] for line in lines[6:]] == [
+    assert "unread    what is open on 2 accounts is not known" in lines
+    assert [line.split("  ")[0] for line in lines[7:]] == [
         "refused",
         "partly",
         "blocked",
@@ -378,7 +379,7 @@ def test_accounts_are_told_apart_and_come_worst_first() -> None:
         "done",
         "twin",
     ]
-    shown = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[6:]}
+    shown = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[7:]}
     assert shown["refused"] == r"failed no\x1b[2J key"
     assert shown["partly"] == "partly 30,000.00 1 of 2 0 of 3 BTCUSDT is open"
     assert shown["watching"] == "watching flat 0.00 2 of 2 1 of 3"
@@ -402,11 +403,11 @@ def test_of_forty_accounts_flat_ones_are_summed_up_first(width: int, height: int
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
     if height > 8:
-        names = [line.split()[0] for line in lines[6:9]]
+        names = [line.split()[0] for line in lines[7:10]]
         assert names == ["partly", "trouble", "silent"]
-        assert "closed for trading" in lines[7]
+        assert "closed for trading" in lines[8]
     if height == 23:
-        assert lines[-1] == "and 24 more, 0.00 still open: 24 flat"
+        assert lines[-1] == "and 25 more, 0.00 still open: 25 flat"
 
 
 def test_what_is_left_alone_is_done_and_not_flat() -> None:
