@@ -7,7 +7,7 @@ import os
 import re
 import select
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,8 +22,10 @@ from liqctl.kernel.states import ExitCode
 if TYPE_CHECKING:
     from liqctl.desk.trail import Style
     from liqctl.trail.reading import LineFilter
+    from liqctl.trail.record import TrailRecord
 
 RUN_SCHEMA: Final = "liqctl.run/1"
+RUNS_SCHEMA: Final = "liqctl.runs/1"
 _FOLLOW_POLL_MS: Final = 200
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _WHOSE: Final = "Whose log_dir to read."
@@ -79,6 +81,7 @@ def tail(options: Options) -> int:
 def show(options: Options) -> int:
     """Show one run in words: who and why, what happened to each symbol, how it ended.
 
+    The --correlation-id of a run of several accounts shows each of them, the worst first.
     Exit codes: 0, 1 there is no such run, 2 usage.
 
     Example: liqctl audit show liq_20260102_103000_abc123
@@ -90,24 +93,41 @@ def show(options: Options) -> int:
 
     def read() -> int:
         records = read_run([path], options.run).records
+        runs = [records] if records else []
         if not records:
+            from liqctl.cli.report import find_accounts_runs
+
+            names = find_accounts_runs([path], options.run)
+            runs = [read_run([path], name).records for name in names]
+        if not runs:
             return trails.fail_unknown_run([path], options.run, as_json=options.as_json)
         if not options.as_json:
-            trails.answer(render_run(records, _style(options)))
+            style = _style(options)
+            trails.answer("\n\n\n".join(render_run(each, style) for each in runs))
             return ExitCode.DONE
-        document = {
-            "schema": RUN_SCHEMA,
+        documents = [_describe_run(each) for each in runs]
+        several = {
+            "schema": RUNS_SCHEMA,
             "correlation_id": options.run,
-            "environment": records[0].environment,
-            "started_at": records[0].timestamp,
-            "last_event": records[-1].event_type,
-            "last_at": records[-1].timestamp,
-            "records": records,
+            "runs": documents,
         }
-        trails.answer(document)
+        trails.answer(documents[0] if records else several)
         return ExitCode.DONE
 
     return trails.reading(path, read, as_json=options.as_json)
+
+
+def _describe_run(records: "Sequence[TrailRecord]") -> dict[str, object]:
+    return {
+        "schema": RUN_SCHEMA,
+        "correlation_id": records[0].correlation_id,
+        "environment": records[0].environment,
+        "account": records[0].account,
+        "started_at": records[0].timestamp,
+        "last_event": records[-1].event_type,
+        "last_at": records[-1].timestamp,
+        "records": records,
+    }
 
 
 @takes(

@@ -16,8 +16,9 @@ import ssl
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -56,6 +57,7 @@ _VERIFIED_MAX_BYTES: Final = 256_000_000
 _UNLIKELY: Final = (OSError, ValueError, RecursionError, LiqctlError)
 
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_STAMPED: Final = len('{"timestamp": "2026-01-02T10:30:00.000000Z"')
 _MODE: Final = 0o600
 _NAMES_MAX: Final = 9
 _ID_MAX: Final = 64
@@ -79,7 +81,8 @@ _TEXT_MAX: Final = 65_536
 def bundle(options: Options) -> ExitCode:
     """Write trail, log, settings, versions and facts about the machine into a .tar.gz.
 
-    It holds no key, secret or signature. Without --online the venue is not asked.
+    It holds no key, secret or signature. The --correlation-id of a run of several accounts collects
+    them all. Without --online the venue is not asked.
     Exit codes: 0 a bundle was made, 1 none could be written, 2 usage.
 
     Example: liqctl bundle liq_20260102_103000_abc123 --env production
@@ -189,6 +192,7 @@ class PartCollector:
     parts: list[Part] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     _settings: "dict[Environment, Settings]" = field(default_factory=dict)
+    _runs: list[str] = field(default_factory=list)
     _redactor: Redactor = field(default_factory=lambda: Redactor([]))
 
     def gather(self) -> None:
@@ -201,6 +205,7 @@ class PartCollector:
         configured = (each.audit.log_dir / TRAIL_NAME for each in self._settings.values())
         trail = trail_at(self.options.log or next(configured, None) or default_trail())
         run = self.options.any_run
+        self._find_runs(trail)
 
         def verified() -> object:
             size = trail.stat().st_size
@@ -229,20 +234,34 @@ class PartCollector:
         )
         if run is not None:
             asked = "" if self.options.online else " --offline"
-            self._add(
-                "report/report.md",
-                f"liqctl report ID{asked}",
-                lambda: self._report(trail, run, html=False),
-            )
-            self._add(
-                "report/report.html",
-                f"liqctl report ID --html{asked}",
-                lambda: self._report(trail, run, html=True),
-            )
+            for each in self._runs:
+                # Of several accounts each has reports of its own.
+                name = each.removeprefix(f"{run}-") if each != run else "report"
+                for ending, option in (("md", ""), ("html", " --html")):
+                    self._add(
+                        f"report/{name}.{ending}",
+                        f"liqctl report {each if each != run else 'ID'}{option}{asked}",
+                        partial(self._report, trail, each, html=bool(option)),
+                    )
         for environment in environments:
             self._add_environment(environment)
         self._add("versions.json", "of the installed packages", versions)
-        self._add("environment.json", "read on this machine", lambda: surroundings(trail.parent))
+        accounts = {each: self._accounts_of(each) for each in environments}
+        self._add(
+            "environment.json",
+            "read on this machine",
+            lambda: surroundings(trail.parent, accounts),
+        )
+
+    def _find_runs(self, trail: Path) -> None:
+        """Find which runs are asked for: the one of that name, or those of several accounts."""
+        from liqctl.cli.report import find_accounts_runs
+
+        run = self.options.any_run
+        self._runs = [run] if run else []
+        with contextlib.suppress(OSError):  # That it cannot be read is said of the trail's part.
+            if run and not _tail(trail, 1, LineFilter(correlation_id=run)):
+                self._runs = find_accounts_runs([trail], run) or self._runs
 
     def hide(self, text: str) -> str:
         """Return a text without secrets, for what is told beside the parts."""
@@ -302,10 +321,11 @@ class PartCollector:
                 raise ConfigurationError("the settings cannot be used, see validation")
             return document["config"]
 
-        def status() -> object:
+        def status(account: str | None) -> object:
             if environment not in self._settings:
                 raise ConfigurationError("the settings cannot be used, see validation")
             settings = self._settings[environment]
+            settings = settings.of(account) if account else settings
             if online:
                 return asyncio.new_event_loop().run_until_complete(look_once(settings)).document
             why = "not asked: a bundle asks nothing of the venue without --online"
@@ -319,11 +339,19 @@ class PartCollector:
             "every setting in force with its source; keys as set or not set",
             config,
         )
-        self._add(
-            f"status/{name}.json",
-            "liqctl status --json" + ("" if online else ", without asking the venue"),
-            status,
-        )
+        accounts: list[str | None] = [*self._accounts_of(environment)]
+        for account in accounts or [None]:
+            self._add(
+                f"status/{name}-{account}.json" if account else f"status/{name}.json",
+                "liqctl status --json"
+                + (f" --account {account}" if account else "")
+                + ("" if online else ", without asking the venue"),
+                partial(status, account),
+            )
+
+    def _accounts_of(self, environment: Environment) -> list[str]:
+        settings = self._settings.get(environment)
+        return list(settings.accounts) if settings else []
 
     def _report(self, trail: Path, run: str, *, html: bool) -> str:
         from liqctl.cli.report import gather_incident, render_incident
@@ -338,11 +366,14 @@ class PartCollector:
 
     def _excerpt(self, trail: Path) -> bytes:
         """Return the run's lines or the last ones, byte for byte; of many the newest."""
-        run = self.options.any_run
-        count = RUN_LINES_MAX if run else LINES_MAX
-        lines = _tail(trail, count, LineFilter(correlation_id=run))
-        if not lines and run:
-            raise UsageError(f"no run {run!r} in {trail}")
+        if not self._runs:
+            return _newest(_tail(trail, LINES_MAX, LineFilter()))
+        runs = [LineFilter(correlation_id=run) for run in self._runs]
+        lines = [line for run in runs for line in _tail(trail, RUN_LINES_MAX, run)]
+        if not lines:
+            raise UsageError(f"no run {self.options.any_run!r} in {trail}")
+        if len(runs) > 1:  # A line begins with its time stamp.
+            lines.sort(key=lambda line: line[:_STAMPED])
         return _newest(lines)
 
     def _log(self, folder: Path) -> bytes:
@@ -350,9 +381,9 @@ class PartCollector:
         for name in _LOG_NAMES:
             if (folder / name).exists() or name == _LOG_NAMES[-1]:
                 lines += _tail(folder / name, _LOG_LINES_MAX)
-        if self.options.any_run:
-            word = f" {self.options.any_run} ".encode()
-            lines = [line for line in lines if word in line]
+        if self._runs:
+            words = [f" {run} ".encode() for run in self._runs]
+            lines = [line for line in lines if any(word in line for word in words)]
         return _newest(lines[-_LOG_LINES_MAX:])
 
 
@@ -400,8 +431,11 @@ def versions() -> dict[str, Any]:
     }
 
 
-def surroundings(log_dir: Path) -> dict[str, Any]:
-    """Return the facts that explain why a run behaves here as it does nowhere else."""
+def surroundings(log_dir: Path, accounts: Mapping[Environment, Sequence[str]]) -> dict[str, Any]:
+    """Return the facts that explain why a run behaves here as it does nowhere else.
+
+    `accounts` are those with keys of their own, by environment.
+    """
     from liqctl.checks.of_machine import has_bytecode
 
     environ = os.environ
@@ -423,11 +457,13 @@ def surroundings(log_dir: Path) -> dict[str, Any]:
         },
         "variables_set": sorted(name for name in environ if name.startswith(_PREFIX)),
         "keys": {
-            environment.value: {
-                f"{name.lower()}_is_set": find_source(name, environment, environ) is not None
+            " ".join([environment.value, *([account] if account else [])]): {
+                f"{name.lower()}_is_set": find_source(name, environment, environ, account)
+                is not None
                 for name in ("API_KEY", "API_SECRET")
             }
             for environment in Environment
+            for account in (None, *accounts.get(environment, ()))
         },
         "locale": {name: environ[name] for name in _LOCALE if name in environ},
         "encoding": locale.getpreferredencoding(False),  # noqa: FBT003 - the library's own

@@ -20,7 +20,7 @@ from liqctl.cli import process
 from liqctl.cli.output import STDERR, STDOUT, out
 
 if TYPE_CHECKING:
-    from liqctl.desk.live import LiveModel
+    from liqctl.desk.live import LiveAccounts, LiveModel
 
 FIRST_FRAME_S: Final = 0.4
 """How long a run must last before it is shown while it goes on."""
@@ -96,16 +96,17 @@ class LiveView:
         if self._done.wait(max(waited_s, 0.0)) or not out.canvas.open(STDERR):
             return
         sys.setswitchinterval(_SWITCH_S)
-        from liqctl.desk.live import LiveModel
+        from liqctl.desk.live import LiveAccounts, LiveModel
 
-        model = LiveModel(began_at=self._began_at, timeout_s=self._timeout_s)
+        make = LiveAccounts if self._accounts else LiveModel
+        model = make(began_at=self._began_at, timeout_s=self._timeout_s)
         while not self._done.is_set():
             self._draw(model)
             self._done.wait(_INTERVAL_S)
         if not out.is_terminal(STDOUT):
             self._draw(model)
 
-    def _draw(self, model: "LiveModel") -> None:
+    def _draw(self, model: "LiveModel | LiveAccounts") -> None:
         from liqctl.desk.live import draw
 
         while self._events:

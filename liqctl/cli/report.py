@@ -6,6 +6,7 @@ settings and the key come from where they always do, never from the trail.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
+from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.states import Environment, ExitCode, Margin
 from liqctl.trail.fold import is_start
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from liqctl.kernel.values import Trade
     from liqctl.venue.exchange import BinanceExchange
 
+REPORTS_SCHEMA: Final = "liqctl.reports/1"
 READING_MAX_S: Final = 15.0
 _CALL_MAX_S: Final = 5.0
 _AT_A_TIME: Final = 4
@@ -38,6 +41,11 @@ _WEIGHT_MAX: Final = 1200
 """Half of what an address has a minute: a liquidation may need the other half at any moment."""
 
 _END_ALL: Final = {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}
+
+_NEEDS_NOBODY: Final = {
+    AuditEventType.LIQUIDATION_COMPLETE,
+    AuditEventType.LIQUIDATION_SKIPPED,
+}
 
 _AGAIN: Final = (
     "run the same command where the run's key is set (LIQCTL_API_KEY and LIQCTL_API_SECRET), "
@@ -53,6 +61,7 @@ _AGAIN: Final = (
 def report(options: Options) -> int:
     """Write the incident report of a run as Markdown: what happened, to what, what it cost.
 
+    The --correlation-id of a run of several accounts tells each of them, the worst first.
     Needs no key. If the key of the run is set, it asks the venue for profit and fees, too; else
     the report says why they are missing. Exit codes: 0 written, 1 there is no such run, 2 usage.
 
@@ -61,26 +70,65 @@ def report(options: Options) -> int:
     paths = [trails.find_trail(options, log) for log in (options.logs or (None,))]
 
     def read() -> int:
-        incident = gather_incident(
-            paths, options.run, config=options.config_file, is_offline=options.offline
-        )
-        if incident is None:
-            return trails.fail_unknown_run(paths, options.run, as_json=options.as_json)
-        if not incident.audit.is_intact:
-            out.error(
-                "liqctl: the record of this run is not whole, see the report's proof: "
-                + "; ".join(incident.audit.problems)
+        until = time.monotonic() + READING_MAX_S
+
+        def gather(run: str) -> "Incident | None":
+            incident = gather_incident(
+                paths, run, config=options.config_file, is_offline=options.offline, until=until
             )
-        trails.answer(render_incident(incident, html=options.html, as_json=options.as_json))
+            if incident is not None and not incident.audit.is_intact:
+                out.error(
+                    f"liqctl: the record of run {run} is not whole, see the report's proof: "
+                    + "; ".join(incident.audit.problems)
+                )
+            return incident
+
+        incident = gather(options.run)
+        if incident is not None:
+            trails.answer(render_incident(incident, html=options.html, as_json=options.as_json))
+            return ExitCode.DONE
+        runs = find_accounts_runs(paths, options.run)
+        if not runs:
+            return trails.fail_unknown_run(paths, options.run, as_json=options.as_json)
+        if options.html and not options.as_json:
+            return trails.fail(
+                f"{options.run!r} names the runs of {len(runs)} accounts, and a page is about "
+                f"one: give {', '.join(runs)}, or leave out --html",
+                as_json=False,
+            )
+        incidents = [each for each in map(gather, runs) if each is not None]
+        trails.answer(_render_all(options.run, incidents, as_json=options.as_json))
         return ExitCode.DONE
 
     return trails.reading(paths[0], read, as_json=options.as_json)
 
 
+def find_accounts_runs(paths: Sequence[Path], name: str) -> list[str]:
+    """Return the runs of several accounts that were given one name, those not flat first.
+
+    `liquidate --correlation-id NAME` calls each of them NAME-ACCOUNT.
+    """
+    from liqctl.trail.reading import read_headlines
+
+    ends: dict[str, str] = {}
+    for run in read_headlines(paths):
+        if run.account and run.correlation_id == f"{name}-{run.account}":
+            ends[run.correlation_id] = run.end.event_type if run.end else ""
+    return sorted(ends, key=lambda run: (ends[run] in _NEEDS_NOBODY, run))
+
+
 def gather_incident(
-    paths: Sequence[Path], correlation_id: str, *, config: Path | None, is_offline: bool
+    paths: Sequence[Path],
+    correlation_id: str,
+    *,
+    config: Path | None,
+    is_offline: bool,
+    until: float | None = None,
 ) -> "Incident | None":
-    """Return what the trail, and the venue unless `is_offline`, tell of a run; None if nothing."""
+    """Return what the trail, and the venue unless `is_offline`, tell of a run; None if nothing.
+
+    The venue is asked `until` a moment of `time.monotonic`, or for 15 s.
+    """
     from liqctl.desk.incident import make_incident
     from liqctl.trail.fold import fold_run
     from liqctl.trail.reading import read_later_runs, read_run
@@ -94,7 +142,13 @@ def gather_incident(
         run.records,
         chain=run.chain,
         later=read_later_runs(paths, after=first, correlation_id=correlation_id),
-        reading=_read_trades(run.records, orders, config=config, is_offline=is_offline),
+        reading=_read_trades(
+            run.records,
+            orders,
+            config=config,
+            is_offline=is_offline,
+            until=time.monotonic() + READING_MAX_S if until is None else until,
+        ),
     )
 
 
@@ -113,12 +167,23 @@ def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) 
     return render_markdown(incident)
 
 
+def _render_all(name: str, incidents: "Sequence[Incident]", *, as_json: bool) -> str:
+    if as_json:
+        from liqctl.kernel.as_json import dump
+
+        return dump({"schema": REPORTS_SCHEMA, "correlation_id": name, "reports": incidents})
+    from liqctl.desk.report import render_all
+
+    return render_all(name, incidents)
+
+
 def _read_trades(
     records: Sequence[TrailRecord],
     orders: Sequence[ClosingOrder],
     *,
     config: Path | None,
     is_offline: bool,
+    until: float,
 ) -> TradeReading:
     """Return what the venue told, or why it was not asked; never raises for what the venue does."""
     from liqctl.cli.wiring import open_account
@@ -134,6 +199,10 @@ def _read_trades(
         if start.environment not in set(Environment):
             raise ValueError("the trail names no environment that liqctl knows")  # noqa: TRY301
         settings = trails.settings_of(start.environment, config)
+        if start.account is not None:
+            if start.account not in settings.accounts:
+                raise ValueError(f"they name no account {start.account}")  # noqa: TRY301
+            settings = settings.of(start.account)
     except (ConfigurationError, UsageError, ValueError) as error:
         why = str(error).replace("\n", "; ")
         return TradeReading(why_not=f"there are no usable settings for it: {why}", how=_AGAIN)
@@ -153,7 +222,11 @@ def _read_trades(
             if why:
                 return TradeReading(why_not=why, how=_AGAIN)
             margin = _margin_of(records) or settings.liquidation.margin or Margin.STANDARD
-            return asyncio.run(_TradeReader(account, margin).read(orders))
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                how = f"liqctl report {start.correlation_id}"
+                return TradeReading(why_not="other accounts used up the time for it", how=how)
+            return asyncio.run(_TradeReader(account, margin, left_s).read(orders))
     except CredentialsError as error:
         why = str(error).replace("\n", "; ")
         return TradeReading(why_not=f"no key is at hand: {why}", how=_AGAIN)
@@ -171,6 +244,7 @@ class _TradeReader:
 
     account: "Account"
     margin: Margin
+    left_s: float
     trades: "dict[str, tuple[Trade, ...]]" = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
     stopped: str | None = None
@@ -183,7 +257,7 @@ class _TradeReader:
         history, room = BinanceExchange(self.account.transport), asyncio.Semaphore(_AT_A_TIME)
         some = orders[:_ORDERS_MAX]
         try:
-            async with asyncio.timeout(READING_MAX_S):
+            async with asyncio.timeout(self.left_s):
                 await asyncio.gather(*(self._ask(history, room, order) for order in some))
                 if self.refusal is not None and self.refusal.code == TIMESTAMP:
                     await self.account.exchange.send(
@@ -195,7 +269,7 @@ class _TradeReader:
         except VenueError as error:  # of the clock
             self.refusal = error.answer
         except TimeoutError:
-            self.stopped = self.stopped or f"{READING_MAX_S:.0f} s were over"
+            self.stopped = self.stopped or f"{self.left_s:.0f} s were over"
         finally:
             await self.account.exchange.close()
         for order in orders:

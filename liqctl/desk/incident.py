@@ -96,13 +96,15 @@ class LaterRun:
 class Incident:
     """Everything a report shows, in the order of its document.
 
-    `positions_found` and `orders_found` are None where no record tells. `settled_seconds` is how
-    long flat was watched, `unread` names the sources that never answered, `others_on` the symbols
-    on which others opened something during the run.
+    `account` is the name in the settings, None where it has none. `positions_found` and
+    `orders_found` are None where no record tells. `settled_seconds` is how long flat was watched,
+    `unread` names the sources that never answered, `others_on` the symbols on which others opened
+    something during the run.
     """
 
     correlation_id: str
     environment: str
+    account: str | None
     type: IncidentKind
     started_at: str
     ended_at: str | None
@@ -172,6 +174,7 @@ def make_incident(
     return Incident(
         correlation_id=story.correlation_id,
         environment=story.environment,
+        account=story.account,
         type=_kind_of(story, records),
         started_at=story.began_at,
         ended_at=story.end.timestamp if story.end else None,

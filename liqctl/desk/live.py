@@ -1,4 +1,6 @@
-"""The live view: events of one run in, the lines of a frame out, drawn by rich.
+"""The live view: events of a run in, the lines of a frame out, drawn by rich.
+
+Of several accounts, each has a line, as each leg of one has.
 
 A leg's way, each step by the event that shows it:
 
@@ -14,7 +16,7 @@ run takes long enough to be watched.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
@@ -26,7 +28,7 @@ from rich.text import Text  # noqa: TID253
 
 from liqctl.desk.screen import draw as draw_screen
 from liqctl.desk.screen import make_console
-from liqctl.desk.text import clean, labelled, money, named, sized
+from liqctl.desk.text import clean, count, labelled, money, named, sized
 from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
 from liqctl.kernel.policy import product_of
@@ -68,6 +70,53 @@ class Stage(IntEnum):
         """Return the stage as it is shown."""
         return self.name.lower().replace("_", " ")
 
+
+class Step(IntEnum):
+    """What a run is about; the smaller, the more its account needs somebody to look at it.
+
+    DONE is the end of a run that was to leave something alone.
+    """
+
+    FAILED = 1
+    PARTLY = 2
+    WITH_ANOTHER_RUN = 3
+    CLOSING = 4
+    CANCELLING = 5
+    READING = 6
+    READING_AGAIN = 7
+    WATCHING_FLAT = 8
+    DONE = 9
+    FLAT = 10
+    SKIPPED = 11
+
+    @property
+    def word(self) -> str:
+        """Return the step as it is shown."""
+        return self.name.lower().replace("_", " ")
+
+
+_ENDS: Final = {
+    "failed": Step.FAILED,
+    "partial": Step.PARTLY,
+    "completed": Step.FLAT,
+}
+_NOT_BEGUN: Final[Mapping[str, Step]] = {
+    AuditEventType.LIQUIDATION_BLOCKED: Step.WITH_ANOTHER_RUN,
+    AuditEventType.LIQUIDATION_SKIPPED: Step.SKIPPED,
+}
+_STEP_STYLES: Final = {
+    Step.FAILED: "bold red",
+    Step.PARTLY: "bold magenta",
+    Step.WITH_ANOTHER_RUN: "magenta",
+    Step.CLOSING: "bold",
+    Step.CANCELLING: "bold",
+    Step.WATCHING_FLAT: "green",
+    Step.DONE: "dim green",
+    Step.FLAT: "dim green",
+    Step.SKIPPED: "dim",
+}
+_QUIET: Final = {Step.WATCHING_FLAT, Step.DONE, Step.FLAT}
+"""Steps at which nobody asks any more what went wrong before."""
 
 _STYLES: Final = {
     Stage.FAILED: "bold red",
@@ -155,6 +204,20 @@ class LiveRow:
         return f"{told}: {self.reason}" if self.reason and not is_over else told
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """What stands above the rows; `has_read` says whether enough was read to say what is open."""
+
+    has_read: bool
+    still_open: Decimal
+    found: Decimal
+    cancelled: int
+    orders_found: int
+    retries: int
+    unread: str
+    trouble: str
+
+
 @dataclass(slots=True, kw_only=True)
 class LiveModel:
     """Takes in the events of one run, in order; never raises on what an event holds.
@@ -182,6 +245,7 @@ class LiveModel:
     watches: dict[str, tuple[float, float]] = field(default_factory=dict)
     proven: set[str] = field(default_factory=set)
     ended: str = ""
+    not_begun: Step | None = None
 
     @property
     def has_read(self) -> bool:
@@ -224,6 +288,9 @@ class LiveModel:
                 self._cancel(event_type, details, at)
             case _ if event_type in RUN_ENDS:
                 self.ended = str(details.get("state", "")).lower()
+                self.trouble = str(details.get("error_message") or "") or self.trouble
+            case _ if event_type in _NOT_BEGUN:
+                self.not_begun = _NOT_BEGUN[event_type]
             case _ if "symbol" in details:
                 self._close(event_type, details, at)
             case _:
@@ -245,27 +312,65 @@ class LiveModel:
         self.watches.pop(product, None)
         self.proven.discard(product)
 
-    def phase(self, now: float, *, stopping: bool = False) -> str:
-        """Return what the run is about."""
+    def sums(self) -> Sums:
+        """Return what stands above the rows."""
+        cancelled, still_open = len(self.cancelled), self.open_notional()
+        return Sums(
+            has_read=self.has_read,
+            still_open=still_open,
+            found=max(self.found_notional, still_open),
+            cancelled=cancelled,
+            orders_found=max(sum(self.orders_by.values()), cancelled),
+            retries=self.retries,
+            unread="; ".join(filter(None, self.unread_by.values())),
+            trouble=self.trouble,
+        )
+
+    def closed_of(self) -> tuple[int, int]:
+        """Return how many positions answers or readings show closed, and of how many."""
+        legs = [row for row in self.by_leg.values() if row.position_side]
+        closed = sum(row.stage in {Stage.FILLED, Stage.FLAT} for row in legs)
+        return closed, len(legs) + self.unlisted
+
+    @property
+    def step(self) -> Step:
+        """What the run is about."""
         stages = {row.stage for row in self.by_leg.values()}
+        if self.not_begun is not None:
+            return self.not_begun
+        if self.ended in _ENDS:
+            end = _ENDS[self.ended]
+            return end if self.closes or end is not Step.FLAT else Step.DONE
+        if self.products <= self.proven:
+            return Step.FLAT
+        if not self.has_read:
+            return Step.READING
+        if self.products <= self.watches.keys():
+            return Step.WATCHING_FLAT
+        if self.unlisted or stages & {Stage.REFUSED, Stage.CLOSING, Stage.UNKNOWN}:
+            return Step.CLOSING
+        if Stage.CANCELLING in stages or Stage.OPEN in stages:
+            return Step.CANCELLING
+        return Step.READING_AGAIN if self.products <= self.read else Step.READING
+
+    def phase(self, now: float, *, stopping: bool = False) -> str:
+        """Return what the run is about in words."""
         if self.ended or stopping:
             return self.ended or "stopping"
-        if self.products <= self.proven:
-            return "flat, proven"
-        if not self.has_read:
-            return "reading the account"
-        if self.products <= self.watches.keys():
-            # The books that are swept late in the watch change nothing about it.
-            flat_at, watch_s = max(self.watches[product] for product in self.products)
-            watched_s = min(max(now - flat_at, 0.0), watch_s)
-            return f"flat, watching {watched_s:.1f} s of {watch_s:.1f} s"
-        if self.unlisted or stages & {Stage.REFUSED, Stage.CLOSING, Stage.UNKNOWN}:
-            return "closing"
-        if Stage.CANCELLING in stages or Stage.OPEN in stages:
-            return "cancelling"
-        if not self.products <= self.read:
-            return "reading the account"
-        return "reading again: is it flat?"
+        match self.step:
+            case Step.FLAT:
+                return "flat, proven"
+            case Step.READING:
+                return "reading the account"
+            case Step.WATCHING_FLAT:
+                # The books that are swept late in the watch change nothing about it.
+                flat_at, watch_s = max(self.watches[product] for product in self.products)
+                watched_s = min(max(now - flat_at, 0.0), watch_s)
+                return f"flat, watching {watched_s:.1f} s of {watch_s:.1f} s"
+            case Step.READING_AGAIN:
+                return "reading again: is it flat?"
+            case step:
+                return step.word
 
     def _read(self, details: Mapping[str, Any], product: str, at: float) -> None:
         """Take in a reading; a source that could not be read leaves what was known of it."""
@@ -422,8 +527,55 @@ def _amount(value: object) -> Decimal:
     return parse_decimal(value) or _ZERO
 
 
+@dataclass(slots=True, kw_only=True)
+class LiveAccounts:
+    """Takes in the events of several accounts, each of which has a model of its own."""
+
+    began_at: float
+    timeout_s: float
+    by_name: dict[str, LiveModel] = field(default_factory=dict)
+
+    def note(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
+        """Take in one event, which names its `account`, that happened at that moment."""
+        name = str(details.get("account") or "")
+        if name not in self.by_name:
+            self.by_name[name] = LiveModel(began_at=self.began_at, timeout_s=self.timeout_s)
+        self.by_name[name].note(event_type, details, at)
+
+    def ranked(self) -> list[tuple[str, LiveModel]]:
+        """Return the accounts with their names, worst first."""
+        return sorted(
+            self.by_name.items(),
+            key=lambda item: (item[1].step, -item[1].open_notional(), item[0]),
+        )
+
+    def sums(self) -> Sums:
+        """Return what stands above the rows; why there is trouble is told in them."""
+        each = [model.sums() for model in self.by_name.values() if model.not_begun is None]
+        unknown = sum(not sums.has_read for sums in each)
+        return Sums(
+            has_read=any(sums.has_read for sums in each),
+            still_open=sum((sums.still_open for sums in each), _ZERO),
+            found=sum((sums.found for sums in each), _ZERO),
+            cancelled=sum(sums.cancelled for sums in each),
+            orders_found=sum(sums.orders_found for sums in each),
+            retries=sum(sums.retries for sums in each),
+            unread=f"what is open on {count(unknown, 'account')} is not known" if unknown else "",
+            trouble="",
+        )
+
+    def phase(self, now: float, *, stopping: bool = False) -> str:  # noqa: ARG002 - as of one run
+        """Return how many accounts are at which step, worst first."""
+        told = _counted(model.step for _, model in self.ranked())
+        return f"stopping: {told}" if stopping else told
+
+
+def _counted(steps: Iterable[Step]) -> str:
+    return ", ".join(f"{number} {step.word}" for step, number in Counter(steps).items())
+
+
 def draw(
-    model: LiveModel,
+    model: LiveModel | LiveAccounts,
     now: float,
     *,
     title: str,
@@ -434,42 +586,34 @@ def draw(
 ) -> list[str]:
     """Return one frame's lines, none wider than `width` and no more than `height`."""
     console = make_console(width=width, height=height, colour=colour)
-    phase, rows = model.phase(now, stopping=stopping), model.rows()
+    phase = model.phase(now, stopping=stopping)
     first = Text(f"{clean(title)}  ", style="bold").append(phase, style="bold magenta")
     parts: list[Table | Text] = [first, *_head(model, now, width)]
     room = height - len(parts) - _OTHER_LINES
-    if rows and room > 0:
-        fits = len(rows) + bool(model.unlisted) <= room
-        shown = rows if fits else rows[: room - 1]
-        rest = rows[len(shown) :]
-        parts += [Text(), _rows(shown, now, width=width)] if shown else [Text()]
-        if rest or model.unlisted:
-            stages = Counter(row.stage.word for row in rest)
-            stages.update({Stage.OPEN.word: model.unlisted} if model.unlisted else {})
-            ways = ", ".join(f"{number} {word}" for word, number in stages.items())
-            left = money(sum((row.still_open for row in rest), model.unlisted_notional))
-            told = f"and {len(rest) + model.unlisted} more, {left} still open: {ways}"
-            parts.append(Text(told, style="dim"))
+    if room > 0 and isinstance(model, LiveAccounts):
+        parts += _accounts(model, room)
+    elif room > 0 and isinstance(model, LiveModel):
+        parts += _legs(model, now, room, width=width)
     with console.capture() as captured:
         for part in parts:
             console.print(part, no_wrap=True, overflow="ellipsis")
     return [line.rstrip() for line in captured.get().splitlines()[:height]]
 
 
-def _head(model: LiveModel, now: float, width: int) -> "list[Table | Text]":
+def _head(model: LiveModel | LiveAccounts, now: float, width: int) -> "list[Table | Text]":
     """Return exposure and time with their bars, then what happened."""
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     grid.add_column(min_width=_LABEL - 2, no_wrap=True)
     grid.add_column(min_width=_VALUE, no_wrap=True, overflow="ellipsis")
     grid.add_column(width=_BAR)
-    passed_s, still_open = max(now - model.began_at, 0.0), model.open_notional()
-    left_s, found = max(model.timeout_s - passed_s, 0.0), max(model.found_notional, still_open)
-    exposure = f"{money(still_open)} of {money(found)} notional"
-    if not model.has_read:
+    sums, passed_s = model.sums(), max(now - model.began_at, 0.0)
+    left_s = max(model.timeout_s - passed_s, 0.0)
+    exposure = f"{money(sums.still_open)} of {money(sums.found)} notional"
+    if not sums.has_read:
         exposure = f"not known yet, reading for {passed_s:.1f} s"
     time = f"{left_s:.1f} s left of {model.timeout_s:g} s"
     for label, told, total, left in (
-        ("open", exposure, float(found), float(still_open)),
+        ("open", exposure, float(sums.found), float(sums.still_open)),
         ("time", time, model.timeout_s, left_s),
     ):
         bar = ProgressBar(
@@ -482,14 +626,13 @@ def _head(model: LiveModel, now: float, width: int) -> "list[Table | Text]":
             finished_style="bold",
         )
         grid.add_row(label, told, bar if total else "")
-    cancelled = len(model.cancelled)
-    orders_found = max(sum(model.orders_by.values()), cancelled)
+    cancelled = f"{sums.cancelled} of {sums.orders_found} cancelled" if sums.orders_found else ""
     lines: list[Table | Text] = [grid]
     for label, told in (
-        ("orders", f"{cancelled} of {orders_found} cancelled" if orders_found else ""),
-        ("retries", str(model.retries or "")),
-        ("unread", "; ".join(filter(None, model.unread_by.values()))),
-        ("trouble", model.trouble),
+        ("orders", cancelled),
+        ("retries", str(sums.retries or "")),
+        ("unread", sums.unread),
+        ("trouble", sums.trouble),
     ):
         told_lines = draw_screen(labelled((label, clean(told) if told else None)), width=width)
         shown = told_lines[:_TOLD_MAX]  # The rows need the room.
@@ -497,6 +640,52 @@ def _head(model: LiveModel, now: float, width: int) -> "list[Table | Text]":
             shown[-1] = f"{shown[-1][: width - 2]} …"
         lines += map(Text, shown)
     return lines
+
+
+def _legs(model: LiveModel, now: float, room: int, *, width: int) -> "list[Table | Text]":
+    """Return the legs, worst first, and a line for those that have no room."""
+    rows = model.rows()
+    if not rows:
+        return []
+    fits = len(rows) + bool(model.unlisted) <= room
+    shown = rows if fits else rows[: room - 1]
+    rest = rows[len(shown) :]
+    parts: list[Table | Text] = [Text()]
+    parts += [_rows(shown, now, width=width)] if shown else []
+    if rest or model.unlisted:
+        stages = Counter(row.stage.word for row in rest)
+        stages.update({Stage.OPEN.word: model.unlisted} if model.unlisted else {})
+        ways = ", ".join(f"{number} {word}" for word, number in stages.items())
+        left = money(sum((row.still_open for row in rest), model.unlisted_notional))
+        parts.append(_more(len(rest) + model.unlisted, left, ways))
+    return parts
+
+
+def _more(number: int, left: str, ways: str) -> Text:
+    return Text(f"and {number} more, {left} still open: {ways}", style="dim")
+
+
+def _accounts(model: LiveAccounts, room: int) -> "list[Table | Text]":
+    """Return the accounts, worst first, and a line for those that have no room."""
+    ranked = model.ranked()
+    shown = ranked if len(ranked) <= room else ranked[: room - 1]
+    rest = [one for _, one in ranked[len(shown) :]]
+    head = ("account", "state", "open", "closed", "cancelled")
+    table = _grid(head, last="why", right={2, 3, 4})
+    for name, one in shown:
+        sums, (closed, found) = one.sums(), one.closed_of()
+        cells = ["", "", ""]
+        if sums.has_read:
+            cells = [money(sums.still_open), f"{closed} of {found}"]
+            cells.append(f"{sums.cancelled} of {sums.orders_found}")
+        word = Text(one.step.word, style=_STEP_STYLES.get(one.step, ""))
+        why = "" if one.step in _QUIET else sums.trouble or sums.unread
+        table.add_row(Text(clean(name)), word, *map(Text, cells), Text(clean(why)))
+    parts: list[Table | Text] = [Text(), table]
+    if rest:
+        left = money(sum((one.open_notional() for one in rest), _ZERO))
+        parts.append(_more(len(rest), left, _counted(one.step for one in rest)))
+    return parts
 
 
 def _rows(rows: Sequence[LiveRow], now: float, *, width: int) -> Table:
@@ -511,11 +700,17 @@ def _rows(rows: Sequence[LiveRow], now: float, *, width: int) -> Table:
             quantity = [sized(plain(abs(row.quantity)), row.product)] * is_wide
             texts[1:] = [row.side, *quantity, f"{about}{money(row.still_open)}"]
         cells.append(texts)
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True)
-    for index, name in enumerate(head):
-        table.add_column(name, no_wrap=True, justify="right" if index > 1 else "left")
-    table.add_column("way", no_wrap=True, overflow="ellipsis", ratio=1)
+    table = _grid(head, last="way", right=range(2, len(head)))
     for row, texts in zip(rows, cells, strict=True):
         way = Text(clean(row.way(now)), style=_STYLES.get(row.stage, ""))
         table.add_row(*map(Text, texts), way)
+    return table
+
+
+def _grid(head: Sequence[str], *, last: str, right: Collection[int]) -> Table:
+    """Return a table whose last column alone is cut where the terminal ends."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim", expand=True)
+    for index, name in enumerate(head):
+        table.add_column(name, no_wrap=True, justify="right" if index in right else "left")
+    table.add_column(last, no_wrap=True, overflow="ellipsis", ratio=1)
     return table

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -54,24 +55,16 @@ def render_confirmation(  # noqa: PLR0913 - what the question tells, one by one
     None stands for a reading that never ended. Positions that would push the rest out of `height`
     lines are summed up, the smallest ones.
     """
-    banner = paint(clean(environment).upper(), Tone.BAD, colour=colour)
-    head: list[Part] = [f"{banner}  {clean(base_url)}  key {key_fingerprint}"]
-    head += [*labelled(("settings", clean(config_file) if config_file else None)), ""]
+    head = make_head(environment, f"{base_url}  key {key_fingerprint}", config_file, colour=colour)
     if inspected is None or not inspected.snapshot.is_any_read:
         # To go on is the operator's choice.
         why = (inspected and inspected.why_unreadable()) or "no reading ended in time"
-        unknown = "NOTHING COULD BE READ: what is open is not known"
-        go_on = (
-            f"the run reads for itself, for {policy.timeout_seconds:g} s at most, and cancels and "
-            "closes what it finds"
-        )
-        blind = (("unread", clean(why)), ("scope", _scope(policy)), ("go on", go_on))
-        unknown = paint(unknown, Tone.DOUBT, colour=colour)
-        return show([*head, unknown, *labelled(*blind)], width=width)
+        blind = (("unread", clean(why)), ("scope", _scope(policy)))
+        return show([*head, *make_blind(policy, *blind, colour=colour)], width=width)
     positions = inspected.snapshot.positions
     told = "not known: positions could not be read"
     if positions.complete:
-        told = _sum([p for p in positions.items if policy.covers(p.symbol)])
+        told = sum_up([p for p in positions.items if policy.covers(p.symbol)])
     # How many orders wait on which symbols, the most first.
     symbols = Counter(o.symbol for o in inspected.snapshot.orders if policy.covers(o.symbol))
     named = ", ".join(f"{number} {clean(s)}" for s, number in symbols.most_common(_SYMBOLS_MAX))
@@ -80,7 +73,8 @@ def render_confirmation(  # noqa: PLR0913 - what the question tells, one by one
     orders += f", and {count(more, 'symbol')} more" if more > 0 else ""
     doubts = [clean(explain_contradiction(o)) for o in inspected.contradictions[:_NAMED_MAX]]
     rows = [("open", told), ("orders", orders), *(("doubt", doubt) for doubt in doubts)]
-    below = labelled(*rows, *_forecast(inspected, policy))
+    scope = ("scope", _scope(policy))
+    below = labelled(*rows, scope, *forecast([inspected], policy))
     closes = [close.position for symbol in inspected.plan.symbols for close in symbol.closes]
     if not closes:
         return show([*head, *below], width=width)
@@ -103,47 +97,88 @@ def render_plan(
 ) -> str:
     """Return the end screen of a dry run, with what a real run would send and take."""
     head = paint("Plan", Tone.STRONG, colour=colour)
-    forecast = [head, *labelled(*_forecast(inspected, policy))]
+    rows = labelled(("scope", _scope(policy)), *forecast([inspected], policy))
     return render_result(
-        result, width=width, height=height, colour=colour, asked=asked, forecast=forecast
+        result, width=width, height=height, colour=colour, asked=asked, forecast=[head, *rows]
     )
 
 
-def _forecast(inspected: "Inspection", policy: LiquidationConfig) -> list[tuple[str, str | None]]:
-    plan, timeout_s = inspected.plan, policy.timeout_seconds
+def make_head(environment: str, where: str, config_file: str | None, *, colour: bool) -> list[Part]:
+    """Return what the question begins with: where a run would act, and by which settings."""
+    banner = paint(clean(environment).upper(), Tone.BAD, colour=colour)
+    settings = clean(config_file) if config_file else None
+    return [f"{banner}  {clean(where)}", *labelled(("settings", settings)), ""]
+
+
+def make_blind(
+    policy: LiquidationConfig, *rows: tuple[str, str | None], colour: bool
+) -> list[Part]:
+    """Return the question where nothing could be read."""
+    unknown = "NOTHING COULD BE READ: what is open is not known"
+    go_on = (
+        f"the run reads for itself, for {policy.timeout_seconds:g} s at most, and cancels and "
+        "closes what it finds"
+    )
+    return [paint(unknown, Tone.DOUBT, colour=colour), *labelled(*rows, ("go on", go_on))]
+
+
+def forecast(
+    inspected: "Sequence[Inspection]", policy: LiquidationConfig
+) -> list[tuple[str, str | None]]:
+    """Return what a run would send and take, of several accounts side by side."""
+    plans, timeout_s = [each.plan for each in inspected], policy.timeout_seconds
+    symbols = [each for plan in plans for each in plan.symbols]
     kinds = Counter(
         order.kind
-        for each in plan.symbols
+        for each in symbols
         for orders in (*each.books.values(), each.alone)
         for order in orders
     )
     regular, conditional = kinds[OrderKind.REGULAR], kinds[OrderKind.ALGO]
     cancels = f"{count(regular, 'order')}, {count(conditional, 'conditional order')}"
-    parts = sum(len(close.parts) for symbol in plan.symbols for close in symbol.closes)
-    kept = f"{count(len(plan.kept), 'protective stop')}, until the position is flat"
+    parts = sum(len(close.parts) for each in symbols for close in each.closes)
+    stops = sum(len(plan.kept) for plan in plans)
+    kept = f"{count(stops, 'protective stop')}, until the position is flat"
     rows = [
-        ("scope", _scope(policy)),
         ("cancel", cancels if regular or conditional else "nothing"),
         ("close", f"{count(parts, 'order')} at market, reducing only" if parts else "nothing"),
-        ("keep", kept if plan.kept else None),
+        ("keep", kept if stops else None),
     ]
-    unread = inspected.why_unreadable()
-    if unread:
+    if len(inspected) == 1 and (unread := inspected[0].why_unreadable()):
         return [*rows, ("unread", clean(unread)), ("lasts", f"{timeout_s:g} s at most")]
-    snapshot, limits = inspected.snapshot, Limits()
-    trip_s = snapshot.finished_at - snapshot.started_at
-    forecast = make_forecast(snapshot, policy, round_trip_s=trip_s, limits=limits)
+    limits = Limits()
+    trips_s = [each.snapshot.finished_at - each.snapshot.started_at for each in inspected]
+    forecasts = [
+        make_forecast(
+            each.snapshot,
+            replace(policy, products=each.products or policy.products),
+            round_trip_s=trip_s,
+            limits=limits,
+        )
+        for each, trip_s in zip(inspected, trips_s, strict=True)
+    ]
+    # Accounts wait for the network side by side, and for the processor one after the other.
+    beside = [
+        (each.expected_s, each.expected_s - each.round_trips * trip_s)
+        for each, trip_s in zip(forecasts, trips_s, strict=True)
+    ]
+    slowest_s, own_s = max(beside)
+    others_s = sum(share_s for _, share_s in beside) - own_s
+    expected_s, worst_s = slowest_s + others_s, max(each.worst_s for each in forecasts) + others_s
     takes = (
-        f"{count(forecast.round_trips, 'round trip')} of {trip_s * 1000:.0f} ms, "
-        f"{count(forecast.requests, 'request')}, weight {forecast.weight} of {limits.weight_1m}, "
-        f"{count(forecast.closes, 'order')} of {limits.orders_10s} in 10 s"
+        f"{count(max(each.round_trips for each in forecasts), 'round trip')} of "
+        f"{max(trips_s) * 1000:.0f} ms, "
+        f"{count(sum(each.requests for each in forecasts), 'request')}, "
+        f"weight {sum(each.weight for each in forecasts)} of {limits.weight_1m}, "
+        f"{count(max(each.closes for each in forecasts), 'order')} of {limits.orders_10s} in 10 s"
+        f"{' for one account' if len(inspected) > 1 else ''}"
     )
-    fit = f"DOES NOT FIT the limit of {forecast.timeout_s:g} s; the largest go first"
-    if forecast.fits:
-        fit = f"fits the limit of {forecast.timeout_s:g} s"
-    elif forecast.expected_s <= forecast.timeout_s:
-        fit = f"not every repeat fits the limit of {forecast.timeout_s:g} s"
-    lasts = f"{forecast.expected_s:.2f} s expected, {forecast.worst_s:.2f} s at worst: {fit}"
+    fit = f"DOES NOT FIT the limit of {timeout_s:g} s; the largest go first"
+    if worst_s <= timeout_s:
+        fit = f"fits the limit of {timeout_s:g} s"
+    elif expected_s <= timeout_s:
+        fit = f"not every repeat fits the limit of {timeout_s:g} s"
+    lasts = f"{expected_s:.2f} s expected, {worst_s:.2f} s at worst: {fit}"
     settle_s = policy.settle_seconds
     then = f"flat is watched for {settle_s:g} s, or for what the limit leaves"
     return [*rows, ("takes", takes), ("lasts", lasts), ("then", then if settle_s else None)]
@@ -162,17 +197,32 @@ def _positions(positions: list[Position], rows_max: int) -> list[Part]:
             position.direction.value,
             sized(plain(position.size), position.product),
             money(position.notional),
-            "?" if position.unrealized_pnl is None else f"{position.unrealized_pnl:+,.2f}",
+            "?" if position.unrealized_pnl is None else gain(position.unrealized_pnl),
         )
         for position in shown
     ]
     head = ("symbol", "side", "quantity", "notional", "PnL")
     rest = ranked[len(shown) :]
-    smaller = [f"and, smaller, {_sum(rest)}"] if rest else []
+    smaller = [f"and, smaller, {sum_up(rest)}"] if rest else []
     return [Table(head=head, rows=rows, right={2, 3, 4}), *smaller]
 
 
-def _sum(positions: Sequence[Position]) -> str:
+def sum_up(positions: Sequence[Position]) -> str:
+    """Return how much is open, and what it has gained or lost."""
     exposure = sum((position.notional for position in positions), Decimal(0))
-    pnl = sum((position.unrealized_pnl or Decimal(0) for position in positions), Decimal(0))
-    return f"{count(len(positions), 'position')} of {money(exposure)} notional, PnL {pnl:+,.2f}"
+    gained = gain(sum_gains(positions))
+    return f"{count(len(positions), 'position')} of {money(exposure)} notional, PnL {gained}"
+
+
+def sum_gains(positions: Sequence[Position]) -> Decimal:
+    """Return the profit or loss, as far as it is known."""
+    return sum((position.unrealized_pnl or Decimal(0) for position in positions), Decimal(0))
+
+
+def gain(amount: Decimal) -> str:
+    """Return a profit or loss with its sign.
+
+    >>> gain(Decimal("-12.5"))
+    '-12.50'
+    """
+    return f"{amount:+,.2f}"

@@ -9,7 +9,7 @@ resource, fit for a phone and for paper. `clean` makes control characters visibl
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.resources import files
@@ -107,6 +107,7 @@ def head_of(incident: Incident) -> tuple[Fact, ...]:
         *(() if chain.is_intact else (Fact(name="Take care", ours=not_whole),)),
         _known("Date (UTC)", _day(incident.started_at), ""),
         _known("Environment", incident.environment, ""),
+        *([_known("Account", incident.account, "")] * bool(incident.account)),
         Fact(name="Type", ours=incident.type.value),
         Fact(name="Run", theirs=(incident.correlation_id,)),
         _state(incident),
@@ -178,7 +179,8 @@ def sections_of(incident: Incident) -> tuple[Section, ...]:
         told = (run.correlation_id, run.end or "no end is recorded", run.counts, run.who)
         at = _day(run.at) if _OURS.fullmatch(run.at) else "at an unreadable time"
         later.append(Fact(name=at, theirs=tuple(part for part in (*told, run.reason) if part)))
-    no_later = Fact(name="", ours="no later run of this environment is in the trail")
+    whose = "account" if incident.account else "environment"
+    no_later = Fact(name="", ours=f"no later run of this {whose} is in the trail")
     intact = f"intact: {count(chain.records, 'record')} follow one another"
     check = (
         "the head must be the result's audit_head; the whole file is checked by liqctl audit "
@@ -246,6 +248,27 @@ def render_markdown(incident: Incident) -> str:
     ):
         lines += ["", f"## {title}", "", *body]
     return "\n".join(lines) + "\n"
+
+
+def render_all(correlation_id: str, incidents: Sequence[Incident]) -> str:
+    """Return the reports of several accounts' runs below one table, in the order given."""
+    overview = Table(
+        head=("account", "run", "type", "positions closed", "orders cancelled"),
+        theirs=frozenset({0, 1}),
+        rows=tuple(
+            (
+                incident.account,
+                incident.correlation_id,
+                incident.type.value,
+                _counted("", incident.positions_closed, incident.positions_found).ours,
+                _counted("", incident.orders_cancelled, incident.orders_found).ours,
+            )
+            for incident in incidents
+        ),
+        noun="account",
+    )
+    head = [f"# Incident: {code(correlation_id)}, {count(len(incidents), 'account')}", ""]
+    return "\n".join([*head, *_rows_of(overview), "", *map(render_markdown, incidents)])
 
 
 def code(text: str) -> str:

@@ -7,8 +7,8 @@ open comes with the exact next step.
 import math
 import shlex
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from textwrap import shorten
 from typing import Final, assert_never
@@ -54,7 +54,7 @@ _WHY_MAX: Final = 200
 _PROSE_MAX: Final = 30
 """What a screen that must be short shows of orders, of a reason, and beside a row, at most."""
 
-_TONES: Final = {
+TONES: Final = {
     LiquidationState.COMPLETED: Tone.GOOD,
     LiquidationState.SKIPPED: Tone.DOUBT,
     LiquidationState.PARTIAL: Tone.DOUBT,
@@ -69,6 +69,11 @@ _NOTHING_SENT: Final = {
     FailureCause.USAGE: "unknown symbol; nothing was sent",
 }
 _TABS: Final = {Product.USDM: "USDⓈ-M", Product.COINM: "COIN-M"}
+_ENDS_OPEN: Final = {
+    *(ExitCode.FAILED, ExitCode.PARTIAL, ExitCode.CREDENTIALS, ExitCode.CONFIGURATION),
+}
+"""Ends after which what is left may have to be closed by hand."""
+
 _WEBSITES: Final = {"production": "www.binance.com", "testnet": "demo.binance.com"}
 
 
@@ -81,12 +86,16 @@ class Asked:
         options: the options that belong to the same run once more, such as `--symbol BTCUSDT`.
         settle_s: how long flat was to be watched; None where that is not known.
         config_file: the settings file in force; None for the defaults of the program.
+        look: the options that name the accounts to the commands that only look.
+        scopes: the symbols in scope of each account that has some of its own.
     """
 
     symbols: tuple[str, ...] = ()
     options: str = ""
     settle_s: float | None = None
     config_file: str | None = None
+    look: str = ""
+    scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def render_result(
@@ -105,14 +114,12 @@ def render_result(
     short, for its first line tells most: tables show what is not closed first and sum up the rest.
     """
     word = "DRY RUN" if result.dry_run and not result.error_message else result.state.value
-    painted = paint(word, _TONES.get(result.state, Tone.BAD), colour=colour)
+    painted = paint(word, TONES.get(result.state, Tone.BAD), colour=colour)
     head: list[Part] = [(f"{painted}: ", meaning(result, asked))]
     if result.cause not in _NOTHING_SENT:
         head += ["", *labelled(*_counts(result))]
-    steps: list[Part] = [("  - ", step) for step in next_steps(result, asked)]
-    if steps:
-        steps.insert(0, paint("Next", Tone.STRONG, colour=colour))
-    why, record = _reasons(result), _record(result)
+    steps = steps_of(next_steps(result, asked), colour=colour)
+    why, record = reasons(result), _record(result)
     settings = clean(asked.config_file) if asked.config_file else None
     tables = _spaced(_positions(result, ROWS_MAX)) + _spaced(_orders(result, ROWS_MAX))
     whole = [*head, *tables, *_spaced(forecast), ""]
@@ -121,7 +128,7 @@ def render_result(
     def make(rows: int) -> list[Part]:
         orders = _orders(result, _ORDER_ROWS, _PROSE_MAX) if rows > 2 * _ORDER_ROWS else []
         positions = _positions(result, rows - _ORDER_ROWS * bool(orders), _PROSE_MAX)
-        told = [(label, shorten(text, _WHY_MAX, placeholder=" …")) for label, text in why]
+        told = [(label, brief(text)) for label, text in why]
         below = [*forecast, *labelled(*told, *record[1:]), *steps]
         return [*head, *(positions if rows else ()), *orders, *below]
 
@@ -132,11 +139,28 @@ def _spaced(parts: Sequence[Part]) -> list[Part]:
     return ["", *parts] if parts else []
 
 
+def steps_of(steps: Sequence[str], *, colour: bool) -> list[Part]:
+    """Return the end of a screen: what to do next, nothing where there is nothing to do."""
+    head = paint("Next", Tone.STRONG, colour=colour)
+    return [head, *(("  - ", step) for step in steps)] if steps else []
+
+
+def brief(reason: str) -> str:
+    """Return a reason for a screen that must be short."""
+    return shorten(reason, _WHY_MAX, placeholder=" …")
+
+
 def next_steps(result: LiquidationResult, asked: Asked = Asked()) -> list[str]:
     """Return what to do now, the most useful first; empty when nothing is left to do."""
+    return [*commands(result, asked), *by_hand([result])]
+
+
+def commands(result: LiquidationResult, asked: Asked = Asked()) -> list[str]:
+    """Return what to run now, the most useful first."""
     environment = shlex.quote(result.environment or "ENVIRONMENT")
-    again = f"liqctl liquidate --env {environment}" + (f" {asked.options}" * bool(asked.options))
-    status = f"liqctl status --env {environment}"
+    run = f"liqctl liquidate --env {environment}"
+    again = f"{run} {asked.options}".rstrip()
+    status = f"liqctl status --env {environment} {asked.look}".rstrip()
     match result.exit_code():
         case ExitCode.DONE:
             return [f"to do it: {again}"] if result.dry_run and not result.verified_flat else []
@@ -145,7 +169,7 @@ def next_steps(result: LiquidationResult, asked: Asked = Asked()) -> list[str]:
         case ExitCode.AUDIT_INCOMPLETE:
             return ["keep this screen: the trail lacks events", "liqctl audit verify"]
         case ExitCode.CREDENTIALS | ExitCode.CONFIGURATION:
-            return [f"liqctl validate --env {environment} --online", *_by_hand(result)]
+            return [f"liqctl validate --env {environment} --online {asked.look}".rstrip()]
         case ExitCode.USAGE:
             return [
                 "symbols are written as Binance writes them, each with its own --symbol: BTCUSDT",
@@ -162,10 +186,9 @@ def next_steps(result: LiquidationResult, asked: Asked = Asked()) -> list[str]:
             unlimited = "with orders too, which may be what keeps positions from closing"
             is_limited = not result.dry_run and bool(result.count_orders(OrderState.SKIPPED))
             return [
-                *([f"{unlimited}: liqctl liquidate --env {environment}"] * is_limited),
+                *([f"{unlimited}: {run} {asked.look}".rstrip()] * is_limited),
                 f"{when}: {again}",
                 f"look: {status}",
-                *_by_hand(result),
             ]
 
 
@@ -197,11 +220,11 @@ def meaning(result: LiquidationResult, asked: Asked = Asked()) -> str:
 
 def _completed(result: LiquidationResult, asked: Asked) -> str:
     """Return what is proven, and no more: `flat` is said of an account only."""
-    stay = _stay(result)
+    stay = left_alone(result)
     if result.count_positions(PositionState.SKIPPED):
-        return f"orders cancelled, as asked, {_proof(result, asked, 'no order')}; {stay} STAY OPEN"
+        return f"orders cancelled, as asked, {proof(result, asked, 'no order')}; {stay} STAY OPEN"
     if result.count_orders(OrderState.SKIPPED):
-        return f"positions closed, as asked, {_proof(result, asked, 'no position')}; {stay} STAY"
+        return f"positions closed, as asked, {proof(result, asked, 'no position')}; {stay} STAY"
     where = rest = ""
     if asked.symbols:
         where = f" on {', '.join(clean(symbol) for symbol in asked.symbols)}"
@@ -210,10 +233,10 @@ def _completed(result: LiquidationResult, asked: Asked) -> str:
         (other,) = {*Product} - {*result.products}
         where = f" in {result.products[0].shown}"
         rest = f"; {other.shown} was left alone"
-    return f"flat{where}, {_proof(result, asked, 'nothing')}{rest}"
+    return f"flat{where}, {proof(result, asked, 'nothing')}{rest}"
 
 
-def _proof(result: LiquidationResult, asked: Asked, unseen: str) -> str:
+def proof(result: LiquidationResult, asked: Asked, unseen: str) -> str:
     """Return how long `unseen` was watched and in how many sources; shorter than asked is said."""
     # Down to a tenth: 1.98 s are not shown as the 2 s that were asked for.
     watched_s = math.floor(result.settled_seconds * 10) / 10
@@ -229,7 +252,7 @@ def _proof(result: LiquidationResult, asked: Asked, unseen: str) -> str:
     return f"proven: {unseen} was listed for {watched_s:.1f} s{short} in {sources}"
 
 
-def _stay(result: LiquidationResult) -> str:
+def left_alone(result: LiquidationResult) -> str:
     """Return what --orders-only or --positions-only left alone; empty without them."""
     positions = [p for p in result.positions if p.state is PositionState.SKIPPED]
     orders = result.count_orders(OrderState.SKIPPED)
@@ -264,13 +287,13 @@ def _left(result: LiquidationResult) -> str:
     is_left = left.positions or left.orders
     if still_listed.positions or still_listed.orders:
         still = (
-            f"{_sum_up(still_listed)} still listed although the venue confirmed the close or "
+            f"{sum_up(still_listed)} still listed although the venue confirmed the close or "
             "cancel; lists lag by up to about 2 s"
         )
-        return f"{_sum_up(left)}; and {still}" if is_left else f"not proven: {still}"
+        return f"{sum_up(left)}; and {still}" if is_left else f"not proven: {still}"
     if is_left:
-        return _sum_up(left) + ("; not all could be read" if result.never_read else "")
-    stay = "" if result.dry_run else _stay(result)
+        return sum_up(left) + ("; not all could be read" if result.never_read else "")
+    stay = "" if result.dry_run else left_alone(result)
     if stay and result.verified_flat:
         return f"{stay}, as asked"
     return "nothing" if result.verified_flat else "nothing was seen, but not all could be read"
@@ -297,7 +320,8 @@ def split_residual(result: LiquidationResult) -> tuple[Residual, Residual]:
     return left, still_listed
 
 
-def _sum_up(residual: Residual) -> str:
+def sum_up(residual: Residual) -> str:
+    """Return how much is open."""
     return f"{_exposure(residual.positions)}, {count(len(residual.orders), 'order')}"
 
 
@@ -378,7 +402,8 @@ def _because(error: ErrorReport | None) -> str:
     return f": {clean(error.message)}{code}"
 
 
-def _reasons(result: LiquidationResult) -> list[tuple[str, str]]:
+def reasons(result: LiquidationResult) -> list[tuple[str, str]]:
+    """Return why a run ended as it did, and what else was noticed: labels and sentences."""
     message = result.error_message or ""
     rows = [("why", clean(part)) for part in message.splitlines()]
     if result.deadline_exceeded and "deadline" not in message:
@@ -429,28 +454,37 @@ def _record(result: LiquidationResult) -> list[tuple[str, str | None]]:
     ]
 
 
-def _by_hand(result: LiquidationResult) -> list[str]:
-    """Return where to click, with the rows to look for; the simulator has no website."""
-    website = _WEBSITES.get(result.environment)
-    if website is None:
+def by_hand(results: Sequence[LiquidationResult]) -> list[str]:
+    """Return where to click, with the rows to look for, of each account where there are several.
+
+    Nothing where no run left anything that is to be closed. The simulator has no website.
+    """
+    website = _WEBSITES.get(results[0].environment) if results else None
+    ended_open = [result for result in results if result.exit_code() in _ENDS_OPEN]
+    if website is None or not ended_open:
         return []
-    left = result.residual or Residual()
-    positions = [
-        f"{clean(p.symbol)} {p.position_side} {sized(plain(p.quantity), p.product)}"
-        for p in left.positions
-    ]
-    orders = [f"{clean(o.symbol)} {clean(o.type)} {clean(o.order_id)}" for o in left.orders]
-    # Where nothing is seen open, every product in scope is to be looked at.
-    seen = {each.product for each in left.positions} | {each.product for each in left.orders}
-    seen = seen or {*result.products}
-    tabs = [_TABS[product] for product in Product if product in seen] or [_TABS[Product.USDM]]
+    products: set[Product] = set()
+    rows = []
+    for result in ended_open:
+        left, of = result.residual or Residual(), ""
+        if len(results) > 1:
+            of = f" on {clean(result.account or '')}"
+        # Where nothing is seen open, every product in scope is to be looked at.
+        seen = {p.product for p in left.positions} | {o.product for o in left.orders}
+        products |= seen or {*result.products}
+        positions = [
+            f"{clean(p.symbol)} {p.position_side} {sized(plain(p.quantity), p.product)}"
+            for p in left.positions
+        ]
+        orders = [f"{clean(o.symbol)} {clean(o.type)} {clean(o.order_id)}" for o in left.orders]
+        for noun, names, most in (
+            ("positions", positions, _NAMED_MAX),
+            ("orders", orders, _ORDERS_NAMED_MAX),
+        ):
+            rows += [f"{noun} to look for{of}: {listed(names, most)}"] if names else []
+    tabs = [_TABS[product] for product in Product if product in products] or [_TABS[Product.USDM]]
     clicks = (
         f"by hand: {website} > Futures > {' and '.join(tabs)} > Positions > Close All Positions, "
         "then Open Orders > Cancel All, Conditional too"
     )
-    steps = [clicks]
-    if positions:
-        steps.append(f"positions to look for: {listed(positions, _NAMED_MAX)}")
-    if orders:
-        steps.append(f"orders to look for: {listed(orders, _ORDERS_NAMED_MAX)}")
-    return steps
+    return [clicks, *rows]

@@ -280,8 +280,8 @@ _ACCOUNT: Final = _object(
     ),
 )
 _LAST_RUN: Final = _object(
-    "correlation_id environment account state started_at finished_at reason verified_flat settled_seconds "
-    f"unread {_COUNTS} duration_seconds error_message exit_code timeout_seconds",
+    "correlation_id environment account state started_at finished_at reason verified_flat "
+    f"settled_seconds unread {_COUNTS} duration_seconds error_message exit_code timeout_seconds",
     state=(_one_of("COMPLETED", "PARTIAL", "FAILED", "ABANDONED"), "how the run ended"),
     # An abandoned run's end counts nothing.
     **{

@@ -1,16 +1,162 @@
-"""Several accounts on one screen: what is open in each, and how each run ended, worst first."""
+"""Several accounts on one screen: what is open in each, and how each run ended, worst first.
 
-from typing import TYPE_CHECKING
+An account of which little is known comes first, for nobody may take it for one that is flat; what a
+terminal has no room for is summed up, accounts that are flat before all others.
+"""
 
-from liqctl.desk.result import Asked
-from liqctl.desk.text import Part, clean, show
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from textwrap import shorten
+from typing import TYPE_CHECKING, Final
+
+from liqctl.desk.plan import forecast, gain, make_blind, make_head, sum_gains, sum_up
+from liqctl.desk.result import (
+    TONES,
+    Asked,
+    by_hand,
+    commands,
+    left_alone,
+    meaning,
+    proof,
+    reasons,
+    split_residual,
+    steps_of,
+)
+from liqctl.desk.result import sum_up as sum_up_residual
+from liqctl.desk.text import (
+    Part,
+    Table,
+    Tone,
+    clean,
+    count,
+    fit,
+    labelled,
+    listed,
+    money,
+    paint,
+)
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.result import Results
+from liqctl.kernel.result import LiquidationResult, Residual, Results
+from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState
+from liqctl.kernel.values import OpenOrder, Position
+from liqctl.kernel.words import explain_contradiction, explain_twin
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from liqctl.run.inspection import Inspection
+
+_ROWS_MIN: Final = 3
+_NAMED_MAX: Final = 3
+_SYMBOLS_MAX: Final = 2
+_ACCOUNTS_MAX: Final = 12
+"""More of them are not named in a command on a short screen: it repeats what was asked for."""
+
+_SUMS_MIN: Final = 2
+"""What was closed and what is left, which every screen tells."""
+
+_LABEL_COLUMNS: Final = 10
+_COLUMNS: Final = 80
+
+_WORST_FIRST: Final = (
+    LiquidationState.FAILED,
+    LiquidationState.PARTIAL,
+    LiquidationState.COMPLETED,
+    LiquidationState.SKIPPED,
+)
+_UNREAD: Final = "unread"
+_LABELS: Final = ("why", "WARNING", "note", _UNREAD)
+"""What is told of an account beside its row, in this order; the rest is for its own screen."""
+
+_WHICH: Final = {"--account", "--all-accounts"}
+_ZERO: Final = Decimal(0)
+
+NOT_READ: Final = "NOT READ"
+_NO_KEY: Final = "no usable key"
+_NEVER_ENDED: Final = "no reading ended in time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """What the question shows of one account, and where it comes in the order of accounts."""
+
+    name: str
+    key: str
+    why: str | None = None
+    seen: "Inspection | None" = None
+    policy: LiquidationConfig = field(default_factory=LiquidationConfig)
+    is_twin: bool = False
+
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """What is open in scope; of an account whose positions are left alone, all that are."""
+        if self.seen is None:
+            return ()
+        items = self.seen.snapshot.positions.items
+        everything = tuple(position for position in items if self.policy.covers(position.symbol))
+        return self.seen.verdict.positions if self.policy.close_positions else everything
+
+    @property
+    def orders(self) -> tuple[OpenOrder, ...]:
+        """The orders in scope, those that stay too."""
+        if self.seen is None:
+            return ()
+        verdict = self.seen.verdict
+        found = self.seen.snapshot.orders
+        if self.policy.cancel_orders:
+            wanted = {order.order_id for order in (*verdict.orders, *verdict.kept)}
+            return tuple(order for order in found if order.order_id in wanted)
+        return tuple(order for order in found if self.policy.covers(order.symbol))
+
+    @property
+    def notional(self) -> Decimal:
+        """What is known to be open."""
+        return sum((position.notional for position in self.positions), _ZERO)
+
+    @property
+    def has_positions(self) -> bool:
+        """Whether the positions were read in full."""
+        return self.seen is not None and self.seen.snapshot.positions.complete
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether both books were read in full."""
+        return self.seen is not None and self.seen.snapshot.lists_missing <= {"positions"}
+
+    def in_scope(self) -> "Inspection | None":
+        """Return what was read, without what is out of scope."""
+        if self.seen is None:
+            return None
+        found = self.seen.snapshot
+        snapshot = replace(
+            found,
+            positions=replace(found.positions, items=self.positions),
+            regular_orders=replace(found.regular_orders, items=self.orders),
+            algo_orders=replace(found.algo_orders, items=()),
+        )
+        return replace(self.seen, snapshot=snapshot)
+
+    @property
+    def rank(self) -> tuple[int, Decimal, str]:
+        """The order of rows: what is not known first, then the largest, then twins."""
+        if self.is_twin:
+            return 3, _ZERO, self.name
+        return 2 if self.has_positions else 0, -self.notional, self.name
+
+    def cells(self, *, colour: bool) -> tuple[str, ...]:
+        """Return the cells of the row."""
+        if self.is_twin:
+            return (self.name, "", "", "", "", self.key)
+        number, gains = str(len(self.positions)), [p.unrealized_pnl for p in self.positions]
+        notional, gained = money(self.notional), gain(sum_gains(self.positions))
+        if not self.has_positions:
+            number = paint(NOT_READ, Tone.DOUBT, colour=colour)
+            notional = f"at least {notional}" if self.notional else "?"
+        if None in gains or not self.has_positions:
+            gained = "?"
+        orders = str(len(self.orders)) if self.has_orders else "?"
+        return (self.name, number, notional, gained, orders, self.key)
 
 
 def render_confirmation(
@@ -27,11 +173,177 @@ def render_confirmation(
     """Return where, on whose accounts, what is open worst first.
 
     Each account is its name, its key's fingerprint (None: no usable key), the name that it is a
-    twin of (None: none), and what was read (None: nothing in time).
+    twin of (None: none), and what was read (None: nothing in time). Accounts that would push the
+    rest out of `height` lines are summed up, the smallest ones.
     """
-    parts: list[Part] = [f"{clean(environment).upper()}  {clean(base_url)}"]
-    parts += [f"{clean(name)}  key {key}" for name, key, *_ in accounts]
-    return show(parts, width=width)
+    head = make_head(environment, base_url, config_file, colour=colour)
+    rows = sorted(
+        (_row(*each, policy=policy, colour=colour) for each in accounts), key=lambda row: row.rank
+    )
+    unread = [("unread", told) for told in _grouped((row.name, row.why) for row in rows)]
+    whose = [row for row in rows if not row.is_twin]
+    read = [seen for row in rows if (seen := row.in_scope())]
+    if not read:
+        table = _accounts(rows, len(rows), colour=colour)
+        blind = make_blind(policy, *unread, colour=colour)
+
+        def make_unread(rows_max: int) -> list[Part]:
+            return [*head, *_accounts(rows, max(rows_max, _ROWS_MIN), colour=colour), "", *blind]
+
+        lines = fit([*head, *table, "", *blind], make_unread, width=width, height=height)
+        return "\n".join(lines) + "\n"
+    doubts = [
+        ("doubt", f"{row.name}: {clean(explain_contradiction(order))}")
+        for row in rows
+        if row.seen is not None
+        for order in row.seen.contradictions
+    ]
+    # The policy is the first account's: what is in scope of each was sorted out above.
+    everywhere = replace(policy, symbols=())
+    takes = [row for row in forecast(read, everywhere) if row[0] != "unread"]
+    below = [
+        ("open", _total(whose)),
+        ("orders", _total_orders(whose)),
+        *doubts[:_NAMED_MAX],
+    ]
+
+    def make(rows_max: int) -> list[Part]:
+        rows_max = max(rows_max, _ROWS_MIN)
+        told = [
+            (label, shorten(text, _one_line(width), placeholder=" …"))
+            for label, text in unread[:_NAMED_MAX]
+        ]
+        if len(unread) > _NAMED_MAX:
+            told.append(("unread", f"and for {len(unread) - _NAMED_MAX} more reasons"))
+        few = [row for row in takes if row[0] in {"close", "lasts"}]
+        table = _accounts(rows, rows_max, colour=colour)
+        return [*head, *table, *labelled(*told, *below, *few)]
+
+    table = _accounts(rows, len(rows), colour=colour)
+    whole = [*head, *table, "", *labelled(*unread, *below, *takes)]
+    return "\n".join(fit(whole, make, width=width, height=height)) + "\n"
+
+
+def _row(
+    name: str,
+    key: str | None,
+    twin_of: str | None,
+    seen: "Inspection | None",
+    *,
+    policy: LiquidationConfig,
+    colour: bool,
+) -> _Row:
+    """Return the row of an account, with why it, or part of it, could not be read."""
+    name = clean(name)
+    if twin_of is not None:
+        return _Row(name=name, key=f"same account as {clean(twin_of)}", is_twin=True)
+    if key is None:
+        without = paint(_NO_KEY, Tone.BAD, colour=colour)
+        return _Row(name=name, key=without, why=f"{_NO_KEY}; NOTHING IS CLOSED there")
+    if seen is None or not seen.snapshot.is_any_read:
+        unread = (seen and seen.why_unreadable()) or _NEVER_ENDED
+        return _Row(name=name, key=clean(key), why=clean(unread))
+    why = seen.why_unreadable()
+    if why is None and not seen.snapshot.positions.complete:
+        why = "positions could not be read in full"
+    told = clean(why) if why else None
+    return _Row(name=name, key=clean(key), why=told, seen=seen, policy=policy)
+
+
+def _accounts(rows: Sequence[_Row], rows_max: int, *, colour: bool) -> list[Part]:
+    """Return the accounts as a table, and what has no row in it as one line."""
+    shown = rows
+    if len(rows) > rows_max:
+        # Those that were not read are named below, so they leave the largest their rows.
+        unread = sum(not (row.is_twin or row.has_positions) for row in rows)
+        first = min(unread, max(rows_max // 2, rows_max - 1 - len(rows) + unread))
+        shown = [*rows[:first], *rows[unread : unread + rows_max - 1 - first]]
+    rest = [row for row in rows if row not in shown]
+    head = ("account", "positions", "notional", "PnL", "orders", "key")
+    table = Table(head=head, rows=[row.cells(colour=colour) for row in shown], right={1, 2, 3, 4})
+    if not rest:
+        return [table]
+    notional = sum((row.notional for row in rest), _ZERO)
+    twins = sum(row.is_twin for row in rest)
+    unread = sum(not (row.is_twin or row.has_positions) for row in rest)
+    told = f"and, smaller, {count(len(rest), 'account')} of {money(notional)} notional"
+    told += f", {unread} {NOT_READ}" if unread else ""
+    told += f", {count(twins, 'twin')} of others" if twins else ""
+    return [table, told]
+
+
+def _total(rows: Sequence[_Row]) -> str:
+    """Return what is open on all accounts, twins aside, and on how many that is not known."""
+    told = sum_up([position for row in rows for position in row.positions])
+    unread = sum(not row.has_positions for row in rows)
+    told += f", on {sum(bool(row.positions) for row in rows)} of {count(len(rows), 'account')}"
+    return f"at least {told}; {count(unread, 'account')} {NOT_READ}" if unread else told
+
+
+def _total_orders(rows: Sequence[_Row]) -> str:
+    number, unread = sum(len(row.orders) for row in rows), sum(not row.has_orders for row in rows)
+    told = str(number) if number else "none"
+    return f"{told}, but not read on {count(unread, 'account')}" if unread else told
+
+
+def _one_line(width: int | None) -> int:
+    """Return how long a text may be that stands behind a label in one line."""
+    return max((width or _COLUMNS) - _LABEL_COLUMNS, _LABEL_COLUMNS)
+
+
+def _grouped(told: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Return each text once, with the names of those it is said of before it."""
+    names: dict[str, list[str]] = {}
+    for name, text in told:
+        if text is not None:
+            names.setdefault(text, []).append(name)
+    return [f"{listed(whose, _NAMED_MAX)}: {text}" for text, whose in names.items()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _End:
+    """How the run of one account ended; a twin's is that of the account that it is."""
+
+    result: LiquidationResult
+    twin_of: str | None
+
+    @property
+    def name(self) -> str:
+        """The account's name, safe to show."""
+        return clean(self.result.account or "")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is or may be open, after a dry run that anything is."""
+        if self.twin_of:
+            return False
+        if self.result.dry_run:
+            return not self.result.verified_flat
+        return self.result.state in {LiquidationState.FAILED, LiquidationState.PARTIAL}
+
+    @property
+    def left(self) -> Residual:
+        """What is left open, or in a dry run all that is."""
+        return split_residual(self.result)[0]
+
+    @property
+    def notional(self) -> Decimal:
+        """What is known to be left."""
+        return sum((abs(position.notional) for position in self.left.positions), _ZERO)
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, bool, bool, Decimal, str]:
+        """The order of rows: the worst first, and of equals what is not known, then the largest."""
+        result = self.result
+        return (
+            self.twin_of is not None,
+            not self.is_open,
+            _WORST_FIRST.index(result.state),
+            result.audit_complete,
+            result.residual is not None,
+            -self.notional,
+            self.name,
+        )
 
 
 def render_results(
@@ -43,9 +355,328 @@ def render_results(
     asked: Asked,
     is_drawn: bool = True,
 ) -> str:
-    """Return how the run of each account ended, worst first."""
-    parts: list[Part] = [
-        f"{result.state.value}  {clean(result.account or '')}  {clean(result.error_message or '')}"
+    """Return how the run of each account ended, worst first; the first line tells it of all.
+
+    A screen that is higher than `height` is made short: rows of flat accounts are summed up first,
+    then reasons, and only then rows of accounts that are not flat.
+    """
+    twins = {explain_twin(name): name for result in results.each if (name := result.account)}
+    ends = [
+        _End(result=result, twin_of=twins.get(result.error_message or ""))
         for result in results.each
     ]
-    return show(parts, width=width)
+    ends.sort(key=lambda end: end.rank)
+    is_dry = any(end.result.dry_run for end in ends)
+    is_rehearsed = is_dry and results.state is LiquidationState.SKIPPED
+    word = "DRY RUN" if is_rehearsed else results.state.value
+    painted = paint(word, TONES.get(results.state, Tone.BAD), colour=colour)
+    head: list[Part] = [(f"{painted}: ", _rehearsal(ends) if is_dry else _verdict(ends, asked))]
+    told, names = _reasons(ends), len(ends)
+    settings = clean(asked.config_file) if asked.config_file else None
+
+    def table(rows: int) -> list[Part]:
+        return _rehearsed(ends, rows) if is_dry else _ended(ends, asked, rows, colour=colour)
+
+    def sums(names_max: int) -> list[tuple[str, str | None]]:
+        return list(_found(ends, names_max) if is_dry else _sums(ends, asked, names_max))
+
+    def make(rows: int) -> list[Part]:
+        # Reasons take what rows of accounts that are not flat leave.
+        few = [
+            (label, shorten(text, _one_line(width), placeholder=" …"))
+            for label, text in told
+            if label != _UNREAD
+        ]
+        number = min(max(rows - sum(end.is_open for end in ends), 1), len(few))
+        more = f"and {count(len(few) - number, 'more reason')}; --json lists all"
+        few[number:] = [("why", more)] if number < len(few) else []
+        below = [*sums(0)[:_SUMS_MIN], *few, *_record(ends, 1)[1:]]
+        steps = steps_of(_steps(ends, asked, is_short=True), colour=colour)
+        return [*head, *table(max(rows - number, 1)), *labelled(*below), *steps]
+
+    below = labelled(*sums(names), *told, *_record(ends, names), ("settings", settings))
+    steps = steps_of(_steps(ends, asked, is_short=False), colour=colour)
+    whole = [*head, "", *table(names), "", *below, *[""] * bool(steps), *steps]
+    return "\n".join(fit(whole, make, width=width, height=height, is_drawn=is_drawn)) + "\n"
+
+
+def _verdict(ends: Sequence[_End], asked: Asked) -> str:
+    """Return how all of it ended, in counts."""
+    own = [end for end in ends if not end.twin_of]
+    states = Counter(end.result.state for end in own)
+    blocked = sum(end.result.cause is FailureCause.BLOCKED for end in own)
+    flat, skipped = states[LiquidationState.COMPLETED], states[LiquidationState.SKIPPED]
+    if skipped == len(own):
+        return meaning(own[0].result, asked)
+    as_asked = any(left_alone(end.result) for end in own)
+    where = ", ".join(clean(symbol) for symbol in asked.symbols)
+    scope = f" on {where}" if where else " in scope" if asked.scopes else ""
+    done = "done as asked" if as_asked else f"proven flat{scope}"
+    counts = [f"{flat} of {count(len(own), 'account')} {done}"]
+    counts += [
+        f"{number} {word}"
+        for number, word in (
+            (states[LiquidationState.PARTIAL], "partly"),
+            (states[LiquidationState.FAILED] - blocked, "failed"),
+            (blocked, "left to another run"),
+            (skipped, "skipped"),
+            (len(ends) - len(own), "the same account as another"),
+        )
+        if number
+    ]
+    told = ", ".join(counts)
+    if any(end.is_open and end.result.cause is not FailureCause.BLOCKED for end in own):
+        return f"{told}: the rest may be open"
+    is_recorded = all(end.result.audit_complete for end in own)
+    return told if is_recorded else f"{told}; the audit trail is incomplete"
+
+
+def _rehearsal(ends: Sequence[_End]) -> str:
+    """Return what a dry run found, in counts."""
+    own = [end for end in ends if not end.twin_of]
+    unread = sum(end.result.state is LiquidationState.FAILED for end in own)
+    is_open = sum(end.is_open for end in own) - unread
+    counts = [f"nothing was sent; something is open on {is_open} of {count(len(own), 'account')}"]
+    counts += [f"{count(unread, 'account')} could not be read in full"] if unread else []
+    return "; ".join(counts)
+
+
+def _sums(ends: Sequence[_End], asked: Asked, names_max: int) -> Iterator[tuple[str, str | None]]:
+    """Yield what was closed and what is left of all accounts, and how the shortest proof is."""
+    results = [end.result for end in ends if not end.twin_of]
+    read = [result for result in results if result.positions_found is not None]
+    orders = [result for result in results if result.orders_found is not None]
+    closed = (
+        f"{sum(result.positions_closed or 0 for result in read)} of "
+        f"{count(sum(result.positions_found or 0 for result in read), 'position')}, "
+        f"{sum(result.orders_cancelled or 0 for result in orders)} of "
+        f"{count(sum(result.orders_found or 0 for result in orders), 'order')} cancelled"
+    )
+    unread = len(results) - min(len(read), len(orders))
+    yield "closed", f"{closed}; not read on {count(unread, 'account')}" if unread else closed
+    left = [end for end in ends if end.left.positions or end.left.orders]
+    unknown = [end.name for end in ends if end.is_open and end.result.residual is None]
+    told = (
+        [sum_up_residual(_joined(left)) + _on([end.name for end in left], names_max)]
+        if left
+        else []
+    )
+    told += [f"not known{_on(unknown, names_max)}"] if unknown else []
+    alone = replace(
+        results[0],
+        positions=tuple(each for result in results for each in result.positions),
+        orders=tuple(each for result in results for each in result.orders),
+    )
+    told += [f"{stays}, as asked"] if (stays := left_alone(alone)) else []
+    if not told:
+        is_open = any(end.is_open for end in ends)
+        told = ["nothing was seen, but that is not proven" if is_open else "nothing"]
+    yield "left", "; ".join(told)
+    flat = [result for result in results if result.verified_flat]
+    if flat:
+        weakest = min(flat, key=lambda result: (result.settled_seconds, -len(result.unread)))
+        on = f", the shortest on {clean(weakest.account or '')}" if len(flat) > 1 else ""
+        yield "flat", f"{proof(weakest, asked, 'nothing')}{on}"
+
+
+def _found(ends: Sequence[_End], names_max: int) -> Iterator[tuple[str, str | None]]:
+    """Yield what a dry run found on all accounts."""
+    found = sum_up_residual(_joined(ends))
+    found += _on([end.name for end in ends if end.left.positions or end.left.orders], names_max)
+    unread = [end.name for end in ends if end.result.residual is None and not end.twin_of]
+    yield "found", f"{found}; not known{_on(unread, names_max)}" if unread else found
+
+
+def _joined(ends: Iterable[_End]) -> Residual:
+    """Return what is left of several accounts together."""
+    left = [end.left for end in ends if not end.twin_of]
+    return Residual(
+        positions=tuple(position for each in left for position in each.positions),
+        orders=tuple(order for each in left for order in each.orders),
+    )
+
+
+def _on(names: Sequence[str], names_max: int) -> str:
+    """Return which accounts something is said of; how many, where none may be named."""
+    if not names:
+        return ""
+    return f" on {listed(names, names_max) if names_max else count(len(names), 'account')}"
+
+
+def _ended(ends: Sequence[_End], asked: Asked, rows_max: int, *, colour: bool) -> list[Part]:
+    """Return how each run ended as a table, and what has no row in it as one line."""
+    rows = []
+    for end in ends[:rows_max]:
+        result = end.result
+        state = paint(result.state.value, TONES.get(result.state, Tone.BAD), colour=colour)
+        if end.twin_of:
+            rows.append((end.name, state, "", "", "", f"same account as {clean(end.twin_of)}"))
+            continue
+        flat_s = f"{result.flat_after_seconds:.2f} s" if result.verified_flat else "-"
+        closed = _part_of(result.positions_closed, result.positions_found)
+        cancelled = _part_of(result.orders_cancelled, result.orders_found)
+        rows.append((end.name, state, closed, cancelled, flat_s, _left(end, asked)))
+    head = ("account", "state", "closed", "cancelled", "flat after", "left")
+    return _table(head, rows, ends, right={2, 3, 4})
+
+
+def _part_of(done: int | None, found: int | None) -> str:
+    return "?" if found is None else f"{done} of {found}"
+
+
+def _left(end: _End, asked: Asked) -> str:
+    """Return what is left of an account, in a few words."""
+    result = end.result
+    if result.state is LiquidationState.SKIPPED:
+        return "nothing was read"
+    if result.cause is FailureCause.BLOCKED:
+        return "another run is at work"
+    if result.residual is None:
+        return "not known"
+    left, still_listed = split_residual(result)
+    symbols = list(dict.fromkeys(clean(p.symbol) for p in left.positions))
+    told = [f"{money(end.notional)} {listed(symbols, _SYMBOLS_MAX)}"] if symbols else []
+    told += [count(len(left.orders), "order")] if left.orders else []
+    if still_listed.positions or still_listed.orders:
+        told.append("closed, but still listed")
+    if result.never_read:
+        told.append("not all was read")
+    stays = left_alone(result)
+    told += [f"{stays}, as asked"] if stays and result.verified_flat else []
+    if told:
+        return "; ".join(told)
+    own = asked.scopes.get(result.account or "", ())
+    scope = f" on {listed([clean(symbol) for symbol in own], _SYMBOLS_MAX)}" if own else ""
+    return f"nothing{scope}" if result.verified_flat else "nothing seen, not proven"
+
+
+def _rehearsed(ends: Sequence[_End], rows_max: int) -> list[Part]:
+    """Return what a run of each account would send as a table."""
+    rows = []
+    for end in ends[:rows_max]:
+        result = end.result
+        if end.twin_of:
+            rows.append((end.name, "", "", "", f"same account as {clean(end.twin_of)}"))
+            continue
+        held = sum((abs(position.notional) for position in result.positions), _ZERO)
+        closes, cancels = result.positions_found, result.orders_found
+        symbols = list(dict.fromkeys(clean(p.symbol) for p in result.positions))
+        what = listed(symbols, _SYMBOLS_MAX) or ("flat" if result.verified_flat else "no position")
+        rows.append(
+            (
+                end.name,
+                "?" if closes is None else money(held),
+                "?" if closes is None else str(closes),
+                "?" if cancels is None else str(cancels),
+                NOT_READ if result.state is LiquidationState.FAILED else what,
+            )
+        )
+    head = ("account", "notional", "positions to close", "orders to cancel", "on")
+    return _table(head, rows, ends, right={1, 2, 3})
+
+
+def _table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    ends: Sequence[_End],
+    *,
+    right: set[int],
+) -> list[Part]:
+    """Return a table of the first accounts, and a line for those that have no row."""
+    parts: list[Part] = [Table(head=head, rows=rows, right=right)]
+    rest = ends[len(rows) :]
+    if rest:
+        states = Counter(end.result.state.value for end in rest)
+        told = ", ".join(f"{number} {state}" for state, number in states.items())
+        is_open = [end for end in rest if end.is_open]
+        left = sum((end.notional for end in is_open), _ZERO)
+        of = f", {money(left)} open on {count(len(is_open), 'account')}" if is_open else ""
+        parts.append(f"and {count(len(rest), 'more account')}, {told}{of}; --json lists all")
+    return parts
+
+
+def _reasons(ends: Sequence[_End]) -> list[tuple[str, str]]:
+    """Return why accounts are not flat, and what else was noticed; what is the same once."""
+    by_label: dict[str, list[tuple[str, str]]] = {label: [] for label in _LABELS}
+    for end in ends:
+        for label, text in () if end.twin_of else reasons(end.result):
+            if label in by_label:
+                by_label[label].append((end.name, text))
+    return [(label, told) for label, texts in by_label.items() for told in _grouped(texts)]
+
+
+def _record(ends: Sequence[_End], names_max: int) -> list[tuple[str, str | None]]:
+    """Return what it took, and the runs' names: of accounts that are not flat, if there are any."""
+    results = [end.result for end in ends if not end.twin_of]
+    repeated = sum(result.retries for result in results)
+    time = (
+        f"{max(result.duration_seconds for result in results):.2f} s of "
+        f"{results[0].timeout_seconds:g} s, "
+        f"{count(sum(result.requests for result in results), 'request')}"
+        f"{f', {repeated} repeated' if repeated else ''}"
+    )
+    wanted = [end for end in ends if end.is_open] or ends
+    runs = [f"{end.name} {clean(end.result.correlation_id)}" for end in wanted if not end.twin_of]
+    untold = [end.name for end in ends if not end.result.audit_complete]
+    incomplete = f"INCOMPLETE: not every event could be recorded{_on(untold, names_max)}"
+    return [
+        ("time", time),
+        ("run", None if results[0].dry_run else listed(runs, names_max)),
+        ("audit", incomplete if untold else None),
+    ]
+
+
+def _steps(ends: Sequence[_End], asked: Asked, *, is_short: bool) -> list[str]:
+    """Return what to do now: commands for the accounts that need them, then where to click."""
+    by_advice: dict[tuple[str, ...], list[_End]] = {}
+    for end in ends:
+        if advice := () if end.twin_of else tuple(commands(end.result, Asked())):
+            by_advice.setdefault(advice, []).append(end)
+    look = _looking(asked.options)
+    steps: dict[str, None] = {}
+    for group in by_advice.values():
+        names = {end.result.account for end in group}
+        # Under the name of a twin more may be in scope.
+        names |= {end.result.account for end in ends if end.twin_of in names}
+        wanted = [name for end in ends if (name := end.result.account) in names]
+        is_all = len(wanted) == len(ends) or (is_short and len(wanted) > _ACCOUNTS_MAX)
+        again = asked.options if is_all else _only(asked.options, wanted)
+        its = replace(asked, options=again, look=look)
+        if group[0].result.exit_code() in {ExitCode.CREDENTIALS, ExitCode.CONFIGURATION}:
+            its = replace(its, look=_looking(again))
+        steps |= dict.fromkeys(commands(group[0].result, its))
+    clicks = by_hand([end.result for end in ends if end.is_open])
+    return [*steps, *clicks[: 1 if is_short else None]]
+
+
+def _only(options: str, names: Sequence[str | None]) -> str:
+    """Return the options of a run of these accounts only.
+
+    >>> _only("--config a.yaml --all-accounts --timeout 10", ["desk-a"])
+    '--config a.yaml --timeout 10 --account desk-a'
+    >>> _only("--account desk-a --account desk-b", ["desk-b"])
+    '--account desk-b'
+    """
+    kept = [word for pair in _pairs(options) for word in pair if pair[0] not in _WHICH]
+    return shlex.join(
+        [*kept, *(word for name in names if name for word in ("--account", clean(name)))]
+    )
+
+
+def _looking(options: str) -> str:
+    """Return those of the options that a command takes which only looks.
+
+    >>> _looking("--config a.yaml --timeout 10 --account desk-a")
+    '--config a.yaml --account desk-a'
+    """
+    kept = {"--config", *_WHICH}
+    return shlex.join([word for pair in _pairs(options) for word in pair if pair[0] in kept])
+
+
+def _pairs(options: str) -> Iterator[tuple[str, ...]]:
+    """Yield each option with its value, where it has one."""
+    words = shlex.split(options)
+    for at, word in enumerate(words):
+        if word.startswith("--"):
+            value = words[at + 1 : at + 2]
+            yield (word, *(each for each in value if not each.startswith("--")))

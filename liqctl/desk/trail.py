@@ -93,10 +93,12 @@ class Style:
 def render_record(record: TrailRecord, style: Style) -> str:
     """Return one line of the trail in columns: time, run, event, symbol, details in words."""
     symbol = record.details.get("symbol")
+    # Not a column of its own: most trails name no account.
+    of = f"account {printable(record.account)}, " if record.account else ""
     cells = [
         f"{printable(record.event_type):<{_EVENT_COLUMNS}}",
         f"{printable(symbol, 32) if isinstance(symbol, str) else '':<{_SYMBOL_COLUMNS}}",
-        describe_details(record.details),
+        f"{of}{describe_details(record.details)}",
     ]
     at = printable(record.timestamp)
     if style.width is not None and style.width < WIDE_COLUMNS:
@@ -161,8 +163,9 @@ def render_run(records: Sequence[TrailRecord], style: Style) -> str:
     name = style.paint(printable(story.correlation_id), Tone.STRONG)
     limit = "" if story.deadline_s is None else f" of {story.deadline_s:g} s"
     where = printable(story.environment) or "an unnamed environment"
+    of = f" of account {printable(story.account)}" if story.account else ""
     title = [
-        f"Run {name} in {where}, {spent:.3f} s{limit} long",
+        f"Run {name}{of} in {where}, {spent:.3f} s{limit} long",
         f"Started {printable(first.timestamp)} by {printable(who_of(first.details))}",
     ]
     why = first.details.get("reason")

@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 
 from liqctl import AuditEventType, AuditLogger
+from tests.cli.house import house
 from tests.process.program import Ended, Program, program
 
 KEY: Final = "canaryKey0123456789canaryKey0123456789canaryKey0123456789canary"
@@ -99,6 +100,36 @@ def test_a_run_is_told_whole_and_every_file_is_accounted_for(tmp_path: Path) -> 
     assert json.loads(files["versions.json"])["libraries"]["ccxt"]
     assert json.loads(files["environment.json"])["disks"]["log_dir"]["mount"]["options"]
     assert [row["name"] for row in manifest(ended)["missing"]] == ["log/drills.jsonl"]
+
+
+def test_the_runs_of_several_accounts_are_in_one_bundle(tmp_path: Path) -> None:
+    """Whoever helps needs the account that failed and those that did not."""
+    with house(tmp_path, timeout_s=2.0) as running:
+        running.run("liquidate", "--account", "desk-a", "--correlation-id", "other")
+        running.run("liquidate", "--all-accounts", "--correlation-id", "X")
+        ended, files = make(running, "X")
+        lines = running.trail.read_bytes().splitlines()
+        keys = list(running.variables.values())
+
+    names = ("desk-a", "desk-b", "portfolio", "refused", "silent")
+    assert {name for name in files if name.startswith(("report/", "status/"))} == {
+        *(f"report/{name}.{ending}" for name in names for ending in ("md", "html")),
+        *(f"status/simulator-{name}.json" for name in names),
+    }
+    trail = files["trail/audit.jsonl"].splitlines()
+    assert sorted(trail) == sorted(line for line in lines if b'"other"' not in line)
+    stamps = [json.loads(line)["timestamp"] for line in trail]
+    assert stamps == sorted(stamps)
+    log = files["log/liqctl.log"]
+    assert b" X-silent " in log
+    assert b" other " not in log
+    status = json.loads(files["status/simulator-desk-b.json"])
+    assert (status["account_name"], status["last_run"]["correlation_id"]) == ("desk-b", "X-desk-b")
+    set_keys = json.loads(files["environment.json"])["keys"]["simulator desk-a"]
+    assert set_keys == {"api_key_is_set": True, "api_secret_is_set": True}
+    assert manifest(ended)["correlation_id"] == "X"
+    everything = b"".join(files.values())
+    assert not [key for key in keys if len(key) > 20 and key.encode() in everything]
 
 
 def test_without_an_id_the_last_lines_are_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ import pytest
 
 from liqctl.kernel.states import ExitCode
 from liqctl.sim.scenario import load_scenario
-from tests.cli.documents import RESULT, check
+from tests.cli.documents import RESULT, RESULTS, check
+from tests.cli.house import house, open_accounts
 from tests.process.program import PATIENCE_S, Program, command, overshoot_max_s, program
 
 TRADING_DAY = load_scenario("default")
@@ -379,3 +381,97 @@ def test_one_reading_is_trusted_where_that_was_asked_for(tmp_path: Path) -> None
     assert ended.code == ExitCode.DONE, ended.stderr
     assert ended.result["verified_flat"] is True
     assert ended.result["settled_seconds"] < 0.5
+
+
+def test_several_accounts_end_in_one_document(tmp_path: Path) -> None:
+    """Three end flat although one key is refused and one account never answers."""
+    with house(tmp_path, timeout_s=2.0) as running:
+        ended = running.run("liquidate", "--all-accounts", "--json")
+        left = open_accounts(running)
+
+    check(ended.result, RESULTS)
+    assert (ended.code, ended.result["state"]) == (ExitCode.FAILED, "FAILED")
+    assert left == {"refused", "silent"}
+    assert {each["account"]: each["state"] for each in ended.result["results"]} == {
+        "desk-a": "COMPLETED",
+        "desk-b": "COMPLETED",
+        "portfolio": "COMPLETED",
+        "refused": "FAILED",
+        "silent": "FAILED",
+    }
+
+
+def test_several_accounts_end_on_one_screen_that_says_what_to_repeat(tmp_path: Path) -> None:
+    """The command on the screen, pasted, closes what is left and nothing else."""
+    with house(tmp_path, timeout_s=2.0) as running:
+        first = running.run("liquidate", "--all-accounts")
+        (line,) = [each for each in first.stdout.splitlines() if "again, at once" in each]
+        running.server.address.venues["silent"].faults.clear()  # type: ignore[union-attr]
+        again = running.run(*shlex.split(line.partition(": liqctl ")[2]))
+        left = open_accounts(running)
+
+    lines = first.stdout.splitlines()
+    assert lines[0] == "FAILED: 3 of 5 accounts proven flat, 2 failed: the rest may be open"
+    assert [each.split()[:2] for each in lines[3:8]] == [
+        ["refused", "FAILED"],
+        ["silent", "FAILED"],
+        ["desk-a", "COMPLETED"],
+        ["desk-b", "COMPLETED"],
+        ["portfolio", "COMPLETED"],
+    ]
+    assert line.endswith("--account silent")
+    assert again.code == ExitCode.DONE
+    assert left == {"refused"}
+
+
+def test_the_question_about_several_accounts_is_asked_once(tmp_path: Path) -> None:
+    """What could not be read is said loudly; one word stands for all."""
+    with house(tmp_path, timeout_s=2.0) as running:
+        running.variables |= {
+            name.replace("SIMULATOR", "PRODUCTION"): value
+            for name, value in running.variables.items()
+        }
+        settings = running.folder / "production.yaml"
+        settings.write_text(
+            "environment: production\n"
+            f"exchange: {{base_url: '{running.server.url}'}}\n"
+            "liquidation: {timeout_seconds: 2.0}\n"
+            "accounts: {desk-a: , desk-b: , silent: }\n"
+            f"audit: {{log_dir: '{running.folder / 'logs'}'}}\n"
+        )
+        running.variables["LIQCTL_CONFIG"] = str(settings)
+        refused = on_terminal(running, "no", "liquidate", "--all-accounts")
+        before = open_accounts(running)
+        _, screen = on_terminal(running, "production", "liquidate", "--all-accounts")
+        left = open_accounts(running)
+
+    assert refused[0] == ExitCode.NOT_CONFIRMED
+    assert {"desk-a", "desk-b"} <= before
+    asked, _, answered = screen.partition("to go on")
+    words = " ".join(re.sub(r"\x1b\[[0-9]*m", "", asked).split())
+    assert "PRODUCTION" in asked
+    assert "silent NOT READ" in words
+    assert "desk-a 3 51,000.00" in words
+    assert words.index("silent NOT READ") < words.index("desk-a 3") < words.index("desk-b 2")
+    assert "1 account NOT READ" in words
+    assert "2 of 3 accounts proven flat, 1 failed" in answered
+    assert left & {"desk-a", "desk-b", "silent"} == {"silent"}
+
+
+def test_a_twin_is_closed_once_and_named(tmp_path: Path) -> None:
+    """One key under two names."""
+    with house(tmp_path, "house_twins") as running:
+        address = running.server.address
+        key, secret = address.credentials["desk-a"]  # type: ignore[union-attr]
+        running.variables |= {
+            "LIQCTL_SIMULATOR_DESK_B_API_KEY": key,
+            "LIQCTL_SIMULATOR_DESK_B_API_SECRET": secret,
+        }
+        rehearsed = running.run("liquidate", "--all-accounts", "--dry-run")
+        ended = running.run("liquidate", "--all-accounts")
+
+    assert rehearsed.stdout.startswith("DRY RUN: nothing was sent; something is open on 1 of 1 acc")
+    assert ended.stdout.startswith(
+        "COMPLETED: 1 of 1 account proven flat, 1 the same account as another\n"
+    )
+    assert any("same account as desk-a" in line for line in ended.stdout.splitlines())

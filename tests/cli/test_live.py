@@ -15,6 +15,7 @@ import pytest
 
 from liqctl.cli.live import can_redraw
 from liqctl.sim.scenario import load_scenario
+from tests.cli.house import house
 from tests.process.program import (
     PATIENCE_S,
     Program,
@@ -357,3 +358,31 @@ def test_nothing_is_drawn_once_the_result_is_told(halted: Program) -> None:
 
     assert code in {1, 3}
     assert "s left of" not in history
+
+
+@needs_tmux
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
+def test_several_accounts_are_seen_side_by_side(tmp_path: Path, width: int, height: int) -> None:
+    """The one that hangs keeps the frame alive, and the end screen takes its place."""
+    with house(tmp_path, timeout_s=3.0) as running:
+        running.variables |= XTERM
+        with on_terminal(
+            running, "liquidate", "--all-accounts", width=width, height=height
+        ) as terminal:
+            shown = terminal.wait_for("1 failed, 1 reading, 3 flat", "s left of 3 s")
+            code, ended = terminal.wait_for_end()
+            history = terminal.history()
+
+    rows = [line.split()[:2] for line in shown.splitlines()[7:12]]
+    assert rows == [
+        ["refused", "failed"],
+        ["silent", "reading"],
+        ["desk-a", "flat"],
+        ["desk-b", "flat"],
+        ["portfolio", "flat"],
+    ]
+    assert "unread    what is open on 2 accounts is not known" in shown
+    assert code == 1
+    assert ended.startswith("FAILED: 3 of 5 accounts proven flat, 2 failed: the rest may be open")
+    assert "left of 3 s" not in history
+    assert "--account silent" in ended

@@ -11,6 +11,7 @@ import pytest
 from liqctl.kernel.states import ExitCode
 from liqctl.sim.scenario import Scenario, load_scenario, parse_scenario
 from liqctl.trail.writer import AuditLogger
+from tests.cli.house import house
 from tests.process.program import Ended, Program, program
 
 RUN = "liq_20260102_103000_abc123"
@@ -457,3 +458,61 @@ def test_what_the_run_could_not_read_is_not_reported_as_zero(served: Program) ->
     assert "positions not read, " in story
     assert last["positions_found"] is None
     assert "not read" in served.run("report", RUN).stdout
+
+
+def test_several_accounts_that_ran_under_one_name_are_told_together(tmp_path: Path) -> None:
+    """At night one name is known, the one that was given; who needs help is told first."""
+    with house(tmp_path, timeout_s=2.0) as running:
+        running.run("liquidate", "--all-accounts", "--correlation-id", "X")
+        running.run("liquidate", "--account", "desk-a", "--correlation-id", "Y")
+        text = running.run("report", "X")
+        document = running.run("report", "X", "--json")
+        page = running.run("report", "X", "--html")
+        one = facts(running, "X-desk-a")
+        story = running.run("audit", "show", "X").stdout
+        told = running.run("audit", "show", "X", "--json").result
+        tail = running.run("audit", "tail", "-n", "0").stdout
+
+    lines = text.stdout.splitlines()
+    assert text.code == ExitCode.DONE
+    assert lines[0] == "# Incident: `X`, 5 accounts"
+    assert [line.split(" | ")[:3] for line in lines[4:9]] == [
+        ["| `refused`", "`X-refused`", "failed liquidation"],
+        ["| `silent`", "`X-silent`", "failed liquidation"],
+        ["| `desk-a`", "`X-desk-a`", "completed liquidation"],
+        ["| `desk-b`", "`X-desk-b`", "completed liquidation"],
+        ["| `portfolio`", "`X-portfolio`", "completed liquidation"],
+    ]
+    assert lines[6].endswith("| 3 of 3 | 3 of 3 |")
+    assert text.stdout.count("\n# Incident: ") == 5
+    assert "- **Account**: `desk-b`" in lines
+    assert document.result["schema"] == "liqctl.reports/1"
+    assert [each["account"] for each in document.result["reports"]][:2] == ["refused", "silent"]
+    assert page.code == ExitCode.FAILED
+    assert "a page is about one: give X-refused, X-silent, X-desk-a, " in page.stderr
+    assert (one["account"], one["money"]["complete"]) == ("desk-a", True), one["money"]
+    assert [later["correlation_id"] for later in one["later_runs"]] == ["Y"]
+    assert "Run X-desk-a of account desk-a in simulator, " in story
+    assert story.index("Run X-silent") < story.index("Run X-desk-a")
+    assert [each["account"] for each in told["runs"]][:2] == ["refused", "silent"]
+    assert all("  account " in line for line in tail.splitlines())
+
+
+def test_a_run_of_that_very_name_is_meant_and_not_those_of_accounts(tmp_path: Path) -> None:
+    """And what only looks like an account's run is none."""
+    with program(tmp_path, Scenario(name="flat")) as running:
+        log(tmp_path, START, run="X")
+        log(tmp_path, START, run="Y-desk-a")
+
+        assert facts(running, "X", "--offline")["correlation_id"] == "X"
+        assert running.run("report", "Y", "--offline").code == ExitCode.FAILED
+
+
+def test_settings_that_do_not_name_the_account_give_no_figures(tmp_path: Path) -> None:
+    """Another account's key must not be asked about its orders."""
+    with house(tmp_path, "house_twins") as running:
+        running.run("liquidate", "--account", "desk-a", "--correlation-id", "X")
+        running.more["accounts"] = {"desk-b": None}
+        money = facts(running, "X")["money"]
+
+    assert "they name no account desk-a" in money["why_not"]

@@ -1,9 +1,14 @@
-"""Results for the end screens, small enough to be checked by eye."""
+"""Results and readings for screens, small enough to be checked by eye."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from liqctl.kernel.answers import no_answer
+from liqctl.kernel.ledger import first_seen
+from liqctl.kernel.plan import Memory, Plan, make_plan
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.proof import Verdict
 from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
@@ -12,8 +17,19 @@ from liqctl.kernel.result import (
     Residual,
 )
 from liqctl.kernel.states import LiquidationState, OrderState, PositionState
-from liqctl.kernel.values import Leg, OrderKind, Position, PositionSide, Side
+from liqctl.kernel.values import (
+    Leg,
+    OpenOrder,
+    OrderKind,
+    Position,
+    PositionSide,
+    Reading,
+    Side,
+    Snapshot,
+)
+from liqctl.run.inspection import Inspection
 
+POLICY = LiquidationConfig()
 MOMENT = datetime(2026, 1, 2, 10, 30, tzinfo=UTC)
 
 
@@ -65,7 +81,9 @@ def make_result(state: LiquidationState, **changes: Any) -> LiquidationResult:
     return LiquidationResult(**(values | changes))
 
 
-def make_partial(message: str = "the symbol is closed for trading") -> LiquidationResult:
+def make_partial(
+    message: str = "the symbol is closed for trading", **changes: Any
+) -> LiquidationResult:
     """Return a run that closed one of two positions and kept the other's stop."""
     return make_result(
         LiquidationState.PARTIAL,
@@ -100,4 +118,60 @@ def make_partial(message: str = "the symbol is closed for trading") -> Liquidati
                 ),
             )
         ),
+        **changes,
     )
+
+
+def inspected(snapshot: Snapshot, plan: Plan, refusal: str | None = None) -> Inspection:
+    """Return an inspection that reads this, or says why it could not."""
+    verdict = Verdict(
+        positions=snapshot.positions.items,
+        orders=snapshot.orders,
+        kept=(),
+        evidence=(),
+        failed=(),
+        unread=(),
+    )
+    answer = no_answer(refusal) if refusal else None
+    return Inspection(snapshot=snapshot, verdict=verdict, plan=plan, refusal=answer)
+
+
+def make_look(refusal: str | None = None) -> Inspection:
+    """Return two positions and one resting order, the smaller position first."""
+    positions = (
+        Position(
+            leg=Leg(symbol="ETHUSDT", position_side=PositionSide.BOTH),
+            quantity=Decimal(-2),
+            notional=Decimal(6000),
+            unrealized_pnl=Decimal("-12.5"),
+        ),
+        Position(
+            leg=Leg(symbol="BTCUSDT", position_side=PositionSide.BOTH),
+            quantity=Decimal("0.5"),
+            notional=Decimal(25000),
+            unrealized_pnl=Decimal(100),
+        ),
+    )
+    order = OpenOrder(
+        symbol="BTCUSDT",
+        position_side=PositionSide.BOTH,
+        kind=OrderKind.REGULAR,
+        order_id="1",
+        type="LIMIT",
+        side=Side.BUY,
+        quantity=Decimal(1),
+    )
+    snapshot = Snapshot(
+        positions=Reading(items=positions),
+        regular_orders=Reading(items=(order,)),
+        algo_orders=Reading(),
+        started_at=0.0,
+        finished_at=0.1,
+    )
+    memory = Memory(
+        legs={position.leg: first_seen(position, 0.0) for position in positions},
+        orders={},
+        rules={},
+        marks={},
+    )
+    return inspected(snapshot, make_plan(snapshot, memory, POLICY), refusal)

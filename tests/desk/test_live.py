@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.desk.live import LiveModel, Stage, draw
+from liqctl.desk.live import LiveAccounts, LiveModel, Stage, draw
 
 BTC = {"symbol": "BTCUSDT", "position_side": "BOTH"}
 ETH = {"symbol": "ETHUSDT", "position_side": "BOTH"}
@@ -41,7 +41,9 @@ def ways(model: LiveModel, now: float = 0.1) -> dict[str, str]:
     return {row.symbol: row.way(now) for row in model.rows()}
 
 
-def drawn(model: LiveModel, *, now: float = 0.1, width: int = 80, height: int = 23) -> list[str]:
+def drawn(
+    model: LiveModel | LiveAccounts, *, now: float = 0.1, width: int = 80, height: int = 23
+) -> list[str]:
     """Return the frame's lines without colours."""
     return draw(model, now, title="testnet  liq_1", width=width, height=height, colour=False)
 
@@ -308,3 +310,118 @@ def test_symbols_of_one_product_are_the_whole_run() -> None:
     model = model_of(("LIQUIDATION_START", start), ("SNAPSHOT_TAKEN", NOTHING | USDM))
 
     assert model.phase(0.1) == "reading again: is it flat?"
+
+
+Event = tuple[str, dict[str, Any]]
+CLOSED: list[Event] = [
+    ("SNAPSHOT_TAKEN", TWO),
+    ("ORDER_CANCELLED", {"symbol": "BTCUSDT", "order_ids": ["1"]}),
+    ("POSITION_CLOSED", BTC),
+    ("POSITION_CLOSED", ETH),
+]
+FLAT: list[Event] = [*CLOSED, ("LIQUIDATION_COMPLETE", {"state": "COMPLETED"})]
+
+
+def accounts(**events: list[Event]) -> LiveAccounts:
+    """Return the model of several accounts that have seen these events, by their names."""
+    model = LiveAccounts(began_at=0.0, timeout_s=5.0)
+    for name, own in events.items():
+        for event_type, details in (("LIQUIDATION_START", START), *own):
+            model.note(event_type, details | {"account": name}, 0.1)
+    return model
+
+
+def test_one_account_with_a_name_has_a_line() -> None:
+    """`--account desk_a` of a file of one."""
+    lines = drawn(accounts(desk_a=[("SNAPSHOT_TAKEN", TWO)]))
+
+    assert lines[0] == "testnet  liq_1  1 cancelling"
+    assert lines[1].startswith("open      36,000.00 of 36,000.00 notional")
+    assert lines[3] == "orders    0 of 3 cancelled"
+    assert [line.split() for line in lines[5:]] == [
+        ["account", "state", "open", "closed", "cancelled", "why"],
+        ["desk_a", "cancelling", "36,000.00", "0", "of", "2", "0", "of", "3"],
+    ]
+
+
+def test_accounts_are_told_apart_and_come_worst_first() -> None:
+    """Each at a step of its own, and the same symbol in several of them."""
+    model = accounts(
+        done=FLAT,
+        watching=[*CLOSED, ("FLAT_SEEN", {"watch_seconds": 2.0})],
+        closing=[("SNAPSHOT_TAKEN", TWO), ("ORDER_SENT", {**BTC, "attempt": 1})],
+        reading=[],
+        partly=[
+            ("SNAPSHOT_TAKEN", TWO),
+            ("POSITION_CLOSED", ETH),
+            ("LIQUIDATION_PARTIAL", {"state": "PARTIAL", "error_message": "BTCUSDT is open"}),
+        ],
+        refused=[("LIQUIDATION_FAILED", {"state": "FAILED", "error_message": "no\x1b[2J key"})],
+        blocked=[("LIQUIDATION_BLOCKED", {"holder": "liq_2"})],
+        twin=[("LIQUIDATION_SKIPPED", {"reason": "the same account"})],
+    )
+
+    lines = drawn(model, width=100)
+
+    assert lines[0] == (
+        "testnet  liq_1  1 failed, 1 partly, 1 with another run, 1 closing, 1 reading, "
+        "1 watching flat, 1 fl…"
+    )
+    assert "66,000.00 of 144,000.00 notional" in lines[1]
+    assert "unread    what is open on 2 accounts is not known" in lines
+    assert [line.split("  ")[0] for line in lines[7:]] == [
+        "refused",
+        "partly",
+        "blocked",
+        "closing",
+        "reading",
+        "watching",
+        "done",
+        "twin",
+    ]
+    shown = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[7:]}
+    assert shown["refused"] == r"failed no\x1b[2J key"
+    assert shown["partly"] == "partly 30,000.00 1 of 2 0 of 3 BTCUSDT is open"
+    assert shown["watching"] == "watching flat 0.00 2 of 2 1 of 3"
+    assert shown["done"] == "flat 0.00 2 of 2 1 of 3"
+    assert shown["twin"].startswith("skipped")
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 23), (40, 8), (200, 49)])
+def test_of_forty_accounts_flat_ones_are_summed_up_first(width: int, height: int) -> None:
+    """A frame that scrolls is drawn over the wrong lines, and the worst must be in it."""
+    failed: Event = ("POSITION_FAILED", {**BTC, "message": "closed for trading " * 9})
+    model = accounts(
+        **{f"d{index:02}": FLAT for index in range(37)},
+        trouble=[("SNAPSHOT_TAKEN", TWO), failed],
+        partly=[("SNAPSHOT_TAKEN", TWO), ("LIQUIDATION_PARTIAL", {"state": "PARTIAL"})],
+        silent=[],
+    )
+
+    lines = drawn(model, width=width, height=height)
+
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    if height > 8:
+        names = [line.split()[0] for line in lines[7:10]]
+        assert names == ["partly", "trouble", "silent"]
+        assert "closed for trading" in lines[8]
+    if height == 23:
+        assert lines[-1] == "and 25 more, 0.00 still open: 25 flat"
+
+
+def test_what_is_left_alone_is_done_and_not_flat() -> None:
+    """With --orders-only the positions stay."""
+    start = ("LIQUIDATION_START", {"config": {"close_positions": False}})
+    model = accounts(a=[start, ("SNAPSHOT_TAKEN", TWO), *FLAT[-1:]])
+
+    assert drawn(model)[0].endswith("1 done")
+
+
+def test_several_accounts_that_are_stopped_say_so_and_how_far_they_are() -> None:
+    """The key was pressed: who waits wants to know for what."""
+    model = accounts(a=[("SNAPSHOT_TAKEN", TWO)], b=FLAT)
+
+    lines = draw(model, 0.2, title="t", width=80, height=23, colour=False, stopping=True)
+
+    assert lines[0] == "t  stopping: 1 cancelling, 1 flat"
