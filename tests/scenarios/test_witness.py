@@ -222,11 +222,26 @@ def test_one_lost_answer_is_asked_for_again(path: str) -> None:
     assert told(result) == AGREES
 
 
-def test_a_refused_master_is_asked_no_more() -> None:
+@pytest.mark.parametrize("kind", ["key_refused", "banned", "too_many_requests"])
+@pytest.mark.parametrize(("path", "asked"), [(LIST, 1), (KEYS, 1 + pacing.WITNESS_AT_ONCE)])
+def test_a_refused_master_is_asked_no_more(kind: str, path: str, asked: int) -> None:
     """Going on is what bans an address."""
-    address = house_with({"kind": "key_refused", "times": 0})
+    accounts: dict[str, Any] = {f"x{number}": {"account": {}} for number in range(20)}
+    address = house_with({"kind": kind, "path": path, "times": 0}, desk_a=ONE, **accounts)
     run_one(address)
-    assert len(address.master.account.journal.requests) == 1
+    assert len(address.master.account.journal.requests) == asked
+
+
+def test_a_contradiction_that_is_not_taken_back_stands() -> None:
+    """The second look was not answered, so the first one is all there is."""
+    address = house_with(
+        {"kind": "hang", "path": POSITIONS, "skip": 2, "times": 0},
+        desk_a=ONE,
+        other={"account": {"positions": {"BTCUSDT": "0.5"}}},
+    )
+    swap(address, "desk-a", "other")
+    result, _ = run_one(address)
+    assert (result.exit_code(), told(result)["symbols"]) == (ExitCode.PARTIAL, ["BTCUSDT"])
 
 
 def test_an_account_that_the_master_does_not_have_is_not_matched() -> None:
