@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from liqctl.drill.runs import LoopClock
+from liqctl.kernel.errors import Secret
 from liqctl.kernel.limits import Address, Deadline
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.run.driver import Opening
 from liqctl.run.manager import LiquidationManager
+from liqctl.run.witness import Witness
+from liqctl.sim.address import MASTER, key_of
 from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.sim.venue import Venue
 from liqctl.venue.exchange import BinanceExchange
@@ -36,11 +39,20 @@ def liquidate_all(
     *,
     policies: Mapping[str, LiquidationConfig] | None = None,
     latency_s: float = 0.06,
+    master: Venue | None = None,
+    keys: Mapping[str, str] | None = None,
+    interrupt_at_s: float | None = None,
 ) -> HouseRun:
-    """Liquidate accounts side by side, as the command line does."""
-    policy, run = policy or LiquidationConfig(), HouseRun()
+    """Liquidate accounts side by side, as the command line does.
 
-    async def one(name: str, venue: Venue, address: Address, deadline: Deadline) -> None:
+    With a `master` its key is the witness; `keys` are those of the accounts, where not their own.
+    """
+    policy, run = policy or LiquidationConfig(), HouseRun()
+    secrets = {name: Secret((keys or {}).get(name, key_of(name))) for name in venues}
+
+    async def one(
+        name: str, venue: Venue, address: Address, deadline: Deadline, witness: Witness | None
+    ) -> None:
         own = (policies or {}).get(name, policy)
         exchange = BinanceExchange(MemoryTransport(venue, latency_s=latency_s))
         opening = Opening(
@@ -57,9 +69,12 @@ def liquidate_all(
             exchange=exchange,
             audit_logger=run.sinks.setdefault(name, ListSink()),
             account=name,
+            witness=witness.of(secrets[name]) if witness else None,
             wall_clock=LoopClock(),
             rng=random.Random(1),
         )
+        if interrupt_at_s is not None:
+            asyncio.get_running_loop().call_later(interrupt_at_s, manager.interrupt)
         run.results[name] = await manager.execute_liquidation(opening=opening)
 
     async def main() -> None:
@@ -67,7 +82,13 @@ def liquidate_all(
         epoch_s = LoopClock().now().timestamp()
         deadline = Deadline.after(policy.timeout_seconds, began=began, epoch_s=epoch_s)
         address = Address(minute_start=deadline.minute_start, accounts=len(venues))
-        await asyncio.gather(*(one(*each, address, deadline) for each in venues.items()))
+        witness = None
+        if master is not None:
+            door = BinanceExchange(MemoryTransport(master, latency_s=latency_s))
+            accounts = {secrets[name]: name for name in venues}
+            witness = Witness(door, deadline, accounts, own=Secret(key_of(MASTER)))
+        each = (one(*pair, address, deadline, witness) for pair in venues.items())
+        await asyncio.gather(*each)
 
     run_virtual(main)
     run.results = {name: run.results[name] for name in venues}

@@ -9,6 +9,7 @@ from typing import Any, Final
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.states import LiquidationState, Margin, OrderState, PositionState, Product
 from liqctl.kernel.values import OrderKind
+from liqctl.kernel.witness import Says
 
 Schema = dict[str, Any]
 
@@ -220,6 +221,11 @@ _LEFT_OVER: Final = _object(
     margin_orders=(_or_null(_list(_TEXT)), "open margin orders; null: not read"),
     is_partial=(_FLAG, "whether only some pairs were asked for margin orders"),
 )
+_WITNESS: Final = _object(
+    "says symbols",
+    says=(_one_of(*Says), "silent: it was not asked, not answered, or knows nothing of it"),
+    symbols=(_list(_TEXT), "where the master key sees a position"),
+)
 _COUNTS: Final = (
     "positions_found positions_closed positions_failed orders_found orders_cancelled orders_failed"
 )
@@ -232,15 +238,15 @@ def _schema_tag(name: str) -> tuple[Schema, str]:
 RESULT: Final = _object(
     "schema correlation_id environment state error_message dry_run verified_flat deadline_exceeded "
     "account products margin settled_seconds held_seconds unread started_at finished_at "
-    f"duration_seconds timeout_seconds {_COUNTS} positions orders residual left_over requests "
-    "retries audit_complete "
-    "audit_head notes time_spent_s",
+    f"duration_seconds timeout_seconds {_COUNTS} positions orders residual left_over witness "
+    "requests retries audit_complete audit_head notes time_spent_s",
     schema=_schema_tag("result"),
     state=(_RUN_END, "how the run ended"),
     positions=(_list(_POSITION), "every position that was found"),
     orders=(_list(_ORDER), "every order of others that was found"),
     residual=(_or_null(_RESIDUAL), "what the last reading still showed; null: nothing was read"),
     left_over=(_or_null(_LEFT_OVER), "in portfolio margin: what stands beside the futures"),
+    witness=(_or_null(_WITNESS), "what the master key says of it; null: there is none, or no run"),
 )
 RESULTS: Final = _object(
     "schema state exit_code results",
@@ -391,9 +397,11 @@ _CANCEL: Final = "product? symbol endpoint order_ids sweep? "
 _WHY: Final = "kind? code? http_status? message"
 _END: Final = _object(
     f"state verified_flat deadline_exceeded settled_seconds unread error_message {_COUNTS} "
-    "duration_seconds requests retries time_spent_s notes products? margin? left_over? exit_code",
+    "duration_seconds requests retries time_spent_s notes products? margin? left_over? witness? "
+    "exit_code",
     state=(_RUN_END, "how the run ended"),
     left_over=(_LEFT_OVER, "in portfolio margin: what stands beside the futures"),
+    witness=(_WITNESS, "what the master key says of it"),
 )
 DETAILS: Final[dict[AuditEventType, Schema]] = {
     AuditEventType.LIQUIDATION_START: _object(

@@ -93,6 +93,9 @@ class Endpoint(Enum):
     EXECUTIONS = EndpointSpec("GET", "/sapi/v1/algo/futures/openOrders")
     CANCEL_EXECUTION = EndpointSpec("DELETE", "/sapi/v1/algo/futures/order")
     API_RESTRICTIONS = EndpointSpec("GET", "/sapi/v1/account/apiRestrictions")
+    SUB_ACCOUNTS = EndpointSpec("GET", "/sapi/v1/sub-account/list")
+    SUB_POSITIONS = EndpointSpec("GET", "/sapi/v2/sub-account/futures/positionRisk")
+    SUB_KEYS = EndpointSpec("GET", "/sapi/v1/sub-account/subAccountApi")
 
 
 _SHARED: Final = {

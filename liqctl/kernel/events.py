@@ -140,6 +140,7 @@ _WIDE: Final[Mapping[str, object]] = {
     "products": tuple(Product),
     "margin": Margin.STANDARD,
     "left_over": None,
+    "witness": None,
 }
 """What the end record takes only where it is something else: most runs need not say it."""
 

@@ -34,6 +34,7 @@ from liqctl.kernel.states import (
     Product,
 )
 from liqctl.kernel.values import Leg, OrderKind, Position, Snapshot
+from liqctl.kernel.witness import Statement
 
 _NOT_REACHED: Final = VenueAnswer(
     kind=AnswerKind.TRANSIENT, message="the run ended before this could be done"
@@ -71,6 +72,7 @@ class Outcome:
         products: those in scope; `proven` are those that ended proven flat.
         unread_beside: what was never read and is never waited for.
         left_over: what stands beside the futures of a portfolio margin account.
+        witness: what the master's key says of an account that reads flat; None without one.
     """
 
     legs: Mapping[Leg, LegRecord] = field(default_factory=dict)
@@ -95,6 +97,7 @@ class Outcome:
     margin: Margin = Margin.STANDARD
     unread_beside: tuple[str, ...] = ()
     left_over: LeftOver | None = None
+    witness: Statement | None = None
 
 
 def together(parts: Sequence[Outcome]) -> Outcome:
@@ -136,7 +139,9 @@ def summarise(
     base: LiquidationResult, known: Outcome, ending: Ending, config: LiquidationConfig
 ) -> LiquidationResult:
     """Return the result with all that is known of the run."""
-    verified_flat = ending is Ending.FLAT
+    # The witness is believed against the account's own lists, never for them.
+    contradicted = words.explain_witness(known.witness)
+    verified_flat = ending is Ending.FLAT and contradicted is None
     worst_first = sorted(known.legs.values(), key=lambda r: (-r.first.notional, r.leg))
     positions = tuple(report_position(record, config, known.prices) for record in worst_first)
     # A stop is not kept for a leg whose close was filled, even if no reading says so yet.
@@ -146,7 +151,9 @@ def summarise(
         report_order(record, config, leg_open=record.order.leg in still_open)
         for record in known.orders
     )
-    reasons = [] if verified_flat else _reasons(known, ending, positions, orders, config)
+    reasons = [contradicted] if contradicted else []
+    if ending is not Ending.FLAT:
+        reasons += _reasons(known, ending, positions, orders, config)
     cause = FailureCause.NONE
     if ending is Ending.UNKNOWN_SYMBOL:
         cause = FailureCause.USAGE
@@ -161,7 +168,8 @@ def summarise(
             verified_flat=verified_flat,
             positions=positions,
             orders=orders,
-            is_part_flat=bool(known.proven) and not (positions or orders),
+            is_part_flat=contradicted is not None
+            or (bool(known.proven) and not (positions or orders)),
         ),
         error_message="; ".join(reasons) or None,
         verified_flat=verified_flat,
@@ -175,11 +183,13 @@ def summarise(
         products=known.products,
         margin=known.margin,
         left_over=known.left_over,
+        witness=known.witness,
         retries=known.retries,
         cause=cause,
         notes=(
             *([strangers] if strangers else []),
             *base.notes,
+            *words.explain_silence(known.witness),
             *words.explain_kept(orders),
             *words.explain_oversized(record.order for record in known.orders if record.oversized),
             *words.explain_failed_sweeps(

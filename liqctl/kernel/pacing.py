@@ -258,6 +258,25 @@ are about a minute apart. (guess)"""
 LEFT_OVER_MAX_S: Final = 1.5
 """How long a run in portfolio margin waits for what remains beside its futures. (guess)"""
 
+WITNESS_WAIT_S: Final = 1.0
+"""How long an account that is proven flat waits for the master's word: a round trip usually, and a
+master that says nothing changes nothing. (guess)"""
+
+WITNESS_PAUSE_S: Final = 0.5
+"""How long after a contradiction the master is asked once more, at least: until its list no longer
+lags behind what was sent. (guess)"""
+
+WITNESS_TRIES_MAX: Final = 3
+"""How often one question to the master is asked where it was not answered. (guess)"""
+
+WITNESS_PAGES_MAX: Final = 5
+"""Pages of 200 sub-accounts that are read: Binance allows fewer in all. (guess)"""
+
+WITNESS_KEYS_MAX: Final = 50
+WITNESS_AT_ONCE: Final = 4
+"""How many sub-accounts are asked for their keys, and how many at once: each costs the owner 3,000
+of 180,000 weight a minute (documented), and none may take processor time from the closes."""
+
 PROBES_MAX: Final = 5
 """Orders beyond our number that leave together: what a wrong guess of the limit costs. (guess)"""
 

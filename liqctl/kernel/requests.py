@@ -4,11 +4,12 @@ The type of a request is that of its answer: `venue.send(positions())` gives row
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Generic, TypeVar
 
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec, spec_of
+from liqctl.kernel.errors import Secret
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
     CloseOrder,
@@ -35,6 +36,8 @@ class Request(Generic[T_co]):
         order: the order of others to be cancelled.
         margin: the kind of account that it is asked of; None until it leaves.
         milliseconds: how long a countdown is.
+        email: of the sub-account that a master's key asks about; personal, so it is never shown.
+        page: which page of a list, from 1.
     """
 
     endpoint: Endpoint
@@ -45,6 +48,8 @@ class Request(Generic[T_co]):
     order: OpenOrder | None = None
     margin: Margin | None = None
     milliseconds: int | None = None
+    email: str = field(default="", repr=False)
+    page: int = 1
 
     @property
     def spec(self) -> EndpointSpec:
@@ -86,6 +91,19 @@ class Balances:
     negative: Mapping[str, Decimal]
     locked: Mapping[str, Decimal]
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubAccount:
+    """An account below a master's. `remark` is the owner's own word for it, often empty."""
+
+    email: str = field(repr=False)
+    remark: str = ""
+    is_frozen: bool = False
+
+
+SUB_ACCOUNTS_MAX: Final = 200
+SUB_KEYS_MAX: Final = 100
+"""The longest pages of the two lists: without a limit they show one account, and 30 keys."""
 
 BALANCES: Final[Request[Balances]] = Request(
     endpoint=Endpoint.PORTFOLIO_BALANCE, margin=Margin.PORTFOLIO
@@ -186,3 +204,18 @@ def cancel_one(order: OpenOrder) -> Request[None]:
     return Request(
         endpoint=_CANCELS_ONE[order.kind], product=order.product, symbol=order.symbol, order=order
     )
+
+
+def sub_accounts(page: int) -> Request[Rows[SubAccount]]:
+    """Read the accounts below a master's, a page of them."""
+    return Request(endpoint=Endpoint.SUB_ACCOUNTS, page=page)
+
+
+def sub_positions(email: str, product: Product) -> Request[Rows[str]]:
+    """Read the symbols on which a sub-account has a position, as its master sees them."""
+    return Request(endpoint=Endpoint.SUB_POSITIONS, product=product, email=email)
+
+
+def sub_keys(email: str) -> Request[tuple[Secret, ...]]:
+    """Read the API keys of a sub-account; costs its owner 3,000 of 180,000 weight a minute."""
+    return Request(endpoint=Endpoint.SUB_KEYS, email=email)

@@ -20,6 +20,7 @@ from liqctl.kernel.states import (
     Product,
 )
 from liqctl.kernel.values import OpenOrder, OrderKind, OrderStatus, Position, PositionSide, Side
+from liqctl.kernel.witness import Statement
 
 RESULT_SCHEMA = "liqctl.result/1"
 RESULTS_SCHEMA = "liqctl.results/1"
@@ -128,6 +129,7 @@ class LiquidationResult:
     where flat was not seen. `unread` names the sources in scope that never answered. `never_read`
     names the lists (`positions`, `regular orders`, `conditional orders`) that no reading showed in
     full: what is counted in them is None, as it is without a `residual`, unless some were seen.
+    `witness` is None where there is no master key.
     """
 
     correlation_id: str
@@ -151,6 +153,7 @@ class LiquidationResult:
     orders: tuple[OrderReport, ...] = ()
     residual: Residual | None = None
     left_over: LeftOver | None = None
+    witness: Statement | None = None
     requests: int = 0
     retries: int = 0
     audit_complete: bool = True

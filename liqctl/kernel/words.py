@@ -14,6 +14,7 @@ from liqctl.kernel.codes import UNAUTHORISED, AnswerKind
 from liqctl.kernel.result import OrderReport, PositionReport
 from liqctl.kernel.states import ExitCode, OrderState, PositionState, Product
 from liqctl.kernel.values import OpenOrder, PositionSide, Snapshot
+from liqctl.kernel.witness import Statement
 
 LETS_NOTHING_THROUGH: Final = "the venue lets nothing through"
 """How a ban or a firewall is told; what follows is the venue's own word."""
@@ -198,6 +199,26 @@ def explain_strangers(ids: Iterable[str], reopened: Sequence[str]) -> str | None
         f"something is still trading on this account: {'; '.join(seen)}. Stop that program or "
         "disable its key, then run again"
     )
+
+
+def explain_witness(said: Statement | None) -> str | None:
+    """Return what a master's key sees open in an account that reads flat, None if nothing."""
+    if said is None or not said.is_contradiction:
+        return None
+    named = ", ".join(said.symbols[:_NAMED_MAX])
+    more = len(said.symbols) - _NAMED_MAX
+    return (
+        f"the account's own lists show nothing open, but the master key sees a position on {named}"
+        f"{f' and {more} more' if more > 0 else ''}: look at the account on Binance's website, "
+        "close there what is open, and run again"
+    )
+
+
+def explain_silence(said: Statement | None) -> list[str]:
+    """Return the sentence about a master's key that says nothing, and why."""
+    if said is None or said.why is None:
+        return []
+    return [f"the master key says nothing of this account, so only its own lists do: {said.why}"]
 
 
 def explain_watch(watched_s: float, missing: Sequence[str]) -> str:

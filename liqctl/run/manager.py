@@ -28,11 +28,13 @@ from liqctl.kernel.result import (
 )
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState, Product
 from liqctl.kernel.values import Leg
+from liqctl.kernel.witness import NOT_ASKED
 from liqctl.kernel.words import DISARMED, explain_twin
 from liqctl.run.abandonment import DeadRuns, close_dead_run
 from liqctl.run.driver import Opening
 from liqctl.run.lock import AccountLock, describe_holder
 from liqctl.run.who import SystemClock, describe_actor
+from liqctl.run.witness import AccountWitness
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ class _Current:
 class LiquidationManager:
     """Liquidates one account, one run at a time."""
 
-    def __init__(  # noqa: PLR0913 - the last five have defaults that most callers keep
+    def __init__(  # noqa: PLR0913 - the last six have defaults that most callers keep
         self,
         *,
         config: LiquidationConfig,
@@ -58,6 +60,7 @@ class LiquidationManager:
         identity: Mapping[str, object] | None = None,
         lock: AccountLock | None = None,
         dead_runs: DeadRuns | None = None,
+        witness: AccountWitness | None = None,
         wall_clock: WallClock | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -73,6 +76,7 @@ class LiquidationManager:
                 fingerprint, version). Never a key.
             lock: keeps other processes off the account; None within one process only.
             dead_runs: the trail, where runs that died are to be closed.
+            witness: the master's key, that is asked about the account once it reads flat.
             wall_clock: calendar time; the machine's own by default.
             rng: jitter of the backoff.
         """
@@ -84,6 +88,7 @@ class LiquidationManager:
         self._identity = dict(identity or {})
         self._lock = lock
         self._dead_runs = dead_runs
+        self._witness = witness
         self._wall_clock = wall_clock or SystemClock()
         self._rng = rng or random.Random()
         self._state = LiquidationState.IDLE
@@ -113,6 +118,8 @@ class LiquidationManager:
         """Let the run send nothing new, read once more and end; without a run, nothing happens."""
         if self._current is not None:
             self._current.opening.driver.interrupt()
+            if self._witness is not None:
+                self._witness.interrupt()
 
     async def execute_liquidation(
         self, *, reason: str = "", correlation_id: str | None = None, opening: Opening | None = None
@@ -169,10 +176,11 @@ class LiquidationManager:
             jitter=lambda: self._rng.uniform(-1, 1),
             has_executions=asks_executions(self._exchange, self._config),
         )
-        current = self._current = _Current(opening.correlation_id, opening)
+        witness, said = self._witness, NOT_ASKED if self._witness else None
+        current = self._current = _Current(opening.correlation_id, opening, Outcome(witness=said))
 
         def publish() -> None:
-            current.known = run.outcome()
+            current.known = replace(run.outcome(), witness=said)
 
         driver.record_to(self._sink, current.name, publish)
         driver.record(
@@ -187,6 +195,9 @@ class LiquidationManager:
         ending = Ending.DEADLINE
         try:
             ending = await driver.perform(run.converge())
+            if witness is not None and ending is Ending.FLAT:
+                account = opening.readers.account
+                witness.ask(self._config, account.margin, answered_at=account.answered_at)
             await driver.perform(run.settle_prices())
             dead = self._lock.dead_run if self._lock else None
             if dead is not None and self._dead_runs is not None:
@@ -199,6 +210,8 @@ class LiquidationManager:
                     driver=driver,
                     gateway=opening.readers.gateway,
                 )
+            if witness is not None and ending is Ending.FLAT:
+                said = await witness.answer()
         finally:
             opening.close()
             publish()

@@ -22,8 +22,9 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from liqctl.kernel.answers import element_refused, not_sent, refused, unreadable
 from liqctl.kernel.endpoints import HOSTS, EndpointSpec
@@ -59,6 +60,10 @@ _METHODS: Final = {"sapi": frozenset({"GET", "DELETE"})}
 """Nothing is ever placed on the spot host."""
 
 _CCXT_URL: Final = re.compile(r"([fdps]api)(?:Public|Private)?(?:V[0-9])?")
+
+_SUB_ACCOUNT: Final = "/sub-account/"
+"""ccxt leaves the parameters of these paths as they are: the @ of an email, and a + that the venue
+takes for a blank. They are encoded before, so that what is signed is what is sent."""
 
 _CALL_TIMEOUT_MAX_MS: Final = 60_000
 """ccxt's own cap on a call; the caller's `timeout_s` always ends it earlier."""
@@ -203,11 +208,13 @@ class CcxtTransport:
             raise VenueError(not_sent("this environment has no such API"))
         if timeout_s <= 0:
             raise VenueError(not_sent(f"no time left to ask {host}"))
+        if _SUB_ACCOUNT in spec.path:
+            params = {name: quote(str(value), safe="") for name, value in params.items()}
         flight = Flight(asyncio.get_running_loop().time() + timeout_s)
         current_flight.set(flight)
         method = self._methods.get(spec)
         if method is None:
-            method = self._methods[spec] = getattr(self._client, ccxt_method(spec))
+            method = self._methods[spec] = self._method_of(spec)
         failure: LiqctlError
         try:
             async with asyncio.timeout(timeout_s):
@@ -246,6 +253,15 @@ class CcxtTransport:
     async def close(self) -> None:
         """Close connections at once; never raises."""
         await self._session.close()
+
+    def _method_of(self, spec: EndpointSpec) -> Any:
+        """Return the implicit method of ccxt, or its general one for an endpoint without."""
+        method = getattr(self._client, ccxt_method(spec), None)
+        if method is not None:
+            return method
+        _, api, version, path = spec.path.split("/", 3)
+        access = api if version == "v1" else f"{api}{version.upper()}"
+        return partial(self._client.request, path, [access], spec.method)
 
     def _note_answer(self, headers: Mapping[str, str], body: str) -> str:
         """Keep what the headers say of the limits; return the body, echoed secrets masked."""

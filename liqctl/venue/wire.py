@@ -20,9 +20,15 @@ from typing import Any, Final, TypeVar
 from liqctl.kernel.amounts import parse_decimal, plain, rounded
 from liqctl.kernel.answers import printable, unreadable
 from liqctl.kernel.endpoints import Endpoint
-from liqctl.kernel.errors import VenueError, invariant
+from liqctl.kernel.errors import Secret, VenueError, invariant
 from liqctl.kernel.policy import product_of
-from liqctl.kernel.requests import Balances, Request
+from liqctl.kernel.requests import (
+    SUB_ACCOUNTS_MAX,
+    SUB_KEYS_MAX,
+    Balances,
+    Request,
+    SubAccount,
+)
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.stream import StreamEvent, StreamKind
 from liqctl.kernel.values import (
@@ -97,6 +103,12 @@ _EXECUTION_NAMES: Final = {
     "time": "bookTime",
 }
 """The same for an execution algorithm."""
+
+_SUB_POSITIONS: Final = {
+    Product.USDM: ("1", "futurePositionRiskVos"),
+    Product.COINM: ("2", "deliveryPositionRiskVos"),
+}
+"""What a master's question calls a product, and its answer the list of positions."""
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -371,6 +383,50 @@ def parse_margin_orders(rows: Any) -> tuple[str, ...]:
     )
 
 
+def parse_sub_accounts(row: Any) -> Rows[SubAccount]:
+    """Return the accounts below a master's; one that names no email cannot be asked about."""
+    rows = row.get("subAccounts") if isinstance(row, dict) else None
+
+    def parse(entry: Any) -> SubAccount | str:
+        email, remark = entry.get("email"), entry.get("remark")
+        if not isinstance(email, str) or not email:
+            return "a sub-account without an email"
+        remark = printable(remark, _NAME_MAX) if isinstance(remark, str) else ""
+        return SubAccount(email=email, remark=remark, is_frozen=_is_true(entry.get("isFreeze")))
+
+    return _parse_rows(rows, parse, "sub-accounts")
+
+
+def parse_sub_positions(row: Any, product: Product) -> Rows[str]:
+    """Return the symbols on which a sub-account has a position, each once.
+
+    A row of USDS-M does not tell its leg: two rows of one symbol may be both legs, and whether
+    their sum is zero says nothing.
+    """
+    rows = row.get(_SUB_POSITIONS[product][1]) if isinstance(row, dict) else None
+
+    def parse(entry: Any) -> tuple[str, Decimal] | str:
+        symbol, amount = entry.get("symbol"), parse_decimal(entry.get("positionAmount"))
+        if not isinstance(symbol, str) or not symbol:
+            return "no symbol"
+        return f"{symbol}: no amount" if amount is None else (printable(symbol, _NAME_MAX), amount)
+
+    found = _parse_rows(rows, parse, "positions of a sub-account")
+    symbols = dict.fromkeys(symbol for symbol, amount in found.items if amount)
+    return Rows(items=tuple(symbols), unreadable=found.unreadable)
+
+
+def parse_sub_keys(row: Any, email: str) -> tuple[Secret, ...]:
+    """Return the API keys of the sub-account with this email."""
+    rows = row.get("rows") if isinstance(row, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
+        raise _unreadable("keys of a sub-account are not a list")
+    if any(str(each.get("email", email)).lower() != email.lower() for each in rows):
+        raise _unreadable("the answer is about another sub-account")
+    keys = (each.get("apikey") for each in rows)
+    return tuple(Secret(key) for key in keys if isinstance(key, str) and key)
+
+
 def parse_trades(rows: Any, symbol: str, order_id: str) -> tuple[Trade, ...]:
     """Return the trades of one order, all of them readable: half a sum would be believed."""
     if not isinstance(rows, list):
@@ -427,6 +483,15 @@ def request_params(request: Request[Any]) -> dict[str, str]:
         if not _speaks_strategies(request):
             return {"algoId": request.order.order_id}
         return {"symbol": request.order.symbol, "strategyId": request.order.order_id}
+    match request.endpoint:
+        case Endpoint.SUB_ACCOUNTS:
+            return {"page": str(request.page), "limit": str(SUB_ACCOUNTS_MAX)}
+        case Endpoint.SUB_POSITIONS:
+            return {"email": request.email, "futuresType": _SUB_POSITIONS[request.product][0]}
+        case Endpoint.SUB_KEYS:
+            return {"email": request.email, "size": str(SUB_KEYS_MAX)}
+        case _:
+            pass
     order_id = request.order.order_id if request.order is not None else ""
     symbol = request.symbol or ""
     if request.endpoint is Endpoint.POSITIONS and request.product is Product.COINM and symbol:
