@@ -76,6 +76,11 @@ class Address:
         """The names whose keys are given to somebody."""
         return tuple(name for name in self.venues if name not in self.uncovered)
 
+    @property
+    def credentials(self) -> dict[str, tuple[str, str]]:
+        """Key and secret by each of these names."""
+        return {name: (key_of(name), secret_of(name)) for name in self.names}
+
     def handle(self, request: Request, now_ms: int) -> Reply:
         """Answer one request that arrives at `now_ms` of the caller's clock.
 

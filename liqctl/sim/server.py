@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from liqctl.kernel.amounts import plain
+from liqctl.sim.address import MASTER, Address
 from liqctl.sim.faults import EFFECT_KEYS, KINDS, make_fault
 from liqctl.sim.scenario import Scenario, load_scenario
 from liqctl.sim.venue import Request, Venue
@@ -41,7 +42,7 @@ _FAULT_KEYS: Final = EFFECT_KEYS | {
 
 @dataclass(slots=True)
 class RunningServer:
-    """A venue that listens."""
+    """A venue, or the address of several accounts, that listens."""
 
     url: str
     runner: "web.AppRunner"
@@ -63,7 +64,7 @@ class RunningServer:
 
 
 async def start_server(
-    venue: Venue,
+    door: Venue | Address,
     *,
     host: str = LOOPBACK,
     port: int = 0,
@@ -78,7 +79,7 @@ async def start_server(
         body = await request.text()
         if latency_ms:
             await asyncio.sleep(latency_ms / 2000)
-        reply = venue.handle(
+        reply = door.handle(
             Request(
                 method=request.method,
                 path=request.path,
@@ -113,16 +114,26 @@ async def start_server(
         return response
 
     async def state(_: web.Request) -> web.Response:
-        return web.json_response(describe_truth(venue))
+        return web.json_response(describe_truth(door))
 
     async def fault(request: web.Request) -> web.Response:
-        """Add a fault: {"kind": …, "method": …, "path": …, "symbol": …, "times": …}."""
+        """Add a fault: {"kind": …, "method": …, "path": …, "symbol": …, "times": …}.
+
+        Of several accounts it hits the `account` of that name, or each of them.
+        """
         wanted = await request.json()
-        kind = wanted.pop("kind", "")
-        if kind not in KINDS or not set(wanted) <= _FAULT_KEYS:
-            known = {"kinds": sorted(KINDS), "keys": sorted(_FAULT_KEYS)}
+        kind, account = wanted.pop("kind", ""), wanted.pop("account", None)
+        named: dict[str, Venue] = {}
+        if isinstance(door, Venue):
+            everybody = [door]
+        else:
+            named, everybody = {**door.venues, MASTER: door.master}, [*door.subs.values()]
+        hit = everybody if account is None else [named[account]] if account in named else []
+        if kind not in KINDS or not set(wanted) <= _FAULT_KEYS or not hit:
+            known = {"kinds": sorted(KINDS), "keys": sorted(_FAULT_KEYS), "accounts": [*named]}
             return web.json_response(known, status=400)
-        venue.faults.append(make_fault(kind, **wanted))
+        for venue in hit:
+            venue.faults.append(make_fault(kind, **wanted))
         return web.json_response({"added": kind})
 
     app = web.Application()
@@ -141,9 +152,16 @@ async def start_server(
     )
 
 
-def describe_truth(venue: Venue) -> dict[str, Any]:
-    """Return what is really open, and what happened, without lag or faults."""
-    account = venue.account
+def describe_truth(door: Venue | Address) -> dict[str, Any]:
+    """Return what is really open, and what happened, without lag or faults: of many by account."""
+    if isinstance(door, Address):
+        everybody = [*door.subs.values(), door.master]
+        return {
+            "accounts": {name: describe_truth(each) for name, each in door.venues.items()},
+            "requests": sum(each.requests for each in everybody),
+            "weight": door.master.weights.windows.describe(),
+        }
+    venue, account = door, door.account
     return {
         "flat": account.is_flat,
         "positions": [
@@ -165,7 +183,10 @@ def describe_truth(venue: Venue) -> dict[str, Any]:
 
 
 class EmbeddedServer:
-    """A venue on a thread of its own, for as long as the block lasts."""
+    """A venue on a thread of its own, for as long as the block lasts.
+
+    Of a house it serves the `address`; `venue`, `api_key` and `api_secret` are then the master's.
+    """
 
     def __init__(
         self,
@@ -184,7 +205,12 @@ class EmbeddedServer:
         self.api_key = api_key
         self.api_secret = api_secret
         self.scenario = scenario or load_scenario("default")
-        self.venue = self.scenario.make_venue(api_key=api_key, api_secret=api_secret)
+        self.address = self.scenario.make_address() if self.scenario.accounts else None
+        if self.address is None:
+            self.venue = self.scenario.make_venue(api_key=api_key, api_secret=api_secret)
+        else:
+            self.venue = self.address.master
+            self.api_key, self.api_secret = self.address.master_key, self.address.master_secret
         self._started: Future[str] = Future()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(
@@ -209,7 +235,7 @@ class EmbeddedServer:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         try:
             server = await start_server(
-                self.venue, port=port, latency_ms=latency_ms, ssl_context=context
+                self.address or self.venue, port=port, latency_ms=latency_ms, ssl_context=context
             )
         except OSError as error:
             self._started.set_exception(error)

@@ -240,8 +240,9 @@ def test_what_is_no_account_of_a_house_is_refused(accounts: str) -> None:
     """Before somebody drills against something else than meant."""
     with pytest.raises(ConfigurationError):
         make_address(f"accounts: {{{accounts}}}")
-    with pytest.raises(ConfigurationError):
-        make_address(f"{TWO}uncovered: [desk-c]")
+    for wrong in ("uncovered: [desk-c]", "  desk-b: {key_of: desk-c}"):
+        with pytest.raises(ConfigurationError, match="called desk-c"):
+            make_address(f"{TWO}{wrong}")
 
 
 def test_a_house_is_not_one_account() -> None:

@@ -1,5 +1,6 @@
 """The door on loopback breaks connections for real, and lets the truth be looked at."""
 
+import asyncio
 import gc
 import socket
 import ssl
@@ -11,9 +12,15 @@ import httpx
 import pytest
 import trustme
 
+from liqctl.kernel import requests
+from liqctl.kernel.errors import Secret, VenueError
+from liqctl.kernel.states import Environment, Product
+from liqctl.sim.address import MASTER, key_of, secret_of
 from liqctl.sim.faults import KINDS, Fault
-from liqctl.sim.scenario import load_scenario, make_large_account
+from liqctl.sim.scenario import load_scenario, make_large_account, parse_scenario
 from liqctl.sim.server import EmbeddedServer
+from liqctl.venue.client import CcxtTransport
+from liqctl.venue.exchange import BinanceExchange
 
 PATH = "/fapi/v1/exchangeInfo"
 
@@ -157,6 +164,89 @@ def test_a_fault_can_be_added_while_it_runs(server: EmbeddedServer) -> None:
     assert "firewall" in wrong.json()["kinds"]
     assert _get(server, "/fapi/v1/ping").status_code == 403
     assert _get(server, "/fapi/v1/ping").status_code == 200
+
+
+HOUSE = """
+accounts:
+  desk-a: {account: {positions: {BTCUSDT: "0.500"}}}
+  desk-b: {account: {positions: {ETHUSDT: "-2", SOLUSDT: "40"}}}
+  desk-c: {key_of: desk-a}
+uncovered: [desk-b]
+"""
+
+
+def _read(server: EmbeddedServer, name: str) -> set[str]:
+    """Return the symbols that the program's own client reads with the key of a name."""
+
+    async def read() -> set[str]:
+        transport = CcxtTransport(
+            key=Secret(key_of(name)),
+            secret=Secret(secret_of(name)),
+            environment=Environment.SIMULATOR,
+            base_url=server.url,
+        )
+        try:
+            request = requests.positions(Product.USDM)
+            rows = await BinanceExchange(transport).send(request, timeout_s=10)
+            return {position.symbol for position in rows.items}
+        finally:
+            await transport.close()
+
+    return asyncio.run(read())
+
+
+def test_a_house_is_served_at_one_url() -> None:
+    """Each key reads its own account, over HTTP too; the server's own key is the master's."""
+    with EmbeddedServer(parse_scenario(HOUSE, name="test")) as server:
+        assert _read(server, "desk-a") == _read(server, "desk-c") == {"BTCUSDT"}
+        assert _read(server, "desk-b") == {"ETHUSDT", "SOLUSDT"}
+        with pytest.raises(VenueError) as caught:
+            _read(server, "desk-d")
+        assert server.address is not None
+        assert server.venue is server.address.master
+        assert (server.api_key, server.api_secret) == (key_of(MASTER), secret_of(MASTER))
+    assert caught.value.answer.code == -2015
+
+
+def test_the_truth_of_a_house_is_told_by_account() -> None:
+    """What each holds, as of one account, and what all have used of the address."""
+    with EmbeddedServer(parse_scenario(HOUSE, name="test")) as server:
+        _read(server, "desk-a")
+        _get(server, "/fapi/v1/ping")
+        truth = _get(server, "/sim/state").json()
+    with EmbeddedServer(load_scenario("flat")) as alone:
+        keys = _get(alone, "/sim/state").json().keys()
+
+    assert truth.keys() == {"accounts", "requests", "weight"}
+    assert {name: len(each["positions"]) for name, each in truth["accounts"].items()} == {
+        "desk-a": 1,
+        "desk-b": 2,
+        "desk-c": 1,
+    }
+    assert truth["accounts"]["desk-a"].keys() == keys
+    assert (truth["requests"], truth["weight"]) == (2, {"futures": 6})
+
+
+def test_a_fault_hits_the_account_that_it_names_or_all() -> None:
+    """The master's too; one that does not exist is refused with the list of those that do."""
+    with EmbeddedServer(parse_scenario(HOUSE, name="test")) as server:
+        url = f"{server.url}/sim/fault"
+        wrong, one, master, all_of_them = (
+            httpx.post(url, json={"kind": "firewall", **account}, trust_env=False)
+            for account in ({"account": "desk-d"}, {"account": "desk-c"}, {"account": MASTER}, {})
+        )
+        assert server.address is not None
+        faults = {name: len(each.faults) for name, each in server.address.venues.items()}
+        of_master = len(server.address.master.faults)
+    with EmbeddedServer() as alone:
+        of_one = httpx.post(
+            f"{alone.url}/sim/fault", json={"kind": "hang", "account": "desk-a"}, trust_env=False
+        )
+
+    assert wrong.json()["accounts"] == ["desk-a", "desk-b", "desk-c", "master"]
+    assert [each.status_code for each in (wrong, one, master, all_of_them)] == [400, 200, 200, 200]
+    assert (faults, of_master) == ({"desk-a": 2, "desk-b": 1, "desk-c": 2}, 1)
+    assert of_one.status_code == 400
 
 
 def test_a_taken_port_is_an_error() -> None:
