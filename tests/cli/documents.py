@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import jsonschema  # type: ignore[import-untyped]
 
-from liqctl.desk.schemas import EVENT, RESULT, STATUS, VALIDATION
+from liqctl.desk.schemas import EVENT, RESULT, STATUS, STATUSES, VALIDATION
 
-__all__ = ["BY_TAG", "DRILL", "RESULT", "STATUS", "VALIDATION", "check", "check_event"]
+__all__ = ["BY_TAG", "DRILL", "RESULT", "STATUS", "STATUSES", "VALIDATION", "check", "check_event"]
 
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
@@ -37,6 +37,7 @@ DRILL: Final = {"required": list(_DRILL), "properties": _DRILL}
 BY_TAG: Final = {
     "liqctl.result/1": RESULT,
     "liqctl.status/1": STATUS,
+    "liqctl.statuses/1": STATUSES,
     "liqctl.validation/1": VALIDATION,
     "liqctl.drill/1": DRILL,
 }
