@@ -317,6 +317,7 @@ STATUS: Final = _object(
     "schema environment account_name config_file looked_at state in_progress account account_error "
     "trail_error last_run unfinished_runs metrics last_known? watch?",
     schema=_schema_tag("status"),
+    account_name=(_or_null(_TEXT), "the account's name in the settings; null: it has none"),
     state=(_one_of("IDLE", "IN_PROGRESS"), "whether a run of this account is under way"),
     in_progress=(_or_null(_IN_PROGRESS), "the run under way"),
     account=(_or_null(_ACCOUNT), "what is open; null: it could not be read"),
@@ -352,6 +353,13 @@ STATUS: Final = _object(
         ),
         "with --watch: its pace",
     ),
+)
+STATUSES: Final = _object(
+    "schema environment exit_code statuses watch?",
+    schema=_schema_tag("statuses"),
+    exit_code=(_COUNT, "what --exit-code would exit with: the worst account's"),
+    statuses=(_list(STATUS), "the status of each account, in the order of the settings"),
+    watch=(STATUS["properties"]["watch"], "with --watch: its pace"),
 )
 
 _ISSUE: Final = _object(
