@@ -12,23 +12,23 @@ import contextlib
 import importlib
 import os
 import signal
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import STDERR, out
-from liqctl.kernel.errors import CredentialsError, UsageError
+from liqctl.kernel.errors import UsageError
 from liqctl.kernel.ids import make_correlation_id
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.states import ExitCode
+from liqctl.kernel.states import ExitCode, TripCause
 from liqctl.run.who import SystemClock, describe_actor
 
 if TYPE_CHECKING:
     from liqctl.cli.command_sink import CommandSink
-    from liqctl.cli.execution import AccountRun
     from liqctl.cli.wiring import Account
+    from liqctl.kernel.events import AuditEvent
     from liqctl.kernel.result import Results
     from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
@@ -143,6 +143,8 @@ class _Post:
         )
         self._armed: Armed | None = None
         self._armed_at: str | None = None
+        self._began_at = self._degraded_at = loop.time()
+        self._was_armed = False
         self._trail: CommandSink | None = None
         self._screens: dict[Client, Handover] = {}
         self._handed_over: LiquidationConfig | None = None
@@ -212,6 +214,7 @@ class _Post:
         return process.signals.received or ExitCode.INTERRUPTED
 
     async def _watch(self, seen: "Inspection") -> ExitCode:
+        from liqctl import __version__
         from liqctl.kernel import events
         from liqctl.standby.armed import Armed, Heartbeat
         from liqctl.standby.guarding import GuardWatch
@@ -226,6 +229,7 @@ class _Post:
         door = WebSocketDoor(
             settings.environment, stream_url=settings.exchange.stream_url, base_url=base_url
         )
+        heartbeat = arm_settings.heartbeat_file
         guarding = GuardWatch(
             arm_settings.guards, account.exchange, policy, identity=account.identity
         )
@@ -235,10 +239,8 @@ class _Post:
             policy=policy,
             wall_clock=SystemClock(),
             tell=self._tell_health,
-            heartbeat=Heartbeat(
-                file=str(arm_settings.heartbeat_file), seconds=arm_settings.heartbeat_seconds
-            )
-            if arm_settings.heartbeat_file
+            heartbeat=Heartbeat(file=heartbeat, seconds=arm_settings.heartbeat_seconds)
+            if heartbeat
             else None,
             countdown_s=None if self._options.observe else arm_settings.countdown_seconds,
             guarding=guarding,
@@ -252,11 +254,20 @@ class _Post:
         self._record(
             events.armed(
                 describe_actor(),
-                base_url=account.base_url,
-                key_fingerprint=account.key_fingerprint,
-                positions=len(seen.verdict.positions),
-                guards=[str(guard) for guard in arm_settings.guards],
-                observes=self._options.observe,
+                {
+                    "version": __version__,
+                    "base_url": account.base_url,
+                    "key_fingerprint": account.key_fingerprint,
+                    "config_file": str(settings.file) if settings.file else None,
+                },
+                config=asdict(policy),
+                guards=arm_settings.guards,
+                heartbeat=str(heartbeat) if heartbeat else None,
+                countdown_seconds=arm_settings.countdown_seconds,
+                hold_seconds=arm_settings.hold_seconds,
+                observe=self._options.observe,
+                rearmed=self._options.rearm,
+                notes=guarding.notes,
             )
         )
         self._tell_line("armed", (), positions=len(seen.verdict.positions))
@@ -277,24 +288,33 @@ class _Post:
         from liqctl.standby.mirror import Health
         from liqctl.standby.systemd import notify
 
+        now = self._loop.time()
         if health is Health.ARMED:
-            self._record(events.arm_restored())
+            self._record(events.arm_restored(degraded_seconds=now - self._degraded_at))
         else:
-            self._record(events.arm_degraded(health.value, reasons))
+            self._record(events.arm_degraded(reasons, is_blind=health is Health.BLIND))
+            if self._was_armed:
+                self._degraded_at = now
+        self._was_armed = health is Health.ARMED
         notify(f"STATUS={health.value}{': ' if reasons else ''}{'; '.join(reasons)}")
         self._tell_line(health.value, reasons)
 
     def _observe(self, trigger: "Trigger") -> None:
         from liqctl.kernel import events
 
-        self._record(events.arm_tripped(trigger.by, trigger.why, trigger.figures, is_observed=True))
+        self._record(
+            events.arm_tripped(
+                trigger.by, reason=trigger.why, figures=trigger.figures, run=None, observe=True
+            )
+        )
         self._tell_line("would have tripped", (trigger.why,))
 
     def _trip_by_signal(self) -> None:
         from liqctl.standby.armed import Trigger
 
         if self._armed is not None:
-            self._armed.trip(Trigger(by="signal", why="SIGUSR1", reason="SIGUSR1"))
+            figures = {"signal": "SIGUSR1"}
+            self._armed.trip(Trigger(by=TripCause.SIGNAL, why="SIGUSR1", figures=figures))
 
     async def _decide(self, asked: "Handover", client: "Client") -> str | None:
         """Take over a liquidation, unless its scope is beyond what is watched."""
@@ -318,8 +338,9 @@ class _Post:
         self._handed_over = scope
         armed.trip(
             Trigger(
-                by="handover",
+                by=TripCause.HANDOVER,
                 why="liqctl liquidate",
+                figures={"correlation_id": asked.correlation_id},
                 policy=scope,
                 reason=asked.reason,
                 correlation_id=asked.correlation_id,
@@ -336,10 +357,8 @@ class _Post:
     # How it ends.
 
     async def _disarm(self, armed: "Armed") -> ExitCode:
-        from liqctl.kernel import events
-
         left = await armed.disarm_countdowns()
-        self._record(events.disarmed(left))
+        self._record(self._disarmed("stopped", left, tripped=False))
         if left:
             out.error(
                 f"a countdown at the venue may still cancel open orders on {', '.join(left)}: its "
@@ -370,12 +389,16 @@ class _Post:
         if settings.account:
             trail.accounts[name] = settings.account
         told = {
-            "by": trigger.by,
+            "by": trigger.by.value,
             "why": trigger.why,
             "tripped_at": rfc3339(SystemClock().now()),
             "correlation_id": name,
         }
-        self._record(events.arm_tripped(trigger.by, trigger.why, trigger.figures, run=name))
+        self._record(
+            events.arm_tripped(
+                trigger.by, reason=trigger.why, figures=trigger.figures, run=name, observe=False
+            )
+        )
         trail.listeners.append(self._pass_on)
         execution = Execution(options, [run], printer)
         closing = self._loop.create_task(
@@ -389,13 +412,19 @@ class _Post:
         self._tell_line("tripped", (trigger.why,), state=results.state.value)
         if options.hold and not self._is_stopped.is_set():
             results = await execution.hold(self._loop)
-        self._record(events.disarmed(left))
+        self._record(self._disarmed("tripped", left, tripped=True))
         if options.as_json:
             from liqctl.kernel.as_json import dump_line
 
             out.answer(dump_line(results.only.as_json()))
             return process.signals.received or results.exit_code()
         return printer.end(results)
+
+    def _disarmed(self, reason: str, left: Iterable[str], *, tripped: bool) -> "AuditEvent":
+        from liqctl.kernel import events
+
+        armed_s = self._loop.time() - self._began_at
+        return events.disarmed(reason, tripped=tripped, armed_seconds=armed_s, countdowns_left=left)
 
     def _pass_on(self, event_type: str, details: Mapping[str, Any]) -> None:
         for client in self._screens:
@@ -415,7 +444,7 @@ class _Post:
             printer.size = (screen.get("width"), screen.get("height"))
             client.answer(printer.render(results), results.exit_code())
 
-    def _record(self, event: Any) -> None:  # noqa: ANN401 - an audit event
+    def _record(self, event: "AuditEvent") -> None:
         if self._trail is not None:
             event.log_to(self._trail, self._id)
 

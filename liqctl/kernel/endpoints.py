@@ -15,7 +15,6 @@ from typing import Final
 
 from liqctl.kernel.states import Environment, Margin, Product
 
-
 HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
     Environment.PRODUCTION: {
         "fapi": "https://fapi.binance.com",

@@ -7,11 +7,11 @@ streams ──▶ mirror ◀── readings, paced           every second: healt
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.account import AccountReaders
@@ -22,7 +22,7 @@ from liqctl.kernel.limits import MINUTE_S, Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.protection import reduces_only
-from liqctl.kernel.states import Margin, Product
+from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.stream import StreamEvent
 from liqctl.kernel.values import MarketRules, Snapshot
 from liqctl.run.driver import Driver, Known
@@ -48,7 +48,7 @@ class Trigger:
         correlation_id: the name that the run gets; None for a generated one.
     """
 
-    by: str
+    by: TripCause
     why: str
     figures: Mapping[str, object] = field(default_factory=dict)
     policy: LiquidationConfig | None = None
@@ -60,7 +60,7 @@ class Trigger:
 class Heartbeat:
     """The file that somebody else touches, and how old it may become."""
 
-    file: str
+    file: Path
     seconds: float
 
     def look(self, now_s: float) -> tuple[float | None, str | None]:
@@ -69,10 +69,10 @@ class Heartbeat:
         Beside it a file that ends in `.paused` keeps an old heartbeat from tripping.
         """
         with contextlib.suppress(OSError):
-            os.stat(f"{self.file}.paused")
+            self.file.with_name(f"{self.file.name}.paused").stat()
             return None, "heartbeat paused"
         try:
-            age_s = now_s - os.stat(self.file).st_mtime
+            age_s = now_s - self.file.stat().st_mtime
         except FileNotFoundError:
             return float("inf"), None
         except OSError as error:
@@ -316,10 +316,10 @@ class Armed:
             told = "is missing" if age_s == float("inf") else f"is {age_s:.0f} s old"
             self.trip(
                 Trigger(
-                    by="heartbeat",
+                    by=TripCause.HEARTBEAT,
                     why=f"the heartbeat file {told}; {heartbeat.seconds:g} s are allowed",
                     figures={
-                        "file": heartbeat.file,
+                        "file": str(heartbeat.file),
                         "age_seconds": None if age_s == float("inf") else round(age_s, 3),
                         "limit_seconds": heartbeat.seconds,
                     },

@@ -1,12 +1,17 @@
 """Placeholder."""
 
+from typing import Any
+
 
 class GuardWatch:
-    def __init__(self, *a, **k):
-        pass
+    """Judges nothing yet."""
 
-    async def look(self, armed):
-        return None
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.notes: tuple[str, ...] = ()
 
-    def describe(self):
+    async def look(self, armed: Any) -> None:
+        """Return nothing."""
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return nothing."""
         return []

@@ -80,11 +80,11 @@ def main() -> None:
     accounts = int(sys.argv[1]) if len(sys.argv) > 1 else _USUAL
     apart, together = measure(accounts, in_one=False), measure(accounts, in_one=True)
     for name, cost in ((f"{accounts} processes", apart), ("one process", together)):
-        print(  # noqa: T201 - its answer
+        print(
             f"{name:<14} {cost.megabytes:7.0f} MB {cost.cpu_s:7.2f} s of processor "
             f"{cost.seconds:6.2f} s, {cost.proven} proven flat"
         )
-    print(  # noqa: T201
+    print(
         f"one process takes {together.megabytes / apart.megabytes:.2f} x the memory, "
         f"{together.cpu_s / apart.cpu_s:.2f} x the processor time, "
         f"{together.seconds / apart.seconds:.2f} x the time"

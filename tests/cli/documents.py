@@ -7,8 +7,15 @@ import jsonschema  # type: ignore[import-untyped]
 from liqctl.desk.schemas import EVENT, RESULT, RESULTS, STATUS, STATUSES, VALIDATION
 
 __all__ = [
-    *("BY_TAG", "DRILL", "RESULT", "RESULTS", "STATUS", "STATUSES", "VALIDATION"),
-    *("check", "check_event"),
+    "BY_TAG",
+    "DRILL",
+    "RESULT",
+    "RESULTS",
+    "STATUS",
+    "STATUSES",
+    "VALIDATION",
+    "check",
+    "check_event",
 ]
 
 _TEXT: Final = {"type": "string"}
