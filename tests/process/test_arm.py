@@ -1,0 +1,216 @@
+"""`liqctl arm`: what trips it, what it does then, and how it ends."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.process.armed import armed
+from tests.process.program import PATIENCE_S, end, program, wait_until
+
+QUICK = {"hold_seconds": 0.0}
+
+
+def test_a_signal_closes_the_account_and_latches(tmp_path: Path) -> None:
+    """`systemctl kill -s USR1`: flat, held, latched until a human re-arms."""
+    with program(tmp_path) as running:
+        running.more["arm"] = {"hold_seconds": 2.0}
+        with armed(running) as post:
+            post.wait_for("armed")
+            post.signal(signal.SIGUSR1)
+            code = post.ended()
+
+        assert code == 0, post.errors
+        assert running.is_flat
+        result = post.read()[-1]
+        assert result["schema"] == "liqctl.result/1"
+        assert result["held_seconds"] >= 2.0
+        (tripped,) = [r for r in running.records() if r["event_type"] == "ARM_TRIPPED"]
+        assert tripped["correlation_id"].startswith("arm_")
+        assert tripped["details"]["by"] == "SIGNAL"
+        running.assert_trail_closed()
+        running.assert_never_overclosed()
+
+        latched = running.run("arm", "--json")
+        assert latched.code == 9
+        assert "--rearm" in latched.stderr
+        with armed(running, "--rearm") as post:
+            post.wait_for("armed")
+
+
+def test_a_liquidation_is_handed_over_and_ends_the_same(tmp_path: Path) -> None:
+    """Same result, same exit code; the armed process has done the work."""
+    with program(tmp_path) as running:
+        running.more["arm"] = QUICK
+        with armed(running) as post:
+            post.wait_for("armed")
+            ended = running.run("--reason", "by hand", "--correlation-id", "handed")
+            code = post.ended()
+
+        assert (ended.code, code) == (0, 0), ended.stderr + post.errors
+        assert ended.result["correlation_id"] == "handed"
+        assert ended.result["state"] == "COMPLETED"
+        assert running.is_flat
+        (start,) = [r for r in running.records() if r["event_type"] == "LIQUIDATION_START"]
+        assert start["details"]["pid"] == post.process.pid
+        assert start["details"]["reason"] == "by hand"
+        (tripped,) = [r for r in running.records() if r["event_type"] == "ARM_TRIPPED"]
+        assert tripped["details"]["by"] == "HANDOVER"
+        assert tripped["details"]["run"] == "handed"
+
+
+@pytest.mark.parametrize("why", ["--no-handover", "observed"])
+def test_a_liquidation_that_is_not_taken_runs_by_itself(tmp_path: Path, why: str) -> None:
+    """It was told to, or the armed process refuses."""
+    with program(tmp_path) as running:
+        running.more["arm"] = QUICK
+        with armed(running, *(["--observe"] if why == "observed" else [])) as post:
+            post.wait_for("armed")
+            ended = running.run(*(["--no-handover"] if why != "observed" else []))
+            assert post.process.poll() is None, "it was not tripped"
+
+        assert ended.code == 0
+        assert running.is_flat
+        (start,) = [r for r in running.records() if r["event_type"] == "LIQUIDATION_START"]
+        assert start["details"]["pid"] != post.process.pid
+
+
+def test_an_armed_process_that_dies_with_the_work_leaves_it_to_who_asked(tmp_path: Path) -> None:
+    """`kill -9` in the middle: the command that handed over finishes it."""
+    with program(tmp_path, latency_ms=50) as running:
+        running.more["arm"] = QUICK
+        running.hang(kind="slow", method="POST", path="/order")
+        with armed(running) as post:
+            post.wait_for("armed")
+            with running.start() as started:
+                running.wait_for("ORDER_SENT")
+                post.process.kill()
+                ended = end(started, time.monotonic())
+
+        assert ended.code == 0, ended.stderr
+        assert running.is_flat
+        running.assert_trail_closed()
+        running.assert_never_overclosed()
+
+
+def test_a_heartbeat_that_stops_closes_the_account(tmp_path: Path) -> None:
+    """The bot's host died: nobody touches the file any more."""
+    beat = tmp_path / "beat"
+    beat.touch()
+    with program(tmp_path) as running:
+        running.more["arm"] = {**QUICK, "heartbeat_file": str(beat), "heartbeat_seconds": 2.0}
+        with armed(running) as post:
+            post.wait_for("armed")
+            os.utime(beat)
+            assert post.process.poll() is None
+            code = post.ended()
+
+        assert code == 0, post.errors
+        assert running.is_flat
+        (tripped,) = [r for r in running.records() if r["event_type"] == "ARM_TRIPPED"]
+        assert tripped["details"]["by"] == "HEARTBEAT"
+        assert tripped["details"]["figures"]["age_seconds"] > 2.0
+
+
+def test_a_paused_heartbeat_trips_nothing(tmp_path: Path) -> None:
+    """A deployment stops the bot on purpose; that is said as long as it lasts."""
+    beat = tmp_path / "beat"
+    beat.touch()
+    os.utime(beat, (0, 0))
+    (tmp_path / "beat.paused").touch()
+    with program(tmp_path) as running:
+        running.more["arm"] = {**QUICK, "heartbeat_file": str(beat), "heartbeat_seconds": 1.0}
+        with armed(running) as post:
+            post.wait_for("degraded")
+            wait_until(
+                lambda: any("heartbeat paused" in str(line) for line in post.read()),
+                "the pause was not told",
+            )
+            assert post.process.poll() is None
+            assert not running.is_flat
+            (tmp_path / "beat.paused").unlink()
+            assert post.ended() == 0
+        assert running.is_flat
+
+
+def test_stopped_without_a_trip_it_ends_by_the_signals_code(tmp_path: Path) -> None:
+    """A clean stop leaves no latch and sends nothing."""
+    with program(tmp_path) as running:
+        for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+            with armed(running) as post:
+                post.wait_for("armed")
+                post.signal(number)
+                assert post.ended() == code
+
+        assert not running.is_flat
+        assert not running.sent()
+        events = [r["event_type"] for r in running.records()]
+        assert events.count("ARMED") == events.count("DISARMED") == 2
+
+
+def test_two_armed_processes_do_not_watch_one_account(tmp_path: Path) -> None:
+    """The second one says so and leaves."""
+    with program(tmp_path) as running, armed(running) as post:
+        post.wait_for("armed")
+
+        assert running.run("arm", "--json").code == 5
+
+
+def test_only_the_same_user_reaches_the_socket(tmp_path: Path) -> None:
+    """Mode 0600, in a folder that is ours; it is gone with the process."""
+    with program(tmp_path) as running:
+        with armed(running) as post:
+            post.wait_for("armed")
+            (socket,) = (tmp_path / "state" / "liqctl").glob("*.sock")
+            assert socket.stat().st_mode & 0o777 == 0o600
+        assert not socket.exists()
+
+
+def test_what_would_trip_is_recorded_and_nothing_is_sent(tmp_path: Path) -> None:
+    """`--observe`, to learn a week long what the limits would have done."""
+    with program(tmp_path) as running:
+        running.more["arm"] = {
+            **QUICK,
+            "heartbeat_file": str(tmp_path / "never"),
+            "heartbeat_seconds": 1.0,
+        }
+        with armed(running, "--observe") as post:
+            post.wait_for("would have tripped")
+            assert post.process.poll() is None
+
+        assert not running.sent()
+        (tripped,) = [r for r in running.records() if r["event_type"] == "ARM_TRIPPED"]
+        assert tripped["details"]["observe"] is True
+
+
+def test_a_handover_of_a_narrower_scope_closes_that_scope(tmp_path: Path) -> None:
+    """What the command was told is what is done."""
+    with program(tmp_path) as running:
+        running.more["arm"] = QUICK
+        with armed(running) as post:
+            post.wait_for("armed")
+            ended = running.run("--symbol", "BTCUSDT")
+            assert post.ended() == 0
+
+        assert [p["symbol"] for p in ended.result["positions"]] == ["BTCUSDT"]
+        assert not running.is_flat
+
+
+def test_twice_at_once_is_one_run_with_two_answers(tmp_path: Path) -> None:
+    """Two operators in the same second: nobody is refused, nothing is closed twice."""
+    with program(tmp_path, latency_ms=50) as running:
+        running.more["arm"] = QUICK
+        with armed(running) as post:
+            post.wait_for("armed")
+            started = [running.start() for _ in range(2)]
+            ended = [end(each, time.monotonic()) for each in started]
+            assert post.ended() == 0
+
+        assert [each.code for each in ended] == [0, 0]
+        ids = {json.loads(each.stdout)["correlation_id"] for each in ended}
+        assert len(ids) == 1
+        running.assert_never_overclosed()
+        assert PATIENCE_S
