@@ -7,7 +7,14 @@ is a list of names. Adding a field is allowed, losing one is not.
 from typing import Any, Final
 
 from liqctl.kernel.events import AuditEventType
-from liqctl.kernel.states import LiquidationState, Margin, OrderState, PositionState, Product
+from liqctl.kernel.states import (
+    LiquidationState,
+    Margin,
+    OrderState,
+    PositionState,
+    Product,
+    TripCause,
+)
 from liqctl.kernel.values import OrderKind
 from liqctl.kernel.witness import Says
 
@@ -411,6 +418,7 @@ _END: Final = _object(
     left_over=(_LEFT_OVER, "in portfolio margin: what stands beside the futures"),
     witness=(_WITNESS, "what the master key says of it"),
 )
+_ARM: Final = {"observe": (_FLAG, "whether a trip is only recorded, and nothing is closed")}
 DETAILS: Final[dict[AuditEventType, Schema]] = {
     AuditEventType.LIQUIDATION_START: _object(
         f"{_ACTOR} version? base_url? key_fingerprint? config_file? reason timeout_seconds config "
@@ -463,6 +471,48 @@ DETAILS: Final[dict[AuditEventType, Schema]] = {
                 _object("symbol client_order_id fate", fate=(_TEXT, "what became of it, in words"))
             ),
             "those orders, each with what became of it",
+        ),
+    ),
+    AuditEventType.ARMED: _object(
+        f"{_ACTOR} version? base_url? key_fingerprint? config_file? config guards heartbeat "
+        "countdown_seconds hold_seconds observe rearmed notes",
+        config=(_OBJECT, "the settings of the run that a trip starts"),
+        guards=(_list(_TEXT), "limits that trip it, in words"),
+        heartbeat=(_or_null(_TEXT), "the heartbeat file; null: none"),
+        countdown_seconds=(_or_null(_SECONDS), "the venue's own countdown; null: none"),
+        hold_seconds=(_SECONDS, "how long the account is held flat after a trip"),
+        rearmed=(_FLAG, "whether it tripped before and `--rearm` was given"),
+        notes=(_list(_TEXT), "what is unusual, in sentences"),
+        **_ARM,
+    ),
+    AuditEventType.ARM_DEGRADED: _object(
+        "causes blind",
+        causes=(_list(_TEXT), "what is missing"),
+        blind=(_FLAG, "whether the account could not be read at all"),
+    ),
+    AuditEventType.ARM_RESTORED: _object(
+        "degraded_seconds", degraded_seconds=(_SECONDS, "how long something was missing")
+    ),
+    AuditEventType.ARM_TRIPPED: _object(
+        "by reason figures run observe",
+        by=(_one_of(*TripCause), "what tripped it"),
+        reason=(_TEXT, "the same in words: the reason of the liquidation"),
+        figures=(
+            _OBJECT,
+            "what it was decided by; of a guard `rule`, `limit`, `value`, `readings`, `inputs` and "
+            "`ages_s`",
+        ),
+        run=(_or_null(_TEXT), "correlation id of the liquidation; null: only observed"),
+        **_ARM,
+    ),
+    AuditEventType.DISARMED: _object(
+        "reason tripped armed_seconds countdowns_left",
+        reason=(_TEXT, "why it ended"),
+        tripped=(_FLAG, "whether it had tripped"),
+        armed_seconds=(_SECONDS, "how long it was armed"),
+        countdowns_left=(
+            _list(_TEXT),
+            "symbols on which the venue's countdown was not stopped and may cancel orders",
         ),
     ),
 }
