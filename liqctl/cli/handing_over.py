@@ -68,6 +68,8 @@ def hand_over_liquidation(
     answer = hand_over(identity, asked, show)
     if answer is None:
         process.signals.last_word(printer.interrupted)
+        # The armed process may have begun a run of that name before it died.
+        printer.take_back()
         return None
     out.answer(str(answer["document"]))
     return process.signals.received or ExitCode(int(answer["exit_code"]))

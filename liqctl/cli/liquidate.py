@@ -40,6 +40,9 @@ _GUARD_S: Final = 0.08
 _LINES_OF_QUESTION: Final = 4
 """The line before the screen, the one of the settings, the question, and the answer."""
 
+_NAME_MAX: Final = 62
+"""Of a given correlation id, where a number is added to it."""
+
 _RUN_TAKES: Final = 2
 """How many times the weight of one reading of all accounts a run needs after the question."""
 
@@ -175,6 +178,7 @@ def _with_accounts(
                 code = hand_over_liquidation(options, runs[0].settings, printer)
                 if code is not None:
                     return code
+                runs[0].correlation_id = printer.correlation_id
         from liqctl.cli.execution import Execution
 
         return Execution(options, runs, printer).run(loop)
@@ -369,6 +373,14 @@ class ResultPrinter:
         self.correlation_id = options.correlation_id or make_correlation_id(
             self._started_at, os.urandom(3).hex()
         )
+
+    def take_back(self) -> None:
+        """Take another name for the run: an armed process may have used up this one."""
+        if self._options.correlation_id:
+            self.correlation_id = f"{self._options.correlation_id[:_NAME_MAX]}-2"
+        else:
+            now = SystemClock().now()
+            self.correlation_id = make_correlation_id(now, os.urandom(3).hex())
 
     def name_of(self, settings: "Settings") -> str:
         """Return the correlation id of an account's run: with its name in it, if it was given."""

@@ -122,6 +122,7 @@ _FIELDS: Final[dict[str, tuple[Schema, str]]] = {
     "proven": (_FLAG, "whether flat was watched for `settle_seconds`"),
     "quantity": (_DECIMAL, "in the base asset, of COIN-M in contracts"),
     "reaction": (_TEXT, "what happens next, such as SEND_AGAIN, PLAN_AGAIN or LOOK_UP"),
+    "mirror_age_s": (_SECONDS, "not read but known to an armed process, for so long"),
     "reading_s": (_SECONDS, "how long the reading took"),
     "readings_in_a_row": (_COUNT, "readings that showed nothing, one after the other"),
     "reason": (_or_null(_TEXT), "why, in words"),
@@ -426,7 +427,7 @@ DETAILS: Final[dict[AuditEventType, Schema]] = {
     ),
     AuditEventType.SNAPSHOT_TAKEN: _object(
         "product? round only? positions regular_orders? algo_orders? notional reading_s? open? "
-        "notionals? unread?",
+        "notionals? unread? mirror_age_s?",
         positions=(_or_null(_COUNT), "positions listed; null: not read"),
         unread=(_OBJECT, "sources that did not answer, each with the reason"),
     ),
