@@ -34,7 +34,10 @@ demo has neither it nor portfolio margin (Binance, read 2026-11-23)."""
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """Method, path and cost of one endpoint. `orders` counts against the order limits."""
+    """Method, path and cost of one endpoint. `orders` counts against the order limits.
+
+    `reads` tells two questions apart that one path answers.
+    """
 
     method: str
     path: str
@@ -42,6 +45,7 @@ class EndpointSpec:
     weight_all: int = 1
     orders: int = 0
     signed: bool = True
+    reads: str = ""
 
     @property
     def is_write(self) -> bool:
@@ -69,6 +73,8 @@ class Endpoint(Enum):
     MARK_PRICE = EndpointSpec("GET", "/fapi/v1/premiumIndex", weight_all=10, signed=False)
     POSITIONS = EndpointSpec("GET", "/fapi/v3/positionRisk", 5, 5)
     ACCOUNT = EndpointSpec("GET", "/fapi/v3/account", 5, 5)
+    EQUITY = EndpointSpec("GET", "/fapi/v3/account", 5, 5, reads="equity")
+    INCOME = EndpointSpec("GET", "/fapi/v1/income", 30, 30)
     ACCOUNT_CONFIG = EndpointSpec("GET", "/fapi/v1/accountConfig", 5, 5)
     POSITION_MODE = EndpointSpec("GET", "/fapi/v1/positionSide/dual", 30, 30)
     OPEN_ORDERS = EndpointSpec("GET", "/fapi/v1/openOrders", weight_all=40)
@@ -106,6 +112,7 @@ _SHARED: Final = {
 _PORTFOLIO_TAILS: Final = {
     Endpoint.POSITIONS: "positionRisk",
     Endpoint.ACCOUNT: "account",
+    Endpoint.INCOME: "income",
     Endpoint.POSITION_MODE: "positionSide/dual",
     Endpoint.OPEN_ORDERS: "openOrders",
     Endpoint.ORDER: "order",
@@ -129,6 +136,8 @@ _PORTFOLIO_CONDITIONAL_TAILS: Final = {
 _WEIGHTS: Final = {
     "/dapi/v1/positionRisk": 1,
     "/dapi/v1/premiumIndex": 10,
+    "/dapi/v1/income": 20,
+    "/papi/v1/account": 20,
     "/papi/v1/cm/positionRisk": 1,
     "/papi/v1/cm/userTrades": 20,
     "/papi/v1/um/order": 1,
@@ -156,6 +165,7 @@ def _in_portfolio(product: Product) -> dict[Endpoint, EndpointSpec]:
     row[Endpoint.ACCOUNT_CONFIG] = _moved(
         Endpoint.ACCOUNT_CONFIG.value, "/papi/v1/um/accountConfig"
     )
+    row[Endpoint.EQUITY] = _moved(Endpoint.EQUITY.value, "/papi/v1/account")
     row[Endpoint.ORDER_LIMITS] = _moved(Endpoint.ORDER_LIMITS.value, "/papi/v1/rateLimit/order")
     return row
 

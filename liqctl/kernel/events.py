@@ -426,7 +426,7 @@ def position_left(position: "PositionReport") -> AuditEvent:
     return AuditEvent(AuditEventType.POSITION_FAILED, as_json(position))
 
 
-def armed(
+def armed(  # noqa: PLR0913 - each is a key of the record
     actor: Mapping[str, object],
     identity: Mapping[str, object],
     *,

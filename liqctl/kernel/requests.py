@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Final, Generic, TypeVar
 
 from liqctl.kernel.endpoints import Endpoint, EndpointSpec, spec_of
+from liqctl.kernel.equity import CoinPrice, Equity, Transfer
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
@@ -34,6 +35,7 @@ class Request(Generic[T_co]):
         client_order_id: of the order of ours that is asked about.
         close: the order to be sent.
         order: the order of others to be cancelled.
+        since_ms: from when on a history is asked for, in the venue's milliseconds.
         margin: the kind of account that it is asked of; None until it leaves.
         milliseconds: how long a countdown is.
         email: of the sub-account that a master's key asks about; personal, so it is never shown.
@@ -46,6 +48,7 @@ class Request(Generic[T_co]):
     client_order_id: str = ""
     close: CloseOrder | None = None
     order: OpenOrder | None = None
+    since_ms: int | None = None
     margin: Margin | None = None
     milliseconds: int | None = None
     email: str = field(default="", repr=False)
@@ -140,6 +143,24 @@ PORTFOLIO_MARGIN: Final[Request[bool]] = Request(endpoint=Endpoint.PORTFOLIO_MAR
 def account_positions(product: Product) -> Request[Rows[Position]]:
     """Read the open positions from the second, independent source."""
     return Request(endpoint=Endpoint.ACCOUNT, product=product)
+
+
+def equity(product: Product) -> Request[Equity]:
+    """Read what the account is worth; in portfolio margin either product gives the whole of it."""
+    return Request(endpoint=Endpoint.EQUITY, product=product)
+
+
+def transfers(product: Product, since_ms: int) -> Request[Rows[Transfer]]:
+    """Read what was moved into the futures wallet and out of it, up to 1,000 rows.
+
+    Portfolio margin has no such list: what its income calls a transfer stays inside the account.
+    """
+    return Request(endpoint=Endpoint.INCOME, product=product, since_ms=since_ms)
+
+
+def coin_prices() -> Request[Mapping[str, CoinPrice]]:
+    """Read mark and index price of every coin that has a perpetual contract in COIN-M."""
+    return Request(endpoint=Endpoint.MARK_PRICE, product=Product.COINM)
 
 
 def market_rules(product: Product) -> Request[Mapping[str, MarketRules]]:

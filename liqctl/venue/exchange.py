@@ -47,10 +47,14 @@ _PARSERS: Final[dict[Endpoint, Callable[[Any, Any], Any]]] = {
     Endpoint.MARGIN_ORDERS: lambda row, _: wire.parse_margin_orders(row),
     Endpoint.ORDER: lambda row, r: wire.parse_queried_order(row, r.symbol, r.client_order_id),
     Endpoint.EXCHANGE_INFO: lambda row, _: wire.parse_market_rules(row),
-    Endpoint.MARK_PRICE: lambda row, _: wire.parse_mark_price(row),
     Endpoint.SUB_ACCOUNTS: lambda row, _: wire.parse_sub_accounts(row),
     Endpoint.SUB_POSITIONS: lambda row, r: wire.parse_sub_positions(row, r.product),
     Endpoint.SUB_KEYS: lambda row, r: wire.parse_sub_keys(row, r.email),
+    Endpoint.EQUITY: lambda row, r: wire.parse_equity(row, r.product, r.margin),
+    Endpoint.INCOME: lambda row, _: wire.parse_transfers(row),
+    Endpoint.MARK_PRICE: lambda row, r: (
+        wire.parse_mark_price(row) if r.symbol else wire.parse_coin_prices(row)
+    ),
     Endpoint.SUBMIT_ORDER: lambda row, r: wire.parse_order_answer(row, r.close),
     Endpoint.CANCEL_ORDERS: lambda row, _: wire.check_all_cancelled(row),
     Endpoint.CANCEL_ALGO_ORDERS: lambda row, _: wire.check_all_cancelled(row),

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 from liqctl.kernel.amounts import parse_decimal, plain, rounded
 from liqctl.kernel.answers import printable, unreadable
 from liqctl.kernel.endpoints import Endpoint
+from liqctl.kernel.equity import DOLLAR, DOLLARS, CoinPrice, Equity, Pool, Transfer
 from liqctl.kernel.errors import Secret, VenueError, invariant
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.requests import (
@@ -109,6 +110,11 @@ _SUB_POSITIONS: Final = {
     Product.COINM: ("2", "deliveryPositionRiskVos"),
 }
 """What a master's question calls a product, and its answer the list of positions."""
+INCOME_MAX: Final = 1000
+"""Rows that one request for income lists at most."""
+
+_TRANSFER: Final = "TRANSFER"
+_PERPETUAL: Final = "USD_PERP"
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
@@ -345,6 +351,71 @@ def _changed_amounts(account: object, product: Product) -> tuple[tuple[Leg, Deci
     return tuple(amounts)
 
 
+def parse_equity(row: Any, product: Product, margin: Margin | None = None) -> Equity:
+    """Return what an account is worth, by `v3/account`, `dapi account` or `papi account`.
+
+    What cannot be read is named. Totals that cannot be read at all raise VenueError.
+    """
+    if not isinstance(row, dict):
+        raise _unreadable("the account is not an object")
+    if margin is Margin.PORTFOLIO:
+        names = ("actualEquity", "accountMaintMargin", "uniMMR", "accountEquity")
+        numbers = {name: parse_decimal(row.get(name)) for name in names}
+        balance, maintenance = numbers["actualEquity"], numbers["accountMaintMargin"]
+        if balance is None or maintenance is None:
+            raise _unreadable("the account lacks its equity or maintenance margin")
+        return Equity(
+            pools=(Pool(asset=DOLLAR, balance=balance, maintenance=maintenance),),
+            margin=margin,
+            uni_mmr=numbers["uniMMR"],
+            account_equity=numbers["accountEquity"],
+        )
+    if "assets" not in row:
+        raise _unreadable("the account has no assets list")
+    found = _parse_rows(row["assets"], _parse_pool, "assets")
+    pools = tuple(pool for pool in found.items if pool.balance or pool.maintenance)
+    if product is Product.COINM:
+        return Equity(pools=pools, unreadable=found.unreadable)
+    balance = parse_decimal(row.get("totalMarginBalance"))
+    maintenance = parse_decimal(row.get("totalMaintMargin"))
+    if balance is None or maintenance is None:
+        raise _unreadable("the account lacks its margin balance or maintenance margin")
+    total = Pool(asset=DOLLAR, balance=balance, maintenance=maintenance)
+    in_usdt = sum((pool.balance for pool in pools if pool.asset == "USDT"), Decimal(0))
+    # The totals of single-asset mode are those of USDT alone; no field names the mode here.
+    if balance != in_usdt or not pools:
+        return Equity(pools=(total,), unreadable=found.unreadable)
+    counted = tuple(replace(pool, counts=pool.asset in DOLLARS) for pool in pools)
+    return Equity(pools=counted, unreadable=found.unreadable)
+
+
+def parse_transfers(rows: Any) -> Rows[Transfer]:
+    """Return the TRANSFER rows of an income list; a full page may lack some and says so."""
+    found = _parse_rows(rows, _parse_transfer, "income")
+    if len(rows) >= INCOME_MAX:
+        more = f"{INCOME_MAX} transfers, and maybe more"
+        found = replace(found, unreadable=(*found.unreadable, more))
+    return found
+
+
+def parse_coin_prices(rows: Any) -> dict[str, CoinPrice]:
+    """Return mark and index price of each coin, by the perpetual contracts of a COIN-M list.
+
+    A coin whose row cannot be read has no price: what is held of it is then unknown.
+    """
+    if not isinstance(rows, list):
+        raise _unreadable("mark prices are not a list")
+    prices = {}
+    for row in rows:
+        symbol = row.get("symbol") if isinstance(row, dict) else None
+        if not isinstance(symbol, str) or not symbol.endswith(_PERPETUAL):
+            continue
+        mark, index = (_positive(row.get(name)) for name in ("markPrice", "indexPrice"))
+        if mark is not None and index is not None:
+            prices[symbol.removesuffix(_PERPETUAL)] = CoinPrice(mark, index)
+    return prices
+
+
 def parse_alias(rows: Any) -> str | None:
     """Return the code of the account that its balances name, None where none does."""
     if not isinstance(rows, list):
@@ -494,6 +565,9 @@ def request_params(request: Request[Any]) -> dict[str, str]:
             pass
     order_id = request.order.order_id if request.order is not None else ""
     symbol = request.symbol or ""
+    if request.endpoint is Endpoint.INCOME:
+        since = {} if request.since_ms is None else {"startTime": str(request.since_ms)}
+        return {"incomeType": _TRANSFER, "limit": str(INCOME_MAX), **since}
     if request.endpoint is Endpoint.POSITIONS and request.product is Product.COINM and symbol:
         # Narrowed by the pair; unlike the whole list it then shows what is not trading, too.
         return {"pair": symbol.rpartition("_")[0] or symbol}
@@ -583,6 +657,27 @@ def _parse_position(product: Product, row: Mapping[str, Any]) -> Position | str:
         unrealized_pnl=profit,
         update_time_ms=_milliseconds(row.get("updateTime")),
     )
+
+
+def _parse_pool(row: Mapping[str, Any]) -> Pool | str:
+    asset = row.get("asset")
+    if not isinstance(asset, str) or not asset:
+        return f"no asset: marginBalance {_shown(row.get('marginBalance'))}"
+    balance, maintenance = (
+        parse_decimal(row.get(name)) for name in ("marginBalance", "maintMargin")
+    )
+    if balance is None or maintenance is None:
+        written = (row.get(name) for name in ("marginBalance", "maintMargin"))
+        return f"{asset}: marginBalance and maintMargin {', '.join(map(_shown, written))}"
+    return Pool(asset=asset, balance=balance, maintenance=maintenance)
+
+
+def _parse_transfer(row: Mapping[str, Any]) -> Transfer | str:
+    kind, asset, written = row.get("incomeType"), row.get("asset"), row.get("income")
+    amount, at_ms = parse_decimal(written), _milliseconds(row.get("time"))
+    if kind != _TRANSFER or not isinstance(asset, str) or not asset or amount is None or not at_ms:
+        return f"{_shown(kind)} of {_shown(asset)}: income {_shown(written)}"
+    return Transfer(asset=asset, amount=amount, at_ms=at_ms)
 
 
 def _contracts_worth(

@@ -81,7 +81,7 @@ def test_json_is_one_document_with_every_meaning_of_a_word() -> None:
     ("words", "near"),
     [
         (["PARTAIL"], "nearest: PARTIAL"),
-        (["exit", "9"], "known exit code; nearest: 8"),
+        (["exit", "14"], "known exit code; nearest: 9"),
         (["-2007"], "nearest: -2008"),
         (["2007"], "nearest: -2008"),
         (["ORDER_UNKOWN"], "nearest: ORDER_UNKNOWN"),

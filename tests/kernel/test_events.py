@@ -162,8 +162,11 @@ MADE = (
             rearmed=True,
             notes=["the kept state is of another account"],
         ),
-        "max_loss 500, heartbeat /run/bot/alive; held flat for 60 s after a trip; only observed, "
-        "nothing would be closed; armed again after a trip; the kept state is of another account",
+        (
+            "max_loss 500, heartbeat /run/bot/alive; held flat for 60 s after a trip; only "
+            "observed, nothing would be closed; armed again after a trip; the kept state is of "
+            "another account"
+        ),
     ),
     (
         events.arm_degraded(["the stream is silent"], is_blind=False),
