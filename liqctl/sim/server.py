@@ -89,6 +89,7 @@ async def start_server(
         app.router.add_get(path, handlers.stream)
         app.router.add_get(f"{path}/{{key}}", handlers.stream)
     app.router.add_route("*", "/{path:.*}", handlers.serve)
+    app.on_shutdown.append(handlers.hang_up)  # aiohttp waits for what goes on.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, keepalive_timeout=75)
     await runner.setup()
     listener = socket.create_server((host, port))
@@ -181,6 +182,14 @@ class _Handlers:
             finally:
                 sending.cancel()
         return peer
+
+    async def hang_up(self, _: "web.Application") -> None:
+        """Cut every stream."""
+        door = self._door
+        for venue in [door] if isinstance(door, Venue) else [*door.subs.values(), door.master]:
+            venue.streams.cut()
+        for _turn in range(_CLOSING_TURNS):
+            await asyncio.sleep(0)
 
     async def state(self, _: "web.Request") -> "web.Response":
         """Tell the truth."""

@@ -76,7 +76,7 @@ def test_a_fill_is_told_three_times() -> None:
         "z": "0.500",
         "n": "14.99850000",
         "N": "USDT",
-        "rp": "597.0000000",
+        "rp": "597.000",
         "R": True,
         "ps": "BOTH",
         "er": "0",
