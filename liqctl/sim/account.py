@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from heapq import heappop, heappush
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from liqctl.kernel.states import Product
 from liqctl.sim.faults import Effect
@@ -43,6 +43,10 @@ _KEPT_MS: Final = 60_000
 
 # A closePosition stop leaves a moment after its leg, not with it.
 _ALGO_EXPIRY_MS: Final = 300
+# Why an order expired ("Event: Order Update", read 2026-11-23).
+_UNFILLED: Final = 2
+_PUSHED_OUT: Final = 4
+_UNFILLED_MARKET: Final = 9
 # Binance's for an account without a discount.
 _TAKER_FEE: Final = Decimal("0.0005")
 _ZERO: Final = Decimal(0)
@@ -77,6 +81,24 @@ class Book(dict[K, V]):
             else:
                 past[key] = before
         return past
+
+
+class Listener(Protocol):
+    """Who is told what changes in an account, in the moment when it does."""
+
+    def order_changed(
+        self, order: Order, what: str, *, trade: Trade | None = None, reason: int = 0
+    ) -> None:
+        """Hear of an order: what happened to it (`x` of the venue), and why it expired (`er`)."""
+
+    def algo_changed(self, algo: AlgoOrder) -> None:
+        """Hear of a conditional order."""
+
+    def wallet_changed(self, transfer: Transfer) -> None:
+        """Hear of money that came or left."""
+
+    def wake(self) -> None:
+        """Hear that something is to happen later."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,6 +140,7 @@ class Account:
     timers: dict[str, int] = field(default_factory=dict)  # by symbol, when each runs out
     journal: Journal = field(default_factory=Journal)
     handling: Effect = field(default_factory=Effect)  # what happens to the request under way
+    listener: Listener | None = None
     now_ms: int = 0
     _last_id: int = 8_000_000
     _lives: dict[LegKey, Life] = field(default_factory=dict)
@@ -219,6 +242,13 @@ class Account:
     def schedule(self, at_ms: int, act: Callable[[], object], *, others: bool = False) -> None:
         """Let something happen later; `others` do it of their own will."""
         heappush(self._due, (at_ms, self.next_id(), others, act))
+        if self.listener is not None:
+            self.listener.wake()
+
+    @property
+    def due_ms(self) -> int | None:
+        """When the next thing happens, None when nothing is to."""
+        return self._due[0][0] if self._due else None
 
     def calm(self) -> None:
         """Forget what others were about to do."""
@@ -243,19 +273,20 @@ class Account:
         if any(each.settle_asset == asset for each in self.markets_of(Product.COINM).values()):
             product = Product.COINM
             self.coins[asset] += amount
-        elif any(each.settle_asset == asset for each in self.markets_of(product).values()):
+        elif asset == "USDT":
             self.balance += amount
         else:
             raise malformed("asset")
-        self.transfers.append(
-            Transfer(
-                number=self.next_id(),
-                product=product,
-                asset=asset,
-                amount=amount,
-                time_ms=self.now_ms,
-            )
+        moved = Transfer(
+            number=self.next_id(),
+            product=product,
+            asset=asset,
+            amount=amount,
+            time_ms=self.now_ms,
         )
+        self.transfers.append(moved)
+        if self.listener is not None:
+            self.listener.wallet_changed(moved)
 
     # -- regular orders ----------------------------------------------------------------------
 
@@ -264,6 +295,13 @@ class Account:
         self.orders.note(self.now_ms, order.order_id)
         self.orders[order.order_id] = order
         self.journal.activity += order.owner != "key"
+        self._tell(order, "NEW")
+
+    def _tell(
+        self, order: Order, what: str, *, trade: Trade | None = None, reason: int = 0
+    ) -> None:
+        if self.listener is not None:
+            self.listener.order_changed(order, what, trade=trade, reason=reason)
 
     def cancel(self, order: Order) -> None:
         """Take an open order off the book."""
@@ -271,10 +309,11 @@ class Account:
             self._note_stop(order)
         self.end(order, "CANCELED")
 
-    def end(self, order: Order, status: str) -> None:
-        """Let an order rest no longer."""
+    def end(self, order: Order, status: str, *, reason: int = 0) -> None:
+        """Let an order rest no longer; `reason` is why it expired, in the venue's numbers."""
         self.orders.note(self.now_ms, order.order_id)
         order.status, order.update_ms = status, self.now_ms
+        self._tell(order, status, reason=reason)
 
     def cancel_all(self, symbol: str) -> None:
         """Take a symbol's regular orders off the book, whosever they are."""
@@ -327,8 +366,9 @@ class Account:
         self._end_if_it_may_not_rest(order)
 
     def _end_if_it_may_not_rest(self, order: Order) -> None:
-        if order.is_open and (order.type == "MARKET" or order.time_in_force in {"IOC", "FOK"}):
-            order.status = "EXPIRED"
+        is_market = order.type == "MARKET"
+        if order.is_open and (is_market or order.time_in_force in {"IOC", "FOK"}):
+            self.end(order, "EXPIRED", reason=_UNFILLED_MARKET if is_market else _UNFILLED)
         order.update_ms = self.now_ms
 
     def _fill_slice(self, order: Order, share: Decimal, left: Decimal, every_ms: int) -> None:
@@ -390,23 +430,23 @@ class Account:
             if self.fee_asset:
                 fee_asset = self.fee_asset
                 fee /= self.market(f"{fee_asset}{asset}").mark_price
-        self.trades.append(
-            Trade(
-                trade_id=self.next_id(),
-                order=order,
-                quantity=quantity,
-                price=price,
-                base=base,
-                quote=quote,
-                realized_pnl=pnl,
-                fee=fee,
-                fee_asset=fee_asset,
-                asset=asset,
-                time_ms=self.now_ms,
-            )
+        trade = Trade(
+            trade_id=self.next_id(),
+            order=order,
+            quantity=quantity,
+            price=price,
+            base=base,
+            quote=quote,
+            realized_pnl=pnl,
+            fee=fee,
+            fee_asset=fee_asset,
+            asset=asset,
+            time_ms=self.now_ms,
         )
+        self.trades.append(trade)
         self.journal.fills.append((order.client_order_id, order.owner, *key, before, after))
         self.journal.activity += order.owner != "key"
+        self._tell(order, "CALCULATED" if order.owner == "venue" else "TRADE", trade=trade)
         self._shrink(key, after)
         if not after:
             self.schedule(self.now_ms + _ALGO_EXPIRY_MS, lambda: self._expire_algo(key))
@@ -449,9 +489,11 @@ class Account:
             self.orders.note(self.now_ms, order.order_id)
             order.quantity -= excess
             order.update_ms = self.now_ms
-            if not order.remaining:
+            if order.remaining:
+                self._tell(order, "AMENDMENT")
+            else:
                 order.quantity += excess
-                order.status = "EXPIRED"
+                self.end(order, "EXPIRED", reason=_PUSHED_OUT)
 
     # -- conditional orders ------------------------------------------------------------------
 
@@ -459,6 +501,8 @@ class Account:
         """Rest a conditional order; its margin is looked at when it triggers."""
         self.algo_orders.note(self.now_ms, algo.algo_id)
         self.algo_orders[algo.algo_id] = algo
+        if self.listener is not None:
+            self.listener.algo_changed(algo)
         self.journal.activity += algo.owner != "key"
 
     def cancel_algo(self, algo: AlgoOrder) -> None:
@@ -477,6 +521,8 @@ class Account:
         """Let a conditional order wait no longer."""
         self.algo_orders.note(self.now_ms, algo.algo_id)
         algo.status, algo.update_ms = status, self.now_ms
+        if self.listener is not None:
+            self.listener.algo_changed(algo)
 
     def _expire_algo(self, key: LegKey) -> None:
         """Take the conditional orders of a leg that is flat off the book."""

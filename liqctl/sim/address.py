@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from liqctl.sim.checks import key_in
+from liqctl.sim.streams import read_target
 from liqctl.sim.venue import Reply, Request, Venue
 
 MASTER: Final = "master"
@@ -81,6 +82,13 @@ class Address:
     def credentials(self) -> dict[str, tuple[str, str]]:
         """Key and secret by each of these names."""
         return {name: (key_of(name), secret_of(name)) for name in self.names}
+
+    def holder_of(self, url: str) -> Venue:
+        """Return whose stream an address asks for, the master's venue for a key of nobody."""
+        target = read_target(url)
+        everybody = (*self.subs.values(), self.master)
+        owners = [each for each in everybody if target and each.streams.owns(target.key)]
+        return owners[0] if owners else self.master
 
     def handle(self, request: Request, now_ms: int) -> Reply:
         """Answer one request that arrives at `now_ms` of the caller's clock.

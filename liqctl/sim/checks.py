@@ -159,10 +159,12 @@ def trigger(account: Account, algo: AlgoOrder) -> None:
         params["reduceOnly"] = "true"
     try:
         child = place(account, params, owner=algo.owner)
-    except Refused:
-        algo.status = "REJECTED"
+    except Refused as refusal:
+        algo.rejection = refusal.message
+        account.end_algo(algo, "REJECTED")
     else:
-        algo.child_id, algo.status = child.order_id, "FINISHED"
+        algo.child_id = child.order_id
+        account.end_algo(algo, "FINISHED")
 
 
 def place_algo(account: Account, params: Params, *, owner: str = "key") -> AlgoOrder:

@@ -29,6 +29,7 @@ from liqctl.sim.orders import (
     neither,
     refuse_if,
 )
+from liqctl.sim.paths import host_of
 from liqctl.sim.venue import Call, Json
 
 _ZERO: Final = Decimal(0)
@@ -555,6 +556,23 @@ def income(call: Call) -> Json:
     ]
     limit = limit or _INCOME_USUAL
     return rows[-limit:] if start_ms is None else rows[:limit]
+
+
+# -- listen keys -------------------------------------------------------------------------------
+
+
+def start_listen_key(call: Call) -> Json:
+    return {"listenKey": call.venue.streams.start(host_of(call.route.path))}
+
+
+def extend_listen_key(call: Call) -> Json:
+    key, host = call.venue.streams.extend(host_of(call.route.path)), host_of(call.route.path)
+    return {"listenKey": key} if host == "fapi" else {}  # Assumed for the others.
+
+
+def end_listen_key(call: Call) -> Json:
+    call.venue.streams.end(host_of(call.route.path))
+    return {}
 
 
 # -- regular orders ----------------------------------------------------------------------------

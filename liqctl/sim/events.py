@@ -154,6 +154,23 @@ def transfer(venue: Venue, entry: Entry) -> None:
 def set_account_status(venue: Venue, entry: Entry) -> None:
     """Portfolio margin calls the account's state otherwise."""
     venue.account.status = str(entry["status"])
+    venue.streams.risk_changed()
+
+
+def cut_streams(venue: Venue, entry: Entry) -> None:
+    """Connections end: those of a host (fapi, dapi, papi), or all."""
+    venue.streams.cut(entry.get("host", ""))
+
+
+def expire_listen_keys(venue: Venue, entry: Entry) -> None:
+    """Listen keys die before their time: that of a host, or all."""
+    for host in [entry["host"]] if "host" in entry else [*venue.streams.keys]:
+        venue.streams.expire(host)
+
+
+def lie(venue: Venue, entry: Entry) -> None:
+    """A stream tells of a position that is not so."""
+    venue.streams.lie(*_leg(entry), _number(entry, "quantity"))
 
 
 def deliver(venue: Venue, entry: Entry) -> None:
@@ -251,7 +268,10 @@ ACTS: Final[Mapping[str, Act]] = {
         act.__name__: act
         for act in (move_mark, set_mark, transfer, deliver, to_hedge, ban, set_can_trade)
     },
-    **{act.__name__: act for act in (set_account_status, set_countdowns)},
+    **{
+        act.__name__: act
+        for act in (set_account_status, set_countdowns, cut_streams, expire_listen_keys, lie)
+    },
     # The key is deleted: nothing signed passes any more.
     "revoke_key": lambda venue, _: venue.faults.insert(0, make_fault("key_refused", times=0)),
 }

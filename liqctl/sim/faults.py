@@ -42,7 +42,30 @@ class Effect:
 
 
 @dataclass(slots=True, kw_only=True)
-class Fault:
+class Recurring:
+    """Which of the things that match a fault it hits."""
+
+    skip: int = 0  # so many pass first
+    times: int = 1  # so many are hit, 0 for all
+    from_ms: int = 0  # since the start
+    until_ms: int = 0
+    hits: int = 0
+    passed: int = 0
+
+    def count(self, since_ms: int) -> bool:
+        """Return whether one that matches now is hit, and count it."""
+        is_time = self.from_ms <= since_ms < (self.until_ms or inf)
+        if not is_time or (self.times and self.hits >= self.times):
+            return False
+        if self.passed < self.skip:
+            self.passed += 1
+            return False
+        self.hits += 1
+        return True
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault(Recurring):
     """An effect and the requests it hits: those that match every given condition."""
 
     effect: Effect
@@ -55,12 +78,6 @@ class Fault:
     whole_account: bool = False
     writes: bool = False
     reads: bool = False
-    skip: int = 0  # so many matching requests pass first
-    times: int = 1  # so many are hit, 0 for all
-    from_ms: int = 0  # since the start
-    until_ms: int = 0
-    hits: int = 0
-    passed: int = 0
 
     def takes(self, method: str, path: str, symbol: str, since_ms: int) -> bool:
         """Return whether the request is hit, and count it."""
@@ -73,15 +90,8 @@ class Fault:
             and not (self.whole_account and symbol)
             and not (self.writes and method == "GET")
             and not (self.reads and method != "GET")
-            and self.from_ms <= since_ms < (self.until_ms or inf)
         )
-        if not is_meant or (self.times and self.hits >= self.times):
-            return False
-        if self.passed < self.skip:
-            self.passed += 1
-            return False
-        self.hits += 1
-        return True
+        return is_meant and self.count(since_ms)
 
 
 def make_fault(kind: str, **settings: Any) -> Fault:
@@ -93,6 +103,62 @@ def make_fault(kind: str, **settings: Any) -> Fault:
     """
     changes = {name: settings.pop(name) for name in list(settings) if name in EFFECT_KEYS}
     return Fault(name=kind, effect=replace(KINDS[kind], **changes), **settings)
+
+
+# -- streams ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamEffect:
+    """What happens to a frame, or to a connection that is about to be opened."""
+
+    at_handshake: bool = False
+    status: int = 0  # of a handshake: it is refused with this; 0 accepts it, and it stays silent
+    copies: int = 1  # how often the frame is sent
+    late_ms: int = 0  # it leaves so much later, after those that follow it
+    garble: bool = False  # it is cut short
+    cut: bool = False  # the connection ends instead of it
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamFault(Recurring):
+    """An effect and the frames or handshakes it hits, each connection by itself."""
+
+    effect: StreamEffect
+    name: str
+    event: str = ""  # ORDER_TRADE_UPDATE and so on
+    product: str = ""  # USDM or COINM
+    symbol: str = ""
+
+    def takes(self, event: str, product: str, symbol: str, since_ms: int) -> bool:
+        """Return whether the frame is hit, and count it."""
+        is_meant = (
+            self.event in {"", event}
+            and self.product in {"", product}
+            and self.symbol in {"", symbol}
+        )
+        return is_meant and self.count(since_ms)
+
+
+STREAM_KINDS: Final[Mapping[str, StreamEffect]] = {
+    "stream_refused": StreamEffect(at_handshake=True, status=503),
+    "stream_wrong_path": StreamEffect(at_handshake=True),
+    "stream_silent": StreamEffect(copies=0),
+    "stream_late": StreamEffect(late_ms=2000),
+    "stream_twice": StreamEffect(copies=2),
+    "stream_malformed": StreamEffect(garble=True),
+    "stream_cut": StreamEffect(copies=0, cut=True),
+}
+"""A stream is silent from now on with `times: 0`, out of order where one frame is late, and cut
+after so many frames with `skip`. At once: the acts `cut_streams`, `expire_listen_keys`, `lie`."""
+
+STREAM_EFFECT_KEYS: Final = frozenset({"late_ms", "status"})
+
+
+def make_stream_fault(kind: str, **settings: Any) -> StreamFault:
+    """Return a fault of a stream; its settings and errors are as those of `make_fault`."""
+    changes = {name: settings.pop(name) for name in list(settings) if name in STREAM_EFFECT_KEYS}
+    return StreamFault(name=kind, effect=replace(STREAM_KINDS[kind], **changes), **settings)
 
 
 # -- how a list goes wrong while its answer looks well --------------------------------------------

@@ -28,6 +28,8 @@ from liqctl.kernel.answers import (
 from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Usage
+from liqctl.kernel.states import Product
+from liqctl.sim.streams import Connection
 from liqctl.sim.venue import Request, Venue
 
 T = TypeVar("T")
@@ -144,6 +146,28 @@ class MemoryTransport:
         if not isinstance(decoded, dict | list):
             return unreadable(reply.status, "neither object nor array")
         return (isinstance(decoded, dict) and element_refused(decoded)) or decoded
+
+
+class MemoryStream(Connection):
+    """A user data stream in virtual time: what a WebSocket's client sees of one connection.
+
+        async with MemoryStream(venue, Product.USDM) as stream:
+            async for frame in stream: ...
+
+    The path is the product's right one with a living key, unless another is given.
+    """
+
+    def __init__(
+        self, venue: Venue, product: Product, *, path: str = "", latency_s: float = 0.05
+    ) -> None:
+        """Connect at once.
+
+        Raises:
+            HandshakeError: a fault refuses the connection, or there is no stream at the path.
+        """
+        venue.pass_time(_local_ms() + venue.clock_skew_ms)
+        url = path or venue.streams.path_of(product)
+        super().__init__(venue, url, clock=_local_ms, latency_s=latency_s)
 
 
 def _text(value: Any) -> str:

@@ -28,6 +28,7 @@ WORDS: Final[Mapping[int, str]] = {
     -1117: "Invalid side.",
     -1121: "Invalid symbol.",
     -1122: "Invalid symbol status.",
+    -1125: "This listenKey does not exist.",
     -1128: "Combination of optional parameters invalid.",
     -1131: "recvWindow must be less than 60000",
     -2011: "Unknown order sent.",
@@ -238,6 +239,7 @@ class AlgoOrder(Instruction):
     trigger_price: Decimal
     quantity: Decimal | None = None
     child_id: int | None = None
+    rejection: str = ""  # why its order was refused when it triggered
 
     @property
     def listed_in(self) -> str:

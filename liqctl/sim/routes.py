@@ -122,10 +122,20 @@ _OF_PORTFOLIO_MARGIN: Final = (
     Route("DELETE", f"{_CM}/conditional/allOpenOrders", serve.cancel_all_strategies),
 )
 
+_OF_EVERY_HOST: Final = (
+    Route("POST", "/*/v1/listenKey", serve.start_listen_key, signed=False, keyed=True),
+    Route("PUT", "/*/v1/listenKey", serve.extend_listen_key, signed=False, keyed=True),
+    Route("DELETE", "/*/v1/listenKey", serve.end_listen_key, signed=False, keyed=True),
+)
+
 
 def _all() -> Iterator[Route]:
     yield from (*_OF_ONE_HOST, *_OF_PORTFOLIO_MARGIN)
-    for routes, names in ((_OF_BOTH_HOSTS, ("fapi", "dapi")), (_OF_BOTH_PRODUCTS, ("um", "cm"))):
+    for routes, names in (
+        (_OF_BOTH_HOSTS, ("fapi", "dapi")),
+        (_OF_BOTH_PRODUCTS, ("um", "cm")),
+        (_OF_EVERY_HOST, ("fapi", "dapi", "papi")),
+    ):
         for route in routes:
             yield from (replace(route, path=route.path.replace("*", name)) for name in names)
 

@@ -61,7 +61,6 @@ from liqctl.kernel.states import Product
 from liqctl.sim.account import SOURCES, Account
 from liqctl.sim.address import MASTER, Address, alias_of, email_of, key_of, secret_of
 from liqctl.sim.events import make_event, trade_slice
-from liqctl.sim.faults import make_fault
 from liqctl.sim.market import Market
 from liqctl.sim.orders import AlgoOrder, Execution, Holding, Order, Refused
 from liqctl.sim.routes import ROUTES
@@ -280,16 +279,18 @@ class Scenario:
         elsewhere = _ACCOUNT_KEYS | _LAG_KEYS | _WEIGHT_KEYS.keys() | {"coins"}
         ours = {key: value for key, value in self.venue.items() if key not in elsewhere}
         counted = {name: self.venue[key] for key, name in _WEIGHT_KEYS.items() if key in self.venue}
-        return Venue(
+        made = Venue(
             account=account,
             routes=ROUTES,
             weights=Weights(**counted),
             api_key=api_key,
             api_secret=api_secret,
-            faults=[make_fault(**fault) for fault in self.faults],
             events=events,
             **ours,
         )
+        for fault in self.faults:
+            made.add_fault(**fault)
+        return made
 
 
 def make_market(symbol: str, changes: Mapping[str, Any]) -> Market:

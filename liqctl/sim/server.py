@@ -1,7 +1,9 @@
 """The door on loopback: Binance's REST paths over real HTTP, with real broken connections.
 
-`/sim/state` and `/sim/fault` are not Binance's: they let people and tests look at the truth and
-make things go wrong. They answer loopback only, like everything here.
+User data streams are served at the same address, told apart by their paths (see `streams`).
+
+`/sim/state`, `/sim/fault` and `/sim/event` are not Binance's: they let people and tests look at the
+truth and make things go wrong or happen. They answer loopback only, like everything here.
 """
 
 import asyncio
@@ -16,8 +18,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from liqctl.kernel.amounts import plain
 from liqctl.sim.address import MASTER, Address
-from liqctl.sim.faults import EFFECT_KEYS, KINDS, make_fault
+from liqctl.sim.events import ACTS, make_event
+from liqctl.sim.faults import EFFECT_KEYS, KINDS, STREAM_EFFECT_KEYS, STREAM_KINDS
+from liqctl.sim.orders import Refused
 from liqctl.sim.scenario import Scenario, load_scenario
+from liqctl.sim.streams import STREAM_PATHS, Connection, HandshakeError
 from liqctl.sim.venue import Request, Venue
 
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ _FAULT_KEYS: Final = EFFECT_KEYS | {
     *("method", "path", "host", "product", "symbol"),
     *("times", "skip", "writes", "reads", "whole_account"),
 }
+_STREAM_FAULT_KEYS: Final = STREAM_EFFECT_KEYS | {"event", "product", "symbol", "times", "skip"}
 
 
 @dataclass(slots=True)
@@ -74,12 +80,46 @@ async def start_server(
     """Listen on loopback; port 0 takes a free one."""
     from aiohttp import web
 
-    async def serve(request: web.Request) -> web.StreamResponse:
+    handlers = _Handlers(door, latency_ms)
+    app = web.Application()
+    app.router.add_get("/sim/state", handlers.state)
+    app.router.add_post("/sim/fault", handlers.fault)
+    app.router.add_post("/sim/event", handlers.event)
+    for path in STREAM_PATHS:
+        app.router.add_get(path, handlers.stream)
+        app.router.add_get(f"{path}/{{key}}", handlers.stream)
+    app.router.add_route("*", "/{path:.*}", handlers.serve)
+    app.on_shutdown.append(handlers.hang_up)  # aiohttp waits for what goes on.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, keepalive_timeout=75)
+    await runner.setup()
+    listener = socket.create_server((host, port))
+    await web.SockSite(runner, listener, ssl_context=ssl_context, backlog=_BACKLOG).start()
+    scheme = "https" if ssl_context else "http"
+    return RunningServer(
+        url=f"{scheme}://{host}:{listener.getsockname()[1]}",
+        runner=runner,
+        listener=listener,
+    )
+
+
+class _Handlers:
+    """What answers each kind of path."""
+
+    def __init__(self, door: Venue | Address, latency_ms: int) -> None:
+        self._door, self._latency_ms = door, latency_ms
+        self._named: dict[str, Venue] = {}
+        if isinstance(door, Address):
+            self._named = {**door.venues, MASTER: door.master}
+
+    async def serve(self, request: "web.Request") -> "web.StreamResponse":
         """Turn HTTP into a venue request, and do to the answer what its fault asks for."""
+        from aiohttp import web
+
+        latency_ms = self._latency_ms
         body = await request.text()
         if latency_ms:
             await asyncio.sleep(latency_ms / 2000)
-        reply = door.handle(
+        reply = self._door.handle(
             Request(
                 method=request.method,
                 path=request.path,
@@ -87,7 +127,7 @@ async def start_server(
                 body=body,
                 headers=dict(request.headers),
             ),
-            time.time_ns() // 1_000_000,
+            _now_ms(),
         )
         effect = reply.effect
         if effect.delay_ms:
@@ -113,43 +153,95 @@ async def start_server(
                 await asyncio.sleep(_DRIP_S)
         return response
 
-    async def state(_: web.Request) -> web.Response:
-        return web.json_response(describe_truth(door))
+    async def stream(self, request: "web.Request") -> "web.StreamResponse":
+        """Send what happens to whoever connects, until the connection ends or is cut."""
+        from aiohttp import web
 
-    async def fault(request: web.Request) -> web.Response:
-        """Add a fault: {"kind": …, "method": …, "path": …, "symbol": …, "times": …}.
+        venue, latency_s = self._door.holder_of(request.raw_path), self._latency_ms / 1000
+        try:
+            connection = Connection(venue, request.raw_path, clock=_now_ms, latency_s=latency_s)
+        except HandshakeError as refusal:
+            return web.Response(status=refusal.status)
+        async with connection:
+            peer = web.WebSocketResponse(heartbeat=venue.ping_s)
+            await peer.prepare(request)
 
-        Of several accounts it hits the `account` of that name, or each of them.
-        """
+            async def send() -> None:
+                with contextlib.suppress(ConnectionError):  # Whoever listened has gone.
+                    async for frame in connection:
+                        await peer.send_str(frame)
+                if connection.is_old:
+                    await peer.close()
+                elif request.transport is not None:
+                    request.transport.abort()
+
+            sending = asyncio.create_task(send())
+            try:
+                async for _ in peer:  # aiohttp answers pings, and nothing else is asked for.
+                    pass
+            finally:
+                sending.cancel()
+        return peer
+
+    async def hang_up(self, _: "web.Application") -> None:
+        """Cut every stream."""
+        door = self._door
+        for venue in [door] if isinstance(door, Venue) else [*door.subs.values(), door.master]:
+            venue.streams.cut()
+        for _turn in range(_CLOSING_TURNS):
+            await asyncio.sleep(0)
+
+    async def state(self, _: "web.Request") -> "web.Response":
+        """Tell the truth."""
+        from aiohttp import web
+
+        return web.json_response(describe_truth(self._door))
+
+    async def fault(self, request: "web.Request") -> "web.Response":
+        """Add a fault: {"kind": …, "method": …, "path": …, "symbol": …, "times": …}."""
+        from aiohttp import web
+
         wanted = await request.json()
-        kind, account = wanted.pop("kind", ""), wanted.pop("account", None)
-        named: dict[str, Venue] = {}
-        if isinstance(door, Venue):
-            everybody = [door]
-        else:
-            named, everybody = {**door.venues, MASTER: door.master}, [*door.subs.values()]
-        hit = everybody if account is None else [named[account]] if account in named else []
-        if kind not in KINDS or not set(wanted) <= _FAULT_KEYS or not hit:
-            known = {"kinds": sorted(KINDS), "keys": sorted(_FAULT_KEYS), "accounts": [*named]}
+        kind, hit = wanted.pop("kind", ""), self._pop_accounts(wanted)
+        keys = _STREAM_FAULT_KEYS if kind in STREAM_KINDS else _FAULT_KEYS
+        kinds = {*KINDS, *STREAM_KINDS}
+        if kind not in kinds or not set(wanted) <= keys or not hit:
+            known = {"kinds": sorted(kinds), "keys": sorted(keys), "accounts": [*self._named]}
             return web.json_response(known, status=400)
         for venue in hit:
-            venue.faults.append(make_fault(kind, **wanted))
+            venue.add_fault(kind, **wanted)
         return web.json_response({"added": kind})
 
-    app = web.Application()
-    app.router.add_get("/sim/state", state)
-    app.router.add_post("/sim/fault", fault)
-    app.router.add_route("*", "/{path:.*}", serve)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0, keepalive_timeout=75)
-    await runner.setup()
-    listener = socket.create_server((host, port))
-    await web.SockSite(runner, listener, ssl_context=ssl_context, backlog=_BACKLOG).start()
-    scheme = "https" if ssl_context else "http"
-    return RunningServer(
-        url=f"{scheme}://{host}:{listener.getsockname()[1]}",
-        runner=runner,
-        listener=listener,
-    )
+    async def event(self, request: "web.Request") -> "web.Response":
+        """Let something happen that an entry of a scenario's events describes: {"act": …}.
+
+        It happens now, or `at_ms` from now on.
+        """
+        from aiohttp import web
+
+        wanted = await request.json()
+        hit, reason = self._pop_accounts(wanted), "no such account"
+        try:
+            for venue in hit:
+                venue.happen(make_event(wanted), _now_ms())
+        except (KeyError, TypeError, ValueError, ArithmeticError, Refused) as error:
+            hit, reason = [], repr(error)
+        if not hit:
+            known = {"acts": sorted(ACTS), "accounts": [*self._named], "reason": reason}
+            return web.json_response(known, status=400)
+        return web.json_response({"happened": wanted["act"]})
+
+    def _pop_accounts(self, wanted: dict[str, Any]) -> list[Venue]:
+        """Return the `account` of that name, or all but the master's."""
+        account = wanted.pop("account", None)
+        if account is not None:
+            return [self._named[account]] if account in self._named else []
+        door = self._door
+        return [door] if isinstance(door, Venue) else [*door.subs.values()]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def describe_truth(door: Venue | Address) -> dict[str, Any]:
@@ -175,6 +267,7 @@ def describe_truth(door: Venue | Address) -> dict[str, Any]:
         "timers": [
             {"symbol": symbol, "runs_out_ms": at_ms} for symbol, at_ms in account.timers.items()
         ],
+        "streams": [feed.target.host for feed in venue.streams.feeds],
         "requests": venue.requests,
         "faults": account.journal.faults,
         "fills": [

@@ -15,10 +15,20 @@ from urllib.parse import parse_qsl
 from liqctl.kernel.states import Product
 from liqctl.sim.account import Account
 from liqctl.sim.checks import Params, check_key, check_signature, check_timestamp
-from liqctl.sim.faults import Effect, Fault, readable_rows, rows_of, spoil
+from liqctl.sim.faults import (
+    STREAM_KINDS,
+    Effect,
+    Fault,
+    make_fault,
+    make_stream_fault,
+    readable_rows,
+    rows_of,
+    spoil,
+)
 from liqctl.sim.market import Market
 from liqctl.sim.orders import Listing, Refused, malformed
 from liqctl.sim.paths import dialect_of, host_of, product_of
+from liqctl.sim.streams import Streams
 from liqctl.sim.weights import MINUTE_MS, UID_LIMIT, Weights, Windows, banned_text, used_up
 
 _FUTURES: Final = frozenset({"fapi", "dapi"})
@@ -105,8 +115,8 @@ class Route:
     """One endpoint: where it is, what answers it and what that costs.
 
     `weight_all` is charged when no symbol narrows a list, `weight_uid` to the account and not to
-    the address. `orders` counts as orders. `source` names the list, of those that lag by
-    themselves.
+    the address. `keyed` asks for the key, `signed` for a signature too. `orders` counts as orders.
+    `source` names the list, of those that lag by themselves.
     """
 
     method: str
@@ -116,6 +126,7 @@ class Route:
     weight_all: int | None = None
     weight_uid: int = 0
     signed: bool = True
+    keyed: bool = False
     orders: bool = False
     source: str = ""
 
@@ -238,11 +249,17 @@ class Venue:
     started_ms: int | None = None
     requests: int = 0
     listed_ms: int = 0  # the moment that the list under way shows
+    ping_s: float = 180.0  # how often it pings whoever is connected to a stream
+    streams: Streams = field(init=False)
     _windows: Windows = field(default_factory=Windows)
 
     weight_limit = _of_the_address("limit")
     other_weight = _of_the_address("others")
     banned_until_ms = _of_the_address("banned_until_ms")
+
+    def __post_init__(self) -> None:
+        """Let the account's changes be told to those who are connected."""
+        self.account.listener = self.streams = Streams(self)
 
     @property
     def now_ms(self) -> int:
@@ -303,6 +320,31 @@ class Venue:
             effect=effect,
         )
 
+    def add_fault(self, kind: str, **settings: Any) -> None:
+        """Let something go wrong from now on; errors are those of `make_fault`."""
+        if kind in STREAM_KINDS:
+            self.streams.faults.append(make_stream_fault(kind, **settings))
+        else:
+            self.faults.append(make_fault(kind, **settings))
+
+    def happen(self, event: WorldEvent, now_ms: int) -> None:
+        """Let the world do something that was not planned, `at_ms` after a moment of the caller."""
+        self.pass_time(now_ms + self.clock_skew_ms)
+        event.at_ms += self.now_ms - (self.started_ms or 0)
+        self.events.append(event)
+        self.pass_time(self.now_ms)
+        self.streams.wake()
+
+    def holder_of(self, _: str) -> "Venue":
+        """Return who a stream's address is for: there is nobody else."""
+        return self
+
+    @property
+    def due_ms(self) -> list[int]:
+        """When the next things happen by themselves, in no order."""
+        timed = [(self.started_ms or 0) + each.at_ms for each in self.events if each.is_timed]
+        return timed if self.account.due_ms is None else [*timed, self.account.due_ms]
+
     def tick(self, now_ms: int, path: str = "") -> None:
         """Let time pass, and the world act, up to a moment of the caller's clock."""
         self.pass_time(now_ms + self.clock_skew_ms)
@@ -361,11 +403,13 @@ class Venue:
             self.weights.check(host, used, self.now_ms)
             if route is None:
                 return 404, '{"code":-5000,"msg":"Path not found"}', headers
-            if route.signed:  # Key, then timestamp, then signature, as the venue does.
-                # The door in memory signs nothing, and is the account's own.
-                keys = self.keys if request.given is None else {}
+            # Key, then timestamp, then signature, as the venue does. The door in memory signs
+            # nothing, and is the account's own.
+            keys, key = self.keys if request.given is None else {}, ""
+            if route.signed or route.keyed:
                 key = check_key(request.headers, keys) if keys else ""
                 self._check_kind(host)
+            if route.signed:
                 check_timestamp(params, self.now_ms)
                 if key:
                     check_signature(request.query, request.body, keys[key])

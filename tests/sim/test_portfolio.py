@@ -45,7 +45,7 @@ def test_a_host_for_the_other_kind_of_account_refuses_the_key(
         status, answer = ask(
             venue, method, path, symbol="", now_ms=NOW_MS + venue.requests * 60_000
         )
-        is_refused = route.signed and path.split("/")[1] in refusing
+        is_refused = (route.signed or route.keyed) and path.split("/")[1] in refusing
         code = answer.get("code") if isinstance(answer, dict) else None
         assert ((status, code) == (401, -2015)) is is_refused, path
 
