@@ -1,7 +1,7 @@
 """The validation document: all findings about one environment, or about several; and as text."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -41,13 +41,16 @@ def check_environment(
     *,
     config_file: Path | None = None,
     against: Path | None = None,
-    ask_venue: Callable[[Settings], Iterable[Issue]] | None = None,
+    ask_venue: Callable[[Sequence[Settings]], Iterable[Issue]] | None = None,
+    choose: Callable[[Settings], Sequence[Settings]] | None = None,
 ) -> dict[str, Any]:
     """Return the validation document of one environment.
 
     `against` is an earlier settings file to compare with; `ask_venue` returns what the venue says.
+    `choose` returns the settings of each account that is checked, by default of all.
     """
     settings: Settings | None = None
+    chosen: Sequence[Settings] = ()
     issues: list[Issue] = []
     try:
         settings = _load(environment, config_file)
@@ -58,7 +61,9 @@ def check_environment(
     except ConfigurationError as failure:
         issues.append(_unreadable("file", failure))
     else:
-        issues += issues_of_settings(settings)
+        chosen = choose(settings) if choose else every_account(settings)
+        issues += issues_of_settings(settings, chosen)
+        issues += of_machine.issues_of_accounts(settings, os.environ)
         issues += of_machine.issues_of_targets(settings, os.environ)
         issues += of_machine.issues_of_metrics(settings)
     file = config_file or find_file(environment, os.environ)
@@ -68,6 +73,7 @@ def check_environment(
         paths={"audit.log_dir": settings.audit.log_dir if settings else None, "file": file},
         needs_keys=not (settings.is_embedded if settings else environment is Environment.SIMULATOR),
         is_compiled=of_machine.has_bytecode(),
+        accounts=[its.account for its in chosen] or [None],
     )
     comparison: dict[str, Any] = {}
     if against is not None:
@@ -79,7 +85,7 @@ def check_environment(
         else:
             comparison["changes"] = changes(old, settings) if settings else []
     if ask_venue is not None and settings is not None:
-        issues += ask_venue(settings)
+        issues += ask_venue(chosen)
     elif ask_venue is not None:
         text = "the venue was not asked, for the settings cannot be used"
         advice = "correct the settings, then validate again"
@@ -90,15 +96,23 @@ def check_environment(
         for key, value in values_of(settings).items():
             source = settings.sources[key]
             config[key] = {"value": value, "source": source.kind.value, "where": source.where}
-        for name in of_machine.KEY_NAMES:
-            variable = find_source(name, settings.environment, os.environ)
-            config[name.lower()] = {
-                "value": "set" if variable else "not set",
-                "source": "variable" if variable else "default",
-                "where": variable or "",
-            }
+        names: tuple[str | None, ...] = tuple(settings.accounts) or (None,)
+        for account in names:
+            for name in of_machine.KEY_NAMES:
+                variable = find_source(name, settings.environment, os.environ, account)
+                key = f"accounts.{account}.{name.lower()}" if account else name.lower()
+                config[key] = {
+                    "value": "set" if variable else "not set",
+                    "source": "variable" if variable else "default",
+                    "where": variable or "",
+                }
     document = _document(environment.value, issues, config)
     return document | {"config_file": str(file) if file else None} | comparison
+
+
+def every_account(settings: Settings) -> Sequence[Settings]:
+    """Return the settings of each account, the settings themselves where none has a name."""
+    return [settings.of(name) for name in settings.accounts] or [settings]
 
 
 def unreadable_document(failure: ConfigurationError) -> dict[str, Any]:
@@ -200,5 +214,7 @@ def _value(value: object) -> str:
             return "true" if value else "false"
         case list():
             return f"[{', '.join(map(str, value))}]"
+        case Mapping():
+            return f"{{{', '.join(map(str, value))}}}"
         case _:
             return clean(str(value))[:_VALUE_MAX]

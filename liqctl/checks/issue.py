@@ -1,6 +1,6 @@
 """One finding of `validate`: how bad it is, whose business it is, and what to do about it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -36,6 +36,11 @@ class Issue:
     field: str
     message: str
     recommendation: str
+
+
+def of_account(name: str | None, issue: Issue) -> Issue:
+    """Return the finding as that of one of several accounts, if it has a name."""
+    return replace(issue, field=f"accounts.{name}.{issue.field}") if name else issue
 
 
 def mild(environment: Environment) -> Level:

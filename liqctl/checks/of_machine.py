@@ -3,25 +3,47 @@
 Nothing is created, changed or sent.
 """
 
+import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Final
 
-from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info, mild, risk
+from liqctl.checks.issue import (
+    NOTHING_TO_DO,
+    Area,
+    Issue,
+    Level,
+    error,
+    info,
+    mild,
+    of_account,
+    risk,
+    warning,
+)
 from liqctl.desk.text import count
 from liqctl.drill.record import Drill
+from liqctl.kernel.answers import printable
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment
+from liqctl.kernel.words import explain_twin
 from liqctl.notify.send import DeliveryError, has_apprise, look_up
 from liqctl.run.lock import lock_problem, read_lock
 from liqctl.run.who import nearest_existing
-from liqctl.settings.credentials import address_problem, find_source, load_credentials
-from liqctl.settings.targets import ReferenceKind, Target, TargetType, read_targets
+from liqctl.settings.credentials import (
+    MASTER,
+    account_part,
+    address_problem,
+    find_source,
+    load_credentials,
+    variable_part,
+    variables_of,
+)
+from liqctl.settings.targets import ReferenceKind, Target, TargetType, nearest, read_targets
 from liqctl.settings.values import Settings
 
 KEY_NAMES: Final = ("API_KEY", "API_SECRET")
@@ -36,6 +58,7 @@ _COMPILED: Final = {
     "ccxt": "async_support/binance.py",
     "aiohttp": "client.py",
 }
+_NAME_MAX: Final = 80
 _TEXTFILE_SUFFIX: Final = ".prom"
 _WITH_ADDRESS: Final = {TargetType.WEBHOOK, TargetType.SLACK, TargetType.HEALTHCHECKS}
 
@@ -47,32 +70,20 @@ def issues_of_machine(
     paths: Mapping[str, Path | None],
     needs_keys: bool,
     is_compiled: bool,
+    accounts: Sequence[str | None] = (None,),
 ) -> Iterator[Issue]:
     """Yield what is to be said of keys and files; known even where the settings are invalid.
 
     `paths` is what others must not write, by the setting that names it. The embedded venue needs no
-    keys: it brings its own.
+    keys: it brings its own. `accounts` are the names of those that are checked.
     """
-    sources = {name: find_source(name, environment, environ) for name in KEY_NAMES}
-    for name in [name for name, source in sources.items() if needs_keys and not source]:
-        text = f"no {name.lower()} is set for {environment}"
-        variable = f"LIQCTL_{environment.upper()}_{name}"
-        advice = f"set {variable} or {variable}_FILE"
-        yield risk(environment, Area.DEPLOYMENT, name.lower(), text, advice)
-    if all(sources.values()):
-        try:
-            load_credentials(environment, environ)
-        except CredentialsError as failure:
-            advice = "correct the variable or the file; liquidate would exit 7"
-            yield error(Area.DEPLOYMENT, "credentials", str(failure), advice)
+    for name in accounts:
+        for issue in _issues_of_keys(environment, environ, name, needs_keys=needs_keys):
+            yield of_account(name, issue)
     for key, path in paths.items():
         if path and is_open_to_others(path):
             text, advice = f"others may write {path}", f"chmod go-w {path}"
             yield risk(environment, Area.SECURITY, key, text, advice)
-    for source in sources.values():
-        if source and source.endswith("_FILE") and _mode_of(Path(environ[source])) & _OTHERS_READ:
-            text = f"others may read the file that {source} names"
-            yield risk(environment, Area.SECURITY, source, text, "chmod 600 it")
     if not is_compiled:
         text = (
             "Python's library, ccxt or aiohttp is not compiled to bytecode: every start takes "
@@ -83,6 +94,57 @@ def issues_of_machine(
             "`uv tool install --compile-bytecode`"
         )
         yield risk(environment, Area.PERFORMANCE, "installation", text, advice)
+
+
+def _issues_of_keys(
+    environment: Environment, environ: Mapping[str, str], account: str | None, *, needs_keys: bool
+) -> Iterator[Issue]:
+    sources = {name: find_source(name, environment, environ, account) for name in KEY_NAMES}
+    for name in [name for name, source in sources.items() if needs_keys and not source]:
+        text = f"no {name.lower()} is set for {environment}"
+        variable = variables_of(name, environment, account)[0]
+        advice = f"set {variable} or {variable}_FILE"
+        yield risk(environment, Area.DEPLOYMENT, name.lower(), text, advice)
+    if all(sources.values()):
+        try:
+            load_credentials(environment, environ, account)
+        except CredentialsError as failure:
+            advice = "correct the variable or the file; liquidate would exit 7"
+            yield error(Area.DEPLOYMENT, "credentials", str(failure), advice)
+    for source in sources.values():
+        if source and source.endswith("_FILE") and _mode_of(Path(environ[source])) & _OTHERS_READ:
+            text = f"others may read the file that {source} names"
+            yield risk(environment, Area.SECURITY, source, text, "chmod 600 it")
+
+
+def issues_of_accounts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Issue]:
+    """Yield what is wrong between the accounts of the settings and the variables with keys."""
+    environment, area = settings.environment, Area.CONFIGURATION
+    accounts = {variable_part(name): name for name in settings.accounts}
+    for variable in sorted(environ):
+        part = account_part(variable, environment)
+        if part is None or not environ[variable] or part in {variable_part(MASTER), *accounts}:
+            continue
+        if part:
+            text = f"{variable} belongs to no account of {settings.origin}{nearest(part, accounts)}"
+            advice = "correct the variable, or name the account under `accounts`"
+            yield warning(area, printable(variable, _NAME_MAX), text, advice)
+        elif accounts:
+            text = f"{variable} is not used: each account has variables of its own"
+            yield info(area, variable, text, "unset it")
+    first_of: dict[str, str] = {}
+    for name in settings.accounts:
+        with contextlib.suppress(CredentialsError):
+            key = load_credentials(environment, environ, name).api_key.reveal()
+            first = first_of.setdefault(key, name)
+            if first != name:
+                yield of_account(name, same_account(first))
+
+
+def same_account(first: str) -> Issue:
+    """Return that an account is that of another name."""
+    advice = "remove one of the names, or set the key of the account that it was meant for"
+    return warning(Area.CONFIGURATION, "key", explain_twin(first), advice)
 
 
 def issues_of_targets(settings: Settings, environ: Mapping[str, str]) -> Iterator[Issue]:

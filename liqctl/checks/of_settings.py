@@ -4,13 +4,16 @@ Pure. Findings never stop `liquidate`; production is judged by the strictest mea
 most of it is INFO.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Final
 
-from liqctl.checks.issue import Area, Issue, Level, error, info, risk, warning
+from liqctl.checks.issue import Area, Issue, Level, error, info, of_account, risk, warning
+from liqctl.kernel.costs import look_weight, positions_weight
+from liqctl.kernel.limits import LIMITS_BY_MARGIN, Limits
 from liqctl.kernel.pacing import RESERVE_MAX_S, RESERVE_SHARE
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.states import Environment, Product
+from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, Kind
 from liqctl.settings.values import Settings
 
@@ -20,6 +23,9 @@ _RETRIES_MAX: Final = 5
 _RETRIES_USUAL: Final = 3
 _DELAY_MAX_S: Final = 2.0
 _JITTER_MAX: Final = 1.2
+_CANCELS: Final = 10
+"""Weight of an account's cancels: a few symbols, both books. A guess; a reading tells."""
+
 _LAG_S: Final = 2.0
 """How long the venue's lists were seen to lag behind what came to be."""
 
@@ -28,8 +34,12 @@ _WORK_S: Final = 1.0
 refused order. A guess; `validate --online` measures the round trip."""
 
 
-def issues_of_settings(settings: Settings) -> Iterator[Issue]:
-    """Yield what is to be said about the settings themselves."""
+def issues_of_settings(settings: Settings, chosen: Sequence[Settings] = ()) -> Iterator[Issue]:
+    """Yield what is to be said about the settings themselves.
+
+    `chosen` are those of the accounts that are checked, where there are several.
+    """
+    chosen = chosen or [settings]
     environment, policy = settings.environment, settings.liquidation
     in_production = environment is Environment.PRODUCTION
     if not policy.emergency_liquidation:
@@ -48,21 +58,7 @@ def issues_of_settings(settings: Settings) -> Iterator[Issue]:
             text = "open orders stay, and may open positions again"
             advice = "set cancel_orders to true; --positions-only serves the single case"
             yield info(Area.CONFIGURATION, "liquidation.cancel_orders", text, advice)
-        if policy.symbols:
-            text = f"only {', '.join(policy.symbols)} is in scope; everything else stays open"
-            advice = "leave symbols empty; --symbol serves the single case"
-            yield info(Area.CONFIGURATION, "liquidation.symbols", text, advice)
-    left_open = [each.shown for each in Product if each not in policy.products]
-    if left_open and in_production:
-        text = f"{left_open[0]} futures are out of scope: their positions and orders stay open"
-        advice = "set products to [usdm, coinm]; --product serves the single case"
-        yield info(Area.CONFIGURATION, "exchange.products", text, advice)
-    if policy.margin is not None and in_production:
-        text = (
-            f"margin is {settings.exchange.margin}: should the account be changed to the other "
-            "kind, nothing of it can be read, and nothing is closed"
-        )
-        yield info(Area.CONFIGURATION, "exchange.margin", text, "set margin to auto")
+    yield from _issues_of_scopes(settings, chosen)
     if settings.exchange.base_url is not None:
         text = f"requests and the key go to {settings.exchange.base_url}"
         advice = "leave base_url null unless this host is meant to see the key"
@@ -79,6 +75,64 @@ def issues_of_settings(settings: Settings) -> Iterator[Issue]:
         yield risk(environment, Area.PERFORMANCE, "liquidation.retry_delay_seconds", text, advice)
     if policy.emergency_liquidation:
         yield from _settling(environment, policy)
+    yield from _weight(environment, chosen)
+
+
+def _issues_of_scopes(settings: Settings, chosen: Sequence[Settings]) -> Iterator[Issue]:
+    """Yield what is to be said of each account's scope; what all inherit is said once."""
+    common = list(_issues_of_scope(settings))
+    told: dict[Issue, None] = {}
+    for its in chosen:
+        for issue in _issues_of_scope(its):
+            is_own = its.account is not None and issue not in common
+            key = issue.field.rpartition(".")[2]
+            told[of_account(its.account, replace(issue, field=key)) if is_own else issue] = None
+    yield from told
+
+
+def _issues_of_scope(settings: Settings) -> Iterator[Issue]:
+    environment, policy = settings.environment, settings.liquidation
+    in_production = environment is Environment.PRODUCTION
+    if policy.emergency_liquidation and policy.symbols:
+        text = f"only {', '.join(policy.symbols)} is in scope; everything else stays open"
+        advice = "leave symbols empty; --symbol serves the single case"
+        yield info(Area.CONFIGURATION, "liquidation.symbols", text, advice)
+    left_open = [each.shown for each in Product if each not in policy.products]
+    if left_open and in_production:
+        text = f"{left_open[0]} futures are out of scope: their positions and orders stay open"
+        advice = "set products to [usdm, coinm]; --product serves the single case"
+        yield info(Area.CONFIGURATION, "exchange.products", text, advice)
+    if policy.margin is not None and in_production:
+        text = (
+            f"margin is {settings.exchange.margin}: should the account be changed to the other "
+            "kind, nothing of it can be read, and nothing is closed"
+        )
+        yield info(Area.CONFIGURATION, "exchange.margin", text, "set margin to auto")
+
+
+def _weight(environment: Environment, chosen: Sequence[Settings]) -> Iterator[Issue]:
+    """Yield that one address has too little request weight a minute for so many accounts."""
+    pools: dict[Limits, list[int]] = {}
+    for its in chosen:
+        policy = its.liquidation
+        limits = LIMITS_BY_MARGIN[policy.margin or Margin.STANDARD]
+        need = positions_weight(policy) + look_weight(policy) + _CANCELS
+        pools.setdefault(limits, []).append(need)
+    for limits, needs in pools.items():
+        if sum(needs) <= limits.weight_1m:
+            continue
+        fitting = limits.weight_1m * len(needs) // sum(needs)
+        text = (
+            f"{len(needs)} accounts need about {sum(needs)} request weight to be proven flat, and "
+            f"one address has {limits.weight_1m} in a minute: enough for about {fitting}. The "
+            "larger accounts come first; the others are closed, too, and end PARTIAL unless "
+            "the proof finds weight before the deadline"
+        )
+        advice = (
+            "narrow products or symbols of accounts that do not trade all of them, or run some of "
+            "the accounts from a second address"
+        )
+        yield risk(environment, Area.PERFORMANCE, "accounts", text, advice)
 
 
 def _production_numbers(policy: LiquidationConfig) -> Iterator[Issue]:
@@ -161,6 +215,8 @@ def values_of(settings: Settings) -> dict[str, Any]:
         match rule.kind:
             case Kind.LIST:
                 found[rule.key] = f"{len(value)} set"
+            case Kind.ACCOUNTS:
+                found[rule.key] = {name: asdict(own) for name, own in value.items()}
             case Kind.SYMBOLS | Kind.PRODUCTS:
                 found[rule.key] = list(value)
             case Kind.TEXT | Kind.OPTIONAL_TEXT:
@@ -188,4 +244,5 @@ _IMPACTS: Final = {
     "log_dir": "where the audit trail is; earlier runs stay in the old place",
     "textfile": "where Prometheus finds how the last run ended",
     "notifications": "who is notified of a run",
+    "accounts": "which accounts are closed, by which key and in which scope",
 }

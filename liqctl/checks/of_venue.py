@@ -4,10 +4,21 @@ The answers are gathered by `preflight`. In production a missing answer is a WAR
 question may be the one that fails at three in the morning.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info, mild, risk, warning
+from liqctl.checks.issue import (
+    NOTHING_TO_DO,
+    Area,
+    Issue,
+    Level,
+    error,
+    info,
+    mild,
+    of_account,
+    risk,
+    warning,
+)
 from liqctl.checks.of_machine import issue_of_drills, issues_of_run
 from liqctl.checks.preflight import Question, VenueFacts
 from liqctl.desk.text import count
@@ -28,7 +39,42 @@ _JUDGED: Final = frozenset({-2022, -4118})
 
 _WEIGHT_SHARE_MAX: Final = 0.5
 _NAMED_MAX: Final = 8
+_LEVELS: Final = tuple(Level)
 _BY_HAND: Final = "check it by hand on Binance's page of API keys"
+
+
+_MEASURED: Final = frozenset({"online.latency", "online.clock", "online.weight"})
+"""What is one for the address, and measured worse by who asks while all others do."""
+
+_OF_ALL: Final = _MEASURED | {"online.reachable", "audit.log_dir", "drills"}
+"""What is the same for every account: said once, as the best of them found it."""
+
+_OF_ALL_ALIKE: Final = frozenset({"lock", "online.symbols"})
+"""What is said once where it is the same for all."""
+
+
+def issues_of_accounts_online(found: Mapping[str | None, Sequence[Issue]]) -> Iterator[Issue]:
+    """Yield what was found of each account, with its name; what they share is said once."""
+    levels: dict[str, int] = {}
+    for issues in found.values():
+        for issue in issues:
+            badness = _LEVELS.index(issue.level)
+            levels[issue.field] = min(badness, levels.get(issue.field, badness))
+    told = set()
+    for name, issues in found.items():
+        for issue in issues:
+            is_shared = issue.field in _OF_ALL and _LEVELS.index(issue.level) == levels[issue.field]
+            is_alike = issue.field in _OF_ALL_ALIKE and all(
+                issue in each for each in found.values()
+            )
+            if not (is_shared or is_alike):
+                if issue.field not in _MEASURED:
+                    yield of_account(name, issue)
+                continue
+            key = issue.field if is_shared else issue
+            if key not in told:
+                told.add(key)
+                yield issue
 
 
 def issues_online(
@@ -202,6 +248,9 @@ def _rights(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
 def _order(environment: Environment, facts: VenueFacts) -> Issue:
     refusal = facts.refusals.get(Question.ORDER)
     field = "online.key.trading"
+    if facts.margin is Margin.PORTFOLIO:
+        text = "not checked: whether the key may place orders: portfolio margin has no test orders"
+        return info(Area.DEPLOYMENT, field, text, "try with a small position")
     if refusal is None:
         where = facts.rehearsed
         text = f"the venue accepted a test of a reducing order on {where}; nothing was placed"
@@ -260,12 +309,14 @@ def _account(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
         yield info(Area.CONFIGURATION, "online.position_mode", text)
     if facts.snapshot is not None:
         positions = facts.snapshot.positions.items
-        least = "at least " if facts.snapshot.errors else ""
+        least = "at least " if unread else ""
         text = (
             f"open now in {' and '.join(each.shown for each in facts.products)}: "
             f"{least}{count(len(positions), 'position')} of "
-            f"{exposure_of(positions):,.2f} notional, {count(len(facts.snapshot.orders), 'order')}"
+            f"{exposure_of(positions):,.2f} notional, "
         )
+        orders = count(len(facts.snapshot.orders), "order")
+        text += "orders not read: too many accounts at once" if facts.is_brief else orders
         yield info(Area.DEPLOYMENT, "online.exposure", text, "liqctl status shows them")
     if facts.not_trading:
         text = f"not trading now, with something open: {', '.join(facts.not_trading[:_NAMED_MAX])}"

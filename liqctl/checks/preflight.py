@@ -7,6 +7,7 @@ exist for production only; elsewhere that question is refused before anything is
 """
 
 import asyncio
+import contextlib
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,8 +22,8 @@ from liqctl.kernel.codes import BANNED
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ids import make_client_order_id
-from liqctl.kernel.limits import Limits
-from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.limits import Address, Limits
+from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import Exchange, Transport
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
@@ -86,7 +87,9 @@ class KeyRights:
 class VenueFacts:
     """Answers to the questions of a preflight; None where there was none.
 
-    `unread` names the products that could not be read in full, and why.
+    `unread` names the products that could not be read in full, and why; `is_brief`: orders were not
+    asked for, because the address has too little request weight for its accounts. `alias` is what
+    the venue calls the account, the same whatever key it is asked with.
     `refusals` holds why a question stayed open. `round_trip_s` is the median of `pings` pings,
     `clock_ahead_s` our clock less the venue's. `rehearsed` is the symbol on which the venue
     accepted a test of a reducing order; `not_trading` holds symbols with a position or order that
@@ -105,6 +108,8 @@ class VenueFacts:
     margin: Margin = Margin.STANDARD
     is_kind_known: bool = True
     unread: dict[Product, VenueAnswer] = field(default_factory=dict)
+    is_brief: bool = False
+    alias: str | None = None
     rights: KeyRights | None = None
     rehearsed: str | None = None
     not_trading: tuple[str, ...] = ()
@@ -117,8 +122,12 @@ class VenueFacts:
 class Preflight:
     """One round of questions."""
 
-    def __init__(self, exchange: Exchange, transport: Transport) -> None:
+    def __init__(
+        self, exchange: Exchange, transport: Transport, address: Address | None = None
+    ) -> None:
+        """Ask nothing yet; the request weight is that of the `address`."""
         self._exchange = exchange
+        self._address = address
         self._transport = transport
         self._facts = VenueFacts()
         self._refusals = self._facts.refusals
@@ -159,6 +168,10 @@ class Preflight:
         if not facts.has_key:
             return
         snapshot = await self._read(policy)
+        if self._address and self._address.accounts > 1 and not self._ban():
+            # Where it is refused, as in portfolio margin, nothing is said of it.
+            with contextlib.suppress(VenueError):
+                facts.alias = await self._exchange.send(requests.ALIAS, timeout_s=CALL_MAX_S)
         mode_of = replace(requests.position_mode(products[0]), margin=facts.margin)
         mode, facts.rights, limits = await asyncio.gather(
             self._try(Question.MODE, self._exchange.send, mode_of),
@@ -167,6 +180,8 @@ class Preflight:
         )
         facts.snapshot, facts.mode, facts.limits = snapshot, mode, limits or Limits()
         order = _rehearsal(snapshot, mode, rules or {})
+        if facts.margin is Margin.PORTFOLIO:
+            order = None  # It has no test orders; USDS-M's endpoint refuses its key.
         if order is None:
             self._refusals[Question.ORDER] = not_sent(_UNKNOWN_MODE)
         else:
@@ -182,11 +197,12 @@ class Preflight:
         if ban is not None:
             self._refusals[Question.ACCOUNT] = ban
             return None
-        driver = Driver.starting_now(self._exchange, CALL_MAX_S, SystemClock())
+        driver = Driver.starting_now(self._exchange, CALL_MAX_S, SystemClock(), self._address)
         desk = AccountReaders(driver.machine, policy)
         snapshots = await driver.perform(desk.read_all())
+        self._facts.is_brief = any(each.is_brief for each in snapshots)
         for snapshot in snapshots:
-            if snapshot.errors:
+            if snapshot.lists_failed:
                 self._facts.unread[snapshot.product] = snapshot.errors[0]
                 self._refusals.setdefault(Question.ACCOUNT, snapshot.errors[0])
         shown = [each for each in snapshots if each.is_any_read]
@@ -309,7 +325,9 @@ def _rehearsal(
     position without them is taken. None where nothing is open and the position mode is unknown: the
     order would be a guess.
     """
-    positions = snapshot.positions.items if snapshot else ()
+    # The test endpoint is USDS-M's.
+    listed = snapshot.positions.items if snapshot else ()
+    positions = [position for position in listed if position.product is Product.USDM]
     if snapshot is not None and positions:
         busy = {order.symbol for order in snapshot.regular_orders.items}
         trading = [p for p in positions if p.symbol not in rules or _trades(rules[p.symbol])]
@@ -321,7 +339,8 @@ def _rehearsal(
     elif mode is None:
         return None
     else:
-        symbols = [rules[_USUAL_SYMBOL]] if _USUAL_SYMBOL in rules else list(rules.values())
+        known = [each for each in rules.values() if product_of(each.symbol) is Product.USDM]
+        symbols = [rules[_USUAL_SYMBOL]] if _USUAL_SYMBOL in rules else known
         usual = next(filter(_trades, symbols), None)
         symbol = usual.symbol if usual else _USUAL_SYMBOL
         hedged = mode is PositionMode.HEDGE

@@ -45,10 +45,19 @@ def _write_figures(order: Mapping[str, Any]) -> None:
     from liqctl.trail.reading import read_history
 
     log_dir, environment = Path(order["log_dir"]), order["environment"]
-    history = read_history(log_dir / TRAIL_NAME, environment=environment)
+    trail = log_dir / TRAIL_NAME
+    documents = [
+        make_document(
+            environment,
+            read_history(trail, environment=environment, account=name),
+            account=account,
+            account_name=name,
+        )
+        for name, account in order["accounts"]
+    ]
     write_figures(
         Path(order["textfile"]),
-        make_document(environment, history, account=order["account"]),
+        documents,
         log_dir=log_dir,
         audit_complete=order["audit_complete"],
     )

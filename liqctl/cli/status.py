@@ -1,13 +1,14 @@
 """`liqctl status`: what is open, whether a liquidation runs, how the last one ended.
 
-A `StatusReader` looks at account, lock and trail, and keeps its connections from look to look.
-Without a key it asks nothing of the venue, and what the trail and the lock files tell is told all
-the same. The same document, or what of it needs no venue, becomes the figures for Prometheus.
+A `StatusReader` looks at account, lock and trail, and keeps its connections from look to look;
+`StatusReaders` look at several accounts side by side. Without a key nothing is asked of the venue,
+and what the trail and the lock files tell is told all the same. The same documents, or what of them
+needs no venue, become the figures for Prometheus.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -20,7 +21,9 @@ from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.as_json import as_json, rfc3339
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.kernel.events import TRAIL_NAME
+from liqctl.kernel.limits import Address
 from liqctl.kernel.protection import is_protective
+from liqctl.kernel.result import worst_exit
 from liqctl.kernel.states import ExitCode
 from liqctl.kernel.words import explain_contradiction
 from liqctl.run.who import SystemClock
@@ -32,14 +35,21 @@ if TYPE_CHECKING:
     from liqctl.settings.values import Settings
 
 STATUS_SCHEMA: Final = "liqctl.status/1"
+STATUSES_SCHEMA: Final = "liqctl.statuses/1"
+
+_UNDER_WAY: Final = "the venue has not answered yet; it is still waited for"
+_TOO_MANY: Final = (
+    "orders were not read: of so many accounts that would take more than half of what their "
+    "address may request in a minute. Next: fewer at a time with --account"
+)
 
 _CHECKED_MAX_BYTES: Final = 50_000_000
 """A longer trail is not checked each minute; `audit verify` does it."""
 
 
 @takes(
-    *("environment", "config_file", "symbols", "products", "watch", "every", "settle"),
-    *("exit_code", "prometheus"),
+    *("environment", "config_file", "symbols", "products", "accounts", "all_accounts"),
+    *("watch", "every", "settle", "exit_code", "prometheus"),
     *("as_json", "no_color", "verbose"),
     as_json="Print one JSON document; with --watch one line a look.",
     verbose="Show prices too.",
@@ -55,7 +65,7 @@ def status(options: Options) -> ExitCode:
     try:
         if options.watch and options.settle is not None:
             raise UsageError("--settle and --watch do not go together: a watch has no end")  # noqa: TRY301
-        settings = options.settings()
+        chosen = options.chosen(options.settings())
     except (UsageError, ConfigurationError) as error:
         from liqctl.trail.reading import make_history
 
@@ -65,35 +75,35 @@ def status(options: Options) -> ExitCode:
         return out.refusal(error, document, options)
     # No asyncio.run: it would wait for a thread that hangs in a name look-up.
     loop = asyncio.new_event_loop()
-    view, is_well = loop.run_until_complete(_show(options, settings))
+    view, is_well = loop.run_until_complete(_show(options, chosen))
     if not is_well:
         return ExitCode.FAILED
-    # Nobody may take an account that could not be read for one that was looked at.
-    is_blind = view.document["account"] is None
-    return view.exit_code if options.exit_code or is_blind else ExitCode.DONE
+    return view.exit_code if options.exit_code else view.unread_code
 
 
-async def _show(options: Options, settings: "Settings") -> "tuple[View, bool]":
+async def _show(options: Options, chosen: "Sequence[Settings]") -> "tuple[View | Views, bool]":
     """Return the last look, and whether the file for Prometheus, if any, could be written."""
     from liqctl.desk.status import render_status
 
     def write(document: dict[str, Any]) -> bool:
         if options.prometheus is None:
             return True
+        documents, log_dir = statuses_of(document), chosen[0].audit.log_dir
         try:
-            write_figures(options.prometheus, document, log_dir=settings.audit.log_dir)
+            write_figures(options.prometheus, documents, log_dir=log_dir)
         except OSError as error:
             out.error(f"{options.prometheus} cannot be written: {error.strerror}")
             return False
         return True
 
-    if options.watch:
-        from liqctl.cli.watching import Watch
+    are_several = options.all_accounts or len(chosen) > 1
+    async with StatusReaders(chosen, options.settle, are_several=are_several) as readers:
+        if options.watch:
+            from liqctl.cli.watching import Watch
 
-        async with StatusReader(settings) as reader:
-            watch = Watch(options, reader, also=write)
+            watch = Watch(options, readers, also=write)
             return await watch.run(), watch.is_well
-    view = await look_once(settings, options.settle)
+        view = readers.joined(await readers.look())
     out.document(
         view.document,
         options,
@@ -108,6 +118,12 @@ async def look_once(settings: "Settings", settle_s: float | None = None) -> "Vie
         return await reader.look()
 
 
+def statuses_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the status document of each account that the command's document tells of."""
+    found: list[dict[str, Any]] = document.get("statuses", [document])
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """One look: the document of the contract, and what it means for the exit code.
@@ -119,6 +135,44 @@ class View:
     exit_code: ExitCode
     refusal: "VenueAnswer | None" = None
     weight_1m: int = -1
+
+    @property
+    def unread_code(self) -> ExitCode:
+        """The exit code where nobody asked for `--exit-code`: what is open is no failure.
+
+        Nobody may take an account that could not be read for one that was looked at.
+        """
+        is_read = self.document.get("account") is not None
+        return ExitCode.DONE if is_read else self.exit_code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Views:
+    """One look at each of several accounts."""
+
+    environment: str
+    each: tuple[View, ...]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document of several accounts."""
+        return {
+            "schema": STATUSES_SCHEMA,
+            "environment": self.environment,
+            "exit_code": int(self.exit_code),
+            "statuses": [view.document for view in self.each],
+        }
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code for `--exit-code`: as of one account, open wins over unreadable."""
+        codes = [view.exit_code for view in self.each]
+        return ExitCode.PARTIAL if ExitCode.PARTIAL in codes else worst_exit(codes)
+
+    @property
+    def unread_code(self) -> ExitCode:
+        """The exit code without `--exit-code`: the worst one of an account that was not read."""
+        return worst_exit(view.unread_code for view in self.each)
 
 
 @dataclass(slots=True)
@@ -146,8 +200,11 @@ class StatusReader:
             await self._account.exchange.close()
         self._stack.close()
 
-    async def look(self) -> View:
-        """Return what is open now; a key that was missing before is looked for again."""
+    async def look(self, address: Address | None = None) -> View:
+        """Return what is open now; a key that was missing before is looked for again.
+
+        The request weight is that of the `address`, the account's own where it is alone.
+        """
         from liqctl.cli.wiring import open_account
         from liqctl.kernel.policy import LiquidationConfig
         from liqctl.run.inspection import inspect_account, inspect_again, inspect_settled
@@ -168,17 +225,21 @@ class StatusReader:
         )
         clock = SystemClock()
         if self.settle_s is not None:
-            out.progress(f"watching for {self.settle_s:g} s whether it stays flat")
+            of = f" {settings.account}" if settings.account else ""
+            out.progress(f"watching{of} for {self.settle_s:g} s whether it stays flat")
             inspection = await inspect_settled(
-                exchange, policy, wall_clock=clock, settle_s=self.settle_s
+                exchange, policy, wall_clock=clock, settle_s=self.settle_s, address=address
             )
         elif self._before is None:
-            inspection = await inspect_account(exchange, policy, wall_clock=clock)
+            inspection = await inspect_account(exchange, policy, wall_clock=clock, address=address)
         else:
-            inspection = await inspect_again(exchange, policy, self._before, wall_clock=clock)
+            inspection = await inspect_again(
+                exchange, policy, self._before, wall_clock=clock, address=address
+            )
         self._before = inspection
         # In portfolio margin an empty list says nothing, and perhaps that is where we are.
         is_shown = inspection.snapshot.is_any_read and inspection.is_kind_known
+        is_brief = inspection.is_brief and inspection.snapshot.positions.complete
         refusal, verdict = inspection.refusal, inspection.verdict
         # What `--exit-code` says: open wins over unreadable, unreadable over flat.
         exit_code = ExitCode.DONE if inspection.is_flat else ExitCode.FAILED
@@ -190,7 +251,7 @@ class StatusReader:
             document=self._document(
                 in_progress,
                 account=describe_account(inspection, settings) if is_shown else None,
-                account_error=inspection.why_unreadable(),
+                account_error=_TOO_MANY if is_brief else inspection.why_unreadable(),
             ),
             exit_code=exit_code,
             refusal=refusal,
@@ -217,6 +278,11 @@ class StatusReader:
         log_dir = self.settings.audit.log_dir
         if self._account is None:
             held = find_held(self.settings.environment.value, fallback_dir=log_dir)
+            if self.settings.account and held is not None:
+                # Without its key the account is known by its name in the trail alone.
+                began = {run.correlation_id for run in self._told()["unfinished_runs"]}
+                is_ours = held.holder is not None and held.holder.correlation_id in began
+                held = held if is_ours else None
         else:
             held = read_lock(self._account.identity, fallback_dir=log_dir)
         if held is None:
@@ -249,24 +315,18 @@ class StatusReader:
         account_error: str | None,
         account: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Return the document with what the trail tells, which is read only when it changed.
+        """Return the document, with what the trail tells.
 
         A trail that cannot be read is said on stderr and in the document, and tells nothing.
         """
-        from liqctl.trail.reading import make_history, read_history
+        from liqctl.trail.reading import make_history
 
         environment = self.settings.environment.value
-        trail = self.settings.audit.log_dir / TRAIL_NAME
         trail_error = None
         try:
-            found = trail.stat() if trail.exists() else None
-            mark = found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
-            if self._history is None or self._history[0] != mark:
-                name = self.settings.account
-                told = read_history(trail, environment=environment, account=name)
-                self._history = mark, told
-            history = self._history[1]
+            history = self._told()
         except OSError as error:
+            trail = self.settings.audit.log_dir / TRAIL_NAME
             trail_error = f"the audit trail {trail} cannot be read: {error.strerror}"
             out.error(trail_error)
             history = make_history(())
@@ -280,6 +340,83 @@ class StatusReader:
             config_file=self.settings.file,
             account_name=self.settings.account,
         )
+
+    def _told(self) -> dict[str, Any]:
+        """Return what the trail tells, which is read only when it changed; may raise OSError."""
+        from liqctl.trail.reading import read_history
+
+        settings = self.settings
+        trail = settings.audit.log_dir / TRAIL_NAME
+        found = trail.stat() if trail.exists() else None
+        mark = found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        if self._history is None or self._history[0] != mark:
+            environment, name = settings.environment.value, settings.account
+            self._history = mark, read_history(trail, environment=environment, account=name)
+        return self._history[1]
+
+
+class StatusReaders:
+    """Looks at accounts side by side, behind one address; use as an asynchronous context."""
+
+    def __init__(
+        self,
+        chosen: "Sequence[Settings]",
+        settle_s: float | None = None,
+        *,
+        are_several: bool,
+    ) -> None:
+        """Open nothing yet; `are_several`: the document is that of several accounts."""
+        self.each = [StatusReader(settings, settle_s) for settings in chosen]
+        self.are_several = are_several
+        self._looking: dict[int, asyncio.Task[View]] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open nothing yet: the first look does."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        for looking in self._looking.values():
+            looking.cancel()
+        await asyncio.gather(*(reader.__aexit__() for reader in self.each))
+
+    async def look(
+        self, *, patience_s: float | None = None, resting: Mapping[int, View] | None = None
+    ) -> list[View]:
+        """Return a look at each account, in order.
+
+        Who does not answer within `patience_s` keeps the others waiting no longer: a later look
+        tells what it answered. Who is `resting` is not asked, and seen as before.
+        """
+        resting = resting or {}
+        address = Address(accounts=len(self.each))
+        for number, reader in enumerate(self.each):
+            if number not in resting and number not in self._looking:
+                self._looking[number] = asyncio.create_task(reader.look(address))
+        if self._looking:
+            await asyncio.wait(self._looking.values(), timeout=patience_s)
+        views = []
+        for number, reader in enumerate(self.each):
+            looking = self._looking.get(number)
+            if looking is None:
+                views.append(reader.look_aside_again(resting[number]))
+            elif looking.done():
+                views.append(self._looking.pop(number).result())
+            else:
+                views.append(reader.look_aside(_UNDER_WAY))
+        return views
+
+    def look_aside_again(self, views: Iterable[View]) -> list[View]:
+        """Return looks with what the lock and the trail tell now, and each account as it was."""
+        return [
+            reader.look_aside_again(view) for reader, view in zip(self.each, views, strict=True)
+        ]
+
+    def joined(self, views: "Sequence[View]") -> "View | Views":
+        """Return the looks as what the command shows."""
+        if not self.are_several:
+            return views[0]
+        return Views(environment=self.each[0].settings.environment.value, each=tuple(views))
 
 
 def make_document(
@@ -368,13 +505,17 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
 
 
 def write_figures(
-    path: Path, document: Mapping[str, Any], *, log_dir: Path, audit_complete: bool | None = None
+    path: Path,
+    documents: Sequence[Mapping[str, Any]],
+    *,
+    log_dir: Path,
+    audit_complete: bool | None = None,
 ) -> None:
-    """Write a status document and what trail and drills tell as figures for Prometheus.
+    """Write status documents and what trail and drills tell as figures for Prometheus.
 
     Args:
         path: the file, replaced as a whole.
-        document: as `status --json` prints it.
+        documents: one for each account, as `status --json` prints it.
         log_dir: where trail and drills are.
         audit_complete: what a run knows of its own record; None checks the trail.
 
@@ -393,9 +534,9 @@ def write_figures(
         with contextlib.suppress(OSError):
             if trail.stat().st_size <= _CHECKED_MAX_BYTES:
                 audit_complete = verify(trail).is_intact
-    drill = last_passed_drill(log_dir / DRILLS_NAME, str(document.get("environment")))
+    drill = last_passed_drill(log_dir / DRILLS_NAME, str(documents[0].get("environment")))
     content = render_metrics(
-        document,
+        documents,
         version=__version__,
         written_at=SystemClock().now().timestamp(),
         audit_complete=audit_complete,

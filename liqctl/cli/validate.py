@@ -14,9 +14,11 @@ from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageErro
 from liqctl.kernel.states import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from liqctl.checks.issue import Issue
+    from liqctl.checks.preflight import VenueFacts
+    from liqctl.cli.wiring import Account
     from liqctl.settings.values import Settings
 
 _NO_KEY: Final = {"LIQCTL_ENV": ""}
@@ -24,14 +26,15 @@ _NO_KEY: Final = {"LIQCTL_ENV": ""}
 
 
 @takes(
-    *("environment", "config_file", "strict", "online", "against"),
+    *("environment", "config_file", "accounts", "all_accounts", "strict", "online", "against"),
     *("as_json", "no_color", "verbose"),
     verbose="Show every setting and its source.",
 )
 def validate(options: Options) -> ExitCode:
     """Check configuration, keys and files; changes nothing.
 
-    Without --env every environment whose settings file is found is checked.
+    Without --env every environment whose settings file is found is checked, without --account every
+    account in it.
     Exit codes: 0 valid, 2 usage, 4 invalid (with --strict: or warnings).
 
     Example: liqctl validate --env production --strict --online
@@ -44,10 +47,13 @@ def validate(options: Options) -> ExitCode:
     )
 
     file = options.config_file
+    choose = options.chosen if options.accounts or options.all_accounts else None
     ask = ask_venue if options.online else None
     try:
         documents = [
-            check_environment(each, config_file=file, against=options.against, ask_venue=ask)
+            check_environment(
+                each, config_file=file, against=options.against, ask_venue=ask, choose=choose
+            )
             for each in ([options.environment] if options.environment else find_environments(file))
         ]
     except ConfigurationError as error:
@@ -76,29 +82,48 @@ def validate(options: Options) -> ExitCode:
     return ExitCode.DONE
 
 
-def ask_venue(settings: "Settings") -> "Iterable[Issue]":
+def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
     """Return everything that can be known before the emergency; changes nothing anywhere."""
     import asyncio
     from contextlib import ExitStack
 
-    from liqctl.checks.of_venue import issues_online
+    from liqctl.checks.of_machine import same_account
+    from liqctl.checks.of_venue import issues_of_accounts_online, issues_online
     from liqctl.checks.preflight import ASK_MAX_S, Preflight
     from liqctl.cli.wiring import open_account
+    from liqctl.kernel.limits import Address
 
     out.progress(f"asking the venue, {ASK_MAX_S:.0f} s at most")
-    key_problem: str | None = None
+    key_problems: dict[str | None, str] = {}
     with ExitStack() as stack:
-        try:
-            account = stack.enter_context(open_account(settings, needs_key=False))
-        except CredentialsError as error:  # a private key that cannot be read
-            key_problem = str(error)
-            account = stack.enter_context(open_account(settings, _NO_KEY, needs_key=False))
-        asking = Preflight(account.exchange, account.transport).ask(
-            settings.liquidation, has_key=account.has_key
-        )
+        accounts, asking, address = [], [], Address(accounts=len(chosen))
+        for its in chosen:
+            try:
+                account = stack.enter_context(open_account(its, needs_key=False))
+            except CredentialsError as error:  # a private key that cannot be read
+                key_problems[its.account] = str(error)
+                account = stack.enter_context(open_account(its, _NO_KEY, needs_key=False))
+            preflight = Preflight(account.exchange, account.transport, address)
+            accounts.append(account)
+            asking.append(preflight.ask(its.liquidation, has_key=account.has_key))
+
+        async def ask_all() -> "list[VenueFacts]":
+            return await asyncio.gather(*asking)
+
         # No asyncio.run: it would wait for a thread that hangs in a name look-up.
-        facts = asyncio.new_event_loop().run_until_complete(asking)
-        return list(issues_online(settings, facts, account.identity, key_problem))
+        facts = asyncio.new_event_loop().run_until_complete(ask_all())
+    found: dict[str | None, list[Issue]] = {}
+    first_of: dict[str, Account] = {}
+    for its, account, told in zip(chosen, accounts, facts, strict=True):
+        problem = key_problems.get(its.account)
+        found[its.account] = [*issues_online(its, told, account.identity, problem)]
+        if told.alias is None or its.is_embedded:
+            continue
+        first = first_of.setdefault(told.alias, account)
+        # Of two names with one key the settings tell already.
+        if first.identity != account.identity:
+            found[its.account].append(same_account(first.name or ""))
+    return issues_of_accounts_online(found)
 
 
 @takes("environment", "config_file", "as_json", "no_color")

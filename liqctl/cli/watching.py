@@ -10,12 +10,13 @@ import contextlib
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
 from liqctl.cli.output import STDOUT, out
+from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.costs import Pace, asked_to_wait_s, look_weight
 from liqctl.run.who import SystemClock
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from liqctl.cli.options import Options
-    from liqctl.cli.status import StatusReader, View
+    from liqctl.cli.status import StatusReaders, View, Views
 
 _PIPED_TICK_S: Final = 60.0
+_OTHERS_WAIT_S: Final = 2.0
+"""How long accounts that were read wait for one that hangs: it is told as unread until then."""
+
 _ROWS_OF_PROMPT: Final = 3
 """Left below the last look, so that the shell's prompt does not push its first line out."""
 
@@ -41,7 +45,11 @@ class Watch:
     """Looks until a signal ends the process, or nobody reads any more."""
 
     def __init__(
-        self, options: "Options", reader: "StatusReader", *, also: Callable[[dict[str, Any]], bool]
+        self,
+        options: "Options",
+        readers: "StatusReaders",
+        *,
+        also: Callable[[dict[str, Any]], bool],
     ) -> None:
         """Look as often as the options say where the limits allow it.
 
@@ -50,18 +58,20 @@ class Watch:
         self.is_well = True
         self._also = also
         self._options = options
-        self._reader = reader
-        weight = look_weight(reader.settings.liquidation)
+        self._readers = readers
+        weight = sum(look_weight(reader.settings.liquidation) for reader in readers.each)
         self._pace = Pace(wished_s=options.every, weight=weight)
-        self._known: tuple[datetime, dict[str, Any]] | None = None
+        self._known: dict[int, tuple[datetime, dict[str, Any]]] = {}
         self._due_at = 0.0
-        self._view: View | None = None
+        self._resting_until: dict[int, float] = {}
+        self._views: list[View] = []
+        self._document: dict[str, Any] | None = None
         can_redraw = out.is_terminal(STDOUT) and os.environ.get("TERM", "dumb") != "dumb"
         self._is_drawn = can_redraw and not options.as_json
         self._is_open = False
         self._wake = asyncio.Event()
 
-    async def run(self) -> "View":
+    async def run(self) -> "View | Views":
         """Return the last look, when stdout has lost its reader."""
         from liqctl.kernel.as_json import dump_line
 
@@ -81,13 +91,14 @@ class Watch:
                 view = await self._look(loop)
                 if _is_unread():
                     return view
+                document = self._document = view.document | {"watch": self._told(loop)}
                 if self._is_drawn:
                     self._draw()
                 elif self._options.as_json:
-                    out.answer(dump_line(view.document))
+                    out.answer(dump_line(document))
                 else:
-                    out.answer(self._text(view.document, None, None) + "\n")
-                self.is_well = self._also(view.document)
+                    out.answer(self._text(document, None, None) + "\n")
+                self.is_well = self._also(document)
                 await self._rest(loop)
                 if _is_unread():
                     return view
@@ -100,38 +111,57 @@ class Watch:
         if _is_unread():
             self._wake.set()
 
-    async def _look(self, loop: asyncio.AbstractEventLoop) -> "View":
+    async def _look(self, loop: asyncio.AbstractEventLoop) -> "View | Views":
         """Ask the venue if it is its turn; else tell what the lock and the trail say."""
-        clock = SystemClock()
-        if self._view is not None and loop.time() < self._due_at:
-            view = self._reader.look_aside_again(self._view)
+        readers, now = self._readers, loop.time()
+        if self._views and now < self._due_at:
+            self._views = readers.look_aside_again(self._views)
         else:
-            view = await self._reader.look()
-            moment = clock.now()
-            self._pace.note(now=moment.timestamp(), weight_1m=view.weight_1m)
-            wait_s = max(
-                self._pace.wait_s(now=moment.timestamp()),
-                asked_to_wait_s(view.refusal, now=moment.timestamp()),
-            )
-            self._due_at = loop.time() + wait_s
-            account = view.document["account"]
-            if account is not None and view.document["account_error"] is None:
-                self._known = moment, account
-        self._view = view
-        last_known = None
-        if self._known is not None and view.document["account_error"] is not None:
-            at, account = self._known
-            age_s = round((clock.now() - at).total_seconds(), 1)
-            last_known = {"at": rfc3339(at), "age_seconds": age_s, "account": account}
-        view.document["last_known"] = last_known
-        view.document["watch"] = {
+            resting = {n: self._views[n] for n, until in self._resting_until.items() if now < until}
+            patience_s = _OTHERS_WAIT_S if readers.are_several else None
+            self._views = await readers.look(patience_s=patience_s, resting=resting)
+            self._plan(loop, resting)
+        for number, view in enumerate(self._views):
+            view.document["last_known"] = self._last_known(number, view)
+        return readers.joined(self._views)
+
+    def _plan(self, loop: asyncio.AbstractEventLoop, resting: Collection[int]) -> None:
+        """Say when the next look is taken, and who is not asked in it."""
+        moment = SystemClock().now()
+        now = moment.timestamp()
+        self._pace.note(now=now, weight_1m=max(view.weight_1m for view in self._views))
+        wait_s = self._pace.wait_s(now=now)
+        for number, view in enumerate(self._views):
+            document = view.document
+            if number in resting:
+                continue
+            if document["account"] is not None and document["account_error"] is None:
+                self._known[number] = moment, document["account"]
+            asked_s = asked_to_wait_s(view.refusal, now=now)
+            is_own = view.refusal is not None and view.refusal.kind is AnswerKind.RUN_FATAL
+            if is_own and len(self._views) > 1:
+                # A refused key is one account's trouble; what concerns the address is everybody's.
+                self._resting_until[number] = loop.time() + asked_s
+            else:
+                wait_s = max(wait_s, asked_s)
+        self._due_at = loop.time() + wait_s
+
+    def _last_known(self, number: int, view: "View") -> dict[str, Any] | None:
+        """Return the last whole reading of an account that is not known any more, with its age."""
+        if number not in self._known or view.document["account_error"] is None:
+            return None
+        at, account = self._known[number]
+        age_s = round((SystemClock().now() - at).total_seconds(), 1)
+        return {"at": rfc3339(at), "age_seconds": age_s, "account": account}
+
+    def _told(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+        return {
             "next_look_seconds": round(max(self._due_at - loop.time(), 0.0), 1),
             "slowed": self._pace.is_slowed,
             "weight_used": self._pace.used if self._pace.used >= 0 else None,
             "weight_used_by_others": self._pace.others,
             "weight_limit": self._pace.limit,
         }
-        return view
 
     async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for the next look; a resized terminal is redrawn at once."""
@@ -163,8 +193,8 @@ class Watch:
 
     def _draw(self) -> None:
         """Show the last look at the terminal's present size, over what stands there: no flicker."""
-        if self._view is not None:
-            lines = self._text(self._view.document, *self._size()).rstrip("\n").split("\n")
+        if self._document is not None:
+            lines = self._text(self._document, *self._size()).rstrip("\n").split("\n")
             body = "\n".join(line + _TO_LINE_END for line in lines)
             out.control(f"{_HOME}{body}{_TO_SCREEN_END}")
 
@@ -174,10 +204,10 @@ class Watch:
             return
         self._is_open = False
         out.control(_CLOSE)
-        if self._view is not None:
+        if self._document is not None:
             columns, rows = self._size()
             # As it stays there, it no longer says what comes next.
-            document = self._view.document | {"watch": {}}
+            document = self._document | {"watch": {}}
             out.answer(self._text(document, columns, max(rows - _ROWS_OF_PROMPT, 1)))
 
     def _pause(self, _: int, __: FrameType | None) -> None:

@@ -1,7 +1,10 @@
-"""The status document as figures for Prometheus, and the file that node_exporter reads them from.
+"""Status documents as figures for Prometheus, and the file that node_exporter reads them from.
 
 What is not known is absent, never zero: a gauge of 0 positions would silence every alert. Each
-figure bears the environment, so that files of several environments lie in one folder.
+figure has the environment as a label, and the account where it has a name, even what is the same
+for all accounts: node_exporter refuses a figure that two files in its folder have with the same
+labels. An account without a name has no such label, which is the same to Prometheus as an empty
+one: rules that match on (environment, account) work for both.
 """
 
 import contextlib
@@ -55,7 +58,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
 
 
 def render_metrics(
-    document: Mapping[str, Any],
+    documents: Iterable[Mapping[str, Any]],
     *,
     version: str,
     written_at: float,
@@ -65,7 +68,7 @@ def render_metrics(
     """Return the text of a metrics file.
 
     Args:
-        document: what `status --json` prints.
+        documents: what `status --json` prints, one for each account.
         version: liqctl's.
         written_at: now, in seconds since the epoch.
         audit_complete: whether the trail is whole; None when nobody looked.
@@ -73,22 +76,24 @@ def render_metrics(
     """
     from prometheus_client import CollectorRegistry, generate_latest
 
-    figures = _Figures(environment=str(document.get("environment", "")))
-    figures.add("liqctl_build_info", 1, version=version)
-    figures.add("liqctl_metrics_written_timestamp_seconds", written_at)
-    _add_account(figures, document, written_at)
-    if not document.get("trail_error"):  # A zero would look like a counter that began anew.
-        metrics = document.get("metrics") or {}
-        for name in _RUN_STATES:
-            figures.add("liqctl_runs_total", metrics[name], state=name.upper())
-        running = (document.get("in_progress") or {}).get("correlation_id")
-        unfinished = [run["correlation_id"] for run in document.get("unfinished_runs") or []]
-        figures.add("liqctl_unfinished_runs", sum(name != running for name in unfinished))
-    _add_last_run(figures, document.get("last_run") or {})
-    if audit_complete is not None:
-        figures.add("liqctl_audit_complete", int(audit_complete))
-    if drill_passed_at is not None:
-        figures.add("liqctl_drill_last_passed_timestamp_seconds", drill_passed_at)
+    figures = _Figures()
+    for document in documents:
+        figures.begin(document)
+        figures.add("liqctl_build_info", 1, version=version)
+        figures.add("liqctl_metrics_written_timestamp_seconds", written_at)
+        _add_account(figures, document, written_at)
+        if not document.get("trail_error"):  # A zero would look like a counter that began anew.
+            metrics = document.get("metrics") or {}
+            for name in _RUN_STATES:
+                figures.add("liqctl_runs_total", metrics[name], state=name.upper())
+            running = (document.get("in_progress") or {}).get("correlation_id")
+            unfinished = [run["correlation_id"] for run in document.get("unfinished_runs") or []]
+            figures.add("liqctl_unfinished_runs", sum(name != running for name in unfinished))
+        _add_last_run(figures, document.get("last_run") or {})
+        if audit_complete is not None:
+            figures.add("liqctl_audit_complete", int(audit_complete))
+        if drill_passed_at is not None:
+            figures.add("liqctl_drill_last_passed_timestamp_seconds", drill_passed_at)
     registry = CollectorRegistry()
     registry.register(figures)
     return generate_latest(registry)
@@ -138,19 +143,25 @@ def write_textfile(path: Path, content: bytes) -> None:
 class _Figures:
     """Metrics of the catalogue that are known already, as the library wants to collect them."""
 
-    def __init__(self, *, environment: str) -> None:
-        self._environment = environment
+    def __init__(self) -> None:
+        self._whose: dict[str, str] = {}
         self._families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
 
+    def begin(self, document: Mapping[str, Any]) -> None:
+        """Add what follows as figures of the account that the document tells of."""
+        name = document.get("account_name")
+        self._whose = {"environment": str(document.get("environment", ""))}
+        self._whose |= {"account": str(name)} if name else {}
+
     def add(self, name: str, value: float, **labels: str) -> None:
-        """Add one value of a metric; the environment comes first among its labels."""
+        """Add one value of a metric; environment and account come first among its labels."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+        labels = self._whose | labels
         if name not in self._families:
             family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            names = ("environment", *labels)
-            self._families[name] = family(name, CATALOGUE[name], labels=names)
-        self._families[name].add_metric([self._environment, *labels.values()], value)
+            self._families[name] = family(name, CATALOGUE[name], labels=tuple(labels))
+        self._families[name].add_metric([*labels.values()], value)
 
     def collect(self) -> "Iterable[Metric]":
         """Return the metrics in the order in which they were first added."""

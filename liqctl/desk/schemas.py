@@ -353,6 +353,13 @@ STATUS: Final = _object(
         "with --watch: its pace",
     ),
 )
+STATUSES: Final = _object(
+    "schema environment exit_code statuses watch?",
+    schema=_schema_tag("statuses"),
+    exit_code=(_COUNT, "what --exit-code would exit with: the worst account's"),
+    statuses=(_list(STATUS), "the status of each account, in the order of the settings"),
+    watch=(STATUS["properties"]["watch"], "with --watch: its pace"),
+)
 
 _ISSUE: Final = _object(
     "level type field message recommendation environment?",

@@ -1,10 +1,11 @@
-"""The status document of the contract as text for people.
+"""The status documents of the contract as text for people: of one account, or of several.
 
 OPEN and FLAT are said of a whole reading only; all else is UNKNOWN, whatever an earlier look saw.
 FLAT is said of one reading, and proven only of a watch: lists lag by up to about two seconds.
 With a `height` the text fits that many rows: the worst positions are shown, the rest is summed.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
@@ -31,6 +32,14 @@ ROWS_MAX: Final = 500
 """Rows of both tables where no terminal sets the limit; --json lists all."""
 
 _RUN_ENDS: Final = ("completed", "partial", "failed", "abandoned")
+_NO_RUN: Final = "none recorded"
+_KINDS: Final = {Tone.BAD: "OPEN", Tone.DOUBT: "UNKNOWN", Tone.GOOD: "FLAT"}
+"""What a reading says of an account, by its tone, worst first."""
+
+_ERROR_MAX: Final = 60
+_AROUND_DETAILS: Final = 7
+"""Lines of one account's details that are no position or order: name, heads, gaps, sums."""
+
 _TIME_OF_DAY: Final = slice(11, 19)
 _NAMED_MAX: Final = 8
 
@@ -45,8 +54,11 @@ def render_status(
 ) -> str:
     """Return what is open, what runs, and how the last run ended; the open account comes first.
 
-    `verbose` adds prices to positions.
+    Of several accounts each is a row, worst first, and what is open in them follows as far as it
+    fits. `verbose` adds prices to positions.
     """
+    if "statuses" in document:
+        return _render_several(document, width=width, colour=colour, verbose=verbose, height=height)
     account, known = document.get("account"), document.get("last_known")
     error = document.get("account_error")
 
@@ -65,27 +77,156 @@ def render_status(
     return "\n".join(lines[:height]) + "\n"
 
 
-def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> Part:  # noqa: ANN401
-    if account and (account.get("positions") or account.get("orders")):
-        word, tone = "OPEN", Tone.BAD
-    elif account and account.get("proven"):
-        word, tone = f"FLAT, proven over {account['settled_seconds']:.1f} s", Tone.GOOD
-    elif account and account.get("flat"):
-        word, tone = "FLAT at this reading", Tone.GOOD
-    else:
-        word, tone = "UNKNOWN", Tone.DOUBT
+def _render_several(
+    document: Mapping[str, Any],
+    *,
+    width: int | None,
+    colour: bool,
+    verbose: bool,
+    height: int | None,
+) -> str:
+    statuses = sorted(document["statuses"], key=_badness)
+    states = [_state(status.get("account")) for status in statuses]
+    kinds = [_KINDS[tone] for _, tone in states]
+    running = [status["in_progress"] for status in statuses if status.get("in_progress")]
+    runs = f"{count(len(running), 'liquidation')} running" if running else "no liquidation runs"
+    if any(each.get("hung") for each in running):
+        runs += ", one HANGS"
+    watch = document.get("watch")
+    at = "" if watch is None else f", {_time_of_day(max(s['looked_at'] for s in statuses))}"
+    told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    # Of flat accounts the one that is proven least stands first.
+    word, tone = states[0]
     environment = clean(str(document.get("environment")))
-    scope = (account or {}).get("scope") or ()
-    products = [Product(each).shown for each in (account or {}).get("products") or ()]
-    scope = scope or (products if len(products) == 1 else ())
-    if scope:
-        environment += f" ({', '.join(clean(str(each)) for each in scope[:_NAMED_MAX])} only)"
+    told = f"{environment}, {count(len(statuses), 'account')}: {told}; {runs}{at}"
+    head = f"{paint(word, tone, colour=colour)}: ", told
+    accounts = [status["account"] for status in statuses if status.get("account")]
+    listed = [account.get(noun) or [] for account in accounts for noun in ("positions", "orders")]
+    positions, orders = sum(map(len, listed[::2])), sum(map(len, listed[1::2]))
+    worth = (parse_decimal(account.get("notional")) or Decimal(0) for account in accounts)
+    is_whole = len(accounts) == len(statuses) and not any(a.get("unread") for a in accounts)
+    total = ("" if is_whole else "at least ") + (
+        f"{count(positions, 'position')} of {money(sum(worth, Decimal(0)))} notional, "
+        f"{count(orders, 'order')}"
+    )
+
+    def make(rows: int) -> list[Part]:
+        # Each account is a row as long as there are any; what is open in them makes room first.
+        shown = max(min(rows, len(statuses)), 1)
+        table = Table(
+            head=("account", "state", "positions", "notional", "orders", "remarks"),
+            rows=[
+                _row(status, paint(_KINDS[tone], tone, colour=colour))
+                for status, (_, tone) in zip(statuses[:shown], states, strict=False)
+            ],
+            right={2, 3, 4},
+        )
+        found: list[Part] = [head, "", table]
+        if len(statuses) > shown:
+            more = count(len(statuses) - shown, "more account")
+            found.append(f"and {more}: {', '.join(dict.fromkeys(kinds[shown:]))}; --json lists all")
+        found += ["", *labelled(("open", total))]
+        room = rows - shown
+        for status in statuses[:shown]:
+            account, error = status.get("account") or {}, status.get("account_error")
+            needed = len(account.get("positions") or ()) + len(account.get("orders") or ())
+            needed += bool(error)
+            if needed and room > _AROUND_DETAILS:
+                name = paint(clean(str(status["account_name"])), Tone.STRONG, colour=colour)
+                found += ["", name]
+                if account:
+                    most = min(needed, room - _AROUND_DETAILS)
+                    found += _account(account, most, verbose=verbose)
+                found += labelled(("unread", clean(str(error)) if error else None))
+                room -= needed + _AROUND_DETAILS
+        is_one_file = len({status.get("config_file") for status in statuses}) == 1
+        return found + labelled(*_settings(statuses[0]) if is_one_file else (), *_watching(watch))
+
+    lines = fit(make(ROWS_MAX), make, width=width, height=height)
+    return "\n".join(lines[:height]) + "\n"
+
+
+def _badness(status: Mapping[str, Any]) -> tuple[int, Decimal, float]:
+    """Return what sorts accounts worst first: open by notional, unread, flat, proven ones last."""
+    account = status.get("account") or {}
+    rank = list(_KINDS).index(_state(account)[1])
+    notional = parse_decimal(account.get("notional")) or Decimal(0)
+    return rank, -notional, float(account.get("settled_seconds") or 0.0)
+
+
+def _row(status: Mapping[str, Any], state: str) -> tuple[str, ...]:
+    """Return an account as a row: its sums, and in words what is odd, runs and ran."""
+    account, error = status.get("account") or {}, status.get("account_error")
+    unread = set(account.get("unread") or ())
+    positions, orders = account.get("positions") or (), account.get("orders") or ()
+    words = [only] if (only := _narrowed(account)) else []
+    if error:
+        words.append(textwrap.shorten(clean(str(error)), _ERROR_MAX, placeholder="…"))
+    if account.get("proven"):
+        words.append(f"proven over {account['settled_seconds']:.1f} s")
+    if known := status.get("last_known"):
+        seen = known["account"]
+        words.append(
+            f"last seen {float(known['age_seconds']):.0f} s ago: "
+            f"{count(len(seen['positions']), 'position')} of {_money(seen['notional'])}, "
+            f"{count(len(seen['orders']), 'order')}"
+        )
+    words += [f"{label} {text}".strip() for label, text in _under_way(status)]
+    if last := status.get("last_run"):
+        # In one line of 80 columns: the time of a run of today, else its day.
+        ended, now = _text(last, "finished_at"), str(status.get("looked_at"))
+        day, _, _ = ended.partition("T")
+        is_today = now.startswith(day)
+        words.append(f"last run {_text(last, 'state')} {_time_of_day(ended) if is_today else day}")
+    if status.get("trail_error"):
+        words.append("last run unknown, the audit trail cannot be read")
+    is_read = bool(account)
+    return (
+        clean(str(status["account_name"])),
+        state,
+        str(len(positions)) if positions or (is_read and "positions" not in unread) else "?",
+        _money(account.get("notional")),
+        str(len(orders)) if orders or (is_read and unread <= {"positions"}) else "?",
+        "; ".join(words),
+    )
+
+
+def _state(account: Mapping[str, Any] | None) -> tuple[str, Tone]:
+    """Return what a reading says of an account, and its tone."""
+    if account and (account.get("positions") or account.get("orders")):
+        return "OPEN", Tone.BAD
+    if account and account.get("proven"):
+        return f"FLAT, proven over {account['settled_seconds']:.1f} s", Tone.GOOD
+    if account and account.get("flat"):
+        return "FLAT at this reading", Tone.GOOD
+    return "UNKNOWN", Tone.DOUBT
+
+
+def _narrowed(account: Mapping[str, Any]) -> str | None:
+    """Return what alone is in scope, None where the whole account is."""
+    products = [Product(each).shown for each in account.get("products") or ()]
+    scope = account.get("scope") or (products if len(products) == 1 else ())
+    names = ", ".join(clean(str(each)) for each in scope[:_NAMED_MAX])
+    return f"{names} only" if scope else None
+
+
+def _time_of_day(moment: object) -> str:
+    return f"{clean(str(moment))[_TIME_OF_DAY]} UTC"
+
+
+def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> Part:  # noqa: ANN401
+    word, tone = _state(account)
+    environment = clean(str(document.get("environment")))
+    if name := document.get("account_name"):
+        environment += f" {clean(str(name))}"
+    if only := _narrowed(account or {}):
+        environment += f" ({only})"
     running = document.get("in_progress")
     runs = "a liquidation is running" if running else "no liquidation runs"
     if running and running.get("hung"):
         runs = "a liquidation HANGS"
     is_watch = document.get("watch") is not None
-    at = f", {clean(str(document.get('looked_at')))[_TIME_OF_DAY]} UTC" if is_watch else ""
+    at = f", {_time_of_day(document.get('looked_at'))}" if is_watch else ""
     return f"{paint(word, tone, colour=colour)}: ", f"{environment}, {runs}{at}"
 
 
@@ -164,8 +305,23 @@ def _orders(orders: Sequence[Mapping[str, Any]], rows_max: int) -> list[Part]:
 
 def _runs(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:
     """Return what runs, what died, how the last run ended, and when the next look is taken."""
+    metrics = document.get("metrics") or {}
+    ends = ", ".join(f"{metrics[name]} {name}" for name in _RUN_ENDS if metrics.get(name))
+    total = f"{metrics.get('execution_count', 0)}" + (f" ({ends})" if ends else "")
+    total += f", {metrics['skipped']} skipped" if metrics.get("skipped") else ""
+    return [
+        *_under_way(document),
+        *_last_run(document),
+        ("runs", None if document.get("trail_error") else total),
+        *_settings(document),
+        *_watching(document.get("watch")),
+    ]
+
+
+def _under_way(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what runs and what died."""
     running = document.get("in_progress") or {}
-    rows: list[tuple[str, str | None]] = []
+    rows: list[tuple[str, str]] = []
     if running and running.get("pid") is None:
         rows = [("running", "somebody holds the account's lock and does not say who")]
     elif running:
@@ -193,26 +349,34 @@ def _runs(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:
         rows.append(("died", text))
     if len(dead) > _NAMED_MAX:
         rows.append(("", f"and {len(dead) - _NAMED_MAX} more"))
-    last, metrics = document.get("last_run") or {}, document.get("metrics") or {}
-    if trail_error := document.get("trail_error"):
-        rows.append(("last run", f"unknown, {clean(trail_error)}"))
-    else:
-        told = ("state", "correlation_id", *filter(last.get, ("finished_at", "error_message")))
-        named = ", ".join(_text(last, name) for name in told) if last else "none recorded"
-        ends = ", ".join(f"{metrics[name]} {name}" for name in _RUN_ENDS if metrics.get(name))
-        total = f"{metrics.get('execution_count', 0)}" + (f" ({ends})" if ends else "")
-        total += f", {metrics['skipped']} skipped" if metrics.get("skipped") else ""
-        rows += [("last run", named), ("runs", total)]
-    if "config_file" in document:
-        rows.append(("settings", clean(str(document["config_file"] or BUILT_IN))))
-    if watch := document.get("watch"):
-        text = f"next look in {float(watch['next_look_seconds']):.0f} s"
-        if watch.get("weight_used") is not None:
-            text += f"; weight {watch['weight_used']} of {watch.get('weight_limit')}"
-        if watch.get("slowed"):
-            text += f", {watch.get('weight_used_by_others')} by other programs: less often"
-        rows.append(("watching", f"{text}; Ctrl-C ends"))
     return rows
+
+
+def _last_run(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return how the last run ended."""
+    if trail_error := document.get("trail_error"):
+        return [("last run", f"unknown, {clean(trail_error)}")]
+    last = document.get("last_run") or {}
+    told = ("state", "correlation_id", *filter(last.get, ("finished_at", "error_message")))
+    return [("last run", ", ".join(_text(last, name) for name in told) if last else _NO_RUN)]
+
+
+def _settings(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    is_told = "config_file" in document
+    file = clean(str(document.get("config_file") or BUILT_IN))
+    return [("settings", file if is_told else None)]
+
+
+def _watching(watch: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """Return when the next look is taken."""
+    if not watch:
+        return []
+    text = f"next look in {float(watch['next_look_seconds']):.0f} s"
+    if watch.get("weight_used") is not None:
+        text += f"; weight {watch['weight_used']} of {watch.get('weight_limit')}"
+    if watch.get("slowed"):
+        text += f", {watch.get('weight_used_by_others')} by other programs: less often"
+    return [("watching", f"{text}; Ctrl-C ends")]
 
 
 def _text(row: Mapping[str, Any], *names: str) -> str:

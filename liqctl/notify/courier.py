@@ -48,19 +48,21 @@ def make_order(
     settings: "Settings", results: "Results", exit_code: int, reason: str
 ) -> dict[str, Any]:
     """Return what the other process needs to know; it holds no secret."""
-    result = results.only
-    notices = make_notices(result, exit_code, reason=reason, symbols=settings.liquidation.symbols)
+    notices = make_notices(results, exit_code, reason=reason, symbols=settings.liquidation.symbols)
     textfile = settings.metrics.textfile
+    by_name = {result.account: result for result in results.each}
+    # A run of one of several accounts replaces the whole file: it must keep the others' counts.
+    names: tuple[str | None, ...] = tuple(settings.accounts) or (None,)
     return {
         "ends_at": time.monotonic() + COURIER_S,
         "environment": settings.environment.value,
-        "correlation_id": result.correlation_id,
+        "correlation_id": results.only.correlation_id,
         "log_dir": str(settings.audit.log_dir),
         "textfile": str(textfile) if textfile else None,
         "notifications": [dict(item) for item in settings.notifications],
         "notices": [asdict(notice) for notice in notices],
-        "account": account_after(settings, result),
-        "audit_complete": result.audit_complete,
+        "accounts": [(name, account_after(settings, by_name.get(name))) for name in names],
+        "audit_complete": all(result.audit_complete for result in results.each),
     }
 
 
@@ -106,9 +108,14 @@ def plain_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def account_after(settings: "Settings", result: "LiquidationResult") -> dict[str, Any] | None:
-    """Return what is open as `status` has it; None where the run did not see the whole account."""
-    policy = settings.liquidation
+def account_after(
+    settings: "Settings", result: "LiquidationResult | None"
+) -> dict[str, Any] | None:
+    """Return what is open as `status` has it; None where no run saw the whole account."""
+    if result is None:
+        return None
+    its = settings.of(result.account) if result.account else settings
+    policy = its.liquidation
     is_whole = policy.close_positions and policy.cancel_orders and not policy.symbols
     residual = result.residual
     if not is_whole or residual is None:

@@ -8,7 +8,7 @@ critical: PARTIAL, FAILED, and whatever left the account unproven.
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,9 +16,11 @@ from liqctl.desk.result import Asked, meaning, split_residual
 from liqctl.desk.text import clean, count, money, sized
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json, rfc3339
+from liqctl.kernel.events import COUNTS
 from liqctl.kernel.ids import make_correlation_id
-from liqctl.kernel.result import LiquidationResult, Residual
+from liqctl.kernel.result import LiquidationResult, Residual, Results
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.words import DISARMED
 from liqctl.run.who import SystemClock
 from liqctl.settings.targets import NoticeKind, Severity
 
@@ -26,8 +28,13 @@ TEXT_MAX: Final = 900
 """Characters of a message; PagerDuty takes 1,024, Telegram 4,096."""
 
 _REASON_MAX: Final = 200
+_WHY_MAX: Final = 100
+"""Of one of several accounts."""
+
 _NAMED_MAX: Final = 5
 _LISTED_MAX: Final = 50
+_SEVERITIES: Final = (Severity.INFO, Severity.WARNING, Severity.CRITICAL)
+"""Worst last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +56,63 @@ class Notice:
 
 
 def make_notices(
-    result: LiquidationResult, exit_code: int, *, reason: str = "", symbols: tuple[str, ...] = ()
+    results: Results, exit_code: int, *, reason: str = "", symbols: tuple[str, ...] = ()
 ) -> tuple[Notice, ...]:
-    """Return the notices of a run that has ended: its start, where it got that far, and its end.
+    """Return the notices of a command that has ended: its start, where it got that far, its end.
 
-    `exit_code` is what the process leaves with: a signal's outranks the result's.
+    Of several accounts there is one of each, as bad as the worst account's would be. `exit_code` is
+    what the process leaves with: a signal's outranks the result's.
     """
+    only, judged = results.only, [_judge(result, exit_code, results) for result in results.each]
+    end = Notice(
+        kind=NoticeKind.UNKNOWN if any(each.is_unproven for each in judged) else NoticeKind.END,
+        severity=max((each.severity for each in judged), key=_SEVERITIES.index),
+        text=_end_text_of_all(results, judged, exit_code)
+        if results.are_several
+        else _end_text(only, judged[0].word, exit_code, symbols),
+        at=rfc3339(max(result.finished_at for result in results.each)),
+        environment=only.environment,
+        correlation_id=only.correlation_id,
+        exit_code=exit_code,
+        details={
+            "accounts": [_account_row(*each) for each in zip(results.each, judged, strict=True)]
+        }
+        if results.are_several
+        else _details(only, exit_code),
+    )
+    # A run that was refused before it began has no start to tell of.
+    begun = [r for r, its in zip(results.each, judged, strict=True) if its.has_begun]
+    if not begun:
+        return (end,)
+    began_at = rfc3339(min(result.started_at for result in begun))
+    of = f" of {count(len(results.each), 'account')}" if results.are_several else ""
+    text = f"liqctl {_whose(results)} START: liquidation{of} began {began_at}"
+    text += f", reason: {clean(reason[:_REASON_MAX])}" if reason else ""
+    start = Notice(
+        kind=NoticeKind.START,
+        severity=Severity.INFO,
+        text=f"{text}; run {only.correlation_id}"[:TEXT_MAX],
+        at=began_at,
+        environment=only.environment,
+        correlation_id=only.correlation_id,
+    )
+    return start, end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judgement:
+    """What the end of an account's run means; `word` is its state, or UNKNOWN with it."""
+
+    severity: Severity
+    is_unproven: bool
+    has_begun: bool
+    exit_code: int
+    word: str
+
+
+def _judge(result: LiquidationResult, exit_code: int, results: Results) -> _Judgement:
+    if results.are_several and exit_code not in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
+        exit_code = result.exit_code()
     was_refused = result.state is LiquidationState.SKIPPED or result.cause is FailureCause.BLOCKED
     has_tried = not was_refused and result.cause is not FailureCause.NOT_CONFIRMED
     # Whether nobody can say what is open: nothing was read, or an answer never came.
@@ -64,40 +122,87 @@ def make_notices(
         or result.count_orders(OrderState.UNKNOWN)
     )
     severity = Severity.CRITICAL
-    if was_refused:
+    if results.are_several and _is_twin(result):
+        severity = Severity.INFO
+    elif was_refused:
         severity = Severity.WARNING
     elif result.state is LiquidationState.COMPLETED and not is_unproven:
         severity = Severity.INFO if exit_code == ExitCode.DONE else Severity.WARNING
-    end = Notice(
-        kind=NoticeKind.UNKNOWN if is_unproven else NoticeKind.END,
+    return _Judgement(
         severity=severity,
-        text=_end_text(
-            result,
-            f"UNKNOWN ({result.state})" if is_unproven else result.state.value,
-            exit_code,
-            symbols,
-        ),
-        at=rfc3339(result.finished_at),
-        environment=result.environment,
-        correlation_id=result.correlation_id,
+        is_unproven=is_unproven,
+        has_begun=not was_refused and (result.audit_head is not None or result.requests > 0),
         exit_code=exit_code,
-        details=_details(result, exit_code),
+        word=_word(result.state, is_unproven=is_unproven),
     )
-    # A run that was refused before it began has no start to tell of.
-    if was_refused or (result.audit_head is None and result.requests == 0):
-        return (end,)
-    began_at = rfc3339(result.started_at)
-    text = f"liqctl {clean(result.environment)} START: liquidation began {began_at}"
-    text += f", reason: {clean(reason[:_REASON_MAX])}" if reason else ""
-    start = Notice(
-        kind=NoticeKind.START,
-        severity=Severity.INFO,
-        text=f"{text}; run {result.correlation_id}"[:TEXT_MAX],
-        at=began_at,
-        environment=result.environment,
-        correlation_id=result.correlation_id,
+
+
+def _word(state: LiquidationState, *, is_unproven: bool) -> str:
+    return f"UNKNOWN ({state})" if is_unproven else state.value
+
+
+def _is_twin(result: LiquidationResult) -> bool:
+    """Return whether the account is closed under another name: that name tells how it ended."""
+    return result.state is LiquidationState.SKIPPED and result.error_message != DISARMED
+
+
+def _whose(results: Results) -> str:
+    """Return the environment, with the account where it is one that has a name."""
+    only = results.only
+    name = None if results.are_several else only.account
+    return clean(f"{only.environment} {name}" if name else only.environment)
+
+
+def _end_text_of_all(results: Results, judged: Sequence[_Judgement], exit_code: int) -> str:
+    """Return the line: the accounts that are not flat, worst first, then the sum of the others."""
+    pairs = sorted(
+        zip(results.each, judged, strict=True),
+        key=lambda pair: -_SEVERITIES.index(pair[1].severity),
     )
-    return start, end
+    flat = [r for r, its in pairs if r.verified_flat and not its.is_unproven]
+    twins = [result for result in results.each if _is_twin(result)]
+    told: dict[str, list[str]] = {}
+    for result, its in pairs:
+        if result in flat or result in twins:
+            continue
+        residual, why = result.residual, clean((result.error_message or "")[:_WHY_MAX])
+        if residual is not None and (residual.positions or residual.orders):
+            why = f"left: {_left(residual)}"
+        name = clean(result.account or "")
+        told.setdefault(f"{its.word}{', ' if why else ''}{why}", []).append(name)
+    total = count(len(results.each) - len(twins), "account")
+    closed = sum(result.positions_closed or 0 for result in flat)
+    cancelled = sum(result.orders_cancelled or 0 for result in flat)
+    sums = f" ({count(closed, 'position')} closed, {count(cancelled, 'order')} cancelled)"
+    parts = [f"{len(flat)} of {total} flat in scope{sums if flat else ''}"]
+    if not all(result.audit_complete for result in results.each):
+        parts.append("the audit trail is incomplete")
+    took_s = max(result.duration_seconds for result in results.each)
+    parts.append(f"exit {exit_code} after {took_s:.2f} s")
+    tail = "; ".join([*parts, f"run {results.only.correlation_id}"])
+    is_unproven = any(its.is_unproven for its in judged)
+    head = f"liqctl {_whose(results)} {_word(results.state, is_unproven=is_unproven)}: "
+    open_ones = "; ".join(f"{', '.join(names)} {what}" for what, names in told.items())
+    # The sums and the end are never cut off.
+    open_ones = _cut(open_ones, TEXT_MAX - len(head) - len(tail) - 2)
+    return f"{head}{open_ones}{'; ' if open_ones else ''}{tail}"
+
+
+def _account_row(result: LiquidationResult, its: _Judgement) -> dict[str, object]:
+    """Return how the run of one of several accounts ended, without any list."""
+    document = result.as_json()
+    names = ("state", "correlation_id", "verified_flat", *COUNTS, "duration_seconds", "audit_head")
+    residual = result.residual
+    return {
+        "name": result.account,
+        "exit_code": its.exit_code,
+        "severity": its.severity.value,
+        "unknown": its.is_unproven,
+        **{name: document[name] for name in names},
+        "residual_positions": None if residual is None else len(residual.positions),
+        "residual_orders": None if residual is None else len(residual.orders),
+        "error_message": result.error_message and _cut(clean(result.error_message), _REASON_MAX),
+    }
 
 
 def make_test_notice(environment: str) -> Notice:
@@ -120,7 +225,8 @@ def _end_text(
 ) -> str:
     """Return the line; what tells most stands first, and the names by which it is found last."""
     told = meaning(result, Asked(symbols=symbols))
-    parts = [f"liqctl {clean(result.environment)} {word}: {told}"]
+    whose = _whose(Results(each=(result,)))
+    parts = [f"liqctl {whose} {word}: {told}"]
     if result.positions or result.orders:
         closed = f"{result.positions_closed}/{result.positions_found} positions closed"
         cancelled = f"{result.orders_cancelled}/{result.orders_found} orders cancelled"

@@ -99,7 +99,7 @@ def posts_for(
     """Yield the requests that tell the target of the notice, to be sent in this order."""
     match target.type:
         case TargetType.WEBHOOK:
-            document = {
+            document: dict[str, object] = {
                 "schema": NOTIFICATION_SCHEMA,
                 "event": notice.kind.value,
                 "severity": notice.severity.value,
@@ -110,6 +110,8 @@ def posts_for(
                 "exit_code": notice.exit_code,
                 "result": dict(notice.details) or None,
             }
+            if "accounts" in notice.details:
+                document |= {"accounts": notice.details["accounts"], "result": None}
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             yield Post(url=secret, document=document, headers=headers)
         case TargetType.SLACK:

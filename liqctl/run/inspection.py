@@ -44,7 +44,8 @@ class Inspection:
     send first. `unknown_symbols` are symbols in scope that the venue does not list, None where it
     did not say. `is_kind_known`: whether `margin` is what the venue said, or what was seen proves.
     `unread_beside` was not answered and does not count against flat.
-    `settled_s` is how long flat was watched when it is proven, else 0.
+    `settled_s` is how long flat was watched when it is proven, else 0. `is_brief`: only positions
+    were asked for, because the address has too little request weight for its accounts.
     """
 
     snapshot: Snapshot
@@ -59,6 +60,7 @@ class Inspection:
     unread_beside: tuple[str, ...] = ()
     is_proven: bool = False
     settled_s: float = 0.0
+    is_brief: bool = False
 
     @property
     def contradictions(self) -> tuple[OpenOrder, ...]:
@@ -126,10 +128,15 @@ async def inspect_account(
 
 
 async def inspect_again(
-    exchange: Exchange, policy: LiquidationConfig, before: Inspection, *, wall_clock: WallClock
+    exchange: Exchange,
+    policy: LiquidationConfig,
+    before: Inspection,
+    *,
+    wall_clock: WallClock,
+    address: Address | None = None,
 ) -> Inspection:
     """Return another reading of the account; what does not change is not asked for again."""
-    driver = Driver.starting_now(exchange, policy.timeout_seconds, wall_clock)
+    driver = Driver.starting_now(exchange, policy.timeout_seconds, wall_clock, address)
     has_executions = asks_executions(exchange, policy)
     return await driver.perform(
         _inspect(driver.machine, policy, before, has_executions=has_executions)
@@ -137,7 +144,12 @@ async def inspect_again(
 
 
 async def inspect_settled(
-    exchange: Exchange, policy: LiquidationConfig, *, wall_clock: WallClock, settle_s: float
+    exchange: Exchange,
+    policy: LiquidationConfig,
+    *,
+    wall_clock: WallClock,
+    settle_s: float,
+    address: Address | None = None,
 ) -> Inspection:
     """Return the last of several readings over `settle_s`; flat is proven if all show nothing.
 
@@ -146,7 +158,7 @@ async def inspect_settled(
     of the other are needed. A venue that does not answer is waited for as long as one reading may
     take, then it is not proven.
     """
-    now = await inspect_account(exchange, policy, wall_clock=wall_clock)
+    now = await inspect_account(exchange, policy, wall_clock=wall_clock, address=address)
     began_at = now.snapshot.started_at
     wished = math.ceil(settle_s / pacing.INSPECTIONS_APART_S) + 1
     # A millisecond more: rounding down would cost one more reading at the end.
@@ -170,7 +182,7 @@ async def inspect_settled(
         if next_at >= give_up_at:
             return now
         await driver.perform(driver.machine.sleep_until(next_at))
-        now = await inspect_again(exchange, policy, now, wall_clock=wall_clock)
+        now = await inspect_again(exchange, policy, now, wall_clock=wall_clock, address=address)
 
 
 async def _inspect(
@@ -228,6 +240,7 @@ async def _inspect(
         margin=account.margin,
         is_kind_known=account.is_kind_known,
         unread_beside=unread_beside,
+        is_brief=any(each.is_brief for each in snapshots),
     )
 
 

@@ -24,7 +24,7 @@ from liqctl.kernel.errors import MASK, CredentialsError, Secret, hide_secrets
 from liqctl.kernel.states import Environment
 
 CREDENTIAL: Final = re.compile(
-    r"LIQCTL_(?:(?:PRODUCTION|TESTNET|SIMULATOR)_(?:[A-Z0-9_]+_)?)?API_(?:KEY|SECRET)(?:_FILE)?"
+    r"LIQCTL_(?:(PRODUCTION|TESTNET|SIMULATOR)_(?:([A-Z0-9_]+)_)?)?API_(?:KEY|SECRET)(?:_FILE)?"
 )
 """A variable that holds a key or a secret, or names its file; of any account, also one that is in
 another file."""
@@ -76,7 +76,7 @@ def load_credentials(
         source = find_source(name, environment, environ, account)
         if source is None:
             whose = f"account {account} in {environment}" if account else environment
-            own, *common = _variables(name, environment, account)
+            own, *common = variables_of(name, environment, account)
             raise CredentialsError(
                 f"no {name.lower().replace('_', ' ')} for {whose}: set "
                 f"{' or '.join([own, *common])}, or {'one of them' if common else 'it'} with _FILE "
@@ -99,13 +99,13 @@ def find_source(
     """Return the variable that gives the key or secret, None when none does."""
     order = [
         each
-        for variable in _variables(name, environment, account)
+        for variable in variables_of(name, environment, account)
         for each in (variable, f"{variable}_FILE")
     ]
     return next((variable for variable in order if environ.get(variable)), None)
 
 
-def _variables(name: str, environment: Environment, account: str | None) -> tuple[str, ...]:
+def variables_of(name: str, environment: Environment, account: str | None) -> tuple[str, ...]:
     """Return the variables of a key or secret, the more specific one first."""
     if account:
         return (f"LIQCTL_{environment.upper()}_{variable_part(account)}_{name}",)
@@ -119,6 +119,20 @@ def variable_part(account: str) -> str:
     'DESK_A'
     """
     return account.upper().replace("-", "_")
+
+
+def account_part(variable: str, environment: Environment) -> str | None:
+    """Return whose key a variable gives in the environment: an account's part of its name, or "".
+
+    None where it gives none there.
+
+    >>> account_part("LIQCTL_TESTNET_DESK_A_API_KEY_FILE", Environment.TESTNET)
+    'DESK_A'
+    """
+    found = CREDENTIAL.fullmatch(variable)
+    if found is None or found[1] not in {None, environment.upper()}:
+        return None
+    return found[2] or ""
 
 
 def name_problems(accounts: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from liqctl.checks.of_settings import changes, issues_of_settings
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, markdown_table
-from liqctl.settings.values import Settings
+from liqctl.settings.values import AccountSettings, Settings
 
 DISARMED = {"emergency_liquidation": False, "close_positions": False, "cancel_orders": False}
 
@@ -121,3 +121,44 @@ def test_the_table_names_every_setting() -> None:
     table = markdown_table()
 
     assert all(f"| `{rule.key}` |" in table for rule in TABLE)
+
+
+def weight_of(count: int, **scope: Any) -> list[str]:
+    """Return what is said of so many accounts of one scope at one address."""
+    own = AccountSettings(
+        **{"symbols": (), "products": ("usdm", "coinm"), "margin": "auto"} | scope
+    )
+    names = [f"desk-{number}" for number in range(count)]
+    settings = Settings(environment=Environment.PRODUCTION, accounts=dict.fromkeys(names, own))
+    found = issues_of_settings(settings, [settings.of(name) for name in names])
+    return [f"{each.level} {each.message}" for each in found if each.field == "accounts"]
+
+
+def test_more_accounts_than_one_address_can_prove_are_told_with_how_many_fit() -> None:
+    """Twenty times 11 to look, 176 to read and 10 to cancel are 3940 of 2400."""
+    (told,) = weight_of(20)
+
+    assert told.startswith(
+        "WARNING 20 accounts need about 3940 request weight to be proven flat, and one address has "
+        "2400 in a minute: enough for about 12. "
+    )
+    assert weight_of(12) == []
+    assert weight_of(20, symbols=("BTCUSDT",)) == []
+    assert weight_of(20, products=("usdm",)) == []
+    assert weight_of(20, margin="portfolio") == []  # 6000 of its own
+    assert "6000 in a minute" in weight_of(40, margin="portfolio")[0]
+
+
+def test_what_all_accounts_inherit_is_said_once_and_their_own_with_their_names() -> None:
+    """Twenty times the same note hides the twenty-first."""
+    common = AccountSettings(symbols=("BTCUSDT",), products=("usdm", "coinm"), margin="auto")
+    own = replace(common, symbols=("ETHUSDT",))
+    settings = Settings(
+        environment=Environment.PRODUCTION,
+        liquidation=LiquidationConfig(symbols=("BTCUSDT",)),
+        accounts={"a": common, "b": common, "c": own},
+    )
+
+    found = issues_of_settings(settings, [settings.of(name) for name in "abc"])
+
+    assert [issue.field for issue in found] == ["liquidation.symbols", "accounts.c.symbols"]

@@ -4,9 +4,19 @@ from typing import Any, Final
 
 import jsonschema  # type: ignore[import-untyped]
 
-from liqctl.desk.schemas import EVENT, RESULT, RESULTS, STATUS, VALIDATION
+from liqctl.desk.schemas import EVENT, RESULT, RESULTS, STATUS, STATUSES, VALIDATION
 
-__all__ = ["BY_TAG", "DRILL", "RESULT", "RESULTS", "STATUS", "VALIDATION", "check", "check_event"]
+__all__ = [
+    "BY_TAG",
+    "DRILL",
+    "RESULT",
+    "RESULTS",
+    "STATUS",
+    "STATUSES",
+    "VALIDATION",
+    "check",
+    "check_event",
+]
 
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
@@ -38,6 +48,7 @@ BY_TAG: Final = {
     "liqctl.result/1": RESULT,
     "liqctl.results/1": RESULTS,
     "liqctl.status/1": STATUS,
+    "liqctl.statuses/1": STATUSES,
     "liqctl.validation/1": VALIDATION,
     "liqctl.drill/1": DRILL,
 }

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from liqctl.drill.record import DRILLS_NAME
-from liqctl.sim.scenario import Scenario, load_scenario
+from liqctl.sim.scenario import Scenario, load_scenario, make_large_house
 from liqctl.sim.server import EmbeddedServer
 from tests.cli.documents import VALIDATION, check
+from tests.process.program import house
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60
@@ -187,3 +188,53 @@ def test_people_read_the_verdict_first(tmp_path: Path) -> None:
     assert first.startswith("VALID, NOT READY: production, 0 blockers, ")
     assert "warning" in first
     assert "the key may withdraw money" in ended.stdout
+
+
+def of_house(ended: Any) -> dict[str, dict[str, Any]]:
+    """Return the findings by field of the program's document."""
+    return {issue["field"]: issue for issue in ended.result["issues"]}
+
+
+def test_each_account_is_asked_and_what_they_share_is_said_once(tmp_path: Path) -> None:
+    """A refused key and an account that hangs are their own findings; the others are whole."""
+    with house(tmp_path) as running:
+        ended = running.run("validate", "--online", "--json")
+
+    found = of_house(ended)
+    assert ended.code == 4
+    assert ended.seconds < 12  # Side by side: the hanging account alone takes five.
+    assert level_of(found, "accounts.refused.online.key") == "ERROR"
+    assert "silent" in "".join(f for f, each in found.items() if each["level"] == "ERROR")
+    for name in ("desk-a", "desk-b", "portfolio"):
+        about = {f: each["level"] for f, each in found.items() if f.split(".")[1:2] == [name]}
+        assert set(about.values()) == {"INFO"}, about
+        assert f"accounts.{name}.online.exposure" in about
+    assert "3 positions" in found["accounts.desk-a.online.exposure"]["message"]
+    fields = [issue["field"] for issue in ended.result["issues"]]
+    for shared in ("reachable", "latency", "clock", "weight"):
+        assert [f for f in fields if f.endswith(f"online.{shared}")] == [f"online.{shared}"]
+    assert fields.count("drills") == 1
+
+
+def test_two_names_of_one_account_are_found_by_what_the_venue_calls_it(tmp_path: Path) -> None:
+    """Each has a key of its own, so no file shows it."""
+    with house(tmp_path, load_scenario("house_twins")) as running:
+        offline = of_house(running.run("validate", "--json"))
+        online = of_house(running.run("validate", "--online", "--json"))
+
+    assert "accounts.desk-b.key" not in offline
+    assert online["accounts.desk-b.key"]["level"] == "WARNING"
+    assert "the same account as desk-a" in online["accounts.desk-b.key"]["message"]
+    assert "accounts.desk-a.key" not in online
+
+
+def test_more_accounts_than_can_be_read_whole_are_no_fault_of_theirs(tmp_path: Path) -> None:
+    """Their order lists are left out, so that bots and a liquidation find weight."""
+    with house(tmp_path, make_large_house(accounts=7, symbols=2)) as running:
+        ended = running.run("validate", "--online", "--json")
+
+    found = of_house(ended)
+    told = found["accounts.desk-07.online.exposure"]["message"]
+    assert "2 positions of " in told
+    assert told.endswith("orders not read: too many accounts at once")
+    assert "accounts.desk-07.online.account" not in found

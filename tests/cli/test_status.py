@@ -2,17 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from liqctl.kernel.states import ExitCode
-from liqctl.sim.faults import Effect, Fault
-from liqctl.sim.scenario import Scenario, load_scenario
-from tests.cli.documents import STATUS, check
-from tests.process.program import Program, program
+from liqctl.sim.faults import KINDS, Effect, Fault
+from liqctl.sim.scenario import Scenario, load_scenario, make_large_house
+from tests.cli.documents import STATUS, STATUSES, check
+from tests.process.program import Program, house, program
 
 
 @pytest.fixture
@@ -328,3 +329,135 @@ def test_portfolio_margin_is_read_and_named(tmp_path: Path) -> None:
     assert shown.code == ExitCode.PARTIAL
     assert "2 positions of 36,000.00 notional, 3 orders" in shown.stdout
     assert re.search("^margin +PORTFOLIO$", shown.stdout, re.MULTILINE)
+
+
+def statuses_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return each account's status by name, held to its schema."""
+    check(document, STATUSES)
+    return {each["account_name"]: each for each in document["statuses"]}
+
+
+def test_which_of_several_accounts_is_asked_back(tmp_path: Path) -> None:
+    """Looking at one by chance, and calling it the answer, would leave the others open."""
+    with house(tmp_path) as running:
+        ended = running.run("status")
+
+    assert ended.code == ExitCode.USAGE
+    assert "the settings name desk-a, desk-b, portfolio, refused, silent" in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_one_account_alone_is_the_document_of_one(tmp_path: Path) -> None:
+    """With its own key and scope, and its name in it and on the screen."""
+    with house(tmp_path) as running:
+        running.more["accounts"]["desk-a"] = {"symbols": ["ETHUSDT"]}
+        ended = running.run("status", "--account", "desk-a", "--json")
+        shown = running.run("status", "--account", "desk-a")
+
+    check(ended.result, STATUS)
+    assert ended.result["account_name"] == "desk-a"
+    assert [row["symbol"] for row in ended.result["account"]["positions"]] == ["ETHUSDT"]
+    assert shown.stdout.startswith("OPEN: simulator desk-a (ETHUSDT only), no liquidation runs\n")
+
+
+def test_several_accounts_are_one_document_and_none_waits_for_another(tmp_path: Path) -> None:
+    """One key is refused and one account hangs: the others were read long before it gave up."""
+    with house(tmp_path) as running:
+        ended = running.run("status", "--all-accounts", "--json")
+        open_wins = running.run("status", "--all-accounts", "--json", "--exit-code")
+
+    document = ended.result
+    found = statuses_of(document)
+    read = {name: datetime.fromisoformat(each["looked_at"]) for name, each in found.items()}
+    slowest = read.pop("silent")
+    assert list(found) == ["desk-a", "desk-b", "portfolio", "refused", "silent"]
+    assert [len(each["account"]["positions"]) for each in list(found.values())[:3]] == [3, 2, 2]
+    assert found["refused"]["account"] is found["silent"]["account"] is None
+    assert all((slowest - moment).total_seconds() > 0.5 for moment in read.values())
+    assert (document["environment"], document["exit_code"]) == ("simulator", ExitCode.PARTIAL)
+    # What was not read is no success, even where nobody asked for the exit code.
+    assert ended.code == ExitCode.FAILED
+    assert open_wins.code == ExitCode.PARTIAL
+
+
+def test_flat_accounts_are_0_and_an_unread_one_among_them_is_not(tmp_path: Path) -> None:
+    """A cron job that asks for all must not take a refused key for good news."""
+    with house(tmp_path) as running:
+        two = ("--account", "desk-a", "--account", "desk-b")
+        assert running.run("liquidate", *two).code == ExitCode.DONE
+        flat = running.run("status", *two, "--exit-code")
+        with_refused = running.run("status", *two, "--account", "refused", "--exit-code")
+
+    assert flat.code == ExitCode.DONE
+    assert flat.stdout.startswith("FLAT at this reading: simulator, 2 accounts: 2 FLAT; no liq")
+    assert with_refused.code == ExitCode.CREDENTIALS
+    assert with_refused.stdout.startswith("UNKNOWN: simulator, 3 accounts: 1 UNKNOWN, 2 FLAT;")
+
+
+def test_the_screen_has_a_row_for_each_account_with_its_run(tmp_path: Path) -> None:
+    """Worst first, and who is at work or was is told with the account, not of them all."""
+    with house(tmp_path, timeout_s=30.0) as running:
+        running.run("liquidate", "--account", "desk-b", "--correlation-id", "before")
+        address = running.server.address
+        assert address is not None
+        for method in ("POST", "DELETE"):
+            stuck = Fault(name="", effect=KINDS["service_unavailable"], times=0, method=method)
+            address.venues["desk-a"].faults.append(stuck)
+        running.variables["LIQCTL_LIQUIDATION__MAX_RETRIES"] = "10"
+        with running.start(
+            "liquidate", "--json", "--account", "desk-a", "--correlation-id", "at-work"
+        ) as busy:
+            running.wait_for("LIQUIDATION_START", count=2)
+            words = ("--account", "desk-a", "--account", "desk-b", "--account", "refused")
+            ended = running.run("status", *words)
+            # Without their keys accounts are known by name: the run is one account's, not all's.
+            for name in ("DESK_A", "DESK_B"):
+                del running.variables[f"LIQCTL_SIMULATOR_{name}_API_KEY"]
+            keyless = running.run("status", *words, "--json")
+            busy.terminate()
+            busy.communicate(timeout=40)
+
+    head, _, _, *rows = ended.stdout.splitlines()
+    assert head == ("OPEN: simulator, 3 accounts: 1 OPEN, 1 UNKNOWN, 1 FLAT; 1 liquidation running")
+    assert re.match(
+        rf"desk-a   OPEN     +3  51,000.00 +3  running at-work, process {busy.pid} ", rows[0]
+    )
+    assert re.match(r"refused  UNKNOWN  +\? +\? +\?  the venue refused the key: ", rows[1])
+    assert re.match(
+        r"desk-b   FLAT     +0 +0.00 +0  last run COMPLETED \d\d:\d\d:\d\d UTC", rows[2]
+    )
+    assert rows[4] == "open      at least 3 positions of 51,000.00 notional, 3 orders"
+    found = statuses_of(keyless.result)
+    assert found["desk-a"]["in_progress"]["correlation_id"] == "at-work"
+    assert found["desk-b"]["in_progress"] is found["refused"]["in_progress"] is None
+
+
+def test_figures_of_all_accounts_are_in_one_file(tmp_path: Path) -> None:
+    """One cron job, one file, and an alert names the account."""
+    path = tmp_path / "liqctl.prom"
+    with house(tmp_path) as running:
+        running.run("status", "--all-accounts", "--prometheus", str(path))
+
+    figures = path.read_text()
+    assert 'liqctl_account_flat{account="desk-a",environment="simulator"} 0.0' in figures
+    assert 'liqctl_account_flat{account="desk-b",environment="simulator"} 0.0' in figures
+    assert 'liqctl_build_info{account="silent",environment="simulator",' in figures
+    assert 'liqctl_account_flat{account="silent"' not in figures
+
+
+def test_more_accounts_than_the_address_can_read_show_positions_and_say_why(
+    tmp_path: Path,
+) -> None:
+    """Order lists cost eight times as much; a liquidation started now must find its weight."""
+    with house(tmp_path, make_large_house(accounts=7, symbols=2)) as running:
+        ended = running.run("status", "--all-accounts", "--json", "--exit-code")
+        six = running.run(
+            "status", "--json", *(w for n in range(1, 7) for w in ("--account", f"desk-{n:02}"))
+        )
+
+    found = statuses_of(ended.result)
+    assert ended.code == ExitCode.PARTIAL
+    assert all(len(each["account"]["positions"]) == 2 for each in found.values())
+    assert all("--account" in each["account_error"] for each in found.values())
+    assert all("regular orders" in each["account"]["unread"] for each in found.values())
+    assert [each["account_error"] for each in statuses_of(six.result).values()] == [None] * 6

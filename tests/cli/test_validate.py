@@ -164,3 +164,112 @@ def test_the_verdict_is_in_sight_where_the_findings_fill_the_screen(tmp_path: Pa
 
     assert code == 0
     assert "VALID: simulator, 0 blockers" in shown
+
+
+ACCOUNTS = """
+environment: production
+accounts:
+  desk-a: {}
+  desk-b: {symbols: [BTCUSDT]}
+  house: {products: [usdm]}
+"""
+
+
+def keys(*names: str, **others: str) -> dict[str, str]:
+    """Return the variables of accounts with a key each, and others."""
+    made = {f"LIQCTL_PRODUCTION_{name}_API_KEY": f"key-of-{name}" for name in names}
+    made |= {f"LIQCTL_PRODUCTION_{name}_API_SECRET": CANARY for name in names}
+    return made | others
+
+
+def findings(tmp_path: Path, *arguments: str, **environ: str) -> dict[str, dict[str, Any]]:
+    """Return the findings about three accounts by field."""
+    (tmp_path / "accounts.yaml").write_text(ACCOUNTS)
+    words = ("--config", "accounts.yaml", "--json", *arguments)
+    found = document(run(tmp_path, *words, **environ))
+    return {issue["field"]: issue for issue in found["issues"]}
+
+
+def test_every_account_of_the_file_is_checked_and_named(tmp_path: Path) -> None:
+    """A key that is missing in one account is that account's finding, and no other's."""
+    found = findings(tmp_path, **keys("DESK_A", "DESK_B"))
+
+    about = {field for field in found if field.startswith("accounts.")}
+    assert about == {
+        "accounts.desk-b.symbols",
+        "accounts.house.products",
+        "accounts.house.api_key",
+        "accounts.house.api_secret",
+    }
+    missing = found["accounts.house.api_key"]
+    assert missing["level"] == "WARNING"
+    assert missing["recommendation"] == (
+        "set LIQCTL_PRODUCTION_HOUSE_API_KEY or LIQCTL_PRODUCTION_HOUSE_API_KEY_FILE"
+    )
+
+
+def test_only_the_accounts_that_were_asked_for_are_checked(tmp_path: Path) -> None:
+    """Who repairs one must not read the findings of twenty."""
+    found = findings(tmp_path, "--account", "desk-b", **keys("DESK_A", "DESK_B"))
+    every = findings(tmp_path, "--all-accounts", **keys("DESK_A", "DESK_B"))
+    unknown = run(tmp_path, "--config", "accounts.yaml", "--account", "desk-x")
+
+    assert {f for f in found if f.startswith("accounts.")} == {"accounts.desk-b.symbols"}
+    assert "accounts.house.api_key" in every
+    assert unknown.returncode == 2
+    assert "no account is called desk-x" in unknown.stderr
+
+
+def test_a_key_of_no_account_and_one_that_nobody_uses_are_told(tmp_path: Path) -> None:
+    """A typing error in a variable would be noticed in the emergency."""
+    found = findings(
+        tmp_path,
+        **keys("DESK_A", "DESK_B", "HOUSE", "MASTER"),
+        LIQCTL_PRODUCTION_DESK_C_API_KEY="k",
+        LIQCTL_TESTNET_DESK_D_API_KEY="another environment's",
+        LIQCTL_API_KEY="common",
+    )
+
+    typo = found["LIQCTL_PRODUCTION_DESK_C_API_KEY"]
+    assert typo["level"] == "WARNING"
+    assert typo["message"].endswith("accounts.yaml; the nearest known is desk-b")
+    assert found["LIQCTL_API_KEY"]["level"] == "INFO"
+    assert [field for field in found if field.startswith("LIQCTL")] == [
+        "LIQCTL_API_KEY",
+        "LIQCTL_PRODUCTION_DESK_C_API_KEY",
+    ]
+
+
+def test_two_accounts_with_one_key_are_told(tmp_path: Path) -> None:
+    """It is closed once: the second name is a mistake, or the second account stays open."""
+    environ = keys("DESK_A", "DESK_B", "HOUSE")
+    environ["LIQCTL_PRODUCTION_HOUSE_API_KEY"] = environ["LIQCTL_PRODUCTION_DESK_A_API_KEY"]
+
+    found = findings(tmp_path, **environ)
+
+    twin = found["accounts.house.key"]
+    assert (twin["level"], twin["message"]) == (
+        "WARNING",
+        "the same account as desk-a: it is closed once, under that name",
+    )
+
+
+def test_the_document_tells_each_accounts_keys_as_set_or_not(tmp_path: Path) -> None:
+    """And never a value."""
+    findings(tmp_path)
+    words = ("--config", "accounts.yaml")
+    ended = run(tmp_path, *words, "--json", **keys("DESK_A"))
+    shown = run(tmp_path, *words, "-v", **keys("DESK_A"))
+
+    config = document(ended)["config"]
+    assert config["accounts.desk-a.api_key"] == {
+        "value": "set",
+        "source": "variable",
+        "where": "LIQCTL_PRODUCTION_DESK_A_API_KEY",
+    }
+    assert config["accounts.desk-b.api_secret"]["value"] == "not set"
+    assert config["accounts"]["value"]["desk-b"]["symbols"] == ["BTCUSDT"]
+    assert "api_key" not in config
+    assert "\naccounts = {desk-a, desk-b, house}  (file " in shown.stdout
+    assert "key-of-" not in ended.stdout + shown.stdout
+    assert CANARY not in ended.stdout + shown.stdout

@@ -20,9 +20,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from liqctl.kernel.states import ExitCode
-from liqctl.sim.scenario import Scenario, load_scenario
-from tests.cli.documents import STATUS, check
-from tests.process.program import SMALL, Program, command, program, wait_until
+from liqctl.sim.faults import KINDS, Fault
+from liqctl.sim.scenario import Scenario, load_scenario, make_large_house
+from tests.cli.documents import BY_TAG, check
+from tests.process.program import SMALL, Program, command, house, program, wait_until
 
 WATCH: Final = ("status", "--watch", "--every", "1")
 NARROW: Final = {"LIQCTL_LIQUIDATION__SYMBOLS": "BTCUSDT,ETHUSDT,SOLUSDT"}
@@ -47,7 +48,7 @@ def next_look(started: "subprocess.Popen[bytes]") -> dict[str, Any]:
     """Return the next line of a watch."""
     assert started.stdout is not None
     document = json.loads(started.stdout.readline())
-    check(document, STATUS)
+    check(document, BY_TAG[document["schema"]])
     assert isinstance(document, dict)
     return document
 
@@ -255,11 +256,11 @@ class Terminal:
 
 
 @contextmanager
-def on_terminal(running: Program) -> Iterator[Terminal]:
+def on_terminal(running: Program, *options: str) -> Iterator[Terminal]:
     """Yield a shell on a terminal that has watched since it began."""
     terminal = Terminal(f"liqctl-{os.getpid()}-{time.monotonic_ns()}")
     script = running.folder / "watch.sh"
-    words = " ".join(f"'{word}'" for word in command("status", "--watch", "--every", "1"))
+    words = " ".join(f"'{word}'" for word in command(*WATCH, *options))
     script.write_text(f"trap : INT\necho stood before\n{words}\necho code $?\nexec sleep 60\n")
     size = ("-x", "80", "-y", "24")
     subprocess.run(
@@ -314,3 +315,77 @@ def test_the_stop_key_gives_the_terminal_back_for_a_while(tmp_path: Path) -> Non
         after = terminal.wait_for("code")
 
     assert after[-1] == "code 143"
+
+
+def test_an_account_that_hangs_or_is_refused_holds_up_no_other_look(tmp_path: Path) -> None:
+    """The others are told in time, again and again; a refused key is not tried each second."""
+    with house(tmp_path, timeout_s=30.0, variables=NARROW) as running:
+        address = running.server.address
+        assert address is not None
+        began_at = time.monotonic()
+        with watching(running, "--all-accounts") as started:
+            looks = [next_look(started)]
+            first_s = time.monotonic() - began_at
+            asked = {name: venue.requests for name, venue in address.venues.items()}
+            looks += [next_look(started) for _ in range(3)]
+            asked_later = {name: venue.requests for name, venue in address.venues.items()}
+
+    assert first_s < 10.0  # A start and the wait; the hanging account has 30 s.
+    for look in looks:
+        found = {each["account_name"]: each for each in look["statuses"]}
+        assert all(found[name]["account"]["positions"] for name in ("desk-a", "desk-b"))
+        assert "refused the key" in found["refused"]["account_error"]
+        assert found["silent"]["account"] is None
+    assert "not answered yet" in looks[0]["statuses"][-1]["account_error"]
+    assert asked_later["desk-a"] > asked["desk-a"]
+    assert asked_later["refused"] == asked["refused"]
+
+
+def test_the_pace_is_that_of_all_accounts_together(tmp_path: Path) -> None:
+    """Six accounts use six times the weight of the one address: six looks a minute become one."""
+    with house(tmp_path, make_large_house(accounts=6, symbols=2)) as running:
+        with watching(running, "--all-accounts") as started:
+            all_of_them = next_look(started)
+        with watching(running, "--account", "desk-01") as started:
+            one = next_look(started)
+
+    assert 50 < all_of_them["watch"]["next_look_seconds"] <= 61
+    assert one["watch"]["next_look_seconds"] > 5
+    assert "watch" not in all_of_them["statuses"][0]
+
+
+def test_an_account_that_fails_later_keeps_its_own_last_reading(tmp_path: Path) -> None:
+    """The others' readings are of now."""
+    with house(tmp_path, timeout_s=1.0, variables=NARROW) as running:
+        address = running.server.address
+        assert address is not None
+        with watching(running, "--account", "desk-a", "--account", "desk-b") as started:
+            before = next_look(started)
+            down = Fault(name="", effect=KINDS["service_unavailable"], times=0)
+            address.venues["desk-b"].faults.append(down)
+            after = next_look(started)
+            while after["statuses"][1]["account_error"] is None:
+                after = next_look(started)
+
+    assert [each["last_known"] for each in before["statuses"]] == [None, None]
+    of_a, of_b = after["statuses"]
+    assert (of_a["last_known"], of_a["account_error"]) == (None, None)
+    assert of_b["last_known"]["account"] == before["statuses"][1]["account"]
+
+
+@needs_tmux
+def test_several_accounts_are_one_screen(tmp_path: Path) -> None:
+    """Each account's row is seen, whatever is open in them, and what does not fit is left out."""
+    with (
+        house(tmp_path, variables=NARROW) as running,
+        on_terminal(running, "--all-accounts") as terminal,
+    ):
+        first = terminal.wait_for("watching")
+        wait_until(lambda: terminal.screen()[0] != first[0], "no second look")
+        later = terminal.screen()
+
+    for screen in (first, later):
+        assert len(screen) <= 24
+        assert screen[0].startswith("OPEN: simulator, 5 accounts: ")
+        rows = [line.split()[0] for line in screen if re.match(r"\S+ +(OPEN|UNKNOWN) ", line)]
+        assert rows == ["portfolio", "desk-a", "desk-b", "refused", "silent"]

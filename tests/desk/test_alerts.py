@@ -44,3 +44,16 @@ def test_each_alert_has_a_name_of_its_own() -> None:
     names = [rule["alert"] for rule in RULES]
 
     assert len(names) == len(set(names)) == 8
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_a_rule_keeps_accounts_apart_unless_they_share_what_it_is_about(
+    rule: dict[str, Any],
+) -> None:
+    """One account that was read must not hide another that was not, nor its name be missing."""
+    shared = re.search("liqctl_(audit|drill)_", rule["expr"]) is not None
+    kept = re.findall(r"\b(?:on|by) \(([^)]*)\)", rule["expr"])
+
+    assert ("{{ $labels.account }}" in rule["annotations"]["summary"]) is not shared
+    assert set(kept) <= ({"environment"} if shared else {"environment, account"})
+    assert kept or not shared

@@ -40,7 +40,7 @@ NO_RUNS = dict.fromkeys(DOCUMENT["metrics"], 0)
 
 def read(document: dict[str, Any], **others: Any) -> dict[str, dict[str, float]]:
     """Return value by name and by the label that tells samples apart, as Prometheus reads it."""
-    text = render_metrics(document, version="1.2.3", written_at=NOW, **others).decode()
+    text = render_metrics([document], version="1.2.3", written_at=NOW, **others).decode()
     found: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(text):
         assert family.documentation
@@ -83,6 +83,38 @@ def test_every_figure_is_what_the_status_document_says() -> None:
         "liqctl_drill_last_passed_timestamp_seconds": {"": NOW - 60},
     }
     assert set(read(DOCUMENT, audit_complete=True, drill_passed_at=1.0)) == set(CATALOGUE)
+
+
+def labels_of(*documents: dict[str, Any]) -> dict[str, set[tuple[str | None, ...]]]:
+    """Return by name which environment and account the samples have, None: no such label."""
+    text = render_metrics(
+        documents, version="1.2.3", written_at=NOW, audit_complete=True, drill_passed_at=1.0
+    ).decode()
+    return {
+        family.samples[0].name: {
+            (sample.labels.get("environment"), sample.labels.get("account"))
+            for sample in family.samples
+        }
+        for family in text_string_to_metric_families(text)
+    }
+
+
+def test_every_figure_of_named_accounts_has_the_name_as_a_label() -> None:
+    """Files of several accounts in one folder must not hold the same figure twice."""
+    documents = [DOCUMENT | {"environment": "live", "account_name": each} for each in ("a", "b")]
+
+    found = labels_of(*documents)
+
+    assert set(found) == set(CATALOGUE)
+    assert all(labels == {("live", "a"), ("live", "b")} for labels in found.values())
+
+
+def test_an_account_without_a_name_has_the_labels_that_it_always_had() -> None:
+    """Dashboards, recording rules and files of before go on without a change."""
+    document = DOCUMENT | {"environment": "live"}
+    named = document | {"account_name": None}
+
+    assert labels_of(named) == labels_of(document) == {each: {("live", None)} for each in CATALOGUE}
 
 
 def test_what_is_not_known_is_absent_and_never_zero() -> None:

@@ -12,6 +12,7 @@ from liqctl.kernel.result import (
     ErrorReport,
     LiquidationResult,
     Residual,
+    Results,
 )
 from liqctl.kernel.states import (
     FailureCause,
@@ -336,7 +337,7 @@ def test_what_is_left_is_counted_apart_from_what_is_only_listed() -> None:
 
 def test_a_message_counts_the_same_way() -> None:
     """What is read on a telephone must agree with the screen."""
-    *_, end = make_notices(listed_after_all(also="SOLUSDT"), 3)
+    *_, end = make_notices(Results(each=(listed_after_all(also="SOLUSDT"),)), 3)
 
     assert "; left: SOLUSDT 0.5 (25,000.00); still listed although confirmed: BTCUSDT" in end.text
 
@@ -348,7 +349,7 @@ def test_what_was_not_read_is_said_to_be_not_read_and_never_zero() -> None:
     )
 
     screen = render_result(result, width=80, colour=False)
-    (*_, end) = make_notices(result, 1, reason="", symbols=())
+    (*_, end) = make_notices(Results(each=(result,)), 1, reason="", symbols=())
 
     assert "found     positions not read, 1 order\n" in screen
     assert "closed    positions not read, 0 of 1 order cancelled\n" in screen

@@ -182,3 +182,91 @@ def test_somebody_without_a_name_is_somebody() -> None:
 
     assert "a liquidation is running" in screen
     assert "does not say who" in screen
+
+
+def make_account(count: int, **changes: Any) -> dict[str, Any]:
+    """Return an account with so many positions of 100 each, all of it read."""
+    position = {"symbol": "ETHUSDT", "side": "LONG", "quantity": "1", "notional": "100"}
+    account = {"positions": [position] * count, "orders": [], "notional": str(100 * count)}
+    return {"flat": not count, **account, **changes}
+
+
+def make_several(**accounts: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the document of accounts by name; None is one whose key is refused."""
+    last = {"state": "PARTIAL", "finished_at": "2026-01-02T10:30:00.840000Z"}
+    return {
+        "schema": "liqctl.statuses/1",
+        "environment": "production",
+        "statuses": [
+            make_document(
+                account_name=name,
+                account=account,
+                account_error=None if account else "the key was refused: " + "why " * 30,
+                last_run=last,
+                looked_at="2026-01-02T11:00:00.000000Z",
+                config_file="own.yaml",
+            )
+            for name, account in accounts.items()
+        ],
+    }
+
+
+def test_several_accounts_are_a_row_each_worst_first_then_details() -> None:
+    """Open by how much is open, then what nobody could read, then flat."""
+    document = make_several(a=make_account(0), b=None, c=make_account(1), d=make_account(2))
+
+    lines = render_status(document, width=None, colour=False).splitlines()
+
+    cut = "the key was refused: why why why why why why why why why…"
+    assert lines[:9] == [
+        "OPEN: production, 4 accounts: 2 OPEN, 1 UNKNOWN, 1 FLAT; no liquidation runs",
+        "",
+        "account  state    positions  notional  orders  remarks",
+        "d        OPEN             2    200.00       0  last run PARTIAL 10:30:00 UTC",
+        "c        OPEN             1    100.00       0  last run PARTIAL 10:30:00 UTC",
+        f"b        UNKNOWN          ?         ?       ?  {cut}; last run PARTIAL 10:30:00 UTC",
+        "a        FLAT             0      0.00       0  last run PARTIAL 10:30:00 UTC",
+        "",
+        "open      at least 3 positions of 300.00 notional, 0 orders",
+    ]
+    assert [line for line in lines[9:] if len(line) == 1] == ["d", "c", "b"]
+    assert lines[-1] == "settings  own.yaml"
+    assert "unread    the key was refused: " + ("why " * 30).strip() in lines[-2]
+
+
+@pytest.mark.parametrize("height", [3, 6, 12, 24])
+def test_rows_of_accounts_outlast_details_where_there_is_little_room(height: int) -> None:
+    """Forty positions of one account must not push another one off the screen."""
+    document = make_several(a=make_account(40), b=None, c=make_account(3))
+
+    screen = render_status(document, width=80, colour=False, height=height)
+
+    assert screen.count("\n") <= height
+    assert screen.startswith("OPEN: production, 3 accounts: 2 OPEN, 1 UNKNOWN; ")
+    if height >= 12:
+        assert [line[0] for line in screen.splitlines()[3:5]] == ["a", "c"]
+        assert "\nb " in screen
+        assert ("smaller positions" in screen) is (height == 24)
+
+
+def test_flat_is_said_as_it_is_proven_least() -> None:
+    """One account that was read once makes the whole no proof."""
+    proven = make_account(0, proven=True, settled_seconds=2.0)
+    both = make_several(a=proven, b=proven | {"settled_seconds": 1.5})
+    one = make_several(a=proven, b=make_account(0))
+
+    assert render_status(both, width=80, colour=False).startswith("FLAT, proven over 1.5 s: ")
+    assert render_status(one, width=80, colour=False).startswith("FLAT at this reading: ")
+
+
+def test_rows_tell_half_a_reading_a_narrow_scope_and_what_was_seen_before() -> None:
+    """A question mark is not a zero, and an old reading not the present."""
+    known = {"age_seconds": 12.0, "account": make_account(2)}
+    half = make_account(0, flat=False, unread=["positions"], notional=None, scope=["ETHUSDT"])
+    document = make_several(a=half, b=None)
+    document["statuses"][1]["last_known"] = known
+
+    lines = render_status(document, width=None, colour=False).splitlines()
+
+    assert "a        UNKNOWN          ?         ?       0  ETHUSDT only; " in lines[3]
+    assert "; last seen 12 s ago: 2 positions of 200.00, 0 orders; " in lines[4]

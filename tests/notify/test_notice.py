@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from liqctl.kernel.result import LiquidationResult, Residual
+from liqctl.kernel.result import LiquidationResult, Residual, Results
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState
 from liqctl.kernel.values import Leg, Position, PositionSide
-from liqctl.notify.notice import TEXT_MAX, make_notices
+from liqctl.kernel.words import DISARMED, explain_twin
+from liqctl.notify import notice
+from liqctl.notify.notice import TEXT_MAX, Notice
 from liqctl.settings.targets import NoticeKind, Severity
 from tests.desk.builders import MOMENT, make_partial, make_position, make_result
 
@@ -21,6 +23,11 @@ COMPLETED, PARTIAL, FAILED, SKIPPED = (
     LiquidationState.FAILED,
     LiquidationState.SKIPPED,
 )
+
+
+def make_notices(result: LiquidationResult, exit_code: int, **others: Any) -> tuple[Notice, ...]:
+    """Return the notices of a command for one account."""
+    return notice.make_notices(Results(each=(result,)), exit_code, **others)
 
 
 def make_residual(count: int, symbol: str = "ETHUSDT") -> Residual:
@@ -131,10 +138,149 @@ def test_others_words_are_made_harmless_and_short() -> None:
         PARTIAL, error_message=HOSTILE, residual=make_residual(60, symbol=HOSTILE[:300])
     )
 
-    for notice in make_notices(result, 3, reason=HOSTILE, symbols=(HOSTILE,)):
-        assert notice.text.isprintable()
-        assert len(notice.text) <= TEXT_MAX
-        assert notice.text.rpartition("run ")[2].startswith("liq_20260102_103000_abc123")
+    for each in make_notices(result, 3, reason=HOSTILE, symbols=(HOSTILE,)):
+        assert each.text.isprintable()
+        assert len(each.text) <= TEXT_MAX
+        assert each.text.rpartition("run ")[2].startswith("liq_20260102_103000_abc123")
     *_, end = make_notices(result, 3)
     assert len(str(end.details)) < 60_000
     assert "\x1b" not in str(end.details["error_message"])
+
+
+def make_several(exit_code: int, *results: LiquidationResult, **others: Any) -> tuple[Notice, ...]:
+    """Return the notices of a command for accounts `a`, `b` and so on."""
+    each = tuple(replace(r, account=name) for r, name in zip(results, "abcdefgh", strict=False))
+    return notice.make_notices(Results(each=each, are_several=True), exit_code, **others)
+
+
+FLAT = make_result(COMPLETED, positions=(make_position(), make_position("ETHUSDT")))
+REFUSED = make_result(
+    FAILED,
+    cause=FailureCause.CREDENTIALS,
+    residual=None,
+    error_message="no api key",
+    audit_head=None,
+    requests=0,
+)
+
+
+def test_an_account_with_a_name_is_named() -> None:
+    """Of five accounts the message must say which one."""
+    start, end = make_notices(replace(FLAT, account="desk-a"), 0)
+
+    assert start.text.startswith("liqctl production desk-a START: liquidation began ")
+    assert end.text.startswith("liqctl production desk-a COMPLETED: flat, proven")
+    assert end.details["account"] == "desk-a"
+
+
+def test_several_accounts_are_told_once_what_is_open_first() -> None:
+    """One telephone rings once; who is woken reads what is left before what is done."""
+    open_one = replace(make_partial(), residual=make_residual(2))
+
+    start, end = make_several(1, FLAT, open_one, REFUSED, FLAT, reason="runaway bot")
+
+    assert start.text == (
+        "liqctl production START: liquidation of 4 accounts began 2026-01-02T10:30:00.000000Z, "
+        "reason: runaway bot; run liq_20260102_103000_abc123"
+    )
+    assert end.text == (
+        "liqctl production UNKNOWN (FAILED): "
+        "b PARTIAL, left: ETHUSDT -1.5 (4,500.00), ETHUSDT -1.5 (4,500.00); "
+        "c UNKNOWN (FAILED), no api key; "
+        "2 of 4 accounts flat in scope (4 positions closed, 0 orders cancelled); "
+        "exit 1 after 0.84 s; run liq_20260102_103000_abc123"
+    )
+    assert (start.kind, end.kind, end.severity) == (
+        NoticeKind.START,
+        NoticeKind.UNKNOWN,
+        Severity.CRITICAL,
+    )
+    assert end.exit_code == 1
+
+
+def test_the_accounts_of_a_document_say_how_each_ended() -> None:
+    """A program that gets the web hook must not have to read sentences."""
+    *_, end = make_several(1, FLAT, REFUSED)
+
+    rows = end.details["accounts"]
+    assert isinstance(rows, list)
+    assert [(row["name"], row["state"], row["exit_code"], row["unknown"]) for row in rows] == [
+        ("a", "COMPLETED", 0, False),
+        ("b", "FAILED", 7, True),
+    ]
+    assert rows[0]["positions_closed"] == 2
+    assert rows[0]["residual_positions"] == 0
+    assert rows[1]["residual_positions"] is None
+    assert rows[1]["error_message"] == "no api key"
+    assert set(end.details) == {"accounts"}
+
+
+@pytest.mark.parametrize(
+    ("results", "code", "kind", "severity"),
+    [
+        ((FLAT, FLAT), 0, "end", "info"),
+        ((FLAT, FLAT), 130, "end", "warning"),
+        ((FLAT, replace(FLAT, audit_complete=False)), 8, "end", "warning"),
+        ((FLAT, make_partial()), 3, "end", "critical"),
+        ((FLAT, REFUSED), 7, "unknown", "critical"),
+        ((FLAT, make_result(SKIPPED, error_message=DISARMED)), 0, "end", "warning"),
+        ((FLAT, make_result(SKIPPED, error_message=explain_twin("a"))), 0, "end", "info"),
+        (
+            (FLAT, make_result(FAILED, cause=FailureCause.BLOCKED, residual=None)),
+            5,
+            "end",
+            "warning",
+        ),
+    ],
+)
+def test_several_are_as_bad_as_the_worst_of_them(
+    results: tuple[LiquidationResult, ...], code: int, kind: str, severity: str
+) -> None:
+    """Four flat accounts do not make the fifth less open; a second name of one is no trouble."""
+    *_, end = make_several(code, *results)
+
+    assert (end.kind, end.severity) == (kind, severity)
+
+
+def test_all_flat_is_one_short_line_and_a_second_name_does_not_count() -> None:
+    """Good news is a number."""
+    twin = make_result(SKIPPED, error_message=explain_twin("a"), audit_head=None)
+
+    *_, end = make_several(8, FLAT, replace(FLAT, audit_complete=False), twin)
+
+    assert end.text == (
+        "liqctl production COMPLETED: 2 of 2 accounts flat in scope (4 positions closed, "
+        "0 orders cancelled); the audit trail is incomplete; exit 8 after 0.84 s; "
+        "run liq_20260102_103000_abc123"
+    )
+
+
+def test_none_that_began_has_no_start_and_one_that_did_has() -> None:
+    """A start without a run would be looked for in the trail in vain."""
+    assert len(make_several(7, REFUSED, REFUSED)) == 1
+    start, _ = make_several(7, REFUSED, FLAT)
+    assert start.at == "2026-01-02T10:30:00.000000Z"
+
+
+def test_many_bad_ends_are_cut_and_their_sums_are_not() -> None:
+    """Eight accounts with long reasons do not fit one message; how many they are does."""
+    hostile = make_result(
+        PARTIAL, error_message=HOSTILE, residual=make_residual(9, symbol=HOSTILE[:300])
+    )
+    different = [replace(hostile, residual=make_residual(n, symbol=HOSTILE[n:])) for n in range(7)]
+
+    *_, end = make_several(3, FLAT, *different)
+
+    assert len(end.text) <= TEXT_MAX
+    assert end.text.isprintable()
+    assert "…; 1 of 8 accounts flat in scope (2 positions closed, 0 orders cancelled); exit 3 " in (
+        end.text
+    )
+    assert "\x1b" not in str(end.details)
+
+
+def test_the_same_reason_is_told_once() -> None:
+    """A venue that is down stops all of them alike."""
+    *_, end = make_several(1, *[replace(REFUSED, error_message="down")] * 3)
+
+    assert ": a, b, c UNKNOWN (FAILED), down; 0 of 3 accounts flat in scope; exit 1" in end.text

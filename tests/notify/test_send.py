@@ -64,6 +64,18 @@ def posts(kind: TargetType, notice: Notice, **changes: Any) -> list[Post]:
     return list(posts_for(target, notice, secret="https://secret.example/x", token="t0"))
 
 
+def test_a_web_hook_is_told_of_each_account_and_of_one_as_ever() -> None:
+    """Who reads `result` of one account finds it where it was."""
+    accounts = [{"name": "desk-a", "state": "COMPLETED", "exit_code": 0}]
+
+    (one,) = posts(TargetType.WEBHOOK, make_notice())
+    (several,) = posts(TargetType.WEBHOOK, make_notice(details={"accounts": accounts}))
+
+    assert one.document is not None
+    assert several.document == {**one.document, "result": None, "accounts": accounts}
+    assert one.document["result"] == {"state": "PARTIAL"}
+
+
 def test_slack_takes_no_word_for_a_mention_or_a_link() -> None:
     """`<!channel>` in a symbol's name would call the whole company."""
     (post,) = posts(TargetType.SLACK, make_notice())

@@ -16,8 +16,9 @@ from typing import Any, Final
 
 import liqctl
 from liqctl.kernel.events import RUN_ENDS
+from liqctl.settings.credentials import variable_part
 from liqctl.sim.faults import KINDS, Fault
-from liqctl.sim.scenario import Scenario
+from liqctl.sim.scenario import Scenario, load_scenario
 from liqctl.sim.server import EmbeddedServer
 from liqctl.trail.verify import verify
 from tests import QUICK_SETTLE
@@ -202,6 +203,21 @@ def program(folder: Path, scenario: Scenario = SMALL, **options: Any) -> Iterato
     timeout_s, variables = options.pop("timeout_s", 5.0), options.pop("variables", {})
     with EmbeddedServer(scenario, **options) as server:
         yield Program(folder=folder, server=server, timeout_s=timeout_s, variables=dict(variables))
+
+
+@contextmanager
+def house(folder: Path, scenario: Scenario | None = None, **options: Any) -> Iterator[Program]:
+    """Yield the program with the accounts of a house, each with its key, and their venue."""
+    scenario = scenario or load_scenario("house_of_five")
+    with program(folder, scenario, **options) as running:
+        address = running.server.address
+        assert address is not None
+        running.more["accounts"] = {account: {} for account in address.names}
+        for account, pair in address.credentials.items():
+            for kind, value in zip(("KEY", "SECRET"), pair, strict=True):
+                variable = f"LIQCTL_SIMULATOR_{variable_part(account)}_API_{kind}"
+                running.variables[variable] = value
+        yield running
 
 
 def read_records(trail: Path) -> list[dict[str, Any]]:

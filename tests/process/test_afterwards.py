@@ -12,7 +12,7 @@ import pytest
 
 from liqctl.notify.courier import plain_environment
 from tests.notify.receiver import Receiver, receiver
-from tests.process.program import Program, overshoot_max_s, overshoot_s, program, wait_until
+from tests.process.program import Program, house, overshoot_max_s, overshoot_s, program, wait_until
 
 KEY = "canaryKey0123456789canaryKey0123456789canaryKey0123456789canary"
 SECRET = "canarySecret9876543210canarySecret9876543210canarySecret98765432"
@@ -69,6 +69,45 @@ def test_the_end_is_told_with_the_start_and_the_log_says_so(
         for event in ("start", "end")
     ]
     assert hook.received[0].headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_several_accounts_are_told_once_and_written_to_one_file(
+    tmp_path: Path, hook: Receiver
+) -> None:
+    """Of five accounts one key is refused and one hangs: one message, one file, each by name."""
+    with house(tmp_path) as running:
+        listen_to(running, hook)
+        running.more["accounts"] = {
+            name: {} for name in ("desk-a", "desk-b", "portfolio", "refused", "silent")
+        }
+        running.more["metrics"] = {"textfile": str(tmp_path / "liqctl.prom")}
+        ended = running.run("--all-accounts")
+        _, end = hook.wait_for(2)
+        figures = (tmp_path / "liqctl.prom").read_text()
+        running.run("--account", "desk-a")
+        alone = (tmp_path / "liqctl.prom").read_text()
+
+    assert ended.code == end.document["exit_code"] == 1
+    assert hook.events[:2] == ["start", "unknown"]
+    assert {row["name"]: row["exit_code"] for row in end.document["accounts"]} == {
+        "desk-a": 0,
+        "desk-b": 0,
+        "portfolio": 0,
+        "refused": 7,
+        "silent": 1,
+    }
+    assert "; 3 of 5 accounts flat in scope (7 positions closed, " in end.document["text"]
+    flat = 'liqctl_account_flat{account="%s",environment="simulator"} 1.0'
+    runs = 'liqctl_runs_total{account="%s",environment="simulator",state="%s"} %d.0'
+    assert all(flat % name in figures for name in ("desk-a", "desk-b", "portfolio"))
+    assert 'liqctl_account_flat{account="refused"' not in figures
+    assert runs % ("desk-b", "COMPLETED", 1) in figures
+    assert runs % ("silent", "FAILED", 1) in figures
+    # A run of one account writes the same file: the others' counts must not vanish from it.
+    assert runs % ("desk-a", "COMPLETED", 2) in alone
+    assert runs % ("silent", "FAILED", 1) in alone
+    assert hook.received[-1].document["text"].startswith("liqctl simulator desk-a COMPLETED: ")
+    assert "accounts" not in hook.received[-1].document
 
 
 def test_nothing_is_told_before_the_result_is_out(running: Program, hook: Receiver) -> None:
