@@ -86,7 +86,8 @@ def liquidate_all(
         if master is not None:
             door = BinanceExchange(MemoryTransport(master, latency_s=latency_s))
             accounts = {secrets[name]: name for name in venues}
-            witness = Witness(door, deadline, accounts, own=Secret(key_of(MASTER)))
+            witness = Witness(deadline)
+            witness.open(door, accounts, own=Secret(key_of(MASTER)))
         each = (one(*pair, address, deadline, witness) for pair in venues.items())
         await asyncio.gather(*each)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
 from liqctl.cli.output import STDERR, out
+from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.limits import Address, Deadline
 from liqctl.kernel.states import ExitCode, FailureCause
 from liqctl.run.driver import Known, Opening
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from liqctl.kernel.result import LiquidationResult, Results
     from liqctl.run.lock import AccountLock
     from liqctl.run.manager import LiquidationManager
+    from liqctl.run.witness import Witness
     from liqctl.settings.values import Settings
 
 LOADED_MEANWHILE: Final = (
@@ -188,9 +190,45 @@ class Execution:
                     loop.call_soon_threadsafe(run.manager.interrupt)
 
         process.signals.shield(interrupt)
-        await asyncio.gather(
-            *(self._liquidate_one(run, opening, lock, trail) for run, opening, lock in begun)
-        )
+        witness, opening_witness = self._begin_witness()
+        try:
+            await asyncio.gather(
+                *(
+                    self._liquidate_one(run, opening, lock, trail, witness=witness)
+                    for run, opening, lock in begun
+                )
+            )
+        finally:
+            if witness is not None and opening_witness is not None:
+                opening_witness.cancel()
+                await witness.close()
+
+    def _begin_witness(self) -> "tuple[Witness | None, asyncio.Task[None] | None]":
+        """Let the master's key, if there is one, be asked beside the runs."""
+        from liqctl.cli.wiring import has_master
+        from liqctl.run.witness import Witness
+
+        if not has_master(self._settings):
+            return None, None
+        witness = Witness(self._deadline)
+        return witness, asyncio.create_task(self._open_witness(witness))
+
+    async def _open_witness(self, witness: "Witness") -> None:
+        from liqctl.cli.wiring import open_master
+        from liqctl.settings.credentials import MASTER, load_credentials
+
+        try:
+            # In a thread: its files may be on a disk that hangs, and the runs do not need them.
+            credentials = await asyncio.to_thread(
+                load_credentials, self._settings.environment, os.environ, MASTER
+            )
+            exchange = open_master(self._settings, credentials)
+        except (CredentialsError, RuntimeError) as error:  # or no thread can be had
+            witness.problem = str(error)
+            out.error(f"{error}\nThe master key is not asked; nothing else changes.")
+            return
+        keys = {run.account.key: run.name for run in self.runs if run.account}
+        witness.open(exchange, keys, own=credentials.api_key)
 
     def _begin(
         self, run: AccountRun, account: "Account", address: Address
@@ -228,6 +266,7 @@ class Execution:
         lock: "AccountLock | None",
         trail: "CommandSink",
         *,
+        witness: "Witness | None" = None,
         reason: str | None = None,
     ) -> "LiquidationResult | None":
         from liqctl import __version__
@@ -251,6 +290,7 @@ class Execution:
             },
             lock=lock,
             dead_runs=trail,
+            witness=witness.of(account.key) if witness else None,
         )
         if run.twin_of is not None:
             run.result = await manager.skip(run.correlation_id, explain_twin(run.twin_of))

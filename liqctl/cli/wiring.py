@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from liqctl.sim.server import EmbeddedServer
 
 _SEVERAL: Final = 2
+_CREDENTIALS: Final = ("API_KEY", "API_SECRET")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,11 @@ class Account:
         for secret in filter(None, self.secrets):
             text = text.replace(secret.reveal().strip(), MASK)
         return text
+
+    @property
+    def key(self) -> Secret:
+        """The API key: a master's key knows by it which sub-account this is."""
+        return self.secrets[0]
 
     @property
     def identity(self) -> str:
@@ -83,6 +89,38 @@ def embedded_venue(accounts: "Sequence[Settings]") -> "EmbeddedServer":
 def _embedded_name(settings: "Settings") -> str:
     """Return what the venue inside this process calls an account."""
     return f"account-{[*settings.accounts].index(settings.account or '') + 1}"
+
+
+def has_master(settings: "Settings", environ: Mapping[str, str] | None = None) -> bool:
+    """Return whether the operator gave a master key; the venue in this process has none."""
+    from liqctl.settings.credentials import MASTER, find_source
+
+    environ = os.environ if environ is None else environ
+    given = (find_source(n, settings.environment, environ, MASTER) for n in _CREDENTIALS)
+    return not settings.is_embedded and any(given)
+
+
+def open_master(settings: "Settings", credentials: "Credentials") -> "Exchange":
+    """Return the master's connection; nothing is begun before the first question.
+
+    Raises:
+        CredentialsError: the secret is a private key that cannot be read.
+    """
+    from liqctl import __version__
+    from liqctl.venue.client import CcxtTransport
+    from liqctl.venue.exchange import BinanceExchange
+
+    return BinanceExchange(
+        CcxtTransport(
+            key=credentials.api_key,
+            secret=credentials.api_secret,
+            environment=settings.environment,
+            base_url=settings.exchange.base_url,
+            recv_window_ms=settings.exchange.recv_window_ms,
+            proxy=settings.exchange.proxy,
+            user_agent=f"liqctl/{__version__}",
+        )
+    )
 
 
 @contextmanager

@@ -325,7 +325,6 @@ STATUS: Final = _object(
     "schema environment account_name config_file looked_at state in_progress account account_error "
     "trail_error last_run unfinished_runs metrics last_known? watch?",
     schema=_schema_tag("status"),
-    account_name=(_or_null(_TEXT), "the account's name in the settings; null: it has none"),
     state=(_one_of("IDLE", "IN_PROGRESS"), "whether a run of this account is under way"),
     in_progress=(_or_null(_IN_PROGRESS), "the run under way"),
     account=(_or_null(_ACCOUNT), "what is open; null: it could not be read"),

@@ -16,22 +16,24 @@ from liqctl.run.driver import Driver
 
 
 class Witness:
-    """The master's key for every account of a command; it begins to ask at once.
+    """The master's key for every account of a command; it asks from the moment it is opened.
 
-    Needs a running event loop. `accounts` are the accounts' names by their keys.
+    `problem` is why it says nothing as long as it is not open.
     """
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        deadline: Deadline,
-        accounts: Mapping[Secret, str | None],
-        *,
-        own: Secret,
+    def __init__(self, deadline: Deadline) -> None:
+        self.problem = "its key could not be read in time"
+        self.driver: Driver | None = None
+        self._deadline = deadline
+        self._exchange: Exchange | None = None
+
+    def open(
+        self, exchange: Exchange, accounts: Mapping[Secret, str | None], *, own: Secret
     ) -> None:
+        """Begin to ask; needs a running event loop. `accounts` are their names by their keys."""
         self._exchange = exchange
         # A machine of its own has limits of its own: the spot host's are not the futures'.
-        self.driver = Driver(Machine(deadline), exchange)
+        self.driver = Driver(Machine(self._deadline), exchange)
         self.master = Master(self.driver.machine, accounts, own=own)
         self.driver.advance()
 
@@ -41,38 +43,39 @@ class Witness:
 
     async def close(self) -> None:
         """Ask nothing more, and close the connection; never raises."""
-        self.driver.close()
-        await self._exchange.close()
+        if self.driver is not None:
+            self.driver.close()
+        if self._exchange is not None:
+            await self._exchange.close()
 
 
 class AccountWitness:
     """What a master's key says of one account, asked for once and waited for later."""
 
-    def __init__(self, witness: Witness | None, key: Secret, *, problem: str = "") -> None:
-        """Ask nothing yet; without a witness it is silent, for the `problem`."""
+    def __init__(self, witness: Witness, key: Secret) -> None:
+        """Ask nothing yet."""
         self._witness = witness
         self._key = key
-        self._problem = problem
-        self._asking: Task[Statement] = Task(None)
+        self._asking: Task[Statement] | None = None
 
     def ask(self, policy: LiquidationConfig, margin: Margin, *, answered_at: float) -> None:
         """Begin to ask about the account, which its own lists show flat."""
-        if self._witness is not None:
-            driver, master = self._witness.driver, self._witness.master
+        driver = self._witness.driver
+        if driver is not None:
             self._asking = driver.machine.spawn(
-                master.testify(self._key, policy, margin, answered_at=answered_at)
+                self._witness.master.testify(self._key, policy, margin, answered_at=answered_at)
             )
             driver.advance()
 
     async def answer(self) -> Statement:
         """Return its word; a fault of ours in it is no fault of the run."""
-        if self._witness is None:
-            return silent(self._problem)
         driver = self._witness.driver
+        if driver is None or self._asking is None:
+            return silent(self._witness.problem)
         await driver.perform(driver.machine.wait([self._asking]))
         return self._asking.result or silent("a fault of liqctl itself")
 
     def interrupt(self) -> None:
         """Let nobody wait for it any more."""
-        if self._witness is not None:
+        if self._witness.driver is not None:
             self._witness.driver.interrupt()
