@@ -21,11 +21,11 @@ from liqctl.cli.options import Options, takes
 from liqctl.cli.output import STDERR, out
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.ids import make_correlation_id
-from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import ExitCode, TripCause
 from liqctl.run.who import SystemClock, describe_actor
 
 if TYPE_CHECKING:
+    from liqctl.kernel.policy import LiquidationConfig
     from liqctl.cli.command_sink import CommandSink
     from liqctl.cli.wiring import Account
     from liqctl.kernel.events import AuditEvent
@@ -231,7 +231,11 @@ class _Post:
         )
         heartbeat = arm_settings.heartbeat_file
         guarding = GuardWatch(
-            arm_settings.guards, account.exchange, policy, identity=account.identity
+            arm_settings.guards,
+            account.exchange,
+            policy,
+            identity=account.identity,
+            wall_clock=SystemClock(),
         )
         armed = self._armed = Armed(
             exchange=account.exchange,

@@ -373,6 +373,12 @@ while a loss comes near its limit. Older ones are not known any more. (guess)"""
 MIDNIGHT_GAP_MAX_S: Final = 180.0
 """How far from 00:00 UTC a reading still stands for the equity of that moment. (guess)"""
 
+GUARD_PRICES_S: Final = 15.0
+GUARD_TRANSFERS_S: Final = 60.0
+GUARD_SAVED_S: Final = 10.0
+"""How far apart coin prices and transfers are read for the guards, of which the latter cost 20 to
+30 weight, and how far apart their state is written. (guess)"""
+
 GUARD_NEAR: Final = Decimal("0.8")
 """The share of its limit from which a guard is near it. (guess)"""
 

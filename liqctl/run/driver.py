@@ -211,7 +211,7 @@ class Opening:
     account; then nothing is sent at all.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last five are what only some callers have
         self,
         *,
         exchange: Exchange,

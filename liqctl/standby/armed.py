@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TYPE_CHECKING
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.account import AccountReaders
@@ -24,11 +24,13 @@ from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.protection import reduces_only
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.stream import StreamEvent
-from liqctl.kernel.values import MarketRules, Snapshot
 from liqctl.run.driver import Driver, Known
 from liqctl.standby.mirror import Health, Mirror, StreamFacts, judge
 from liqctl.standby.streams import StreamKeeper
 from liqctl.venue.stream import StreamDoor
+
+if TYPE_CHECKING:
+    from liqctl.kernel.values import MarketRules, Snapshot
 
 _TICK_S: Final = 1.0
 _CALL_MAX_S: Final = 5.0
@@ -90,6 +92,10 @@ class Guarding(Protocol):
 
     def describe(self) -> list[dict[str, Any]]:
         """Return where each guard stands, as `status` shows it."""
+
+    @property
+    def weight(self) -> int:
+        """What looking costs of the address' weight."""
 
 
 class Armed:
@@ -180,6 +186,11 @@ class Armed:
             for task in tasks:
                 task.cancel()
 
+    def listens_since(self, moment: float) -> bool:
+        """Whether every stream has been connected since that moment."""
+        connected = [facts.connected_at for facts in self.streams.values()]
+        return all(at is not None and at <= moment for at in connected)
+
     @property
     def is_tripped(self) -> bool:
         """Whether something tripped, or it was told to stop."""
@@ -243,7 +254,9 @@ class Armed:
         """Read positions at the pace that the weight allows, order lists now and then."""
         loop = self._loop
         per_s = pacing.ARMED_WEIGHT_SHARE * Limits().weight_1m / MINUTE_S
-        lists_w, positions_w = look_weight(self.policy), positions_weight(self.policy)
+        guards_w = self.guarding.weight if self.guarding else 0
+        lists_w = look_weight(self.policy)
+        positions_w = positions_weight(self.policy) + guards_w
         per_s -= lists_w / pacing.ARMED_LISTS_S
         gap_s = positions_w / per_s
         lists_at, budget, counted_at = float("-inf"), float(positions_w), loop.time()
