@@ -190,7 +190,7 @@ def test_each_is_asked_where_it_stands(
     product: Product, margin: Margin, paths: tuple[str, str], weights: tuple[int, int]
 ) -> None:
     """And paid for as the venue counts it."""
-    asked = [
+    asked: list[requests.Request[object]] = [
         requests.Request(endpoint=each.endpoint, product=product, margin=margin)
         for each in (requests.equity(product), requests.transfers(product, 1))
     ]
