@@ -212,6 +212,21 @@ def test_a_transfer_is_neither_loss_nor_gain(amount: int, equity: int) -> None:
     assert account.standings[0].value == 101
 
 
+def test_transfers_of_another_time_are_not_counted() -> None:
+    """What was moved before the first reading is in it, and what came after this one is not."""
+    account = Watched(LOSS)
+    account.at -= 100.0
+    account.move(-5000)
+    account.at += 100.0
+    account.see(1000, 1000, 1000)
+    sample = account.sample(1000)
+    account.at += 60.0
+    account.move(700)
+    transfers = {Product.USDM: Read(value=Rows(items=(*account.moved,)), at=sample.at)}
+
+    assert account.feed(replace(sample, transfers=transfers)).value == 0
+
+
 def test_a_drawdown_is_of_what_is_there_now() -> None:
     """500 of 10,000 is 5 per cent, also where 9,000 of it were moved in later."""
     account = Watched(DRAWDOWN)
@@ -310,19 +325,19 @@ def test_transfers_of_the_old_day_stay_counted_in_the_peak() -> None:
     account = Watched(LOSS, DRAWDOWN, noon=NIGHT)
     account.see(1000, 1000, 1000)
     account.move(500)
-    account.see(1500, 1500, 1500, 1500)
+    account.see(1450, 1450, 1450, 1450)
+    assert {each.equity for each in account.state.recent} == {1450}
     account.moved = [
         row for row in account.moved if row.at_ms >= transfers_since(account.state, account.now)
     ]
+    assert account.moved == []
 
-    account.move(-300)
+    account.move(-250)
     account.see(1200, 1200, 1200)
 
-    assert account.moved[0].amount == -300
-    assert len(account.moved) == 1
-    assert [each.value for each in account.standings] == [0, 0]
-    account.see(1080)
-    assert [each.value for each in account.standings] == [120, 10]
+    assert [each.value for each in account.standings] == [0, 4]
+    account.see(1075)
+    assert [each.value for each in account.standings] == [125, 14]
 
 
 def test_a_day_that_began_unseen_is_measured_from_its_first_readings() -> None:
