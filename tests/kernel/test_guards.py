@@ -214,7 +214,7 @@ def test_a_transfer_is_neither_loss_nor_gain(amount: int, equity: int) -> None:
 
 def test_transfers_of_another_time_are_not_counted() -> None:
     """What was moved before the first reading is in it, and what came after this one is not."""
-    account = Watched(LOSS)
+    account = Watched(LOSS, DRAWDOWN)
     account.at -= 100.0
     account.move(-5000)
     account.at += 100.0
@@ -225,6 +225,8 @@ def test_transfers_of_another_time_are_not_counted() -> None:
     transfers = {Product.USDM: Read(value=Rows(items=(*account.moved,)), at=sample.at)}
 
     assert account.feed(replace(sample, transfers=transfers)).value == 0
+    account.see(1650)
+    assert [each.value for each in account.standings] == [50, Decimal(5000) / 1700]
 
 
 def test_a_drawdown_is_of_what_is_there_now() -> None:
