@@ -366,6 +366,10 @@ GUARD_AGE_MAX_S: Final = 30.0
 GUARD_GAP_MAX_S: Final = 120.0
 """How long nothing may be known between two readings that agree; then they count from 1. (guess)"""
 
+GUARD_POLL_S: Final = 10.0
+"""How far apart the account is read for its guards, at most: three readings are 20 s. (guess)"""
+
+TRANSFERS_POLL_S: Final = 60.0
 TRANSFERS_AGE_MAX_S: Final = 120.0
 """Transfers cost 30 weight for USDS-M and 20 for COIN-M: read once a minute, and with each reading
 while a loss comes near its limit. Older ones are not known any more. (guess)"""
