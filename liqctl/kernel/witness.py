@@ -242,6 +242,7 @@ class Master:
     async def _learn(self) -> None:
         """Find the sub-account of each key; stop as soon as all are found."""
         try:
+            await self._machine.sleep(pacing.WITNESS_HEAD_START_S)
             await self._list()
             due = sorted(self.listed, key=self._is_hinted, reverse=True)
             self._unasked = max(len(due) - pacing.WITNESS_KEYS_MAX, 0)
