@@ -258,6 +258,10 @@ are about a minute apart. (guess)"""
 LEFT_OVER_MAX_S: Final = 1.5
 """How long a run in portfolio margin waits for what remains beside its futures. (guess)"""
 
+WITNESS_HEAD_START_S: Final = 0.1
+"""How long the first reading and the closes have the processor to themselves, before the master is
+asked whose key is whose: its questions take some milliseconds of it (measured)."""
+
 WITNESS_WAIT_S: Final = 1.0
 """How long an account that is proven flat waits for the master's word: a round trip usually, and a
 master that says nothing changes nothing. (guess)"""
