@@ -18,7 +18,7 @@ def notify(text: str) -> None:
     if address.startswith("@"):
         address = "\0" + address[1:]
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)
+        sock.settimeout(0.0)
         sock.sendto(text.encode(), address)
 
 

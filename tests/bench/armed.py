@@ -96,7 +96,7 @@ class Bench:
         ) as post:
             assert post.stdout is not None
             assert "armed" in post.stdout.readline()
-            time.sleep(_SETTLES_S)  # noqa: TID251 - readings, streams and spare connections
+            time.sleep(_SETTLES_S)  # readings, streams and spare connections
             if tool == "armed":
                 began_at = time.time()
                 post.send_signal(signal.SIGUSR1)
@@ -120,8 +120,8 @@ def main() -> None:
         where = far or near
         assert where is not None
         bench = Bench(where.ask, where.authority, is_line=is_line)
-        print("| symbols | tool | first | closed | flat | closed x | flat x |")  # noqa: T201
-        print("| --- | --- | --- | --- | --- | --- | --- |")  # noqa: T201
+        print("| symbols | tool | first | closed | flat | closed x | flat x |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
         for symbols in _SYMBOLS:
             seen: dict[str, list[Moments]] = {tool: [] for tool in _TOOLS}
             for _ in range(runs):
@@ -133,9 +133,10 @@ def main() -> None:
             }
             bare = middle["bare aiohttp"]
             for tool, its in middle.items():
-                print(  # noqa: T201
+                print(
                     f"| {symbols} | {tool} | {its.first * 1000:.0f} ms | {its.closed:.3f} s | "
-                    f"{its.flat:.3f} s | {its.closed / bare.closed:.2f} | {its.flat / bare.flat:.2f} |"
+                    f"{its.flat:.3f} s | {its.closed / bare.closed:.2f} | "
+                    f"{its.flat / bare.flat:.2f} |"
                 )
         if far is not None:
             far.end()
