@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from liqctl.kernel.ids import is_correlation_id
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Product
 from liqctl.run.who import make_private, state_folders
@@ -37,6 +38,10 @@ _ALIVE_S: Final = 0.25
 _LINE_BYTES_MAX: Final = 16 * 1024 * 1024
 _REQUEST_BYTES_MAX: Final = 65_536
 _CREDENTIALS: Final = struct.Struct("3i")
+_UNREAD_MAX: Final = 1_048_576
+"""Bytes that wait for a client that does not read, before it hears nothing more."""
+
+_FLUSH_MAX_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +111,7 @@ def hand_over(
                     on_event(str(said["event"]), said.get("details") or {})
                 if "document" in said:
                     return said
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
     return None
 
@@ -121,7 +126,7 @@ def ask_armed(identity: str) -> dict[str, Any] | None:
             sock.connect(address)
             sock.sendall(b'{"ask": "status"}\n')
             return _Lines(sock).next(SILENT_MAX_S)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
 
@@ -177,12 +182,26 @@ class Client:
         self._is_over = True
 
     async def stay_alive(self) -> None:
-        """Say that the work goes on, until the answer was given."""
+        """Say that the work goes on, until the answer was given or the other end is gone."""
         while not self._is_over:
-            self._say({"alive": True})
+            if not self._unread:
+                self._say({"alive": True})
             await asyncio.sleep(_ALIVE_S)
 
+    async def flush(self) -> None:
+        """Wait, for a second at most, until what was said has left; never raises."""
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_FLUSH_MAX_S):
+                while not self._writer.is_closing() and self._unread:
+                    await asyncio.sleep(_FLUSH_MAX_S / 100)
+
+    @property
+    def _unread(self) -> int:
+        return int(self._writer.transport.get_write_buffer_size())
+
     def _say(self, said: Mapping[str, Any]) -> None:
+        if self._writer.is_closing() or self._unread > _UNREAD_MAX:
+            self._is_over = True
         if not self._is_over:
             with contextlib.suppress(Exception):
                 self._writer.write(json.dumps(said, default=str).encode() + b"\n")
@@ -252,15 +271,17 @@ class Doorkeeper:
                 correlation_id=str(said["correlation_id"]),
                 screen=dict(said["screen"]),
             )
-            refusal = await self._decide(asked, client)
+            refusal: str | None = "its correlation id is none"
+            if is_correlation_id(asked.correlation_id):
+                refusal = await self._decide(asked, client)
             if refusal is not None:
                 writer.write(json.dumps({"refused": refusal}).encode() + b"\n")
                 await writer.drain()
                 return
             await client.stay_alive()
             await writer.drain()
-        except (OSError, ValueError, LookupError, TypeError, TimeoutError):
-            pass
+        except (OSError, ValueError, LookupError, TypeError, TimeoutError, RecursionError):
+            pass  # Nobody of ours: who asks for work writes what can be read.
         finally:
             with contextlib.suppress(Exception):
                 writer.close()
