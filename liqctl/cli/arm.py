@@ -27,12 +27,12 @@ from liqctl.kernel.states import ExitCode, TripCause
 from liqctl.run.who import SystemClock, describe_actor
 
 if TYPE_CHECKING:
-    from liqctl.kernel.policy import LiquidationConfig
     from liqctl.cli.command_sink import CommandSink
     from liqctl.cli.execution import AccountRun, Execution
     from liqctl.cli.liquidate import ResultPrinter
     from liqctl.cli.wiring import Account
     from liqctl.kernel.events import AuditEvent
+    from liqctl.kernel.policy import LiquidationConfig
     from liqctl.kernel.result import Results
     from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings

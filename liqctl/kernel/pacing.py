@@ -258,6 +258,10 @@ are about a minute apart. (guess)"""
 LEFT_OVER_MAX_S: Final = 1.5
 """How long a run in portfolio margin waits for what remains beside its futures. (guess)"""
 
+WITNESS_HEAD_START_S: Final = 0.1
+"""How long the first reading and the closes have the processor to themselves, before the master is
+asked whose key is whose: its questions take some milliseconds of it (measured)."""
+
 WITNESS_WAIT_S: Final = 1.0
 """How long an account that is proven flat waits for the master's word: a round trip usually, and a
 master that says nothing changes nothing. (guess)"""
@@ -393,6 +397,10 @@ GUARD_AGE_MAX_S: Final = 30.0
 GUARD_GAP_MAX_S: Final = 120.0
 """How long nothing may be known between two readings that agree; then they count from 1. (guess)"""
 
+GUARD_POLL_S: Final = 10.0
+"""How far apart the account is read for its guards, at most: three readings are 20 s. (guess)"""
+
+TRANSFERS_POLL_S: Final = 60.0
 TRANSFERS_AGE_MAX_S: Final = 120.0
 """Transfers cost 30 weight for USDS-M and 20 for COIN-M: read once a minute, and with each reading
 while a loss comes near its limit. Older ones are not known any more. (guess)"""

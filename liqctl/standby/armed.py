@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Protocol, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.account import AccountReaders
@@ -314,6 +314,8 @@ class Armed:
         budget, counted_at = float(positions_w), loop.time()
         gap_s = pacing.ARMED_READ_MAX_S
         while True:
+            # What is heard while one is under way may be in none yet.
+            self._woken.clear()
             began_at = loop.time()
             is_whole = began_at >= self._lists_due_at
             if is_whole:
@@ -327,14 +329,13 @@ class Armed:
             if await self._read(is_brief=not is_whole) and is_whole:
                 self._lists_due_at = began_at + pacing.ARMED_LISTS_S
             self.weight_used += lists_w if is_whole else positions_w
-            # Heard of something: read at once, as long as the weight of a minute allows it.
-            self._woken.clear()
             now = loop.time()
             budget = min(budget + (now - counted_at) * positions_w / gap_s, 2.0 * positions_w)
             budget, counted_at = budget - positions_w, now
             if self._is_refused:
                 await asyncio.sleep(pacing.ARMED_REFUSED_S)
             elif budget >= 0:
+                # Heard of something: read at once, as long as the weight of a minute allows it.
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), gap_s)
             else:

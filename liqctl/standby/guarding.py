@@ -160,9 +160,10 @@ class GuardWatch:
         found = await asyncio.gather(*reading)
         self._equity = dict(zip(self._equity_of, found, strict=True))
         now = loop.time()
-        if Product.COINM in self._products and now - self._prices_at >= pacing.GUARD_PRICES_S:
-            if (prices := await self._ask_of(requests.coin_prices())) is not None:
-                self._prices, self._prices_at = prices, now
+        needs_prices = Product.COINM in self._products
+        if needs_prices and now - self._prices_at >= pacing.GUARD_PRICES_S:
+            self._prices = await self._ask_of(requests.coin_prices()) or self._prices
+            self._prices_at = now
         is_wanted = any(rule.needs_transfers for rule in rules) and not self._is_portfolio
         is_due = now - self._transfers_at >= pacing.GUARD_TRANSFERS_S
         if is_wanted and (is_due or wants_transfers(self._standings)):

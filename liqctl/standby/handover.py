@@ -32,7 +32,7 @@ ACCEPT_MAX_S: Final = 0.1
 """How long an armed process may take to accept (the contract's number)."""
 
 SILENT_MAX_S: Final = 1.0
-"""How long it may say nothing before it is taken for dead: it says something four times a second."""
+"""How long it may say nothing before it is taken for dead: it speaks four times a second."""
 
 _ALIVE_S: Final = 0.25
 _LINE_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -192,7 +192,7 @@ class Client:
         """Wait, for a second at most, until what was said has left; never raises."""
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(_FLUSH_MAX_S):
-                while not self._writer.is_closing() and self._unread:
+                while not self._writer.is_closing() and self._unread:  # noqa: ASYNC110
                     await asyncio.sleep(_FLUSH_MAX_S / 100)
 
     @property
@@ -235,14 +235,14 @@ class Doorkeeper:
         make_private(folder, is_ours=True)
         with _address(self._identity) as address, socket.socket(socket.AF_UNIX) as sock:
             with contextlib.suppress(FileNotFoundError):
-                Path(folder, f"{self._identity}.sock").unlink()
+                (folder / f"{self._identity}.sock").unlink()
             before = os.umask(0o177)
             try:
                 sock.bind(address)
             finally:
                 os.umask(before)
             sock.listen()
-            sock.setblocking(False)
+            sock.settimeout(0.0)
             self._server = await asyncio.start_unix_server(
                 self._serve, sock=sock.dup(), limit=_REQUEST_BYTES_MAX
             )
@@ -252,7 +252,7 @@ class Doorkeeper:
         if self._server is not None:
             self._server.close()
         with contextlib.suppress(OSError):
-            Path(state_folders()[0], f"{self._identity}.sock").unlink()
+            (state_folders()[0] / f"{self._identity}.sock").unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = Client(writer)

@@ -129,7 +129,7 @@ class StreamKeeper:
     async def _doubt(self) -> str:
         """Return once a reading shows that the stream is silent."""
         loop = asyncio.get_running_loop()
-        while not self._facts.is_silent(loop.time()):
+        while not self._facts.is_silent(loop.time()):  # noqa: ASYNC110 - time makes it so
             await asyncio.sleep(_DOUBT_S)
         return _SILENT
 

@@ -26,19 +26,16 @@ def notify(text: str) -> None:
         contextlib.suppress(OSError, ValueError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock,
     ):
-        sock.setblocking(False)
+        sock.settimeout(0.0)
         sock.sendto(text.encode(), address)
 
 
 async def show_life() -> None:
     """Tell the service manager's watchdog that the loop runs, until cancelled."""
-    text = os.environ.get("WATCHDOG_USEC", "")
-    if (
-        not text.isdecimal()
-        or not int(text)
-        or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid())
-    ):
+    text, own = os.environ.get("WATCHDOG_USEC", ""), str(os.getpid())
+    pause_s = int(text) / 1e6 * _SHARE if text.isdecimal() else 0.0
+    if not pause_s or os.environ.get("WATCHDOG_PID", own) != own:
         return
     while True:
         notify("WATCHDOG=1")
-        await asyncio.sleep(int(text) / 1e6 * _SHARE)
+        await asyncio.sleep(pause_s)
