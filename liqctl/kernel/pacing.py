@@ -315,7 +315,21 @@ ARMED_WEIGHT_SHARE: Final = 0.1
 """The share of a minute's weight that an armed process takes for its readings."""
 
 ARMED_LISTS_S: Final = 180.0
-"""How far apart an armed process reads the order lists, which cost eight times the positions."""
+ARMED_LISTS_MIN_S: Final = 90.0
+"""How far apart an armed process reads the order lists, which cost eight times the positions; and
+how far at least, where they could not be read or a stream was connected anew."""
+
+ARMED_READ_MAX_S: Final = 6.0
+"""The longest pause between two readings, also where guards read more: half of the mirror's age."""
+
+ARMED_RULES_S: Final = 3600.0
+"""How far apart the market rules are read anew: a process may be armed for months."""
+
+ARMED_GRACE_S: Final = 5.0
+"""How long an armed process may take to connect and to read before it says what is missing."""
+
+ARMED_REFUSED_S: Final = 30.0
+"""How far apart readings are for as long as the key is refused. (guess)"""
 
 ARMED_PINGS_S: Final = 40.0
 """How far apart spare connections are used: less than the 60 s that idle ones are kept for."""
@@ -323,16 +337,29 @@ ARMED_PINGS_S: Final = 40.0
 COUNTDOWN_RENEWALS: Final = 4
 """How often a countdown at the venue is renewed while it runs: as its own example does."""
 
+COUNTDOWN_WEIGHT_SHARE: Final = 0.1
+"""The share of a minute's weight that renewals may take, beside the readings': 10 each, so with
+countdowns of 120 s they cover twelve symbols. What is beyond is said."""
+
+DISARM_MAX_S: Final = 5.0
+"""How long the end of an armed process waits for its countdowns to be ended. (guess)"""
+
 KEY_RENEWED_S: Final = 1500.0
+KEY_AGAIN_S: Final = 60.0
 KEY_CONFIRMED_S: Final = 3300.0
-"""How far apart a listen key is renewed, and after how long without it is not believed: it lives 60
-minutes (documented), and others may have let theirs, which is the same one, end."""
+"""How far apart a listen key is renewed, how soon again where that failed, and after how long
+without it is not believed: it lives 60 minutes (documented), and others may have let theirs, which
+is the same one, end."""
 
 STREAM_LIFE_S: Final = 85_800.0
 """After how long a connection is made anew: the venue cuts it after 24 hours (documented)."""
 
 STREAM_LAG_MAX_S: Final = 5.0
-"""How long a change that a reading showed may take to be told by the stream. (guess)"""
+"""How long a change that a reading showed may take to be told by the stream, and how late an event
+may come. (guess)"""
+
+STREAM_LATE_KEPT_S: Final = 60.0
+"""How long a late event counts where no other one came after it. (guess)"""
 
 STREAM_RETRY_S: Final = 0.5
 STREAM_RETRY_MAX_S: Final = 30.0

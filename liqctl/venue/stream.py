@@ -29,6 +29,9 @@ HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
 _PATHS: Final = {"fapi": "/private/ws/", "dapi": "/ws/", "papi": "/pm/ws/"}
 
 _HANDSHAKE_MAX_S: Final = 10.0
+_CLOSE_MAX_S: Final = 1.0
+"""How long the other end may take to agree that a connection ends; aiohttp waits for 10 s."""
+
 _FRAME_BYTES_MAX: Final = 1_048_576
 _HEARTBEAT_S: Final = 20.0
 """How far apart we ask whether the connection lives; the venue's own pings come every 3 minutes."""
@@ -73,7 +76,12 @@ class WebSocketDoor:
     """Opens connections with aiohttp, which the REST requests use too."""
 
     def __init__(
-        self, environment: Environment, *, stream_url: str | None, base_url: str | None
+        self,
+        environment: Environment,
+        *,
+        stream_url: str | None,
+        base_url: str | None,
+        proxy: str | None = None,
     ) -> None:
         """Connect to `stream_url`, else `base_url` as ws or wss, else the environment's own."""
         url = stream_url
@@ -83,6 +91,7 @@ class WebSocketDoor:
         self._hosts = dict(HOSTS[environment])
         if url is not None:
             self._hosts = dict.fromkeys(_PATHS, url.rstrip("/"))
+        self._proxy = proxy
         self._session: Any = None
 
     async def open(self, product: Product, margin: Margin, key: Secret) -> "WebSocketFrames":
@@ -108,6 +117,8 @@ class WebSocketDoor:
                     host + _PATHS[api] + key.reveal(),
                     heartbeat=_HEARTBEAT_S,
                     max_msg_size=_FRAME_BYTES_MAX,
+                    proxy=self._proxy,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_MAX_S),
                 )
             return WebSocketFrames(socket)
         except TimeoutError:
