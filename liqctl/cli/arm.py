@@ -216,6 +216,7 @@ class _Post:
     async def _watch(self, seen: "Inspection") -> ExitCode:
         from liqctl import __version__
         from liqctl.kernel import events
+        from liqctl.kernel.as_json import rfc3339
         from liqctl.standby.armed import Armed, Heartbeat
         from liqctl.standby.guarding import GuardWatch
         from liqctl.standby.handover import Doorkeeper
@@ -250,7 +251,7 @@ class _Post:
             guarding=guarding,
             observe=self._observe if self._options.observe else None,
         )
-        self._armed_at = SystemClock().now().isoformat()
+        self._armed_at = rfc3339(SystemClock().now())
         self._loop.add_signal_handler(signal.SIGUSR1, self._trip_by_signal)
         keeper = Doorkeeper(account.identity, self._decide, self._describe)
         with contextlib.suppress(OSError):  # Without it everything else works; it is said below.
@@ -355,7 +356,18 @@ class _Post:
     def _describe(self) -> Mapping[str, Any]:
         from liqctl.standby.armed import describe
 
-        told = {"armed_since": self._armed_at, "pid": os.getpid()}
+        arm_settings = self._settings.arm
+        told = {
+            "armed_since": self._armed_at,
+            "pid": os.getpid(),
+            "correlation_id": self._id,
+            "observe": self._options.observe,
+            "hold_seconds": arm_settings.hold_seconds,
+            "countdown_seconds": arm_settings.countdown_seconds,
+            "heartbeat_limit_seconds": arm_settings.heartbeat_seconds
+            if arm_settings.heartbeat_file
+            else None,
+        }
         return told | (describe(self._armed) if self._armed is not None else {})
 
     # How it ends.

@@ -45,9 +45,16 @@ _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_prox
 
 
 def make_order(
-    settings: "Settings", results: "Results", exit_code: int, reason: str
+    settings: "Settings",
+    results: "Results",
+    exit_code: int,
+    reason: str,
+    identities: Mapping[str | None, str] | None = None,
 ) -> dict[str, Any]:
-    """Return what the other process needs to know; it holds no secret."""
+    """Return what the other process needs to know; it holds no secret.
+
+    By their `identities` it finds the armed process and the latch of accounts, which a key tells.
+    """
     notices = make_notices(results, exit_code, reason=reason, symbols=settings.liquidation.symbols)
     textfile = settings.metrics.textfile
     by_name = {result.account: result for result in results.each}
@@ -61,7 +68,10 @@ def make_order(
         "textfile": str(textfile) if textfile else None,
         "notifications": [dict(item) for item in settings.notifications],
         "notices": [asdict(notice) for notice in notices],
-        "accounts": [(name, account_after(settings, by_name.get(name))) for name in names],
+        "accounts": [
+            (name, account_after(settings, by_name.get(name)), (identities or {}).get(name))
+            for name in names
+        ],
         "audit_complete": all(result.audit_complete for result in results.each),
     }
 
