@@ -26,6 +26,7 @@ from liqctl.run.who import SystemClock, describe_actor
 
 if TYPE_CHECKING:
     from liqctl.kernel.policy import LiquidationConfig
+    from liqctl.cli.arm_news import ArmNews
     from liqctl.cli.command_sink import CommandSink
     from liqctl.cli.wiring import Account
     from liqctl.kernel.events import AuditEvent
@@ -45,7 +46,9 @@ _LOADED: Final = (
     "liqctl.cli.last_resort",
     "liqctl.desk.result",
     "liqctl.desk.several",
+    "liqctl.cli.arm_news",
     "liqctl.kernel.as_json",
+    "liqctl.notify.courier",
     "liqctl.run.hold",
     "liqctl.run.lock",
     "liqctl.run.manager",
@@ -163,6 +166,7 @@ class _Post:
         for name in _LOADED:
             importlib.import_module(name)
         self._trail = self._make_trail()
+        self._news = self._make_news()
         living = self._loop.create_task(show_life())
         try:
             seen = await self._first_look()
@@ -172,8 +176,14 @@ class _Post:
         finally:
             living.cancel()
             notify("STOPPING=1")
+            await self._news.finish()
             await self._account.exchange.close()
             self._trail.finish()
+
+    def _make_news(self) -> "ArmNews":
+        from liqctl.cli.arm_news import ArmNews
+
+        return ArmNews(self._settings, self._id)
 
     def _make_trail(self) -> "CommandSink":
         from liqctl.cli.command_sink import CommandSink
@@ -276,6 +286,7 @@ class _Post:
             )
         )
         self._tell_line("armed", (), positions=len(seen.verdict.positions))
+        self._news.tell(self._news.post.armed(self._what_is_watched(len(seen.verdict.positions))))
         notify(f"READY=1\nSTATUS=armed, {len(seen.verdict.positions)} positions")
         try:
             trigger = await armed.stand()
@@ -303,6 +314,7 @@ class _Post:
         self._was_armed = health is Health.ARMED
         notify(f"STATUS={health.value}{': ' if reasons else ''}{'; '.join(reasons)}")
         self._tell_line(health.value, reasons)
+        self._news.health(health.value, reasons)
 
     def _observe(self, trigger: "Trigger") -> None:
         from liqctl.kernel import events
@@ -313,6 +325,7 @@ class _Post:
             )
         )
         self._tell_line("would have tripped", (trigger.why,))
+        self._news.tell(self._news.post.would_have_tripped(trigger.by, trigger.why))
 
     def _trip_by_signal(self) -> None:
         from liqctl.standby.armed import Trigger
@@ -381,6 +394,8 @@ class _Post:
                 "end was not confirmed"
             )
         self._tell_line("disarmed", ())
+        code = process.signals.received or ExitCode.INTERRUPTED
+        self._news.tell(self._news.post.disarmed(f"stopped, exit {int(code)}"))
         return process.signals.received or ExitCode.INTERRUPTED
 
     async def _trip(self, armed: "Armed", trigger: "Trigger") -> ExitCode:
@@ -415,6 +430,8 @@ class _Post:
                 trigger.by, reason=trigger.why, figures=trigger.figures, run=name, observe=False
             )
         )
+        news = self._news
+        news.tell_trip_soon(lambda: news.post.tripped(trigger.by, trigger.why, name))
         trail.listeners.append(self._pass_on)
         execution = Execution(options, [run], printer)
         closing = self._loop.create_task(
@@ -425,9 +442,14 @@ class _Post:
             out.error("the latch could not be written: nothing keeps a restart from arming again")
         left = await armed.disarm_countdowns()
         self._answer(results, settings)
+        news.tell_trip_now()
+        self._follow_up(results, settings, printer.reason)
         self._tell_line("tripped", (trigger.why,), state=results.state.value)
         if options.hold and not self._is_stopped.is_set():
+            code = results.exit_code()
             results = await execution.hold(self._loop)
+            if results.exit_code() != code:
+                self._follow_up(results, settings, printer.reason)
         self._record(self._disarmed("tripped", left, tripped=True))
         if options.as_json:
             from liqctl.kernel.as_json import dump_line
@@ -435,6 +457,31 @@ class _Post:
             out.answer(dump_line(results.only.as_json()))
             return process.signals.received or results.exit_code()
         return printer.end(results)
+
+    def _follow_up(self, results: "Results", settings: "Settings", reason: str) -> None:
+        """Let figures be written and people be told of the run, as after every other one."""
+        if not (settings.notifications or settings.metrics.textfile):
+            return
+        from liqctl.cli.wiring import identities_of
+        from liqctl.notify.courier import make_order
+
+        code = process.signals.received or results.exit_code()
+
+        def make() -> Mapping[str, Any]:
+            identities = identities_of(settings) if settings.metrics.textfile else None
+            return make_order(settings, results, code, reason, identities)
+
+        self._news.carry_out(make)
+
+    def _what_is_watched(self, positions: int) -> str:
+        from liqctl.desk.text import count
+
+        arm_settings = self._settings.arm
+        parts = [count(positions, "position"), count(len(arm_settings.guards), "guard")]
+        if arm_settings.heartbeat_file:
+            parts.append(f"heartbeat of {arm_settings.heartbeat_seconds:g} s")
+        parts.append("only observed" if self._options.observe else "")
+        return ", ".join(filter(None, parts))
 
     def _disarmed(self, reason: str, left: Iterable[str], *, tripped: bool) -> "AuditEvent":
         from liqctl.kernel import events

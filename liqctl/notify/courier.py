@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,22 +57,30 @@ def make_order(
     """
     notices = make_notices(results, exit_code, reason=reason, symbols=settings.liquidation.symbols)
     textfile = settings.metrics.textfile
+    order = make_message(settings, notices)
     by_name = {result.account: result for result in results.each}
     # A run of one of several accounts replaces the whole file: it must keep the others' counts.
     names: tuple[str | None, ...] = tuple(settings.accounts) or (None,)
-    return {
-        "ends_at": time.monotonic() + COURIER_S,
-        "environment": settings.environment.value,
-        "correlation_id": results.only.correlation_id,
-        "log_dir": str(settings.audit.log_dir),
+    return order | {
         "textfile": str(textfile) if textfile else None,
-        "notifications": [dict(item) for item in settings.notifications],
-        "notices": [asdict(notice) for notice in notices],
         "accounts": [
             (name, account_after(settings, by_name.get(name)), (identities or {}).get(name))
             for name in names
         ],
         "audit_complete": all(result.audit_complete for result in results.each),
+    }
+
+
+def make_message(settings: "Settings", notices: "Sequence[Notice]") -> dict[str, Any]:
+    """Return an order to send notices and nothing else."""
+    return {
+        "ends_at": time.monotonic() + COURIER_S,
+        "environment": settings.environment.value,
+        "correlation_id": notices[-1].correlation_id,
+        "log_dir": str(settings.audit.log_dir),
+        "textfile": None,
+        "notifications": [dict(item) for item in settings.notifications],
+        "notices": [asdict(notice) for notice in notices],
     }
 
 
