@@ -1,12 +1,14 @@
 """What people are told of an armed process, and how often."""
 
+from itertools import pairwise
+
 import pytest
 
 from liqctl.kernel.states import TripCause
-from liqctl.notify.notice import TEXT_MAX
+from liqctl.notify.notice import TEXT_MAX, Notice
 from liqctl.notify.send import ping_address, posts_for
 from liqctl.notify.standing import APART_S, LASTS_S, HealthNews, Post
-from liqctl.settings.targets import NoticeKind, Severity, TargetType, read_targets
+from liqctl.settings.targets import NoticeKind, Severity, Target, read_targets
 
 POST = Post(environment="production", account="desk-a", correlation_id="arm_1")
 PAGERDUTY = {"type": "pagerduty", "routing_key_env": "KEY"}
@@ -39,7 +41,7 @@ def test_changes_are_told_a_minute_apart_and_what_came_and_went_is_not() -> None
     moments = [at for at, _ in told(flaps, 400)]
 
     assert moments
-    assert all(b - a >= APART_S for a, b in zip(moments, moments[1:], strict=False))
+    assert all(b - a >= APART_S for a, b in pairwise(moments))
     assert told([(10, "degraded"), (20, "blind"), (100, "armed")], 400) == [
         (15, "degraded"),
         (75, "blind"),
@@ -58,11 +60,7 @@ def test_the_messages_are_one_line_and_as_bad_as_what_happened() -> None:
     assert (tripped.kind, tripped.severity) == (NoticeKind.TRIPPED, Severity.CRITICAL)
     assert POST.tripped(TripCause.HANDOVER, "", "liq_7").severity is Severity.INFO
     assert POST.health("blind", ("no reading",)).severity is Severity.CRITICAL
-    assert (
-        POST.health("degraded", ("stream\n\x1b[31m",)).text
-        == ("liqctl production desk-a DEGRADED: stream [31m; arm_1")
-        or "\x1b" not in POST.health("degraded", ("stream\n\x1b[31m",)).text
-    )
+    assert "\x1b" not in POST.health("degraded", ("stream\n\x1b[31m",)).text
     assert POST.armed("3 positions, 2 guards").text == (
         "liqctl production desk-a ARMED: 3 positions, 2 guards; arm_1"
     )
@@ -78,8 +76,8 @@ def test_trips_are_for_everybody_and_the_rest_for_who_asks() -> None:
     )
     kinds = [NoticeKind.ARMED, NoticeKind.DEGRADED, NoticeKind.TRIPPED]
 
-    def wanted(target: object) -> list[bool]:
-        return [target.wants(kind, Severity.CRITICAL) for kind in kinds]  # type: ignore[attr-defined]
+    def wanted(target: Target) -> list[bool]:
+        return [target.wants(kind, Severity.CRITICAL) for kind in kinds]
 
     assert wanted(by_default) == [False, False, True]
     assert wanted(on_ask) == [True, True, True]
@@ -122,7 +120,6 @@ def test_a_trip_is_resolved_by_the_end_of_its_run() -> None:
     ],
     ids=EVERY,
 )
-def test_what_is_of_no_run_changes_nothing_of_a_check(notice: object) -> None:
+def test_what_is_of_no_run_changes_nothing_of_a_check(notice: Notice) -> None:
     """healthchecks.io would take an unknown code for a failure of the run."""
-    assert "/log?rid=" in ping_address("https://hc-ping.com/x", notice)  # type: ignore[arg-type]
-    assert TargetType.HEALTHCHECKS
+    assert "/log?rid=" in ping_address("https://hc-ping.com/x", notice)
