@@ -535,6 +535,7 @@ def describe(armed: Armed) -> dict[str, Any]:
     return {
         "health": armed.health.value,
         "reasons": list(armed.reasons),
+        "tripped": armed.is_tripped,
         "heartbeat_age_seconds": armed.heartbeat_age_s,
         "weight_used": armed.weight_used,
         "guards": armed.guarding.describe() if armed.guarding else [],
