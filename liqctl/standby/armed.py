@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.account import AccountReaders
@@ -31,16 +31,26 @@ from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.protection import reduces_only
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.stream import StreamEvent
+from liqctl.kernel.values import OpenOrder, Position, Reading, Snapshot
 from liqctl.run.driver import Driver, Known
 from liqctl.standby.mirror import Health, Mirror, StreamFacts, judge
+from liqctl.standby.patience import RationedExchange
 from liqctl.standby.streams import StreamKeeper
 from liqctl.venue.stream import StreamDoor
 
 if TYPE_CHECKING:
-    from liqctl.kernel.values import MarketRules, Snapshot
+    from liqctl.kernel.values import MarketRules
+
+T = TypeVar("T", Position, OpenOrder)
 
 _TICK_S: Final = 1.0
 _CALL_MAX_S: Final = 5.0
+_REPEATS: Final = 1.5
+_BESIDE_W: Final = 12
+"""What one reading may cost, in readings, for what is repeated; and what else it asks: the second
+source where the first one fails, the clock, the rules. A venue in trouble would be asked some
+thirty times in five seconds."""
+
 _RULES_BY_S: Final = 2.0
 _DISARM_TRIES: Final = 3
 _ORDERS_SEEN_MAX: Final = 100_000
@@ -154,6 +164,7 @@ class Armed:
         self.heartbeat_note: str | None = None
         self.weight_used = 0
         self._exchange = exchange
+        self._read_policy = _whole(policy)
         self._door = door
         self._wall_clock = wall_clock
         self._tell = tell
@@ -306,8 +317,8 @@ class Armed:
         """Read positions at the pace that the weight allows, order lists now and then."""
         loop = self._loop
         guards_w = self.guarding.weight if self.guarding else 0
-        lists_w = look_weight(self.policy)
-        positions_w = positions_weight(self.policy) + guards_w
+        lists_w = look_weight(self._read_policy)
+        positions_w = positions_weight(self._read_policy) + guards_w
         pings_w = pacing.WARM_CONNECTIONS * len(self.mirrors)
         per_s = pacing.ARMED_WEIGHT_SHARE * Limits().weight_1m / MINUTE_S
         per_s -= pings_w / pacing.ARMED_PINGS_S
@@ -343,8 +354,10 @@ class Armed:
 
     async def _read(self, *, is_brief: bool) -> bool:
         """Take one reading into the mirrors; return whether all that was asked for was read."""
-        driver = Driver.starting_now(self._exchange, _CALL_MAX_S, self._wall_clock)
-        readers = AccountReaders(driver.machine, self.policy)
+        weight = positions_weight(self._read_policy) if is_brief else look_weight(self._read_policy)
+        exchange = RationedExchange(self._exchange, int(weight * _REPEATS) + _BESIDE_W)
+        driver = Driver.starting_now(exchange, _CALL_MAX_S, self._wall_clock)
+        readers = AccountReaders(driver.machine, self._read_policy)
         for product, reader in readers.readers.items():
             reader.rules = self.rules.get(product, {})
         began_at = self._loop.time()
@@ -361,7 +374,8 @@ class Armed:
             self.trip(trigger)
         return not any(snapshot.lists_failed for snapshot in snapshots)
 
-    def _take(self, snapshots: Sequence["Snapshot"], began_at: float) -> None:
+    def _take(self, snapshots: Sequence[Snapshot], began_at: float) -> None:
+        snapshots = [_in_scope(each, self.policy) for each in snapshots]
         read = {each.product for each in snapshots if each.positions.complete}
         for snapshot in snapshots:
             self.mirrors[snapshot.product].take(snapshot)
@@ -528,6 +542,28 @@ class Armed:
             is_news = health is not was or (reasons != before and health is not Health.ARMED)
         if is_news:
             self._tell(health, reasons)
+
+
+def _whole(policy: LiquidationConfig) -> LiquidationConfig:
+    """Return how a policy's account is read: as a whole, where each symbol would cost as much."""
+    by_product = policy.by_product
+    if Product.USDM not in by_product or len(by_product[Product.USDM].symbols) <= 1:
+        return policy
+    return replace(policy, symbols=(), products=tuple(by_product))
+
+
+def _in_scope(snapshot: Snapshot, policy: LiquidationConfig) -> Snapshot:
+    """Return of a reading what the policy covers."""
+
+    def narrowed(reading: Reading[T]) -> Reading[T]:
+        return replace(reading, items=tuple(i for i in reading.items if policy.covers(i.symbol)))
+
+    return replace(
+        snapshot,
+        positions=narrowed(snapshot.positions),
+        regular_orders=narrowed(snapshot.regular_orders),
+        algo_orders=narrowed(snapshot.algo_orders),
+    )
 
 
 def describe(armed: Armed) -> dict[str, Any]:

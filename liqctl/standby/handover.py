@@ -20,7 +20,6 @@ import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from liqctl.kernel.ids import is_correlation_id

@@ -134,7 +134,9 @@ class Mirror:
         if self._last is None or not self._legs or now - self.read_at > pacing.MIRROR_AGE_MAX_S:
             return None
         lists = self._lists
-        is_whole = lists is not None and self._orders_changed_at < lists.started_at
+        # Which stop protects a leg is decided by what a reading showed, never by what was told.
+        is_as_read = self._amounts() == {p.leg: p.quantity for p in self._last.positions.items}
+        is_whole = lists is not None and self._orders_changed_at < lists.started_at and is_as_read
         return replace(
             self._last,
             positions=Reading(items=self.positions, sources=self._last.positions.sources),
@@ -145,6 +147,9 @@ class Mirror:
             is_brief=not is_whole,
             age_s=max(now - max(self.read_at, self.heard_at), _AGE_MIN_S),
         )
+
+    def _amounts(self) -> dict[Leg, Decimal]:
+        return {leg: position.quantity for leg, position in self._legs.items()}
 
     def _compare(self, before: Snapshot, read: dict[Leg, Position], now: float) -> None:
         """Note which legs changed between two readings without a word of the stream."""
