@@ -51,6 +51,9 @@ _BESIDE_W: Final = 12
 source where the first one fails, the clock, the rules. A venue in trouble would be asked some
 thirty times in five seconds."""
 
+_CONNECTED_BY_S: Final = 2.0
+"""How long streams may take to connect before order lists are read without them."""
+
 _RULES_BY_S: Final = 2.0
 _DISARM_TRIES: Final = 3
 _ORDERS_SEEN_MAX: Final = 100_000
@@ -182,7 +185,9 @@ class Armed:
         self._uncovered = 0
         self._is_refused = False
         self._has_told = False
-        self._lists_at = self._lists_due_at = float("-inf")
+        # The first lists are read when streams are connected, for older ones are not believed.
+        self._lists_at = float("-inf")
+        self._lists_due_at = self._began_at + _CONNECTED_BY_S
         self._rules_at: dict[Product, float] = {}
         self._beating: asyncio.Future[tuple[float | None, str | None]] | None = None
         # One thread, so that a disk that hangs has nobody else's.
@@ -268,7 +273,9 @@ class Armed:
         now = self._loop.time()
         for mirror in self.streams[product].mirrors:
             mirror.connect(now)
-        self._lists_due_at = min(self._lists_due_at, self._lists_at + pacing.ARMED_LISTS_MIN_S)
+        if all(facts.connected_at is not None for facts in self.streams.values()):
+            at = max(self._lists_at + pacing.ARMED_LISTS_MIN_S, now)
+            self._lists_due_at = min(self._lists_due_at, at)
         self._woken.set()
 
     def disconnected(self, product: Product) -> None:
@@ -288,6 +295,8 @@ class Armed:
                 mirror.hear(replace(event, amounts=legs), now)
         if event.is_new_order:
             self.orders_seen.append(now)
+            while self.orders_seen[0] <= now - MINUTE_S:
+                self.orders_seen.popleft()
         if event.opens:
             self._opened[event.symbol] = now
         self._woken.set()
@@ -337,7 +346,8 @@ class Armed:
                 gap_s = min(gap_s, pacing.ARMED_READ_MAX_S)
                 self._lists_at = began_at
                 self._lists_due_at = began_at + pacing.ARMED_LISTS_MIN_S
-            if await self._read(is_brief=not is_whole) and is_whole:
+            is_done = await self._read(is_brief=not is_whole)
+            if is_whole and is_done and self.listens_since(began_at):
                 self._lists_due_at = began_at + pacing.ARMED_LISTS_S
             self.weight_used += lists_w if is_whole else positions_w
             now = loop.time()
@@ -474,9 +484,6 @@ class Armed:
                 if self._opened[symbol] < since:
                     del self._opened[symbol]
             opened = {symbol for symbol in of_product if symbol in self._opened}
-            if mirror.orders is None:
-                opening |= running | opened
-                continue
             listed = {order.symbol for order in mirror.orders if not reduces_only(order)}
             ended |= running - listed - opened
             opening |= listed | opened
