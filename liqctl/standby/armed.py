@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.account import AccountReaders
@@ -31,16 +31,29 @@ from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.protection import reduces_only
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.stream import StreamEvent
+from liqctl.kernel.values import OpenOrder, Position, Reading, Snapshot
 from liqctl.run.driver import Driver, Known
 from liqctl.standby.mirror import Health, Mirror, StreamFacts, judge
+from liqctl.standby.patience import RationedExchange
 from liqctl.standby.streams import StreamKeeper
 from liqctl.venue.stream import StreamDoor
 
 if TYPE_CHECKING:
-    from liqctl.kernel.values import MarketRules, Snapshot
+    from liqctl.kernel.values import MarketRules
+
+T = TypeVar("T", Position, OpenOrder)
 
 _TICK_S: Final = 1.0
 _CALL_MAX_S: Final = 5.0
+_REPEATS: Final = 1.5
+_BESIDE_W: Final = 12
+"""What one reading may cost, in readings, for what is repeated; and what else it asks: the second
+source where the first one fails, the clock, the rules. A venue in trouble would be asked some
+thirty times in five seconds."""
+
+_CONNECTED_BY_S: Final = 2.0
+"""How long streams may take to connect before order lists are read without them."""
+
 _RULES_BY_S: Final = 2.0
 _DISARM_TRIES: Final = 3
 _ORDERS_SEEN_MAX: Final = 100_000
@@ -154,6 +167,7 @@ class Armed:
         self.heartbeat_note: str | None = None
         self.weight_used = 0
         self._exchange = exchange
+        self._read_policy = _whole(policy)
         self._door = door
         self._wall_clock = wall_clock
         self._tell = tell
@@ -171,7 +185,9 @@ class Armed:
         self._uncovered = 0
         self._is_refused = False
         self._has_told = False
-        self._lists_at = self._lists_due_at = float("-inf")
+        # The first lists are read when streams are connected, for older ones are not believed.
+        self._lists_at = float("-inf")
+        self._lists_due_at = self._began_at + _CONNECTED_BY_S
         self._rules_at: dict[Product, float] = {}
         self._beating: asyncio.Future[tuple[float | None, str | None]] | None = None
         # One thread, so that a disk that hangs has nobody else's.
@@ -257,7 +273,9 @@ class Armed:
         now = self._loop.time()
         for mirror in self.streams[product].mirrors:
             mirror.connect(now)
-        self._lists_due_at = min(self._lists_due_at, self._lists_at + pacing.ARMED_LISTS_MIN_S)
+        if all(facts.connected_at is not None for facts in self.streams.values()):
+            at = max(self._lists_at + pacing.ARMED_LISTS_MIN_S, now)
+            self._lists_due_at = min(self._lists_due_at, at)
         self._woken.set()
 
     def disconnected(self, product: Product) -> None:
@@ -277,6 +295,8 @@ class Armed:
                 mirror.hear(replace(event, amounts=legs), now)
         if event.is_new_order:
             self.orders_seen.append(now)
+            while self.orders_seen[0] <= now - MINUTE_S:
+                self.orders_seen.popleft()
         if event.opens:
             self._opened[event.symbol] = now
         self._woken.set()
@@ -306,8 +326,8 @@ class Armed:
         """Read positions at the pace that the weight allows, order lists now and then."""
         loop = self._loop
         guards_w = self.guarding.weight if self.guarding else 0
-        lists_w = look_weight(self.policy)
-        positions_w = positions_weight(self.policy) + guards_w
+        lists_w = look_weight(self._read_policy)
+        positions_w = positions_weight(self._read_policy) + guards_w
         pings_w = pacing.WARM_CONNECTIONS * len(self.mirrors)
         per_s = pacing.ARMED_WEIGHT_SHARE * Limits().weight_1m / MINUTE_S
         per_s -= pings_w / pacing.ARMED_PINGS_S
@@ -326,7 +346,8 @@ class Armed:
                 gap_s = min(gap_s, pacing.ARMED_READ_MAX_S)
                 self._lists_at = began_at
                 self._lists_due_at = began_at + pacing.ARMED_LISTS_MIN_S
-            if await self._read(is_brief=not is_whole) and is_whole:
+            is_done = await self._read(is_brief=not is_whole)
+            if is_whole and is_done and self.listens_since(began_at):
                 self._lists_due_at = began_at + pacing.ARMED_LISTS_S
             self.weight_used += lists_w if is_whole else positions_w
             now = loop.time()
@@ -343,8 +364,10 @@ class Armed:
 
     async def _read(self, *, is_brief: bool) -> bool:
         """Take one reading into the mirrors; return whether all that was asked for was read."""
-        driver = Driver.starting_now(self._exchange, _CALL_MAX_S, self._wall_clock)
-        readers = AccountReaders(driver.machine, self.policy)
+        weight = positions_weight(self._read_policy) if is_brief else look_weight(self._read_policy)
+        exchange = RationedExchange(self._exchange, int(weight * _REPEATS) + _BESIDE_W)
+        driver = Driver.starting_now(exchange, _CALL_MAX_S, self._wall_clock)
+        readers = AccountReaders(driver.machine, self._read_policy)
         for product, reader in readers.readers.items():
             reader.rules = self.rules.get(product, {})
         began_at = self._loop.time()
@@ -361,7 +384,8 @@ class Armed:
             self.trip(trigger)
         return not any(snapshot.lists_failed for snapshot in snapshots)
 
-    def _take(self, snapshots: Sequence["Snapshot"], began_at: float) -> None:
+    def _take(self, snapshots: Sequence[Snapshot], began_at: float) -> None:
+        snapshots = [_in_scope(each, self.policy) for each in snapshots]
         read = {each.product for each in snapshots if each.positions.complete}
         for snapshot in snapshots:
             self.mirrors[snapshot.product].take(snapshot)
@@ -460,9 +484,6 @@ class Armed:
                 if self._opened[symbol] < since:
                     del self._opened[symbol]
             opened = {symbol for symbol in of_product if symbol in self._opened}
-            if mirror.orders is None:
-                opening |= running | opened
-                continue
             listed = {order.symbol for order in mirror.orders if not reduces_only(order)}
             ended |= running - listed - opened
             opening |= listed | opened
@@ -528,6 +549,28 @@ class Armed:
             is_news = health is not was or (reasons != before and health is not Health.ARMED)
         if is_news:
             self._tell(health, reasons)
+
+
+def _whole(policy: LiquidationConfig) -> LiquidationConfig:
+    """Return how a policy's account is read: as a whole, where each symbol would cost as much."""
+    by_product = policy.by_product
+    if Product.USDM not in by_product or len(by_product[Product.USDM].symbols) <= 1:
+        return policy
+    return replace(policy, symbols=(), products=tuple(by_product))
+
+
+def _in_scope(snapshot: Snapshot, policy: LiquidationConfig) -> Snapshot:
+    """Return of a reading what the policy covers."""
+
+    def narrowed(reading: Reading[T]) -> Reading[T]:
+        return replace(reading, items=tuple(i for i in reading.items if policy.covers(i.symbol)))
+
+    return replace(
+        snapshot,
+        positions=narrowed(snapshot.positions),
+        regular_orders=narrowed(snapshot.regular_orders),
+        algo_orders=narrowed(snapshot.algo_orders),
+    )
 
 
 def describe(armed: Armed) -> dict[str, Any]:

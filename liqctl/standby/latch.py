@@ -44,8 +44,9 @@ def latch_of(identity: str, fallback_dir: Path) -> dict[str, Any] | None:
         except OSError:
             return {}
         text = b""
-        with os.fdopen(fd, "rb") as file, contextlib.suppress(OSError):
-            text = file.read(_BYTES_MAX) or b""
+        with contextlib.suppress(OSError):  # A folder, or a disk that fails.
+            text = os.read(fd, _BYTES_MAX)
+        os.close(fd)
         with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(text)
             if isinstance(found, dict):

@@ -52,11 +52,12 @@ class Mirror:
         self._legs: dict[Leg, Position] = {}
         self._worths: dict[str, Decimal] = {}  # of one unit, by symbol, as last read
         self._last: Snapshot | None = None
-        self._lists: Snapshot | None = None
+        self._lists: Snapshot | None = None  # whose changes were told since
+        self._listed: Snapshot | None = None  # the last ones at all
+        self._connected_at = float("inf")
         self._orders_changed_at = float("-inf")
         self._told: dict[Leg, _Told] = {}
         self._untold: dict[Leg, float] = {}
-        self._compared_from = float("inf")
 
     @property
     def positions(self) -> tuple[Position, ...]:
@@ -64,14 +65,14 @@ class Mirror:
         return tuple(self._legs.values())
 
     @property
-    def orders(self) -> tuple[OpenOrder, ...] | None:
-        """The orders that the last list showed, None where none is believed."""
-        return self._lists.orders if self._lists is not None else None
+    def orders(self) -> tuple[OpenOrder, ...]:
+        """The orders that the last lists showed, be they still there or not."""
+        return self._listed.orders if self._listed is not None else ()
 
     @property
     def lists_at(self) -> float:
-        """When the reading of the lists began that is believed."""
-        return self._lists.started_at if self._lists is not None else float("-inf")
+        """When the reading of the last lists began."""
+        return self._listed.started_at if self._listed is not None else float("-inf")
 
     @property
     def untold_at(self) -> float | None:
@@ -81,23 +82,25 @@ class Mirror:
     def connect(self, now: float) -> None:
         """Begin anew with a connection: what happened before it was made has to be read."""
         self.disconnect()
-        # A reading may show what was so before the connection was made.
-        self._compared_from = now + pacing.LAG_GRACE_S
+        self._connected_at = now
 
     def disconnect(self) -> None:
         """Believe no order list any more, and expect nothing to be told."""
-        self._lists, self._compared_from = None, float("inf")
+        self._lists, self._connected_at = None, float("inf")
         self._untold.clear()
 
     def take(self, snapshot: Snapshot) -> None:
         """Take over a reading, and what the stream said of later moments."""
         if not snapshot.is_brief and not snapshot.lists_missing:
-            self._lists = snapshot
+            self._listed = snapshot
+            if snapshot.started_at >= self._connected_at:
+                self._lists = snapshot
         if not snapshot.positions.complete or snapshot.started_at < self.read_at:
             return
         read = {position.leg: position for position in snapshot.positions.items}
         before = self._last
-        if before is not None and before.started_at >= self._compared_from:
+        # A reading may show what was so before the connection was made.
+        if before and before.started_at >= self._connected_at + pacing.LAG_GRACE_S:
             self._compare(before, read, snapshot.finished_at)
         for position in read.values():
             if position.quantity and position.notional:
@@ -134,7 +137,9 @@ class Mirror:
         if self._last is None or not self._legs or now - self.read_at > pacing.MIRROR_AGE_MAX_S:
             return None
         lists = self._lists
-        is_whole = lists is not None and self._orders_changed_at < lists.started_at
+        # Which stop protects a leg is decided by what a reading showed, never by what was told.
+        is_as_read = self._amounts() == {p.leg: p.quantity for p in self._last.positions.items}
+        is_whole = lists is not None and self._orders_changed_at < lists.started_at and is_as_read
         return replace(
             self._last,
             positions=Reading(items=self.positions, sources=self._last.positions.sources),
@@ -145,6 +150,9 @@ class Mirror:
             is_brief=not is_whole,
             age_s=max(now - max(self.read_at, self.heard_at), _AGE_MIN_S),
         )
+
+    def _amounts(self) -> dict[Leg, Decimal]:
+        return {leg: position.quantity for leg, position in self._legs.items()}
 
     def _compare(self, before: Snapshot, read: dict[Leg, Position], now: float) -> None:
         """Note which legs changed between two readings without a word of the stream."""
