@@ -168,8 +168,8 @@ def all_meanings() -> Iterator[Meaning]:
         yield Meaning(
             word=answer, kind="kind of answer", meaning=answer.meaning, liqctl_does=answer.does
         )
-    for state, (meaning, then) in _ARM_STATES.items():
-        yield Meaning(word=state, kind="state of arm", meaning=meaning, next=then)
+    for state, (meaning, advice) in _ARM_STATES.items():
+        yield Meaning(word=state, kind="state of arm", meaning=meaning, next=advice)
     words: Mapping[str, type[Explained]] = {
         "run state": LiquidationState,
         "position state": PositionState,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from liqctl.drill.record import DRILLS_NAME
+from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.scenario import Scenario, load_scenario, make_large_house
 from liqctl.sim.server import EmbeddedServer
 from tests.cli.documents import VALIDATION, check
@@ -238,3 +239,40 @@ def test_more_accounts_than_can_be_read_whole_are_no_fault_of_theirs(tmp_path: P
     assert "2 positions of " in told
     assert told.endswith("orders not read: too many accounts at once")
     assert "accounts.desk-07.online.account" not in found
+
+
+def test_the_listen_key_and_the_stream_are_tried_and_the_key_is_never_deleted(
+    tmp_path: Path,
+) -> None:
+    """The key is one for all programs of the account: deleting it would end the bots' streams."""
+    with EmbeddedServer(load_scenario("default")) as server:
+        ended = validate(tmp_path, "--json", url=server.url, env="simulator")
+        asked = {(method, path) for _, method, path, _ in server.venue.account.journal.requests}
+
+    told = [
+        issue for issue in json.loads(ended.stdout)["issues"] if issue["field"] == "online.stream"
+    ]
+    assert [(issue["level"], issue["message"]) for issue in told] == [
+        ("INFO", f"the user data stream of {each} was connected; `arm` listens to it")
+        for each in ("USDS-M", "COIN-M")
+    ]
+    keys = {method for method, path in asked if path.endswith("/listenKey")}
+    assert keys == {"POST"}
+
+
+def test_a_stream_that_cannot_be_had_is_said_and_matters_to_who_arms(tmp_path: Path) -> None:
+    """The rest of the check goes on: `liquidate` needs no stream."""
+    (tmp_path / "armed.yaml").write_text("arm: {guards: [{rule: max_loss, limit: 500}]}\n")
+    with EmbeddedServer(load_scenario("default")) as server:
+        server.venue.faults.append(
+            Fault(name="no key", effect=KINDS["service_unavailable"], times=0, path="/listenKey")
+        )
+        plain = findings(validate(tmp_path, "--json", url=server.url))
+        arming = findings(validate(tmp_path, "--json", "--config", "armed.yaml", url=server.url))
+
+    assert "could not be connected: no listen key: " in plain["online.stream"]["message"]
+    assert (level_of(plain, "online.stream"), level_of(arming, "online.stream")) == (
+        "INFO",
+        "WARNING",
+    )
+    assert "online.forecast" in plain
