@@ -164,3 +164,29 @@ def test_of_several_accounts_each_shows_its_own(tmp_path: Path) -> None:
     assert look["statuses"][0]["armed"]["pid"] == post.process.pid
     row = next(line for line in screen.splitlines() if line.startswith("desk-a"))
     assert "armed" in row
+
+
+def test_the_armed_time_is_a_story_in_the_trail_and_no_run(tmp_path: Path) -> None:
+    """What it watched, what it lacked, what tripped it; the run beside it counts, it does not."""
+    with program(tmp_path) as running:
+        running.more["arm"] = {"hold_seconds": 0.0, "guards": GUARDS}
+        with armed(running) as post:
+            post.wait_for("armed")
+            name = status(running)["armed"]["correlation_id"]
+            under_way = running.run("audit", "show", name).stdout
+            post.signal(signal.SIGUSR1)
+            assert post.ended() == 0
+        story = running.run("audit", "show", name).stdout
+        verified = running.run("audit", "verify").stdout
+        report = running.run("report", name, "--offline").stdout
+
+    assert "No end is recorded: it is armed, or it died." in under_way
+    assert story.startswith(f"Armed time {name} in simulator, ")
+    assert "The armed process" in story
+    assert "max_loss 1000000, max_notional 60000; held flat for 0 s after a trip" in story
+    assert "SIGUSR1; run liq_" in story
+    assert "Ended " in story
+    assert story.rstrip().endswith(": DISARMED")
+    assert "records of 2 correlation ids, 1 run, " in verified
+    assert "unfinished" not in verified
+    assert "# Incident: armed time, not a liquidation" in report
