@@ -7,12 +7,14 @@ the old address of USDS-M the handshake succeeds and no private frame ever comes
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.states import Environment, Margin, Product
+from liqctl.venue.session import add_bundled_authorities, make_tls_context, trust_is_pinned
 
 HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
     Environment.PRODUCTION: {
@@ -93,6 +95,7 @@ class WebSocketDoor:
             self._hosts = dict.fromkeys(_PATHS, url.rstrip("/"))
         self._proxy = proxy
         self._session: Any = None
+        self._tls: ssl.SSLContext | None = None
 
     async def open(self, product: Product, margin: Margin, key: Secret) -> "WebSocketFrames":
         """Return a connection for a listen key.
@@ -107,8 +110,12 @@ class WebSocketDoor:
         if host is None:
             raise StreamError("this environment has no such stream")
         if self._session is None:
+            # Of our own, as for requests: aiohttp's contexts are empty in this program.
+            self._tls = make_tls_context() if host.startswith("wss") else None
             self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+                connector=aiohttp.TCPConnector(ssl=self._tls or True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
             )
         failure: str
         try:
@@ -123,6 +130,10 @@ class WebSocketDoor:
             return WebSocketFrames(socket)
         except TimeoutError:
             failure = "the handshake was not answered"
+        except aiohttp.ClientConnectorCertificateError:
+            failure = "its certificate is not trusted"
+            if self._tls is not None and not trust_is_pinned():
+                add_bundled_authorities(self._tls)  # certifi may know the issuer: tried again soon.
         except aiohttp.WSServerHandshakeError as error:
             failure = f"the handshake was refused (HTTP {error.status})"
         except (aiohttp.ClientError, OSError, ValueError) as error:

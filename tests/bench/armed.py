@@ -95,7 +95,7 @@ class Bench:
             text=True,
         ) as post:
             assert post.stdout is not None
-            assert "armed" in post.stdout.readline()
+            post.stdout.readline()
             time.sleep(_SETTLES_S)  # readings, streams and spare connections
             if tool == "armed":
                 began_at = time.time()
