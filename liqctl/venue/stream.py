@@ -7,14 +7,16 @@ the old address of USDS-M the handshake succeeds and no private frame ever comes
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.venue.session import add_bundled_authorities, make_tls_context, trust_is_pinned
+
+if TYPE_CHECKING:
+    import ssl
 
 HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
     Environment.PRODUCTION: {

@@ -47,6 +47,10 @@ class WatchedVenue:
         """The account that the streams are of."""
         return self.venue
 
+    def holder_of(self, path: str) -> Venue:
+        """Return whose stream a path is: there is one account only."""
+        return self.venue.holder_of(path) or self.venue
+
     def handle(self, request: Request, now_ms: int) -> Reply:
         """Answer a request and look at the account afterwards."""
         self.last_at = time.time()
