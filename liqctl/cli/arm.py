@@ -490,7 +490,7 @@ class _Post:
                 )
         await self._answer(results, settings)
         left = await armed.disarm_countdowns() if armed is not None else ()
-        self._tell_line("tripped", (trigger.why,), state=results.state.value)
+        self._tell_line("tripped", (trigger.why,), result=results.state.value)
         self._tell_left(left)
         if options.hold and not self._is_stopped.is_set():
             results = await execution.hold(self._loop)
