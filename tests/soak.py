@@ -88,8 +88,8 @@ def main(count: int, first: int, kind: str = "runs") -> int:
     ends = ", ".join(f"{number} {end}" for end, number in tally.ends.most_common())
     print(f"{count} runs in {took_s:.0f} s: {ends}")
     print(f"{sum(tally.faults.values())} faults of {len(tally.faults)} kinds:")
-    for kind, number in tally.faults.most_common():
-        print(f"  {number:7d} {kind}")
+    for fault, number in tally.faults.most_common():
+        print(f"  {number:7d} {fault}")
     excused = ", ".join(f"{number} {what}" for what, number in tally.excused.items()) or "nothing"
     print(f"opened by others too late to be seen, excused: {excused}")
     false_share = len(tally.false_alarms) / count
