@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from liqctl.checks import of_machine
 from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info
+from liqctl.checks.of_arm import issues_of_arm
 from liqctl.checks.of_settings import changes, issues_of_settings, values_of
 from liqctl.desk.text import Part, Tone, clean, count, labelled, paint, show
 from liqctl.kernel.errors import ConfigurationError, UsageError
@@ -64,6 +65,7 @@ def check_environment(
     else:
         chosen = choose(settings) if choose else every_account(settings)
         issues += issues_of_settings(settings, chosen)
+        issues += issues_of_arm(settings, chosen)
         issues += of_machine.issues_of_accounts(settings, os.environ)
         issues += of_machine.issues_of_targets(settings, os.environ)
         issues += of_machine.issues_of_metrics(settings)

@@ -19,6 +19,7 @@ from liqctl.checks.issue import (
     risk,
     warning,
 )
+from liqctl.checks.of_arm import is_configured
 from liqctl.checks.of_machine import issue_of_drills, issues_of_run
 from liqctl.checks.preflight import Coverage, Question, VenueFacts
 from liqctl.desk.text import count
@@ -116,6 +117,7 @@ def issues_online(
     `identity` is the account as the lock names it, `key_problem` why the key cannot sign.
     """
     yield from _issues_of_venue(settings, facts)
+    yield from _streams(settings, facts)
     if facts.snapshot is not None and facts.round_trip_s is not None:
         policy, round_trip_s = settings.liquidation, facts.round_trip_s
         forecast = make_forecast(
@@ -138,6 +140,21 @@ def issues_online(
     yield from issues_of_run(settings, identity, key_problem)
     drill = last_drill(settings.audit.log_dir / DRILLS_NAME, settings.environment.value)
     yield issue_of_drills(settings, drill, SystemClock().now())
+
+
+def _streams(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
+    """Yield how the user data streams went; only who runs `arm` needs them."""
+    for product, problem in facts.streams.items():
+        if problem is None:
+            text = f"the user data stream of {product.shown} was connected; `arm` listens to it"
+            yield info(Area.DEPLOYMENT, "online.stream", text)
+            continue
+        text = f"the user data stream of {product.shown} could not be connected: {problem}"
+        advice = "`arm` would be degraded: it sees changes by reading alone, about every 10 s"
+        if is_configured(settings):
+            yield risk(settings.environment, Area.DEPLOYMENT, "online.stream", text, advice)
+        else:
+            yield info(Area.DEPLOYMENT, "online.stream", text, advice)
 
 
 def _issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:

@@ -16,7 +16,6 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from liqctl.kernel import requests
-from liqctl.kernel.account import AccountReaders
 from liqctl.kernel.answers import VenueAnswer, not_sent, unreadable
 from liqctl.kernel.codes import BANNED
 from liqctl.kernel.endpoints import Endpoint
@@ -25,6 +24,7 @@ from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.limits import Address, Limits
 from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import Exchange, Transport
+from liqctl.kernel.readers import AccountReaders
 from liqctl.kernel.requests import SubAccount
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
@@ -42,6 +42,7 @@ from liqctl.kernel.witness import Master
 from liqctl.run.driver import Driver
 from liqctl.run.who import SystemClock
 from liqctl.venue import wire
+from liqctl.venue.stream import StreamDoor, StreamError
 
 T = TypeVar("T")
 
@@ -95,6 +96,8 @@ class VenueFacts:
     `unread` names the products that could not be read in full, and why; `is_brief`: orders were not
     asked for, because the address has too little request weight for its accounts. `alias` is what
     the venue calls the account, the same whatever key it is asked with.
+    `streams` holds of each product why its user data stream could not be connected, None where it
+    was: the listen key was asked for, which prolongs it, and is never deleted.
     `refusals` holds why a question stayed open. `round_trip_s` is the median of `pings` pings,
     `clock_ahead_s` our clock less the venue's. `rehearsed` is the symbol on which the venue
     accepted a test of a reducing order; `not_trading` holds symbols with a position or order that
@@ -116,6 +119,7 @@ class VenueFacts:
     is_brief: bool = False
     alias: str | None = None
     rights: KeyRights | None = None
+    streams: dict[Product, str | None] = field(default_factory=dict)
     rehearsed: str | None = None
     not_trading: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
@@ -158,9 +162,17 @@ class Preflight:
     """One round of questions."""
 
     def __init__(
-        self, exchange: Exchange, transport: Transport, address: Address | None = None
+        self,
+        exchange: Exchange,
+        transport: Transport,
+        address: Address | None = None,
+        door: StreamDoor | None = None,
     ) -> None:
-        """Ask nothing yet; the request weight is that of the `address`."""
+        """Ask nothing yet; the request weight is that of the `address`.
+
+        Streams are tried through the `door`, if there is one.
+        """
+        self._door = door
         self._exchange = exchange
         self._address = address
         self._transport = transport
@@ -183,6 +195,8 @@ class Preflight:
             return facts
         finally:
             await self._exchange.close()
+            if self._door is not None:
+                await self._door.close()
 
     async def _ask(self, policy: LiquidationConfig) -> None:
         facts = self._facts
@@ -208,10 +222,13 @@ class Preflight:
             with contextlib.suppress(VenueError):
                 facts.alias = await self._exchange.send(requests.ALIAS, timeout_s=CALL_MAX_S)
         mode_of = replace(requests.position_mode(products[0]), margin=facts.margin)
-        mode, facts.rights, limits = await asyncio.gather(
+        # In portfolio margin one stream tells of both products.
+        streamed = products[:1] if facts.margin is Margin.PORTFOLIO else products
+        mode, facts.rights, limits, *_ = await asyncio.gather(
             self._try(Question.MODE, self._exchange.send, mode_of),
             self._try(Question.RIGHTS, fetch_key_rights, self._transport),
             self._try(Question.LIMITS, fetch_limits, self._transport),
+            *(self._connect(each) for each in streamed if self._door and not self._ban()),
         )
         facts.snapshot, facts.mode, facts.limits = snapshot, mode, limits or Limits()
         order = _rehearsal(snapshot, mode, rules or {})
@@ -226,6 +243,27 @@ class Preflight:
         if rules is not None and snapshot is not None:
             stuck = (s for s in snapshot.symbols if s not in rules or not _trades(rules[s]))
             facts.not_trading = tuple(sorted(stuck))
+
+    async def _connect(self, product: Product) -> None:
+        """Try the stream of one product; never raises."""
+        assert self._door is not None  # noqa: S101 - the caller looked
+        margin = self._facts.margin
+        try:
+            key = await self._exchange.send(
+                requests.listen_key(product, margin, renews=False), timeout_s=CALL_MAX_S
+            )
+            frames = await asyncio.wait_for(
+                self._door.open(product, margin, Secret(key)), CALL_MAX_S
+            )
+            await frames.close()
+        except VenueError as error:
+            self._facts.streams[product] = f"no listen key: {error.answer.describe()}"
+        except StreamError as error:
+            self._facts.streams[product] = str(error)
+        except TimeoutError:
+            self._facts.streams[product] = f"no connection within {CALL_MAX_S:g} s"
+        else:
+            self._facts.streams[product] = None
 
     async def _read(self, policy: LiquidationConfig) -> Snapshot | None:
         ban = self._ban()

@@ -27,6 +27,7 @@ from liqctl.kernel.states import ExitCode, TripCause
 from liqctl.run.who import SystemClock, describe_actor
 
 if TYPE_CHECKING:
+    from liqctl.cli.arm_news import ArmNews
     from liqctl.cli.command_sink import CommandSink
     from liqctl.cli.execution import AccountRun, Execution
     from liqctl.cli.liquidate import ResultPrinter
@@ -54,7 +55,9 @@ _LOADED: Final = (
     "liqctl.cli.last_resort",
     "liqctl.desk.result",
     "liqctl.desk.several",
+    "liqctl.cli.arm_news",
     "liqctl.kernel.as_json",
+    "liqctl.notify.courier",
     "liqctl.run.hold",
     "liqctl.run.lock",
     "liqctl.run.manager",
@@ -183,6 +186,7 @@ class _Post:
         for name in _LOADED:
             importlib.import_module(name)
         self._trail = self._make_trail()
+        self._news = self._make_news()
         living = self._loop.create_task(show_life())
         try:
             seen = await self._first_look()
@@ -194,8 +198,14 @@ class _Post:
         finally:
             living.cancel()
             notify("STOPPING=1")
+            await self._news.finish()
             await self._account.exchange.close()
             self._trail.finish()
+
+    def _make_news(self) -> "ArmNews":
+        from liqctl.cli.arm_news import ArmNews
+
+        return ArmNews(self._settings, self._id)
 
     def _make_trail(self) -> "CommandSink":
         from liqctl.cli.command_sink import CommandSink
@@ -257,6 +267,7 @@ class _Post:
     async def _watch(self, seen: "Inspection") -> ExitCode:
         from liqctl import __version__
         from liqctl.kernel import events
+        from liqctl.kernel.as_json import rfc3339
         from liqctl.standby.armed import Armed, Heartbeat
         from liqctl.standby.guarding import GuardWatch
         from liqctl.standby.handover import Doorkeeper
@@ -295,7 +306,7 @@ class _Post:
             guarding=guarding,
             observe=self._observe if self._options.observe else None,
         )
-        self._armed_at = SystemClock().now().isoformat()
+        self._armed_at = rfc3339(SystemClock().now())
         self._positions = len(seen.verdict.positions)
         if self._early is not None:
             armed.trip(self._early)
@@ -326,6 +337,7 @@ class _Post:
                 notes=guarding.notes,
             )
         )
+        self._news.tell(self._news.post.armed(self._what_is_watched(len(seen.verdict.positions))))
         try:
             trigger = await armed.stand()
             if trigger is None:
@@ -356,6 +368,8 @@ class _Post:
         why = f": {'; '.join(reasons)}" if reasons else ""
         notify_status(f"{health.value}{why}", *(["READY=1"] if is_first else []))
         self._tell_line(health.value, reasons, **told)
+        if not is_first:
+            self._news.health(health.value, reasons)
 
     def _observe(self, trigger: "Trigger") -> None:
         from liqctl.kernel import events
@@ -366,6 +380,7 @@ class _Post:
             )
         )
         self._tell_line("would have tripped", (trigger.why,))
+        self._news.tell(self._news.post.would_have_tripped(trigger.by, trigger.why))
 
     def _trip_by_signal(self) -> None:
         from liqctl.standby.armed import Trigger
@@ -419,7 +434,18 @@ class _Post:
     def _describe(self) -> Mapping[str, Any]:
         from liqctl.standby.armed import describe
 
-        told = {"armed_since": self._armed_at, "pid": os.getpid()}
+        arm_settings = self._settings.arm
+        told = {
+            "armed_since": self._armed_at,
+            "pid": os.getpid(),
+            "correlation_id": self._id,
+            "observe": self._options.observe,
+            "hold_seconds": arm_settings.hold_seconds,
+            "countdown_seconds": arm_settings.countdown_seconds,
+            "heartbeat_limit_seconds": arm_settings.heartbeat_seconds
+            if arm_settings.heartbeat_file
+            else None,
+        }
         return told | (describe(self._armed) if self._armed is not None else {})
 
     # How it ends.
@@ -429,6 +455,8 @@ class _Post:
         self._record(self._disarmed("stopped", left, tripped=False))
         self._tell_left(left)
         self._tell_line("disarmed", ())
+        code = process.signals.received or ExitCode.INTERRUPTED
+        self._news.tell(self._news.post.disarmed(f"stopped, exit {int(code)}"))
         return process.signals.received or ExitCode.INTERRUPTED
 
     async def _trip_early(self) -> ExitCode:
@@ -474,6 +502,8 @@ class _Post:
                 trigger.by, reason=trigger.why, figures=trigger.figures, run=name, observe=False
             )
         )
+        news = self._news
+        news.tell_trip_soon(lambda: news.post.tripped(trigger.by, trigger.why, name))
         trail.listeners.append(self._pass_on)
         execution = Execution(options, [run], printer)
         closing = self._loop.create_task(
@@ -490,10 +520,15 @@ class _Post:
                 )
         await self._answer(results, settings)
         left = await armed.disarm_countdowns() if armed is not None else ()
+        news.tell_trip_now()
+        self._follow_up(results, settings, printer.reason)
         self._tell_line("tripped", (trigger.why,), result=results.state.value)
         self._tell_left(left)
         if options.hold and not self._is_stopped.is_set():
+            code = results.exit_code()
             results = await execution.hold(self._loop)
+            if results.exit_code() != code:
+                self._follow_up(results, settings, printer.reason)
         self._record(self._disarmed("tripped", left, tripped=True))
         if options.as_json:
             from liqctl.kernel.as_json import dump_line
@@ -535,6 +570,31 @@ class _Post:
                 f"a countdown at the venue may still cancel open orders on {symbols}: its end was "
                 "not confirmed"
             )
+
+    def _follow_up(self, results: "Results", settings: "Settings", reason: str) -> None:
+        """Let figures be written and people be told of the run, as after every other one."""
+        if not (settings.notifications or settings.metrics.textfile):
+            return
+        from liqctl.cli.wiring import identities_of
+        from liqctl.notify.courier import make_order
+
+        code = process.signals.received or results.exit_code()
+
+        def make() -> Mapping[str, Any]:
+            identities = identities_of(settings) if settings.metrics.textfile else None
+            return make_order(settings, results, code, reason, identities)
+
+        self._news.carry_out(make)
+
+    def _what_is_watched(self, positions: int) -> str:
+        from liqctl.desk.text import count
+
+        arm_settings = self._settings.arm
+        parts = [count(positions, "position"), count(len(arm_settings.guards), "guard")]
+        if arm_settings.heartbeat_file:
+            parts.append(f"heartbeat of {arm_settings.heartbeat_seconds:g} s")
+        parts.append("only observed" if self._options.observe else "")
+        return ", ".join(filter(None, parts))
 
     def _disarmed(self, reason: str, left: Iterable[str], *, tripped: bool) -> "AuditEvent":
         from liqctl.kernel import events

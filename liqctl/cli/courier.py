@@ -42,6 +42,7 @@ def main() -> NoReturn:
 def _write_figures(order: Mapping[str, Any]) -> None:
     from liqctl.cli.status import make_document, write_figures
     from liqctl.kernel.events import TRAIL_NAME
+    from liqctl.standby.seen import LOOK_ASIDE_MAX_S, look_at_standby
     from liqctl.trail.reading import read_history
 
     log_dir, environment = Path(order["log_dir"]), order["environment"]
@@ -52,8 +53,9 @@ def _write_figures(order: Mapping[str, Any]) -> None:
             read_history(trail, environment=environment, account=name),
             account=account,
             account_name=name,
+            standby=look_at_standby(identity, log_dir, LOOK_ASIDE_MAX_S) if identity else None,
         )
-        for name, account in order["accounts"]
+        for name, account, identity in order["accounts"]
     ]
     write_figures(
         Path(order["textfile"]),

@@ -9,7 +9,15 @@ from liqctl.cli.output import out
 from liqctl.kernel.codes import CODES, HTTP_STATUSES, TIMESTAMP, Adaptation, AnswerKind
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import AuditEventType
-from liqctl.kernel.states import Explained, LiquidationState, OrderState, PositionState
+from liqctl.kernel.guards import GuardLevel
+from liqctl.kernel.rules import Rule
+from liqctl.kernel.states import (
+    Explained,
+    LiquidationState,
+    OrderState,
+    PositionState,
+    TripCause,
+)
 from liqctl.kernel.values import OrderStatus
 from liqctl.kernel.words import EXIT_CODES
 
@@ -31,6 +39,33 @@ ADAPTED: Final[Mapping[Adaptation, str]] = {
 
 _SPECIAL: Final = {TIMESTAMP: "Sets its clock by the venue's and sends the request again."}
 
+_ARM_STATES: Final[Mapping[str, tuple[str, str | None]]] = {
+    "ARMED": ("`arm` watches the account and has everything that it needs", None),
+    "DEGRADED": (
+        (
+            "`arm` watches the account, but lacks something, such as a stream, recent readings or "
+            "the heartbeat; handovers and signals work as before"
+        ),
+        "Read the reason in `liqctl status`. A stream is connected anew by itself.",
+    ),
+    "BLIND": (
+        (
+            "`arm` has neither a stream nor a recent reading: guards see nothing; handovers, "
+            "signals and the heartbeat work as before"
+        ),
+        "Look at the account by hand, then at the network and at `liqctl validate --online`.",
+    ),
+    "TRIPPED": (
+        "`arm` closes the account, or holds it flat; then it ends with that run's exit code",
+        "Follow it with `liqctl status --watch`.",
+    ),
+    "LATCHED": (
+        "`arm` tripped before: nothing watches the account, and `arm` refuses to start (exit 9)",
+        "Find out why with `liqctl status`, then arm it again with `liqctl arm --rearm`.",
+    ),
+}
+"""What `status` calls an armed process, and what to do about it."""
+
 _KIND_WORDS: Final = {
     "exit": "exit code",
     "code": "venue code",
@@ -41,6 +76,10 @@ _KIND_WORDS: Final = {
     "order": "order state",
     "status": "order status",
     "event": "event",
+    "arm": "state of arm",
+    "trip": "trip cause",
+    "guard": "guard rule",
+    "level": "guard level",
 }
 """What may stand before a word to say which kind of it is meant."""
 
@@ -60,7 +99,8 @@ class Meaning:
 def explain(options: Options) -> None:
     """Tell what a venue code, state, event or exit code means and what liqctl does about it.
 
-    The word before it can name its kind: exit, code, http, run, position, order, status, event.
+    The word before it can name its kind: exit, code, http, run, position, order, status, event,
+    arm, trip, guard, level.
     Exit codes: 0, 2 a word is not known; the message names the nearest ones.
 
     Example: liqctl explain -2015 PARTIAL exit 8
@@ -99,7 +139,8 @@ def look_up(words: Sequence[str]) -> list[Meaning]:
             for each in all_meanings()
             if kind in {None, each.kind}
             and (
-                word.upper() == each.word or (each.kind == "venue code" and f"-{word}" == each.word)
+                word.upper() == each.word.upper()
+                or (each.kind == "venue code" and f"-{word}" == each.word)
             )
         ]
         if not those:
@@ -127,12 +168,17 @@ def all_meanings() -> Iterator[Meaning]:
         yield Meaning(
             word=answer, kind="kind of answer", meaning=answer.meaning, liqctl_does=answer.does
         )
+    for state, (meaning, advice) in _ARM_STATES.items():
+        yield Meaning(word=state, kind="state of arm", meaning=meaning, next=advice)
     words: Mapping[str, type[Explained]] = {
         "run state": LiquidationState,
         "position state": PositionState,
         "order state": OrderState,
         "order status": OrderStatus,
         "event": AuditEventType,
+        "trip cause": TripCause,
+        "guard rule": Rule,
+        "guard level": GuardLevel,
     }
     for kind, members in words.items():
         for member in members:
@@ -156,7 +202,12 @@ def _unknown(word: str, kind: str | None) -> str:
         numbers.sort(key=lambda each: min(abs(int(each) - wanted), abs(abs(int(each)) - wanted)))
         near = numbers[:_NEAR_MAX]
     else:
-        near = get_close_matches(word.upper()[:_WORD_SHOWN_MAX], known, n=_NEAR_MAX, cutoff=0.0)
+        by_capitals = {each.upper(): each for each in reversed(known)}
+        like = word.upper()[:_WORD_SHOWN_MAX]
+        near = [
+            by_capitals[each]
+            for each in get_close_matches(like, by_capitals, n=_NEAR_MAX, cutoff=0.0)
+        ]
     told = f"{shown!r} is not {f'a known {kind}' if kind else 'known'}; nearest: {', '.join(near)}"
     if word.startswith("-") and number.isdecimal():
         told += (

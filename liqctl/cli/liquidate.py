@@ -560,6 +560,7 @@ class ResultPrinter:
         if not (settings.notifications or settings.metrics.textfile):
             return
         from liqctl.cli.last_resort import LastResort
+        from liqctl.cli.wiring import identities_of
         from liqctl.notify.courier import COURIER_S, make_order, start_courier, wait_for_courier
         from liqctl.trail.durability import LOG_NAME, LogFile
 
@@ -568,7 +569,9 @@ class ResultPrinter:
         guard = LastResort(patience_s + _GUARD_S, code)
         process.signals.unshield()
         try:
-            child = start_courier(make_order(settings, results, code, self.reason))
+            identities = identities_of(settings) if settings.metrics.textfile else None
+            order = make_order(settings, results, code, self.reason, identities)
+            child = start_courier(order)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else type(error).__name__
             out.error(f"no notification was sent: its process did not start: {why}")

@@ -208,6 +208,7 @@ class StatusReader:
         from liqctl.cli.wiring import open_account
         from liqctl.kernel.policy import LiquidationConfig
         from liqctl.run.inspection import inspect_account, inspect_again, inspect_settled
+        from liqctl.standby.seen import LOOK_MAX_S
 
         settings = self.settings
         try:
@@ -217,6 +218,8 @@ class StatusReader:
             return self.look_aside(str(error), exit_code=ExitCode.CREDENTIALS)
         exchange = self._account.exchange
         in_progress = self._in_progress()
+        # Beside the reading: an armed process that hangs must not delay it.
+        asking = asyncio.create_task(self._standby_beside(LOOK_MAX_S))
         policy = LiquidationConfig(
             timeout_seconds=settings.liquidation.timeout_seconds,
             symbols=settings.liquidation.symbols,
@@ -252,6 +255,7 @@ class StatusReader:
                 in_progress,
                 account=describe_account(inspection, settings) if is_shown else None,
                 account_error=_TOO_MANY if is_brief else inspection.why_unreadable(),
+                standby=await asking,
             ),
             exit_code=exit_code,
             refusal=refusal,
@@ -260,7 +264,11 @@ class StatusReader:
 
     def look_aside(self, why: str, *, exit_code: ExitCode = ExitCode.FAILED) -> View:
         """Return what the lock and the trail tell; the venue is not asked, `why` says why."""
-        document = self._document(self._in_progress(), account_error=why)
+        from liqctl.standby.seen import LOOK_ASIDE_MAX_S
+
+        document = self._document(
+            self._in_progress(), account_error=why, standby=self._standby(LOOK_ASIDE_MAX_S)
+        )
         return View(document=document, exit_code=exit_code)
 
     def look_aside_again(self, view: View) -> View:
@@ -268,6 +276,22 @@ class StatusReader:
         aside = self.look_aside("").document
         kept = {name: view.document[name] for name in ("looked_at", "account", "account_error")}
         return replace(view, document=aside | kept)
+
+    def _standby(self, patience_s: float) -> dict[str, Any]:
+        """Return the armed process and the latch; nothing where only a key would tell whose."""
+        from liqctl.standby.seen import look_at_standby
+
+        if self._account is None:
+            return {}
+        if self._account.embedded:
+            return {"armed": None, "latch": None}
+        return look_at_standby(self._account.identity, self.settings.audit.log_dir, patience_s)
+
+    async def _standby_beside(self, patience_s: float) -> dict[str, Any]:
+        """Return the same while the loop does something else."""
+        with contextlib.suppress(RuntimeError):  # no thread can be had
+            return await asyncio.to_thread(self._standby, patience_s)
+        return {}
 
     def _in_progress(self) -> dict[str, Any] | None:
         """Return who holds the lock; one whose text cannot be read is somebody all the same."""
@@ -314,6 +338,7 @@ class StatusReader:
         *,
         account_error: str | None,
         account: dict[str, Any] | None = None,
+        standby: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Return the document, with what the trail tells.
 
@@ -339,6 +364,7 @@ class StatusReader:
             trail_error=trail_error,
             config_file=self.settings.file,
             account_name=self.settings.account,
+            standby=standby,
         )
 
     def _told(self) -> dict[str, Any]:
@@ -419,7 +445,7 @@ class StatusReaders:
         return Views(environment=self.each[0].settings.environment.value, each=tuple(views))
 
 
-def make_document(
+def make_document(  # noqa: PLR0913 - the parts of the document
     environment: str,
     history: dict[str, Any],
     *,
@@ -429,8 +455,12 @@ def make_document(
     trail_error: str | None = None,
     config_file: Path | None = None,
     account_name: str | None = None,
+    standby: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the status document of the contract; with a `trail_error` its counts mean nothing."""
+    """Return the status document of the contract; with a `trail_error` its counts mean nothing.
+
+    Without a `standby` it says nothing of an armed process: only a key tells which is whose.
+    """
     return {
         "schema": STATUS_SCHEMA,
         "environment": environment,
@@ -442,6 +472,7 @@ def make_document(
         "account": account,
         "account_error": account_error,
         "trail_error": trail_error,
+        **(standby or {}),
         **as_json(history),
     }
 

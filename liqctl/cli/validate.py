@@ -97,6 +97,7 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
     from liqctl.checks.preflight import ASK_MAX_S, Preflight
     from liqctl.cli.wiring import open_account
     from liqctl.kernel.limits import Address
+    from liqctl.venue.stream import WebSocketDoor
 
     out.progress(f"asking the venue, {ASK_MAX_S:.0f} s at most")
     key_problems: dict[str | None, str] = {}
@@ -108,7 +109,12 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
             except CredentialsError as error:  # a private key that cannot be read
                 key_problems[its.account] = str(error)
                 account = stack.enter_context(open_account(its, _NO_KEY, needs_key=False))
-            preflight = Preflight(account.exchange, account.transport, address)
+            door = WebSocketDoor(
+                its.environment,
+                stream_url=its.exchange.stream_url,
+                base_url=account.base_url if account.embedded else its.exchange.base_url,
+            )
+            preflight = Preflight(account.exchange, account.transport, address, door)
             accounts.append(account)
             asking.append(preflight.ask(its.liquidation, has_key=account.has_key))
 

@@ -1,5 +1,6 @@
 """The only place that chooses between the real venue and the simulated one."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -73,6 +74,25 @@ def identity_of(settings: "Settings", credentials: "Credentials") -> str:
         key_fingerprint=credentials.api_key.fingerprint(),
         base_url=settings.exchange.base_url or own,
     )
+
+
+def identities_of(
+    settings: "Settings", environ: Mapping[str, str] | None = None
+) -> dict[str | None, str]:
+    """Return by which name each account's lock, socket and latch go, where it has a key."""
+    from liqctl.settings.credentials import load_credentials
+
+    found: dict[str | None, str] = {}
+    if settings.is_embedded:
+        return found
+    for name in settings.accounts or (None,):
+        with contextlib.suppress(CredentialsError):
+            its = settings.of(name) if name else settings
+            credentials = load_credentials(
+                settings.environment, os.environ if environ is None else environ, name
+            )
+            found[name] = identity_of(its, credentials)
+    return found
 
 
 def embedded_venue(accounts: "Sequence[Settings]") -> "EmbeddedServer":

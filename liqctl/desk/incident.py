@@ -45,6 +45,7 @@ class IncidentKind(StrEnum):
     UNFINISHED = "unfinished liquidation: under way, or its process died"
     BLOCKED = "blocked: another run had the account"
     SKIPPED = "skipped: the switch was disarmed"
+    ARMED = "armed time, not a liquidation"
     BY_HAND = "events logged by hand, not a run"
 
 
@@ -227,6 +228,8 @@ def _kind_of(story: RunStory, records: Sequence[TrailRecord]) -> IncidentKind:
         types = {record.event_type for record in records}
         if AuditEventType.LIQUIDATION_BLOCKED in types:
             return IncidentKind.BLOCKED
+        if AuditEventType.ARMED in types:
+            return IncidentKind.ARMED
         is_skipped = AuditEventType.LIQUIDATION_SKIPPED in types
         return IncidentKind.SKIPPED if is_skipped else IncidentKind.BY_HAND
     if story.end is None:

@@ -8,6 +8,7 @@ one: rules that match on (environment, account) work for both.
 """
 
 import contextlib
+import math
 import os
 import secrets
 from collections.abc import Iterable, Mapping
@@ -29,6 +30,7 @@ _MODE: Final = 0o644
 _NUMBER_MAX: Final = 1e15
 """No run has more of anything; a trail that was tampered with may say so."""
 
+_HEALTHS: Final = ("armed", "degraded", "blind")
 _RUN_STATES: Final = ("completed", "partial", "failed", "skipped", "abandoned")
 _LAST_STATES: Final = ("COMPLETED", "PARTIAL", "FAILED", "ABANDONED")
 
@@ -54,6 +56,13 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "liqctl_last_run_orders": "Orders that the last run found, by what became of them.",
     "liqctl_audit_complete": "1 when the audit trail is complete and unbroken.",
     "liqctl_drill_last_passed_timestamp_seconds": "When the last drill that passed ended.",
+    "liqctl_armed": "1 while an armed process of this account answers, 0 without one.",
+    "liqctl_armed_health": "1 for the health of the armed process, 0 for the others.",
+    "liqctl_guard_used": "Share of a guard's limit that is used, 0 to 1; 1 is at the limit.",
+    "liqctl_heartbeat_age_seconds": "Age of the heartbeat file; +Inf where it is missing.",
+    "liqctl_heartbeat_limit_seconds": "Age at which the heartbeat trips.",
+    "liqctl_trips_total": "Liquidations that an armed process started, by what tripped it.",
+    "liqctl_latched": "1 after a trip until somebody arms again, else 0.",
 }
 
 
@@ -89,6 +98,9 @@ def render_metrics(
             running = (document.get("in_progress") or {}).get("correlation_id")
             unfinished = [run["correlation_id"] for run in document.get("unfinished_runs") or []]
             figures.add("liqctl_unfinished_runs", sum(name != running for name in unfinished))
+            for cause, number in (document.get("trips") or {}).items():
+                figures.add("liqctl_trips_total", number, by=cause)
+        _add_standby(figures, document)
         _add_last_run(figures, document.get("last_run") or {})
         if audit_complete is not None:
             figures.add("liqctl_audit_complete", int(audit_complete))
@@ -110,6 +122,9 @@ def markdown_table() -> str:
         "liqctl_last_run_state": "state",
         "liqctl_last_run_positions": "outcome",
         "liqctl_last_run_orders": "outcome",
+        "liqctl_armed_health": "health",
+        "liqctl_guard_used": "rule",
+        "liqctl_trips_total": "by",
     }
     rows = [f"| `{name}` | {labels.get(name, '')} | {text} |" for name, text in CATALOGUE.items()]
     return "\n".join(["| metric | label | meaning |", "| --- | --- | --- |", *rows]) + "\n"
@@ -190,6 +205,36 @@ def _add_account(figures: _Figures, document: Mapping[str, Any], read_at: float)
             figures.add("liqctl_account_open_orders", count, product=product)
     if not unread:
         figures.add("liqctl_account_read_timestamp_seconds", read_at)
+
+
+def _add_standby(figures: _Figures, document: Mapping[str, Any]) -> None:
+    """Add the armed process and the latch; without a key nobody knows whose is whose."""
+    if "latch" in document:
+        figures.add("liqctl_latched", int(document["latch"] is not None))
+    if "armed" not in document:
+        return
+    armed = document["armed"]
+    answers = armed is not None and armed.get("answers")
+    figures.add("liqctl_armed", int(bool(answers)))
+    if not answers:
+        return
+    for health in _HEALTHS:
+        figures.add("liqctl_armed_health", int(armed.get("health") == health), health=health)
+    # Of guards of one rule, such as on two symbols, the one that is nearest to its limit.
+    used: dict[str, Decimal] = {}
+    for guard in armed.get("guards") or ():
+        share = parse_decimal(guard.get("used"))
+        if share is not None:
+            rule = str(guard.get("rule"))
+            used[rule] = max(used.get(rule, share), share)
+    for rule, share in used.items():
+        figures.add("liqctl_guard_used", float(share), rule=rule)
+    limit_s, age_s = armed.get("heartbeat_limit_seconds"), armed.get("heartbeat_age_seconds")
+    if limit_s is not None:
+        figures.add("liqctl_heartbeat_limit_seconds", limit_s)
+        age_s = math.inf if armed.get("heartbeat_missing") else age_s
+        if age_s is not None:
+            figures.add("liqctl_heartbeat_age_seconds", age_s)
 
 
 def _add_last_run(figures: _Figures, run: Mapping[str, Any]) -> None:

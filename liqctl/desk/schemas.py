@@ -7,6 +7,8 @@ is a list of names. Adding a field is allowed, losing one is not.
 from typing import Any, Final
 
 from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.guards import GuardLevel
+from liqctl.kernel.rules import Rule
 from liqctl.kernel.states import (
     LiquidationState,
     Margin,
@@ -321,9 +323,76 @@ _METRICS: Final = _object(
     last_orders_cancelled=(_or_null(_COUNT), "orders that it cancelled"),
     last_duration_seconds=(_or_null(_SECONDS), "how long it took"),
 )
+_ARMED: Final = _object(
+    "answers pid correlation_id armed_since health reasons tripped observe hold_seconds "
+    "countdown_seconds heartbeat_age_seconds heartbeat_limit_seconds heartbeat_missing guards "
+    "streams weight_used",
+    answers=(_FLAG, "whether it answered; without an answer it hangs, and the rest is null"),
+    pid=(_or_null(_COUNT), "its process"),
+    correlation_id=(_or_null(_TEXT), "the id of its events in the trail, `arm_…`"),
+    armed_since=(_or_null(_MOMENT), "since when it watches the account"),
+    health=(_one_of("armed", "degraded", "blind", None), "how much of the account it can see"),
+    reasons=(_list(_TEXT), "what it lacks, in sentences"),
+    tripped=(_or_null(_FLAG), "whether it tripped: it closes the account, or holds it flat"),
+    observe=(_or_null(_FLAG), "whether a trip is only recorded, and nothing is closed"),
+    hold_seconds=(_or_null(_SECONDS), "how long the account is held flat after a trip"),
+    countdown_seconds=(_or_null(_SECONDS), "the venue's own countdown; null: none"),
+    heartbeat_age_seconds=(_or_null(_SECONDS), "age of the heartbeat file; null: not known"),
+    heartbeat_limit_seconds=(_or_null(_SECONDS), "age at which it trips; null: no heartbeat"),
+    heartbeat_missing=(_FLAG, "whether the heartbeat file is not there"),
+    guards=(
+        _list(
+            _object(
+                "guard rule level limit value used words",
+                guard=(_TEXT, "the guard as the settings name it"),
+                rule=(_one_of(*Rule), "what it measures"),
+                level=(_one_of(*GuardLevel), "where it stands"),
+                limit=(_DECIMAL, "its limit"),
+                value=(_or_null(_DECIMAL), "what was measured; null: not known"),
+                used=(_or_null(_DECIMAL), "share of the limit that is used, 0 to 1"),
+                words=(_TEXT, "the same as a sentence"),
+            )
+        ),
+        "where each guard stands",
+    ),
+    streams=(
+        {
+            "type": "object",
+            "additionalProperties": _object(
+                "connections malformed",
+                connections=(_COUNT, "how often it was connected"),
+                malformed=(_COUNT, "messages that could not be read"),
+            ),
+        },
+        "the user data stream of each product",
+    ),
+    weight_used=(_or_null(_COUNT), "request weight that it used since it was armed"),
+)
+_LATCH: Final = _object(
+    "tripped_at by why correlation_id host",
+    tripped_at=(_or_null(_TEXT), "when it tripped; null: the latch cannot be read"),
+    by=(_or_null(_TEXT), "GUARD, HEARTBEAT, SIGNAL or HANDOVER"),
+    why=(_or_null(_TEXT), "the same in words"),
+    correlation_id=(_or_null(_TEXT), "the liquidation that followed"),
+    host=(_or_null(_TEXT), "the machine on which it tripped"),
+)
 STATUS: Final = _object(
     "schema environment account_name config_file looked_at state in_progress account account_error "
-    "trail_error last_run unfinished_runs metrics last_known? watch?",
+    "trail_error armed? latch? last_run unfinished_runs metrics trips last_known? watch?",
+    armed=(
+        _or_null(_ARMED),
+        "the armed process of this account; null: none; absent: without a key that is not known",
+    ),
+    latch=(
+        _or_null(_LATCH),
+        "what tripped and was not armed again; null: nothing; absent: not known, as for `armed`",
+    ),
+    trips=(
+        _object(
+            " ".join(TripCause), **{each: (_COUNT, f"trips: {each.meaning}") for each in TripCause}
+        ),
+        "how often an armed process closed the account, by what tripped it",
+    ),
     schema=_schema_tag("status"),
     state=(_one_of("IDLE", "IN_PROGRESS"), "whether a run of this account is under way"),
     in_progress=(_or_null(_IN_PROGRESS), "the run under way"),

@@ -172,6 +172,7 @@ def _row(status: Mapping[str, Any], state: str) -> tuple[str, ...]:
             f"{count(len(seen['orders']), 'order')}"
         )
     words += [f"{label} {text}".strip() for label, text in _under_way(status)]
+    words += _standby_remarks(status)
     if last := status.get("last_run"):
         # In one line of 80 columns: the time of a run of today, else its day.
         ended, now = _text(last, "finished_at"), str(status.get("looked_at"))
@@ -189,6 +190,24 @@ def _row(status: Mapping[str, Any], state: str) -> tuple[str, ...]:
         str(len(orders)) if orders or (is_read and unread <= {"positions"}) else "?",
         "; ".join(words),
     )
+
+
+def _standby_remarks(status: Mapping[str, Any]) -> list[str]:
+    """Return whether an account is armed and what is odd about it, in a few words."""
+    armed, latch = status.get("armed"), status.get("latch")
+    words = []
+    if armed and not armed.get("answers"):
+        words.append(f"armed process {_text(armed, 'pid')} HANGS")
+    elif armed:
+        health = _text(armed, "health")
+        words.append("TRIPPED" if armed.get("tripped") else "armed")
+        words[-1] += ", only observes" if armed.get("observe") else ""
+        words[-1] += f", {health.upper()}" if health != "armed" else ""
+        near = [_text(g, "rule") for g in armed["guards"] if g.get("level") in {"near", "over"}]
+        words += [f"near its limit: {', '.join(near[:_NAMED_MAX])}"] if near else []
+    if latch is not None:
+        words.append(f"LATCHED since {_text(latch, 'tripped_at')}")
+    return words
 
 
 def _state(account: Mapping[str, Any] | None) -> tuple[str, Tone]:
@@ -311,6 +330,7 @@ def _runs(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:
     total += f", {metrics['skipped']} skipped" if metrics.get("skipped") else ""
     return [
         *_under_way(document),
+        *_standby(document),
         *_last_run(document),
         ("runs", None if document.get("trail_error") else total),
         *_settings(document),
@@ -350,6 +370,53 @@ def _under_way(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     if len(dead) > _NAMED_MAX:
         rows.append(("", f"and {len(dead) - _NAMED_MAX} more"))
     return rows
+
+
+def _standby(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return how the armed process is and how near it is to a trip, and a latch that is closed."""
+    armed, latch = document.get("armed"), document.get("latch")
+    rows = [("armed", _armed_words(armed))] if armed else []
+    if armed and armed.get("answers"):
+        limit_s = armed.get("heartbeat_limit_seconds")
+        age_s = armed.get("heartbeat_age_seconds")
+        if limit_s is not None:
+            age = "age not known" if age_s is None else f"{age_s:.0f} s old"
+            age = "its file is missing" if armed.get("heartbeat_missing") else age
+            rows.append(("heartbeat", f"{age}; trips at {limit_s:g} s"))
+        rows += [("guard", _guard_words(guard)) for guard in armed["guards"][:_NAMED_MAX]]
+        if (more := len(armed["guards"]) - _NAMED_MAX) > 0:
+            rows.append(("", f"and {count(more, 'more guard')}; --json lists all"))
+    if latch is not None:
+        rows.append(("latched", _latch_words(latch)))
+        if not armed:
+            again = "nothing watches the account. When it may trade again: `liqctl arm --rearm`"
+            rows.append(("", again))
+    return rows
+
+
+def _armed_words(armed: Mapping[str, Any]) -> str:
+    process = f"process {_text(armed, 'pid')}"
+    if not armed.get("answers"):
+        return f"{process} does not answer: it hangs. Next: end it, then arm again"
+    if armed.get("tripped"):
+        return f"{process} TRIPPED: it closes the account and holds it flat"
+    told = f"since {_text(armed, 'armed_since')}, {process}"
+    told += ", only observes" if armed.get("observe") else ""
+    if armed.get("health") != "armed":
+        told += f", {_text(armed, 'health').upper()}"
+    why = "; ".join(map(clean, armed.get("reasons") or ()))
+    return f"{told}: {why}" if why else told
+
+
+def _guard_words(guard: Mapping[str, Any]) -> str:
+    used = parse_decimal(guard.get("used"))
+    share = "" if used is None else f", {used * 100:.0f} % of the limit used"
+    return f"{_text(guard, 'words')}{share}"
+
+
+def _latch_words(latch: Mapping[str, Any]) -> str:
+    run = f"; run {_text(latch, 'correlation_id')}" if latch.get("correlation_id") else ""
+    return f"tripped {_text(latch, 'tripped_at')}: {_text(latch, 'why')}{run}"
 
 
 def _last_run(document: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -157,20 +157,23 @@ def render_verification(found: Verification, style: Style) -> str:
 
 
 def render_run(records: Sequence[TrailRecord], style: Style) -> str:
-    """Return one run as a story; `records` are its own in order, at least one."""
+    """Return one run, or one armed time, as a story; `records` are its own, in order, not none."""
     story, first, last = fold_run(records), records[0], records[-1]
     spent = story.spent_s if story.spent_s is not None else story.last_s
     name = style.paint(printable(story.correlation_id), Tone.STRONG)
     limit = "" if story.deadline_s is None else f" of {story.deadline_s:g} s"
     where = printable(story.environment) or "an unnamed environment"
     of = f" of account {printable(story.account)}" if story.account else ""
+    is_armed = first.event_type == AuditEventType.ARMED
+    noun = "Armed time" if is_armed else "Run"
     title = [
-        f"Run {name}{of} in {where}, {spent:.3f} s{limit} long",
+        f"{noun} {name}{of} in {where}, {spent:.3f} s{limit} long",
         f"Started {printable(first.timestamp)} by {printable(who_of(first.details))}",
     ]
     why = first.details.get("reason")
     title += [f"Reason: {value_of(why)}"] if why else []
     parts = [style.wrap(line) for line in title]
+    whole = "The armed process" if is_armed else "The run"
     # What names no symbol is told first, as the run's own; then the symbols as they come up.
     by_symbol: dict[str | None, list[TimedRecord]] = {None: []}
     for event in story.events:
@@ -180,15 +183,19 @@ def render_run(records: Sequence[TrailRecord], style: Style) -> str:
         if not events:
             continue
         product = events[0].record.details.get("product")
-        parts += ["", style.paint(named(symbol, product) if symbol else "The run", Tone.STRONG)]
+        parts += ["", style.paint(named(symbol, product) if symbol else whole, Tone.STRONG)]
         parts += [
             style.wrap(f"  {_end_of(leg)}", 4)
             for leg in story.legs
             if symbol is not None and printable(leg.symbol, 32) == symbol
         ]
         parts += [_line(event, style) for event in events]
-    ending = style.paint("No end is recorded: the run is under way, or it died.", Tone.BAD)
-    alone = {AuditEventType.LIQUIDATION_BLOCKED, AuditEventType.LIQUIDATION_SKIPPED}
+    goes_on = "it is armed" if is_armed else "the run is under way"
+    ending = style.paint(f"No end is recorded: {goes_on}, or it died.", Tone.BAD)
+    alone = {
+        *(AuditEventType.LIQUIDATION_BLOCKED, AuditEventType.LIQUIDATION_SKIPPED),
+        AuditEventType.DISARMED,
+    }
     if last.event_type in RUN_ENDS | alone:
         ended = f"Ended {printable(last.timestamp)}: {printable(last.event_type)}"
         ending = style.paint_event(ended, last.event_type)
@@ -471,7 +478,7 @@ def _tripped(details: Details) -> str:
 
 
 def _disarmed(details: Details) -> str:
-    tripped = ", after a trip" if details["tripped"] else ""
+    tripped = ", after a trip" if details["tripped"] and details["reason"] != "tripped" else ""
     left = details.get("countdowns_left")
     timers = f"; the venue's countdown may run out on {_some(left)}" if left else ""
     return f"{details['reason']}, armed for {details['armed_seconds']:g} s{tripped}{timers}"

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,24 +45,42 @@ _PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_prox
 
 
 def make_order(
-    settings: "Settings", results: "Results", exit_code: int, reason: str
+    settings: "Settings",
+    results: "Results",
+    exit_code: int,
+    reason: str,
+    identities: Mapping[str | None, str] | None = None,
 ) -> dict[str, Any]:
-    """Return what the other process needs to know; it holds no secret."""
+    """Return what the other process needs to know; it holds no secret.
+
+    By their `identities` it finds the armed process and the latch of accounts, which a key tells.
+    """
     notices = make_notices(results, exit_code, reason=reason, symbols=settings.liquidation.symbols)
     textfile = settings.metrics.textfile
+    order = make_message(settings, notices)
     by_name = {result.account: result for result in results.each}
     # A run of one of several accounts replaces the whole file: it must keep the others' counts.
     names: tuple[str | None, ...] = tuple(settings.accounts) or (None,)
+    return order | {
+        "textfile": str(textfile) if textfile else None,
+        "accounts": [
+            (name, account_after(settings, by_name.get(name)), (identities or {}).get(name))
+            for name in names
+        ],
+        "audit_complete": all(result.audit_complete for result in results.each),
+    }
+
+
+def make_message(settings: "Settings", notices: "Sequence[Notice]") -> dict[str, Any]:
+    """Return an order to send notices and nothing else."""
     return {
         "ends_at": time.monotonic() + COURIER_S,
         "environment": settings.environment.value,
-        "correlation_id": results.only.correlation_id,
+        "correlation_id": notices[-1].correlation_id,
         "log_dir": str(settings.audit.log_dir),
-        "textfile": str(textfile) if textfile else None,
+        "textfile": None,
         "notifications": [dict(item) for item in settings.notifications],
         "notices": [asdict(notice) for notice in notices],
-        "accounts": [(name, account_after(settings, by_name.get(name))) for name in names],
-        "audit_complete": all(result.audit_complete for result in results.each),
     }
 
 

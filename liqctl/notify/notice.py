@@ -42,7 +42,8 @@ class Notice:
     """One message, ready to be sent.
 
     `text` is one line, safe to show. `at` is when what it tells of happened, in RFC 3339.
-    `exit_code` is None before the end. `details` is bounded and JSON.
+    `exit_code` is None before the end. `details` is bounded and JSON. What `resolves` says that the
+    trouble of an earlier notice with the same `correlation_id` is over.
     """
 
     kind: NoticeKind
@@ -53,6 +54,12 @@ class Notice:
     correlation_id: str
     exit_code: int | None = None
     details: Mapping[str, object] = field(default_factory=dict)
+    resolves: bool = False
+
+    @property
+    def rank(self) -> Severity:
+        """How much it matters to who hears of it: the end of trouble as much as the trouble."""
+        return Severity.WARNING if self.resolves else self.severity
 
 
 def make_notices(

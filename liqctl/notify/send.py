@@ -58,6 +58,7 @@ _EARLIER_SHARE: Final = 0.5
 _REPLY_MAX_BYTES: Final = 64
 _SUCCESS: Final = range(200, 300)
 _REDIRECT: Final = range(300, 400)
+_OF_ARM: Final = {NoticeKind.ARMED, NoticeKind.DEGRADED, NoticeKind.TRIPPED}
 _APPRISE_TYPES: Final = {
     Severity.INFO: "info",
     Severity.WARNING: "warning",
@@ -146,7 +147,8 @@ def _pagerduty_posts(target: Target, notice: Notice, routing_key: str) -> Iterat
         "client": "liqctl",
     }
     url = f"{target.base_url}/v2/enqueue"
-    is_good_news = notice.kind is NoticeKind.END and notice.severity is Severity.INFO
+    is_over = notice.kind is NoticeKind.END or notice.resolves
+    is_good_news = is_over and notice.severity is Severity.INFO
     if not is_good_news:
         payload = {
             "summary": notice.text,
@@ -170,9 +172,11 @@ def ping_address(address: str, notice: Notice) -> str:
     """
     parts = urlsplit(address)
     is_false_success = notice.exit_code == 0 and notice.severity is not Severity.INFO
+    # What is of no run changes nothing of the check: it is written into its log.
     step = {NoticeKind.START: "start", NoticeKind.TEST: "log"}.get(
         notice.kind, "fail" if is_false_success else f"{notice.exit_code}"
     )
+    step = "log" if notice.kind in _OF_ARM else step
     path = f"{parts.path.rstrip('/')}/{step}"
     rid = f"rid={uuid.uuid5(uuid.NAMESPACE_OID, notice.correlation_id)}"
     query = f"{parts.query}&{rid}" if parts.query else rid
@@ -205,7 +209,7 @@ def send(
         (target, notice)
         for target in targets
         for notice in notices
-        if target.wants(notice.kind, notice.severity)
+        if target.wants(notice.kind, notice.rank)
     ]
     if not pending:
         return []

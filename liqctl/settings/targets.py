@@ -17,12 +17,16 @@ from liqctl.settings.credentials import address_problem, is_secret_name, url_pro
 class NoticeKind(StrEnum):
     """What a notice tells of.
 
-    UNKNOWN is an end, too: of a run after which nobody can say what is open.
+    UNKNOWN is an end, too: of a run after which nobody can say what is open. ARMED, DEGRADED and
+    TRIPPED are of an armed process.
     """
 
     START = "start"
     END = "end"
     UNKNOWN = "unknown"
+    ARMED = "armed"
+    DEGRADED = "degraded"
+    TRIPPED = "tripped"
     TEST = "test"
 
 
@@ -91,7 +95,10 @@ class Target:
 
 
 TARGETS_MAX: Final = 16
-KINDS: Final = (NoticeKind.START, NoticeKind.END, NoticeKind.UNKNOWN)
+KINDS: Final = tuple(kind for kind in NoticeKind if kind is not NoticeKind.TEST)
+"""What `events` may hold."""
+
+_OF_RUNS: Final = (NoticeKind.START, NoticeKind.END, NoticeKind.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +113,7 @@ class TargetRule:
     token: tuple[str, ...] = ()
     chat: tuple[str, ...] = ()
     base_url: str | None = None
-    kinds: tuple[NoticeKind, ...] = (NoticeKind.END, NoticeKind.UNKNOWN)
+    kinds: tuple[NoticeKind, ...] = (NoticeKind.END, NoticeKind.UNKNOWN, NoticeKind.TRIPPED)
     min_severity: Severity | None = Severity.INFO
 
     @property
@@ -121,7 +128,9 @@ class TargetRule:
 _URL: Final = ("url_env", "url_file")
 _TOKEN: Final = ("token_env", "token_file")
 TARGET_RULES: Final[Mapping[TargetType, TargetRule]] = {
-    TargetType.WEBHOOK: TargetRule(secret=("url", *_URL), token=_TOKEN, kinds=KINDS),
+    TargetType.WEBHOOK: TargetRule(
+        secret=("url", *_URL), token=_TOKEN, kinds=(*_OF_RUNS, NoticeKind.TRIPPED)
+    ),
     TargetType.SLACK: TargetRule(secret=_URL),
     TargetType.TELEGRAM: TargetRule(
         secret=_TOKEN, chat=("chat_id",), base_url="https://api.telegram.org"
@@ -131,8 +140,9 @@ TARGET_RULES: Final[Mapping[TargetType, TargetRule]] = {
         base_url="https://events.pagerduty.com",
         min_severity=Severity.WARNING,
     ),
-    # A check that only hears of failures would call every quiet week a failure.
-    TargetType.HEALTHCHECKS: TargetRule(secret=_URL, kinds=KINDS, min_severity=None),
+    # A check that only hears of failures would call every quiet week a failure. A trip is the start
+    # of a run, which it hears of.
+    TargetType.HEALTHCHECKS: TargetRule(secret=_URL, kinds=_OF_RUNS, min_severity=None),
     TargetType.APPRISE: TargetRule(secret=_URL),
 }
 

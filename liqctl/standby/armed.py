@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from liqctl.kernel import pacing, requests
-from liqctl.kernel.account import AccountReaders
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.costs import look_weight, positions_weight
 from liqctl.kernel.errors import VenueError
@@ -29,6 +28,7 @@ from liqctl.kernel.limits import MINUTE_S, Limits
 from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.protection import reduces_only
+from liqctl.kernel.readers import AccountReaders
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.stream import StreamEvent
 from liqctl.kernel.values import OpenOrder, Position, Reading, Snapshot
@@ -580,6 +580,7 @@ def describe(armed: Armed) -> dict[str, Any]:
     return {
         "health": armed.health.value,
         "reasons": list(armed.reasons),
+        "tripped": armed.is_tripped,
         "heartbeat_age_seconds": armed.heartbeat_age_s,
         "weight_used": armed.weight_used,
         "guards": armed.guarding.describe() if armed.guarding else [],

@@ -115,18 +115,30 @@ def hand_over(
     return None
 
 
-def ask_armed(identity: str) -> dict[str, Any] | None:
-    """Return how the armed process of an account is, None where there is none that answers."""
+def ask_armed(identity: str, patience_s: float = SILENT_MAX_S) -> dict[str, Any] | None:
+    """Return how the armed process of an account is, None where there is none.
+
+    One that is there and does not answer in time, because it hangs, gives its `pid` alone, or
+    nothing where not even that is known.
+    """
     with contextlib.ExitStack() as stack:
         try:
             address = stack.enter_context(_address(identity))
             sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-            sock.settimeout(SILENT_MAX_S)
+            sock.settimeout(patience_s)
             sock.connect(address)
-            sock.sendall(b'{"ask": "status"}\n')
-            return _Lines(sock).next(SILENT_MAX_S)
-        except (OSError, ValueError, RecursionError):
+            pid, uid, _ = _CREDENTIALS.unpack(_raw_peer_of(sock))
+        except (BlockingIOError, TimeoutError):
+            return {}  # More wait already than it has room for.
+        except OSError:
             return None
+        if uid != os.geteuid():
+            return None
+        try:
+            sock.sendall(b'{"ask": "status"}\n')
+            return _Lines(sock).next(patience_s) or {"pid": pid}
+        except (OSError, ValueError, RecursionError):
+            return {"pid": pid}
 
 
 class _Lines:
@@ -155,9 +167,12 @@ class _Lines:
 
 def _peer_of(sock: socket.socket) -> int:
     """Return the user at the other end, as the kernel knows it."""
-    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, _ = _CREDENTIALS.unpack(raw)
+    _, uid, _ = _CREDENTIALS.unpack(_raw_peer_of(sock))
     return int(uid)
+
+
+def _raw_peer_of(sock: socket.socket) -> bytes:
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
 
 
 class Client:

@@ -27,6 +27,7 @@ from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import COUNTS, END_BY_STATE, AuditEventType
 from liqctl.kernel.result import make_metrics
+from liqctl.kernel.states import TripCause
 from liqctl.trail.file import blocks, blocks_backwards, open_for_reading
 from liqctl.trail.fold import RunFold, RunHeadline, fold_run, split_runs
 from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_line
@@ -49,6 +50,9 @@ _AGO = re.compile(r"(\d{1,9})([smhd])")
 _HEAD = re.compile(
     rb'\{"timestamp": "([^"\\]*)", "event_type": "([^"\\]*)", "correlation_id": "([^"\\]*)", '
 )
+_HEADLINES: Final = (b'"LIQUIDATION_', b'"ARM_TRIPPED"')
+"""What lines about whole runs hold, and those about what an armed process started."""
+
 _STATES: Final[dict[str, str]] = {event: state for state, event in END_BY_STATE.items()}
 _SUMMARY_KEYS: Final = (
     *("verified_flat", "settled_seconds", "unread", *COUNTS),
@@ -278,7 +282,7 @@ def last_event_and_unanswered(
 def _headline_records(path: Path) -> Iterator[TrailRecord]:
     """Yield the records about whole runs; orders and readings are passed over as raw bytes."""
     for block in _blocks_of(path):
-        for line in _lines_with(block, (b'"LIQUIDATION_',)):
+        for line in _lines_with(block, _HEADLINES):
             record = parse_line(line)
             if record is not None:
                 yield record
@@ -331,8 +335,15 @@ def make_history(records: Iterable[TrailRecord]) -> dict[str, Any]:
     """Return what the status document tells of past runs; what no run has set yet is None."""
     fold = RunFold()
     ends: Counter[str] = Counter()
+    trips = dict.fromkeys(map(str, TripCause), 0)
     last: dict[str, Any] = {}
     for record in records:
+        if record.event_type == AuditEventType.ARM_TRIPPED:
+            by = record.details.get("by")
+            # What was only observed closed nothing.
+            if isinstance(by, str) and by in trips and not record.details.get("observe"):
+                trips[by] += 1
+            continue
         run = fold.take(record)
         if run is None:
             continue
@@ -357,6 +368,7 @@ def make_history(records: Iterable[TrailRecord]) -> dict[str, Any]:
         "last_run": last or None,
         "unfinished_runs": fold.unfinished,
         "metrics": make_metrics(fold.starts, ends, last),
+        "trips": trips,
     }
 
 

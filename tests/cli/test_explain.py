@@ -11,8 +11,17 @@ from liqctl.cli.explain import ADAPTED, all_meanings, look_up
 from liqctl.kernel.codes import CODES, Adaptation, AnswerKind
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import AuditEventType
-from liqctl.kernel.states import ExitCode, LiquidationState, OrderState, PositionState
+from liqctl.kernel.guards import GuardLevel
+from liqctl.kernel.rules import Rule
+from liqctl.kernel.states import (
+    ExitCode,
+    LiquidationState,
+    OrderState,
+    PositionState,
+    TripCause,
+)
 from liqctl.kernel.values import OrderStatus
+from liqctl.standby.mirror import Health
 from tests.cli.test_app import TIMEOUT_S, run
 
 
@@ -25,6 +34,9 @@ from tests.cli.test_app import TIMEOUT_S, run
         (OrderStatus, "order status"),
         (AuditEventType, "event"),
         (AnswerKind, "kind of answer"),
+        (TripCause, "trip cause"),
+        (Rule, "guard rule"),
+        (GuardLevel, "guard level"),
     ],
 )
 def test_every_word_of_an_enumeration_is_explained(members: type[Enum], kind: str) -> None:
@@ -33,6 +45,19 @@ def test_every_word_of_an_enumeration_is_explained(members: type[Enum], kind: st
 
     assert list(explained) == [str(member.value) for member in members]
     assert all(explained.values())
+
+
+def test_what_status_calls_an_armed_process_is_explained_in_any_case() -> None:
+    """Screens say `blind`, `TRIPPED` and `max_loss`; people type what they see."""
+    states = {each.word for each in all_meanings() if each.kind == "state of arm"}
+
+    assert states == {*(health.value.upper() for health in Health), "TRIPPED", "LATCHED"}
+    assert [each.kind for each in look_up(["blind", "MAX_LOSS", "arm", "armed", "exit", "9"])] == [
+        "state of arm",
+        "guard rule",
+        "state of arm",
+        "exit code",
+    ]
 
 
 def test_every_code_and_every_exit_code_is_explained_with_what_follows() -> None:

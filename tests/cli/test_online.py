@@ -12,7 +12,7 @@ import pytest
 
 from liqctl.drill.record import DRILLS_NAME
 from liqctl.sim.address import MASTER, key_of, secret_of
-from liqctl.sim.faults import make_fault
+from liqctl.sim.faults import KINDS, Fault, make_fault
 from liqctl.sim.scenario import Scenario, load_scenario, make_large_house
 from liqctl.sim.server import EmbeddedServer
 from tests.cli.documents import VALIDATION, check
@@ -295,3 +295,40 @@ def test_a_master_that_does_not_tell_claims_nothing(
     message = found["online.sub_accounts"]["message"]
     assert message.startswith("not checked: whether every sub-account has a name here")
     assert why in message
+
+
+def test_the_listen_key_and_the_stream_are_tried_and_the_key_is_never_deleted(
+    tmp_path: Path,
+) -> None:
+    """The key is one for all programs of the account: deleting it would end the bots' streams."""
+    with EmbeddedServer(load_scenario("default")) as server:
+        ended = validate(tmp_path, "--json", url=server.url, env="simulator")
+        asked = {(method, path) for _, method, path, _ in server.venue.account.journal.requests}
+
+    told = [
+        issue for issue in json.loads(ended.stdout)["issues"] if issue["field"] == "online.stream"
+    ]
+    assert [(issue["level"], issue["message"]) for issue in told] == [
+        ("INFO", f"the user data stream of {each} was connected; `arm` listens to it")
+        for each in ("USDS-M", "COIN-M")
+    ]
+    keys = {method for method, path in asked if path.endswith("/listenKey")}
+    assert keys == {"POST"}
+
+
+def test_a_stream_that_cannot_be_had_is_said_and_matters_to_who_arms(tmp_path: Path) -> None:
+    """The rest of the check goes on: `liquidate` needs no stream."""
+    (tmp_path / "armed.yaml").write_text("arm: {guards: [{rule: max_loss, limit: 500}]}\n")
+    with EmbeddedServer(load_scenario("default")) as server:
+        server.venue.faults.append(
+            Fault(name="no key", effect=KINDS["service_unavailable"], times=0, path="/listenKey")
+        )
+        plain = findings(validate(tmp_path, "--json", url=server.url))
+        arming = findings(validate(tmp_path, "--json", "--config", "armed.yaml", url=server.url))
+
+    assert "could not be connected: no listen key: " in plain["online.stream"]["message"]
+    assert (level_of(plain, "online.stream"), level_of(arming, "online.stream")) == (
+        "INFO",
+        "WARNING",
+    )
+    assert "online.forecast" in plain

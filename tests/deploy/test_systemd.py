@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from liqctl.sim.server import EmbeddedServer
 from tests.deploy.containerfile import ROOT
 
 UNITS: Final = ROOT / "docs" / "deploy" / "systemd"
-SERVICES: Final = ("liqctl@.service", "liqctl-validate@.service")
+SERVICES: Final = ("liqctl@.service", "liqctl-validate@.service", "liqctl-arm@.service")
 PAGE: Final = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 TIMEOUT_S: Final = 60
 EXPOSURE_MAX: Final = 1.5
@@ -44,7 +45,7 @@ def test_the_unit_gives_the_program_nothing_it_does_not_need(unit: str) -> None:
     """What an intruder in the process could do is bounded by the unit, not by the program."""
     unit_settings = settings(unit)
     wanted = {
-        "Type": "oneshot",
+        "Type": "notify" if "arm" in unit else "oneshot",
         "User": "liqctl",
         "NoNewPrivileges": "yes",
         "CapabilityBoundingSet": "",
@@ -82,6 +83,64 @@ def test_the_unit_lets_a_run_end_by_itself_and_hides_no_failure() -> None:
     options = read_plain([word.strip('"') for word in words[2:7]], {})
     assert options is not None
     assert (options.environment, options.yes) == ("production", True)
+
+
+def test_the_armed_unit_comes_back_after_a_crash_and_never_after_a_trip() -> None:
+    """A latch is opened by a human: a restart that armed again would undo it."""
+    unit = settings("liqctl-arm@.service")
+
+    assert unit["Restart"] == ["on-failure"]
+    assert "9" in unit["RestartPreventExitStatus"][0].split()
+    assert unit["SuccessExitStatus"] == ["130 143"]
+    assert unit["TimeoutStartSec"] == ["infinity"]
+    assert 10 <= int(unit["WatchdogSec"][0]) <= 60
+    assert int(unit["TimeoutStopSec"][0]) > 30
+    words = unit["ExecStart"][0].split()
+    assert words[1:] == ["arm", "--yes", "$ARM_OPTIONS"]
+    assert unit["OnFailure"] == ["liqctl-failed@%n.service"]
+
+
+def test_the_armed_units_command_tells_systemd_that_it_is_ready_and_lives(tmp_path: Path) -> None:
+    """Type=notify waits for READY=1, and WatchdogSec for signs of life."""
+    unit = settings("liqctl-arm@.service")
+    state = tmp_path / "liqctl"
+    (tmp_path / "credentials").mkdir()
+    state.mkdir()
+    text = " ".join(unit["Environment"])
+    for specifier, value in {
+        "%d": str(tmp_path / "credentials"),
+        "%S": str(tmp_path),
+        "%i": "testnet",
+    }.items():
+        text = text.replace(specifier, value)
+    command = unit["ExecStart"][0].replace("/opt/liqctl/bin/liqctl", f"{sys.executable} -m liqctl")
+    with (
+        EmbeddedServer(load_scenario("default")) as server,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+    ):
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(TIMEOUT_S)
+        (tmp_path / "credentials" / "key").write_text(f"{server.api_key}\n")
+        (tmp_path / "credentials" / "secret").write_text(f"{server.api_secret}\n")
+        with subprocess.Popen(
+            ["sh", "-c", f"exec {command}"],
+            cwd=state,
+            stdout=subprocess.DEVNULL,
+            env=dict(word.split("=", 1) for word in text.split())
+            | {
+                "PYTHONPATH": str(Path(liqctl.__file__).parent.parent),
+                "LIQCTL_EXCHANGE__BASE_URL": server.url,
+                "NOTIFY_SOCKET": str(tmp_path / "notify"),
+                "WATCHDOG_USEC": "1000000",
+            },
+        ) as armed:
+            told = ""
+            while "READY=1" not in told or told.count("WATCHDOG=1") < 3:
+                told += manager.recv(4096).decode() + "\n"
+            armed.terminate()
+            assert armed.wait(TIMEOUT_S) == 143
+
+    assert "STATUS=armed, 7 positions" in told
 
 
 @needs_systemd

@@ -27,6 +27,19 @@ RUN = {
     "verified_flat": False,
     "settled_seconds": 1.25,
 }
+ARMED: dict[str, Any] = {
+    "answers": True,
+    "health": "degraded",
+    "heartbeat_age_seconds": 12.5,
+    "heartbeat_limit_seconds": 30.0,
+    "heartbeat_missing": False,
+    "guards": [
+        {"rule": "max_position_notional", "used": "0.25"},
+        {"rule": "max_position_notional", "used": "0.75"},
+        {"rule": "max_loss", "used": None},
+    ],
+}
+TRIPS = {"GUARD": 1, "HEARTBEAT": 0, "SIGNAL": 0, "HANDOVER": 2}
 DOCUMENT: dict[str, Any] = {
     "environment": 'pro"duction\n',
     "in_progress": None,
@@ -34,6 +47,9 @@ DOCUMENT: dict[str, Any] = {
     "last_run": RUN,
     "unfinished_runs": [{"correlation_id": "dead"}],
     "metrics": {"completed": 5, "partial": 1, "failed": 0, "skipped": 2, "abandoned": 0},
+    "armed": ARMED,
+    "latch": None,
+    "trips": TRIPS,
 }
 NO_RUNS = dict.fromkeys(DOCUMENT["metrics"], 0)
 
@@ -81,6 +97,14 @@ def test_every_figure_is_what_the_status_document_says() -> None:
         "liqctl_last_run_orders": {"cancelled": 3, "failed": 0, "other": 1},
         "liqctl_audit_complete": {"": 1},
         "liqctl_drill_last_passed_timestamp_seconds": {"": NOW - 60},
+        "liqctl_armed": {"": 1},
+        "liqctl_armed_health": {"armed": 0, "degraded": 1, "blind": 0},
+        # Of two guards of one rule the nearer one; what is not known is absent.
+        "liqctl_guard_used": {"max_position_notional": 0.75},
+        "liqctl_heartbeat_age_seconds": {"": 12.5},
+        "liqctl_heartbeat_limit_seconds": {"": 30},
+        "liqctl_trips_total": TRIPS,
+        "liqctl_latched": {"": 0},
     }
     assert set(read(DOCUMENT, audit_complete=True, drill_passed_at=1.0)) == set(CATALOGUE)
 
@@ -120,6 +144,8 @@ def test_an_account_without_a_name_has_the_labels_that_it_always_had() -> None:
 def test_what_is_not_known_is_absent_and_never_zero() -> None:
     """Zero positions on an account that nobody could read would silence every alert."""
     bare = DOCUMENT | {"account": None, "last_run": None, "unfinished_runs": [], "metrics": NO_RUNS}
+    for name in ("armed", "latch", "trips"):
+        del bare[name]
 
     assert set(read(bare)) == {
         "liqctl_build_info",
@@ -235,3 +261,19 @@ def test_a_file_that_cannot_be_written_leaves_nothing_behind(name: str, tmp_path
         write_textfile(tmp_path / name, b"figures")
 
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_missing_heartbeat_file_is_infinitely_old() -> None:
+    """An absent figure would let the alert on its age sleep."""
+    armed = ARMED | {"heartbeat_age_seconds": None, "heartbeat_missing": True}
+
+    assert read(DOCUMENT | {"armed": armed})["liqctl_heartbeat_age_seconds"] == {"": float("inf")}
+
+
+@pytest.mark.parametrize("armed", [None, {"answers": False, "pid": 7, "guards": []}])
+def test_without_an_armed_process_that_answers_the_account_is_not_armed(armed: Any) -> None:
+    """One that hangs watches nothing; what it would say of itself is absent."""
+    found = read(DOCUMENT | {"armed": armed, "latch": {"by": "GUARD"}})
+
+    assert (found["liqctl_armed"], found["liqctl_latched"]) == ({"": 0}, {"": 1})
+    assert not {"liqctl_armed_health", "liqctl_guard_used"} & set(found)

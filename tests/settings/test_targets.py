@@ -175,7 +175,7 @@ def test_an_item_becomes_a_target_with_its_types_defaults() -> None:
     assert page == Target(
         type=TargetType.PAGERDUTY,
         name="pagerduty-1",
-        kinds=frozenset({NoticeKind.END, NoticeKind.UNKNOWN}),
+        kinds=frozenset({NoticeKind.END, NoticeKind.UNKNOWN, NoticeKind.TRIPPED}),
         min_severity=Severity.WARNING,
         secret=Reference(kind=ReferenceKind.FILE, where="/run/key"),
         base_url="https://events.pagerduty.com",
