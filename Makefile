@@ -56,9 +56,10 @@ bench-quick: .venv/.tools .venv-bench/.installed ## measure only what the speed 
 
 SEEDS ?= 20000
 FIRST ?= 0
+KIND ?= runs
 soak: .venv/.tools ## run many seeded fault runs in virtual time: make soak SEEDS=20000 FIRST=0
 	$(BIN)/python -m compileall -q liqctl tests
-	$(BIN)/python -m tests.soak $(SEEDS) $(FIRST)
+	$(BIN)/python -m tests.soak $(SEEDS) $(FIRST) $(KIND)
 
 audit: .venv/.installed ## list what liqctl is made of, with licences, and look for known faults
 	$(BIN)/python .ci/supply_chain.py audit

@@ -522,7 +522,7 @@ class _Post:
         left = await armed.disarm_countdowns() if armed is not None else ()
         news.tell_trip_now()
         self._follow_up(results, settings, printer.reason)
-        self._tell_line("tripped", (trigger.why,), state=results.state.value)
+        self._tell_line("tripped", (trigger.why,), result=results.state.value)
         self._tell_left(left)
         if options.hold and not self._is_stopped.is_set():
             code = results.exit_code()

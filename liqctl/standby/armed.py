@@ -468,7 +468,9 @@ class Armed:
             began_at = self._loop.time()
             await self._renew_countdowns(seconds)
             rest_s = seconds / pacing.COUNTDOWN_RENEWALS - (self._loop.time() - began_at)
-            await asyncio.sleep(max(rest_s, _TICK_S))
+            # The first lists may show what is to be covered at any moment.
+            is_read = all(mirror.lists_at > float("-inf") for mirror in self.mirrors.values())
+            await asyncio.sleep(max(rest_s if is_read or self._timers else 0.0, _TICK_S))
 
     async def _renew_countdowns(self, seconds: float) -> None:
         """Renew what may open something, and end what no longer does; all at once."""

@@ -345,7 +345,9 @@ def parse_stream_event(frame: str, product: Product) -> StreamEvent | None:
 
 
 def _may_open(order: Mapping[str, Any]) -> bool:
-    """Return whether an order of the stream may open something, so far as it says."""
+    """Return whether an order of the stream may rest and then open something, as far as it says."""
+    if order.get("o") == "MARKET":
+        return False
     closes_a_hedge_leg = (order.get("ps"), order.get("S")) in (("LONG", "SELL"), ("SHORT", "BUY"))
     return not (order.get("R") is True or order.get("cp") is True or closes_a_hedge_leg)
 

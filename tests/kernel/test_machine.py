@@ -17,7 +17,6 @@ import liqctl.kernel
 from liqctl.drill.runs import MemorySink
 from liqctl.kernel import requests
 from liqctl.kernel.account import AccountLiquidation
-from liqctl.kernel.readers import AccountReaders
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.gateway import Account, Gateway
@@ -40,6 +39,7 @@ from liqctl.kernel.machine import (
 from liqctl.kernel.outcome import Ending
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Usage
+from liqctl.kernel.readers import AccountReaders
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (

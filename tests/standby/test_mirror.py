@@ -240,15 +240,17 @@ def test_a_change_that_was_not_told_is_noticed() -> None:
     """A dead stream and a quiet account look the same, until a reading shows a change."""
     mirror = Mirror(Product.USDM)
     mirror.connect(0)
-    mirror.take(read(1, {BTC: "1"}))
-    mirror.take(read(3, {BTC: "2"}))
-    assert mirror.untold_at is None, "the first reading may show what was before the connection"
-    mirror.take(read(6, {BTC: "2", ETH: "1"}))
-    assert mirror.untold_at == 6.1
-    mirror.hear(told(BTC, "2", at_ms=1), 7)
-    assert mirror.untold_at == 6.1, "another leg was told of"
-    mirror.hear(told(ETH, "1", at_ms=1), 8)
-    assert mirror.untold_at is None
+    # The first reading may show what was before the connection.
+    steps = [read(1, {BTC: "1"}), read(3, {BTC: "2"}), read(6, {BTC: "2", ETH: "1"})]
+    found = []
+    for snapshot in steps:
+        mirror.take(snapshot)
+        found.append(mirror.untold_at)
+    for leg, amount in ((BTC, "2"), (ETH, "1")):
+        mirror.hear(told(leg, amount, at_ms=1), 7)
+        found.append(mirror.untold_at)
+
+    assert found == [None, None, 6.1, 6.1, None]
 
 
 def test_an_untrue_event_is_no_silence() -> None:

@@ -82,6 +82,7 @@ def test_one_row_that_cannot_be_read_makes_the_frame_none() -> None:
     [
         ({"x": "NEW", "S": "BUY", "ps": "BOTH"}, True),
         ({"x": "NEW", "S": "BUY", "ps": "BOTH", "R": True}, False),
+        ({"x": "NEW", "S": "BUY", "ps": "BOTH", "o": "MARKET"}, False),
         ({"x": "NEW", "S": "SELL", "ps": "LONG"}, False),
         ({"x": "NEW", "S": "SELL", "ps": "SHORT"}, True),
         ({"x": "TRADE", "S": "BUY", "ps": "BOTH"}, False),
