@@ -444,7 +444,7 @@ class _Post:
         self._answer(results, settings)
         news.tell_trip_now()
         self._follow_up(results, settings, printer.reason)
-        self._tell_line("tripped", (trigger.why,), state=results.state.value)
+        self._tell_line("tripped", (trigger.why,), result=results.state.value)
         if options.hold and not self._is_stopped.is_set():
             code = results.exit_code()
             results = await execution.hold(self._loop)
@@ -520,6 +520,9 @@ class _Post:
             out.answer(dump_line(as_json(line)))
             return
         name = f" {self._settings.account}" if self._settings.account else ""
-        told = "".join(f", {count} {what}" for what, count in more.items())
+        told = "".join(
+            f", {value}" if what == "result" else f", {value} {what}"
+            for what, value in more.items()
+        )
         why = f": {'; '.join(reasons)}" if reasons else ""
         out.answer(f"{self._settings.environment.value}{name} {health}{told}{why}")
