@@ -25,11 +25,11 @@ from liqctl.kernel.states import ExitCode, TripCause
 from liqctl.run.who import SystemClock, describe_actor
 
 if TYPE_CHECKING:
-    from liqctl.kernel.policy import LiquidationConfig
     from liqctl.cli.arm_news import ArmNews
     from liqctl.cli.command_sink import CommandSink
     from liqctl.cli.wiring import Account
     from liqctl.kernel.events import AuditEvent
+    from liqctl.kernel.policy import LiquidationConfig
     from liqctl.kernel.result import Results
     from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
