@@ -636,6 +636,9 @@ class _Post:
             out.answer(dump_line(as_json(line)))
             return
         name = f" {self._settings.account}" if self._settings.account else ""
-        told = "".join(f", {count} {what}" for what, count in more.items())
+        told = "".join(
+            f", {value}" if what == "result" else f", {value} {what}"
+            for what, value in more.items()
+        )
         why = f": {'; '.join(reasons)}" if reasons else ""
         out.answer(f"{self._settings.environment.value}{name} {health}{told}{why}")
