@@ -42,6 +42,9 @@ ENVIRONMENT: Final = {
     "LIQCTL_API_KEY_FILE, LIQCTL_API_SECRET_FILE": "Files that hold them.",
     "LIQCTL_PRODUCTION_API_KEY, LIQCTL_TESTNET_API_KEY_FILE, ...": "The same for one environment "
     "only; these come first.",
+    "LIQCTL_PRODUCTION_MASTER_API_KEY, LIQCTL_PRODUCTION_MASTER_API_SECRET, ...": "Optional: the "
+    "key of the master account, with which a run checks that its sub-accounts are flat; also with "
+    "_FILE.",
     "LIQCTL_ALLOW_HOST": "Names, a second time, a host in production that is not Binance's.",
     "LIQCTL_...": "Any setting: LIQCTL_ and its path joined by __, as in "
     "LIQCTL_LIQUIDATION__TIMEOUT_SECONDS=10.",

@@ -13,6 +13,7 @@ from liqctl.checks.of_settings import changes, issues_of_settings, values_of
 from liqctl.desk.text import Part, Tone, clean, count, labelled, paint, show
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment
+from liqctl.run.who import SystemClock
 from liqctl.settings.credentials import find_source
 from liqctl.settings.kept import load_settings
 from liqctl.settings.sources import SettingsError, stated_environment
@@ -68,6 +69,7 @@ def check_environment(
         issues += of_machine.issues_of_accounts(settings, os.environ)
         issues += of_machine.issues_of_targets(settings, os.environ)
         issues += of_machine.issues_of_metrics(settings)
+        issues += of_machine.issues_of_heartbeat(settings, SystemClock().now())
     file = config_file or find_file(environment, os.environ)
     issues += of_machine.issues_of_machine(
         environment,

@@ -198,6 +198,42 @@ def issues_of_metrics(settings: Settings) -> Iterator[Issue]:
         yield risk(environment, Area.DEPLOYMENT, field, text, advice)
 
 
+def issues_of_heartbeat(settings: Settings, now: datetime) -> Iterator[Issue]:
+    """Yield what would trip `arm` at once, or keep it from tripping, about the heartbeat file."""
+    path, limit_s = settings.arm.heartbeat_file, settings.arm.heartbeat_seconds
+    environment, field = settings.environment, "arm.heartbeat_file"
+    if path is None:
+        return
+    try:
+        found = path.stat()
+    except OSError as failure:
+        text = f"{path}: {failure.strerror}: `arm` would trip at once"
+        advice = "start what touches the file before `arm`, and give this user access to it"
+        yield risk(environment, Area.DEPLOYMENT, field, text, advice)
+        return
+    if not stat.S_ISREG(found.st_mode):
+        text = f"{path} is not a regular file, so its age says nothing"
+        yield risk(environment, Area.CONFIGURATION, field, text, "name a file that a bot touches")
+        return
+    age_s = now.timestamp() - found.st_mtime
+    if age_s > limit_s:
+        text = (
+            f"{path} was last touched {age_s:.0f} s ago, more than heartbeat_seconds {limit_s:g}: "
+            "`arm` would trip at once"
+        )
+        advice = "start what touches the file before `arm`, or raise heartbeat_seconds"
+        yield risk(environment, Area.DEPLOYMENT, field, text, advice)
+    elif age_s < -limit_s:
+        text = f"{path} was touched {-age_s:.0f} s in the future: its silence would be seen late"
+        yield risk(environment, Area.DEPLOYMENT, field, text, "set the clocks; touch it again")
+    # Whoever may write the folder may also put another file in its place, but for a sticky one.
+    folder = _mode_of(path.parent)
+    is_folder_open = bool(folder & _OTHERS_WRITE) and not folder & stat.S_ISVTX
+    if is_open_to_others(path) or is_folder_open:
+        text = f"others may write {path}, and could keep it fresh while the bot is dead"
+        yield risk(environment, Area.SECURITY, field, text, f"chmod go-w {path} and its folder")
+
+
 def issues_of_run(settings: Settings, identity: str, key_problem: str | None) -> Iterator[Issue]:
     """Yield what a run would miss on this machine; `identity` is the account's for the lock."""
     environment, log_dir = settings.environment, settings.audit.log_dir

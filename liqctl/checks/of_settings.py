@@ -8,11 +8,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from liqctl.checks.issue import Area, Issue, Level, error, info, of_account, risk, warning
-from liqctl.kernel.costs import look_weight, positions_weight
+from liqctl.checks.issue import (
+    Area,
+    Issue,
+    Level,
+    error,
+    info,
+    mild,
+    of_account,
+    risk,
+    warning,
+)
+from liqctl.kernel.costs import guards_weight, look_weight, positions_weight
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Limits
-from liqctl.kernel.pacing import RESERVE_MAX_S, RESERVE_SHARE
-from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.pacing import GUARD_POLL_S, RESERVE_MAX_S, RESERVE_SHARE
+from liqctl.kernel.policy import LiquidationConfig, product_of
+from liqctl.kernel.rules import Guard, Rule
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, Kind
 from liqctl.settings.values import Settings
@@ -28,6 +39,19 @@ _CANCELS: Final = 10
 
 _LAG_S: Final = 2.0
 """How long the venue's lists were seen to lag behind what came to be."""
+
+_COUNTDOWN_MIN_S: Final = 30.0
+"""The venue advises against short countdowns: renewed four times in its length, one lost renewal
+or two must not cancel the orders of a healthy account."""
+
+_LIQUIDATED_BELOW: Final = {Margin.STANDARD: 1.0, Margin.PORTFOLIO: 1.05}
+"""The ratio at which the venue itself liquidates."""
+
+_ORDERS_1M: Final = 1200
+"""Orders of a minute that the venue takes at most, unless the account has a higher limit."""
+
+_WEIGHT_SHARE_MAX: Final = 0.1
+"""How much of the address's weight watching may take without a word: bots need the rest."""
 
 _WORK_S: Final = 1.0
 """What cancelling and closing take before flat can be seen: a few round trips and one repeat of a
@@ -73,9 +97,14 @@ def issues_of_settings(settings: Settings, chosen: Sequence[Settings] = ()) -> I
         )
         advice = "lower max_retries or retry_delay_seconds, or raise timeout_seconds"
         yield risk(environment, Area.PERFORMANCE, "liquidation.retry_delay_seconds", text, advice)
+    if settings.exchange.stream_url is not None:
+        text = f"the account's events come from {settings.exchange.stream_url}"
+        advice = "leave stream_url null unless this host is meant to see every order and position"
+        yield risk(environment, Area.SECURITY, "exchange.stream_url", text, advice)
     if policy.emergency_liquidation:
         yield from _settling(environment, policy)
     yield from _weight(environment, chosen)
+    yield from _arming(settings)
 
 
 def _issues_of_scopes(settings: Settings, chosen: Sequence[Settings]) -> Iterator[Issue]:
@@ -185,6 +214,74 @@ def _settling(environment: Environment, policy: LiquidationConfig) -> Iterator[I
         )
         advice = "raise timeout_seconds, or lower settle_seconds"
         yield warning(Area.PERFORMANCE, field, text, advice)
+
+
+def _arming(settings: Settings) -> Iterator[Issue]:
+    environment, arm = settings.environment, settings.arm
+    if arm.hold_seconds == 0:
+        text = "hold_seconds is 0: after a trip, what a bot opens again stays open"
+        yield info(Area.CONFIGURATION, "arm.hold_seconds", text, "set hold_seconds to 60.0")
+    if arm.countdown_seconds is not None and arm.countdown_seconds < _COUNTDOWN_MIN_S:
+        text = (
+            f"countdown_seconds is {arm.countdown_seconds:g}: it is renewed every "
+            f"{arm.countdown_seconds / 4:g} s, and where renewals are late or lost, the venue "
+            "cancels the orders of an account that has no trouble"
+        )
+        advice = f"set countdown_seconds to at least {_COUNTDOWN_MIN_S:g}, 120 is usual"
+        yield risk(environment, Area.CONFIGURATION, "arm.countdown_seconds", text, advice)
+    for number, guard in enumerate(arm.guards):
+        for text, advice in _doubts(guard, settings):
+            yield risk(environment, Area.CONFIGURATION, f"arm.guards[{number}]", text, advice)
+    if arm.guards:
+        yield _weight_of_guards(settings)
+
+
+def _doubts(guard: Guard, settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield why a guard would trip never or always, and what to do."""
+    policy, rule = settings.liquidation, guard.rule
+    margin = policy.margin or Margin.STANDARD
+    lowest = _LIQUIDATED_BELOW[margin]
+    if rule is Rule.MIN_MARGIN_RATIO and guard.limit <= lowest:
+        text = f"{guard} never trips in time: the venue itself liquidates at a ratio of {lowest:g}"
+        yield text, "set limit to 1.5 or more"
+    elif guard.limit == 0:
+        yield f"{guard} trips as soon as it measures anything", "set limit above 0"
+    elif rule is Rule.MAX_DRAWDOWN and guard.limit >= 100:  # noqa: PLR2004 - per cent
+        yield f"{guard} trips when everything is lost", "set limit below 100; it is in per cent"
+    elif rule is Rule.MAX_DRAWDOWN and guard.limit < 1:
+        text = f"{guard} trips at less than one per cent: the limit is no fraction"
+        yield text, "write 10 for ten per cent, or keep it if it was chosen on purpose"
+    elif rule is Rule.MAX_ORDERS_PER_MINUTE and guard.limit >= _ORDERS_1M:
+        text = f"{guard} never trips: the venue takes {_ORDERS_1M} orders a minute at most"
+        yield text, f"set limit below {_ORDERS_1M}, unless this account may send more"
+    out = [
+        symbol
+        for symbol in guard.symbols
+        if not policy.covers(symbol) or product_of(symbol) not in policy.products
+    ]
+    if out:
+        text = f"{guard} watches {', '.join(out)}, which a trip would not close: it is out of scope"
+        yield text, "add it to symbols and products, or take it out of the guard"
+    if rule.needs_transfers and margin is Margin.PORTFOLIO:
+        text = (
+            f"{guard} counts money that is moved out as a loss: in portfolio margin the venue has "
+            "no list of transfers"
+        )
+        yield text, "stop `arm` before you move money out of the account"
+
+
+def _weight_of_guards(settings: Settings) -> Issue:
+    usual, most = guards_weight(settings.arm.guards, settings.liquidation)
+    limit = Limits().weight_1m
+    text = (
+        f"reading the account every {GUARD_POLL_S:g} s for its guards takes about {usual} of the "
+        f"{limit} weight that the address has a minute"
+    )
+    text += f", and {most} while a loss comes near its limit" if most > usual else ""
+    if usual <= limit * _WEIGHT_SHARE_MAX:
+        return info(Area.PERFORMANCE, "arm.guards", text)
+    advice = "narrow products, or leave out a guard, if bots at this address need the weight"
+    return Issue(mild(settings.environment), Area.PERFORMANCE, "arm.guards", text, advice)
 
 
 def changes(old: Settings, new: Settings) -> list[dict[str, Any]]:

@@ -21,14 +21,16 @@ from liqctl.checks.issue import (
 )
 from liqctl.checks.of_arm import is_configured
 from liqctl.checks.of_machine import issue_of_drills, issues_of_run
-from liqctl.checks.preflight import Question, VenueFacts
+from liqctl.checks.preflight import Coverage, Question, VenueFacts
 from liqctl.desk.text import count
 from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import BANNED
 from liqctl.kernel.costs import make_forecast
+from liqctl.kernel.requests import SubAccount
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.kernel.values import PositionMode, exposure_of
+from liqctl.kernel.witness import mask_email, mask_emails
 from liqctl.kernel.words import explain_refusal
 from liqctl.run.who import SystemClock
 from liqctl.settings.values import Settings
@@ -76,6 +78,35 @@ def issues_of_accounts_online(found: Mapping[str | None, Sequence[Issue]]) -> It
             if key not in told:
                 told.add(key)
                 yield issue
+
+
+def issues_of_sub_accounts(environment: Environment, coverage: Coverage) -> Iterator[Issue]:
+    """Yield which sub-accounts of the master key a liquidation would leave alone."""
+    field, area = "online.sub_accounts", Area.DEPLOYMENT
+    if coverage.problem is not None:
+        text = f"not checked: whether every sub-account has a name here: {coverage.problem}"
+        yield risk(environment, area, field, text, "check the master key, then validate again")
+    if coverage.uncovered:
+        named = [_describe_sub(*each) for each in coverage.uncovered[:_NAMED_MAX]]
+        more, is_one = len(coverage.uncovered) - _NAMED_MAX, len(coverage.uncovered) == 1
+        text = (
+            f"{len(coverage.uncovered)} of {count(coverage.listed, 'sub-account')} of the master "
+            f"key {'has' if is_one else 'have'} no account here, so nothing closes "
+            f"{'it' if is_one else 'them'}: {', '.join(named)}"
+            f"{f' and {more} more' if more > 0 else ''}"
+        )
+        advice = "name each under `accounts` and set its key, or watch it by hand"
+        yield warning(area, field, text, advice)
+    elif coverage.problem is None:
+        text = f"all {count(coverage.listed, 'sub-account')} of the master key have an account here"
+        yield info(area, field, text)
+
+
+def _describe_sub(sub: SubAccount, positions: int | None) -> str:
+    told = [f'"{mask_emails(sub.remark)}"'] if sub.remark else []
+    told += ["frozen"] if sub.is_frozen else []
+    told.append("positions not read" if positions is None else count(positions, "position"))
+    return f"{mask_email(sub.email)} ({', '.join(told)})"
 
 
 def issues_online(

@@ -16,7 +16,6 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from liqctl.kernel import requests
-from liqctl.kernel.account import AccountReaders
 from liqctl.kernel.answers import VenueAnswer, not_sent, unreadable
 from liqctl.kernel.codes import BANNED
 from liqctl.kernel.endpoints import Endpoint
@@ -25,6 +24,8 @@ from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.limits import Address, Limits
 from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import Exchange, Transport
+from liqctl.kernel.readers import AccountReaders
+from liqctl.kernel.requests import SubAccount
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
     CloseOrder,
@@ -37,6 +38,7 @@ from liqctl.kernel.values import (
     Snapshot,
     merged,
 )
+from liqctl.kernel.witness import Master
 from liqctl.run.driver import Driver
 from liqctl.run.who import SystemClock
 from liqctl.venue import wire
@@ -51,6 +53,9 @@ CALL_MAX_S: Final = 2.5
 
 ASK_MAX_S: Final = PINGS_MAX_S + 4 * CALL_MAX_S
 """How long all of it may take: the pings, the clock, the symbols, the account, the test order."""
+
+SURVEY_MAX_S: Final = ASK_MAX_S
+"""How long the master's key is asked, beside all that."""
 
 _USUAL_SYMBOL: Final = "BTCUSDT"
 _USUAL_QUANTITY: Final = Decimal("0.001")
@@ -121,6 +126,36 @@ class VenueFacts:
     weight_used_by_others: int = -1
     asked_s: float = 0.0
     requests: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """Which of a master's sub-accounts no account of the settings is.
+
+    `uncovered` tells how many positions each has, None where that could not be read; `listed` is
+    how many sub-accounts there are, `problem` why not all of this is known.
+    """
+
+    uncovered: tuple[tuple[SubAccount, int | None], ...] = ()
+    listed: int = 0
+    problem: str | None = None
+
+
+async def survey_sub_accounts(
+    exchange: Exchange, accounts: Mapping[Secret, str | None], *, own: Secret
+) -> Coverage:
+    """Return what the master's key tells of sub-accounts, and close its connection.
+
+    `accounts` are the names by their keys, `own` is the master's key.
+    """
+    driver = Driver.starting_now(exchange, SURVEY_MAX_S, SystemClock())
+    master = Master(driver.machine, accounts, own=own)
+    try:
+        uncovered = await driver.perform(master.survey())
+    finally:
+        driver.close()
+        await exchange.close()
+    return Coverage(uncovered=tuple(uncovered), listed=len(master.listed), problem=master.problem)
 
 
 class Preflight:

@@ -5,6 +5,8 @@ What a reader would get wrong:
   are loaded before it is armed, the trail is open, and the lock is taken beside the run.
 - A trip is a run like any other, with its own record, deadline and watchdog; then the account is
   held flat, and the process ends with that run's exit code. The latch stays until a human re-arms.
+- SIGUSR1 trips from the first moment on, also before the account could be read: its default would
+  end the process, and nobody would be told.
 """
 
 import asyncio
@@ -27,6 +29,8 @@ from liqctl.run.who import SystemClock, describe_actor
 if TYPE_CHECKING:
     from liqctl.cli.arm_news import ArmNews
     from liqctl.cli.command_sink import CommandSink
+    from liqctl.cli.execution import AccountRun, Execution
+    from liqctl.cli.liquidate import ResultPrinter
     from liqctl.cli.wiring import Account
     from liqctl.kernel.events import AuditEvent
     from liqctl.kernel.policy import LiquidationConfig
@@ -39,6 +43,11 @@ if TYPE_CHECKING:
 
 _KIND_AGAIN_S: Final = 3.0
 """How far apart the account is asked for until it can be read for the first time."""
+
+_BLOCKED_AGAIN_S: Final = 0.5
+_BLOCKED_MAX_S: Final = 40.0
+"""How far apart, and for how long, a trip looks whether another liquidation of the account has
+ended: that may take 30 s, and it may die."""
 
 _LOADED: Final = (
     "liqctl.cli.command_sink",
@@ -56,6 +65,7 @@ _LOADED: Final = (
     "liqctl.standby.guarding",
     "liqctl.standby.handover",
     "liqctl.standby.latch",
+    "liqctl.standby.patience",
 )
 """What a trip needs and this command has no other use for."""
 
@@ -89,7 +99,12 @@ def arm(options: Options) -> ExitCode:
     with open_account(settings) as account:
         log_dir, identity = settings.audit.log_dir, account.identity
         if options.rearm:
-            open_latch(identity, log_dir)
+            try:
+                open_latch(identity, log_dir)
+            except OSError as error:
+                why = f"the latch cannot be removed: {error.filename}: {error.strerror}"
+                out.error(f"liqctl: {why}. Nothing is watched. Next: remove the file by hand")
+                return ExitCode.LATCHED
         elif (latch := latch_of(identity, log_dir)) is not None:
             out.error(
                 f"liqctl: this account was tripped at {latch.get('tripped_at', 'a time unknown')} "
@@ -153,11 +168,16 @@ class _Post:
         self._handed_over: LiquidationConfig | None = None
         self._is_stopped = asyncio.Event()
         self._scope: LiquidationConfig | None = None
+        self._positions: int | None = None
+        self._is_answered = False
+        self._early: Trigger | None = None
+        self._is_woken = asyncio.Event()
 
     async def stand(self) -> ExitCode:
         """Arm, watch, and do what a trigger asks for; return the exit code."""
         from liqctl.standby.systemd import notify, show_life
 
+        self._loop.add_signal_handler(signal.SIGUSR1, self._trip_by_signal)
         process.signals.ignore_hangups()
         process.signals.shield(
             self._stop_soon,
@@ -172,6 +192,8 @@ class _Post:
             seen = await self._first_look()
             if isinstance(seen, ExitCode):
                 return seen
+            if seen is None:
+                return await self._trip_early()
             return await self._watch(seen)
         finally:
             living.cancel()
@@ -198,19 +220,32 @@ class _Post:
 
     def _stop(self) -> None:
         self._is_stopped.set()
+        self._is_woken.set()
         if self._armed is not None:
             self._armed.stop()
 
-    async def _first_look(self) -> "Inspection | ExitCode":
-        """Look until the account can be read: what kind it is decides what is watched."""
+    async def _first_look(self) -> "Inspection | ExitCode | None":
+        """Look until the account can be read: what kind it is decides what is watched.
+
+        None where something tripped before that.
+        """
         from liqctl.kernel.answers import AnswerKind
         from liqctl.run.inspection import inspect_account
+        from liqctl.standby.patience import PatientExchange
 
+        exchange = PatientExchange(self._account.exchange, SystemClock())
         is_told = False
         while not self._is_stopped.is_set():
-            found = await inspect_account(
-                self._account.exchange, self._settings.liquidation, wall_clock=SystemClock()
+            looking = self._loop.create_task(
+                inspect_account(exchange, self._settings.liquidation, wall_clock=SystemClock())
             )
+            waking = self._loop.create_task(self._is_woken.wait())
+            await asyncio.wait([looking, waking], return_when=asyncio.FIRST_COMPLETED)
+            waking.cancel()
+            if not looking.done():
+                looking.cancel()
+                break
+            found = looking.result()
             if found.refusal is not None and found.refusal.kind is AnswerKind.RUN_FATAL:
                 out.error(f"liqctl: {found.why_unreadable()}. Nothing is watched")
                 return ExitCode.CREDENTIALS
@@ -218,9 +253,15 @@ class _Post:
                 return found
             if not is_told:
                 is_told = True
-                self._tell_line("blind", (found.why_unreadable() or "the account is not read yet",))
+                why = found.why_unreadable() or "the account is not read yet"
+                self._tell_line("blind", (why,))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_stopped.wait(), _KIND_AGAIN_S)
+                wait_s = max(_KIND_AGAIN_S, exchange.wait_s)
+                await asyncio.wait_for(self._is_woken.wait(), wait_s)
+            if self._is_woken.is_set():
+                break
+        if self._early is not None:
+            return None
         return process.signals.received or ExitCode.INTERRUPTED
 
     async def _watch(self, seen: "Inspection") -> ExitCode:
@@ -230,7 +271,7 @@ class _Post:
         from liqctl.standby.armed import Armed, Heartbeat
         from liqctl.standby.guarding import GuardWatch
         from liqctl.standby.handover import Doorkeeper
-        from liqctl.standby.systemd import notify
+        from liqctl.standby.patience import PatientExchange
         from liqctl.venue.stream import WebSocketDoor
 
         settings, account = self._settings, self._account
@@ -238,18 +279,22 @@ class _Post:
         policy = self._scope = replace(settings.liquidation, margin=seen.margin)
         base_url = account.base_url if account.embedded else settings.exchange.base_url
         door = WebSocketDoor(
-            settings.environment, stream_url=settings.exchange.stream_url, base_url=base_url
+            settings.environment,
+            stream_url=settings.exchange.stream_url,
+            base_url=base_url,
+            proxy=settings.exchange.proxy,
         )
+        exchange = PatientExchange(account.exchange, SystemClock())
         heartbeat = arm_settings.heartbeat_file
         guarding = GuardWatch(
             arm_settings.guards,
-            account.exchange,
+            exchange,
             policy,
             identity=account.identity,
             wall_clock=SystemClock(),
         )
         armed = self._armed = Armed(
-            exchange=account.exchange,
+            exchange=exchange,
             door=door,
             policy=policy,
             wall_clock=SystemClock(),
@@ -262,10 +307,17 @@ class _Post:
             observe=self._observe if self._options.observe else None,
         )
         self._armed_at = rfc3339(SystemClock().now())
-        self._loop.add_signal_handler(signal.SIGUSR1, self._trip_by_signal)
+        self._positions = len(seen.verdict.positions)
+        if self._early is not None:
+            armed.trip(self._early)
         keeper = Doorkeeper(account.identity, self._decide, self._describe)
-        with contextlib.suppress(OSError):  # Without it everything else works; it is said below.
+        try:
             await keeper.open()
+        except OSError as error:
+            out.error(
+                f"no liquidation can be handed over to this process: {error.strerror}. Whoever "
+                "calls one closes the account by itself; everything else works"
+            )
         self._record(
             events.armed(
                 describe_actor(),
@@ -285,9 +337,7 @@ class _Post:
                 notes=guarding.notes,
             )
         )
-        self._tell_line("armed", (), positions=len(seen.verdict.positions))
         self._news.tell(self._news.post.armed(self._what_is_watched(len(seen.verdict.positions))))
-        notify(f"READY=1\nSTATUS=armed, {len(seen.verdict.positions)} positions")
         try:
             trigger = await armed.stand()
             if trigger is None:
@@ -302,19 +352,24 @@ class _Post:
     def _tell_health(self, health: "Health", reasons: tuple[str, ...]) -> None:
         from liqctl.kernel import events
         from liqctl.standby.mirror import Health
-        from liqctl.standby.systemd import notify
+        from liqctl.standby.systemd import notify_status
 
         now = self._loop.time()
-        if health is Health.ARMED:
-            self._record(events.arm_restored(degraded_seconds=now - self._degraded_at))
-        else:
+        is_first, told = self._positions is not None, {}
+        if is_first:
+            told, self._positions = {"positions": self._positions}, None
+        if health is not Health.ARMED:
             self._record(events.arm_degraded(reasons, is_blind=health is Health.BLIND))
-            if self._was_armed:
+            if self._was_armed or is_first:
                 self._degraded_at = now
+        elif not is_first:
+            self._record(events.arm_restored(degraded_seconds=now - self._degraded_at))
         self._was_armed = health is Health.ARMED
-        notify(f"STATUS={health.value}{': ' if reasons else ''}{'; '.join(reasons)}")
-        self._tell_line(health.value, reasons)
-        self._news.health(health.value, reasons)
+        why = f": {'; '.join(reasons)}" if reasons else ""
+        notify_status(f"{health.value}{why}", *(["READY=1"] if is_first else []))
+        self._tell_line(health.value, reasons, **told)
+        if not is_first:
+            self._news.health(health.value, reasons)
 
     def _observe(self, trigger: "Trigger") -> None:
         from liqctl.kernel import events
@@ -330,9 +385,15 @@ class _Post:
     def _trip_by_signal(self) -> None:
         from liqctl.standby.armed import Trigger
 
+        figures = {"signal": "SIGUSR1"}
+        trigger = Trigger(by=TripCause.SIGNAL, why="SIGUSR1", figures=figures)
         if self._armed is not None:
-            figures = {"signal": "SIGUSR1"}
-            self._armed.trip(Trigger(by=TripCause.SIGNAL, why="SIGUSR1", figures=figures))
+            self._armed.trip(trigger)
+        elif self._options.observe:
+            self._observe(trigger)
+        else:
+            self._early = self._early or trigger
+            self._is_woken.set()
 
     async def _decide(self, asked: "Handover", client: "Client") -> str | None:
         """Take over a liquidation, unless its scope is beyond what is watched."""
@@ -344,6 +405,10 @@ class _Post:
             return "not armed yet"
         if self._options.observe:
             return "it only observes"
+        if armed.is_stopped or self._is_stopped.is_set():
+            return "it is being stopped"
+        if self._is_answered:
+            return "its liquidation has ended; the account is held flat"
         scope = policy_of(asked.scope, watched)
         if not watched.includes(scope):
             return "its scope is not watched"
@@ -388,17 +453,18 @@ class _Post:
     async def _disarm(self, armed: "Armed") -> ExitCode:
         left = await armed.disarm_countdowns()
         self._record(self._disarmed("stopped", left, tripped=False))
-        if left:
-            out.error(
-                f"a countdown at the venue may still cancel open orders on {', '.join(left)}: its "
-                "end was not confirmed"
-            )
+        self._tell_left(left)
         self._tell_line("disarmed", ())
         code = process.signals.received or ExitCode.INTERRUPTED
         self._news.tell(self._news.post.disarmed(f"stopped, exit {int(code)}"))
         return process.signals.received or ExitCode.INTERRUPTED
 
-    async def _trip(self, armed: "Armed", trigger: "Trigger") -> ExitCode:
+    async def _trip_early(self) -> ExitCode:
+        """Close the account though it could not be read yet: the run reads it like any other."""
+        assert self._early is not None  # noqa: S101 - asked by the caller
+        return await self._trip(None, self._early)
+
+    async def _trip(self, armed: "Armed | None", trigger: "Trigger") -> ExitCode:
         from liqctl.cli.execution import AccountRun, Execution
         from liqctl.cli.liquidate import ResultPrinter
         from liqctl.kernel import events
@@ -407,7 +473,9 @@ class _Post:
 
         settings, trail = self._settings, self._trail
         assert trail is not None  # noqa: S101 - made before anything is armed
-        policy = replace(trigger.policy or settings.liquidation, margin=armed.margin)
+        policy = trigger.policy or settings.liquidation
+        if armed is not None:
+            policy = replace(policy, margin=armed.margin)
         settings = replace(settings, liquidation=policy)
         options = replace(self._options, hold=settings.arm.hold_seconds)
         printer = ResultPrinter(options)
@@ -415,7 +483,10 @@ class _Post:
         name = trigger.correlation_id or printer.correlation_id
         printer.correlation_id = name
         run = AccountRun(
-            settings=settings, correlation_id=name, account=self._account, known=armed.known
+            settings=settings,
+            correlation_id=name,
+            account=self._account,
+            known=armed.known if armed is not None else None,
         )
         if settings.account:
             trail.accounts[name] = settings.account
@@ -425,6 +496,7 @@ class _Post:
             "tripped_at": rfc3339(SystemClock().now()),
             "correlation_id": name,
         }
+        # In front of START: the trail tells what happened in the order in which it did.
         self._record(
             events.arm_tripped(
                 trigger.by, reason=trigger.why, figures=trigger.figures, run=name, observe=False
@@ -437,14 +509,21 @@ class _Post:
         closing = self._loop.create_task(
             asyncio.to_thread(close_latch, self._account.identity, told, settings.audit.log_dir)
         )
-        results = await execution.carry_out(self._loop, trail)
-        if not await closing:
-            out.error("the latch could not be written: nothing keeps a restart from arming again")
-        left = await armed.disarm_countdowns()
-        self._answer(results, settings)
+        try:
+            results = await execution.carry_out(self._loop, trail)
+            if trigger.by is not TripCause.HANDOVER:
+                execution, results = await self._wait_for_others(execution, results, run, printer)
+        finally:
+            if not await closing:
+                out.error(
+                    "the latch could not be written: nothing keeps a restart from arming again"
+                )
+        await self._answer(results, settings)
+        left = await armed.disarm_countdowns() if armed is not None else ()
         news.tell_trip_now()
         self._follow_up(results, settings, printer.reason)
         self._tell_line("tripped", (trigger.why,), result=results.state.value)
+        self._tell_left(left)
         if options.hold and not self._is_stopped.is_set():
             code = results.exit_code()
             results = await execution.hold(self._loop)
@@ -457,6 +536,40 @@ class _Post:
             out.answer(dump_line(results.only.as_json()))
             return process.signals.received or results.exit_code()
         return printer.end(results)
+
+    async def _wait_for_others(
+        self,
+        execution: "Execution",
+        results: "Results",
+        run: "AccountRun",
+        printer: "ResultPrinter",
+    ) -> "tuple[Execution, Results]":
+        """Close the account once another liquidation of it has ended: that one may die, or less.
+
+        Whoever handed over is told instead, as by any `liquidate`.
+        """
+        from liqctl.cli.execution import Execution
+        from liqctl.kernel.states import FailureCause
+
+        trail = self._trail
+        assert trail is not None  # noqa: S101 - made before anything is armed
+        until = self._loop.time() + _BLOCKED_MAX_S
+        while results.only.cause is FailureCause.BLOCKED and self._loop.time() < until:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_stopped.wait(), _BLOCKED_AGAIN_S)
+            if self._is_stopped.is_set() or process.signals.received:
+                break
+            run.known, run.result = None, None
+            execution = Execution(execution.options, [run], printer)
+            results = await execution.carry_out(self._loop, trail)
+        return execution, results
+
+    def _tell_left(self, left: Iterable[str]) -> None:
+        if symbols := ", ".join(left):
+            out.error(
+                f"a countdown at the venue may still cancel open orders on {symbols}: its end was "
+                "not confirmed"
+            )
 
     def _follow_up(self, results: "Results", settings: "Settings", reason: str) -> None:
         """Let figures be written and people be told of the run, as after every other one."""
@@ -493,7 +606,7 @@ class _Post:
         for client in self._screens:
             client.event(event_type, details)
 
-    def _answer(self, results: "Results", settings: "Settings") -> None:
+    async def _answer(self, results: "Results", settings: "Settings") -> None:
         """Give who handed over the result, drawn as was asked."""
         from liqctl.cli.liquidate import ResultPrinter
 
@@ -506,6 +619,9 @@ class _Post:
             printer.settings = settings
             printer.size = (screen.get("width"), screen.get("height"))
             client.answer(printer.render(results), results.exit_code())
+        self._is_answered = True
+        # A process that ends at once takes along what has not left yet.
+        await asyncio.gather(*(client.flush() for client in self._screens))
 
     def _record(self, event: "AuditEvent") -> None:
         if self._trail is not None:

@@ -15,7 +15,7 @@ from liqctl.cli import process
 from liqctl.cli.options import Options, read_plain, takes
 from liqctl.cli.output import STDOUT, out
 from liqctl.kernel.errors import ConfigurationError, UsageError
-from liqctl.kernel.states import ExitCode
+from liqctl.kernel.states import ExitCode, Product
 
 if TYPE_CHECKING:
     from liqctl.drill.catalogue import Exercise
@@ -32,9 +32,10 @@ _ROWS_MIN: Final = 5
 
 
 @takes(
-    *("environment", "config_file", "scenarios", "real", "repeat", "latency"),
+    *("environment", "config_file", "accounts", "scenarios", "real", "repeat", "latency"),
     *("timeout", "max_retries", "retry_delay", "settle", "as_json", "no_color", "verbose"),
     environment="Whose settings.",
+    accounts="With the scope of this account. Default: what the settings say of all.",
     timeout="Try this deadline instead, in seconds, 1 to 30.",
     max_retries="Try this number of repeats instead, 0 to 10.",
     retry_delay="Try this wait before the first repeat instead, in seconds, 0.1 to 5.",
@@ -53,7 +54,11 @@ def drill(options: Options) -> ExitCode:
 
     try:
         settings = options.settings()
-        exercises = _exercises(options, replace(settings.liquidation, symbols=()))
+        if len(options.accounts) > 1:
+            raise UsageError("a drill takes the scope of one account; give --account once")  # noqa: TRY301
+        if options.accounts:
+            (settings,) = options.chosen(settings)
+        exercises = _exercises(options, _simulated(settings.liquidation))
     except (UsageError, ConfigurationError) as error:
         if options.as_json:
             from liqctl.drill.document import refusal
@@ -83,6 +88,11 @@ def drill(options: Options) -> ExitCode:
     if not report.passed:
         return ExitCode.FAILED
     return ExitCode.DONE if problem is None else ExitCode.AUDIT_INCOMPLETE
+
+
+def _simulated(policy: "LiquidationConfig") -> "LiquidationConfig":
+    """Return the policy for simulated accounts, which have symbols and a kind of their own."""
+    return replace(policy, symbols=(), margin=None)
 
 
 def _exercises(options: Options, policy: "LiquidationConfig") -> "list[Exercise]":
@@ -115,6 +125,9 @@ def narrowed(
     changes: dict[str, Any] = {
         key.rpartition(".")[2]: value for key, value in options.flags.items()
     }
+    if "symbols" in changes:
+        # They may be of a product that the account leaves out.
+        changes.setdefault("products", tuple(Product))
     return replace(policy, **changes)
 
 
@@ -167,7 +180,7 @@ def _hold(options: Options, settings: "Settings", exercises: "Sequence[Exercise]
     return Report(
         course=course,
         scores=scores,
-        policy=replace(settings.liquidation, symbols=()),
+        policy=_simulated(settings.liquidation),
         environment=settings.environment.value,
         version=__version__,
         started_at=started_at,
@@ -179,5 +192,6 @@ def _hold(options: Options, settings: "Settings", exercises: "Sequence[Exercise]
         interrupted=stop.requested,
         trail_problem=problem,
         events=events,
-        symbols=settings.liquidation.symbols,
+        scope=settings.liquidation,
+        account=settings.account,
     )

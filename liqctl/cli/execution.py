@@ -46,6 +46,7 @@ LOADED_MEANWHILE: Final = (
     "liqctl.kernel.sending",
     "liqctl.kernel.watch",
     "liqctl.kernel.rounds",
+    "liqctl.kernel.account",
     "liqctl.run.manager",
     "liqctl.trail.writer",
     "liqctl.trail.durability",

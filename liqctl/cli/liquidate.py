@@ -445,6 +445,13 @@ class ResultPrinter:
             options=self._options.repeated(),
             settle_s=settings.liquidation.settle_seconds if settings else None,
             config_file=settings.origin if settings else None,
+            scopes={
+                name: symbols
+                for name in settings.accounts
+                if (symbols := settings.of(name).liquidation.symbols)
+            }
+            if settings
+            else None,
         )
         width, lines = self.size or (out.width_of(STDOUT), out.height_of(STDOUT))
         height = None if lines is None else lines - _LINES_OF_PROMPT

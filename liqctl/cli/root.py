@@ -38,7 +38,7 @@ class Entry:
 
 COMMANDS: Final = {
     "liquidate": Entry("Cancel every order, close every position, prove the account flat."),
-    "arm": Entry("Watch the account, close it in milliseconds on a trigger, hold it flat."),
+    "arm": Entry("Watch the account; close it in milliseconds on a trigger."),
     "status": Entry("Show what is open now and how the last liquidation ended."),
     "validate": Entry("Check configuration, key and venue before the emergency."),
     "drill": Entry("Simulate every failure with your settings: enough time?"),

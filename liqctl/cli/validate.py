@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from liqctl.checks.issue import Issue
-    from liqctl.checks.preflight import VenueFacts
+    from liqctl.checks.preflight import Coverage, VenueFacts
     from liqctl.cli.wiring import Account
+    from liqctl.kernel.errors import Secret
     from liqctl.settings.values import Settings
 
 _NO_KEY: Final = {"LIQCTL_ENV": ""}
@@ -88,7 +89,11 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
     from contextlib import ExitStack
 
     from liqctl.checks.of_machine import same_account
-    from liqctl.checks.of_venue import issues_of_accounts_online, issues_online
+    from liqctl.checks.of_venue import (
+        issues_of_accounts_online,
+        issues_of_sub_accounts,
+        issues_online,
+    )
     from liqctl.checks.preflight import ASK_MAX_S, Preflight
     from liqctl.cli.wiring import open_account
     from liqctl.kernel.limits import Address
@@ -113,11 +118,11 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
             accounts.append(account)
             asking.append(preflight.ask(its.liquidation, has_key=account.has_key))
 
-        async def ask_all() -> "list[VenueFacts]":
-            return await asyncio.gather(*asking)
+        async def ask_all() -> "tuple[list[VenueFacts], Coverage | None]":
+            return await asyncio.gather(asyncio.gather(*asking), _ask_master(chosen[0]))
 
         # No asyncio.run: it would wait for a thread that hangs in a name look-up.
-        facts = asyncio.new_event_loop().run_until_complete(ask_all())
+        facts, coverage = asyncio.new_event_loop().run_until_complete(ask_all())
     found: dict[str | None, list[Issue]] = {}
     first_of: dict[str, Account] = {}
     for its, account, told in zip(chosen, accounts, facts, strict=True):
@@ -129,7 +134,33 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
         # Of two names with one key the settings tell already.
         if first.identity != account.identity:
             found[its.account].append(same_account(first.name or ""))
-    return issues_of_accounts_online(found)
+    yield from issues_of_accounts_online(found)
+    if coverage is not None:
+        yield from issues_of_sub_accounts(chosen[0].environment, coverage)
+
+
+async def _ask_master(settings: "Settings") -> "Coverage | None":
+    """Return which sub-accounts no account covers, chosen or not; None without a master key."""
+    from contextlib import suppress
+
+    from liqctl.checks.preflight import Coverage, survey_sub_accounts
+    from liqctl.cli.wiring import has_master, open_master
+    from liqctl.settings.credentials import MASTER, load_credentials
+
+    environment = settings.environment
+    if not has_master(settings):
+        return None
+    try:
+        credentials = load_credentials(environment, os.environ, MASTER)
+        exchange = open_master(settings, credentials)
+    except CredentialsError as error:
+        return Coverage(problem=str(error))
+    keys: dict[Secret, str | None] = {}
+    names: list[str | None] = [*settings.accounts]
+    for name in names or [None]:
+        with suppress(CredentialsError):
+            keys[load_credentials(environment, os.environ, name).api_key] = name
+    return await survey_sub_accounts(exchange, keys, own=credentials.api_key)
 
 
 @takes("environment", "config_file", "as_json", "no_color")

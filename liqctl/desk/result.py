@@ -8,7 +8,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from textwrap import shorten
 from typing import Final, assert_never
@@ -87,7 +87,8 @@ class Asked:
         settle_s: how long flat was to be watched; None where that is not known.
         config_file: the settings file in force; None for the defaults of the program.
         look: the options that name the accounts to the commands that only look.
-        scopes: the symbols in scope of each account that has some of its own.
+        scopes: the symbols in scope of each account of several, where it is not every one; None
+            where that is not known.
     """
 
     symbols: tuple[str, ...] = ()
@@ -95,7 +96,7 @@ class Asked:
     settle_s: float | None = None
     config_file: str | None = None
     look: str = ""
-    scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scopes: Mapping[str, tuple[str, ...]] | None = None
 
 
 def render_result(

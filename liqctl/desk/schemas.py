@@ -568,8 +568,7 @@ DETAILS: Final[dict[AuditEventType, Schema]] = {
         reason=(_TEXT, "the same in words: the reason of the liquidation"),
         figures=(
             _OBJECT,
-            "what it was decided by; a guard: `rule`, `limit`, `value`, `readings`, `inputs`, "
-            "`ages_s`",
+            "what decided it; a guard: `rule`, `limit`, `value`, `readings`, `inputs`, `ages_s`",
         ),
         run=(_or_null(_TEXT), "correlation id of the liquidation; null: only observed"),
         **_ARM,

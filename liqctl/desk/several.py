@@ -409,8 +409,8 @@ def _verdict(ends: Sequence[_End], asked: Asked) -> str:
     if skipped == len(own):
         return meaning(own[0].result, asked)
     as_asked = any(left_alone(end.result) for end in own)
-    where = ", ".join(clean(symbol) for symbol in asked.symbols)
-    scope = f" on {where}" if where else " in scope" if asked.scopes else ""
+    scopes = {_scope(end, asked) for end in own}
+    scope = scopes.pop() if len(scopes) == 1 and asked.scopes is not None else " in scope"
     done = "done as asked" if as_asked else f"proven flat{scope}"
     counts = [f"{flat} of {count(len(own), 'account')} {done}"]
     counts += [
@@ -545,9 +545,16 @@ def _left(end: _End, asked: Asked) -> str:
     told += [f"{stays}, as asked"] if stays and result.verified_flat else []
     if told:
         return "; ".join(told)
-    own = asked.scopes.get(result.account or "", ())
-    scope = f" on {listed([clean(symbol) for symbol in own], _SYMBOLS_MAX)}" if own else ""
-    return f"nothing{scope}" if result.verified_flat else "nothing seen, not proven"
+    return f"nothing{_scope(end, asked)}" if result.verified_flat else "nothing seen, not proven"
+
+
+def _scope(end: _End, asked: Asked) -> str:
+    """Return where an account is flat, if it is not everywhere."""
+    symbols = (asked.scopes or {}).get(end.result.account or "", ())
+    if symbols:
+        return f" on {listed([clean(symbol) for symbol in symbols], _SYMBOLS_MAX)}"
+    products = end.result.products
+    return f" in {products[0].shown} futures" if len(products) == 1 else ""
 
 
 def _rehearsed(ends: Sequence[_End], rows_max: int) -> list[Part]:
@@ -608,6 +615,7 @@ def _reasons(ends: Sequence[_End]) -> list[tuple[str, str]]:
 def _record(ends: Sequence[_End], names_max: int) -> list[tuple[str, str | None]]:
     """Return what it took, and the runs' names: of accounts that are not flat, if there are any."""
     results = [end.result for end in ends if not end.twin_of]
+    is_dry = any(result.dry_run for result in results)
     repeated = sum(result.retries for result in results)
     time = (
         f"{max(result.duration_seconds for result in results):.2f} s of "
@@ -616,12 +624,17 @@ def _record(ends: Sequence[_End], names_max: int) -> list[tuple[str, str | None]
         f"{f', {repeated} repeated' if repeated else ''}"
     )
     wanted = [end for end in ends if end.is_open] or ends
-    runs = [f"{end.name} {clean(end.result.correlation_id)}" for end in wanted if not end.twin_of]
+    # What was refused before it began has left no record.
+    runs = [
+        f"{end.name} {clean(end.result.correlation_id)}"
+        for end in wanted
+        if end.result.audit_head or end.result.requests
+    ]
     untold = [end.name for end in ends if not end.result.audit_complete]
     incomplete = f"INCOMPLETE: not every event could be recorded{_on(untold, names_max)}"
     return [
         ("time", time),
-        ("run", None if results[0].dry_run else listed(runs, names_max)),
+        ("run", None if is_dry or not runs else listed(runs, names_max)),
         ("audit", incomplete if untold else None),
     ]
 

@@ -5,7 +5,7 @@ so what must be seen stands there.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from liqctl.desk.text import Part, Table, Tone, clean, count, labelled, listed, 
 from liqctl.drill.catalogue import DEADLINE_MAX_S, Course, Score
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.states import Product
 
 DRILL_SCHEMA: Final = "liqctl.drill/1"
 _POLICY: Final = (
@@ -64,7 +65,10 @@ class Report:
     interrupted: bool = False
     trail_problem: str | None = None
     events: int = 0
-    symbols: Sequence[str] = ()
+    scope: LiquidationConfig = field(default_factory=LiquidationConfig)
+    """The settings as they are: of their symbols and margin the simulated accounts know nothing."""
+
+    account: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -126,10 +130,21 @@ class Report:
                 "keep positions from closing. Judged are the positions: COMPLETED where promised, "
                 "and none left that should be closed"
             )
-        if self.symbols:
+        if self.scope.symbols:
             found.append(
-                f"NARROWED: symbols names {', '.join(self.symbols)}. A real run leaves all others "
-                "alone; the simulated accounts know other symbols and were closed whole"
+                f"NARROWED: symbols names {', '.join(self.scope.symbols)}. A real run leaves all "
+                "others alone; the simulated accounts know other symbols and were closed whole"
+            )
+        left_open = [each.shown for each in Product if each not in policy.products]
+        if left_open:
+            found.append(
+                f"NARROWED: products leaves {' and '.join(left_open)} out. Their positions and "
+                "orders stay open in a real run and in the drill; judged is the rest"
+            )
+        if self.scope.margin is not None:
+            found.append(
+                f"margin is {self.scope.margin.lower()}. The simulated accounts are of both kinds, "
+                "and each was asked which it is"
             )
         return tuple(found)
 
@@ -151,7 +166,10 @@ class Report:
             "repeat": self.course.repeat,
             "settings": {
                 **{name: getattr(policy, name) for name in _POLICY},
-                "symbols": list(self.symbols),
+                "account": self.account,
+                "symbols": list(self.scope.symbols),
+                "products": [each.setting for each in policy.products],
+                "margin": self.scope.margin.lower() if self.scope.margin else "auto",
                 "recv_window_ms": conditions.recv_window_ms,
                 "log_dir": str(self.log_dir),
                 "file": str(self.config_file) if self.config_file else None,
@@ -373,8 +391,9 @@ def _left(score: Mapping[str, Any], *, verbose: bool) -> str:
 def _foot(document: Mapping[str, Any], record: str) -> list[Part]:
     settings, repeat, trail = document["settings"], document["repeat"], document["trail"]
     where = f" ({clean(settings['file'])})" if settings["file"] else " (defaults)"
+    of = f" {clean(settings['account'])}" if settings["account"] else ""
     said = (
-        f"{clean(str(document['environment']))}{where}: {settings['timeout_seconds']:g} s, "
+        f"{clean(str(document['environment']))}{of}{where}: {settings['timeout_seconds']:g} s, "
         f"{settings['max_retries']} retries, {settings['retry_delay_seconds']:g} s delay, "
         f"settle {settings['settle_seconds']:g} s"
     )

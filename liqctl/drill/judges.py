@@ -14,6 +14,7 @@ from liqctl.kernel.endpoints import Endpoint, spec_of
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.policy import product_of as product_of_symbol
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import LiquidationState, Product
 from liqctl.sim.account import SOURCES
@@ -280,7 +281,7 @@ def truth(case: Case, excused: list[str]) -> Iterator[str]:
         held = {
             key[0]
             for key, holding in account.holdings.items()
-            if holding.amount and policy.covers(key[0]) and case.reads_amount(key)
+            if holding.amount and _covers(policy, key[0]) and case.reads_amount(key)
         }
         if held - listed:
             yield f"still open and not listed: {sorted(held - listed)}"
@@ -293,7 +294,7 @@ def _is_in_scope(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
     turned round, a stop that only reduces is the one should it turn again.
     """
     policy = case.policy
-    if not policy.covers(thing[0] if isinstance(thing, tuple) else thing.symbol):
+    if not _covers(policy, thing[0] if isinstance(thing, tuple) else thing.symbol):
         return False
     if policy.close_positions or isinstance(thing, tuple):
         return True
@@ -304,6 +305,10 @@ def _is_in_scope(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
         return not amount
     shrinks = thing.quantity is not None and thing.quantity <= abs(amount)
     return not (shrinks and is_closing(thing, amount))
+
+
+def _covers(policy: LiquidationConfig, symbol: str) -> bool:
+    return policy.covers(symbol) and product_of_symbol(symbol) in policy.products
 
 
 def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
@@ -359,16 +364,18 @@ def what_is_left(venue: Venue, policy: LiquidationConfig = WHOLE_ACCOUNT) -> lis
 def _open(
     venue: Venue, policy: LiquidationConfig
 ) -> Iterator[tuple[str, LegKey | Order | AlgoOrder]]:
-    """Yield what is open, and its name."""
-    account, armed = venue.account, policy.emergency_liquidation
+    """Yield what is open in the products that are the account, and its name."""
+    account, armed, products = venue.account, policy.emergency_liquidation, policy.products
     if policy.close_positions or not armed:
         for key, held in account.holdings.items():
-            if held.amount:
+            if held.amount and product_of_symbol(key[0]) in products:
                 yield key[0] if key[1] == "BOTH" else " ".join(key), key
     if policy.cancel_orders or not armed:
         resting: list[Order | AlgoOrder] = [*account.open_orders(), *account.open_algo_orders()]
         for order in resting:
             is_stop = isinstance(order, AlgoOrder) or bool(order.trigger_price)
+            if product_of_symbol(order.symbol) not in products:
+                continue
             if policy.close_positions or not (armed and is_stop and account.is_needed(order)):
                 yield order.name, order
 

@@ -22,7 +22,7 @@ from liqctl.kernel.errors import Secret, invariant
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
-from liqctl.kernel.states import Environment, LiquidationState, OrderState
+from liqctl.kernel.states import Environment, LiquidationState, OrderState, Product
 from liqctl.run.manager import LiquidationManager
 from liqctl.run.who import SystemClock
 from liqctl.sim.memory import EPOCH_MS, MemoryTransport, run_virtual
@@ -300,13 +300,14 @@ def compare(
     """Return every difference between a run's end and the promise.
 
     A state better than every one promised takes exit code, words and duration with it. So does a
-    scope of positions or orders only, where the promise is not COMPLETED: what can be closed and
-    what is said of it depends on the scope. Something left open in scope that should not be is
-    always for the worse.
+    scope of positions, orders or one product only, where the promise is not COMPLETED: what can be
+    closed and what is said of it depends on the scope. Something left open in scope that should not
+    be is always for the worse.
     """
     state, code = result.state.value, int(result.exit_code())
     worse = _FROM_WORST_TO_BEST.index(state) <= max(map(_FROM_WORST_TO_BEST.index, expect.states))
-    if policy.emergency_liquidation and not (policy.close_positions and policy.cancel_orders):
+    is_whole = policy.close_positions and policy.cancel_orders and {*policy.products} == {*Product}
+    if policy.emergency_liquidation and not is_whole:
         completed = LiquidationState.COMPLETED.value
         worse = expect.states == (completed,) and state != completed
     found = []

@@ -5,19 +5,16 @@ have in common is the deadline, the limits, the clock and the kind of account. T
 when every product is proven flat by readings that began after the last answer to anything sent.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from liqctl.kernel import pacing, requests
-from liqctl.kernel.costs import look_weight, positions_weight
+from liqctl.kernel import pacing
 from liqctl.kernel.executions import Executions
-from liqctl.kernel.gateway import Account, Gateway
 from liqctl.kernel.left_over import LeftOver, read_left_over
-from liqctl.kernel.machine import Machine, Task
+from liqctl.kernel.machine import Task
 from liqctl.kernel.outcome import Ending, Outcome, together
-from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.reading import Reader
+from liqctl.kernel.readers import AccountReaders
 from liqctl.kernel.rounds import Liquidation
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import Snapshot
@@ -30,77 +27,6 @@ _WORST_FIRST: Final = (
     Ending.NOTHING_LEFT_TO_TRY,
     Ending.FLAT,
 )
-
-
-class AccountReaders:
-    """A gateway and a reader for each product in scope."""
-
-    def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
-        """Read nothing yet."""
-        self.policies = policy.by_product
-        share = machine.budget.share
-        share.look, share.proof = positions_weight(policy), look_weight(policy)
-        self.account = Account(machine, self.policies, policy.margin)
-        self.readers = {
-            product: Reader(Gateway(self.account, product), own)
-            for product, own in self.policies.items()
-        }
-
-    @property
-    def gateway(self) -> Gateway:
-        """The gateway of the first product, for what is no product's own."""
-        return next(iter(self.readers.values())).gateway
-
-    def begin(
-        self,
-        *,
-        both_sources: bool = False,
-        is_brief: bool | None = None,
-        products: Sequence[Product] | None = None,
-    ) -> dict[Product, Task[Snapshot]]:
-        """Begin one reading of each product; a brief one also where the weight is too little."""
-        wanted = self.readers if products is None else products
-        is_brief = not self.account.has_weight if is_brief is None else is_brief
-        return {
-            product: self.account.machine.spawn(
-                self.readers[product].snapshot(
-                    self.policies[product].symbols, both_sources=both_sources, is_brief=is_brief
-                )
-            )
-            for product in wanted
-        }
-
-    async def find_twin(self, name: str, policy: LiquidationConfig) -> str | None:
-        """Return the other name, if any, under which this account is being liquidated already.
-
-        Not waited for beyond `pacing.ALIAS_WAIT_S`: a second close of the same leg does no harm.
-        """
-        machine = self.account.machine
-        asking = machine.spawn(self.gateway.ask(requests.ALIAS))
-        await machine.wait([asking], until=machine.now + pacing.ALIAS_WAIT_S)
-        machine.end(asking)
-        if not isinstance(asking.result, str):
-            return None
-        return machine.budget.address.claim(asking.result, name, policy)
-
-    def recall(self, mirrored: Mapping[Product, Snapshot]) -> dict[Product, Task[Snapshot]]:
-        """Begin one reading of each product; what an armed process knows stands for its own."""
-        firsts = self.begin(products=[p for p in self.readers if p not in mirrored])
-        for product, snapshot in mirrored.items():
-            task = firsts[product] = Task[Snapshot](None)
-            task.result = snapshot
-            self.account.machine.complete(task)
-        return {product: firsts[product] for product in self.readers}
-
-    async def read_all(
-        self, *, is_brief: bool | None = None, both_sources: bool = True
-    ) -> list[Snapshot]:
-        """Return one reading of each product, by both sources, with what contracts are worth."""
-        firsts = self.begin(both_sources=both_sources, is_brief=is_brief)
-        await self.account.machine.finish(list(firsts.values()))
-        return [
-            await reader.size(firsts[product].value) for product, reader in self.readers.items()
-        ]
 
 
 class AccountLiquidation:

@@ -32,6 +32,7 @@ from liqctl.kernel.endpoints import Endpoint, EndpointSpec, spec_of
 from liqctl.kernel.limits import MINUTE_S, ORDER_BURST_S, Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective
+from liqctl.kernel.rules import Guard, Rule
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OpenOrder, Snapshot
 
@@ -140,6 +141,36 @@ def positions_weight(policy: LiquidationConfig) -> int:
         for product in policy.by_product
         for spec in _specs((Endpoint.POSITIONS,), product, policy)
     )
+
+
+def guards_weight(guards: Iterable[Guard], policy: LiquidationConfig) -> tuple[int, int]:
+    """Return what guards cost a minute: usually, and while a loss comes near its limit.
+
+    >>> from decimal import Decimal
+    >>> guards = [Guard(rule=Rule.MAX_LOSS, limit=Decimal(500))]
+    >>> guards_weight(guards, LiquidationConfig()), guards_weight([], LiquidationConfig())
+    ((170, 420), (0, 0))
+    """
+    rules, margin = {guard.rule for guard in guards}, policy.margin or Margin.STANDARD
+    in_portfolio = margin is Margin.PORTFOLIO
+    products = [*policy.by_product]
+    needs_transfers = any(rule.needs_transfers for rule in rules)
+    look = 0
+    if needs_transfers or Rule.MIN_MARGIN_RATIO in rules:
+        asked = products[:1] if in_portfolio else products
+        look += sum(spec_of(Endpoint.EQUITY, each, margin).weight_all for each in asked)
+    if needs_transfers and Product.COINM in products and not in_portfolio:
+        look += spec_of(Endpoint.MARK_PRICE, Product.COINM, margin).weight_all
+    if rules & {Rule.MAX_NOTIONAL, Rule.MAX_POSITION_NOTIONAL}:
+        look += positions_weight(policy)
+    if Rule.MAX_ORDERS_PER_MINUTE in rules:
+        look += Endpoint.ORDER_LIMITS.value.weight_all
+    moved = 0
+    if needs_transfers and not in_portfolio:
+        moved = sum(spec_of(Endpoint.INCOME, each, margin).weight_all for each in products)
+    looks = int(MINUTE_S / pacing.GUARD_POLL_S)
+    lists = int(MINUTE_S / pacing.TRANSFERS_POLL_S)
+    return looks * look + lists * moved, looks * (look + moved)
 
 
 def _specs(

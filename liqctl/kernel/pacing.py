@@ -258,6 +258,10 @@ are about a minute apart. (guess)"""
 LEFT_OVER_MAX_S: Final = 1.5
 """How long a run in portfolio margin waits for what remains beside its futures. (guess)"""
 
+WITNESS_HEAD_START_S: Final = 0.1
+"""How long the first reading and the closes have the processor to themselves, before the master is
+asked whose key is whose: its questions take some milliseconds of it (measured)."""
+
 WITNESS_WAIT_S: Final = 1.0
 """How long an account that is proven flat waits for the master's word: a round trip usually, and a
 master that says nothing changes nothing. (guess)"""
@@ -311,7 +315,21 @@ ARMED_WEIGHT_SHARE: Final = 0.1
 """The share of a minute's weight that an armed process takes for its readings."""
 
 ARMED_LISTS_S: Final = 180.0
-"""How far apart an armed process reads the order lists, which cost eight times the positions."""
+ARMED_LISTS_MIN_S: Final = 90.0
+"""How far apart an armed process reads the order lists, which cost eight times the positions; and
+how far at least, where they could not be read or a stream was connected anew."""
+
+ARMED_READ_MAX_S: Final = 6.0
+"""The longest pause between two readings, also where guards read more: half of the mirror's age."""
+
+ARMED_RULES_S: Final = 3600.0
+"""How far apart the market rules are read anew: a process may be armed for months."""
+
+ARMED_GRACE_S: Final = 5.0
+"""How long an armed process may take to connect and to read before it says what is missing."""
+
+ARMED_REFUSED_S: Final = 30.0
+"""How far apart readings are for as long as the key is refused. (guess)"""
 
 ARMED_PINGS_S: Final = 40.0
 """How far apart spare connections are used: less than the 60 s that idle ones are kept for."""
@@ -319,16 +337,29 @@ ARMED_PINGS_S: Final = 40.0
 COUNTDOWN_RENEWALS: Final = 4
 """How often a countdown at the venue is renewed while it runs: as its own example does."""
 
+COUNTDOWN_WEIGHT_SHARE: Final = 0.1
+"""The share of a minute's weight that renewals may take, beside the readings': 10 each, so with
+countdowns of 120 s they cover twelve symbols. What is beyond is said."""
+
+DISARM_MAX_S: Final = 5.0
+"""How long the end of an armed process waits for its countdowns to be ended. (guess)"""
+
 KEY_RENEWED_S: Final = 1500.0
+KEY_AGAIN_S: Final = 60.0
 KEY_CONFIRMED_S: Final = 3300.0
-"""How far apart a listen key is renewed, and after how long without it is not believed: it lives 60
-minutes (documented), and others may have let theirs, which is the same one, end."""
+"""How far apart a listen key is renewed, how soon again where that failed, and after how long
+without it is not believed: it lives 60 minutes (documented), and others may have let theirs, which
+is the same one, end."""
 
 STREAM_LIFE_S: Final = 85_800.0
 """After how long a connection is made anew: the venue cuts it after 24 hours (documented)."""
 
 STREAM_LAG_MAX_S: Final = 5.0
-"""How long a change that a reading showed may take to be told by the stream. (guess)"""
+"""How long a change that a reading showed may take to be told by the stream, and how late an event
+may come. (guess)"""
+
+STREAM_LATE_KEPT_S: Final = 60.0
+"""How long a late event counts where no other one came after it. (guess)"""
 
 STREAM_RETRY_S: Final = 0.5
 STREAM_RETRY_MAX_S: Final = 30.0
@@ -366,6 +397,10 @@ GUARD_AGE_MAX_S: Final = 30.0
 GUARD_GAP_MAX_S: Final = 120.0
 """How long nothing may be known between two readings that agree; then they count from 1. (guess)"""
 
+GUARD_POLL_S: Final = 10.0
+"""How far apart the account is read for its guards, at most: three readings are 20 s. (guess)"""
+
+TRANSFERS_POLL_S: Final = 60.0
 TRANSFERS_AGE_MAX_S: Final = 120.0
 """Transfers cost 30 weight for USDS-M and 20 for COIN-M: read once a minute, and with each reading
 while a loss comes near its limit. Older ones are not known any more. (guess)"""

@@ -70,7 +70,8 @@ class SymbolPlan:
     """What to do on one symbol. `notional` ranks it.
 
     `books` are cancelled as a whole, each with the listed orders that this covers; `alone` are
-    those of either book that are cancelled by their id. `then` cancels the protective stops, as
+    those of either book that are cancelled by their id. `blocks`: the closes wait for the cancels,
+    for something may rest that claims what they sell. `then` cancels the protective stops, as
     soon as every leg was read flat. `is_sweep` marks the last cancel of both books before flat is
     called proven; the two go one after the other where `in_turn`.
     """
@@ -80,6 +81,7 @@ class SymbolPlan:
     books: Mapping[OrderKind, tuple[OpenOrder, ...]] = field(default_factory=dict)
     alone: tuple[OpenOrder, ...] = ()
     closes: tuple[LegClose, ...] = ()
+    blocks: bool = True
     then: "SymbolPlan | None" = None
     is_sweep: bool = False
     in_turn: bool = False
@@ -276,8 +278,26 @@ class _Planner(NamedTuple):
             books=books,
             alone=alone,
             closes=tuple(sorted(closes, key=lambda close: -close.position.notional)),
+            # A conditional order that is due may open a position: our own close could trigger it.
+            blocks=any(unlisted.values())
+            or any(order.kind is not OrderKind.REGULAR for order in due)
+            or any(map(self._may_block, on_symbol.orders)),
             then=then,
         )
+
+    def _may_block(self, order: OpenOrder) -> bool:
+        """Return whether a close may be refused while the order rests (-2022, -4118, -4112).
+
+        Resting orders that reduce, or that trade to the side of a close, claim the position. What
+        only opens claims nothing: a close that meets it lets it expire (EXPIRE_MAKER, the default
+        of self-trade prevention), and it is being cancelled beside it.
+        """
+        if order.kind is not OrderKind.REGULAR or order.is_conditional:
+            return False
+        if order.side is None or order.reduce_only or order.close_position:
+            return True
+        legs = [r.current for r in self.memory.legs.values() if r.leg.symbol == order.symbol]
+        return any(leg is not None and leg.closing_side is order.side for leg in legs)
 
     def _is_due(self, order: OpenOrder, open_legs: Mapping[Leg, Position]) -> bool:
         """Return whether the order is to be cancelled now.

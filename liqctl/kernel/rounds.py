@@ -367,7 +367,7 @@ class Liquidation:
             self._swept_unseen.add(plan.symbol)
         try:
             patience_s = self._patience(pacing.CANCEL_PATIENCE_MIN_S)
-            if OrderKind.REGULAR in plan.books or plan.alone:
+            if plan.blocks and (OrderKind.REGULAR in plan.books or plan.alone):
                 until = began_at + patience_s if plan.closes else None
                 await gateway.wait([cancels], until=until)
             spent["cancelling"] = max(spent["cancelling"], gateway.now - began_at)

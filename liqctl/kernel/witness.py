@@ -136,6 +136,7 @@ class Master:
         self._unlisted: VenueAnswer | None = None
         self._unread: VenueAnswer | None = None
         self._refusal: VenueAnswer | None = None
+        self._asked: set[str] = set()
         self._unasked = 0
         self.listed: tuple[SubAccount, ...] = ()
         self.learning = machine.spawn(self._learn())
@@ -182,11 +183,17 @@ class Master:
     async def survey(self) -> list[tuple[SubAccount, int | None]]:
         """Return the sub-accounts of none of the keys, and how many positions each has.
 
-        The count is None where it could not be read in full.
+        The count is None where it could not be read in full. One whose keys were not read may be
+        covered, unless every key has its sub-account: it is left out.
         """
         await self._machine.wait([self.learning])
         covered = set(self._emails.values())
-        left = [sub for sub in self.listed if sub.email not in covered]
+        is_complete = len(self._emails) == len(self._known)
+        left = [
+            sub
+            for sub in self.listed
+            if sub.email not in covered and (is_complete or sub.email in self._asked)
+        ]
         found: list[tuple[SubAccount, int | None]] = []
         for start in range(0, len(left), pacing.WITNESS_AT_ONCE):
             part = left[start : start + pacing.WITNESS_AT_ONCE]
@@ -235,6 +242,7 @@ class Master:
     async def _learn(self) -> None:
         """Find the sub-account of each key; stop as soon as all are found."""
         try:
+            await self._machine.sleep(pacing.WITNESS_HEAD_START_S)
             await self._list()
             due = sorted(self.listed, key=self._is_hinted, reverse=True)
             self._unasked = max(len(due) - pacing.WITNESS_KEYS_MAX, 0)
@@ -265,6 +273,7 @@ class Master:
         if isinstance(answer, VenueAnswer):
             self._unread = answer
             return
+        self._asked.add(sub.email)
         for key in answer:
             if key in self._known:
                 self._emails[key] = sub.email

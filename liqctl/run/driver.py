@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from liqctl.kernel import pacing
-from liqctl.kernel.account import AccountReaders
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.events import AuditEvent
 from liqctl.kernel.limits import Address, Deadline
@@ -33,6 +32,7 @@ from liqctl.kernel.machine import (
 )
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
+from liqctl.kernel.readers import AccountReaders
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import MarketRules, Snapshot
 

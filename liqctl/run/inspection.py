@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Final
 
 from liqctl.kernel import pacing
-from liqctl.kernel.account import AccountReaders
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.executions import EXECUTIONS, asks_executions
 from liqctl.kernel.ledger import OrderRecord, first_seen
@@ -19,6 +18,7 @@ from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.proof import Verdict, verify
 from liqctl.kernel.protection import is_protective
+from liqctl.kernel.readers import AccountReaders
 from liqctl.kernel.reading import ask_unknown_symbols
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import FailureCause, LiquidationState, Margin, Product

@@ -29,6 +29,9 @@ an account in portfolio margin, beside its futures `margin_orders: [{symbol: …
 `venue: {balance: "10000", coins: {BTC: "2"}}` is what the wallets hold, of coins no others then;
 where nothing is said, as good as endless.
 
+Faults of streams are `{kind: stream_cut, event: ORDER_TRADE_UPDATE, skip: 3}` and so on; what
+happens to them at once are events: `{act: cut_streams, at_ms: 500}`.
+
 A house is several accounts behind one address:
 
     accounts:

@@ -144,7 +144,7 @@ class Streams(Listener):
         """Return the host's key, a new one where none lives, and let it live an hour from now."""
         if host not in self.keys:
             self._keys_made += 1
-            seed = f"{self.venue.api_key} {self.venue.alias} {host} {self._keys_made}"
+            seed = f"{self.venue.alias} {self._keys_made}"
             text = hashlib.sha256(seed.encode()).hexdigest()
             self.keys[host] = ListenKey(text=text, ends_ms=0)
         return self.extend(host)

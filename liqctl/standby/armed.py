@@ -1,40 +1,66 @@
 """An armed process between its start and its trip: it reads, listens, judges, and waits.
 
-streams ──▶ mirror ◀── readings, paced           every second: health, heartbeat, guards
-│                                               │
-└──────▶ the first orders of a trip ◀── trigger ┘  or a signal, or a handover
+    streams ──▶ mirror ◀── readings, paced           every second: health, heartbeat, guards
+                  │                                               │
+                  └──────▶ the first orders of a trip ◀── trigger ┘  or a signal, or a handover
+
+What a reader would get wrong:
+- Nothing that may hang stands in the way of anything else: the heartbeat's disk, a countdown that
+  is not answered, and spare connections each have a task or a thread of their own.
+- A countdown at the venue that is not renewed cancels a healthy book. So it is renewed until an
+  order list shows nothing that opens, and then ended; not knowing is no reason to let it run out.
 """
 
 import asyncio
 import contextlib
-import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Protocol, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from liqctl.kernel import pacing, requests
-from liqctl.kernel.account import AccountReaders
-from liqctl.kernel.answers import VenueAnswer
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.costs import look_weight, positions_weight
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.limits import MINUTE_S, Limits
-from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.protection import reduces_only
+from liqctl.kernel.readers import AccountReaders
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.stream import StreamEvent
+from liqctl.kernel.values import OpenOrder, Position, Reading, Snapshot
 from liqctl.run.driver import Driver, Known
 from liqctl.standby.mirror import Health, Mirror, StreamFacts, judge
+from liqctl.standby.patience import RationedExchange
 from liqctl.standby.streams import StreamKeeper
 from liqctl.venue.stream import StreamDoor
 
 if TYPE_CHECKING:
-    from liqctl.kernel.values import MarketRules, Snapshot
+    from liqctl.kernel.values import MarketRules
+
+T = TypeVar("T", Position, OpenOrder)
 
 _TICK_S: Final = 1.0
 _CALL_MAX_S: Final = 5.0
+_REPEATS: Final = 1.5
+_BESIDE_W: Final = 12
+"""What one reading may cost, in readings, for what is repeated; and what else it asks: the second
+source where the first one fails, the clock, the rules. A venue in trouble would be asked some
+thirty times in five seconds."""
+
+_CONNECTED_BY_S: Final = 2.0
+"""How long streams may take to connect before order lists are read without them."""
+
+_RULES_BY_S: Final = 2.0
 _DISARM_TRIES: Final = 3
+_ORDERS_SEEN_MAX: Final = 100_000
+"""New orders of a minute that are counted at most; the venue lets one account place a hundredth."""
+
+_EPISODE_S: Final = 60.0
+"""How long a cause must be gone before what would trip is told of it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,11 +161,13 @@ class Armed:
         self.rules: dict[Product, Mapping[str, MarketRules]] = {}
         self.snapshots: dict[Product, Snapshot] = {}
         self.read_at = float("-inf")
-        self.orders_seen: list[float] = []
+        self.orders_seen: deque[float] = deque(maxlen=_ORDERS_SEEN_MAX)
+        self.read_trouble = ""
         self.heartbeat_age_s: float | None = None
         self.heartbeat_note: str | None = None
         self.weight_used = 0
         self._exchange = exchange
+        self._read_policy = _whole(policy)
         self._door = door
         self._wall_clock = wall_clock
         self._tell = tell
@@ -147,19 +175,30 @@ class Armed:
         self._countdown_s = countdown_s
         self.guarding = guarding
         self._observe = observe
-        self._observed: set[str] = set()
+        self._observed: dict[str, float] = {}
         self._loop = asyncio.get_running_loop()
         self._began_at = self._loop.time()
         self._trigger: asyncio.Future[Trigger | None] = self._loop.create_future()
         self._woken = asyncio.Event()
         self._timers: dict[str, float] = {}
+        self._opened: dict[str, float] = {}
+        self._uncovered = 0
+        self._is_refused = False
+        self._has_told = False
+        # The first lists are read when streams are connected, for older ones are not believed.
+        self._lists_at = float("-inf")
+        self._lists_due_at = self._began_at + _CONNECTED_BY_S
+        self._rules_at: dict[Product, float] = {}
+        self._beating: asyncio.Future[tuple[float | None, str | None]] | None = None
+        # One thread, so that a disk that hangs has nobody else's.
+        self._beats = ThreadPoolExecutor(max_workers=1) if heartbeat else None
         self.streams = self._make_streams()
 
     def _make_streams(self) -> dict[Product, StreamFacts]:
-        products = list(self.mirrors)
-        if self.margin is Margin.PORTFOLIO:
-            products = products[:1]  # One stream for both.
-        return {product: StreamFacts(mirror=self.mirrors[product]) for product in products}
+        if self.margin is Margin.PORTFOLIO:  # One stream for both.
+            first = next(iter(self.mirrors))
+            return {first: StreamFacts(mirrors=tuple(self.mirrors.values()))}
+        return {p: StreamFacts(mirrors=(mirror,)) for p, mirror in self.mirrors.items()}
 
     @property
     def known(self) -> Known:
@@ -176,6 +215,7 @@ class Armed:
             self._read_on(),
             self._tick(),
             self._keep_warm(),
+            self._keep_countdowns(),
         ]
         tasks = [self._loop.create_task(each) for each in work]
         for task in tasks:
@@ -185,6 +225,8 @@ class Armed:
         finally:
             for task in tasks:
                 task.cancel()
+            if self._beats is not None:
+                self._beats.shutdown(wait=False)
 
     def listens_since(self, moment: float) -> bool:
         """Whether every stream has been connected since that moment."""
@@ -193,14 +235,27 @@ class Armed:
 
     @property
     def is_tripped(self) -> bool:
-        """Whether something tripped, or it was told to stop."""
-        return self._trigger.done()
+        """Whether something tripped."""
+        return self._trigger.done() and not self.is_stopped
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was told to stop, or failed, before anything tripped."""
+        trigger = self._trigger
+        if not trigger.done():
+            return False
+        return trigger.cancelled() or trigger.exception() is not None or trigger.result() is None
 
     def trip(self, trigger: Trigger) -> None:
         """Let `stand` end with this, unless something tripped before."""
         if self._observe is not None:
-            if trigger.why not in self._observed:
-                self._observed.add(trigger.why)
+            # The words hold figures, which change each time; what is told is each episode, once.
+            rule = [trigger.figures.get(name) for name in ("rule", "limit", "symbols")]
+            cause = f"{trigger.by} {rule}"
+            now = self._loop.time()
+            is_new = now - self._observed.get(cause, float("-inf")) > _EPISODE_S
+            self._observed[cause] = now
+            if is_new or trigger.by is TripCause.SIGNAL:
                 self._observe(trigger)
             return
         if not self._trigger.done():
@@ -215,18 +270,35 @@ class Armed:
 
     def connected(self, product: Product) -> None:
         """Read anew: what happened before the connection was made was not told."""
-        self.mirrors[product].forget_lists()
+        now = self._loop.time()
+        for mirror in self.streams[product].mirrors:
+            mirror.connect(now)
+        if all(facts.connected_at is not None for facts in self.streams.values()):
+            at = max(self._lists_at + pacing.ARMED_LISTS_MIN_S, now)
+            self._lists_due_at = min(self._lists_due_at, at)
         self._woken.set()
 
+    def disconnected(self, product: Product) -> None:
+        """Believe the lists no more."""
+        for mirror in self.streams[product].mirrors:
+            mirror.disconnect()
+
     def heard(self, product: Product, event: StreamEvent) -> None:
-        """Take one event into the mirror."""
+        """Take one event into the mirrors of the stream."""
         now = self._loop.time()
-        for each, mirror in self.mirrors.items():
-            legs = tuple(row for row in event.amounts if row[0].product is each)
-            if each is product or legs:
+        facts = self.streams[product]
+        facts.hear(event, now, epoch_s=self._wall_clock.now().timestamp())
+        for mirror in facts.mirrors:
+            legs = tuple(row for row in event.amounts if row[0].product is mirror.product)
+            is_its_own = not event.symbol or product_of(event.symbol) is mirror.product
+            if legs or (is_its_own and not event.amounts):
                 mirror.hear(replace(event, amounts=legs), now)
         if event.is_new_order:
             self.orders_seen.append(now)
+            while self.orders_seen[0] <= now - MINUTE_S:
+                self.orders_seen.popleft()
+        if event.opens:
+            self._opened[event.symbol] = now
         self._woken.set()
 
     def changed(self) -> None:
@@ -253,33 +325,49 @@ class Armed:
     async def _read_on(self) -> None:
         """Read positions at the pace that the weight allows, order lists now and then."""
         loop = self._loop
-        per_s = pacing.ARMED_WEIGHT_SHARE * Limits().weight_1m / MINUTE_S
         guards_w = self.guarding.weight if self.guarding else 0
-        lists_w = look_weight(self.policy)
-        positions_w = positions_weight(self.policy) + guards_w
-        per_s -= lists_w / pacing.ARMED_LISTS_S
-        gap_s = positions_w / per_s
-        lists_at, budget, counted_at = float("-inf"), float(positions_w), loop.time()
+        lists_w = look_weight(self._read_policy)
+        positions_w = positions_weight(self._read_policy) + guards_w
+        pings_w = pacing.WARM_CONNECTIONS * len(self.mirrors)
+        per_s = pacing.ARMED_WEIGHT_SHARE * Limits().weight_1m / MINUTE_S
+        per_s -= pings_w / pacing.ARMED_PINGS_S
+        budget, counted_at = float(positions_w), loop.time()
+        gap_s = pacing.ARMED_READ_MAX_S
         while True:
-            is_whole = loop.time() >= lists_at
-            began_at = loop.time()
-            if await self._read(is_brief=not is_whole) and is_whole:
-                lists_at = began_at + pacing.ARMED_LISTS_S
-            self.weight_used += lists_w if is_whole else positions_w
-            # Heard of something: read at once, as long as the weight of a minute allows it.
+            # What is heard while one is under way may be in none yet.
             self._woken.clear()
-            budget = min(budget + (loop.time() - counted_at) * per_s, 2.0 * positions_w)
-            budget, counted_at = budget - positions_w, loop.time()
-            if budget >= 0:
+            began_at = loop.time()
+            is_whole = began_at >= self._lists_due_at
+            if is_whole:
+                # Also where it fails: lists cost a fifteenth of a minute's weight each time.
+                lists_s = min(max(began_at - self._lists_at, 0.0), pacing.ARMED_LISTS_S)
+                lists_s = max(lists_s, pacing.ARMED_LISTS_MIN_S)
+                gap_s = positions_w / max(per_s - lists_w / lists_s, per_s / 10)
+                gap_s = min(gap_s, pacing.ARMED_READ_MAX_S)
+                self._lists_at = began_at
+                self._lists_due_at = began_at + pacing.ARMED_LISTS_MIN_S
+            is_done = await self._read(is_brief=not is_whole)
+            if is_whole and is_done and self.listens_since(began_at):
+                self._lists_due_at = began_at + pacing.ARMED_LISTS_S
+            self.weight_used += lists_w if is_whole else positions_w
+            now = loop.time()
+            budget = min(budget + (now - counted_at) * positions_w / gap_s, 2.0 * positions_w)
+            budget, counted_at = budget - positions_w, now
+            if self._is_refused:
+                await asyncio.sleep(pacing.ARMED_REFUSED_S)
+            elif budget >= 0:
+                # Heard of something: read at once, as long as the weight of a minute allows it.
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), gap_s)
             else:
                 await asyncio.sleep(gap_s)
 
     async def _read(self, *, is_brief: bool) -> bool:
-        """Take one reading into the mirrors; return whether it succeeded."""
-        driver = Driver.starting_now(self._exchange, _CALL_MAX_S, self._wall_clock)
-        readers = AccountReaders(driver.machine, self.policy)
+        """Take one reading into the mirrors; return whether all that was asked for was read."""
+        weight = positions_weight(self._read_policy) if is_brief else look_weight(self._read_policy)
+        exchange = RationedExchange(self._exchange, int(weight * _REPEATS) + _BESIDE_W)
+        driver = Driver.starting_now(exchange, _CALL_MAX_S, self._wall_clock)
+        readers = AccountReaders(driver.machine, self._read_policy)
         for product, reader in readers.readers.items():
             reader.rules = self.rules.get(product, {})
         began_at = self._loop.time()
@@ -287,27 +375,43 @@ class Armed:
             snapshots = await driver.perform(
                 readers.read_all(is_brief=is_brief, both_sources=False)
             )
+            self._take(snapshots, began_at)
+            await self._renew_rules(driver, readers)
         finally:
             driver.close()
-        for snapshot in snapshots:
-            self.mirrors[snapshot.product].take(snapshot)
-            if snapshot.positions.complete:
-                self.snapshots[snapshot.product] = snapshot
-            for facts in self.streams.values():
-                is_since = facts.connected_at is not None and facts.connected_at <= began_at
-                covers = facts.mirror.product is snapshot.product
-                facts.read_since |= is_since and covers and snapshot.positions.complete
-        is_done = all(snapshot.positions.complete for snapshot in snapshots)
-        if is_done:
-            self.read_at = began_at
-        for product, reader in readers.readers.items():
-            if not self.rules.get(product):
-                rules = await driver.perform(reader.fetch_rules())
-                self.rules[product] = {} if isinstance(rules, VenueAnswer) else rules
         self._judge()
         if self.guarding is not None and (trigger := await self.guarding.look(self)) is not None:
             self.trip(trigger)
-        return is_done
+        return not any(snapshot.lists_failed for snapshot in snapshots)
+
+    def _take(self, snapshots: Sequence[Snapshot], began_at: float) -> None:
+        snapshots = [_in_scope(each, self.policy) for each in snapshots]
+        read = {each.product for each in snapshots if each.positions.complete}
+        for snapshot in snapshots:
+            self.mirrors[snapshot.product].take(snapshot)
+            if snapshot.product in read:
+                self.snapshots[snapshot.product] = snapshot
+        for facts in self.streams.values():
+            is_since = facts.connected_at is not None and facts.connected_at <= began_at
+            facts.read_since |= is_since and read.issuperset(m.product for m in facts.mirrors)
+        errors = [each.positions.error for each in snapshots if each.product not in read]
+        self.read_trouble = next((error.describe() for error in errors if error), "")
+        self._is_refused = any(e and e.kind is AnswerKind.RUN_FATAL for e in errors)
+        if len(read) == len(self.mirrors):
+            self.read_at = began_at
+
+    async def _renew_rules(self, driver: Driver, readers: AccountReaders) -> None:
+        """Read the market rules, now and then anew; those that are known stay until then."""
+        for product, reader in readers.readers.items():
+            if driver.spent_s > _RULES_BY_S:
+                return  # The venue is in trouble: positions matter more.
+            at = self._rules_at.get(product, float("-inf"))
+            if self._loop.time() - at < pacing.ARMED_RULES_S:
+                continue
+            reader.rules = {}
+            rules = await driver.perform(reader.fetch_rules())
+            if not isinstance(rules, VenueAnswer):
+                self.rules[product], self._rules_at[product] = rules, self._loop.time()
 
     async def _tick(self) -> None:
         while True:
@@ -318,10 +422,14 @@ class Armed:
 
     async def _listen_for_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Trip by a heartbeat that is too old; at the start everybody gets as long again."""
-        looking = asyncio.to_thread(heartbeat.look, time.time())  # noqa: TID251 - a file's time
-        try:
-            age_s, note = await asyncio.wait_for(looking, _TICK_S)
-        except TimeoutError:
+        if self._beating is None:
+            epoch_s = self._wall_clock.now().timestamp()
+            self._beating = self._loop.run_in_executor(self._beats, heartbeat.look, epoch_s)
+        await asyncio.wait([self._beating], timeout=_TICK_S)
+        if self._beating.done():
+            age_s, note = self._beating.result()
+            self._beating = None
+        else:  # Asked no further: each would take one more thread for ever.
             age_s, note = None, "heartbeat file: its disk does not answer"
         self.heartbeat_age_s, self.heartbeat_note = age_s, note
         has_begun = self._loop.time() - self._began_at > heartbeat.seconds
@@ -340,66 +448,129 @@ class Armed:
             )
 
     async def _keep_warm(self) -> None:
-        """Use spare connections now and then, and renew the countdown timers."""
-        products: Sequence[Product] = list(self.mirrors)
-        pinged_at = float("-inf")
+        """Use spare connections now and then, so that closes wait for no handshake."""
         while True:
-            if self._loop.time() - pinged_at >= pacing.ARMED_PINGS_S:
-                pinged_at = self._loop.time()
-                await self._exchange.warm_up(
-                    products[0], pacing.WARM_CONNECTIONS, timeout_s=_CALL_MAX_S
+            await asyncio.gather(
+                *(
+                    self._exchange.warm_up(product, pacing.WARM_CONNECTIONS, timeout_s=_CALL_MAX_S)
+                    for product in self.mirrors
                 )
-                self.weight_used += pacing.WARM_CONNECTIONS
-            rest_s = pacing.ARMED_PINGS_S
-            if self._countdown_s is not None and self.margin is Margin.STANDARD:
-                await self._renew_countdowns(self._countdown_s)
-                rest_s = self._countdown_s / pacing.COUNTDOWN_RENEWALS
-            await asyncio.sleep(min(rest_s, pacing.ARMED_PINGS_S))
+            )
+            self.weight_used += pacing.WARM_CONNECTIONS * len(self.mirrors)
+            await asyncio.sleep(pacing.ARMED_PINGS_S)
+
+    async def _keep_countdowns(self) -> None:
+        """Renew the venue's own countdowns; portfolio margin has none."""
+        seconds = self._countdown_s
+        if seconds is None or self.margin is not Margin.STANDARD:
+            return
+        while True:
+            began_at = self._loop.time()
+            await self._renew_countdowns(seconds)
+            rest_s = seconds / pacing.COUNTDOWN_RENEWALS - (self._loop.time() - began_at)
+            await asyncio.sleep(max(rest_s, _TICK_S))
 
     async def _renew_countdowns(self, seconds: float) -> None:
+        """Renew what may open something, and end what no longer does; all at once."""
+        now = self._loop.time()
+        opening, ended = set[str](), set[str]()
+        self._timers = {symbol: at for symbol, at in self._timers.items() if at > now}
         for product, mirror in self.mirrors.items():
-            symbols = {order.symbol for order in mirror.orders if not reduces_only(order)}
-            for symbol in sorted(symbols):
-                request = requests.countdown(product, symbol, int(seconds * 1000))
-                sent_at = self._loop.time()
-                with contextlib.suppress(VenueError):
-                    await self._exchange.send(request, timeout_s=_CALL_MAX_S)
-                # Also where no answer came: it may run.
-                self._timers[symbol] = sent_at + seconds
-                self.weight_used += request.weight
+            running = {symbol for symbol in self._timers if product_of(symbol) is product}
+            # What came to be after the last list, or shortly before it, may be on none yet.
+            since = mirror.lists_at - pacing.LAG_GRACE_S
+            of_product = [s for s in self._opened if product_of(s) is product]
+            for symbol in of_product:
+                if self._opened[symbol] < since:
+                    del self._opened[symbol]
+            opened = {symbol for symbol in of_product if symbol in self._opened}
+            listed = {order.symbol for order in mirror.orders if not reduces_only(order)}
+            ended |= running - listed - opened
+            opening |= listed | opened
+        a_minute = MINUTE_S * pacing.COUNTDOWN_RENEWALS / seconds
+        weight = requests.countdown(Product.USDM, "", 0).weight
+        share = pacing.COUNTDOWN_WEIGHT_SHARE * Limits().weight_1m
+        most = max(int(share / (weight * a_minute)), 1)
+        # Those that run go first: one that is dropped would run out.
+        wanted = sorted(opening, key=lambda symbol: (symbol not in self._timers, symbol))
+        self._uncovered = max(len(wanted) - most, 0)
+        call_s = min(_CALL_MAX_S, seconds / pacing.COUNTDOWN_RENEWALS)
+        await asyncio.gather(
+            *(self._set_countdown(symbol, seconds, call_s) for symbol in wanted[:most]),
+            *(self._set_countdown(symbol, 0.0, call_s) for symbol in ended),
+        )
+
+    async def _set_countdown(self, symbol: str, seconds: float, timeout_s: float) -> None:
+        request = requests.countdown(product_of(symbol), symbol, int(seconds * 1000))
+        if seconds:
+            # Before it leaves, and also where no answer comes: it may run.
+            self._timers[symbol] = self._loop.time() + seconds + timeout_s
+        self.weight_used += request.weight
+        with contextlib.suppress(VenueError):
+            await self._exchange.send(request, timeout_s=timeout_s)
+            if not seconds:
+                self._timers.pop(symbol, None)
 
     async def disarm_countdowns(self) -> tuple[str, ...]:
-        """End every timer at the venue; return the symbols where one may still fire."""
-        left = dict(self._timers)
-        for _ in range(_DISARM_TRIES):
-            for symbol in list(left):
-                product = next(p for p in self.mirrors if self._is_of(p, symbol))
-                with contextlib.suppress(VenueError):
-                    await self._exchange.send(
-                        requests.countdown(product, symbol, 0), timeout_s=_CALL_MAX_S
+        """End every countdown at the venue; return the symbols where one may still run out.
+
+        Takes a few seconds at most, whatever the venue does.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pacing.DISARM_MAX_S):
+                for _ in range(_DISARM_TRIES):
+                    each_s = pacing.DISARM_MAX_S / _DISARM_TRIES
+                    await asyncio.gather(
+                        *(self._set_countdown(symbol, 0.0, each_s) for symbol in [*self._timers])
                     )
-                    del left[symbol]
         now = self._loop.time()
+        left = tuple(sorted(symbol for symbol, ends_at in self._timers.items() if ends_at > now))
         self._timers.clear()
-        return tuple(symbol for symbol, ends_at in left.items() if ends_at > now)
-
-    def _is_of(self, product: Product, symbol: str) -> bool:
-        from liqctl.kernel.policy import product_of
-
-        return product_of(symbol) is product
+        return left
 
     def _judge(self) -> None:
         now = self._loop.time()
-        found = judge(list(self.streams.values()), read_at=self.read_at, now=now)
-        notes = (self.heartbeat_note,) if self.heartbeat_note else ()
-        health, reasons = found[0], (*found[1], *notes)
+        health, reasons = judge(
+            list(self.streams.values()), read_at=self.read_at, now=now, trouble=self.read_trouble
+        )
+        notes = [self.heartbeat_note] if self.heartbeat_note else []
+        if self._uncovered:
+            notes.append(f"countdown: too little weight for {self._uncovered} more symbols")
         if notes and health is Health.ARMED:
             health = Health.DEGRADED
-        is_news = (health, reasons) != (self.health, self.reasons)
-        was = self.health
+        reasons = (*reasons, *notes)
+        was, before = self.health, self.reasons
         self.health, self.reasons = health, reasons
-        if is_news and (health is not was or health is not Health.ARMED):
+        if not self._has_told:
+            # What is missing while it connects is no news.
+            is_over = now - self._began_at >= pacing.ARMED_GRACE_S
+            self._has_told = is_news = health is Health.ARMED or is_over
+        else:
+            is_news = health is not was or (reasons != before and health is not Health.ARMED)
+        if is_news:
             self._tell(health, reasons)
+
+
+def _whole(policy: LiquidationConfig) -> LiquidationConfig:
+    """Return how a policy's account is read: as a whole, where each symbol would cost as much."""
+    by_product = policy.by_product
+    if Product.USDM not in by_product or len(by_product[Product.USDM].symbols) <= 1:
+        return policy
+    return replace(policy, symbols=(), products=tuple(by_product))
+
+
+def _in_scope(snapshot: Snapshot, policy: LiquidationConfig) -> Snapshot:
+    """Return of a reading what the policy covers."""
+
+    def narrowed(reading: Reading[T]) -> Reading[T]:
+        return replace(reading, items=tuple(i for i in reading.items if policy.covers(i.symbol)))
+
+    return replace(
+        snapshot,
+        positions=narrowed(snapshot.positions),
+        regular_orders=narrowed(snapshot.regular_orders),
+        algo_orders=narrowed(snapshot.algo_orders),
+    )
 
 
 def describe(armed: Armed) -> dict[str, Any]:

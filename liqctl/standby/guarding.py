@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -78,6 +79,8 @@ class GuardWatch:
         self._prices: Read[Mapping[str, CoinPrice]] | None = None
         self._transfers_at = self._prices_at = self._saved_at = float("-inf")
         self._saved = ""
+        self._saving: Future[None] | None = None
+        self._writer = ThreadPoolExecutor(max_workers=1)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -123,7 +126,8 @@ class GuardWatch:
         positions: dict[Product, Read[tuple[Any, ...]] | None] = dict.fromkeys(self._products)
         for product, snapshot in armed.snapshots.items():
             positions[product] = Read(value=snapshot.positions.items, at=snapshot.started_at)
-        armed.orders_seen[:] = [at for at in armed.orders_seen if at > now - MINUTE_S]
+        while armed.orders_seen and armed.orders_seen[0] <= now - MINUTE_S:
+            armed.orders_seen.popleft()
         # A stream that may be silent counts nothing: that is unknown, and not zero.
         is_counting = armed.health is Health.ARMED and armed.listens_since(now - MINUTE_S)
         sample = Sample(
@@ -136,7 +140,7 @@ class GuardWatch:
             orders_1m=Read(value=len(armed.orders_seen), at=now) if is_counting else None,
         )
         self._state, self._standings = judge(self._guards, self._state, sample)
-        await self._save(now)
+        self._save(now)
         for standing in self._standings:
             if standing.trips:
                 return Trigger(
@@ -156,9 +160,10 @@ class GuardWatch:
         found = await asyncio.gather(*reading)
         self._equity = dict(zip(self._equity_of, found, strict=True))
         now = loop.time()
-        if Product.COINM in self._products and now - self._prices_at >= pacing.GUARD_PRICES_S:
-            if (prices := await self._ask_of(requests.coin_prices())) is not None:
-                self._prices, self._prices_at = prices, now
+        needs_prices = Product.COINM in self._products
+        if needs_prices and now - self._prices_at >= pacing.GUARD_PRICES_S:
+            self._prices = await self._ask_of(requests.coin_prices()) or self._prices
+            self._prices_at = now
         is_wanted = any(rule.needs_transfers for rule in rules) and not self._is_portfolio
         is_due = now - self._transfers_at >= pacing.GUARD_TRANSFERS_S
         if is_wanted and (is_due or wants_transfers(self._standings)):
@@ -183,18 +188,24 @@ class GuardWatch:
             return self._file.read_bytes()[:_STATE_BYTES_MAX].decode()
         return None
 
-    async def _save(self, now: float) -> None:
-        """Write what has to survive a restart, now and then, beside the loop."""
+    def _save(self, now: float) -> None:
+        """Write what has to survive a restart, now and then, beside the loop.
+
+        Nobody waits for it: a disk that hangs would keep the guards from judging.
+        """
+        if self._saving is not None and not self._saving.done():
+            return
         text = state_as_json(self._state)
         if text == self._saved or now - self._saved_at < pacing.GUARD_SAVED_S:
             return
         self._saved, self._saved_at = text, now
-        with contextlib.suppress(OSError, RuntimeError):
-            await asyncio.to_thread(_write_whole, self._file, text)
+        with contextlib.suppress(RuntimeError):  # no thread can be had
+            self._saving = self._writer.submit(_write_whole, self._file, text)
 
 
 def _write_whole(path: Path, text: str) -> None:
-    make_private(path.parent, is_ours=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    with contextlib.suppress(OSError):  # What was written before stands.
+        make_private(path.parent, is_ours=True)
+        beside = path.with_name(f"{path.name}.{os.getpid()}")
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)

@@ -20,9 +20,9 @@ import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
+from liqctl.kernel.ids import is_correlation_id
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Product
 from liqctl.run.who import make_private, state_folders
@@ -31,12 +31,16 @@ ACCEPT_MAX_S: Final = 0.1
 """How long an armed process may take to accept (the contract's number)."""
 
 SILENT_MAX_S: Final = 1.0
-"""How long it may say nothing before it is taken for dead: it says something four times a second."""
+"""How long it may say nothing before it is taken for dead: it speaks four times a second."""
 
 _ALIVE_S: Final = 0.25
 _LINE_BYTES_MAX: Final = 16 * 1024 * 1024
 _REQUEST_BYTES_MAX: Final = 65_536
 _CREDENTIALS: Final = struct.Struct("3i")
+_UNREAD_MAX: Final = 1_048_576
+"""Bytes that wait for a client that does not read, before it hears nothing more."""
+
+_FLUSH_MAX_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +110,7 @@ def hand_over(
                     on_event(str(said["event"]), said.get("details") or {})
                 if "document" in said:
                     return said
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
     return None
 
@@ -133,7 +137,7 @@ def ask_armed(identity: str, patience_s: float = SILENT_MAX_S) -> dict[str, Any]
         try:
             sock.sendall(b'{"ask": "status"}\n')
             return _Lines(sock).next(patience_s) or {"pid": pid}
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {"pid": pid}
 
 
@@ -192,12 +196,26 @@ class Client:
         self._is_over = True
 
     async def stay_alive(self) -> None:
-        """Say that the work goes on, until the answer was given."""
+        """Say that the work goes on, until the answer was given or the other end is gone."""
         while not self._is_over:
-            self._say({"alive": True})
+            if not self._unread:
+                self._say({"alive": True})
             await asyncio.sleep(_ALIVE_S)
 
+    async def flush(self) -> None:
+        """Wait, for a second at most, until what was said has left; never raises."""
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_FLUSH_MAX_S):
+                while not self._writer.is_closing() and self._unread:  # noqa: ASYNC110
+                    await asyncio.sleep(_FLUSH_MAX_S / 100)
+
+    @property
+    def _unread(self) -> int:
+        return int(self._writer.transport.get_write_buffer_size())
+
     def _say(self, said: Mapping[str, Any]) -> None:
+        if self._writer.is_closing() or self._unread > _UNREAD_MAX:
+            self._is_over = True
         if not self._is_over:
             with contextlib.suppress(Exception):
                 self._writer.write(json.dumps(said, default=str).encode() + b"\n")
@@ -231,14 +249,14 @@ class Doorkeeper:
         make_private(folder, is_ours=True)
         with _address(self._identity) as address, socket.socket(socket.AF_UNIX) as sock:
             with contextlib.suppress(FileNotFoundError):
-                Path(folder, f"{self._identity}.sock").unlink()
+                (folder / f"{self._identity}.sock").unlink()
             before = os.umask(0o177)
             try:
                 sock.bind(address)
             finally:
                 os.umask(before)
             sock.listen()
-            sock.setblocking(False)
+            sock.settimeout(0.0)
             self._server = await asyncio.start_unix_server(
                 self._serve, sock=sock.dup(), limit=_REQUEST_BYTES_MAX
             )
@@ -248,7 +266,7 @@ class Doorkeeper:
         if self._server is not None:
             self._server.close()
         with contextlib.suppress(OSError):
-            Path(state_folders()[0], f"{self._identity}.sock").unlink()
+            (state_folders()[0] / f"{self._identity}.sock").unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = Client(writer)
@@ -267,15 +285,17 @@ class Doorkeeper:
                 correlation_id=str(said["correlation_id"]),
                 screen=dict(said["screen"]),
             )
-            refusal = await self._decide(asked, client)
+            refusal: str | None = "its correlation id is none"
+            if is_correlation_id(asked.correlation_id):
+                refusal = await self._decide(asked, client)
             if refusal is not None:
                 writer.write(json.dumps({"refused": refusal}).encode() + b"\n")
                 await writer.drain()
                 return
             await client.stay_alive()
             await writer.drain()
-        except (OSError, ValueError, LookupError, TypeError, TimeoutError):
-            pass
+        except (OSError, ValueError, LookupError, TypeError, TimeoutError, RecursionError):
+            pass  # Nobody of ours: who asks for work writes what can be read.
         finally:
             with contextlib.suppress(Exception):
                 writer.close()

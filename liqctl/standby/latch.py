@@ -8,7 +8,8 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,21 +17,37 @@ from liqctl.run.who import make_private, state_folders
 
 _BYTES_MAX: Final = 65_536
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_READS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def _folders(fallback_dir: Path) -> Iterator[Path]:
+    """Yield where a latch may lie. One in a folder of somebody else's would be no word of ours."""
+    for folder in state_folders():
+        with contextlib.suppress(OSError):
+            found = folder.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+                yield folder
+    yield fallback_dir
 
 
 def latch_of(identity: str, fallback_dir: Path) -> dict[str, Any] | None:
     """Return what tripped the account and was not re-armed, None when nothing did.
 
-    A latch that cannot be read is one all the same.
+    A latch that cannot be read is one all the same, and so is a link, which nobody of us made.
     """
-    for folder in (*state_folders(), fallback_dir):
+    for folder in _folders(fallback_dir):
+        path = folder / f"{identity}.latch"
         try:
-            text = (folder / f"{identity}.latch").read_bytes()[:_BYTES_MAX]
-        except FileNotFoundError:
+            fd = os.open(path, _READS)
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:
             return {}
-        with contextlib.suppress(ValueError):
+        text = b""
+        with contextlib.suppress(OSError):  # A folder, or a disk that fails.
+            text = os.read(fd, _BYTES_MAX)
+        os.close(fd)
+        with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(text)
             if isinstance(found, dict):
                 return found
@@ -48,8 +65,19 @@ def close_latch(identity: str, told: Mapping[str, object], fallback_dir: Path) -
                 file.write(json.dumps({**told, "host": socket.gethostname()}).encode())
                 file.flush()
                 os.fsync(file.fileno())
+            with contextlib.suppress(OSError):  # Not every file system can.
+                _sync_folder(folder)
             return True
     return False
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let a power cut not take the file's name."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def stand_alone(identity: str, fallback_dir: Path) -> int | None:
@@ -60,21 +88,33 @@ def stand_alone(identity: str, fallback_dir: Path) -> int | None:
     for folder in (*state_folders(), fallback_dir):
         with contextlib.suppress(OSError):
             make_private(folder, is_ours=folder != fallback_dir)
-            fd = os.open(folder / f"{identity}.armed", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(folder / f"{identity}.armed", flags, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(fd)
                 return None
+            except OSError:  # A file system without locks.
+                os.close(fd)
+                continue
             return fd
     return -1
 
 
 def open_latch(identity: str, fallback_dir: Path) -> None:
-    """Remove the latch; one that is not there is no error.
+    """Remove the latch wherever it lies; one that is not there is no error.
 
     Raises:
-        OSError: it cannot be removed.
+        OSError: one of them cannot be removed.
     """
-    for folder in (*state_folders(), fallback_dir):
-        (folder / f"{identity}.latch").unlink(missing_ok=True)
+    failure: OSError | None = None
+    for folder in _folders(fallback_dir):
+        try:
+            (folder / f"{identity}.latch").unlink(missing_ok=True)
+        except NotADirectoryError:
+            continue
+        except OSError as error:
+            failure = error
+    if failure is not None:
+        raise failure

@@ -3,12 +3,18 @@
 The stream wakes, a reading proves: what the stream says is taken over into the mirror, so that the
 first orders need no reading, and never into a verdict. A stream has no snapshot, no sequence number
 and no heartbeat of the account: a dead one and a quiet account look the same. So health is what can
-be checked: connected, key confirmed, read anew since the connection was made, and no change seen by
-a reading that the stream did not tell.
+be checked: connected, key confirmed, read anew since the connection was made, events that come in
+time, and no change between two readings that the stream did not tell.
+
+What a reader would get wrong:
+- Readings lag by about two seconds, and events overtake one another: of one leg the later stamp
+  counts, and what was told shortly before a reading began may be newer than it.
+- Two readings are compared with one another, not with the mirror: an event that is untrue is no
+  sign of silence.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -19,6 +25,22 @@ from liqctl.kernel.states import Product
 from liqctl.kernel.stream import StreamEvent, StreamKind
 from liqctl.kernel.values import Leg, OpenOrder, Position, Reading, Snapshot
 
+_AGE_MIN_S: Final = 0.001
+"""What is kept is never as new as a reading, also where an event came this very moment."""
+
+_TOLD_KEPT_S: Final = 60.0
+"""How long it is remembered when a leg was told of: longer than two readings are apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """The last thing that the stream said of a leg, and when it was heard."""
+
+    at: float
+    at_ms: int
+    amount: Decimal
+    entry_price: Decimal | None
+
 
 class Mirror:
     """The positions and orders of one product, as last read and as the stream changed them."""
@@ -27,14 +49,15 @@ class Mirror:
         self.product = product
         self.read_at = float("-inf")
         self.heard_at = float("-inf")
-        self.untold_at: float | None = None
-        """When a reading showed a change that the stream has not told since."""
-
         self._legs: dict[Leg, Position] = {}
+        self._worths: dict[str, Decimal] = {}  # of one unit, by symbol, as last read
         self._last: Snapshot | None = None
-        self._lists: Snapshot | None = None
+        self._lists: Snapshot | None = None  # whose changes were told since
+        self._listed: Snapshot | None = None  # the last ones at all
+        self._connected_at = float("inf")
         self._orders_changed_at = float("-inf")
-        self._events: list[tuple[float, StreamEvent]] = []
+        self._told: dict[Leg, _Told] = {}
+        self._untold: dict[Leg, float] = {}
 
     @property
     def positions(self) -> tuple[Position, ...]:
@@ -43,45 +66,80 @@ class Mirror:
 
     @property
     def orders(self) -> tuple[OpenOrder, ...]:
-        """The orders that the last list showed."""
-        return self._lists.orders if self._lists is not None else ()
+        """The orders that the last lists showed, be they still there or not."""
+        return self._listed.orders if self._listed is not None else ()
+
+    @property
+    def lists_at(self) -> float:
+        """When the reading of the last lists began."""
+        return self._listed.started_at if self._listed is not None else float("-inf")
+
+    @property
+    def untold_at(self) -> float | None:
+        """Since when a reading shows a change that the stream has not told; None where none is."""
+        return min(self._untold.values(), default=None)
+
+    def connect(self, now: float) -> None:
+        """Begin anew with a connection: what happened before it was made has to be read."""
+        self.disconnect()
+        self._connected_at = now
+
+    def disconnect(self) -> None:
+        """Believe no order list any more, and expect nothing to be told."""
+        self._lists, self._connected_at = None, float("inf")
+        self._untold.clear()
 
     def take(self, snapshot: Snapshot) -> None:
-        """Take over a reading, and what the stream said while it was under way."""
+        """Take over a reading, and what the stream said of later moments."""
         if not snapshot.is_brief and not snapshot.lists_missing:
-            self._lists = snapshot
-        if not snapshot.positions.complete:
+            self._listed = snapshot
+            if snapshot.started_at >= self._connected_at:
+                self._lists = snapshot
+        if not snapshot.positions.complete or snapshot.started_at < self.read_at:
             return
         read = {position.leg: position for position in snapshot.positions.items}
-        self._events = [each for each in self._events if each[0] >= snapshot.started_at]
-        told = {leg for _, event in self._events for leg, _ in event.amounts}
-        if self._last is not None and any(
-            _amount(read.get(leg)) != _amount(self._legs.get(leg))
-            for leg in (read.keys() | self._legs.keys()) - told
-        ):
-            self.untold_at = snapshot.finished_at
-        self._legs, self._last, self.read_at = read, snapshot, snapshot.started_at
-        for _, event in self._events:
-            self._apply(event)
+        before = self._last
+        # A reading may show what was so before the connection was made.
+        if before and before.started_at >= self._connected_at + pacing.LAG_GRACE_S:
+            self._compare(before, read, snapshot.finished_at)
+        for position in read.values():
+            if position.quantity and position.notional:
+                self._worths[position.symbol] = position.notional / position.size
+        self._legs, self._last, self.read_at = dict(read), snapshot, snapshot.started_at
+        for leg, told in list(self._told.items()):
+            row = read.get(leg)
+            is_later = told.at >= snapshot.started_at - pacing.LAG_GRACE_S and (
+                told.at_ms > (row.update_time_ms if row is not None else 0)
+            )
+            if told.at >= snapshot.started_at or is_later:
+                self._apply(leg, told)
+            elif told.at < snapshot.started_at - _TOLD_KEPT_S:
+                del self._told[leg]
 
     def hear(self, event: StreamEvent, now: float) -> None:
         """Take over what the stream says."""
-        self.heard_at, self.untold_at = now, None
-        self._events.append((now, event))
-        self._apply(event)
+        self.heard_at = now
+        prices = dict(event.entry_prices)
+        for leg, amount in event.amounts:
+            self._untold.pop(leg, None)
+            before = self._told.get(leg)
+            if before is not None and event.at_ms and event.at_ms < before.at_ms:
+                continue
+            told = self._told[leg] = _Told(
+                at=now, at_ms=event.at_ms, amount=amount, entry_price=prices.get(leg)
+            )
+            self._apply(leg, told)
         if event.kind is StreamKind.ORDER:
             self._orders_changed_at = now
-
-    def forget_lists(self) -> None:
-        """Believe no order list any more: what happened since may not have been told."""
-        self._lists = None
 
     def first(self, now: float) -> Snapshot | None:
         """Return what the first orders may be made from; None where it is too old, or nothing."""
         if self._last is None or not self._legs or now - self.read_at > pacing.MIRROR_AGE_MAX_S:
             return None
         lists = self._lists
-        is_whole = lists is not None and self._orders_changed_at < lists.started_at
+        # Which stop protects a leg is decided by what a reading showed, never by what was told.
+        is_as_read = self._amounts() == {p.leg: p.quantity for p in self._last.positions.items}
+        is_whole = lists is not None and self._orders_changed_at < lists.started_at and is_as_read
         return replace(
             self._last,
             positions=Reading(items=self.positions, sources=self._last.positions.sources),
@@ -90,19 +148,40 @@ class Mirror:
             started_at=now,
             finished_at=now,
             is_brief=not is_whole,
-            age_s=now - max(self.read_at, self.heard_at),
+            age_s=max(now - max(self.read_at, self.heard_at), _AGE_MIN_S),
         )
 
-    def _apply(self, event: StreamEvent) -> None:
-        for leg, amount in event.amounts:
-            known = self._legs.get(leg)
-            if not amount:
-                self._legs.pop(leg, None)
-            elif known is not None:
-                worth = known.notional / abs(known.quantity) if known.quantity else Decimal(0)
-                self._legs[leg] = replace(known, quantity=amount, notional=worth * abs(amount))
-            else:
-                self._legs[leg] = Position(leg=leg, quantity=amount, notional=Decimal(0))
+    def _amounts(self) -> dict[Leg, Decimal]:
+        return {leg: position.quantity for leg, position in self._legs.items()}
+
+    def _compare(self, before: Snapshot, read: dict[Leg, Position], now: float) -> None:
+        """Note which legs changed between two readings without a word of the stream."""
+        held = {position.leg: position for position in before.positions.items}
+        for leg in held.keys() | read.keys():
+            if _amount(held.get(leg)) == _amount(read.get(leg)):
+                continue
+            told = self._told.get(leg)
+            if told is None or told.at < before.started_at - pacing.STREAM_LAG_MAX_S:
+                self._untold.setdefault(leg, now)
+
+    def _apply(self, leg: Leg, told: _Told) -> None:
+        if not told.amount:
+            self._legs.pop(leg, None)
+            return
+        notional = self._worth(leg, told) * told.amount.copy_abs()
+        known = self._legs.get(leg) or Position(leg=leg, quantity=told.amount, notional=notional)
+        self._legs[leg] = replace(known, quantity=told.amount, notional=notional)
+
+    def _worth(self, leg: Leg, told: _Told) -> Decimal:
+        """Return what one unit of a leg is worth: the worst legs are closed first."""
+        worth = self._worths.get(leg.symbol)
+        if worth is None and self.product is Product.COINM:
+            worth = _CONTRACTS[leg.symbol.startswith("BTCUSD")]
+        return worth or told.entry_price or Decimal(0)
+
+
+_CONTRACTS: Final = {True: Decimal(100), False: Decimal(10)}
+"""What a contract of COIN-M is worth in dollars, on bitcoin and on other coins."""
 
 
 def _amount(position: Position | None) -> Decimal:
@@ -119,7 +198,7 @@ class Health(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class StreamFacts:
-    """What is known of the stream of one product.
+    """What is known of one stream, and the mirrors of the products that it tells of.
 
     Attributes:
         connected_at: when the connection was made; None without one.
@@ -128,15 +207,28 @@ class StreamFacts:
         trouble: why there is no connection, in words.
         malformed: frames that could not be read; they are skipped.
         connections: how often it was connected.
+        late_at: when an event last came that was late.
     """
 
+    mirrors: tuple[Mirror, ...]
     connected_at: float | None = None
     confirmed_at: float = float("-inf")
     read_since: bool = False
     trouble: str = "not connected yet"
     malformed: int = 0
     connections: int = 0
-    mirror: Mirror = field(default_factory=lambda: Mirror(Product.USDM))
+    late_at: float = float("-inf")
+
+    def hear(self, event: StreamEvent, now: float, *, epoch_s: float) -> None:
+        """Note whether an event came in time; `epoch_s` is this moment of the calendar."""
+        if event.at_ms:
+            is_late = epoch_s - event.at_ms / 1000 > pacing.STREAM_LAG_MAX_S
+            self.late_at = now if is_late else float("-inf")
+
+    def is_silent(self, now: float) -> bool:
+        """Whether a reading showed a change that the stream has not told for too long."""
+        untold = [mirror.untold_at for mirror in self.mirrors]
+        return any(at is not None and now - at > pacing.STREAM_LAG_MAX_S for at in untold)
 
     def why_unhealthy(self, now: float) -> str | None:
         """Return why the stream cannot be relied on, None when it can."""
@@ -146,26 +238,31 @@ class StreamFacts:
             return "stream: its listen key was not confirmed for too long"
         if not self.read_since:
             return "stream: nothing was read since it was connected"
-        untold_at = self.mirror.untold_at
-        if untold_at is not None and now - untold_at > pacing.STREAM_LAG_MAX_S:
-            return "stream silent: a reading showed a change that it did not tell"
+        if self.is_silent(now):
+            return SILENT
+        if now - self.late_at < pacing.STREAM_LATE_KEPT_S:
+            return (
+                f"stream late: an event came more than {pacing.STREAM_LAG_MAX_S:g} s after it "
+                "happened, by this machine's clock"
+            )
         return None
 
 
-_BLIND: Final = "no reading succeeded for {age:.0f} s"
+SILENT: Final = "stream silent: a reading showed a change that it did not tell"
 
 
 def judge(
-    streams: Sequence[StreamFacts], *, read_at: float, now: float
+    streams: Sequence[StreamFacts], *, read_at: float, now: float, trouble: str = ""
 ) -> tuple[Health, tuple[str, ...]]:
     """Return how far the process sees, and why not further.
 
-    `read_at` is when the last reading began that succeeded for every product.
+    `read_at` is when the last reading began that succeeded for every product, `trouble` why the
+    last one did not. The words are the same for as long as the cause is: each change is recorded.
     """
     found = [facts.why_unhealthy(now) for facts in streams]
     reasons = tuple(dict.fromkeys(reason for reason in found if reason))
-    age_s = now - read_at
-    if age_s > pacing.BLIND_AFTER_S:
-        why = _BLIND.format(age=min(age_s, 1e6))
-        return (Health.BLIND if reasons else Health.DEGRADED), (why, *reasons)
+    if now - read_at > pacing.BLIND_AFTER_S:
+        why = f"no reading succeeded for more than {pacing.BLIND_AFTER_S:g} s"
+        told = f"{why}: {trouble}" if trouble else why
+        return (Health.BLIND if reasons else Health.DEGRADED), (told, *reasons)
     return (Health.DEGRADED if reasons else Health.ARMED), reasons

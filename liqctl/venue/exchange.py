@@ -42,7 +42,7 @@ _PARSERS: Final[dict[Endpoint, Callable[[Any, Any], Any]]] = {
     Endpoint.PORTFOLIO_BALANCE: lambda row, _: wire.parse_balances(row),
     Endpoint.BALANCE: lambda row, _: wire.parse_alias(row),
     Endpoint.LISTEN_KEY: lambda row, _: wire.parse_listen_key(row),
-    Endpoint.RENEW_LISTEN_KEY: lambda row, _: row.get("listenKey", ""),
+    Endpoint.RENEW_LISTEN_KEY: lambda _, __: "",  # Its answer is empty, or the key.
     Endpoint.COUNTDOWN: lambda _, __: None,
     Endpoint.MARGIN_ORDERS: lambda row, _: wire.parse_margin_orders(row),
     Endpoint.ORDER: lambda row, r: wire.parse_queried_order(row, r.symbol, r.client_order_id),

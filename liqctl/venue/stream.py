@@ -7,12 +7,14 @@ the old address of USDS-M the handshake succeeds and no private frame ever comes
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.states import Environment, Margin, Product
+from liqctl.venue.session import add_bundled_authorities, make_tls_context, trust_is_pinned
 
 HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
     Environment.PRODUCTION: {
@@ -29,6 +31,9 @@ HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
 _PATHS: Final = {"fapi": "/private/ws/", "dapi": "/ws/", "papi": "/pm/ws/"}
 
 _HANDSHAKE_MAX_S: Final = 10.0
+_CLOSE_MAX_S: Final = 1.0
+"""How long the other end may take to agree that a connection ends; aiohttp waits for 10 s."""
+
 _FRAME_BYTES_MAX: Final = 1_048_576
 _HEARTBEAT_S: Final = 20.0
 """How far apart we ask whether the connection lives; the venue's own pings come every 3 minutes."""
@@ -73,7 +78,12 @@ class WebSocketDoor:
     """Opens connections with aiohttp, which the REST requests use too."""
 
     def __init__(
-        self, environment: Environment, *, stream_url: str | None, base_url: str | None
+        self,
+        environment: Environment,
+        *,
+        stream_url: str | None,
+        base_url: str | None,
+        proxy: str | None = None,
     ) -> None:
         """Connect to `stream_url`, else `base_url` as ws or wss, else the environment's own."""
         url = stream_url
@@ -83,7 +93,9 @@ class WebSocketDoor:
         self._hosts = dict(HOSTS[environment])
         if url is not None:
             self._hosts = dict.fromkeys(_PATHS, url.rstrip("/"))
+        self._proxy = proxy
         self._session: Any = None
+        self._tls: ssl.SSLContext | None = None
 
     async def open(self, product: Product, margin: Margin, key: Secret) -> "WebSocketFrames":
         """Return a connection for a listen key.
@@ -98,8 +110,12 @@ class WebSocketDoor:
         if host is None:
             raise StreamError("this environment has no such stream")
         if self._session is None:
+            # Of our own, as for requests: aiohttp's contexts are empty in this program.
+            self._tls = make_tls_context() if host.startswith("wss") else None
             self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+                connector=aiohttp.TCPConnector(ssl=self._tls or True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
             )
         failure: str
         try:
@@ -108,10 +124,16 @@ class WebSocketDoor:
                     host + _PATHS[api] + key.reveal(),
                     heartbeat=_HEARTBEAT_S,
                     max_msg_size=_FRAME_BYTES_MAX,
+                    proxy=self._proxy,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_MAX_S),
                 )
             return WebSocketFrames(socket)
         except TimeoutError:
             failure = "the handshake was not answered"
+        except aiohttp.ClientConnectorCertificateError:
+            failure = "its certificate is not trusted"
+            if self._tls is not None and not trust_is_pinned():
+                add_bundled_authorities(self._tls)  # certifi may know the issuer: tried again soon.
         except aiohttp.WSServerHandshakeError as error:
             failure = f"the handshake was refused (HTTP {error.status})"
         except (aiohttp.ClientError, OSError, ValueError) as error:

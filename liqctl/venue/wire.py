@@ -314,20 +314,27 @@ def parse_stream_event(frame: str, product: Product) -> StreamEvent | None:
     at_ms = _milliseconds(row.get("E"))
     match row.get("e"):
         case "ACCOUNT_UPDATE":
-            amounts = _changed_amounts(row.get("a"), product)
-            if amounts is None:
+            legs = _changed_legs(row.get("a"), product)
+            if legs is None:
                 return None
-            return StreamEvent(kind=StreamKind.POSITIONS, at_ms=at_ms, amounts=amounts)
-        case "ORDER_TRADE_UPDATE" | "ALGO_UPDATE" | "CONDITIONAL_ORDER_TRADE_UPDATE":
+            return StreamEvent(
+                kind=StreamKind.POSITIONS,
+                at_ms=at_ms,
+                amounts=tuple((leg, amount) for leg, amount, _ in legs),
+                entry_prices=tuple((leg, price) for leg, _, price in legs if price),
+            )
+        case "ORDER_TRADE_UPDATE" | "ALGO_UPDATE" | "CONDITIONAL_ORDER_TRADE_UPDATE" as name:
             order = next((row[n] for n in ("o", "ao", "so") if isinstance(row.get(n), dict)), None)
             if order is None:
                 return None
+            is_new = "NEW" in (order.get("x", order.get("X")), order.get("os"))
             return StreamEvent(
                 kind=StreamKind.ORDER,
                 at_ms=at_ms,
                 symbol=str(order.get("s", "")),
                 client_order_id=str(order.get("c") or order.get("caid") or ""),
-                is_new_order=order.get("x", order.get("X")) == "NEW",
+                is_new_order=is_new,
+                opens=is_new and name == "ORDER_TRADE_UPDATE" and _may_open(order),
             )
         case "listenKeyExpired":
             return StreamEvent(kind=StreamKind.KEY_EXPIRED, at_ms=at_ms)
@@ -337,18 +344,27 @@ def parse_stream_event(frame: str, product: Product) -> StreamEvent | None:
             return None
 
 
-def _changed_amounts(account: object, product: Product) -> tuple[tuple[Leg, Decimal], ...] | None:
+def _may_open(order: Mapping[str, Any]) -> bool:
+    """Return whether an order of the stream may open something, so far as it says."""
+    closes_a_hedge_leg = (order.get("ps"), order.get("S")) in (("LONG", "SELL"), ("SHORT", "BUY"))
+    return not (order.get("R") is True or order.get("cp") is True or closes_a_hedge_leg)
+
+
+def _changed_legs(
+    account: object, product: Product
+) -> tuple[tuple[Leg, Decimal, Decimal | None], ...] | None:
+    """Return legs with their amounts and entry prices, None where one of them cannot be read."""
     rows = account.get("P", []) if isinstance(account, dict) else None
     if not isinstance(rows, list):
         return None
-    amounts = []
+    legs = []
     for row in rows:
         amount = parse_decimal(row.get("pa")) if isinstance(row, dict) else None
         side = _member(PositionSide, row.get("ps", "BOTH")) if isinstance(row, dict) else None
         if amount is None or side is None or not isinstance(row.get("s"), str):
             return None
-        amounts.append((Leg(row["s"], side, product), amount))
-    return tuple(amounts)
+        legs.append((Leg(row["s"], side, product), amount, parse_decimal(row.get("ep"))))
+    return tuple(legs)
 
 
 def parse_equity(row: Any, product: Product, margin: Margin | None = None) -> Equity:

@@ -32,15 +32,28 @@ class WatchedVenue:
     venue: Venue
     kinds: Counter[str] = field(default_factory=Counter)
     first_signed_at: float = 0.0
+    first_write_at: float = 0.0
     closed_at: float = 0.0
     flat_at: float = 0.0
     last_at: float = 0.0
+
+    @property
+    def subs(self) -> dict[str, Venue]:
+        """There is one account only."""
+        return {}
+
+    @property
+    def master(self) -> Venue:
+        """The account that the streams are of."""
+        return self.venue
 
     def handle(self, request: Request, now_ms: int) -> Reply:
         """Answer a request and look at the account afterwards."""
         self.last_at = time.time()
         if not self.first_signed_at and "signature=" in request.query + request.body:
             self.first_signed_at = self.last_at
+        if not self.first_write_at and request.method != "GET" and "listenKey" not in request.path:
+            self.first_write_at = self.last_at
         self.kinds[f"{request.method} {request.path.rpartition('/')[2]}"] += 1
         reply = self.venue.handle(request, now_ms)
         if request.method != "GET":
@@ -63,6 +76,7 @@ class WatchedVenue:
         account = self.venue.account
         return {
             "first_signed_at": self.first_signed_at,
+            "first_write_at": self.first_write_at,
             "closed_at": self.closed_at,
             "flat_at": self.flat_at,
             "last_at": self.last_at,

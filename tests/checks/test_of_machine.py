@@ -1,5 +1,7 @@
 """What validate says of the machine: keys, files, and who would be told."""
 
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,14 @@ import pytest
 from liqctl.checks.issue import Level
 from liqctl.checks.of_machine import (
     is_open_to_others,
+    issues_of_heartbeat,
     issues_of_machine,
     issues_of_metrics,
     issues_of_targets,
 )
 from liqctl.checks.of_settings import issues_of_settings
 from liqctl.kernel.states import Environment
-from liqctl.settings.values import ExchangeSettings, MetricsSettings, Settings
+from liqctl.settings.values import ArmSettings, ExchangeSettings, MetricsSettings, Settings
 
 
 @pytest.mark.parametrize(
@@ -140,3 +143,51 @@ def test_validate_tells_why_prometheus_would_see_nothing(
     )
 
     assert len(list(issues_of_metrics(settings))) == count
+
+
+def heartbeat(path: Path | None, *, age_s: float = 0.0) -> list[tuple[str, str]]:
+    """Return area and message of what is said of a heartbeat file of this age."""
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    if path is not None and path.exists():
+        at = (now - timedelta(seconds=age_s)).timestamp()
+        os.utime(path, (at, at))
+    arm = ArmSettings(heartbeat_file=path, heartbeat_seconds=30.0)
+    found = [*issues_of_heartbeat(Settings(environment=Environment.PRODUCTION, arm=arm), now)]
+    assert all(each.level is Level.WARNING and each.recommendation for each in found)
+    return [(each.type.value, each.message) for each in found]
+
+
+def test_a_heartbeat_that_would_trip_at_once_is_told(tmp_path: Path) -> None:
+    """Better now than after `arm` closed the account."""
+    file = tmp_path / "alive"
+
+    (missing,) = heartbeat(file)
+    file.touch(mode=0o644)
+    (late,) = heartbeat(file, age_s=31.0)
+    (early,) = heartbeat(file, age_s=-31.0)
+    (folder,) = heartbeat(tmp_path)
+
+    assert missing[0] == "DEPLOYMENT"
+    assert "No such file" in missing[1]
+    assert "was last touched 31 s ago, more than heartbeat_seconds 30" in late[1]
+    assert "in the future" in early[1]
+    assert "is not a regular file" in folder[1]
+    assert heartbeat(file, age_s=30.0) == heartbeat(None) == []
+
+
+def test_a_heartbeat_that_others_may_keep_fresh_is_told(tmp_path: Path) -> None:
+    """The bot would be dead, and nobody would know."""
+    file = tmp_path / "run" / "alive"
+    file.parent.mkdir(mode=0o755)
+    file.touch(mode=0o644)
+    assert heartbeat(file) == []
+
+    file.chmod(0o666)
+    (writable,) = heartbeat(file)
+    file.chmod(0o644)
+    file.parent.chmod(0o777)
+    (replaceable,) = heartbeat(file)
+    file.parent.chmod(0o1777)
+
+    assert writable[0] == replaceable[0] == "SECURITY"
+    assert heartbeat(file) == []

@@ -1,15 +1,17 @@
 """What validate says: levels by environment, as the contract lists them."""
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from liqctl.checks.of_settings import changes, issues_of_settings
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.rules import Guard, Rule
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, markdown_table
-from liqctl.settings.values import AccountSettings, Settings
+from liqctl.settings.values import AccountSettings, ArmSettings, ExchangeSettings, Settings
 
 DISARMED = {"emergency_liquidation": False, "close_positions": False, "cancel_orders": False}
 
@@ -162,3 +164,120 @@ def test_what_all_accounts_inherit_is_said_once_and_their_own_with_their_names()
     found = issues_of_settings(settings, [settings.of(name) for name in "abc"])
 
     assert [issue.field for issue in found] == ["liquidation.symbols", "accounts.c.symbols"]
+
+
+def guarded(rule: Rule, limit: str, *symbols: str, **policy: Any) -> list[str]:
+    """Return what is said of a guard itself in production."""
+    guard = Guard(rule=rule, limit=Decimal(limit), symbols=symbols)
+    settings = Settings(
+        environment=Environment.PRODUCTION,
+        liquidation=LiquidationConfig(**policy),
+        arm=ArmSettings(guards=(guard,)),
+    )
+    found = [each for each in issues_of_settings(settings) if each.field == "arm.guards[0]"]
+    assert all(each.level.value == "WARNING" and each.recommendation for each in found)
+    return [each.message for each in found]
+
+
+@pytest.mark.parametrize(
+    ("rule", "limit", "policy", "told"),
+    [
+        (Rule.MAX_LOSS, "0", {}, "trips as soon as"),
+        (Rule.MAX_NOTIONAL, "0", {}, "trips as soon as"),
+        (Rule.MIN_MARGIN_RATIO, "0", {}, "never trips in time"),
+        (Rule.MIN_MARGIN_RATIO, "1", {}, "never trips in time"),
+        (Rule.MIN_MARGIN_RATIO, "1.05", {"margin": Margin.PORTFOLIO}, "at a ratio of 1.05"),
+        (Rule.MAX_DRAWDOWN, "100", {}, "when everything is lost"),
+        (Rule.MAX_DRAWDOWN, "0.1", {}, "the limit is no fraction"),
+        (Rule.MAX_ORDERS_PER_MINUTE, "1200", {}, "never trips"),
+        (Rule.MAX_LOSS, "500", {"margin": Margin.PORTFOLIO}, "counts money that is moved out"),
+    ],
+)
+def test_a_guard_that_trips_never_or_always_is_doubted(
+    rule: Rule, limit: str, policy: dict[str, Any], told: str
+) -> None:
+    """Somebody relies on it."""
+    (message,) = guarded(rule, limit, **policy)
+
+    assert told in message
+
+
+@pytest.mark.parametrize(
+    ("rule", "limit"),
+    [
+        (Rule.MAX_LOSS, "500"),
+        (Rule.MIN_MARGIN_RATIO, "1.05"),
+        (Rule.MAX_DRAWDOWN, "1"),
+        (Rule.MAX_ORDERS_PER_MINUTE, "1199"),
+        (Rule.MAX_POSITION_NOTIONAL, "1000"),
+    ],
+)
+def test_a_guard_that_can_trip_is_not_doubted(rule: Rule, limit: str) -> None:
+    """A warning that is always there is read by nobody."""
+    assert guarded(rule, limit) == []
+
+
+def test_a_guard_of_what_is_out_of_scope_is_doubted() -> None:
+    """It would trip, and nothing would be closed."""
+    rule = Rule.MAX_POSITION_NOTIONAL
+
+    (other,) = guarded(rule, "9", "BTCUSDT", "ETHUSDT", symbols=("BTCUSDT",))
+    (product,) = guarded(rule, "9", "BTCUSD_PERP", products=(Product.USDM,))
+
+    assert "watches ETHUSDT, which a trip would not close" in other
+    assert "watches BTCUSD_PERP" in product
+
+
+def test_the_weight_of_guards_is_told() -> None:
+    """Bots at the same address need the rest of it."""
+    guards = tuple(Guard(rule=rule, limit=Decimal(5)) for rule in Rule)
+    one = Settings(environment=Environment.PRODUCTION, arm=ArmSettings(guards=guards[:1]))
+    every = replace(one, arm=ArmSettings(guards=guards))
+
+    told = {
+        each.level.value: each.message
+        for settings in (one, every)
+        for each in issues_of_settings(settings)
+        if each.field == "arm.guards"
+    }
+
+    # 20 for equity and prices six times, 50 for transfers once; near a limit each time. Positions
+    # are 11 more each time.
+    assert "takes about 170 of the 2400 weight" in told["INFO"]
+    assert "and 420 while a loss comes near its limit" in told["INFO"]
+    # The positions' 11 bring it to 236, the count of orders to 242.
+    assert "takes about 242 of the 2400" in told["WARNING"]
+
+
+def test_an_armed_process_is_judged_by_what_it_would_do() -> None:
+    """Neither is a mistake in itself."""
+    arm = ArmSettings(hold_seconds=0.0, countdown_seconds=29.0)
+    exchange = ExchangeSettings(stream_url="wss://gateway.example")
+    settings = Settings(environment=Environment.PRODUCTION, arm=arm, exchange=exchange)
+
+    found = {
+        each.field: (each.level.value, each.type.value) for each in issues_of_settings(settings)
+    }
+
+    assert found == {
+        "arm.hold_seconds": ("INFO", "CONFIGURATION"),
+        "arm.countdown_seconds": ("WARNING", "CONFIGURATION"),
+        "exchange.stream_url": ("WARNING", "SECURITY"),
+    }
+    kept = replace(settings, arm=ArmSettings(countdown_seconds=30.0), exchange=ExchangeSettings())
+    assert [*issues_of_settings(kept)] == []
+
+
+def test_a_changed_guard_is_a_change() -> None:
+    """And told in words."""
+    old = Settings(environment=Environment.TESTNET)
+    guard = Guard(rule=Rule.MAX_DRAWDOWN, limit=Decimal(10))
+    new = replace(old, arm=ArmSettings(guards=(guard,)))
+
+    (change,) = changes(old, new)
+
+    assert (change["key"], change["old"], change["new"]) == (
+        "arm.guards",
+        [],
+        ["max_drawdown 10 %"],
+    )

@@ -260,4 +260,4 @@ def test_a_crash_of_a_command_that_sends_nothing_says_so() -> None:
     assert "Nothing was sent to the account" in ended.stderr
     assert "may still be open" not in ended.stderr
     sending = COMMANDS.keys() - app._SENDS_NOTHING
-    assert sending == {"liquidate"}, "say of a new command whether it sends anything"
+    assert sending == {"arm", "liquidate"}, "say of a new command whether it sends anything"

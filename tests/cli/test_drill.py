@@ -415,6 +415,55 @@ def test_symbols_of_the_settings_are_said_not_to_be_tried(tmp_path: Path) -> Non
     assert document["settings"]["symbols"] == ["ADAUSDT"]
 
 
+ACCOUNTS: Final = """
+accounts:
+  usdm-only: {products: [usdm]}
+  unified: {margin: portfolio, symbols: [ADAUSDT]}
+  coinm-only: {products: [coinm]}
+"""
+HOLDING_BOTH: Final = (
+    *("--scenario", "default", "--scenario", "coinm", "--scenario", "coinm_silent"),
+    *("--scenario", "portfolio_both_products"),
+)
+
+
+def test_a_drill_takes_the_scope_of_the_account_that_is_named(tmp_path: Path) -> None:
+    """What an account leaves out stays open in a real run: that breaks no rule in the drill."""
+    desk = Desk(folder=tmp_path, settings=ACCOUNTS)
+
+    code, narrow = desk.drill(*HOLDING_BOTH, "--account", "usdm-only")
+    whole_code, whole = desk.drill(*HOLDING_BOTH)
+    unified_code, unified = desk.drill(*HOLDING_BOTH, "--account", "unified")
+
+    coinm_code, _ = desk.drill(
+        "--scenario", "mistyped_symbol_rules_down", "--account", "coinm-only"
+    )
+
+    assert (code, whole_code, unified_code, coinm_code) == (0, 0, 0, 0), narrow
+    assert "COIN-M out" in narrow["notes"][0]
+    assert narrow["settings"]["account"] == "usdm-only"
+    assert narrow["settings"]["products"] == ["usdm"]
+    # With several accounts and no choice the settings of all are drilled.
+    assert (whole["notes"], whole["settings"]["account"]) == ([], None)
+    assert unified["settings"]["margin"] == "portfolio"
+    assert ["ADAUSDT" in note for note in unified["notes"]] == [True, False]
+    assert "margin is portfolio" in unified["notes"][1]
+
+
+def test_a_drill_is_of_one_account(tmp_path: Path) -> None:
+    """A scope that is nobody's would prove nothing."""
+    desk = Desk(folder=tmp_path, settings=ACCOUNTS)
+
+    two = desk.run(*QUICK, "--account", "usdm-only", "--account", "unified")
+    unknown = desk.run(*QUICK, "--account", "usdm")
+    shown = desk.run(*QUICK, "--account", "usdm-only")
+
+    assert (two.returncode, unknown.returncode, shown.returncode) == (2, 2, 0)
+    assert "give --account once" in two.stderr
+    assert "no account is called usdm; the nearest known is usdm-only" in unknown.stderr
+    assert "\nsettings  production usdm-only (" in shown.stdout
+
+
 def test_arguments_of_a_scenario_are_followed(desk: Desk) -> None:
     """A scenario of one's own may be about one symbol or about orders only."""
     scenario = desk.folder / "mine.yaml"

@@ -411,7 +411,8 @@ def test_several_accounts_end_on_one_screen_that_says_what_to_repeat(tmp_path: P
         left = open_accounts(running)
 
     lines = first.stdout.splitlines()
-    assert lines[0] == "FAILED: 3 of 5 accounts proven flat, 2 failed: the rest may be open"
+    assert lines[0].startswith("FAILED: 3 of 5 accounts proven flat")
+    assert lines[0].endswith(", 2 failed: the rest may be open")
     assert [each.split()[:2] for each in lines[3:8]] == [
         ["refused", "FAILED"],
         ["silent", "FAILED"],
@@ -454,7 +455,7 @@ def test_the_question_about_several_accounts_is_asked_once(tmp_path: Path) -> No
     assert "desk-a 3 51,000.00" in words
     assert words.index("silent NOT READ") < words.index("desk-a 3") < words.index("desk-b 2")
     assert "1 account NOT READ" in words
-    assert "2 of 3 accounts proven flat, 1 failed" in answered
+    assert "FAILED: 2 of 3 accounts proven flat" in re.sub(r"\x1b\[[0-9]*m", "", answered)
     assert left & {"desk-a", "desk-b", "silent"} == {"silent"}
 
 
@@ -471,7 +472,6 @@ def test_a_twin_is_closed_once_and_named(tmp_path: Path) -> None:
         ended = running.run("liquidate", "--all-accounts")
 
     assert rehearsed.stdout.startswith("DRY RUN: nothing was sent; something is open on 1 of 1 acc")
-    assert ended.stdout.startswith(
-        "COMPLETED: 1 of 1 account proven flat, 1 the same account as another\n"
-    )
+    assert ended.stdout.startswith("COMPLETED: 1 of 1 account proven flat")
+    assert "1 the same account as another" in ended.stdout
     assert any("same account as desk-a" in line for line in ended.stdout.splitlines())

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from liqctl.drill.record import DRILLS_NAME
-from liqctl.sim.faults import KINDS, Fault
+from liqctl.sim.address import MASTER, key_of, secret_of
+from liqctl.sim.faults import KINDS, Fault, make_fault
 from liqctl.sim.scenario import Scenario, load_scenario, make_large_house
 from liqctl.sim.server import EmbeddedServer
 from tests.cli.documents import VALIDATION, check
-from tests.process.program import house
+from tests.process.program import Program, house
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60
@@ -239,6 +240,61 @@ def test_more_accounts_than_can_be_read_whole_are_no_fault_of_theirs(tmp_path: P
     assert "2 positions of " in told
     assert told.endswith("orders not read: too many accounts at once")
     assert "accounts.desk-07.online.account" not in found
+
+
+def with_master(running: Program) -> Program:
+    """Give the program the master's key beside those of the accounts."""
+    own = "LIQCTL_SIMULATOR_MASTER_API"
+    running.variables |= {f"{own}_KEY": key_of(MASTER), f"{own}_SECRET": secret_of(MASTER)}
+    return running
+
+
+def test_a_sub_account_that_no_name_covers_is_named(tmp_path: Path) -> None:
+    """It was opened after the settings were written: a liquidation would leave it alone."""
+    with house(tmp_path, load_scenario("house_uncovered")) as running:
+        alone = of_house(running.run("validate", "--online", "--json"))
+        ended = with_master(running).run("validate", "--online", "--json")
+        one = of_house(running.run("validate", "--online", "--json", "--account", "desk-a"))
+
+    issue = of_house(ended)["online.sub_accounts"]
+    assert "online.sub_accounts" not in alone
+    assert issue == one["online.sub_accounts"], "the other name covers its account all the same"
+    assert (ended.code, issue["level"]) == (0, "WARNING")
+    assert issue["message"] == (
+        "1 of 3 sub-accounts of the master key has no account here, so nothing closes it: "
+        "fo…@… (2 positions)"
+    )
+    assert "simulator.invalid" not in ended.stdout + ended.stderr
+
+
+def test_sub_accounts_that_are_all_covered_are_only_told(tmp_path: Path) -> None:
+    """Two names of one account cover it once."""
+    with house(tmp_path, load_scenario("house_twins")) as running:
+        found = of_house(with_master(running).run("validate", "--online", "--json"))
+
+    assert found["online.sub_accounts"]["level"] == "INFO"
+    assert "all 1 sub-account" in found["online.sub_accounts"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ({"kind": "key_refused"}, "-2015"),
+        ({"kind": "key_refused", "path": "/subAccountApi"}, "-2015"),
+    ],
+)
+def test_a_master_that_does_not_tell_claims_nothing(
+    tmp_path: Path, fault: dict[str, str], why: str
+) -> None:
+    """An account whose keys were not read may be one of ours."""
+    with house(tmp_path, load_scenario("house_uncovered")) as running:
+        assert running.server.address is not None
+        running.server.address.master.faults.append(make_fault(**fault, times=0))
+        found = of_house(with_master(running).run("validate", "--online", "--json"))
+
+    message = found["online.sub_accounts"]["message"]
+    assert message.startswith("not checked: whether every sub-account has a name here")
+    assert why in message
 
 
 def test_the_listen_key_and_the_stream_are_tried_and_the_key_is_never_deleted(

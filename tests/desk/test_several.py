@@ -9,7 +9,7 @@ from liqctl.desk.result import Asked
 from liqctl.desk.several import render_confirmation, render_results
 from liqctl.kernel.answers import no_answer
 from liqctl.kernel.result import LiquidationResult, Residual, Results
-from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState, Product
 from liqctl.kernel.values import Reading
 from liqctl.kernel.words import DISARMED, explain_twin
 from liqctl.run.inspection import Inspection
@@ -77,12 +77,13 @@ def results(
     **asked: Any,
 ) -> list[str]:
     """Return the lines of the end screen."""
+    given: dict[str, Any] = {"scopes": {}} | asked
     return render_results(
         Results(each=each, are_several=True),
         width=width,
         height=height,
         colour=colour,
-        asked=Asked(options=options, settle_s=2.0, config_file=FILE, **asked),
+        asked=Asked(options=options, settle_s=2.0, config_file=FILE, **given),
         is_drawn=is_drawn,
     ).splitlines()
 
@@ -235,13 +236,19 @@ def test_nothing_that_is_left_alone_is_called_flat() -> None:
     """`--orders-only` leaves the positions, and an account of its own symbols leaves others."""
     stays = make_position(state=PositionState.SKIPPED)
     alone = results(make_flat("a", positions=(stays,)), make_flat("b", positions=()), width=100)
-    scoped = results(make_flat("a"), scopes={"a": ("BTCUSDT",)})
+    usdm = make_flat("b", products=(Product.USDM,))
+    scoped = results(make_flat("a"), usdm, scopes={"a": ("BTCUSDT",)})
+    alike = results(make_flat("a"), scopes={"a": ("BTCUSDT",)})
+    unknown = results(make_flat("a"), scopes=None)
 
     assert alone[0] == "COMPLETED: 2 of 2 accounts done as asked"
     assert alone[3].endswith("1 position of 25,000.00 notional, as asked")
     assert "left      1 position of 25,000.00 notional, as asked" in alone
-    assert scoped[0] == "COMPLETED: 1 of 1 account proven flat in scope"
+    assert scoped[0] == "COMPLETED: 2 of 2 accounts proven flat in scope"
     assert scoped[3].endswith("nothing on BTCUSDT")
+    assert scoped[4].endswith("nothing in USDS-M futures")
+    assert alike[0] == "COMPLETED: 1 of 1 account proven flat on BTCUSDT"
+    assert unknown[0] == "COMPLETED: 1 of 1 account proven flat in scope"
 
 
 def test_a_shorter_proof_than_asked_for_is_named() -> None:
@@ -516,3 +523,20 @@ def test_a_residual_without_anything_open_is_nothing_seen() -> None:
 
     assert lines[3].endswith("nothing seen, not proven")
     assert "left      nothing was seen, but that is not proven" in lines
+
+
+def test_an_account_without_a_key_has_no_run_to_look_up() -> None:
+    """Its refusal left no record, and its name would be looked for in vain."""
+    why = "LIQCTL_PRODUCTION_B_API_KEY is not set"
+    unopened = make_result(
+        LiquidationState.FAILED,
+        residual=None,
+        cause=FailureCause.CREDENTIALS,
+        error_message=why,
+        requests=0,
+        audit_head=None,
+    )
+    lines = results(make_flat("a"), named("b", unopened), width=None)
+
+    assert f"why       b: {why}" in lines
+    assert not any(line.startswith("run ") for line in lines)

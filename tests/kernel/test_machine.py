@@ -16,7 +16,8 @@ from typing_extensions import override
 import liqctl.kernel
 from liqctl.drill.runs import MemorySink
 from liqctl.kernel import requests
-from liqctl.kernel.account import AccountLiquidation, AccountReaders
+from liqctl.kernel.account import AccountLiquidation
+from liqctl.kernel.readers import AccountReaders
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.gateway import Account, Gateway

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import ssl
 import time
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.process.armed import armed
 from tests.process.program import PATIENCE_S, Program, end, program, wait_until
@@ -219,3 +221,15 @@ def test_twice_at_once_is_one_run_with_two_answers(tmp_path: Path) -> None:
         assert len(ids) == 1
         running.assert_never_overclosed()
         assert PATIENCE_S
+
+
+def test_streams_trust_whom_requests_trust(tmp_path: Path) -> None:
+    """The program's own contexts: aiohttp's are left empty in it, so that it starts sooner."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with program(tmp_path, ssl_context=context) as running:
+        running.variables["SSL_CERT_FILE"] = str(tmp_path / "authority.pem")
+        with armed(running) as post:
+            post.wait_for("armed")

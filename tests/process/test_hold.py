@@ -40,7 +40,8 @@ def test_what_reappears_is_closed_again_and_told_once(tmp_path: Path) -> None:
 
         result = ended.result
         assert ended.code == 0, ended.stdout + ended.stderr
-        assert result["state"] == "COMPLETED" and result["verified_flat"]
+        assert result["state"] == "COMPLETED"
+        assert result["verified_flat"]
         assert result["held_seconds"] >= 8.0
         (note,) = [note for note in result["notes"] if "re-appeared" in note]
         assert "a position on BTCUSDT" in note

@@ -28,7 +28,8 @@ def test_an_account_is_flat_as_soon_as_alone_whatever_the_others_suffer(name: st
 
     result = together[name]
 
-    assert result.verified_flat and alone.verified_flat
+    assert result.verified_flat
+    assert alone.verified_flat
     assert result.flat_after_seconds <= 1.05 * alone.flat_after_seconds
     assert result.duration_seconds <= 1.05 * alone.duration_seconds
 

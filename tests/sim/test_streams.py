@@ -10,7 +10,7 @@ from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.states import Product
 from liqctl.sim.memory import EPOCH_MS, MemoryStream, MemoryTransport, run_virtual
-from liqctl.sim.streams import CONNECTION_LIFE_MS, KEY_LIFE_MS, WAITING_MAX, HandshakeError
+from liqctl.sim.streams import WAITING_MAX, HandshakeError
 from liqctl.sim.venue import Request, Venue
 from tests.sim.asking import NOW_MS, ask, make_address, make_venue
 from tests.sim.listening import Frame, happen, hear, listen, names
@@ -21,7 +21,9 @@ venue: {balance: "10000", coins: {BTC: "2"}}
 """
 PORTFOLIO = "account: {margin: PORTFOLIO}"
 FILL = ["NEW NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "TRADE FILLED"]
-HOUR_S = KEY_LIFE_MS / 1000
+HOSTS = ("fapi", "dapi")
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 def _key(venue: Venue, host: str = "fapi", method: str = "POST", at_ms: int = 0) -> Any:
@@ -57,10 +59,10 @@ def test_a_key_lives_an_hour_from_when_it_was_last_extended() -> None:
     venue = make_venue(SEED)
     key = _key(venue)
 
-    assert _key(venue, method="PUT", at_ms=KEY_LIFE_MS - 1) == key
-    assert _key(venue, at_ms=2 * KEY_LIFE_MS - 2) == key
-    assert _key(venue, method="PUT", at_ms=3 * KEY_LIFE_MS - 2) == -1125
-    assert _key(venue, at_ms=3 * KEY_LIFE_MS) not in {key, -1125}
+    assert _key(venue, method="PUT", at_ms=HOUR_MS - 1) == key
+    assert _key(venue, at_ms=2 * HOUR_MS - 2) == key
+    assert _key(venue, method="PUT", at_ms=3 * HOUR_MS - 2) == -1125
+    assert _key(venue, at_ms=3 * HOUR_MS) not in {key, -1125}
 
 
 def test_who_deletes_a_key_ends_it_for_all() -> None:
@@ -73,6 +75,27 @@ def test_who_deletes_a_key_ends_it_for_all() -> None:
         _trade(venue)
 
     assert listen(venue, act) == []
+
+
+def test_a_new_key_does_not_die_with_an_old_one() -> None:
+    """Its hour is its own."""
+    venue = make_venue(SEED)
+    _key(venue)
+    _key(venue, method="DELETE", at_ms=60_000)
+    key = _key(venue, at_ms=120_000)
+
+    assert _key(venue, method="PUT", at_ms=HOUR_MS + 60_000) == key
+
+
+def test_what_extending_answers_depends_on_the_host() -> None:
+    """USDS-M names the key, the others nothing (assumed)."""
+    venue = make_venue(SEED)
+    _key(venue, "fapi")
+    _key(venue, "dapi")
+    assert [ask(venue, "PUT", f"/{host}/v1/listenKey", now_ms=EPOCH_MS)[1] for host in HOSTS] == [
+        {"listenKey": _key(venue)},
+        {},
+    ]
 
 
 def test_a_key_needs_no_signature_and_costs_one() -> None:
@@ -132,18 +155,18 @@ def test_an_expired_key_is_told_and_the_connection_stays() -> None:
     async def main() -> tuple[list[Frame], list[Frame], list[Frame]]:
         async with MemoryStream(venue, Product.USDM) as stream:
             key = _key(venue)
-            expired = await hear(stream, HOUR_S + 1)
+            expired = await hear(stream, HOUR_MS / 1000 + 1)
             _trade(venue)
-            silent = await hear(stream, HOUR_S / 2)
+            silent = await hear(stream, HOUR_MS / 2000)
             assert not stream.is_closed
-            assert _key(venue, at_ms=2 * KEY_LIFE_MS) != key
+            assert _key(venue, at_ms=2 * HOUR_MS) != key
             _trade(venue)
             return expired, silent, await hear(stream)
 
     expired, silent, after = run_virtual(main)
     (frame,) = expired
     assert frame.pop("listenKey")
-    assert frame == {"e": "listenKeyExpired", "E": str(EPOCH_MS + KEY_LIFE_MS)}
+    assert frame == {"e": "listenKeyExpired", "E": str(EPOCH_MS + HOUR_MS)}
     assert silent == after == []
 
 
@@ -263,10 +286,10 @@ def test_a_connection_ends_after_a_day() -> None:
 
     async def main() -> tuple[float, bool]:
         async with MemoryStream(venue, Product.USDM, latency_s=0) as stream:
-            assert len(await hear(stream, 2 * CONNECTION_LIFE_MS)) == 1  # The key expired.
+            assert len(await hear(stream, 2 * DAY_MS / 1000)) == 1  # The key expired.
             return asyncio.get_running_loop().time(), stream.is_closed
 
-    assert run_virtual(main) == (CONNECTION_LIFE_MS / 1000, True)
+    assert run_virtual(main) == (DAY_MS / 1000, True)
 
 
 def test_closing_wakes_who_waits() -> None:
@@ -303,7 +326,8 @@ def test_two_programs_hear_the_same() -> None:
 
 def test_what_is_set_off_while_somebody_waits_is_heard_in_time() -> None:
     """The wait was longer when it began: a timer, a planned act and a request shorten it."""
-    venue = make_venue(SEED)
+    orders = "orders: [{symbol: BTCUSDT, side: SELL, price: '70000', quantity: '1'}]"
+    venue = make_venue(SEED.replace("account: {", f"account: {{{orders}, "))
 
     async def main() -> list[Frame]:
         async with MemoryStream(venue, Product.USDM) as stream:
@@ -312,11 +336,15 @@ def test_what_is_set_off_while_somebody_waits_is_heard_in_time() -> None:
             happen(venue, "enter", symbol="ETHUSDT", quantity="1", stop_after_ms=700)
             await asyncio.sleep(2)
             happen(venue, "add", symbol="BTCUSDT", quantity="1", at_ms=500)
+            await asyncio.sleep(1)
+            timer = {"symbol": "BTCUSDT", "countdownTime": 600}
+            ask(venue, "POST", "/v1/countdownCancelAll", now_ms=EPOCH_MS + 4000, **timer)
             return await waiting
 
     heard = run_virtual(main)
-    assert names(heard) == [*FILL, "algo NEW", *FILL]
-    assert [frame["E"] - EPOCH_MS for frame in heard] == [1000] * 4 + [1700] + [3500] * 4
+    assert names(heard) == [*FILL, "algo NEW", *FILL, "CANCELED CANCELED"]
+    since = [frame["E"] - EPOCH_MS for frame in heard]
+    assert since == [1000] * 4 + [1700] + [3500] * 4 + [4600]
 
 
 def test_who_does_not_read_is_cut_off() -> None:
