@@ -113,6 +113,7 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
                 its.environment,
                 stream_url=its.exchange.stream_url,
                 base_url=account.base_url if account.embedded else its.exchange.base_url,
+                proxy=its.exchange.proxy,
             )
             preflight = Preflight(account.exchange, account.transport, address, door)
             accounts.append(account)
