@@ -40,6 +40,7 @@ _DOCUMENTS: Final = {
     "result": "`liqctl liquidate --json` prints it, whatever the exit code.",
     "results": "`liqctl liquidate --json` prints it for several accounts.",
     "status": "`liqctl status --json` prints it; with `--watch` one a line.",
+    "statuses": "`liqctl status --json` prints it for several accounts.",
     "validation": "`liqctl validate --json` prints it.",
 }
 _TYPES: Final = {

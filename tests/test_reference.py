@@ -54,7 +54,7 @@ def test_every_event_stands_there_with_every_field(event_type: AuditEventType) -
     assert [f for f in DETAILS[event_type]["properties"] if f"| `{f}` |" not in text] == []
 
 
-@pytest.mark.parametrize("name", ["result", "results", "status", "validation"])
+@pytest.mark.parametrize("name", ["result", "results", "status", "statuses", "validation"])
 def test_every_document_stands_there_with_every_field(name: str) -> None:
     """The CLI's tests hold real documents to the same schema, which must name each key."""
     text = section(name)

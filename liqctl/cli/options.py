@@ -34,6 +34,7 @@ class Document(StrEnum):
     RESULT = "result"
     RESULTS = "results"
     STATUS = "status"
+    STATUSES = "statuses"
     VALIDATION = "validation"
     EVENT = "event"
 

@@ -625,6 +625,7 @@ DOCUMENTS: Final = {
     "result": RESULT,
     "results": RESULTS,
     "status": STATUS,
+    "statuses": STATUSES,
     "validation": VALIDATION,
     "event": EVENT,
 }

@@ -5,8 +5,8 @@ import pytest
 from tests.simulation import HOUSES, run_seed
 
 SHARDS = 8
-SEEDS_PER_SHARD = 250
-"""Some ten seconds a shard; `make soak` runs ten times as many seeds in all."""
+SEEDS_PER_SHARD = 125
+"""Some five seconds a shard; `make soak` runs twenty times as many seeds in all."""
 
 FOUND = {
     7: "gave up on stops that a late list still showed after their cancel was answered",
