@@ -339,6 +339,8 @@ class Execution:
             strangers |= dict.fromkeys(found.describe_open())
             run.correlation_id, run.known = f"{name[:_HELD_NAME_MAX]}-h{number}", None
             last = await self._close_again(run, account, reason=f"held flat after {name}")
+            if loop.time() >= until:
+                break  # What it could not close, the next one would find again, for ever.
         run.correlation_id = name
         run.result = first.after_hold(
             last,

@@ -21,10 +21,11 @@ async def look_until_open(
     wall_clock: WallClock,
     woken: asyncio.Event | None = None,
 ) -> Inspection | None:
-    """Return the first look that shows something open; None at `until` or when told to stop.
+    """Return the first look that shows something open; None where none does, or told to stop.
 
     `until` is a moment of the loop's clock. A look that fails shows nothing, and the next one comes
-    as if it had been answered: the venue's limits bind here too.
+    as if it had been answered: the venue's limits bind here too. The last one, at `until`, is also
+    returned where it leaves open whether the account is flat.
     """
     loop = asyncio.get_running_loop()
     before: Inspection | None = None
@@ -48,7 +49,7 @@ async def look_until_open(
         if now.verdict.positions or now.verdict.orders:
             return now
         if is_over:
-            break
+            return None if now.is_flat else now
     return None
 
 

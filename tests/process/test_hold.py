@@ -75,3 +75,27 @@ def test_a_signal_ends_the_hold_with_the_result(tmp_path: Path) -> None:
         result = json.loads(stdout)
         assert result["state"] == "COMPLETED"
         assert result["held_seconds"] < 30.0
+
+
+def test_a_hold_ends_also_where_something_cannot_be_closed(tmp_path: Path) -> None:
+    """Each look found it again, also after the end: the command never came back."""
+    with program(tmp_path) as running:
+        running.hang(kind="overloaded", method="POST", path="/order", symbol="SOLUSDT")
+        ended = running.run("--hold", "2")
+
+        assert ended.code in {1, 3}
+        assert len(starts(running)) == 2
+        assert ended.seconds < 5.0 + 2.0 + 5.0 + 2.0
+
+
+def test_a_hold_at_whose_end_nothing_can_be_read_is_not_called_flat(tmp_path: Path) -> None:
+    """The proof was of before the hold; what came to be since is not known."""
+    with program(tmp_path) as running, running.start("--hold", "4") as started:
+        running.wait_for("LIQUIDATION_COMPLETE")
+        running.hang(kind="internal_error", method="GET")
+        stdout, _ = started.communicate(timeout=PATIENCE_S)
+
+        result = json.loads(stdout)
+        assert started.returncode in {1, 3}
+        assert not result["verified_flat"]
+        assert result["state"] != "COMPLETED"
