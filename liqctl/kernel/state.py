@@ -50,6 +50,10 @@ class RunState:
         """Whether a leg's last reading contradicted a fill, or an order's fate is open."""
         return any(record.doubtful for record in self.legs.values())
 
+    def has_listed(self, kind: OrderKind) -> bool:
+        """Whether any reading listed this book in full."""
+        return kind in self._absent_at
+
     def absorb(self, snapshot: Snapshot) -> Verdict:
         """Take in a reading and return its verdict."""
         if self.margin is not snapshot.margin:

@@ -133,7 +133,7 @@ def test_unseen_stops_are_swept_only_where_orders_are_in_scope(cancels: bool) ->
     closed = first_seen(position("1"), 0.0)._replace(current=None, closed_at=0.5, gone_at=1.0)
     known = replace(
         memory(reading),
-        legs=memory(reading).legs | {closed.leg: closed},
+        legs={**memory(reading).legs, closed.leg: closed},
         looks=[Look(float(second), frozenset(), frozenset()) for second in range(9)],
         window_s=2.0,
         now=9.0,
