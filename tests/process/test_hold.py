@@ -99,3 +99,31 @@ def test_a_hold_at_whose_end_nothing_can_be_read_is_not_called_flat(tmp_path: Pa
         assert started.returncode in {1, 3}
         assert not result["verified_flat"]
         assert result["state"] != "COMPLETED"
+
+
+def test_a_second_signal_within_the_hold_still_gets_the_result(tmp_path: Path) -> None:
+    """The look under way is not waited for, and the document is owed all the same."""
+    with program(tmp_path) as running, running.start("--hold", "60") as started:
+        running.wait_for("LIQUIDATION_COMPLETE")
+        running.hang(method="GET")
+        time.sleep(2.6)  # A look is under way by now.
+        os.kill(started.pid, signal.SIGTERM)
+        time.sleep(0.1)
+        os.kill(started.pid, signal.SIGTERM)
+        stdout, _ = started.communicate(timeout=PATIENCE_S)
+
+        assert started.returncode == 143
+        assert json.loads(stdout)["positions_closed"] == 3
+
+
+def test_a_hold_at_whose_end_the_venue_hangs_ends_within_one_time_limit(tmp_path: Path) -> None:
+    """The last look and the run after it share it."""
+    with program(tmp_path) as running, running.start("--hold", "3") as started:
+        running.wait_for("LIQUIDATION_COMPLETE")
+        began_at = time.monotonic()
+        running.hang()
+        stdout, _ = started.communicate(timeout=PATIENCE_S)
+
+        assert time.monotonic() - began_at < 3.0 + 5.0 + 1.0
+        assert started.returncode in {1, 3}
+        assert not json.loads(stdout)["verified_flat"]
