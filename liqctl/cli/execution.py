@@ -68,6 +68,9 @@ _LAST_RECORDS_S: Final = 0.02
 _HELD_NAME_MAX: Final = 56
 """Of a correlation id that a run within a hold is called by, with its number."""
 
+_HOLD_SLACK_S: Final = 0.5
+"""How far the end of a hold stays behind that of the last run in it, which tells more."""
+
 _TURNS: Final = 10
 """Turns of the loop before each module: so many a request takes until it waits for the network."""
 
@@ -115,11 +118,15 @@ class Execution:
 
     def __post_init__(self) -> None:
         """Let the deadline count from now."""
-        self._deadline = self._from_now()
+        self._deadline = self._from_now(self._timeout_s)
 
-    def _from_now(self) -> Deadline:
+    @property
+    def _timeout_s(self) -> float:
+        return self._settings.liquidation.timeout_seconds
+
+    def _from_now(self, seconds: float) -> Deadline:
         return Deadline.after(
-            self._settings.liquidation.timeout_seconds,
+            seconds,
             began=time.monotonic(),
             epoch_s=SystemClock().now().timestamp(),
         )
@@ -143,8 +150,12 @@ class Execution:
         loop.run_until_complete(self._liquidate(loop))
         if self.options.hold:
             watchdog.stand_down()
+            # It also owes the document to a second signal within the hold.
+            longest_s = self.options.hold + self._timeout_s + _HOLD_SLACK_S
+            watchdog = process.Watchdog(self._from_now(longest_s), self._expire)
             loop.run_until_complete(self._hold_all(loop))
-            watchdog = process.Watchdog(self._from_now(), self._expire)
+            watchdog.stand_down()
+            watchdog = process.Watchdog(self._from_now(self._timeout_s), self._expire)
         results = self.printer.joined([run.result for run in self.runs if run.result])
         # The watchdog has a screen and still watches while this one is drawn, for what draws takes
         # its time, and may have to be loaded from a disk that hangs.
@@ -338,7 +349,11 @@ class Execution:
             number += 1
             strangers |= dict.fromkeys(found.describe_open())
             run.correlation_id, run.known = f"{name[:_HELD_NAME_MAX]}-h{number}", None
-            last = await self._close_again(run, account, reason=f"held flat after {name}")
+            last = await self._close_again(
+                run, account, reason=f"held flat after {name}", until=until + self._timeout_s
+            )
+            if loop.time() >= until:
+                break  # What it could not close, the next one would find again, for ever.
         run.correlation_id = name
         run.result = first.after_hold(
             last,
@@ -348,13 +363,15 @@ class Execution:
         )
 
     async def _close_again(
-        self, run: AccountRun, account: "Account", *, reason: str
+        self, run: AccountRun, account: "Account", *, reason: str, until: float
     ) -> "LiquidationResult":
+        """Close what re-appeared, within the time limit, which ends at `until` at the latest."""
         trail = self._trail
         assert trail is not None  # noqa: S101 - a hold follows a run
         if run.name:
             trail.accounts[run.correlation_id] = run.name
-        deadline = run.deadline = self._from_now()
+        left_s = max(until - time.monotonic(), 0.0)
+        deadline = run.deadline = self._from_now(min(self._timeout_s, left_s))
         run.result = None
         watchdog = process.Watchdog(deadline, self._expire)
         address = Address(minute_start=deadline.minute_start)

@@ -246,7 +246,9 @@ class _Planner(NamedTuple):
         due = [order for order in cancellable if self._is_due(order, open_legs)]
         ready = self._ready(on_symbol)
         closes = [_close_of(record, memory) for record in ready]
-        is_unseen = not self.snapshot.algo_orders.complete and self._may_sweep(symbol, on_symbol)
+        # With `--positions-only` an unread book is out of scope, too.
+        is_hidden = policy.cancel_orders and not self.snapshot.algo_orders.complete
+        is_unseen = is_hidden and self._may_sweep(symbol, on_symbol)
         if not (due or closes or is_unseen):
             return None
         is_unread = not self.snapshot.regular_orders.complete

@@ -94,7 +94,7 @@ class LiquidationConfig:
     def includes(self, other: "LiquidationConfig") -> bool:
         """Return whether everything that the other one has in scope is in this one's, too."""
         is_whole = not self.symbols or bool(other.symbols and {*other.symbols} <= {*self.symbols})
-        return is_whole and {*other.products} <= {*self.products}
+        return is_whole and other.by_product.keys() <= self.by_product.keys()
 
     def joined(self, other: "LiquidationConfig") -> "LiquidationConfig":
         """Return this policy with everything in scope that is in either's."""
@@ -103,7 +103,7 @@ class LiquidationConfig:
         return replace(
             self,
             symbols=tuple(dict.fromkeys(symbols)),
-            products=(*self.products, *other.products),
+            products=(*self.by_product, *other.by_product),
         )
 
     def covers(self, symbol: str) -> bool:

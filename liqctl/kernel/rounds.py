@@ -127,6 +127,8 @@ class Liquidation:
             verdict = await self._read()
             if self._is_over:
                 return Ending.STOPPED
+            if self._shows_nothing and self._snapshot.age_s:
+                continue  # What an armed process knew makes orders, never a proof.
             if self._shows_nothing and self._is_settled() and not self._questions.unknown_symbols:
                 if not self._watch.window_s:
                     await self._questions.answered(timeout_s=self._limits.call_max_s)

@@ -50,6 +50,10 @@ class RunState:
         """Whether a leg's last reading contradicted a fill, or an order's fate is open."""
         return any(record.doubtful for record in self.legs.values())
 
+    def has_listed(self, kind: OrderKind) -> bool:
+        """Whether any reading listed this book in full."""
+        return kind in self._absent_at
+
     def absorb(self, snapshot: Snapshot) -> Verdict:
         """Take in a reading and return its verdict."""
         if self.margin is not snapshot.margin:
@@ -75,8 +79,9 @@ class RunState:
         self.last_known = _with_last_known(snapshot, self.last_known or snapshot)
         missing = snapshot.lists_missing
         self.never_read = missing if self.never_read is None else self.never_read & missing
-        # Lengthen the row of readings that showed nothing, or begin it anew.
-        if verdict.is_quiet and self._is_after_writes(snapshot):
+        # Lengthen the row of readings that showed nothing, or begin it anew. What was known before
+        # the run is no reading of it.
+        if verdict.is_quiet and not snapshot.age_s and self._is_after_writes(snapshot):
             look = Look(snapshot.started_at, snapshot.positions.sources, frozenset())
             seen_flat = self.streak.seen_flat or verdict.is_flat
             self.streak = Streak(looks=(*self.streak.looks, look), seen_flat=seen_flat)

@@ -13,7 +13,7 @@ from liqctl.kernel.proof import Verdict, is_confirmed
 from liqctl.kernel.protection import reduces_only
 from liqctl.kernel.reading import Questions
 from liqctl.kernel.state import RunState
-from liqctl.kernel.values import Snapshot
+from liqctl.kernel.values import OrderKind, Snapshot
 
 
 class Watch:
@@ -112,7 +112,12 @@ class Watch:
         return plans
 
     def _has_regular_stops(self, symbol: str) -> bool:
-        """Whether stops rest on the regular book of the symbol, whose cancel would take them."""
+        """Whether stops rest on the regular book of the symbol, whose cancel would take them.
+
+        A book that no reading listed yet may hold some.
+        """
+        if not self._state.has_listed(OrderKind.REGULAR):
+            return True
         listed = [r.order for r in self._state.orders.values() if r.present]
         return has_regular_stops(order for order in listed if order.symbol == symbol)
 

@@ -5,11 +5,14 @@ weight. Whoever hears of a fill by another way wakes the watch before that.
 """
 
 import asyncio
+from typing import Final
 
 from liqctl.kernel import pacing
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.run.inspection import Inspection, inspect_account, inspect_again
+
+_LAST_LOOK_SHARE: Final = 0.5
 
 
 async def look_until_open(
@@ -21,10 +24,11 @@ async def look_until_open(
     wall_clock: WallClock,
     woken: asyncio.Event | None = None,
 ) -> Inspection | None:
-    """Return the first look that shows something open; None at `until` or when told to stop.
+    """Return the first look that shows something open; None where none does, or told to stop.
 
     `until` is a moment of the loop's clock. A look that fails shows nothing, and the next one comes
-    as if it had been answered: the venue's limits bind here too.
+    as if it had been answered: the venue's limits bind here too. The last one, at `until`, is also
+    returned where it leaves open whether the account is flat.
     """
     loop = asyncio.get_running_loop()
     before: Inspection | None = None
@@ -34,21 +38,29 @@ async def look_until_open(
         is_over = loop.time() >= until
         if stop.is_set():
             break
-        # The last look is a whole one.
+        # The last look is a whole one, and leaves half of the time limit to what it asks for.
         is_brief = loop.time() < lists_at and not is_over
+        timeout_s = policy.timeout_seconds * (_LAST_LOOK_SHARE if is_over else 1.0)
         if not is_brief:
             lists_at = loop.time() + pacing.HOLD_LISTS_S
         if before is None:
-            now = await inspect_account(exchange, policy, wall_clock=wall_clock, is_brief=is_brief)
+            now = await inspect_account(
+                exchange, policy, wall_clock=wall_clock, timeout_s=timeout_s, is_brief=is_brief
+            )
         else:
             now = await inspect_again(
-                exchange, policy, before, wall_clock=wall_clock, is_brief=is_brief
+                exchange,
+                policy,
+                before,
+                wall_clock=wall_clock,
+                timeout_s=timeout_s,
+                is_brief=is_brief,
             )
         before = now if now.is_kind_known else before
         if now.verdict.positions or now.verdict.orders:
             return now
         if is_over:
-            break
+            return None if now.is_flat else now
     return None
 
 

@@ -140,11 +140,12 @@ async def inspect_again(
     before: Inspection,
     *,
     wall_clock: WallClock,
+    timeout_s: float | None = None,
     is_brief: bool | None = None,
     address: Address | None = None,
 ) -> Inspection:
     """Return another reading of the account; what does not change is not asked for again."""
-    driver = Driver.starting_now(exchange, policy.timeout_seconds, wall_clock, address)
+    driver = Driver.starting_now(exchange, timeout_s or policy.timeout_seconds, wall_clock, address)
     has_executions = asks_executions(exchange, policy)
     return await driver.perform(
         _inspect(driver.machine, policy, before, has_executions=has_executions, is_brief=is_brief)

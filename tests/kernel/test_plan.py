@@ -126,6 +126,25 @@ def test_unseen_stops_are_not_swept_before_their_leg_was_read_flat() -> None:
     assert OrderKind.ALGO not in plan_of(reading).symbols[0].books
 
 
+@pytest.mark.parametrize("cancels", [True, False])
+def test_unseen_stops_are_swept_only_where_orders_are_in_scope(cancels: bool) -> None:
+    """With `--positions-only` nobody asked for their cancel, read or not."""
+    reading = snapshot(position("1", symbol="ETHUSDT"), algo=None)
+    closed = first_seen(position("1"), 0.0)._replace(current=None, closed_at=0.5, gone_at=1.0)
+    known = replace(
+        memory(reading),
+        legs={**memory(reading).legs, closed.leg: closed},
+        looks=[Look(float(second), frozenset(), frozenset()) for second in range(9)],
+        window_s=2.0,
+        now=9.0,
+    )
+
+    plan = make_plan(reading, known, replace(ALL, cancel_orders=cancels))
+
+    swept = [each.symbol for each in plan.symbols if OrderKind.ALGO in each.books]
+    assert swept == (["BTCUSDT"] if cancels else [])
+
+
 def test_an_unread_order_book_is_cancelled_blindly_before_the_close() -> None:
     """A resting order that was not seen blocks the close all the same."""
     plan = plan_of(snapshot(position("1"), regular=None))

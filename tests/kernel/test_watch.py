@@ -1,5 +1,7 @@
 """When flat is proven: a window of readings, both sources, and both books swept at its end."""
 
+from dataclasses import replace
+
 import pytest
 
 from liqctl.kernel.gateway import Account, Gateway
@@ -13,7 +15,7 @@ from liqctl.kernel.state import RunState
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OrderKind
 from liqctl.kernel.watch import Watch
-from tests.kernel.builders import leg, position
+from tests.kernel.builders import leg, position, snapshot
 
 BOTH = frozenset({"account", "positionRisk"})
 
@@ -79,6 +81,20 @@ def test_a_lag_that_was_seen_lengthens_the_window() -> None:
 def test_what_somebody_entered_keeps_its_stops() -> None:
     """A stop that no list shows may protect it: the conditional book is not swept."""
     state, it = watch(0.5, 2.5, swept_at=None)
-    state.entered["BTCUSDT"] = 0.0
+    streak = state.streak
+    state.absorb(snapshot(started_at=2.5))
+    state.streak, state.entered["BTCUSDT"] = streak, 0.0
 
+    assert [[*plan.books] for plan in it.unswept()] == [[OrderKind.REGULAR]]
+
+
+def test_a_regular_book_that_was_never_read_may_hold_the_stop_of_an_open_leg() -> None:
+    """Brief readings list no orders: its cancel would take the older stops of COIN-M with it."""
+    state, it = watch(0.5, 2.5, swept_at=None)
+    state.legs[leg()] = first_seen(position("1"), 0.1)
+
+    assert not it.unswept()
+
+    state.absorb(replace(snapshot(position("1")), started_at=2.6, finished_at=2.7))
+    state.streak = Streak(looks=(Look(2.6, BOTH, frozenset()),))
     assert [[*plan.books] for plan in it.unswept()] == [[OrderKind.REGULAR]]

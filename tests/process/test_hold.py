@@ -75,3 +75,55 @@ def test_a_signal_ends_the_hold_with_the_result(tmp_path: Path) -> None:
         result = json.loads(stdout)
         assert result["state"] == "COMPLETED"
         assert result["held_seconds"] < 30.0
+
+
+def test_a_hold_ends_also_where_something_cannot_be_closed(tmp_path: Path) -> None:
+    """Each look found it again, also after the end: the command never came back."""
+    with program(tmp_path) as running:
+        running.hang(kind="overloaded", method="POST", path="/order", symbol="SOLUSDT")
+        ended = running.run("--hold", "2")
+
+        assert ended.code in {1, 3}
+        assert len(starts(running)) == 2
+        assert ended.seconds < 5.0 + 2.0 + 5.0 + 2.0
+
+
+def test_a_hold_at_whose_end_nothing_can_be_read_is_not_called_flat(tmp_path: Path) -> None:
+    """The proof was of before the hold; what came to be since is not known."""
+    with program(tmp_path) as running, running.start("--hold", "4") as started:
+        running.wait_for("LIQUIDATION_COMPLETE")
+        running.hang(kind="internal_error", method="GET")
+        stdout, _ = started.communicate(timeout=PATIENCE_S)
+
+        result = json.loads(stdout)
+        assert started.returncode in {1, 3}
+        assert not result["verified_flat"]
+        assert result["state"] != "COMPLETED"
+
+
+def test_a_second_signal_within_the_hold_still_gets_the_result(tmp_path: Path) -> None:
+    """The look under way is not waited for, and the document is owed all the same."""
+    with program(tmp_path) as running, running.start("--hold", "60") as started:
+        running.wait_for("LIQUIDATION_COMPLETE")
+        running.hang(method="GET")
+        time.sleep(2.6)  # A look is under way by now.
+        os.kill(started.pid, signal.SIGTERM)
+        time.sleep(0.1)
+        os.kill(started.pid, signal.SIGTERM)
+        stdout, _ = started.communicate(timeout=PATIENCE_S)
+
+        assert started.returncode == 143
+        assert json.loads(stdout)["positions_closed"] == 3
+
+
+def test_a_hold_at_whose_end_the_venue_hangs_ends_within_one_time_limit(tmp_path: Path) -> None:
+    """The last look and the run after it share it."""
+    with program(tmp_path) as running, running.start("--hold", "3") as started:
+        running.wait_for("LIQUIDATION_COMPLETE")
+        began_at = time.monotonic()
+        running.hang()
+        stdout, _ = started.communicate(timeout=PATIENCE_S)
+
+        assert time.monotonic() - began_at < 3.0 + 5.0 + 1.0
+        assert started.returncode in {1, 3}
+        assert not json.loads(stdout)["verified_flat"]

@@ -1,0 +1,34 @@
+"""What is in scope of two names of one account together."""
+
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.states import Product
+
+USDM = LiquidationConfig(products=(Product.USDM,))
+COINM = LiquidationConfig(products=(Product.COINM,))
+ON_ETHUSDT = LiquidationConfig(symbols=("ETHUSDT",))
+ON_COIN = LiquidationConfig(symbols=("BTCUSD_PERP",))
+
+
+def scope(policy: LiquidationConfig) -> dict[Product, tuple[str, ...]]:
+    """Return the symbols of each product in scope, none for all of them."""
+    return {product: own.symbols for product, own in policy.by_product.items()}
+
+
+def test_two_names_of_one_account_have_no_more_in_scope_than_each_of_them() -> None:
+    """A name narrowed to symbols of USDS-M reaches no COIN-M, whatever its products say."""
+    assert scope(USDM.joined(ON_ETHUSDT)) == {Product.USDM: ()}
+    assert scope(ON_ETHUSDT.joined(USDM)) == {Product.USDM: ()}
+    assert scope(USDM.joined(COINM)) == {Product.USDM: (), Product.COINM: ()}
+    assert scope(ON_ETHUSDT.joined(ON_COIN)) == {
+        Product.USDM: ("ETHUSDT",),
+        Product.COINM: ("BTCUSD_PERP",),
+    }
+
+
+def test_what_a_name_includes_goes_by_what_its_products_hold() -> None:
+    """The other name would be closed a second time, beside the first."""
+    assert USDM.includes(ON_ETHUSDT)
+    assert not USDM.includes(ON_COIN)
+    assert not ON_ETHUSDT.includes(USDM)
+    assert not ON_ETHUSDT.includes(ON_COIN)
+    assert LiquidationConfig().includes(ON_COIN)
