@@ -351,13 +351,16 @@ class _Post:
 
     def _tell_health(self, health: "Health", reasons: tuple[str, ...]) -> None:
         from liqctl.kernel import events
+        from liqctl.kernel.amounts import count
         from liqctl.standby.mirror import Health
         from liqctl.standby.systemd import notify_status
 
         now = self._loop.time()
-        is_first, told = self._positions is not None, {}
-        if is_first:
-            told, self._positions = {"positions": self._positions}, None
+        is_first, told, held = False, {}, ""
+        if self._positions is not None:
+            is_first, told = True, {"positions": self._positions}
+            held = f", {count(self._positions, 'position')}"
+            self._positions = None
         if health is not Health.ARMED:
             self._record(events.arm_degraded(reasons, is_blind=health is Health.BLIND))
             if self._was_armed or is_first:
@@ -366,7 +369,7 @@ class _Post:
             self._record(events.arm_restored(degraded_seconds=now - self._degraded_at))
         self._was_armed = health is Health.ARMED
         why = f": {'; '.join(reasons)}" if reasons else ""
-        notify_status(f"{health.value}{why}", *(["READY=1"] if is_first else []))
+        notify_status(f"{health.value}{held}{why}", *(["READY=1"] if is_first else []))
         self._tell_line(health.value, reasons, **told)
         if not is_first:
             self._news.health(health.value, reasons)
