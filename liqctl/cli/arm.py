@@ -415,7 +415,7 @@ class _Post:
         scope = policy_of(asked.scope, watched)
         if not watched.includes(scope):
             return "its scope is not watched"
-        if armed.is_tripped and not (self._handed_over or watched).includes(scope):
+        if armed.is_tripped and not (self._handed_over or watched).suffices_for(scope):
             return "another liquidation is in progress"
         client.accept()
         self._screens[client] = asked

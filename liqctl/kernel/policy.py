@@ -96,6 +96,12 @@ class LiquidationConfig:
         is_whole = not self.symbols or bool(other.symbols and {*other.symbols} <= {*self.symbols})
         return is_whole and other.by_product.keys() <= self.by_product.keys()
 
+    def suffices_for(self, other: "LiquidationConfig") -> bool:
+        """Return whether a run of this policy also does what one of the other would."""
+        closes = self.close_positions or not other.close_positions
+        cancels = self.cancel_orders or not other.cancel_orders
+        return closes and cancels and self.includes(other)
+
     def joined(self, other: "LiquidationConfig") -> "LiquidationConfig":
         """Return this policy with everything in scope that is in either's."""
         is_whole = not (self.symbols and other.symbols)

@@ -32,3 +32,16 @@ def test_what_a_name_includes_goes_by_what_its_products_hold() -> None:
     assert not ON_ETHUSDT.includes(USDM)
     assert not ON_ETHUSDT.includes(ON_COIN)
     assert LiquidationConfig().includes(ON_COIN)
+
+
+def test_a_run_that_only_cancels_is_no_answer_to_one_that_closes() -> None:
+    """Who hands over while `--orders-only` is under way would be told that all is flat."""
+    whole = LiquidationConfig()
+    only_orders = LiquidationConfig(close_positions=False)
+    only_positions = LiquidationConfig(cancel_orders=False)
+
+    assert whole.suffices_for(only_orders)
+    assert whole.suffices_for(only_positions)
+    assert not only_orders.suffices_for(whole)
+    assert not only_positions.suffices_for(whole)
+    assert not USDM.suffices_for(COINM)

@@ -223,6 +223,20 @@ def test_twice_at_once_is_one_run_with_two_answers(tmp_path: Path) -> None:
         assert PATIENCE_S
 
 
+def test_a_run_that_only_cancels_is_not_the_answer_to_one_that_closes(tmp_path: Path) -> None:
+    """The second operator was told COMPLETED, with every position open."""
+    with program(tmp_path) as running, armed(running) as watched:
+        watched.wait_for("armed")
+        with running.start("--orders-only", "--settle", "3") as started:
+            running.wait_for("LIQUIDATION_START")
+            second = running.run()
+            started.communicate(timeout=PATIENCE_S)
+
+        assert started.returncode == 0
+        assert second.result["state"] == ("COMPLETED" if running.is_flat else "FAILED")
+        assert second.code == (0 if running.is_flat else 5)
+
+
 def test_streams_trust_whom_requests_trust(tmp_path: Path) -> None:
     """The program's own contexts: aiohttp's are left empty in it, so that it starts sooner."""
     authority = trustme.CA()
