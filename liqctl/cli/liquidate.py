@@ -142,9 +142,16 @@ def note_twins(runs: "Sequence[AccountRun]") -> None:
             continue
         first = first_of.setdefault(run.account.identity, run)
         if first is not run:
-            run.twin_of = first.name
             its = first.settings
             policy = its.liquidation.joined(run.settings.liquidation)
+            if policy is None:
+                out.error(
+                    f"{run.name} is the same account as {first.name}, and their scopes fit into no "
+                    f"single run: its own meets the lock and closes nothing. Run `liqctl liquidate "
+                    f"--account {run.name}` after this one"
+                )
+                continue
+            run.twin_of = first.name
             first.settings = replace(its, liquidation=policy)
 
 

@@ -102,15 +102,18 @@ class LiquidationConfig:
         cancels = self.cancel_orders or not other.cancel_orders
         return closes and cancels and self.includes(other)
 
-    def joined(self, other: "LiquidationConfig") -> "LiquidationConfig":
-        """Return this policy with everything in scope that is in either's."""
-        is_whole = not (self.symbols and other.symbols)
-        symbols = () if is_whole else (*self.symbols, *other.symbols)
-        return replace(
-            self,
-            symbols=tuple(dict.fromkeys(symbols)),
-            products=(*self.by_product, *other.by_product),
-        )
+    def joined(self, other: "LiquidationConfig") -> "LiquidationConfig | None":
+        """Return this policy with everything in scope that is in either's, and nothing else.
+
+        None where no policy says so: one is the whole of a product, and the other one has symbols
+        of another product.
+        """
+        whole = [its for its in (self, other) if not its.symbols]
+        products = self.by_product | other.by_product
+        if len(whole) == 1 and products.keys() != whole[0].by_product.keys():
+            return None
+        symbols = () if whole else (*self.symbols, *other.symbols)
+        return replace(self, symbols=tuple(dict.fromkeys(symbols)), products=tuple(products))
 
     def covers(self, symbol: str) -> bool:
         """Return whether the symbol is in scope."""

@@ -9,8 +9,9 @@ ON_ETHUSDT = LiquidationConfig(symbols=("ETHUSDT",))
 ON_COIN = LiquidationConfig(symbols=("BTCUSD_PERP",))
 
 
-def scope(policy: LiquidationConfig) -> dict[Product, tuple[str, ...]]:
+def scope(policy: LiquidationConfig | None) -> dict[Product, tuple[str, ...]]:
     """Return the symbols of each product in scope, none for all of them."""
+    assert policy is not None
     return {product: own.symbols for product, own in policy.by_product.items()}
 
 
@@ -23,6 +24,15 @@ def test_two_names_of_one_account_have_no_more_in_scope_than_each_of_them() -> N
         Product.USDM: ("ETHUSDT",),
         Product.COINM: ("BTCUSD_PERP",),
     }
+
+
+def test_the_whole_of_one_product_and_symbols_of_the_other_fit_into_no_policy() -> None:
+    """Else all of COIN-M would be closed, where two names have one contract of it in scope."""
+    assert USDM.joined(ON_COIN) is None
+    assert ON_COIN.joined(USDM) is None
+    assert COINM.joined(ON_ETHUSDT) is None
+    assert scope(COINM.joined(ON_COIN)) == {Product.COINM: ()}
+    assert scope(LiquidationConfig().joined(ON_COIN)) == {Product.USDM: (), Product.COINM: ()}
 
 
 def test_what_a_name_includes_goes_by_what_its_products_hold() -> None:

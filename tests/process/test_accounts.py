@@ -60,6 +60,13 @@ def venues(running: Program) -> Mapping[str, Venue]:
     return address.venues
 
 
+def share_key(running: Program) -> None:
+    """Give `desk-b` the key of `desk-a`: two names for one account."""
+    for half in ("KEY", "SECRET"):
+        own = running.variables[f"LIQCTL_SIMULATOR_DESK_A_API_{half}"]
+        running.variables[f"LIQCTL_SIMULATOR_DESK_B_API_{half}"] = own
+
+
 def each(ended: Ended) -> dict[str, dict[str, Any]]:
     """Return the results by account; the document is that of several."""
     document = json.loads(ended.stdout)
@@ -145,9 +152,7 @@ def test_one_key_under_two_names_is_closed_once_with_what_both_have_in_scope(
     """Found before anything is asked of the venue."""
     accounts = {"desk-a": {"symbols": ["BTCUSDT"]}, "desk-b": {"symbols": ["ETHUSDT"]}}
     with house(tmp_path, accounts=accounts) as running:
-        for half in ("KEY", "SECRET"):
-            own = running.variables[f"LIQCTL_SIMULATOR_DESK_A_API_{half}"]
-            running.variables[f"LIQCTL_SIMULATOR_DESK_B_API_{half}"] = own
+        share_key(running)
         ended = running.run(ALL)
 
         results = each(ended)
@@ -156,6 +161,25 @@ def test_one_key_under_two_names_is_closed_once_with_what_both_have_in_scope(
         assert results["desk-b"]["state"] == "SKIPPED"
         assert "the same account as desk-a" in results["desk-b"]["error_message"]
         assert venues(running)["desk-b"].requests == 0
+        running.assert_trail_closed()
+
+
+def test_one_key_with_scopes_that_fit_into_no_run_closes_nothing_beyond_them(
+    tmp_path: Path,
+) -> None:
+    """The whole of one product and a contract of the other are not the whole of both."""
+    accounts = {"desk-a": {"products": ["usdm"]}, "desk-b": {"symbols": ["ETHUSD_PERP"]}}
+    with house(tmp_path, accounts=accounts) as running:
+        share_key(running)
+        ended = running.run(ALL)
+
+        results = each(ended)
+        assert ended.code == 5
+        assert {p["product"] for p in results["desk-a"]["positions"]} == {"USDM"}
+        assert results["desk-a"]["state"] == "COMPLETED"
+        assert results["desk-b"]["error_message"] == "Liquidation already in progress"
+        assert "desk-b is the same account as desk-a" in ended.stderr
+        assert "liqctl liquidate --account desk-b" in ended.stderr
         running.assert_trail_closed()
 
 
