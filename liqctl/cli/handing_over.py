@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from liqctl.cli import process
 from liqctl.cli.output import STDERR, STDOUT, out
-from liqctl.kernel.errors import MASK, CredentialsError
+from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.states import ExitCode, FailureCause
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def hand_over_liquidation(
     if settings.is_embedded or not settings.liquidation.emergency_liquidation:
         return None
     from liqctl.cli.wiring import identity_of
-    from liqctl.settings.credentials import load_credentials
+    from liqctl.settings.credentials import hide_keys, load_credentials
 
     try:
         credentials = load_credentials(settings.environment, os.environ, settings.account)
@@ -42,13 +42,11 @@ def hand_over_liquidation(
         return None
     from liqctl.standby.handover import Handover, hand_over, scope_of
 
-    reason = options.reason
-    for secret in (credentials.api_key, credentials.api_secret):
-        reason = reason.replace(secret.reveal().strip(), MASK) if secret else reason
+    own = (credentials.api_key, credentials.api_secret)
     process.signals.last_word(lambda: _leave_word(options, printer))
     asked = Handover(
         scope=scope_of(settings.liquidation),
-        reason=reason,
+        reason=hide_keys(options.reason, own, os.environ),
         correlation_id=printer.correlation_id,
         screen={
             "as_json": options.as_json,

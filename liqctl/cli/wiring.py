@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from liqctl.kernel.errors import MASK, CredentialsError, Secret
+from liqctl.kernel.errors import CredentialsError, Secret
 from liqctl.kernel.states import Environment, Margin
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ class Account:
     secrets: tuple[Secret, ...] = ()
 
     def hide(self, text: str) -> str:
-        """Return the operator's words without the account's key and secret."""
-        for secret in filter(None, self.secrets):
-            text = text.replace(secret.reveal().strip(), MASK)
-        return text
+        """Return the operator's words without a key or secret, this account's or another's."""
+        from liqctl.settings.credentials import hide_keys
+
+        return hide_keys(text, self.secrets, os.environ)
 
     @property
     def key(self) -> Secret:

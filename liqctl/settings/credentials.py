@@ -97,6 +97,18 @@ def load_credentials(
     )
 
 
+def hide_keys(text: str, own: Iterable[Secret], environ: Mapping[str, str]) -> str:
+    """Return the operator's words without a key or secret: neither his account's nor another's."""
+    others = (
+        environ[name]
+        for name in environ
+        if CREDENTIAL.fullmatch(name) and not name.endswith("_FILE")
+    )
+    for key in (*(secret.reveal() for secret in own), *others):
+        text = text.replace(key.strip(), MASK) if key.strip() else text
+    return text
+
+
 def find_source(
     name: str, environment: Environment, environ: Mapping[str, str], account: str | None = None
 ) -> str | None:

@@ -110,3 +110,17 @@ def test_a_key_in_the_reason_is_masked_before_it_is_recorded(tmp_path: Path) -> 
     assert "the reason holds the key or the secret" in ended.stderr
     assert started.records()[0]["details"]["reason"] == "bot of ******** ******** is wild"
     search(started, ended)
+
+
+@pytest.mark.parametrize(
+    "variable", ["LIQCTL_PRODUCTION_MASTER_API_KEY", "LIQCTL_TESTNET_DESK_B_API_SECRET"]
+)
+def test_the_key_of_another_account_is_masked_too(variable: str, tmp_path: Path) -> None:
+    """The reason names the account that ran wild, which need not be the one that is closed."""
+    with program(tmp_path) as started:
+        started.variables[variable] = f" {KEY}\n"
+        ended = started.run("liquidate", "--json", "--reason", f"bot of {KEY} is wild")
+
+    assert ended.code == 0
+    assert started.records()[0]["details"]["reason"] == "bot of ******** is wild"
+    search(started, ended)
