@@ -236,9 +236,13 @@ class LiquidationResult:
             times: how often something was closed again.
         """
         note = f"while it was held flat {', '.join(reopened)} re-appeared; closed {times} times"
+        # FAILED says that nothing was done.
+        is_partly_done = last.state is LiquidationState.FAILED and bool(
+            self.positions_closed or self.orders_cancelled
+        )
         return replace(
             self,
-            state=last.state,
+            state=LiquidationState.PARTIAL if is_partly_done else last.state,
             error_message=last.error_message,
             verified_flat=last.verified_flat,
             deadline_exceeded=last.deadline_exceeded,
@@ -247,7 +251,7 @@ class LiquidationResult:
             never_read=last.never_read,
             held_seconds=held_s,
             finished_at=last.finished_at,
-            audit_complete=last.audit_complete,
+            audit_complete=self.audit_complete and last.audit_complete,
             notes=(*((note,) if reopened else ()), *self.notes),
         )
 
