@@ -49,6 +49,9 @@ _BLOCKED_MAX_S: Final = 40.0
 """How far apart, and for how long, a trip looks whether another liquidation of the account has
 ended: that may take 30 s, and it may die."""
 
+_LATCH_MAX_S: Final = 0.2
+"""How long the disk of the latch may take beyond the run."""
+
 _LOADED: Final = (
     "liqctl.cli.command_sink",
     "liqctl.cli.liquidate",
@@ -460,7 +463,7 @@ class _Post:
         self._tell_line("disarmed", ())
         code = process.signals.received or ExitCode.INTERRUPTED
         self._news.tell(self._news.post.disarmed(f"stopped, exit {int(code)}"))
-        return process.signals.received or ExitCode.INTERRUPTED
+        return code
 
     async def _trip_early(self) -> ExitCode:
         """Close the account though it could not be read yet: the run reads it like any other."""
@@ -516,18 +519,21 @@ class _Post:
             results = await execution.carry_out(self._loop, trail)
             if trigger.by is not TripCause.HANDOVER:
                 execution, results = await self._wait_for_others(execution, results, run, printer)
+            await self._answer(results, settings)
         finally:
-            if not await closing:
+            done, _ = await asyncio.wait([closing], timeout=_LATCH_MAX_S)
+            if not (done and closing.result()):
                 out.error(
                     "the latch could not be written: nothing keeps a restart from arming again"
                 )
-        await self._answer(results, settings)
         left = await armed.disarm_countdowns() if armed is not None else ()
         news.tell_trip_now()
         self._follow_up(results, settings, printer.reason)
         self._tell_line("tripped", (trigger.why,), result=results.state.value)
         self._tell_left(left)
-        if options.hold and not self._is_stopped.is_set():
+        hold_s = max([options.hold, *(asked.hold for asked in self._screens.values())])
+        execution.options = replace(options, hold=hold_s)
+        if hold_s and not self._is_stopped.is_set():
             code = results.exit_code()
             results = await execution.hold(self._loop)
             if results.exit_code() != code:

@@ -48,6 +48,7 @@ def hand_over_liquidation(
         scope=scope_of(settings.liquidation),
         reason=hide_keys(options.reason, own, os.environ),
         correlation_id=printer.correlation_id,
+        hold=options.hold,
         screen={
             "as_json": options.as_json,
             "width": out.width_of(STDOUT),

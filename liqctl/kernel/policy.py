@@ -100,7 +100,8 @@ class LiquidationConfig:
         """Return whether a run of this policy also does what one of the other would."""
         closes = self.close_positions or not other.close_positions
         cancels = self.cancel_orders or not other.cancel_orders
-        return closes and cancels and self.includes(other)
+        proves = self.settle_seconds >= other.settle_seconds
+        return closes and cancels and proves and self.includes(other)
 
     def joined(self, other: "LiquidationConfig") -> "LiquidationConfig | None":
         """Return this policy with everything in scope that is in either's, and nothing else.

@@ -1,6 +1,6 @@
 """The socket by which a `liquidate` hands its work to the armed process of the same account.
 
-    client  ──▶ {"scope": …, "reason": …, "correlation_id": …, "screen": …}
+    client  ──▶ {"scope": …, "reason": …, "correlation_id": …, "screen": …, "hold": …}
     armed   ◀── {"accepted": true} or {"refused": why}, within 100 ms
             ◀── {"event": …, "details": …} as they are recorded; {"alive": true} in between
             ◀── {"document": …, "exit_code": …} once it is proven, or as far as it got
@@ -45,12 +45,16 @@ _FLUSH_MAX_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """What a `liquidate` asks for; `screen` is how its answer is to be drawn."""
+    """What a `liquidate` asks for; `screen` is how its answer is to be drawn.
+
+    `hold` is for how many seconds the account is to be held flat at least.
+    """
 
     scope: Mapping[str, Any]
     reason: str
     correlation_id: str
     screen: Mapping[str, Any]
+    hold: float = 0.0
 
 
 def scope_of(policy: LiquidationConfig) -> dict[str, Any]:
@@ -94,13 +98,7 @@ def hand_over(
             sock.connect(address)
             if _peer_of(sock) != os.geteuid():
                 return None
-            request = {
-                "scope": dict(asked.scope),
-                "reason": asked.reason,
-                "correlation_id": asked.correlation_id,
-                "screen": dict(asked.screen),
-            }
-            sock.sendall(json.dumps(request).encode() + b"\n")
+            sock.sendall(json.dumps(asdict(asked)).encode() + b"\n")
             lines = _Lines(sock)
             first = lines.next(ACCEPT_MAX_S)
             if first is None or first.get("accepted") is not True:
@@ -284,6 +282,7 @@ class Doorkeeper:
                 reason=str(said["reason"]),
                 correlation_id=str(said["correlation_id"]),
                 screen=dict(said["screen"]),
+                hold=float(said.get("hold", 0.0)),
             )
             refusal: str | None = "its correlation id is none"
             if is_correlation_id(asked.correlation_id):

@@ -55,3 +55,11 @@ def test_a_run_that_only_cancels_is_no_answer_to_one_that_closes() -> None:
     assert not only_orders.suffices_for(whole)
     assert not only_positions.suffices_for(whole)
     assert not USDM.suffices_for(COINM)
+
+
+def test_a_proof_by_a_shorter_watch_is_no_answer_to_who_asked_for_a_longer_one() -> None:
+    """`--settle 0` trusts one reading; the other one was promised two seconds."""
+    at_once = LiquidationConfig(settle_seconds=0.0)
+
+    assert not at_once.suffices_for(LiquidationConfig())
+    assert LiquidationConfig().suffices_for(at_once)

@@ -223,6 +223,21 @@ def test_twice_at_once_is_one_run_with_two_answers(tmp_path: Path) -> None:
         assert PATIENCE_S
 
 
+def test_a_hold_that_was_asked_for_is_handed_over_too(tmp_path: Path) -> None:
+    """The settings hold for no time; who asked has the result at the proof all the same."""
+    with program(tmp_path) as running:
+        running.more["arm"] = QUICK
+        with armed(running) as post:
+            post.wait_for("armed")
+            ended = running.run("--hold", "3")
+            answered_at = time.monotonic()
+            assert post.ended() == 0, post.errors
+            held_s = time.monotonic() - answered_at
+
+        assert ended.code == 0
+        assert held_s > 2.0, "it ended with the proof"
+
+
 def test_a_run_that_only_cancels_is_not_the_answer_to_one_that_closes(tmp_path: Path) -> None:
     """The second operator was told COMPLETED, with every position open."""
     with program(tmp_path) as running, armed(running) as watched:

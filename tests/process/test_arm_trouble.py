@@ -11,6 +11,7 @@ import pytest
 from liqctl.sim.scenario import Scenario
 from tests.process.armed import ArmedProcess, armed
 from tests.process.program import Program, end, program, wait_until
+from tests.process.test_disk import hang
 
 QUICK = {"hold_seconds": 0.0}
 USDM = {"LIQCTL_EXCHANGE__PRODUCTS": "usdm"}
@@ -204,6 +205,22 @@ def test_a_signal_before_it_is_armed_is_not_lost(tmp_path: Path) -> None:
         assert is_latched(tmp_path)
         assert kinds(running)[0] == "ARM_TRIPPED"
         running.assert_trail_closed()
+
+
+def test_a_disk_of_the_latch_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Who handed over has the result within the deadline; that nothing latches is said."""
+    with program(tmp_path) as running:
+        hang(running, ".latch", "os.fsync")
+        running.more["arm"] = QUICK
+        with armed(running) as post:
+            post.wait_for("armed")
+            ended = running.run()
+            assert post.ended() == 0, post.errors
+
+        assert ended.code == 0, ended.stderr
+        assert ended.result["state"] == "COMPLETED"
+        assert running.is_flat
+        assert "the latch could not be written" in post.errors
 
 
 def test_a_disk_of_the_heartbeat_that_hangs_stops_nothing(tmp_path: Path) -> None:
