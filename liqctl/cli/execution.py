@@ -352,6 +352,7 @@ class Execution:
             last = await self._close_again(
                 run, account, reason=f"held flat after {name}", until=until + self._timeout_s
             )
+            first = first.ended_by(last)
             if loop.time() >= until:
                 break  # What it could not close, the next one would find again, for ever.
         run.correlation_id = name

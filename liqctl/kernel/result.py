@@ -19,7 +19,15 @@ from liqctl.kernel.states import (
     PositionState,
     Product,
 )
-from liqctl.kernel.values import OpenOrder, OrderKind, OrderStatus, Position, PositionSide, Side
+from liqctl.kernel.values import (
+    Leg,
+    OpenOrder,
+    OrderKind,
+    OrderStatus,
+    Position,
+    PositionSide,
+    Side,
+)
 from liqctl.kernel.witness import Statement
 
 RESULT_SCHEMA = "liqctl.result/1"
@@ -79,6 +87,27 @@ class PositionReport:
     attempts: int = 0
     orders: tuple[SentOrder, ...] = ()
     error: ErrorReport | None = None
+
+    @property
+    def leg(self) -> Leg:
+        """Which leg it was."""
+        return Leg(self.symbol, self.position_side, self.product)
+
+    def ended_by(self, later: "PositionReport") -> "PositionReport":
+        """Return the report of a leg that a later run went on with.
+
+        The average price is known where all was closed in one of the two.
+        """
+        prices = [price for price in (self.average_price, later.average_price) if price is not None]
+        return replace(
+            self,
+            state=later.state,
+            remaining=later.remaining,
+            average_price=prices[0] if len(prices) == 1 else None,
+            attempts=self.attempts + later.attempts,
+            orders=(*self.orders, *later.orders),
+            error=later.error,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +252,23 @@ class LiquidationResult:
         """Whether a run began: it was not refused, blocked or skipped."""
         is_refused = self.cause in {*_EXIT_BY_CAUSE, FailureCause.CREDENTIALS}
         return not (is_refused or self.dry_run or self.state is LiquidationState.SKIPPED)
+
+    def ended_by(self, later: "LiquidationResult") -> "LiquidationResult":
+        """Return this result with what became of what it left open, by a later run."""
+        legs = {report.leg: report for report in later.positions}
+        orders = {(each.product, each.kind, each.order_id): each for each in later.orders}
+        return replace(
+            self,
+            positions=tuple(
+                report.ended_by(legs[report.leg])
+                if report.state is not PositionState.CLOSED and report.leg in legs
+                else report
+                for report in self.positions
+            ),
+            orders=tuple(
+                orders.get((each.product, each.kind, each.order_id), each) for each in self.orders
+            ),
+        )
 
     def after_hold(
         self, last: "LiquidationResult", *, held_s: float, reopened: Sequence[str], times: int

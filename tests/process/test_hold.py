@@ -88,6 +88,24 @@ def test_a_hold_ends_also_where_something_cannot_be_closed(tmp_path: Path) -> No
         assert ended.seconds < 5.0 + 2.0 + 5.0 + 2.0
 
 
+def test_what_is_closed_within_the_hold_is_counted_as_closed(tmp_path: Path) -> None:
+    """The venue took no order for one symbol, and takes it a moment later."""
+    with program(tmp_path) as running:
+        refused = running.hang(kind="overloaded", method="POST", path="/order", symbol="SOLUSDT")
+        with running.start("--hold", "8") as started:
+            running.wait_for("LIQUIDATION_PARTIAL")
+            running.server.venue.faults.remove(refused)
+            stdout, _ = started.communicate(timeout=PATIENCE_S)
+
+        result = json.loads(stdout)
+        assert started.returncode == 0
+        assert result["state"] == "COMPLETED"
+        assert result["verified_flat"]
+        assert result["positions_failed"] == 0
+        assert result["positions_closed"] == result["positions_found"] == len(result["positions"])
+        assert running.is_flat
+
+
 def test_a_hold_at_whose_end_nothing_can_be_read_is_not_called_flat(tmp_path: Path) -> None:
     """The proof was of before the hold; what came to be since is not known."""
     with program(tmp_path) as running, running.start("--hold", "4") as started:
