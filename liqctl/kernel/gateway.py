@@ -175,6 +175,7 @@ class Gateway:
         self.on_disk = machine.on_disk
         self.sleep_until = machine.sleep_until
         self.sleep = machine.sleep
+        self.turn = machine.turn
         self.wait = machine.wait
         self.join = machine.join
         self.together = machine.together

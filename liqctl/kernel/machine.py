@@ -14,6 +14,7 @@ kept to there.
 """
 
 import heapq
+import math
 import types
 from collections import deque
 from collections.abc import Coroutine, Generator, Iterable, Sequence
@@ -212,6 +213,11 @@ class Machine:
         while self.now < at:
             self._wake_at(at, -notional)
             await _pause()
+
+    async def turn(self) -> None:
+        """Let what was decided so far be carried out before going on."""
+        self._wake_at(math.nextafter(self.now, math.inf))
+        await _pause()
 
     async def sleep(self, seconds: float) -> None:
         """Wait so long."""

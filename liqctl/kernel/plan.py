@@ -5,7 +5,7 @@ that could open something, then close the legs. Protective stops stay until thei
 one on a leg that reads flat stays until that is settled: the position may not show yet.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -138,12 +138,9 @@ _RULED: Final = frozenset({Adaptation.SPLIT, Adaptation.ROUND, Adaptation.LIMIT_
 
 
 def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> Plan:
-    """Return what to do now about everything in scope that is still open.
-
-    Legs that are in flight, held back, waiting or given up are left out; so are orders whose
-    cancel is waiting or given up.
-    """
-    return _Planner(snapshot, memory, policy).plan()
+    """Return everything that `Planner` plans, at once."""
+    planner = Planner(snapshot, memory, policy)
+    return planner.plan(planner.symbols())
 
 
 def plan_sweep(symbol: str, *, with_stops: bool, in_turn: bool = False) -> SymbolPlan:
@@ -182,42 +179,63 @@ class _OnSymbol(NamedTuple):
         return exposure_of(self.open.values())
 
 
-class _Planner(NamedTuple):
-    snapshot: Snapshot
-    memory: Memory
-    policy: LiquidationConfig
+class Planner:
+    """What to do now about everything in scope that is still open, one symbol after the other.
 
-    def plan(self) -> Plan:
-        memory, covers = self.memory, self.policy.covers
-        by_symbol: dict[str, _OnSymbol] = {}
+    Legs that are in flight, held back, waiting or given up are left out; so are orders whose
+    cancel is waiting or given up.
+    """
+
+    def __init__(self, snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> None:
+        """Sort what is known by symbol; `kept` and `needs_rules` are those of the plan."""
+        self.snapshot, self.memory, self.policy = snapshot, memory, policy
+        self._by_symbol: dict[str, _OnSymbol] = {}
         for leg, record in memory.legs.items():
-            if covers(leg.symbol):
-                on_symbol = by_symbol.setdefault(leg.symbol, _OnSymbol(leg.symbol, [], []))
-                on_symbol.records.append(record)
+            if policy.covers(leg.symbol):
+                self._on(leg.symbol).records.append(record)
         # Our own orders are not in anybody's way: what became of them is looked up.
         ours = {id_ for record in memory.legs.values() for id_ in record.unresolved}
         kept = []
-        for listed in self.snapshot.orders:
-            if covers(listed.symbol) and listed.client_order_id not in ours:
+        for listed in snapshot.orders:
+            if policy.covers(listed.symbol) and listed.client_order_id not in ours:
                 known = memory.orders.get(listed.key)
                 order = known.order if known else listed
-                on_symbol = by_symbol.setdefault(order.symbol, _OnSymbol(order.symbol, [], []))
+                on_symbol = self._on(order.symbol)
                 on_symbol.orders.append(order)
                 if is_protective(order, on_symbol.open):
                     kept.append(order)
-        worst_first = sorted(by_symbol, key=lambda each: (-by_symbol[each].notional, each))
-        plans = [self._symbol(symbol, by_symbol[symbol]) for symbol in worst_first]
-        ready = [r for on_symbol in by_symbol.values() for r in self._ready(on_symbol)]
+        self.kept = tuple(kept)
+
+    def _on(self, symbol: str) -> _OnSymbol:
+        return self._by_symbol.setdefault(symbol, _OnSymbol(symbol, [], []))
+
+    def symbols(self) -> Iterator[SymbolPlan]:
+        """Yield what to do on each symbol where there is something to do, worst first."""
+        notional = {symbol: each.notional for symbol, each in self._by_symbol.items()}
+        for symbol in sorted(notional, key=lambda each: (-notional[each], each)):
+            plan = self._symbol(symbol, self._by_symbol[symbol])
+            if plan is not None:
+                yield plan
+
+    def plan(self, symbols: Iterable[SymbolPlan]) -> Plan:
+        """Return these of its `symbols` with what else a round has to know."""
+        memory = self.memory
         waiting = [r.not_before for r in memory.legs.values() if not r.given_up]
         waiting += [r.not_before for r in memory.orders.values() if r.present and not r.given_up]
         return Plan(
-            symbols=tuple(plan for plan in plans if plan is not None),
-            kept=tuple(kept),
+            symbols=tuple(symbols),
+            kept=self.kept,
             wake_at=min((at for at in waiting if at > memory.now), default=None),
-            needs_rules=any(
-                record.leg.symbol not in memory.rules and record.adapted & _RULED
-                for record in ready
-            ),
+            needs_rules=self.needs_rules,
+        )
+
+    @property
+    def needs_rules(self) -> bool:
+        """Whether the next plan wants the market rules of a symbol."""
+        return any(
+            record.leg.symbol not in self.memory.rules and record.adapted & _RULED
+            for on_symbol in self._by_symbol.values()
+            for record in self._ready(on_symbol)
         )
 
     def _ready(self, on_symbol: _OnSymbol) -> list[LegRecord]:

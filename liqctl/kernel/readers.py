@@ -40,18 +40,20 @@ class AccountReaders:
         both_sources: bool = False,
         is_brief: bool | None = None,
         products: Sequence[Product] | None = None,
+        delay_s: float = 0.0,
     ) -> dict[Product, Task[Snapshot]]:
         """Begin one reading of each product; a brief one also where the weight is too little."""
-        wanted = self.readers if products is None else products
-        is_brief = not self.account.has_weight if is_brief is None else is_brief
-        return {
-            product: self.account.machine.spawn(
-                self.readers[product].snapshot(
-                    self.policies[product].symbols, both_sources=both_sources, is_brief=is_brief
-                )
+        is_short = not self.account.has_weight if is_brief is None else is_brief
+
+        async def read(product: Product) -> Snapshot:
+            await self.account.machine.sleep(delay_s)
+            symbols = self.policies[product].symbols
+            return await self.readers[product].snapshot(
+                symbols, both_sources=both_sources, is_brief=is_short
             )
-            for product in wanted
-        }
+
+        wanted = self.readers if products is None else products
+        return {product: self.account.machine.spawn(read(product)) for product in wanted}
 
     async def find_twin(self, name: str, policy: LiquidationConfig) -> str | None:
         """Return the other name, if any, under which this account is being liquidated already.
@@ -68,7 +70,10 @@ class AccountReaders:
 
     def recall(self, mirrored: Mapping[Product, Snapshot]) -> dict[Product, Task[Snapshot]]:
         """Begin one reading of each product; what an armed process knows stands for its own."""
-        firsts = self.begin(products=[p for p in self.readers if p not in mirrored])
+        firsts = self.begin(
+            products=[p for p in self.readers if p not in mirrored],
+            delay_s=pacing.MIRRORED_FIRST_S if mirrored else 0.0,
+        )
         for product, snapshot in mirrored.items():
             task = firsts[product] = Task[Snapshot](None)
             task.result = snapshot

@@ -16,7 +16,7 @@ from liqctl.kernel.gateway import Gateway, Parts
 from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.machine import Task
 from liqctl.kernel.outcome import Ending, Outcome, open_legs
-from liqctl.kernel.plan import Memory, Plan, SymbolPlan, make_plan
+from liqctl.kernel.plan import Memory, Plan, Planner, SymbolPlan
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Verdict, verify
 from liqctl.kernel.reading import NOTHING_READ, Questions, Reader
@@ -150,9 +150,20 @@ class Liquidation:
 
     async def _pursue(self, verdict: Verdict) -> Ending | None:
         """Do what the last reading asks for; return why nothing more is to be tried, if so."""
-        plan = make_plan(self._snapshot, self._memory(), self._policy)
-        self.side.want(self._state.legs, rules=plan.needs_rules)
-        launched = self._launch(plan)
+        planner = Planner(self._snapshot, self._memory(), self._policy)
+        self.side.want(self._state.legs, rules=planner.needs_rules)
+        busy, planned, launched = set(self._tasks.values()), list[SymbolPlan](), False
+        for symbol_plan in planner.symbols():
+            planned.append(symbol_plan)
+            if symbol_plan.symbol not in busy and self._gateway.may_write:
+                task = self._gateway.spawn(self._work(symbol_plan))
+                self._tasks[task] = symbol_plan.symbol
+                launched = True
+            if len(planned) == pacing.PLANNED_FIRST:
+                # The largest leave before the rest is planned, which would keep the disk waiting.
+                await self._gateway.on_disk()
+                await self._gateway.turn()
+        plan = planner.plan(planned)
         self._follow_up()
         if self._questions.unknown_symbols and not self._tasks:
             return Ending.UNKNOWN_SYMBOL
@@ -348,17 +359,6 @@ class Liquidation:
             ),
             now=self._gateway.now,
         )
-
-    def _launch(self, plan: Plan) -> bool:
-        busy = set(self._tasks.values())
-        launched = False
-        for symbol_plan in plan.symbols:
-            if symbol_plan.symbol in busy or not self._gateway.may_write:
-                continue
-            task = self._gateway.spawn(self._work(symbol_plan))
-            self._tasks[task] = symbol_plan.symbol
-            launched = True
-        return launched
 
     async def _work(self, plan: SymbolPlan) -> None:
         """Cancel, then close one symbol's legs; a slow cancel holds the close back only briefly."""

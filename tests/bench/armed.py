@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from tests.bench.far_away import NEAR, Venue, far_away
+from tests.bench.far_away import DELAY_S, NEAR, Venue, far_away
 from tests.bench.runs import (
     LIQCTL,
     Setting,
@@ -73,8 +73,7 @@ class Bench:
                 keep_settings("testnet", environ, home)
                 began_at = self._run_ours(tool, environ, home, stream)
         seen = self._ask(act="close")
-        # The venue acts half a latency after the request left.
-        late = setting.latency_ms / 2000 if not self._is_line else 0.03
+        late = DELAY_S if self._is_line else 0.0  # the way to the venue
         return Moments(
             seen["first_write_at"] - began_at - late,
             seen["closed_at"] - began_at,

@@ -3,7 +3,8 @@
 It takes one JSON order a line on stdin and answers with one line on stdout. `open` starts serving
 an account and tells where; `close` stops and tells what the venue saw, with the time in seconds
 since the epoch of the first signed request, of the last position closed, of the last order gone.
-Times are taken where the venue acts, half a latency after the request left the client.
+Times are taken where the venue acts, half a latency after the request left the client; that of the
+first write as it arrives.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.web_request import BaseRequest
 
 from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.scenario import Scenario, make_large_account
@@ -56,13 +59,16 @@ class WatchedVenue:
         self.last_at = time.time()
         if not self.first_signed_at and "signature=" in request.query + request.body:
             self.first_signed_at = self.last_at
-        if not self.first_write_at and request.method != "GET" and "listenKey" not in request.path:
-            self.first_write_at = self.last_at
         self.kinds[f"{request.method} {request.path.rpartition('/')[2]}"] += 1
         reply = self.venue.handle(request, now_ms)
         if request.method != "GET":
             self._look(time.time())
         return reply
+
+    def arrived(self, method: str, path: str) -> None:
+        """Note when the first write arrived: before the latency, and before its body was read."""
+        if not self.first_write_at and method != "GET" and "listenKey" not in path:
+            self.first_write_at = time.time()
 
     def _look(self, now: float) -> None:
         account = self.venue.account
@@ -122,6 +128,7 @@ class Service:
             latency_ms=order["latency_ms"],
             ssl_context=self.context if order["tls"] else None,
         )
+        _tell_arrivals(self.server, self.watched)
         gc.collect()
         return {"url": self.server.url, "key": API_KEY, "secret": API_SECRET}
 
@@ -130,6 +137,18 @@ class Service:
             return {}
         await self.server.close()
         return self.watched.report()
+
+
+def _tell_arrivals(server: RunningServer, watched: WatchedVenue) -> None:
+    arrivals = server.runner.server
+    assert arrivals is not None
+    make_request = arrivals.request_factory
+
+    def make(message: RawRequestMessage, *parts: Any) -> BaseRequest:
+        watched.arrived(message.method, message.path)
+        return make_request(message, *parts)
+
+    arrivals.request_factory = make
 
 
 def make_service(folder: Path) -> Service:
