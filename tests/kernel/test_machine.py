@@ -6,6 +6,7 @@ import random
 import time
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -15,7 +16,7 @@ from typing_extensions import override
 
 import liqctl.kernel
 from liqctl.drill.runs import MemorySink
-from liqctl.kernel import requests
+from liqctl.kernel import pacing, requests
 from liqctl.kernel.account import AccountLiquidation
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.kernel.endpoints import Endpoint
@@ -439,6 +440,24 @@ def written(seed: int) -> tuple[list[Turn], LiquidationConfig, Ending]:
 
     turns, ending = run_virtual(main)
     return turns, policy, ending
+
+
+def test_the_largest_leave_before_the_rest_is_planned() -> None:
+    """Planning sixty symbols takes longer than sending six."""
+    many = tuple(
+        replace(LONG, leg=LEG._replace(symbol=f"C{number}USDT"), notional=Decimal(number))
+        for number in range(60)
+    )
+    fed = Fed()
+    fed.read(Rows(items=many), at=100.1)
+    planned = fed.notes.count("ORDER_SENT")
+    fed.feed(OnDisk(tuple(fed.syncs), 100.2))
+    sent = [request.close for request in fed.open.values() if request.close is not None]
+    fed.feed(Due(fed.wakes_at))
+
+    assert planned == len(sent) == pacing.PLANNED_FIRST
+    assert {close.notional for close in sent} == set(map(Decimal, range(54, 60)))
+    assert fed.notes.count("ORDER_SENT") == len(many)
 
 
 SEEDS: Final = range(5000, 5040)
