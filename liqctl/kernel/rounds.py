@@ -532,8 +532,11 @@ class Liquidation:
         """Return what is known of the run at this moment, as a value that no longer changes."""
         state, questions, limits = self._state, self._questions, self._limits
         ban = limits.budget.pause if limits.outlasts_deadline else None
+        legs = dict(state.legs)
+        if self._gateway.product is Product.COINM:
+            legs = {leg: self._with_worth(record) for leg, record in legs.items()}
         return Outcome(
-            legs={leg: self._with_worth(record) for leg, record in state.legs.items()},
+            legs=legs,
             orders=tuple(state.orders.values()),
             prices=dict(self.side.prices),
             last_known=(state.last_known,) if state.last_known and state.has_read else (),

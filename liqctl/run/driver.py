@@ -146,7 +146,7 @@ class Driver:
             if event.at - self._told_at >= pacing.TELLING_GAP_S:
                 self._tell()
             else:
-                self._telling = self._loop.call_soon(self._tell)
+                self._telling = self._loop.call_at(self._told_at + pacing.TELLING_GAP_S, self._tell)
         for each in [each for each in self._awaited if each[0].is_done]:
             self._awaited.remove(each)
             if not each[1].done():
