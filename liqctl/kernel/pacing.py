@@ -98,8 +98,8 @@ MIRRORED_FIRST_S: Final = 0.02
 """How far the first readings stay behind the orders that are made from what is known already."""
 
 TELLING_GAP_S: Final = 0.005
-"""Answers that come closer together are told to the last resort together: of 200 legs and 800 orders
-each telling copies 0.1 ms (measured), and what it does not know yet it calls unknown."""
+"""Answers that come closer together are told to the last resort together: to tell of 200 legs and
+800 orders copies for 0.1 ms (measured). What it was not told yet it calls unknown."""
 
 LOOKS_MAX: Final = 12
 """Looks at the positions beside the rounds: 60 weight of the 2,400 a minute."""
