@@ -31,7 +31,6 @@ from liqctl.kernel.requests import (
     SubAccount,
 )
 from liqctl.kernel.states import Margin, Product
-from liqctl.kernel.stream import StreamEvent, StreamKind
 from liqctl.kernel.values import (
     CloseOrder,
     Leg,
@@ -46,6 +45,8 @@ from liqctl.kernel.values import (
     PositionSide,
     Rows,
     Side,
+    StreamEvent,
+    StreamKind,
     Trade,
     is_reducing,
 )
