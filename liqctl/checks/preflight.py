@@ -24,7 +24,7 @@ from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.limits import Address, Limits
 from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import Exchange, Transport
-from liqctl.kernel.readers import AccountReaders
+from liqctl.kernel.reading import AccountReaders
 from liqctl.kernel.requests import SubAccount
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (

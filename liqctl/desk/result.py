@@ -31,8 +31,7 @@ from liqctl.desk.text import (
 )
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.endpoints import Endpoint
-from liqctl.kernel.left_over import LeftOver
-from liqctl.kernel.result import ErrorReport, LiquidationResult, PositionReport, Residual
+from liqctl.kernel.result import ErrorReport, LeftOver, LiquidationResult, PositionReport, Residual
 from liqctl.kernel.states import (
     ExitCode,
     FailureCause,

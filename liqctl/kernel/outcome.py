@@ -15,11 +15,11 @@ from liqctl.kernel.amounts import rounded
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.events import INTERRUPTED
 from liqctl.kernel.ledger import LegRecord, OrderRecord, SweepRecord
-from liqctl.kernel.left_over import LeftOver
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import NO_STREAK, Streak, Verdict, verify
 from liqctl.kernel.result import (
     ErrorReport,
+    LeftOver,
     LiquidationResult,
     OrderReport,
     PositionReport,

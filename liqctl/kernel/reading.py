@@ -15,9 +15,11 @@ from typing import Any, Final, TypeVar
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent, unreadable_rows
-from liqctl.kernel.gateway import Gateway
-from liqctl.kernel.machine import Task, Work
+from liqctl.kernel.costs import look_weight, positions_weight
+from liqctl.kernel.gateway import Account, Gateway
+from liqctl.kernel.machine import Machine, Task, Work
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.ports import Exchange
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import (
@@ -264,6 +266,12 @@ async def ask_unknown_symbols(reader: Reader, symbols: Sequence[str]) -> tuple[s
     return tuple(symbol for symbol in symbols if symbol not in rules)
 
 
+def asks_executions(exchange: Exchange, policy: LiquidationConfig) -> bool:
+    """Whether executions are in scope, and there is a spot host to ask for them."""
+    is_in_scope = Product.USDM in policy.by_product and policy.cancel_orders
+    return is_in_scope and exchange.serves(requests.EXECUTIONS.spec.api)
+
+
 class Questions:
     """What one run asks after its first reading, again until it is answered."""
 
@@ -335,3 +343,79 @@ class Questions:
         if any(first.symbols for first in shown):
             self._gateway.account.know()
         await self._gateway.account.ask_kind(self._gateway, until=self._gateway.deadline.ends)
+
+
+class AccountReaders:
+    """A gateway and a reader for each product in scope."""
+
+    def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
+        """Read nothing yet."""
+        self.policies = policy.by_product
+        share = machine.budget.share
+        share.look, share.proof = positions_weight(policy), look_weight(policy)
+        self.account = Account(machine, self.policies, policy.margin)
+        self.readers = {
+            product: Reader(Gateway(self.account, product), own)
+            for product, own in self.policies.items()
+        }
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway of the first product, for what is no product's own."""
+        return next(iter(self.readers.values())).gateway
+
+    def begin(
+        self,
+        *,
+        both_sources: bool = False,
+        is_brief: bool | None = None,
+        products: Sequence[Product] | None = None,
+        delay_s: float = 0.0,
+    ) -> dict[Product, Task[Snapshot]]:
+        """Begin one reading of each product; a brief one also where the weight is too little."""
+        is_short = not self.account.has_weight if is_brief is None else is_brief
+
+        async def read(product: Product) -> Snapshot:
+            await self.account.machine.sleep(delay_s)
+            symbols = self.policies[product].symbols
+            return await self.readers[product].snapshot(
+                symbols, both_sources=both_sources, is_brief=is_short
+            )
+
+        wanted = self.readers if products is None else products
+        return {product: self.account.machine.spawn(read(product)) for product in wanted}
+
+    async def find_twin(self, name: str, policy: LiquidationConfig) -> str | None:
+        """Return the other name, if any, under which this account is being liquidated already.
+
+        Not waited for beyond `pacing.ALIAS_WAIT_S`: a second close of the same leg does no harm.
+        """
+        machine = self.account.machine
+        asking = machine.spawn(self.gateway.ask(requests.ALIAS))
+        await machine.wait([asking], until=machine.now + pacing.ALIAS_WAIT_S)
+        machine.end(asking)
+        if not isinstance(asking.result, str):
+            return None
+        return machine.budget.address.claim(asking.result, name, policy)
+
+    def recall(self, mirrored: Mapping[Product, Snapshot]) -> dict[Product, Task[Snapshot]]:
+        """Begin one reading of each product; what an armed process knows stands for its own."""
+        firsts = self.begin(
+            products=[p for p in self.readers if p not in mirrored],
+            delay_s=pacing.MIRRORED_FIRST_S if mirrored else 0.0,
+        )
+        for product, snapshot in mirrored.items():
+            task = firsts[product] = Task[Snapshot](None)
+            task.result = snapshot
+            self.account.machine.complete(task)
+        return {product: firsts[product] for product in self.readers}
+
+    async def read_all(
+        self, *, is_brief: bool | None = None, both_sources: bool = True
+    ) -> list[Snapshot]:
+        """Return one reading of each product, by both sources, with what contracts are worth."""
+        firsts = self.begin(both_sources=both_sources, is_brief=is_brief)
+        await self.account.machine.finish(list(firsts.values()))
+        return [
+            await reader.size(firsts[product].value) for product, reader in self.readers.items()
+        ]

@@ -190,6 +190,9 @@ def open_orders(
     return Request(endpoint=_LISTS[kind], product=product, symbol=symbol)
 
 
+EXECUTIONS: Final = open_orders(Product.USDM, OrderKind.EXECUTION)
+
+
 def order_of(product: Product, symbol: str, client_order_id: str) -> Request[OrderAnswer]:
     """Read one order of ours; the venue refuses one it does not know with kind DONE (-2013)."""
     return Request(

@@ -40,7 +40,7 @@ from liqctl.kernel.machine import (
 from liqctl.kernel.outcome import Ending
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.readers import AccountReaders
+from liqctl.kernel.reading import AccountReaders
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
