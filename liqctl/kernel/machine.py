@@ -19,7 +19,7 @@ import types
 from collections import deque
 from collections.abc import Coroutine, Generator, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.events import AuditEvent
@@ -29,8 +29,6 @@ from liqctl.kernel.requests import Request
 
 T = TypeVar("T")
 Work: TypeAlias = Coroutine[Any, None, T]
-
-_NO_TIME: Final = "the deadline left no time for a request"
 
 
 class Answered(NamedTuple):

@@ -6,7 +6,7 @@ leg has been read flat. Every other conditional order could open a position and 
 
 from collections.abc import Mapping
 
-from liqctl.kernel.values import Leg, OpenOrder, Position, PositionSide, Side
+from liqctl.kernel.values import Leg, OpenOrder, Position, PositionSide
 
 
 def is_protective(order: OpenOrder, positions: Mapping[Leg, Position]) -> bool:
@@ -53,13 +53,8 @@ def may_protect(order: OpenOrder) -> bool:
     Only a hedge-mode order on its leg's opening side is surely none; everything else that is
     conditional waits until the positions have been read.
     """
-    if not order.is_conditional:
-        return False
-    match order.position_side, order.side:
-        case (PositionSide.LONG, Side.BUY) | (PositionSide.SHORT, Side.SELL):
-            return False
-        case _:
-            return True
+    may_close = order.side is None or order.position_side.shrunk_by in {None, order.side}
+    return order.is_conditional and may_close
 
 
 def reduces_only(order: OpenOrder) -> bool:
@@ -68,12 +63,8 @@ def reduces_only(order: OpenOrder) -> bool:
     Such an order on a leg that reads flat is evidence of a position that the list does not show
     yet. An order whose side could not be read may do anything.
     """
-    match order.position_side, order.side:
-        case (_, None):
-            return False
-        case (PositionSide.BOTH, _):
-            return order.reduce_only or order.close_position
-        case (PositionSide.LONG, side):
-            return side is Side.SELL
-        case (PositionSide.SHORT, side):
-            return side is Side.BUY
+    if order.side is None:
+        return False
+    if order.position_side is PositionSide.BOTH:
+        return order.reduce_only or order.close_position
+    return order.side is order.position_side.shrunk_by

@@ -32,6 +32,7 @@ from liqctl.kernel.values import (
     Reading,
     Rows,
     Snapshot,
+    joined,
 )
 
 T = TypeVar("T")
@@ -122,7 +123,15 @@ class Reader:
             by_risk, by_account = await self.gateway.together(work)
             found = _merged(by_risk, by_account)
             if is_hiding and by_risk.complete and not by_account.complete:
-                found = _both(found, await self._not_trading())
+                # The whole list hides contracts that are not trading.
+                rules = await self.fetch_rules()
+                if isinstance(rules, VenueAnswer):
+                    hidden: Reading[Position] = Reading(complete=False, error=rules)
+                else:
+                    names = sorted(name for name, its in rules.items() if its.status != "TRADING")
+                    hidden = await self._each([requests.positions(product, n) for n in names])
+                both = joined([found, hidden])
+                found = replace(both, sources=found.sources, silent=found.silent)
         else:
             found = await self._by_risk()
             if not (found.complete or self._is_useless_to_ask_on(found.error)):
@@ -132,15 +141,6 @@ class Reader:
         now = self.gateway.now
         self.shown.update({position.leg: (now, position) for position in found.items})
         return found
-
-    async def _not_trading(self) -> Reading[Position]:
-        """Return the positions in contracts that the whole list hides."""
-        rules = await self.fetch_rules()
-        if isinstance(rules, VenueAnswer):
-            return Reading(complete=False, error=rules)
-        hidden = sorted(symbol for symbol, rule in rules.items() if rule.status != "TRADING")
-        product = self.gateway.product
-        return await self._each([requests.positions(product, symbol) for symbol in hidden])
 
     async def fetch_rules(self) -> Mapping[str, MarketRules] | VenueAnswer:
         """Return the rules of every symbol, asked for unless they are known."""
@@ -201,17 +201,8 @@ class Reader:
         return replace(everything, items=everything.items + new)
 
     async def _each(self, lists: Sequence[Request[Rows[T]]]) -> Reading[T]:
-        readings = await self.gateway.together([self._list(request) for request in lists])
-        errors = [reading.error for reading in readings if reading.error]
-        silent = frozenset[str]().union(*(reading.silent for reading in readings))
-        sources = frozenset[str]().union(*(reading.sources for reading in readings))
-        return Reading(
-            items=tuple(item for reading in readings for item in reading.items),
-            complete=all(reading.complete for reading in readings),
-            error=errors[0] if errors else None,
-            sources=sources - silent,
-            silent=silent,
-        )
+        found = joined(await self.gateway.together([self._list(request) for request in lists]))
+        return replace(found, sources=found.sources - found.silent)
 
     async def _list(self, request: Request[Rows[T]]) -> Reading[T]:
         request = self.gateway.addressed(request)
@@ -245,16 +236,6 @@ def _merged(first: Reading[Position], second: Reading[Position]) -> Reading[Posi
         error=None if complete else first.error or second.error,
         sources=first.sources | second.sources,
         silent=first.silent | second.silent,
-    )
-
-
-def _both(first: Reading[Position], second: Reading[Position]) -> Reading[Position]:
-    """Return two halves of one list."""
-    return replace(
-        first,
-        items=first.items + second.items,
-        complete=first.complete and second.complete,
-        error=first.error or second.error,
     )
 
 
