@@ -127,7 +127,9 @@ class AccountLiquidation:
         try:
             self._endings[product] = await self._products[product].converge()
         finally:
-            self._account.note_over(product)
+            # Nobody needs to wait for it any more.
+            self._account.working.drop(product)
+            self._account.unproven.drop(product)
 
 
 class Executions:

@@ -109,29 +109,23 @@ _SHARED: Final = {
 }
 """What is one for both products: position mode, the account's alias, limits."""
 
-_PORTFOLIO_TAILS: Final = {
-    Endpoint.POSITIONS: "positionRisk",
-    Endpoint.ACCOUNT: "account",
-    Endpoint.INCOME: "income",
-    Endpoint.POSITION_MODE: "positionSide/dual",
-    Endpoint.OPEN_ORDERS: "openOrders",
-    Endpoint.ORDER: "order",
-    Endpoint.USER_TRADES: "userTrades",
-    Endpoint.SUBMIT_ORDER: "order",
-    Endpoint.CANCEL_ORDER: "order",
-    Endpoint.CANCEL_ORDERS: "allOpenOrders",
-}
-_PORTFOLIO_CONDITIONAL_TAILS: Final = {
-    Product.USDM: {
-        Endpoint.OPEN_ALGO_ORDERS: "algo/openAlgoOrders",
-        Endpoint.CANCEL_ALGO_ORDER: "algo/order",
-        Endpoint.CANCEL_ALGO_ORDERS: "algo/allOpenOrders",
-    },
-    Product.COINM: {
-        Endpoint.OPEN_ALGO_ORDERS: "conditional/openOrders",
-        Endpoint.CANCEL_ALGO_ORDER: "conditional/order",
-        Endpoint.CANCEL_ALGO_ORDERS: "conditional/allOpenOrders",
-    },
+_IN_PORTFOLIO_BY_PRODUCT: Final = (
+    *(Endpoint.POSITIONS, Endpoint.ACCOUNT, Endpoint.INCOME, Endpoint.POSITION_MODE),
+    *(Endpoint.OPEN_ORDERS, Endpoint.ORDER, Endpoint.USER_TRADES),
+    *(Endpoint.SUBMIT_ORDER, Endpoint.CANCEL_ORDER, Endpoint.CANCEL_ORDERS),
+)
+_IN_PORTFOLIO_FOR_BOTH: Final = (
+    *(Endpoint.LISTEN_KEY, Endpoint.RENEW_LISTEN_KEY),
+    *(Endpoint.EQUITY, Endpoint.ORDER_LIMITS),
+)
+_CONDITIONAL: Final = (
+    Endpoint.OPEN_ALGO_ORDERS,
+    Endpoint.CANCEL_ALGO_ORDER,
+    Endpoint.CANCEL_ALGO_ORDERS,
+)
+_CONDITIONAL_TAILS: Final = {
+    Product.USDM: ("algo/openAlgoOrders", "algo/order", "algo/allOpenOrders"),
+    Product.COINM: ("conditional/openOrders", "conditional/order", "conditional/allOpenOrders"),
 }
 _WEIGHTS: Final = {
     "/dapi/v1/positionRisk": 1,
@@ -146,32 +140,27 @@ _WEIGHTS: Final = {
 """Where they differ from those of USDS-M."""
 
 
-def _moved(spec: EndpointSpec, path: str) -> EndpointSpec:
-    if path not in _WEIGHTS:
-        return replace(spec, path=path)
-    return replace(spec, path=path, weight=_WEIGHTS[path], weight_all=_WEIGHTS[path])
-
-
-def _on_dapi(spec: EndpointSpec) -> EndpointSpec:
-    return _moved(spec, "/dapi/v1/" + spec.path.split("/", 3)[3])
+def _moved(endpoint: Endpoint, prefix: str, tail: str | None = None) -> EndpointSpec:
+    """Return where it is below another prefix: under its own last words, if under no others."""
+    path = prefix + (tail or endpoint.value.path.split("/", 3)[3])
+    spec = replace(endpoint.value, path=path)
+    weight = _WEIGHTS.get(path)
+    return spec if weight is None else replace(spec, weight=weight, weight_all=weight)
 
 
 def _in_portfolio(product: Product) -> dict[Endpoint, EndpointSpec]:
     prefix = {Product.USDM: "/papi/v1/um/", Product.COINM: "/papi/v1/cm/"}[product]
-    tails = _PORTFOLIO_TAILS | _PORTFOLIO_CONDITIONAL_TAILS[product]
-    row = {endpoint: _moved(endpoint.value, prefix + tail) for endpoint, tail in tails.items()}
-    for endpoint in (Endpoint.LISTEN_KEY, Endpoint.RENEW_LISTEN_KEY):
-        row[endpoint] = _moved(endpoint.value, "/papi/v1/listenKey")
-    row[Endpoint.ACCOUNT_CONFIG] = _moved(
-        Endpoint.ACCOUNT_CONFIG.value, "/papi/v1/um/accountConfig"
-    )
-    row[Endpoint.EQUITY] = _moved(Endpoint.EQUITY.value, "/papi/v1/account")
-    row[Endpoint.ORDER_LIMITS] = _moved(Endpoint.ORDER_LIMITS.value, "/papi/v1/rateLimit/order")
-    return row
+    conditional = zip(_CONDITIONAL, _CONDITIONAL_TAILS[product], strict=True)
+    return {
+        **{each: _moved(each, prefix) for each in _IN_PORTFOLIO_BY_PRODUCT},
+        **{each: _moved(each, prefix, tail) for each, tail in conditional},
+        **{each: _moved(each, "/papi/v1/") for each in _IN_PORTFOLIO_FOR_BOTH},
+        Endpoint.ACCOUNT_CONFIG: _moved(Endpoint.ACCOUNT_CONFIG, "/papi/v1/um/"),
+    }
 
 
 _COINM: Final = {
-    endpoint: _on_dapi(endpoint.value)
+    endpoint: _moved(endpoint, "/dapi/v1/")
     for endpoint in Endpoint
     if endpoint.value.api == "fapi" and endpoint not in _SHARED
 }

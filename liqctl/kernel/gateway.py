@@ -26,7 +26,6 @@ from liqctl.kernel.values import BOOKS, OrderKind, Snapshot, exposure_of
 
 T = TypeVar("T")
 
-_NO_TIME: Final = "the deadline left no time for a request"
 _COUNTED: Final = {Margin.STANDARD: ("fapi", "dapi"), Margin.PORTFOLIO: ("papi",)}
 """The hosts whose headers tell what is used of the weight that a kind of account has."""
 
@@ -130,11 +129,6 @@ class Account:
         """Note that a product is not proven flat, or not any more, and is worked on."""
         self.unproven.add(product)
         self.working.add(product)
-
-    def note_over(self, product: Product) -> None:
-        """Note that nobody needs to wait for this product any more."""
-        self.working.drop(product)
-        self.unproven.drop(product)
 
     async def ask_kind(self, gateway: "Gateway", *, until: float) -> None:
         """Ask until the kind is known; who asks meanwhile shares the question.
@@ -253,9 +247,10 @@ class Gateway:
         # An order is never sent twice under one id: whoever sends it reacts himself.
         may_repeat = request.endpoint is not Endpoint.SUBMIT_ORDER
         while True:
-            refusal = await self._turn(request, until) or _vetoed(veto)
-            if refusal is not None:
+            if (refusal := await self._turn(request, until)) is not None:
                 return refusal
+            if veto is not None and (why := veto()) is not None:
+                return Halted.of(why)
             answer = await self._call(request)
             is_late = isinstance(answer, VenueAnswer) and answer.code == TIMESTAMP
             if not (is_late and may_repeat):
@@ -280,7 +275,7 @@ class Gateway:
     async def _call(self, request: Request[T]) -> T | VenueAnswer:
         sent_at, cut_at = self.now, self.limits.cut_at(request.endpoint, self.now)
         if cut_at <= sent_at:
-            return not_sent(_NO_TIME)
+            return not_sent("the deadline left no time for a request")
         try:
             answer = await self._machine.send(request, cut_at)
         finally:
@@ -291,8 +286,3 @@ class Gateway:
         if request.spec.api in _COUNTED[self.account.margin]:
             self.limits.budget.note_usage(self._machine.usage, self.now)
         return answer
-
-
-def _vetoed(veto: Callable[[], str | None] | None) -> Halted | None:
-    why = veto() if veto is not None else None
-    return None if why is None else Halted.of(why)
