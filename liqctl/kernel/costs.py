@@ -87,6 +87,8 @@ def make_forecast(
     weight = sum(reads) * readings + cancels + look
     waits_s = ORDER_BURST_S * (max(closes - 1, 0) // limits.orders_10s)
     expected_s = trips * round_trip_s + requests * _REQUEST_S + waits_s
+    repeats_s = policy.retry_delay_seconds * float(2**policy.max_retries - 1) * _JITTER_MAX
+    repeats_s += policy.max_retries * round_trip_s
     return Forecast(
         positions=len(positions),
         orders=len(orders),
@@ -96,18 +98,13 @@ def make_forecast(
         closes=closes,
         order_limit=limits.orders_10s,
         expected_s=expected_s,
-        worst_s=expected_s + (_repeats_s(policy, round_trip_s) if closes or cancelled else 0.0),
+        worst_s=expected_s + (repeats_s if closes or cancelled else 0.0),
         timeout_s=policy.timeout_seconds,
     )
 
 
 def _requests_for(orders: list[OpenOrder]) -> int:
     return len({(order.symbol, order.kind) for order in orders})
-
-
-def _repeats_s(policy: LiquidationConfig, round_trip_s: float) -> float:
-    backoff_s = policy.retry_delay_seconds * float(2**policy.max_retries - 1) * _JITTER_MAX
-    return backoff_s + policy.max_retries * round_trip_s
 
 
 def look_weight(policy: LiquidationConfig) -> int:
