@@ -251,7 +251,18 @@ class Gateway:
                 return refusal
             if veto is not None and (why := veto()) is not None:
                 return Halted.of(why)
-            answer = await self._call(request)
+            sent_at, cut_at = self.now, self.limits.cut_at(request.endpoint, self.now)
+            if cut_at <= sent_at:
+                return not_sent("the deadline left no time for a request")
+            try:
+                answer = await self._machine.send(request, cut_at)
+            finally:
+                if request.spec.is_write:
+                    self.limits.write_s = self.now - sent_at
+            self.limits.note_answer(request, answer, sent_at, self.now)
+            # Each kind of account has a count of its own, and the spot host another.
+            if request.spec.api in _COUNTED[self.account.margin]:
+                self.limits.budget.note_usage(self._machine.usage, self.now)
             is_late = isinstance(answer, VenueAnswer) and answer.code == TIMESTAMP
             if not (is_late and may_repeat):
                 return answer
@@ -271,18 +282,3 @@ class Gateway:
             await self.sleep_until(ready_at, notional=notional)
             if request.spec.is_write and not self.may_write and until < self.deadline.ends:
                 return Halted.of()
-
-    async def _call(self, request: Request[T]) -> T | VenueAnswer:
-        sent_at, cut_at = self.now, self.limits.cut_at(request.endpoint, self.now)
-        if cut_at <= sent_at:
-            return not_sent("the deadline left no time for a request")
-        try:
-            answer = await self._machine.send(request, cut_at)
-        finally:
-            if request.spec.is_write:
-                self.limits.write_s = self.now - sent_at
-        self.limits.note_answer(request, answer, sent_at, self.now)
-        # Each kind of account has a count of its own, and the spot host another.
-        if request.spec.api in _COUNTED[self.account.margin]:
-            self.limits.budget.note_usage(self._machine.usage, self.now)
-        return answer
