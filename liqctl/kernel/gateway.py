@@ -15,12 +15,11 @@ from typing import Any, Final, TypeVar
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import VenueAnswer, not_sent
 from liqctl.kernel.codes import TIMESTAMP
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEvent
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Allowance, Deadline, Halted
 from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.pacing import CLOCK_SYNCS_MAX, EARLY_READINGS, QUESTION_GAP_S
-from liqctl.kernel.requests import Request
+from liqctl.kernel.requests import Endpoint, Request
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import BOOKS, OrderKind, Snapshot, exposure_of
 

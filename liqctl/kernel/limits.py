@@ -34,10 +34,9 @@ from typing import Any, Final
 
 from liqctl.kernel import codes, pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
-from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.requests import Request
+from liqctl.kernel.requests import Endpoint, EndpointSpec, Request
 from liqctl.kernel.states import Margin
 
 MINUTE_S: Final = 60.0

@@ -19,7 +19,6 @@ from typing import Any, Final, TypeVar
 
 from liqctl.kernel.amounts import parse_decimal, plain, rounded
 from liqctl.kernel.answers import printable, unreadable
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.equity import DOLLAR, DOLLARS, CoinPrice, Equity, Pool, Transfer
 from liqctl.kernel.errors import Secret, VenueError, invariant
 from liqctl.kernel.policy import product_of
@@ -27,6 +26,7 @@ from liqctl.kernel.requests import (
     SUB_ACCOUNTS_MAX,
     SUB_KEYS_MAX,
     Balances,
+    Endpoint,
     Request,
     SubAccount,
 )

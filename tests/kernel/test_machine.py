@@ -19,7 +19,6 @@ from liqctl.drill.runs import MemorySink
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.account import AccountLiquidation
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.gateway import Account, Gateway
 from liqctl.kernel.limits import Deadline, Halted
 from liqctl.kernel.machine import (
@@ -41,7 +40,7 @@ from liqctl.kernel.outcome import Ending
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.reading import AccountReaders
-from liqctl.kernel.requests import Request
+from liqctl.kernel.requests import Endpoint, Request
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
     Leg,
