@@ -336,7 +336,7 @@ def end_state(
     verified_flat: bool,
     positions: Iterable[PositionReport],
     orders: Iterable[OrderReport],
-    is_part_flat: bool = False,
+    is_part_flat: bool,
 ) -> LiquidationState:
     """Return COMPLETED when flat is proven, PARTIAL when a part or some work is, else FAILED.
 
@@ -346,11 +346,8 @@ def end_state(
         return LiquidationState.COMPLETED
     proven = (
         is_part_flat
-        or any(
-            position.state in {PositionState.CLOSED, PositionState.PARTIAL}
-            and (position.attempts > 0 or position.state is PositionState.CLOSED)
-            for position in positions
-        )
+        or any(p.state is PositionState.CLOSED for p in positions)
+        or any(p.state is PositionState.PARTIAL and p.attempts > 0 for p in positions)
         or any(order.state is OrderState.CANCELLED for order in orders)
     )
     return LiquidationState.PARTIAL if proven else LiquidationState.FAILED

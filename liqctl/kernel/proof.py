@@ -63,11 +63,10 @@ def verify(snapshot: Snapshot, policy: LiquidationConfig) -> Verdict:
     by_leg = {position.leg: position for position in positions}
     orders = tuple(order for order in snapshot.orders if policy.covers(order.symbol))
     kept = tuple(order for order in orders if is_protective(order, by_leg))
-    counted = orders
-    if not policy.close_positions:
-        counted = tuple(order for order in orders if not is_protective(order, by_leg))
     wanted = tuple(snapshot.lists) if policy.cancel_orders else ("positions",)
-    counted = counted if policy.cancel_orders else ()
+    counted = orders if policy.cancel_orders else ()
+    if not policy.close_positions:
+        counted = tuple(order for order in counted if not is_protective(order, by_leg))
     return Verdict(
         positions=positions if policy.close_positions else (),
         orders=counted,
