@@ -124,11 +124,6 @@ class Account:
         """Take the present kind for certain: something of the account was seen this way."""
         self.machine.complete(self.known)
 
-    def note_open(self, product: Product) -> None:
-        """Note that a product is not proven flat, or not any more, and is worked on."""
-        self.unproven.add(product)
-        self.working.add(product)
-
     async def ask_kind(self, gateway: "Gateway", *, until: float) -> None:
         """Ask until the kind is known; who asks meanwhile shares the question.
 

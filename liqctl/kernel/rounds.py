@@ -13,7 +13,6 @@ from liqctl.kernel import events, pacing
 from liqctl.kernel.beside import Looks, SideReadings
 from liqctl.kernel.costs import look_weight
 from liqctl.kernel.gateway import Gateway, Parts
-from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.machine import Task
 from liqctl.kernel.outcome import Ending, Outcome, open_legs
 from liqctl.kernel.plan import Memory, Plan, Planner, SymbolPlan
@@ -139,7 +138,8 @@ class Liquidation:
                 elif await self._others_through(account.unproven) and not self.is_stale:
                     return self._prove()
                 continue
-            self._gateway.account.note_open(self._gateway.product)
+            for parts in (self._gateway.account.unproven, self._gateway.account.working):
+                parts.add(self._gateway.product)
             if verdict.is_flat and self._tasks and self._tasks.keys() <= self._sweeps:
                 await self._sweeps_answered()
                 continue
@@ -377,18 +377,16 @@ class Liquidation:
             await gateway.together([self._closes.close_leg(close) for close in plan.closes])
             if plan.closes:
                 spent["closing"] = max(spent["closing"], gateway.now - closing_at)
+            legs = [self._state.legs[close.position.leg] for close in plan.closes]
+            is_filled = all(leg.is_filled and not (leg.lost or leg.is_shown_since) for leg in legs)
+            then = plan.then if is_filled else None
             # A whole book would take what was set since the look, where the answers took long.
             is_late = gateway.now - closing_at > patience_s
-            if plan.then and not (plan.then.books and is_late) and await self._is_seen_flat(plan):
-                await self._cancels.cancel(plan.then)
+            if then and not (then.books and is_late) and await self._looks.sees_flat(plan.symbol):
+                await self._cancels.cancel(then)
             await gateway.join(cancels)
         finally:
             gateway.end(cancels)
-
-    async def _is_seen_flat(self, plan: SymbolPlan) -> bool:
-        legs = [self._state.legs[close.position.leg] for close in plan.closes]
-        filled = all(leg.is_filled and not (leg.lost or leg.is_shown_since) for leg in legs)
-        return filled and await self._looks.sees_flat(plan.symbol)
 
     def _follow_up(self) -> None:
         """Ask again about orders whose fate is open, beside everything else.
@@ -520,26 +518,22 @@ class Liquidation:
             await gateway.sleep(delay_s)
             delay_s = min(delay_s * 2, pacing.REREAD_MAX_S)
 
-    def _with_worth(self, record: LegRecord) -> LegRecord:
-        """Return the record of a contract with its worth, if the venue has said it meanwhile."""
-        first = record.first
-        worth = self._reader.worth(first.symbol, first.size)
-        if worth is None or worth == first.notional:
-            return record
-        return record._replace(first=replace(first, notional=worth))
-
     def outcome(self) -> Outcome:
         """Return what is known of the run at this moment, as a value that no longer changes."""
         state, questions, limits = self._state, self._questions, self._limits
         ban = limits.budget.pause if limits.outlasts_deadline else None
         legs = dict(state.legs)
         if self._gateway.product is Product.COINM:
-            legs = {leg: self._with_worth(record) for leg, record in legs.items()}
+            # What a contract is worth may have been said only after the leg was read.
+            for leg, record in legs.items():
+                worth = self._reader.worth(leg.symbol, record.first.size)
+                if worth is not None and worth != record.first.notional:
+                    legs[leg] = record._replace(first=replace(record.first, notional=worth))
         return Outcome(
             legs=legs,
             orders=tuple(state.orders.values()),
             prices=dict(self.side.prices),
-            last_known=(state.last_known,) if state.last_known and state.has_read else (),
+            last_known=(state.last_known,) if state.last_known and limits.has_read else (),
             unread=self._unread,
             silent=self._silent,
             never_read=state.never_read or frozenset(),

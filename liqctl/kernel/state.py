@@ -34,7 +34,6 @@ class RunState:
         self.began_at = gateway.deadline.began
         self.last_known: Snapshot | None = None
         self.never_read: frozenset[str] | None = None
-        self.has_read = False
         self.retries = 0
         self.strangers: dict[str, None] = {}
         self.entered: dict[str, float] = {}
@@ -75,7 +74,6 @@ class RunState:
                     self.orders[key] = record._replace(
                         present=False, gone=record.cancelled_at is None, seen_at=snapshot.started_at
                     )
-        self.has_read = self.has_read or snapshot.is_any_read
         self.last_known = _with_last_known(snapshot, self.last_known or snapshot)
         missing = snapshot.lists_missing
         self.never_read = missing if self.never_read is None else self.never_read & missing

@@ -70,8 +70,8 @@ MUTATIONS = {
     ),
     "an answer is believed without a look": Mutation(
         file="kernel/rounds.py",
-        line="return filled and await self._looks.sees_flat(plan.symbol)",
-        broken="return filled",
+        line=" and await self._looks.sees_flat(plan.symbol)",
+        broken="",
     ),
     "a client order id is used again": Mutation(
         file="kernel/sending.py",
