@@ -30,7 +30,7 @@ from liqctl.kernel import pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.limits import MINUTE_S, ORDER_BURST_S, Limits
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
-from liqctl.kernel.protection import is_protective
+from liqctl.kernel.proof import is_protective
 from liqctl.kernel.requests import Endpoint, EndpointSpec, spec_of
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OpenOrder, Snapshot

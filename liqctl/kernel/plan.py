@@ -15,8 +15,7 @@ from liqctl.kernel.amounts import ceil_to_step, coarser_step, floor_to_step, les
 from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord, OrderRecord, is_left_over
 from liqctl.kernel.policy import LiquidationConfig, product_of
-from liqctl.kernel.proof import Look, is_leg_settled
-from liqctl.kernel.protection import is_protective, may_protect, reduces_only
+from liqctl.kernel.proof import Look, is_leg_settled, is_protective, may_protect, reduces_only
 from liqctl.kernel.retry import ROUND_CODES
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import (

@@ -9,8 +9,16 @@ from liqctl.kernel.gateway import Gateway
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.outcome import open_legs
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.proof import NO_STREAK, Look, Streak, Verdict, verify
-from liqctl.kernel.protection import is_oversized, is_protective, reduces_only
+from liqctl.kernel.proof import (
+    NO_STREAK,
+    Look,
+    Streak,
+    Verdict,
+    is_oversized,
+    is_protective,
+    reduces_only,
+    verify,
+)
 from liqctl.kernel.states import Margin
 from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
 

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from liqctl.kernel import pacing
 from liqctl.kernel.ledger import NO_SWEEP, is_left_over
 from liqctl.kernel.plan import SymbolPlan, has_regular_stops, plan_sweep
-from liqctl.kernel.proof import Verdict, is_confirmed
-from liqctl.kernel.protection import reduces_only
+from liqctl.kernel.proof import Verdict, is_confirmed, reduces_only
 from liqctl.kernel.reading import Questions
 from liqctl.kernel.state import RunState
 from liqctl.kernel.values import OrderKind, Snapshot

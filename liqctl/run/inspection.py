@@ -15,8 +15,7 @@ from liqctl.kernel.outcome import report_order, report_position, residual_of
 from liqctl.kernel.plan import Memory, Plan, make_plan
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, WallClock
-from liqctl.kernel.proof import Verdict, verify
-from liqctl.kernel.protection import is_protective
+from liqctl.kernel.proof import Verdict, is_protective, verify
 from liqctl.kernel.reading import AccountReaders, ask_unknown_symbols, asks_executions
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import FailureCause, LiquidationState, Margin, Product

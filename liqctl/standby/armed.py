@@ -27,7 +27,7 @@ from liqctl.kernel.errors import VenueError
 from liqctl.kernel.limits import MINUTE_S, Limits
 from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import Exchange, WallClock
-from liqctl.kernel.protection import reduces_only
+from liqctl.kernel.proof import reduces_only
 from liqctl.kernel.reading import AccountReaders
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.values import OpenOrder, Position, Reading, Snapshot, StreamEvent

@@ -64,7 +64,7 @@ MUTATIONS = {
         broken="return Reading(sources=source)",
     ),
     "the stops are cancelled first": Mutation(
-        file="kernel/protection.py",
+        file="kernel/proof.py",
         line="position = positions.get(order.leg)",
         broken="position = None",
     ),
