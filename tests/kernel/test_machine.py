@@ -197,6 +197,17 @@ def test_a_list_that_fails_is_asked_for_in_its_second_way() -> None:
     assert fed.asked == ["ACCOUNT", "OPEN_ALGO_ORDERS", "OPEN_ORDERS"]
 
 
+def test_contracts_that_coin_ms_list_hides_are_unread_without_the_rules_that_name_them() -> None:
+    """The list shows none that is not trading, and the source that does said nothing."""
+    fed = Fed(LiquidationConfig(settle_seconds=0.0, products=(Product.COINM,)))
+    fed.read(EMPTY, at=100.1)
+    fed.answer(Endpoint.ACCOUNT, no_answer("silence"), at=100.1)
+    assert fed.asked == ["EXCHANGE_INFO"]
+    fed.answer(Endpoint.EXCHANGE_INFO, no_answer("no rules"), at=100.2)
+
+    assert fed.run.outcome().unread == "could not read of COIN-M: positions (no rules)"
+
+
 def test_a_key_that_everything_refuses_ends_the_run() -> None:
     """Portfolio margin's API included; asking on is what gets the key banned."""
     fed = Fed()
