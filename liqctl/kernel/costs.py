@@ -30,7 +30,6 @@ from liqctl.kernel import pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.limits import MINUTE_S, ORDER_BURST_S, Limits
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
-from liqctl.kernel.proof import is_protective
 from liqctl.kernel.requests import Endpoint, EndpointSpec, spec_of
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OpenOrder, Snapshot
@@ -68,6 +67,8 @@ def make_forecast(
     snapshot: Snapshot, policy: LiquidationConfig, *, round_trip_s: float, limits: Limits
 ) -> Forecast:
     """Return the forecast for what a reading shows in scope."""
+    from liqctl.kernel.proof import is_protective  # no run needs it for its first reading
+
     positions = [p for p in snapshot.positions.items if policy.covers(p.symbol)]
     orders = [order for order in snapshot.orders if policy.covers(order.symbol)]
     closes = len(positions) if policy.close_positions else 0
