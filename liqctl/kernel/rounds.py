@@ -101,22 +101,19 @@ class Liquidation:
         ending = rounds.value if rounds.is_done else Ending.DEADLINE
         gateway.end(rounds)
         self._looks.end()
-        if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL}:
-            self._questions.end()
-            self._missing = self._watch.missing(self._verdict, self._snapshot)
-            return ending
-        # Stop what is still under way; an order without an answer is unknown from here on.
-        self._limits.end_writes()
-        if self._is_interrupted and self._tasks:
-            await gateway.wait(self._tasks, until=gateway.now + self._limits.call_max_s)
-        is_cut = bool(self._tasks)
-        self._end_tasks()
-        if is_cut:
-            self._state.wrote()
-        ending = await self._last_reading(ending)
-        self._missing = self._watch.missing(self._verdict, self._snapshot)
+        if ending not in {Ending.FLAT, Ending.UNKNOWN_SYMBOL}:
+            # Stop what is still under way; an order without an answer is unknown from here on.
+            self._limits.end_writes()
+            if self._is_interrupted and self._tasks:
+                await gateway.wait(self._tasks, until=gateway.now + self._limits.call_max_s)
+            is_cut = bool(self._tasks)
+            self._end_tasks()
+            if is_cut:
+                self._state.wrote()
+            ending = await self._last_reading(ending)
+            self._end_tasks()
         self._questions.end()
-        self._end_tasks()
+        self._missing = self._watch.missing(self._verdict, self._snapshot)
         return ending
 
     async def _rounds_until_done(self) -> Ending:
@@ -171,7 +168,7 @@ class Liquidation:
             return Ending.NOTHING_LEFT_TO_TRY
         if launched:
             self._reread_s = pacing.REREAD_MIN_S
-        await self._wait(plan, self._reread_s, launched=launched)
+        await self._wait(plan, launched=launched)
         if not launched:
             self._reread_s = min(self._reread_s * 2, pacing.REREAD_MAX_S)
         return None
@@ -404,14 +401,14 @@ class Liquidation:
         self._state.note_look(positions, began_at)
         self._gateway.note(events.look_taken(self._rounds, positions))
 
-    async def _wait(self, plan: Plan, reread_s: float, *, launched: bool) -> None:
+    async def _wait(self, plan: Plan, *, launched: bool) -> None:
         gateway = self._gateway
         began_at = gateway.now
         if self._tasks and launched:
             until = began_at + self._patience(pacing.PATIENCE_MIN_S)
             await gateway.wait(self._tasks, until=until)
         else:
-            until = began_at + reread_s
+            until = began_at + self._reread_s
             if plan.wake_at is not None and not self._tasks:
                 until = min(plan.wake_at, began_at + pacing.REREAD_MAX_S)
             work = [*self._tasks, gateway.interruption, *self.side.awaited]
