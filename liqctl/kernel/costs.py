@@ -30,7 +30,7 @@ from liqctl.kernel import pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.limits import MINUTE_S, ORDER_BURST_S, Limits
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
-from liqctl.kernel.requests import Endpoint, EndpointSpec, spec_of
+from liqctl.kernel.requests import Endpoint, spec_of
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OpenOrder, Snapshot
 
@@ -80,9 +80,7 @@ def make_forecast(
     cancels = _requests_for(early) + _requests_for(stops)
     trips = 2 + bool(early) + bool(closes) + bool(stops) if closes or cancelled else 1
     readings = 2 if closes or cancelled else 1
-    reads = [
-        spec.weight_all for product in policy.by_product for spec in _specs(_READ, product, policy)
-    ]
+    reads = _weights(_READ, policy)
     requests = len(reads) * readings + int(bool(closes)) + closes + cancels
     look = Endpoint.POSITIONS.value.weight_all * bool(closes)
     weight = sum(reads) * readings + cancels + look
@@ -133,11 +131,7 @@ def positions_weight(policy: LiquidationConfig) -> int:
     >>> positions_weight(LiquidationConfig())
     11
     """
-    return sum(
-        spec.weight_all
-        for product in policy.by_product
-        for spec in _specs((Endpoint.POSITIONS,), product, policy)
-    )
+    return sum(_weights([Endpoint.POSITIONS], policy))
 
 
 def guards_weight(guards: Iterable[Guard], policy: LiquidationConfig) -> tuple[int, int]:
@@ -170,13 +164,14 @@ def guards_weight(guards: Iterable[Guard], policy: LiquidationConfig) -> tuple[i
     return looks * look + lists * moved, looks * (look + moved)
 
 
-def _specs(
-    endpoints: Iterable[Endpoint], product: Product, policy: LiquidationConfig
-) -> list[EndpointSpec]:
-    """Return where a reading of a product goes; COIN-M's positions are read from both sources."""
-    beside = [Endpoint.ACCOUNT] if product is Product.COINM else []
+def _weights(endpoints: Iterable[Endpoint], policy: LiquidationConfig) -> list[int]:
+    """Return what each list of every product costs; COIN-M's positions have both sources."""
     margin = policy.margin or Margin.STANDARD
-    return [spec_of(endpoint, product, margin) for endpoint in (*endpoints, *beside)]
+    return [
+        spec_of(endpoint, product, margin).weight_all
+        for product in policy.by_product
+        for endpoint in (*endpoints, *([Endpoint.ACCOUNT] if product is Product.COINM else []))
+    ]
 
 
 class Pace:

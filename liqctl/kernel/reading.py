@@ -17,7 +17,7 @@ from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent, unreadable_rows
 from liqctl.kernel.costs import look_weight, positions_weight
 from liqctl.kernel.gateway import Account, Gateway
-from liqctl.kernel.machine import Machine, Task, Work
+from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange
 from liqctl.kernel.requests import Request
@@ -280,12 +280,12 @@ class Questions:
             self.unknown_symbols = self._unseen
         elif self._unseen:
             self.unknown_symbols = None
-            self._start(self._ask_symbols())
+            self._tasks.append(self._gateway.spawn(self._ask_symbols()))
         if seen:
             self._gateway.account.know()
         else:
             # An account in portfolio margin may look like this here, whatever it holds.
-            self._start(self._ask_kind())
+            self._tasks.append(self._gateway.spawn(self._ask_kind()))
 
     @property
     def unanswered(self) -> str | None:
@@ -307,9 +307,6 @@ class Questions:
         """Ask no more."""
         for task in self._tasks:
             self._gateway.end(task)
-
-    def _start(self, work: Work[None]) -> None:
-        self._tasks.append(self._gateway.spawn(work))
 
     async def _ask_symbols(self) -> None:
         while self.unknown_symbols is None:
