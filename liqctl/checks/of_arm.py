@@ -11,7 +11,7 @@ from liqctl.checks.issue import Area, Issue, risk, warning
 from liqctl.desk.text import count
 from liqctl.kernel.limits import LIMITS_BY_MARGIN
 from liqctl.kernel.pacing import ARMED_WEIGHT_SHARE
-from liqctl.kernel.rules import Rule
+from liqctl.kernel.policy import Rule
 from liqctl.kernel.states import Margin
 from liqctl.settings.values import Settings
 

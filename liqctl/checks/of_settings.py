@@ -22,8 +22,7 @@ from liqctl.checks.issue import (
 from liqctl.kernel.costs import guards_weight, look_weight, positions_weight
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Limits
 from liqctl.kernel.pacing import GUARD_POLL_S, RESERVE_MAX_S, RESERVE_SHARE
-from liqctl.kernel.policy import LiquidationConfig, product_of
-from liqctl.kernel.rules import Guard, Rule
+from liqctl.kernel.policy import Guard, LiquidationConfig, Rule, product_of
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, Kind
 from liqctl.settings.values import Settings

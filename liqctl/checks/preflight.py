@@ -18,14 +18,13 @@ from typing import Final, TypeVar
 from liqctl.kernel import requests
 from liqctl.kernel.answers import VenueAnswer, not_sent, unreadable
 from liqctl.kernel.codes import BANNED
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import Secret, VenueError
 from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.limits import Address, Limits
 from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import Exchange, Transport
-from liqctl.kernel.readers import AccountReaders
-from liqctl.kernel.requests import SubAccount
+from liqctl.kernel.reading import AccountReaders
+from liqctl.kernel.requests import Endpoint, SubAccount
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
     CloseOrder,

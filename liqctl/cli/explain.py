@@ -10,7 +10,7 @@ from liqctl.kernel.codes import CODES, HTTP_STATUSES, TIMESTAMP, Adaptation, Ans
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.guards import GuardLevel
-from liqctl.kernel.rules import Rule
+from liqctl.kernel.policy import Rule
 from liqctl.kernel.states import (
     Explained,
     LiquidationState,

@@ -22,7 +22,7 @@ from liqctl.kernel.as_json import as_json, rfc3339
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.limits import Address
-from liqctl.kernel.protection import is_protective
+from liqctl.kernel.proof import is_protective
 from liqctl.kernel.result import worst_exit
 from liqctl.kernel.states import ExitCode
 from liqctl.kernel.words import explain_contradiction

@@ -65,7 +65,7 @@ class Account:
 
 def identity_of(settings: "Settings", credentials: "Credentials") -> str:
     """Return what the account's lock and socket are named by, without opening the account."""
-    from liqctl.kernel.endpoints import HOSTS
+    from liqctl.kernel.requests import HOSTS
     from liqctl.run.lock import lock_identity
 
     own = HOSTS[settings.environment].get("fapi", "")
@@ -180,7 +180,7 @@ def open_account(
             except CredentialsError:
                 if needs_key:
                     raise
-        from liqctl.kernel.endpoints import Endpoint, spec_of
+        from liqctl.kernel.requests import Endpoint, spec_of
         from liqctl.venue.client import CcxtTransport
         from liqctl.venue.exchange import BinanceExchange
 

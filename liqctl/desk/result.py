@@ -30,9 +30,8 @@ from liqctl.desk.text import (
     sized,
 )
 from liqctl.kernel.amounts import plain
-from liqctl.kernel.endpoints import Endpoint
-from liqctl.kernel.left_over import LeftOver
-from liqctl.kernel.result import ErrorReport, LiquidationResult, PositionReport, Residual
+from liqctl.kernel.requests import Endpoint
+from liqctl.kernel.result import ErrorReport, LeftOver, LiquidationResult, PositionReport, Residual
 from liqctl.kernel.states import (
     ExitCode,
     FailureCause,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.guards import GuardLevel
-from liqctl.kernel.rules import Rule
+from liqctl.kernel.policy import Rule
 from liqctl.kernel.states import (
     LiquidationState,
     Margin,

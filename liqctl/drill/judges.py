@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from liqctl.kernel.endpoints import Endpoint, spec_of
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.policy import product_of as product_of_symbol
+from liqctl.kernel.requests import Endpoint, spec_of
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import LiquidationState, Product
 from liqctl.sim.account import SOURCES

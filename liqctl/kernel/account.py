@@ -7,17 +7,23 @@ when every product is proven flat by readings that began after the last answer t
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from liqctl.kernel import pacing
-from liqctl.kernel.executions import Executions
-from liqctl.kernel.left_over import LeftOver, read_left_over
+from liqctl.kernel import events, pacing, requests
+from liqctl.kernel.answers import VenueAnswer
+from liqctl.kernel.gateway import Gateway
+from liqctl.kernel.ledger import OrderRecord
+from liqctl.kernel.limits import Halted
 from liqctl.kernel.machine import Task
 from liqctl.kernel.outcome import Ending, Outcome, together
-from liqctl.kernel.readers import AccountReaders
+from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.reading import AccountReaders
+from liqctl.kernel.requests import Balances
+from liqctl.kernel.result import LeftOver
+from liqctl.kernel.retry import is_final_refusal
 from liqctl.kernel.rounds import Liquidation
 from liqctl.kernel.states import Margin, Product
-from liqctl.kernel.values import Snapshot
+from liqctl.kernel.values import OpenOrder, OrderKind, Snapshot
 
 _WORST_FIRST: Final = (
     Ending.UNKNOWN_SYMBOL,
@@ -27,6 +33,10 @@ _WORST_FIRST: Final = (
     Ending.NOTHING_LEFT_TO_TRY,
     Ending.FLAT,
 )
+
+
+_PAIRS_MAX: Final = 5
+"""Pairs whose margin orders are asked for: each costs a request, and the run is over."""
 
 
 class AccountLiquidation:
@@ -70,27 +80,24 @@ class AccountLiquidation:
 
     async def converge(self) -> Ending:
         """Work until every product is proven flat, or is as far as it gets."""
-        try:
-            return await self._converge_all()
-        finally:
-            self._machine.budget.share.is_over = True
-
-    async def _converge_all(self) -> Ending:
         machine = self._machine
         executing = machine.spawn(self._executions.end_all()) if self._executions else Task(None)
         again = tuple(self._products)
-        while again:
-            await machine.together([self._converge(product) for product in again])
-            # One may have been proven before another's last answer, by readings of that moment.
-            is_flat = set(self._endings.values()) == {Ending.FLAT}
-            again = tuple(p for p in self._products if is_flat and self._products[p].is_stale)
-        machine.end(executing)
-        if self._account.margin is Margin.PORTFOLIO:
-            until = min(machine.now + pacing.LEFT_OVER_MAX_S, machine.deadline.ends)
-            reading = machine.spawn(read_left_over(self._gateway))
-            await machine.wait([reading], until=until)
-            machine.end(reading)
-            self._left_over = reading.result
+        try:
+            while again:
+                await machine.together([self._converge(product) for product in again])
+                # One may have been proven before another's last answer, by readings of then.
+                is_flat = set(self._endings.values()) == {Ending.FLAT}
+                again = tuple(p for p in self._products if is_flat and self._products[p].is_stale)
+            machine.end(executing)
+            if self._account.margin is Margin.PORTFOLIO:
+                until = min(machine.now + pacing.LEFT_OVER_MAX_S, machine.deadline.ends)
+                reading = machine.spawn(_read_left_over(self._gateway))
+                await machine.wait([reading], until=until)
+                machine.end(reading)
+                self._left_over = reading.result
+        finally:
+            machine.budget.share.is_over = True
         ending = min(self._endings.values(), key=_WORST_FIRST.index)
         is_executing = self._executions is not None and self._executions.running
         return Ending.NOTHING_LEFT_TO_TRY if ending is Ending.FLAT and is_executing else ending
@@ -120,4 +127,111 @@ class AccountLiquidation:
         try:
             self._endings[product] = await self._products[product].converge()
         finally:
-            self._account.note_over(product)
+            # Nobody needs to wait for it any more.
+            self._account.working.drop(product)
+            self._account.unproven.drop(product)
+
+
+class Executions:
+    """The venue's own execution algorithms (TWAP, VP): listed beside the readings, and cancelled.
+
+    They place orders by themselves, so one that runs opens positions again after everything was
+    closed. They live on the spot host, which a run never needs: where it does not answer, nothing
+    waits for it and the result names it as unread. What it does list has to go before the account
+    is called flat.
+    """
+
+    def __init__(
+        self, gateway: Gateway, policy: LiquidationConfig, on_answer: Callable[[], None]
+    ) -> None:
+        """Ask nothing yet; `on_answer` is called when a cancel was answered."""
+        self.records: dict[str, OrderRecord] = {}
+        self.is_read = False
+        self._gateway = gateway
+        self._policy = policy
+        self._on_answer = on_answer
+
+    @property
+    def running(self) -> list[OrderRecord]:
+        """Those that the last list showed."""
+        return [record for record in self.records.values() if record.present]
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The list, if it never answered."""
+        return () if self.is_read else (requests.EXECUTIONS.spec.source,)
+
+    async def end_all(self) -> None:
+        """List and cancel, again and again; the run ends it."""
+        account = self._gateway.account
+        while True:
+            listed = await self._gateway.ask(requests.EXECUTIONS)
+            if not isinstance(listed, VenueAnswer) and not listed.unreadable:
+                self.is_read = True
+                covered = [each for each in listed.items if self._policy.covers(each.symbol)]
+                present = {each.order_id: each for each in covered}
+                for order_id, record in self.records.items():
+                    is_present = order_id in present
+                    self.records[order_id] = record._replace(
+                        present=is_present,
+                        gone=not is_present and record.cancelled_at is None,
+                        seen_at=self._gateway.now,
+                    )
+                for order_id, order in present.items():
+                    new = OrderRecord(order=order, seen_at=self._gateway.now)
+                    self.records.setdefault(order_id, new)
+            elif isinstance(listed, VenueAnswer) and is_final_refusal(listed):
+                return
+            due = [r for r in self.running if r.tries <= self._policy.max_retries]
+            if due and self._gateway.may_write:
+                account.unproven.add(OrderKind.EXECUTION)
+                await self._gateway.together([self._cancel(record) for record in due])
+                await self._gateway.sleep(pacing.REREAD_MIN_S)
+                continue
+            account.unproven.drop(OrderKind.EXECUTION)
+            await self._gateway.sleep(pacing.EXECUTIONS_GAP_S)
+
+    async def _cancel(self, record: OrderRecord) -> None:
+        gateway, order = self._gateway, record.order
+        self._update(order, cancel_sent=True, tries=record.tries + 1)
+        request = requests.cancel_one(order)
+        sent = events.cancel_sent(order.symbol, request.spec, [order], is_sweep=False)
+        gateway.note(sent)
+        await gateway.on_disk()
+        answer = await gateway.write(request)
+        if isinstance(answer, Halted):
+            gateway.note(events.cancel_refused(sent, f"not sent: {answer.message}"))
+            return
+        self._on_answer()
+        if isinstance(answer, VenueAnswer):
+            gateway.note(events.cancel_refused(sent, answer))
+            self._update(order, error=answer)
+        else:
+            gateway.note(events.cancel_answered(sent))
+            self._update(order, cancelled_at=gateway.now, error=None)
+
+    def _update(self, order: OpenOrder, **changes: Any) -> None:  # noqa: ANN401 - a record's fields
+        self.records[order.order_id] = self.records[order.order_id]._replace(**changes)
+
+
+async def _read_left_over(gateway: Gateway) -> LeftOver:
+    """Return what a portfolio margin account holds beside its futures."""
+    balances, orders = await gateway.together(
+        [gateway.ask(requests.BALANCES), gateway.ask(requests.margin_orders(None))]
+    )
+    told = balances if isinstance(balances, Balances) else None
+    is_partial = not isinstance(orders, tuple)
+    if is_partial and told is not None:
+        pairs = [f"{coin}USDT" for coin in told.coins if coin != "USDT"][:_PAIRS_MAX]
+        answers = await gateway.together(
+            [gateway.ask(requests.margin_orders(pair)) for pair in pairs]
+        )
+        read = [answer for answer in answers if not isinstance(answer, VenueAnswer)]
+        orders = sum(read, ()) if read else orders
+    return LeftOver(
+        borrowed=told.borrowed if told else None,
+        negative_balances=told.negative if told else None,
+        locked=told.locked if told else None,
+        margin_orders=orders if isinstance(orders, tuple) else None,
+        is_partial=is_partial,
+    )

@@ -28,11 +28,9 @@ from typing import Final
 
 from liqctl.kernel import pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.endpoints import Endpoint, EndpointSpec, spec_of
 from liqctl.kernel.limits import MINUTE_S, ORDER_BURST_S, Limits
-from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.protection import is_protective
-from liqctl.kernel.rules import Guard, Rule
+from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
+from liqctl.kernel.requests import Endpoint, spec_of
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OpenOrder, Snapshot
 
@@ -69,6 +67,8 @@ def make_forecast(
     snapshot: Snapshot, policy: LiquidationConfig, *, round_trip_s: float, limits: Limits
 ) -> Forecast:
     """Return the forecast for what a reading shows in scope."""
+    from liqctl.kernel.proof import is_protective  # no run needs it for its first reading
+
     positions = [p for p in snapshot.positions.items if policy.covers(p.symbol)]
     orders = [order for order in snapshot.orders if policy.covers(order.symbol)]
     closes = len(positions) if policy.close_positions else 0
@@ -80,14 +80,14 @@ def make_forecast(
     cancels = _requests_for(early) + _requests_for(stops)
     trips = 2 + bool(early) + bool(closes) + bool(stops) if closes or cancelled else 1
     readings = 2 if closes or cancelled else 1
-    reads = [
-        spec.weight_all for product in policy.by_product for spec in _specs(_READ, product, policy)
-    ]
+    reads = _weights(_READ, policy)
     requests = len(reads) * readings + int(bool(closes)) + closes + cancels
     look = Endpoint.POSITIONS.value.weight_all * bool(closes)
     weight = sum(reads) * readings + cancels + look
     waits_s = ORDER_BURST_S * (max(closes - 1, 0) // limits.orders_10s)
     expected_s = trips * round_trip_s + requests * _REQUEST_S + waits_s
+    repeats_s = policy.retry_delay_seconds * float(2**policy.max_retries - 1) * _JITTER_MAX
+    repeats_s += policy.max_retries * round_trip_s
     return Forecast(
         positions=len(positions),
         orders=len(orders),
@@ -97,18 +97,13 @@ def make_forecast(
         closes=closes,
         order_limit=limits.orders_10s,
         expected_s=expected_s,
-        worst_s=expected_s + (_repeats_s(policy, round_trip_s) if closes or cancelled else 0.0),
+        worst_s=expected_s + (repeats_s if closes or cancelled else 0.0),
         timeout_s=policy.timeout_seconds,
     )
 
 
 def _requests_for(orders: list[OpenOrder]) -> int:
     return len({(order.symbol, order.kind) for order in orders})
-
-
-def _repeats_s(policy: LiquidationConfig, round_trip_s: float) -> float:
-    backoff_s = policy.retry_delay_seconds * float(2**policy.max_retries - 1) * _JITTER_MAX
-    return backoff_s + policy.max_retries * round_trip_s
 
 
 def look_weight(policy: LiquidationConfig) -> int:
@@ -136,11 +131,7 @@ def positions_weight(policy: LiquidationConfig) -> int:
     >>> positions_weight(LiquidationConfig())
     11
     """
-    return sum(
-        spec.weight_all
-        for product in policy.by_product
-        for spec in _specs((Endpoint.POSITIONS,), product, policy)
-    )
+    return sum(_weights([Endpoint.POSITIONS], policy))
 
 
 def guards_weight(guards: Iterable[Guard], policy: LiquidationConfig) -> tuple[int, int]:
@@ -173,13 +164,14 @@ def guards_weight(guards: Iterable[Guard], policy: LiquidationConfig) -> tuple[i
     return looks * look + lists * moved, looks * (look + moved)
 
 
-def _specs(
-    endpoints: Iterable[Endpoint], product: Product, policy: LiquidationConfig
-) -> list[EndpointSpec]:
-    """Return where a reading of a product goes; COIN-M's positions are read from both sources."""
-    beside = [Endpoint.ACCOUNT] if product is Product.COINM else []
+def _weights(endpoints: Iterable[Endpoint], policy: LiquidationConfig) -> list[int]:
+    """Return what each list of every product costs; COIN-M's positions have both sources."""
     margin = policy.margin or Margin.STANDARD
-    return [spec_of(endpoint, product, margin) for endpoint in (*endpoints, *beside)]
+    return [
+        spec_of(endpoint, product, margin).weight_all
+        for product in policy.by_product
+        for endpoint in (*endpoints, *([Endpoint.ACCOUNT] if product is Product.COINM else []))
+    ]
 
 
 class Pace:

@@ -106,5 +106,4 @@ class Secret:
         return hash(("Secret", self._text))
 
     def __reduce__(self) -> NoReturn:
-        message = "a secret cannot be pickled"
-        raise TypeError(message)
+        raise TypeError("a secret cannot be pickled")

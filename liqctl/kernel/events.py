@@ -14,10 +14,10 @@ from liqctl.kernel.values import exposure_of
 
 if TYPE_CHECKING:
     from liqctl.kernel.answers import VenueAnswer
-    from liqctl.kernel.endpoints import EndpointSpec
     from liqctl.kernel.ledger import LegRecord
     from liqctl.kernel.ports import EventSink
     from liqctl.kernel.proof import Streak
+    from liqctl.kernel.requests import EndpointSpec
     from liqctl.kernel.result import LiquidationResult, PositionReport
     from liqctl.kernel.retry import Decision
     from liqctl.kernel.values import (
@@ -258,10 +258,7 @@ def run_abandoned(
 def reading_taken(round_no: int, snapshot: "Snapshot") -> AuditEvent:
     """Return SNAPSHOT_TAKEN of a reading; a count is None where the source failed."""
     worst = sorted(snapshot.positions.items, key=lambda p: -p.notional)[:_LISTED_MAX]
-    listed = {
-        "open": [f"{p.symbol} {p.leg.position_side.value} {plain(p.quantity)}" for p in worst],
-        "notionals": [plain(p.notional) for p in worst],
-    }
+    listed = [f"{p.symbol} {p.leg.position_side.value} {plain(p.quantity)}" for p in worst]
     return _event(
         AuditEventType.SNAPSHOT_TAKEN,
         {
@@ -275,7 +272,7 @@ def reading_taken(round_no: int, snapshot: "Snapshot") -> AuditEvent:
             "reading_s": round(snapshot.finished_at - snapshot.started_at, 4),
         },
         {"unread": snapshot.unread} if snapshot.unread else {},
-        listed if worst else {},
+        {"open": listed, "notionals": [plain(p.notional) for p in worst]} if worst else {},
     )
 
 
@@ -441,17 +438,10 @@ def armed(  # noqa: PLR0913 - each is a key of the record
 ) -> AuditEvent:
     """Return ARMED: who arms what, and what would trip it.
 
-    Args:
-        actor: who started it, as in `run_started`.
-        identity: the account, as in `run_started`.
-        config: the settings of the run that a trip starts.
-        guards: each in words, as `str(guard)` gives it.
-        heartbeat: the file that is watched, None for none.
-        countdown_seconds: the venue's own countdown, None for none.
-        hold_seconds: how long the account is held flat after a trip.
-        observe: whether a trip would only be recorded.
-        rearmed: whether an earlier trip's latch was lifted.
-        notes: what is unusual, such as a state of the guards that begins anew.
+    `config` are the settings of the run that a trip starts, `heartbeat` is the file that is watched
+    and `countdown_seconds` the venue's own countdown, None for none. With `observe` a trip would
+    only be recorded; `rearmed` says that an earlier trip's latch was lifted. `notes` are what is
+    unusual, such as a state of the guards that begins anew.
     """
     return _event(
         AuditEventType.ARMED,
@@ -486,15 +476,11 @@ def arm_tripped(
     run: str | None,
     observe: bool,
 ) -> AuditEvent:
-    """Return ARM_TRIPPED: by what, and the figures that did it.
+    """Return ARM_TRIPPED: by what, and the same in words, the reason of the liquidation.
 
-    Args:
-        by: what did it.
-        reason: the same in words, the reason of the liquidation.
-        figures: of a guard `trip_details`; of a heartbeat the file, its age and limit; of a signal
-            its name; of a handover the process and its correlation id.
-        run: correlation id of the liquidation, None where it is only observed.
-        observe: whether nothing is closed.
+    `figures` are of a guard `trip_details`; of a heartbeat the file, its age and limit; of a signal
+    its name; of a handover the process and its correlation id. `run` is the liquidation's
+    correlation id, None where it is only observed.
     """
     return _event(
         AuditEventType.ARM_TRIPPED,

@@ -15,18 +15,16 @@ from typing import Any, Final, TypeVar
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import VenueAnswer, not_sent
 from liqctl.kernel.codes import TIMESTAMP
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.events import AuditEvent
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Allowance, Deadline, Halted
 from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.pacing import CLOCK_SYNCS_MAX, EARLY_READINGS, QUESTION_GAP_S
-from liqctl.kernel.requests import Request
+from liqctl.kernel.requests import Endpoint, Request
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import BOOKS, OrderKind, Snapshot, exposure_of
 
 T = TypeVar("T")
 
-_NO_TIME: Final = "the deadline left no time for a request"
 _COUNTED: Final = {Margin.STANDARD: ("fapi", "dapi"), Margin.PORTFOLIO: ("papi",)}
 """The hosts whose headers tell what is used of the weight that a kind of account has."""
 
@@ -125,16 +123,6 @@ class Account:
     def know(self) -> None:
         """Take the present kind for certain: something of the account was seen this way."""
         self.machine.complete(self.known)
-
-    def note_open(self, product: Product) -> None:
-        """Note that a product is not proven flat, or not any more, and is worked on."""
-        self.unproven.add(product)
-        self.working.add(product)
-
-    def note_over(self, product: Product) -> None:
-        """Note that nobody needs to wait for this product any more."""
-        self.working.drop(product)
-        self.unproven.drop(product)
 
     async def ask_kind(self, gateway: "Gateway", *, until: float) -> None:
         """Ask until the kind is known; who asks meanwhile shares the question.
@@ -253,10 +241,22 @@ class Gateway:
         # An order is never sent twice under one id: whoever sends it reacts himself.
         may_repeat = request.endpoint is not Endpoint.SUBMIT_ORDER
         while True:
-            refusal = await self._turn(request, until) or _vetoed(veto)
-            if refusal is not None:
+            if (refusal := await self._turn(request, until)) is not None:
                 return refusal
-            answer = await self._call(request)
+            if veto is not None and (why := veto()) is not None:
+                return Halted.of(why)
+            sent_at, cut_at = self.now, self.limits.cut_at(request.endpoint, self.now)
+            if cut_at <= sent_at:
+                return not_sent("the deadline left no time for a request")
+            try:
+                answer = await self._machine.send(request, cut_at)
+            finally:
+                if request.spec.is_write:
+                    self.limits.write_s = self.now - sent_at
+            self.limits.note_answer(request, answer, sent_at, self.now)
+            # Each kind of account has a count of its own, and the spot host another.
+            if request.spec.api in _COUNTED[self.account.margin]:
+                self.limits.budget.note_usage(self._machine.usage, self.now)
             is_late = isinstance(answer, VenueAnswer) and answer.code == TIMESTAMP
             if not (is_late and may_repeat):
                 return answer
@@ -276,23 +276,3 @@ class Gateway:
             await self.sleep_until(ready_at, notional=notional)
             if request.spec.is_write and not self.may_write and until < self.deadline.ends:
                 return Halted.of()
-
-    async def _call(self, request: Request[T]) -> T | VenueAnswer:
-        sent_at, cut_at = self.now, self.limits.cut_at(request.endpoint, self.now)
-        if cut_at <= sent_at:
-            return not_sent(_NO_TIME)
-        try:
-            answer = await self._machine.send(request, cut_at)
-        finally:
-            if request.spec.is_write:
-                self.limits.write_s = self.now - sent_at
-        self.limits.note_answer(request, answer, sent_at, self.now)
-        # Each kind of account has a count of its own, and the spot host another.
-        if request.spec.api in _COUNTED[self.account.margin]:
-            self.limits.budget.note_usage(self._machine.usage, self.now)
-        return answer
-
-
-def _vetoed(veto: Callable[[], str | None] | None) -> Halted | None:
-    why = veto() if veto is not None else None
-    return None if why is None else Halted.of(why)

@@ -23,6 +23,7 @@ moment the venue starts its intervals at.
 Limits: Binance USDS-M "General Info" page, read 2026-11-23.
 """
 
+import itertools
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -33,10 +34,9 @@ from typing import Any, Final
 
 from liqctl.kernel import codes, pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
-from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.requests import Request
+from liqctl.kernel.requests import Endpoint, EndpointSpec, Request
 from liqctl.kernel.states import Margin
 
 MINUTE_S: Final = 60.0
@@ -194,19 +194,6 @@ class Address:
             )
         return self._pools[limits]
 
-    def kept_before(self, share: Share) -> int:
-        """Return the weight that goes first to others: what they cancel, and the larger's proof."""
-        kept = 0
-        for other in self._others(share):
-            kept += other.sweeps if other.notional is not None else other.look
-            if (other.notional or Decimal(0)) > (share.notional or Decimal(0)):
-                kept += other.proof
-        return kept
-
-    def kept_for_others(self, share: Share) -> int:
-        """Return the weight that proving every other account flat still costs."""
-        return sum(other.sweeps + other.proof for other in self._others(share))
-
     def claim(self, alias: str, name: str, policy: LiquidationConfig) -> str | None:
         """Return who else liquidates the account of this alias, with all that `policy` has in it.
 
@@ -215,7 +202,8 @@ class Address:
         known, its = self._claims.setdefault(alias, (name, policy))
         return known if known != name and its.includes(policy) else None
 
-    def _others(self, share: Share) -> Iterator[Share]:
+    def others(self, share: Share) -> Iterator[Share]:
+        """Yield the accounts under the same limits that need weight, too."""
         for other in self._shares:
             is_there = not (other.is_over or other.is_silent)
             if is_there and other is not share and other.limits == share.limits:
@@ -276,13 +264,19 @@ class RequestBudget:
 
         What the other accounts of the address need for their proof is not left.
         """
-        return self._weight.left(now) - self.address.kept_for_others(self.share)
+        others = self.address.others(self.share)
+        return self._weight.left(now) - sum(other.sweeps + other.proof for other in others)
 
     def has_turn(self, weight: int, now: float) -> bool:
         """Return whether a reading that decides may be taken before those of other accounts."""
         if self.address.accounts == 1:
             return True
-        return self._weight.left(now) - self.address.kept_before(self.share) >= weight
+        own, kept = self.share.notional or Decimal(0), 0
+        for other in self.address.others(self.share):
+            # What they cancel goes first, and the proof of those that hold more.
+            kept += other.sweeps if other.notional is not None else other.look
+            kept += other.proof if (other.notional or Decimal(0)) > own else 0
+        return self._weight.left(now) - kept >= weight
 
     def note_sent(self, request: Request[Any], now: float) -> None:
         """Count a request that is being sent."""
@@ -509,7 +503,9 @@ class _Counter:
             return
         self._heard, self._heard_at = used, now
         self._heard_until = self._interval_end(now)
-        self._since_heard = self._sent_since(now)
+        # What was sent at this very moment may not be in its count.
+        latest = itertools.takewhile(lambda own: own[0] >= now, reversed(self._own))
+        self._since_heard = sum(cost for _, cost in latest)
 
     def refuse(self, now: float, *, limit: int | None, retry_after_s: float | None) -> None:
         """Let nothing pass for the time the venue named, else for a moment; then one at a time."""
@@ -534,24 +530,19 @@ class _Counter:
         fits = self._used(now) + cost <= room
         if fits and not is_suspect:
             return 0.0
-        if fits or not (priority is Priority.READ or self._is_certain):
-            return self._probe_delay_s(cost, now, priority, is_suspect=is_suspect)
+        if fits or not (priority is Priority.READ or self._is_certain):  # It leaves as a probe.
+            if priority is Priority.CANCEL and now < self._way_until:
+                return self._way_until - now
+            is_beyond = self._used(now) + cost > self._limit
+            is_alone = is_suspect or (priority is Priority.CANCEL and is_beyond)
+            gap_s = pacing.PROBE_GAP_S if self._is_answered else pacing.PROBE_WAIT_S
+            is_free = self._probes < (1 if is_alone else pacing.PROBES_MAX)
+            return 0.0 if is_free or now - self._sent_at >= gap_s else pacing.PROBE_POLL_S
         moments = [now, self._heard_until, *(sent + self._interval_s for sent, _ in self._own)]
         for moment in sorted(moments):
             if moment >= now and self._used(moment) + cost <= room:
                 return moment - now
         return self._interval_s
-
-    def _probe_delay_s(
-        self, cost: int, now: float, priority: Priority, *, is_suspect: bool
-    ) -> float:
-        if priority is Priority.CANCEL and now < self._way_until:
-            return self._way_until - now
-        is_beyond = self._used(now) + cost > self._limit
-        is_alone = is_suspect or (priority is Priority.CANCEL and is_beyond)
-        gap_s = pacing.PROBE_GAP_S if self._is_answered else pacing.PROBE_WAIT_S
-        is_free = self._probes < (1 if is_alone else pacing.PROBES_MAX)
-        return 0.0 if is_free or now - self._sent_at >= gap_s else pacing.PROBE_POLL_S
 
     def left(self, now: float) -> int:
         """Return what is left of the limit as far as it is known, never negative."""
@@ -567,15 +558,6 @@ class _Counter:
         if moment >= self._heard_until:
             return own
         return max(own, self._heard + self._since_heard)
-
-    def _sent_since(self, moment: float) -> int:
-        """Return what was sent at that moment or later; looks at the latest first."""
-        since = 0
-        for sent, cost in reversed(self._own):
-            if sent < moment:
-                break
-            since += cost
-        return since
 
     def _interval_end(self, now: float) -> float:
         if self._anchor is None:

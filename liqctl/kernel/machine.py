@@ -19,7 +19,7 @@ import types
 from collections import deque
 from collections.abc import Coroutine, Generator, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.events import AuditEvent
@@ -29,8 +29,6 @@ from liqctl.kernel.requests import Request
 
 T = TypeVar("T")
 Work: TypeAlias = Coroutine[Any, None, T]
-
-_NO_TIME: Final = "the deadline left no time for a request"
 
 
 class Answered(NamedTuple):
@@ -164,7 +162,7 @@ class Machine:
                     self._arrive(number, None)
             case Interrupted():
                 self.budget.is_stopped = True
-                self._finish(self.interruption)
+                self.complete(self.interruption)
             case Due():
                 pass
         return self.advance()
@@ -268,9 +266,11 @@ class Machine:
             self._step(task, Ended())
 
     def complete(self, task: Task[Any]) -> None:
-        """Have a task without work be done."""
+        """Have a task be done, and wake who waits for it."""
         if not task.is_done:
-            self._finish(task)
+            task.is_done = True
+            self._ready.extend(task.watchers)
+            task.watchers.clear()
 
     async def send(self, request: Request[T], cut_at: float) -> T | VenueAnswer:
         """Return the answer to a request that leaves now, whatever it is: see `Gateway`."""
@@ -326,12 +326,7 @@ class Machine:
             task.error = error
         finally:
             self._current = caller
-        self._finish(task)
-
-    def _finish(self, task: Task[Any]) -> None:
-        task.is_done = True
-        self._ready.extend(task.watchers)
-        task.watchers.clear()
+        self.complete(task)
 
 
 def _leaves_last(command: Command) -> tuple[int, Decimal]:

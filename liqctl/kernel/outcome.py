@@ -15,11 +15,11 @@ from liqctl.kernel.amounts import rounded
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.events import INTERRUPTED
 from liqctl.kernel.ledger import LegRecord, OrderRecord, SweepRecord
-from liqctl.kernel.left_over import LeftOver
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import NO_STREAK, Streak, Verdict, verify
 from liqctl.kernel.result import (
     ErrorReport,
+    LeftOver,
     LiquidationResult,
     OrderReport,
     PositionReport,
@@ -241,7 +241,20 @@ def report_position(
     record: LegRecord, policy: LiquidationConfig, prices: Mapping[str, Decimal]
 ) -> PositionReport:
     """Return what became of one leg."""
-    state, remaining = _position_end(record, policy)
+    remaining: Decimal | None = record.current.size if record.current else Decimal(0)
+    is_read = record.seen_at >= record.settled_at and not record.in_flight
+    if not policy.close_positions:
+        state = PositionState.SKIPPED
+    elif record.unresolved and not is_read:
+        state, remaining = PositionState.UNKNOWN, None
+    elif record.expected is not None and not record.unresolved:
+        remaining = abs(record.expected)
+        state = PositionState.PARTIAL if remaining else PositionState.CLOSED
+    elif not remaining:
+        state = PositionState.CLOSED
+    else:
+        is_smaller = remaining < record.first.size or record.executed > 0 or record.closed_before
+        state = PositionState.PARTIAL if is_smaller else PositionState.FAILED
     return PositionReport(
         product=record.leg.product,
         symbol=record.leg.symbol,
@@ -256,24 +269,6 @@ def report_position(
         orders=record.sent,
         error=_error_of(state, record.error),
     )
-
-
-def _position_end(
-    record: LegRecord, policy: LiquidationConfig
-) -> tuple[PositionState, Decimal | None]:
-    left = record.current.size if record.current else Decimal(0)
-    if not policy.close_positions:
-        return PositionState.SKIPPED, left
-    is_read = record.seen_at >= record.settled_at and not record.in_flight
-    if record.unresolved and not is_read:
-        return PositionState.UNKNOWN, None
-    if record.expected is not None and not record.unresolved:
-        left = abs(record.expected)
-        return (PositionState.PARTIAL if left else PositionState.CLOSED), left
-    if not left:
-        return PositionState.CLOSED, left
-    is_smaller = left < record.first.size or record.executed > 0 or record.closed_before
-    return (PositionState.PARTIAL if is_smaller else PositionState.FAILED), left
 
 
 def average_price(record: LegRecord, prices: Mapping[str, Decimal]) -> Decimal | None:
@@ -291,7 +286,18 @@ def average_price(record: LegRecord, prices: Mapping[str, Decimal]) -> Decimal |
 def report_order(record: OrderRecord, policy: LiquidationConfig, *, leg_open: bool) -> OrderReport:
     """Return what became of one order of others. `leg_open`: its leg was still open at the end."""
     order = record.order
-    state = _order_end(record, policy, leg_open=leg_open)
+    if not policy.cancel_orders:
+        state = OrderState.SKIPPED
+    elif not record.present:
+        state = OrderState.GONE if record.gone else OrderState.CANCELLED
+    elif record.cancelled_at is not None and record.seen_at < record.cancelled_at:
+        state = OrderState.CANCELLED
+    elif record.protective and leg_open and not record.cancel_sent:
+        state = OrderState.KEPT
+    else:
+        is_answered = record.cancelled_at is not None or record.error is not None
+        is_failed = is_answered or not record.cancel_sent
+        state = OrderState.FAILED if is_failed else OrderState.UNKNOWN
     return OrderReport(
         product=order.product,
         symbol=order.symbol,
@@ -306,19 +312,6 @@ def report_order(record: OrderRecord, policy: LiquidationConfig, *, leg_open: bo
         state=state,
         error=_error_of(state, record.error),
     )
-
-
-def _order_end(record: OrderRecord, policy: LiquidationConfig, *, leg_open: bool) -> OrderState:
-    if not policy.cancel_orders:
-        return OrderState.SKIPPED
-    if not record.present:
-        return OrderState.GONE if record.gone else OrderState.CANCELLED
-    if record.cancelled_at is not None and record.seen_at < record.cancelled_at:
-        return OrderState.CANCELLED
-    if record.protective and leg_open and not record.cancel_sent:
-        return OrderState.KEPT
-    is_answered = record.cancelled_at is not None or record.error is not None
-    return OrderState.FAILED if is_answered or not record.cancel_sent else OrderState.UNKNOWN
 
 
 def residual_of(verdicts: Sequence[Verdict]) -> Residual | None:
@@ -336,7 +329,7 @@ def end_state(
     verified_flat: bool,
     positions: Iterable[PositionReport],
     orders: Iterable[OrderReport],
-    is_part_flat: bool = False,
+    is_part_flat: bool,
 ) -> LiquidationState:
     """Return COMPLETED when flat is proven, PARTIAL when a part or some work is, else FAILED.
 
@@ -346,11 +339,8 @@ def end_state(
         return LiquidationState.COMPLETED
     proven = (
         is_part_flat
-        or any(
-            position.state in {PositionState.CLOSED, PositionState.PARTIAL}
-            and (position.attempts > 0 or position.state is PositionState.CLOSED)
-            for position in positions
-        )
+        or any(p.state is PositionState.CLOSED for p in positions)
+        or any(p.state is PositionState.PARTIAL and p.attempts > 0 for p in positions)
         or any(order.state is OrderState.CANCELLED for order in orders)
     )
     return LiquidationState.PARTIAL if proven else LiquidationState.FAILED

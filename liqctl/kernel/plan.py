@@ -15,8 +15,7 @@ from liqctl.kernel.amounts import ceil_to_step, coarser_step, floor_to_step, les
 from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord, OrderRecord, is_left_over
 from liqctl.kernel.policy import LiquidationConfig, product_of
-from liqctl.kernel.proof import Look, is_leg_settled
-from liqctl.kernel.protection import is_protective, may_protect, reduces_only
+from liqctl.kernel.proof import Look, is_leg_settled, is_protective, may_protect, reduces_only
 from liqctl.kernel.retry import ROUND_CODES
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import (
@@ -487,11 +486,15 @@ def _limit_price(
     sells = position.closing_side is Side.SELL
     bound = None if record.error is None else record.error.price_bound
     if bound is None:
-        mark = _fresh_mark(position, record, memory)
-        if mark is None:
+        known = memory.marks.get(position.symbol)
+        if position.mark_price is not None and (known is None or known.read_at < record.seen_at):
+            known = Mark(position.mark_price, record.seen_at)
+        if known is None or (
+            known.read_at < record.settled_at and memory.now - known.read_at > pacing.MARK_AGE_MAX_S
+        ):
             return None
         multiplier = rules.price_multiplier_down if sells else rules.price_multiplier_up
-        bound = mark * (
+        bound = known.price * (
             multiplier or (1 - pacing.BAND_ASSUMED if sells else 1 + pacing.BAND_ASSUMED)
         )
     tick = rules.tick_size or Decimal(0)
@@ -507,15 +510,3 @@ def wants_mark(record: LegRecord, rules: MarketRules | None) -> bool:
         return False
     steps = _steps(record, rules)
     return Adaptation.LIMIT_IOC in record.adapted or (rules is not None and steps[0] < steps[1])
-
-
-def _fresh_mark(position: Position, record: LegRecord, memory: Memory) -> Decimal | None:
-    known = memory.marks.get(position.symbol)
-    if position.mark_price is not None and (known is None or known.read_at < record.seen_at):
-        known = Mark(position.mark_price, record.seen_at)
-    if known is None:
-        return None
-    is_fresh = (
-        known.read_at >= record.settled_at or memory.now - known.read_at <= pacing.MARK_AGE_MAX_S
-    )
-    return known.price if is_fresh else None

@@ -1,7 +1,8 @@
-"""The knobs that planning reads, and the one table of their ranges.
+"""The knobs that planning reads, the one table of their ranges, and the guards of `arm`.
 
 `LiquidationConfig` is the public name. The settings file, the environment variables and the flags
-are checked against the same `LIMITS` with the same texts.
+are checked against the same `LIMITS` with the same texts. What a guard measures stands in
+`liqctl.kernel.guards`, which only `arm` loads.
 
 >>> LiquidationConfig(timeout_seconds=0.5)
 Traceback (most recent call last):
@@ -13,10 +14,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from decimal import Decimal
 from typing import Final
 
+from liqctl.kernel import pacing
+from liqctl.kernel.amounts import plain
 from liqctl.kernel.errors import ConfigurationError, hide_secrets
-from liqctl.kernel.states import Margin, Product
+from liqctl.kernel.states import Explained, Margin, Product
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,11 +154,14 @@ def problems(values: Mapping[str, object]) -> list[tuple[str, str]]:
 
     Keys that are absent are not checked; relations are checked only between readable values.
     """
-    found = [
-        (name, f"{name} must be true or false, got {found_value(values[name])}")
-        for name in FLAGS
-        if name in values and not isinstance(values[name], bool)
-    ]
+    found: list[tuple[str, str]] = []
+
+    def refuse(name: str, expected: str, given: object) -> None:
+        found.append((name, f"{name} must be {expected}, got {given}"))
+
+    for name in FLAGS:
+        if not isinstance(flag := values.get(name, True), bool):
+            refuse(name, "true or false", found_value(flag))
     for name, limit in LIMITS.items():
         value = values.get(name, limit.low)
         if (
@@ -163,46 +170,35 @@ def problems(values: Mapping[str, object]) -> list[tuple[str, str]]:
             or (limit.whole and not isinstance(value, int))
             or not -math.inf < value < math.inf
         ):
-            expected = "a whole number" if limit.whole else "a number"
-            found.append((name, f"{name} must be {expected}, got {found_value(value)}"))
+            refuse(name, "a whole number" if limit.whole else "a number", found_value(value))
         elif not limit.low <= value <= limit.high:
-            text = f"{name} must be between {limit.low} and {limit.high}, got {value}"
-            found.append((name, text))
+            refuse(name, f"between {limit.low} and {limit.high}", value)
     symbols, products = values.get("symbols", ()), values.get("products", tuple(Product))
     if not isinstance(products, list | tuple) or not products or set(products) - set(Product):
         given = found_value(products) if products else "none"
-        text = f"products must be a list of Product.USDM, Product.COINM or both, got {given}"
-        found.append(("products", text))
+        refuse("products", "a list of Product.USDM, Product.COINM or both", given)
     elif isinstance(symbols, list | tuple) and (outside := out_of_scope(symbols, products)):
         found.append(("symbols", outside))
     margin = values.get("margin")
     if not isinstance(margin, Margin | None):
-        text = (
-            f"margin must be Margin.STANDARD, Margin.PORTFOLIO or None, got {found_value(margin)}"
-        )
-        found.append(("margin", text))
-    odd = "" if isinstance(symbols, list | tuple) else found_value(symbols)
-    for symbol in symbols if isinstance(symbols, list | tuple) else ():
-        if not odd and (not isinstance(symbol, str) or not symbol.strip()):
-            odd = f"{found_value(symbol)} in it"
-    if odd:
-        found.append(("symbols", f"symbols must be a list of symbols, got {odd}"))
+        refuse("margin", "Margin.STANDARD, Margin.PORTFOLIO or None", found_value(margin))
+    if not isinstance(symbols, list | tuple):
+        refuse("symbols", "a list of symbols", found_value(symbols))
+    elif odd := [s for s in symbols if not (isinstance(s, str) and s.strip())]:
+        refuse("symbols", "a list of symbols", f"{found_value(odd[0])} in it")
     flags = [values.get(name, True) for name in FLAGS]
     if not all(isinstance(flag, bool) for flag in flags):
         return found
     # What the three flags say of one another.
     is_armed, *does = flags
-    if not is_armed and any(does):
+    if bool(is_armed) is not any(does):
         closes, cancels = ("true" if flag else "false" for flag in does)
-        text = (
-            "close_positions and cancel_orders must both be false when emergency_liquidation is "
-            f"false, got close_positions {closes} and cancel_orders {cancels}"
+        must = (
+            "or cancel_orders must be true" if is_armed else "and cancel_orders must both be false"
         )
-        found.append(("emergency_liquidation", text))
-    elif is_armed and not any(does):
         text = (
-            "close_positions or cancel_orders must be true when emergency_liquidation is true, "
-            "got close_positions false and cancel_orders false"
+            f"close_positions {must} when emergency_liquidation is {str(is_armed).lower()}, got "
+            f"close_positions {closes} and cancel_orders {cancels}"
         )
         found.append(("emergency_liquidation", text))
     return found
@@ -216,3 +212,53 @@ def found_value(value: object) -> str:
     if isinstance(value, Mapping | list | tuple | set):
         return f"a {type(value).__name__}"
     return f"{hide_secrets(repr(value))} ({type(value).__name__})"
+
+
+class Rule(Explained):
+    """What a guard watches, as settings name it."""
+
+    MAX_LOSS = "max_loss", "loss since 00:00 UTC in the quote currency, transfers excluded"
+    MAX_DRAWDOWN = "max_drawdown", "per cent that the equity is below its peak since arming"
+    MAX_NOTIONAL = "max_notional", "sum of all notionals in the quote currency"
+    MAX_POSITION_NOTIONAL = (
+        "max_position_notional",
+        "notional of one symbol in the quote currency, both legs of a hedge together",
+    )
+    MIN_MARGIN_RATIO = (
+        "min_margin_ratio",
+        "margin balance divided by maintenance margin; in portfolio margin uniMMR",
+    )
+    MAX_ORDERS_PER_MINUTE = "max_orders_per_minute", "orders that the venue counts in a minute"
+
+    @property
+    def is_minimum(self) -> bool:
+        """Whether the rule is over below its limit."""
+        return self is Rule.MIN_MARGIN_RATIO
+
+    @property
+    def needs_transfers(self) -> bool:
+        """Whether moving money would look like a loss to it."""
+        return self in {Rule.MAX_LOSS, Rule.MAX_DRAWDOWN}
+
+    @property
+    def unit(self) -> str:
+        """What stands behind its numbers."""
+        return " %" if self is Rule.MAX_DRAWDOWN else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """One guard of the settings.
+
+    `symbols` narrow `max_position_notional` only; empty is every symbol. `readings` must agree
+    before it trips, at least 2.
+    """
+
+    rule: Rule
+    limit: Decimal
+    symbols: tuple[str, ...] = ()
+    readings: int = pacing.GUARD_READINGS
+
+    def __str__(self) -> str:
+        of = f" of {', '.join(self.symbols)}" if self.symbols else ""
+        return f"{self.rule} {plain(self.limit)}{self.rule.unit}{of}"

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.events import AuditEventType
-from liqctl.kernel.requests import Request
+from liqctl.kernel.requests import EndpointSpec, Request
 from liqctl.kernel.states import Product
 
 T = TypeVar("T")

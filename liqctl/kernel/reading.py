@@ -15,9 +15,11 @@ from typing import Any, Final, TypeVar
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent, unreadable_rows
-from liqctl.kernel.gateway import Gateway
-from liqctl.kernel.machine import Task, Work
+from liqctl.kernel.costs import look_weight, positions_weight
+from liqctl.kernel.gateway import Account, Gateway
+from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.ports import Exchange
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import (
@@ -30,6 +32,7 @@ from liqctl.kernel.values import (
     Reading,
     Rows,
     Snapshot,
+    joined,
 )
 
 T = TypeVar("T")
@@ -120,7 +123,15 @@ class Reader:
             by_risk, by_account = await self.gateway.together(work)
             found = _merged(by_risk, by_account)
             if is_hiding and by_risk.complete and not by_account.complete:
-                found = _both(found, await self._not_trading())
+                # The whole list hides contracts that are not trading.
+                rules = await self.fetch_rules()
+                if isinstance(rules, VenueAnswer):
+                    hidden: Reading[Position] = Reading(complete=False, error=rules)
+                else:
+                    names = sorted(name for name, its in rules.items() if its.status != "TRADING")
+                    hidden = await self._each([requests.positions(product, n) for n in names])
+                both = joined([found, hidden])
+                found = replace(both, sources=found.sources, silent=found.silent)
         else:
             found = await self._by_risk()
             if not (found.complete or self._is_useless_to_ask_on(found.error)):
@@ -130,15 +141,6 @@ class Reader:
         now = self.gateway.now
         self.shown.update({position.leg: (now, position) for position in found.items})
         return found
-
-    async def _not_trading(self) -> Reading[Position]:
-        """Return the positions in contracts that the whole list hides."""
-        rules = await self.fetch_rules()
-        if isinstance(rules, VenueAnswer):
-            return Reading(complete=False, error=rules)
-        hidden = sorted(symbol for symbol, rule in rules.items() if rule.status != "TRADING")
-        product = self.gateway.product
-        return await self._each([requests.positions(product, symbol) for symbol in hidden])
 
     async def fetch_rules(self) -> Mapping[str, MarketRules] | VenueAnswer:
         """Return the rules of every symbol, asked for unless they are known."""
@@ -199,17 +201,8 @@ class Reader:
         return replace(everything, items=everything.items + new)
 
     async def _each(self, lists: Sequence[Request[Rows[T]]]) -> Reading[T]:
-        readings = await self.gateway.together([self._list(request) for request in lists])
-        errors = [reading.error for reading in readings if reading.error]
-        silent = frozenset[str]().union(*(reading.silent for reading in readings))
-        sources = frozenset[str]().union(*(reading.sources for reading in readings))
-        return Reading(
-            items=tuple(item for reading in readings for item in reading.items),
-            complete=all(reading.complete for reading in readings),
-            error=errors[0] if errors else None,
-            sources=sources - silent,
-            silent=silent,
-        )
+        found = joined(await self.gateway.together([self._list(request) for request in lists]))
+        return replace(found, sources=found.sources - found.silent)
 
     async def _list(self, request: Request[Rows[T]]) -> Reading[T]:
         request = self.gateway.addressed(request)
@@ -246,22 +239,18 @@ def _merged(first: Reading[Position], second: Reading[Position]) -> Reading[Posi
     )
 
 
-def _both(first: Reading[Position], second: Reading[Position]) -> Reading[Position]:
-    """Return two halves of one list."""
-    return replace(
-        first,
-        items=first.items + second.items,
-        complete=first.complete and second.complete,
-        error=first.error or second.error,
-    )
-
-
 async def ask_unknown_symbols(reader: Reader, symbols: Sequence[str]) -> tuple[str, ...] | None:
     """Return which of the symbols the venue does not list, None when it did not answer."""
     rules = await reader.fetch_rules()
     if isinstance(rules, VenueAnswer):
         return None
     return tuple(symbol for symbol in symbols if symbol not in rules)
+
+
+def asks_executions(exchange: Exchange, policy: LiquidationConfig) -> bool:
+    """Whether executions are in scope, and there is a spot host to ask for them."""
+    is_in_scope = Product.USDM in policy.by_product and policy.cancel_orders
+    return is_in_scope and exchange.serves(requests.EXECUTIONS.spec.api)
 
 
 class Questions:
@@ -291,12 +280,12 @@ class Questions:
             self.unknown_symbols = self._unseen
         elif self._unseen:
             self.unknown_symbols = None
-            self._start(self._ask_symbols())
+            self._tasks.append(self._gateway.spawn(self._ask_symbols()))
         if seen:
             self._gateway.account.know()
         else:
             # An account in portfolio margin may look like this here, whatever it holds.
-            self._start(self._ask_kind())
+            self._tasks.append(self._gateway.spawn(self._ask_kind()))
 
     @property
     def unanswered(self) -> str | None:
@@ -319,9 +308,6 @@ class Questions:
         for task in self._tasks:
             self._gateway.end(task)
 
-    def _start(self, work: Work[None]) -> None:
-        self._tasks.append(self._gateway.spawn(work))
-
     async def _ask_symbols(self) -> None:
         while self.unknown_symbols is None:
             self.unknown_symbols = await ask_unknown_symbols(self._reader, self._unseen)
@@ -335,3 +321,79 @@ class Questions:
         if any(first.symbols for first in shown):
             self._gateway.account.know()
         await self._gateway.account.ask_kind(self._gateway, until=self._gateway.deadline.ends)
+
+
+class AccountReaders:
+    """A gateway and a reader for each product in scope."""
+
+    def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
+        """Read nothing yet."""
+        self.policies = policy.by_product
+        share = machine.budget.share
+        share.look, share.proof = positions_weight(policy), look_weight(policy)
+        self.account = Account(machine, self.policies, policy.margin)
+        self.readers = {
+            product: Reader(Gateway(self.account, product), own)
+            for product, own in self.policies.items()
+        }
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway of the first product, for what is no product's own."""
+        return next(iter(self.readers.values())).gateway
+
+    def begin(
+        self,
+        *,
+        both_sources: bool = False,
+        is_brief: bool | None = None,
+        products: Sequence[Product] | None = None,
+        delay_s: float = 0.0,
+    ) -> dict[Product, Task[Snapshot]]:
+        """Begin one reading of each product; a brief one also where the weight is too little."""
+        is_short = not self.account.has_weight if is_brief is None else is_brief
+
+        async def read(product: Product) -> Snapshot:
+            await self.account.machine.sleep(delay_s)
+            symbols = self.policies[product].symbols
+            return await self.readers[product].snapshot(
+                symbols, both_sources=both_sources, is_brief=is_short
+            )
+
+        wanted = self.readers if products is None else products
+        return {product: self.account.machine.spawn(read(product)) for product in wanted}
+
+    async def find_twin(self, name: str, policy: LiquidationConfig) -> str | None:
+        """Return the other name, if any, under which this account is being liquidated already.
+
+        Not waited for beyond `pacing.ALIAS_WAIT_S`: a second close of the same leg does no harm.
+        """
+        machine = self.account.machine
+        asking = machine.spawn(self.gateway.ask(requests.ALIAS))
+        await machine.wait([asking], until=machine.now + pacing.ALIAS_WAIT_S)
+        machine.end(asking)
+        if not isinstance(asking.result, str):
+            return None
+        return machine.budget.address.claim(asking.result, name, policy)
+
+    def recall(self, mirrored: Mapping[Product, Snapshot]) -> dict[Product, Task[Snapshot]]:
+        """Begin one reading of each product; what an armed process knows stands for its own."""
+        firsts = self.begin(
+            products=[p for p in self.readers if p not in mirrored],
+            delay_s=pacing.MIRRORED_FIRST_S if mirrored else 0.0,
+        )
+        for product, snapshot in mirrored.items():
+            task = firsts[product] = Task[Snapshot](None)
+            task.result = snapshot
+            self.account.machine.complete(task)
+        return {product: firsts[product] for product in self.readers}
+
+    async def read_all(
+        self, *, is_brief: bool | None = None, both_sources: bool = True
+    ) -> list[Snapshot]:
+        """Return one reading of each product, by both sources, with what contracts are worth."""
+        firsts = self.begin(both_sources=both_sources, is_brief=is_brief)
+        await self.account.machine.finish(list(firsts.values()))
+        return [
+            await reader.size(firsts[product].value) for product, reader in self.readers.items()
+        ]

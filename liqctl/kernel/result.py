@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
 from liqctl.kernel.events import COUNTS
-from liqctl.kernel.left_over import LeftOver
 from liqctl.kernel.states import (
     ExitCode,
     FailureCause,
@@ -146,6 +145,26 @@ class Residual:
             "positions": [{n: getattr(each, n) for n in position_names} for each in self.positions],
             "orders": [{n: getattr(each, n) for n in order_names} for each in self.orders],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOver:
+    """What remains in a portfolio margin account beside its futures: told, never touched.
+
+    Borrowed coins cost interest by the hour, a negative balance is a debt, and a margin order may
+    buy, and borrow, by itself. None of it is a future, so none of it changes how the run ended.
+
+    Amounts are by coin; None is what the venue did not say. `locked` are coins that open margin
+    orders hold. `margin_orders` are named as SYMBOL SIDE TYPE ID; without a symbol the venue may
+    not list them, then only the pairs with USDT of the coins that are held, locked or borrowed were
+    asked for, and `is_partial` says so.
+    """
+
+    borrowed: Mapping[str, Decimal] | None = None
+    negative_balances: Mapping[str, Decimal] | None = None
+    locked: Mapping[str, Decimal] | None = None
+    margin_orders: tuple[str, ...] | None = None
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

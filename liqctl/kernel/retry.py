@@ -80,9 +80,9 @@ def safe_backoff_s(answer: VenueAnswer, base_s: float, repeat_no: int, jitter: f
     address banned, and the venue's own word on the wait counts.
     """
     wait_s = backoff_s(base_s, repeat_no, jitter)
-    if answer.is_rate_limit:
-        return max(answer.retry_after_s or 0.0, wait_s)
-    return max(answer.retry_after_s or 0.0, min(wait_s, max(base_s, SAFE_BACKOFF_MAX_S)))
+    if not answer.is_rate_limit:
+        wait_s = min(wait_s, max(base_s, SAFE_BACKOFF_MAX_S))
+    return max(answer.retry_after_s or 0.0, wait_s)
 
 
 def decide(

@@ -13,7 +13,6 @@ from liqctl.kernel import events, pacing
 from liqctl.kernel.beside import Looks, SideReadings
 from liqctl.kernel.costs import look_weight
 from liqctl.kernel.gateway import Gateway, Parts
-from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.machine import Task
 from liqctl.kernel.outcome import Ending, Outcome, open_legs
 from liqctl.kernel.plan import Memory, Plan, Planner, SymbolPlan
@@ -102,22 +101,19 @@ class Liquidation:
         ending = rounds.value if rounds.is_done else Ending.DEADLINE
         gateway.end(rounds)
         self._looks.end()
-        if ending in {Ending.FLAT, Ending.UNKNOWN_SYMBOL}:
-            self._questions.end()
-            self._missing = self._watch.missing(self._verdict, self._snapshot)
-            return ending
-        # Stop what is still under way; an order without an answer is unknown from here on.
-        self._limits.end_writes()
-        if self._is_interrupted and self._tasks:
-            await gateway.wait(self._tasks, until=gateway.now + self._limits.call_max_s)
-        is_cut = bool(self._tasks)
-        self._end_tasks()
-        if is_cut:
-            self._state.wrote()
-        ending = await self._last_reading(ending)
-        self._missing = self._watch.missing(self._verdict, self._snapshot)
+        if ending not in {Ending.FLAT, Ending.UNKNOWN_SYMBOL}:
+            # Stop what is still under way; an order without an answer is unknown from here on.
+            self._limits.end_writes()
+            if self._is_interrupted and self._tasks:
+                await gateway.wait(self._tasks, until=gateway.now + self._limits.call_max_s)
+            is_cut = bool(self._tasks)
+            self._end_tasks()
+            if is_cut:
+                self._state.wrote()
+            ending = await self._last_reading(ending)
+            self._end_tasks()
         self._questions.end()
-        self._end_tasks()
+        self._missing = self._watch.missing(self._verdict, self._snapshot)
         return ending
 
     async def _rounds_until_done(self) -> Ending:
@@ -139,7 +135,8 @@ class Liquidation:
                 elif await self._others_through(account.unproven) and not self.is_stale:
                     return self._prove()
                 continue
-            self._gateway.account.note_open(self._gateway.product)
+            for parts in (self._gateway.account.unproven, self._gateway.account.working):
+                parts.add(self._gateway.product)
             if verdict.is_flat and self._tasks and self._tasks.keys() <= self._sweeps:
                 await self._sweeps_answered()
                 continue
@@ -171,7 +168,7 @@ class Liquidation:
             return Ending.NOTHING_LEFT_TO_TRY
         if launched:
             self._reread_s = pacing.REREAD_MIN_S
-        await self._wait(plan, self._reread_s, launched=launched)
+        await self._wait(plan, launched=launched)
         if not launched:
             self._reread_s = min(self._reread_s * 2, pacing.REREAD_MAX_S)
         return None
@@ -377,18 +374,16 @@ class Liquidation:
             await gateway.together([self._closes.close_leg(close) for close in plan.closes])
             if plan.closes:
                 spent["closing"] = max(spent["closing"], gateway.now - closing_at)
+            legs = [self._state.legs[close.position.leg] for close in plan.closes]
+            is_filled = all(leg.is_filled and not (leg.lost or leg.is_shown_since) for leg in legs)
+            then = plan.then if is_filled else None
             # A whole book would take what was set since the look, where the answers took long.
             is_late = gateway.now - closing_at > patience_s
-            if plan.then and not (plan.then.books and is_late) and await self._is_seen_flat(plan):
-                await self._cancels.cancel(plan.then)
+            if then and not (then.books and is_late) and await self._looks.sees_flat(plan.symbol):
+                await self._cancels.cancel(then)
             await gateway.join(cancels)
         finally:
             gateway.end(cancels)
-
-    async def _is_seen_flat(self, plan: SymbolPlan) -> bool:
-        legs = [self._state.legs[close.position.leg] for close in plan.closes]
-        filled = all(leg.is_filled and not (leg.lost or leg.is_shown_since) for leg in legs)
-        return filled and await self._looks.sees_flat(plan.symbol)
 
     def _follow_up(self) -> None:
         """Ask again about orders whose fate is open, beside everything else.
@@ -406,14 +401,14 @@ class Liquidation:
         self._state.note_look(positions, began_at)
         self._gateway.note(events.look_taken(self._rounds, positions))
 
-    async def _wait(self, plan: Plan, reread_s: float, *, launched: bool) -> None:
+    async def _wait(self, plan: Plan, *, launched: bool) -> None:
         gateway = self._gateway
         began_at = gateway.now
         if self._tasks and launched:
             until = began_at + self._patience(pacing.PATIENCE_MIN_S)
             await gateway.wait(self._tasks, until=until)
         else:
-            until = began_at + reread_s
+            until = began_at + self._reread_s
             if plan.wake_at is not None and not self._tasks:
                 until = min(plan.wake_at, began_at + pacing.REREAD_MAX_S)
             work = [*self._tasks, gateway.interruption, *self.side.awaited]
@@ -520,26 +515,22 @@ class Liquidation:
             await gateway.sleep(delay_s)
             delay_s = min(delay_s * 2, pacing.REREAD_MAX_S)
 
-    def _with_worth(self, record: LegRecord) -> LegRecord:
-        """Return the record of a contract with its worth, if the venue has said it meanwhile."""
-        first = record.first
-        worth = self._reader.worth(first.symbol, first.size)
-        if worth is None or worth == first.notional:
-            return record
-        return record._replace(first=replace(first, notional=worth))
-
     def outcome(self) -> Outcome:
         """Return what is known of the run at this moment, as a value that no longer changes."""
         state, questions, limits = self._state, self._questions, self._limits
         ban = limits.budget.pause if limits.outlasts_deadline else None
         legs = dict(state.legs)
         if self._gateway.product is Product.COINM:
-            legs = {leg: self._with_worth(record) for leg, record in legs.items()}
+            # What a contract is worth may have been said only after the leg was read.
+            for leg, record in legs.items():
+                worth = self._reader.worth(leg.symbol, record.first.size)
+                if worth is not None and worth != record.first.notional:
+                    legs[leg] = record._replace(first=replace(record.first, notional=worth))
         return Outcome(
             legs=legs,
             orders=tuple(state.orders.values()),
             prices=dict(self.side.prices),
-            last_known=(state.last_known,) if state.last_known and state.has_read else (),
+            last_known=(state.last_known,) if state.last_known and limits.has_read else (),
             unread=self._unread,
             silent=self._silent,
             never_read=state.never_read or frozenset(),

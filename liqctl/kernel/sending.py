@@ -18,7 +18,7 @@ from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.limits import Halted
 from liqctl.kernel.machine import Ended, Work
 from liqctl.kernel.plan import LegClose, SymbolPlan
-from liqctl.kernel.protection import is_protective
+from liqctl.kernel.proof import is_protective
 from liqctl.kernel.reading import Reader
 from liqctl.kernel.requests import Request
 from liqctl.kernel.retry import Decision, Reaction, decide, decide_expired, is_safe_if_unknown

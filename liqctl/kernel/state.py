@@ -9,8 +9,16 @@ from liqctl.kernel.gateway import Gateway
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.outcome import open_legs
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.proof import NO_STREAK, Look, Streak, Verdict, verify
-from liqctl.kernel.protection import is_oversized, is_protective, reduces_only
+from liqctl.kernel.proof import (
+    NO_STREAK,
+    Look,
+    Streak,
+    Verdict,
+    is_oversized,
+    is_protective,
+    reduces_only,
+    verify,
+)
 from liqctl.kernel.states import Margin
 from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, Reading, Snapshot
 
@@ -34,7 +42,6 @@ class RunState:
         self.began_at = gateway.deadline.began
         self.last_known: Snapshot | None = None
         self.never_read: frozenset[str] | None = None
-        self.has_read = False
         self.retries = 0
         self.strangers: dict[str, None] = {}
         self.entered: dict[str, float] = {}
@@ -75,7 +82,6 @@ class RunState:
                     self.orders[key] = record._replace(
                         present=False, gone=record.cancelled_at is None, seen_at=snapshot.started_at
                     )
-        self.has_read = self.has_read or snapshot.is_any_read
         self.last_known = _with_last_known(snapshot, self.last_known or snapshot)
         missing = snapshot.lists_missing
         self.never_read = missing if self.never_read is None else self.never_read & missing

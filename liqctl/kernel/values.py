@@ -36,6 +36,11 @@ class PositionSide(StrEnum):
     LONG = "LONG"
     SHORT = "SHORT"
 
+    @property
+    def shrunk_by(self) -> Side | None:
+        """The order side that shrinks such a leg; None for BOTH, which may be either way round."""
+        return {PositionSide.LONG: Side.SELL, PositionSide.SHORT: Side.BUY}.get(self)
+
 
 class PositionMode(StrEnum):
     """The account-wide position mode: one for both products."""
@@ -298,22 +303,24 @@ class Snapshot:
         return frozenset().union(*(reading.silent for reading in self.lists.values()))
 
 
+def joined(readings: Sequence[Reading[T]]) -> Reading[T]:
+    """Return several parts of a list as one; a source counts if it answered for any of them."""
+    return Reading(
+        items=tuple(item for each in readings for item in each.items),
+        complete=all(each.complete for each in readings),
+        error=next((each.error for each in readings if each.error), None),
+        sources=frozenset().union(*(each.sources for each in readings)),
+        silent=frozenset().union(*(each.silent for each in readings)),
+    )
+
+
 def merged(snapshots: Sequence[Snapshot], executions: tuple[OpenOrder, ...] = ()) -> Snapshot:
     """Return the readings of several products as one, for what is shown of an account."""
-
-    def one(readings: Sequence[Reading[T]], beside: tuple[T, ...] = ()) -> Reading[T]:
-        return Reading(
-            items=tuple(item for each in readings for item in each.items) + beside,
-            complete=all(each.complete for each in readings),
-            error=next((each.error for each in readings if each.error), None),
-            sources=frozenset().union(*(each.sources for each in readings)),
-            silent=frozenset().union(*(each.silent for each in readings)),
-        )
-
+    regular_orders = [each.regular_orders for each in snapshots]
     return Snapshot(
-        positions=one([each.positions for each in snapshots]),
-        regular_orders=one([each.regular_orders for each in snapshots], executions),
-        algo_orders=one([each.algo_orders for each in snapshots]),
+        positions=joined([each.positions for each in snapshots]),
+        regular_orders=joined([*regular_orders, Reading(items=executions)]),
+        algo_orders=joined([each.algo_orders for each in snapshots]),
         started_at=min(each.started_at for each in snapshots),
         finished_at=max(each.finished_at for each in snapshots),
         margin=snapshots[0].margin,
@@ -369,12 +376,9 @@ def is_reducing(order: CloseOrder) -> bool:
 
     BOTH needs the reduce-only flag; LONG is shrunk by selling and SHORT by buying, without it.
     """
-    if order.quantity <= 0:
-        return False
-    if order.leg.position_side is PositionSide.BOTH:
-        return order.reduce_only
-    shrinks = Side.SELL if order.leg.position_side is PositionSide.LONG else Side.BUY
-    return order.side is shrinks and not order.reduce_only
+    shrunk_by = order.leg.position_side.shrunk_by
+    is_closing = shrunk_by in {None, order.side}
+    return order.quantity > 0 and is_closing and order.reduce_only is (shrunk_by is None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,3 +419,31 @@ class Trade:
     fee: Decimal
     fee_asset: str
     time_ms: int
+
+
+class StreamKind(StrEnum):
+    """What an event of the user data stream is about."""
+
+    POSITIONS = "POSITIONS"
+    ORDER = "ORDER"
+    KEY_EXPIRED = "KEY_EXPIRED"
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamEvent:
+    """One event: what changed, by the venue's clock.
+
+    `amounts` are the signed quantities that legs have now, `entry_prices` what those cost that are
+    open; `opens` says that an order of the regular book came to be that may open something;
+    `client_order_id` names whose order it is about.
+    """
+
+    kind: StreamKind
+    at_ms: int = 0
+    amounts: tuple[tuple[Leg, Decimal], ...] = ()
+    entry_prices: tuple[tuple[Leg, Decimal], ...] = ()
+    client_order_id: str = ""
+    symbol: str = ""
+    is_new_order: bool = False
+    opens: bool = False

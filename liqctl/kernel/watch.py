@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from liqctl.kernel import pacing
 from liqctl.kernel.ledger import NO_SWEEP, is_left_over
 from liqctl.kernel.plan import SymbolPlan, has_regular_stops, plan_sweep
-from liqctl.kernel.proof import Verdict, is_confirmed
-from liqctl.kernel.protection import reduces_only
+from liqctl.kernel.proof import Verdict, is_confirmed, reduces_only
 from liqctl.kernel.reading import Questions
 from liqctl.kernel.state import RunState
 from liqctl.kernel.values import OrderKind, Snapshot
@@ -102,24 +101,19 @@ class Watch:
         guarded |= {leg.symbol for leg, record in state.legs.items() if record.current is not None}
         plans = []
         in_turn = self._is_in_turn
+        listed = [record.order for record in state.orders.values() if record.present]
         for symbol in sorted(self._touched()):
-            if symbol in guarded and self._has_regular_stops(symbol):
+            if symbol in guarded and (
+                # Stops of the regular book go with it; a book not listed yet may hold some.
+                not state.has_listed(OrderKind.REGULAR)
+                or has_regular_stops(order for order in listed if order.symbol == symbol)
+            ):
                 continue
             plan = plan_sweep(symbol, with_stops=symbol not in guarded, in_turn=in_turn)
             sweeps = [state.sweeps.get((symbol, book), NO_SWEEP) for book in plan.books]
             if not all(s.sent_at >= since and (s.is_given_up or not s.failed) for s in sweeps):
                 plans.append(plan)
         return plans
-
-    def _has_regular_stops(self, symbol: str) -> bool:
-        """Whether stops rest on the regular book of the symbol, whose cancel would take them.
-
-        A book that no reading listed yet may hold some.
-        """
-        if not self._state.has_listed(OrderKind.REGULAR):
-            return True
-        listed = [r.order for r in self._state.orders.values() if r.present]
-        return has_regular_stops(order for order in listed if order.symbol == symbol)
 
     def missing(self, verdict: Verdict, snapshot: Snapshot) -> tuple[str, ...]:
         """Return what is missing from the proof of an account that reads flat."""

@@ -166,7 +166,10 @@ class Master:
         )
         email = self._emails.get(key)
         if email is None:
-            return silent(self._why_unmatched())
+            why = "it did not answer in time which sub-account this is"
+            if self.learning.is_done:
+                why = self.problem or "none of its sub-accounts has this account's key"
+            return silent(why)
         seen = await self._read(email, policy.by_product, until)
         first = judge(seen, policy, margin)
         again_at = max(machine.now + pacing.WITNESS_PAUSE_S, answered_at + pacing.LAG_GRACE_S)
@@ -215,14 +218,8 @@ class Master:
             return f"the keys of {count(self._unasked, 'sub-account')} were not asked for"
         return None
 
-    def _why_unmatched(self) -> str:
-        if not self.learning.is_done:
-            return "it did not answer in time which sub-account this is"
-        return self.problem or "none of its sub-accounts has this account's key"
-
     async def _count(self, sub: SubAccount) -> int | None:
-        until = self._machine.deadline.ends
-        seen = await self._read(sub.email, Product, until)
+        seen = await self._read(sub.email, Product, self._machine.deadline.ends)
         rows = [each for each in seen.values() if isinstance(each, Rows) and not each.unreadable]
         return sum(len(each.items) for each in rows) if len(rows) == len(seen) else None
 
@@ -243,8 +240,22 @@ class Master:
         """Find the sub-account of each key; stop as soon as all are found."""
         try:
             await self._machine.sleep(pacing.WITNESS_HEAD_START_S)
-            await self._list()
-            due = sorted(self.listed, key=self._is_hinted, reverse=True)
+            for page in range(1, pacing.WITNESS_PAGES_MAX + 1):
+                answer = await self._ask(requests.sub_accounts(page))
+                if isinstance(answer, VenueAnswer):
+                    self._unlisted = answer
+                    break
+                self.listed += answer.items
+                if answer.unreadable:
+                    self._unlisted = unreadable_rows(answer.unreadable)
+                if len(answer.items) + len(answer.unreadable) < requests.SUB_ACCOUNTS_MAX:
+                    break
+
+            # The keys of one that is named like an account are asked for first.
+            def is_hinted(sub: SubAccount) -> bool:
+                return any(name in f"{sub.email} {sub.remark}".lower() for name in self._names)
+
+            due = sorted(self.listed, key=is_hinted, reverse=True)
             self._unasked = max(len(due) - pacing.WITNESS_KEYS_MAX, 0)
             due = due[: pacing.WITNESS_KEYS_MAX]
             for start in range(0, len(due), pacing.WITNESS_AT_ONCE):
@@ -255,18 +266,6 @@ class Master:
         finally:
             for known in self._known.values():
                 self._machine.complete(known)
-
-    async def _list(self) -> None:
-        for page in range(1, pacing.WITNESS_PAGES_MAX + 1):
-            answer = await self._ask(requests.sub_accounts(page))
-            if isinstance(answer, VenueAnswer):
-                self._unlisted = answer
-                return
-            self.listed += answer.items
-            if answer.unreadable:
-                self._unlisted = unreadable_rows(answer.unreadable)
-            if len(answer.items) + len(answer.unreadable) < requests.SUB_ACCOUNTS_MAX:
-                return
 
     async def _ask_keys(self, sub: SubAccount) -> None:
         answer = await self._ask(requests.sub_keys(sub.email))
@@ -279,16 +278,10 @@ class Master:
                 self._emails[key] = sub.email
                 self._machine.complete(self._known[key])
 
-    def _is_hinted(self, sub: SubAccount) -> bool:
-        """Whether it is named like one of the accounts: then its keys are asked for first."""
-        told = f"{sub.email} {sub.remark}".lower()
-        return any(name in told for name in self._names)
-
-    async def _ask(self, request: Request[T], until: float | None = None) -> T | VenueAnswer:
+    async def _ask(self, request: Request[T], until: float = float("inf")) -> T | VenueAnswer:
         """Return the answer, after some tries; once refused, the master is asked nothing more."""
         machine = self._machine
-        latest = machine.deadline.ends - pacing.CALL_MARGIN_S
-        until = latest if until is None else min(until, latest)
+        until = min(until, machine.deadline.ends - pacing.CALL_MARGIN_S)
         answer: T | VenueAnswer = not_sent("no time was left to ask")
         for tries in range(pacing.WITNESS_TRIES_MAX):
             if tries:

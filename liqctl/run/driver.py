@@ -32,7 +32,7 @@ from liqctl.kernel.machine import (
 )
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
-from liqctl.kernel.readers import AccountReaders
+from liqctl.kernel.reading import AccountReaders
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import MarketRules, Snapshot
 

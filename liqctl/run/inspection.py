@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from liqctl.kernel import pacing
+from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.executions import EXECUTIONS, asks_executions
 from liqctl.kernel.ledger import OrderRecord, first_seen
 from liqctl.kernel.limits import Address
 from liqctl.kernel.machine import Machine
@@ -16,10 +15,8 @@ from liqctl.kernel.outcome import report_order, report_position, residual_of
 from liqctl.kernel.plan import Memory, Plan, make_plan
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, WallClock
-from liqctl.kernel.proof import Verdict, verify
-from liqctl.kernel.protection import is_protective
-from liqctl.kernel.readers import AccountReaders
-from liqctl.kernel.reading import ask_unknown_symbols
+from liqctl.kernel.proof import Verdict, is_protective, verify
+from liqctl.kernel.reading import AccountReaders, ask_unknown_symbols, asks_executions
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import FailureCause, LiquidationState, Margin, Product
 from liqctl.kernel.values import OpenOrder, Rows, Snapshot, merged
@@ -209,7 +206,7 @@ async def _inspect(
     for reader in desk.readers.values():
         reader.gateway.limits.end_writes()
     asks_listing = has_executions and not is_brief
-    listing = machine.spawn(desk.gateway.ask(EXECUTIONS)) if asks_listing else None
+    listing = machine.spawn(desk.gateway.ask(requests.EXECUTIONS)) if asks_listing else None
     snapshots = await desk.read_all(is_brief=is_brief)
     account = desk.account
     if any(each.symbols for each in snapshots):
@@ -232,7 +229,7 @@ async def _inspect(
         if isinstance(listing.result, Rows):
             executions = tuple(o for o in listing.result.items if policy.covers(o.symbol))
         else:
-            unread_beside = (EXECUTIONS.spec.source,)
+            unread_beside = (requests.EXECUTIONS.spec.source,)
     snapshot = merged(snapshots, executions)
     legs = {
         position.leg: first_seen(position, snapshot.started_at)

@@ -14,11 +14,11 @@ from datetime import datetime
 from liqctl.kernel import events, pacing
 from liqctl.kernel.account import AccountLiquidation
 from liqctl.kernel.as_json import as_json
-from liqctl.kernel.executions import asks_executions
 from liqctl.kernel.ids import ORDER_TAG_BYTES, make_correlation_id
 from liqctl.kernel.outcome import Ending, Outcome, summarise
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
+from liqctl.kernel.reading import asks_executions
 from liqctl.kernel.result import (
     ALREADY_IN_PROGRESS,
     LAST_TOLD,

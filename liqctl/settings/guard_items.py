@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from liqctl.kernel import pacing
-from liqctl.kernel.policy import found_value
-from liqctl.kernel.rules import Rule
+from liqctl.kernel.policy import Rule, found_value
 from liqctl.settings.credentials import is_secret_name
 from liqctl.settings.targets import nearest
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.kernel import pacing
-from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.rules import Guard, Rule
+from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.run.who import state_folders
 

@@ -25,9 +25,9 @@ from liqctl.kernel.answers import (
     refused,
     unreadable,
 )
-from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Usage
+from liqctl.kernel.requests import EndpointSpec
 from liqctl.kernel.states import Product
 from liqctl.sim.streams import Connection
 from liqctl.sim.venue import Request, Venue

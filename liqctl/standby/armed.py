@@ -27,11 +27,10 @@ from liqctl.kernel.errors import VenueError
 from liqctl.kernel.limits import MINUTE_S, Limits
 from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import Exchange, WallClock
-from liqctl.kernel.protection import reduces_only
-from liqctl.kernel.readers import AccountReaders
+from liqctl.kernel.proof import reduces_only
+from liqctl.kernel.reading import AccountReaders
 from liqctl.kernel.states import Margin, Product, TripCause
-from liqctl.kernel.stream import StreamEvent
-from liqctl.kernel.values import OpenOrder, Position, Reading, Snapshot
+from liqctl.kernel.values import OpenOrder, Position, Reading, Snapshot, StreamEvent
 from liqctl.run.driver import Driver, Known
 from liqctl.standby.mirror import Health, Mirror, StreamFacts, judge
 from liqctl.standby.patience import RationedExchange

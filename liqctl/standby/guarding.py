@@ -29,10 +29,9 @@ from liqctl.kernel.guards import (
     wants_transfers,
 )
 from liqctl.kernel.limits import MINUTE_S
-from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.requests import Request
-from liqctl.kernel.rules import Guard, Rule
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.run.who import make_private, state_folders
 from liqctl.standby.mirror import Health

@@ -22,8 +22,15 @@ from typing import Final
 from liqctl.kernel import pacing
 from liqctl.kernel.reading import NOT_ASKED
 from liqctl.kernel.states import Product
-from liqctl.kernel.stream import StreamEvent, StreamKind
-from liqctl.kernel.values import Leg, OpenOrder, Position, Reading, Snapshot
+from liqctl.kernel.values import (
+    Leg,
+    OpenOrder,
+    Position,
+    Reading,
+    Snapshot,
+    StreamEvent,
+    StreamKind,
+)
 
 _AGE_MIN_S: Final = 0.001
 """What is kept is never as new as a reading, also where an event came this very moment."""

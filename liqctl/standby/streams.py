@@ -16,7 +16,7 @@ from liqctl.kernel.errors import Secret, VenueError
 from liqctl.kernel.ports import Exchange
 from liqctl.kernel.requests import Request, listen_key
 from liqctl.kernel.states import Margin, Product
-from liqctl.kernel.stream import StreamEvent, StreamKind
+from liqctl.kernel.values import StreamEvent, StreamKind
 from liqctl.standby.mirror import StreamFacts
 from liqctl.venue.stream import Frames, StreamDoor, StreamError
 from liqctl.venue.wire import parse_stream_event

@@ -27,7 +27,6 @@ from typing import Any, Final, NoReturn
 from urllib.parse import quote, urlsplit
 
 from liqctl.kernel.answers import element_refused, not_sent, refused, unreadable
-from liqctl.kernel.endpoints import HOSTS, EndpointSpec
 from liqctl.kernel.errors import (
     MASK,
     CredentialsError,
@@ -38,6 +37,7 @@ from liqctl.kernel.errors import (
     invariant,
 )
 from liqctl.kernel.ports import Usage
+from liqctl.kernel.requests import HOSTS, EndpointSpec
 from liqctl.kernel.states import Environment, Product
 from liqctl.venue.failures import is_certificate_failure, translate_failure
 from liqctl.venue.session import (
@@ -279,7 +279,7 @@ class CcxtTransport:
 def ccxt_method(endpoint: EndpointSpec) -> str:
     """Return the name of ccxt's implicit method for an endpoint.
 
-    >>> from liqctl.kernel.endpoints import Endpoint, spec_of
+    >>> from liqctl.kernel.requests import Endpoint, spec_of
     >>> from liqctl.kernel.states import Margin
     >>> ccxt_method(Endpoint.ACCOUNT.value), ccxt_method(Endpoint.API_RESTRICTIONS.value)
     ('fapiPrivateV3GetAccount', 'sapiGetAccountApiRestrictions')

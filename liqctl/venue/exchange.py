@@ -12,10 +12,9 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 from liqctl.kernel.answers import AnswerKind, unreadable
-from liqctl.kernel.endpoints import Endpoint, spec_of
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Transport, Usage
-from liqctl.kernel.requests import Request
+from liqctl.kernel.requests import Endpoint, Request, spec_of
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OrderKind, PositionMode, Trade
 from liqctl.venue import wire

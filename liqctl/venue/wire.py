@@ -19,7 +19,6 @@ from typing import Any, Final, TypeVar
 
 from liqctl.kernel.amounts import parse_decimal, plain, rounded
 from liqctl.kernel.answers import printable, unreadable
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.equity import DOLLAR, DOLLARS, CoinPrice, Equity, Pool, Transfer
 from liqctl.kernel.errors import Secret, VenueError, invariant
 from liqctl.kernel.policy import product_of
@@ -27,11 +26,11 @@ from liqctl.kernel.requests import (
     SUB_ACCOUNTS_MAX,
     SUB_KEYS_MAX,
     Balances,
+    Endpoint,
     Request,
     SubAccount,
 )
 from liqctl.kernel.states import Margin, Product
-from liqctl.kernel.stream import StreamEvent, StreamKind
 from liqctl.kernel.values import (
     CloseOrder,
     Leg,
@@ -46,6 +45,8 @@ from liqctl.kernel.values import (
     PositionSide,
     Rows,
     Side,
+    StreamEvent,
+    StreamKind,
     Trade,
     is_reducing,
 )

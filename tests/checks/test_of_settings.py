@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from liqctl.checks.of_settings import changes, issues_of_settings
-from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.rules import Guard, Rule
+from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, markdown_table
 from liqctl.settings.values import AccountSettings, ArmSettings, ExchangeSettings, Settings

@@ -16,10 +16,10 @@ from liqctl.checks.preflight import (
     measure_pings_s,
     rehearse_order,
 )
-from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.errors import InvariantError, VenueError
 from liqctl.kernel.limits import Limits
 from liqctl.kernel.ports import Usage
+from liqctl.kernel.requests import EndpointSpec
 from liqctl.kernel.values import CloseOrder, Leg, PositionSide, Side
 from liqctl.venue.client import CcxtTransport
 from tests.venue.venue import Handler, Seen, says, serving, transport_to

@@ -597,7 +597,7 @@ def on_terminal(desk: Desk, *arguments: str, columns: int, lines: int) -> str:
 
 BREAKS: Final = {
     "the stops are cancelled first": (
-        "kernel/protection.py",
+        "kernel/proof.py",
         "position = positions.get(order.leg)",
         "position = None",
     ),

@@ -7,9 +7,9 @@ from typing import Final
 import pytest
 
 from liqctl.desk.result import Asked, meaning, next_steps, render_result
-from liqctl.kernel.left_over import LeftOver
 from liqctl.kernel.result import (
     ErrorReport,
+    LeftOver,
     LiquidationResult,
     Residual,
     Results,

@@ -8,9 +8,9 @@ from liqctl.desk.trail import phrase
 from liqctl.kernel import events
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import Adaptation
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.ledger import first_seen
 from liqctl.kernel.proof import Look, Streak
+from liqctl.kernel.requests import Endpoint
 from liqctl.kernel.retry import Decision, Reaction
 from liqctl.kernel.states import LiquidationState, OrderState, PositionState, TripCause
 from liqctl.kernel.values import (

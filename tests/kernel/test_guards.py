@@ -25,7 +25,7 @@ from liqctl.kernel.guards import (
     trip_details,
     wants_transfers,
 )
-from liqctl.kernel.rules import Guard, Rule
+from liqctl.kernel.policy import Guard, Rule
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import Position, PositionSide, Rows
 from tests.kernel.builders import position

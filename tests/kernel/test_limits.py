@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqctl.kernel.answers import refused
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.limits import (
     WEIGHT_KEPT_FREE,
     Address,
@@ -19,7 +18,7 @@ from liqctl.kernel.limits import (
 )
 from liqctl.kernel.pacing import PROBE_WAIT_S, PROBES_MAX, REFUSED_WAIT_S
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.requests import Request
+from liqctl.kernel.requests import Endpoint, Request
 
 READ_ALL: Request[Any] = Request(endpoint=Endpoint.OPEN_ORDERS)
 CANCEL: Request[Any] = Request(endpoint=Endpoint.CANCEL_ORDERS, symbol="BTCUSDT")

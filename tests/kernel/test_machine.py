@@ -19,7 +19,6 @@ from liqctl.drill.runs import MemorySink
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.account import AccountLiquidation
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.gateway import Account, Gateway
 from liqctl.kernel.limits import Deadline, Halted
 from liqctl.kernel.machine import (
@@ -40,8 +39,8 @@ from liqctl.kernel.machine import (
 from liqctl.kernel.outcome import Ending
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.readers import AccountReaders
-from liqctl.kernel.requests import Request
+from liqctl.kernel.reading import AccountReaders
+from liqctl.kernel.requests import Endpoint, Request
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
     Leg,
@@ -196,6 +195,17 @@ def test_a_list_that_fails_is_asked_for_in_its_second_way() -> None:
     fed.answer(Endpoint.POSITIONS, no_answer("silence"), at=100.1)
 
     assert fed.asked == ["ACCOUNT", "OPEN_ALGO_ORDERS", "OPEN_ORDERS"]
+
+
+def test_contracts_that_coin_ms_list_hides_are_unread_without_the_rules_that_name_them() -> None:
+    """The list shows none that is not trading, and the source that does said nothing."""
+    fed = Fed(LiquidationConfig(settle_seconds=0.0, products=(Product.COINM,)))
+    fed.read(EMPTY, at=100.1)
+    fed.answer(Endpoint.ACCOUNT, no_answer("silence"), at=100.1)
+    assert fed.asked == ["EXCHANGE_INFO"]
+    fed.answer(Endpoint.EXCHANGE_INFO, no_answer("no rules"), at=100.2)
+
+    assert fed.run.outcome().unread == "could not read of COIN-M: positions (no rules)"
 
 
 def test_a_key_that_everything_refuses_ends_the_run() -> None:

@@ -18,8 +18,7 @@ from liqctl.kernel.codes import Adaptation
 from liqctl.kernel.ledger import LegRecord, OrderRecord, first_seen
 from liqctl.kernel.plan import LegClose, Mark, Memory, Plan, make_plan, wants_mark
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.proof import Look
-from liqctl.kernel.protection import is_protective
+from liqctl.kernel.proof import Look, is_protective
 from liqctl.kernel.result import SentOrder
 from liqctl.kernel.values import (
     CloseOrder,

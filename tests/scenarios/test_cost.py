@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import pytest
 
-from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.requests import EndpointSpec
 from liqctl.kernel.states import LiquidationState, Product
 from liqctl.run.manager import LiquidationManager
 from liqctl.sim.memory import MemoryTransport, run_virtual

@@ -9,8 +9,8 @@ import pytest
 from typing_extensions import override
 
 from liqctl.drill.runs import LoopClock
-from liqctl.kernel.endpoints import Endpoint, EndpointSpec
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.requests import Endpoint, EndpointSpec
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import ExitCode, LiquidationState, OrderState, PositionState, Product
 from liqctl.run.manager import LiquidationManager

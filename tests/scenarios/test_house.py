@@ -10,8 +10,8 @@ import pytest
 from typing_extensions import override
 
 from liqctl.drill.runs import LoopClock
-from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.requests import EndpointSpec
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import LiquidationState, OrderState, PositionState, Product
 from liqctl.kernel.values import OrderKind

@@ -64,14 +64,14 @@ MUTATIONS = {
         broken="return Reading(sources=source)",
     ),
     "the stops are cancelled first": Mutation(
-        file="kernel/protection.py",
+        file="kernel/proof.py",
         line="position = positions.get(order.leg)",
         broken="position = None",
     ),
     "an answer is believed without a look": Mutation(
         file="kernel/rounds.py",
-        line="return filled and await self._looks.sees_flat(plan.symbol)",
-        broken="return filled",
+        line=" and await self._looks.sees_flat(plan.symbol)",
+        broken="",
     ),
     "a client order id is used again": Mutation(
         file="kernel/sending.py",

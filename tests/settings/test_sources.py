@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from liqctl.cli.options import FLAG_NAMES
 from liqctl.kernel.errors import ConfigurationError, UsageError
-from liqctl.kernel.rules import Guard, Rule
+from liqctl.kernel.policy import Guard, Rule
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, json_schema, normalise_symbol
 from liqctl.settings.sources import load_settings

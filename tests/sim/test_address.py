@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from liqctl.kernel.endpoints import Endpoint, spec_of
 from liqctl.kernel.errors import ConfigurationError, VenueError
+from liqctl.kernel.requests import Endpoint, spec_of
 from liqctl.kernel.states import Margin, Product
 from liqctl.sim.address import MASTER, Address, email_of, key_of, secret_of
 from liqctl.sim.faults import make_fault

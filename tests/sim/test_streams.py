@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.errors import VenueError
+from liqctl.kernel.requests import EndpointSpec
 from liqctl.kernel.states import Product
 from liqctl.sim.memory import EPOCH_MS, MemoryStream, MemoryTransport, run_virtual
 from liqctl.sim.streams import WAITING_MAX, HandshakeError

@@ -7,7 +7,6 @@ import pytest
 
 from liqctl.kernel import pacing
 from liqctl.kernel.states import Product
-from liqctl.kernel.stream import StreamEvent, StreamKind
 from liqctl.kernel.values import (
     Leg,
     OpenOrder,
@@ -17,6 +16,8 @@ from liqctl.kernel.values import (
     Reading,
     Side,
     Snapshot,
+    StreamEvent,
+    StreamKind,
 )
 from liqctl.standby.mirror import Health, Mirror, StreamFacts, judge
 

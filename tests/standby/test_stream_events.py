@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqctl.kernel.states import Product
-from liqctl.kernel.stream import StreamEvent, StreamKind
-from liqctl.kernel.values import Leg, PositionSide
+from liqctl.kernel.values import Leg, PositionSide, StreamEvent, StreamKind
 from liqctl.venue.wire import parse_stream_event
 
 KEYS = st.sampled_from(["e", "E", "a", "P", "o", "ao", "so", "fs", "s", "ps", "pa", "ep", "data"])

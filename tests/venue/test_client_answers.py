@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import VenueError
+from liqctl.kernel.requests import Endpoint
 from tests.venue.venue import (
     KEY,
     SECRET,

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from liqctl.kernel import requests
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import Secret, VenueError
-from liqctl.kernel.requests import Request, SubAccount
+from liqctl.kernel.requests import Endpoint, Request, SubAccount
 from liqctl.kernel.states import Environment, Product
 from liqctl.kernel.values import Rows
 from liqctl.sim.address import Address, key_of, secret_of

@@ -11,7 +11,7 @@ import pytest
 
 from liqctl.kernel import requests
 from liqctl.kernel.errors import VenueError
-from liqctl.kernel.protection import is_protective
+from liqctl.kernel.proof import is_protective
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import Leg, OpenOrder, OrderKind, Position, PositionSide, Side
 from liqctl.venue import wire

@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from liqctl.kernel.endpoints import Endpoint
 from liqctl.kernel.errors import Secret
+from liqctl.kernel.requests import Endpoint
 from liqctl.kernel.states import Environment
 from liqctl.venue.client import CcxtTransport
 
