@@ -13,6 +13,37 @@ settings.register_profile(
 )
 settings.load_profile("liqctl")
 
+LONG_FIRST = (
+    "test_served_catalogue.py",
+    "test_docs.py",
+    "test_seeds.py",
+    "test_wheel.py",
+    "test_day.py",
+)
+"""Files of the longest tests. Begun last, one of them would run alone while other workers idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each worker begin with other long tests; the rest keeps its order.
+
+    Of n workers each is given an n-th of the list, and takes from the others when it is done.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    mine: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    rest = []
+    for item in items:
+        if item.path.name in LONG_FIRST:
+            mine[LONG_FIRST.index(item.path.name) % workers].append(item)
+        else:
+            rest.append(item)
+    share = len(items) // workers
+    ordered: list[pytest.Item] = []
+    for long in mine:
+        room = max(share - len(long), 0)
+        ordered += [*long, *rest[:room]]
+        rest = rest[room:]
+    items[:] = ordered + rest
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

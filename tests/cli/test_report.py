@@ -25,6 +25,21 @@ def served(tmp_path: Path) -> Iterator[Program]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def told_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """The same after its liquidation, for tests that only read; `after` is what they ask for."""
+    with program(tmp_path_factory.mktemp("told"), load_scenario("default")) as running:
+        assert liquidate(running).code == ExitCode.DONE
+        yield running
+
+
+@pytest.fixture
+def after(told_once: Program) -> Iterator[Program]:
+    """The program after its liquidation; what goes wrong at the venue ends with the test."""
+    yield told_once
+    told_once.server.venue.faults.clear()
+
+
 def liquidate(running: Program, run: str = RUN, *arguments: str) -> Ended:
     """Liquidate the account under a known id."""
     return running.run("liquidate", "--json", "--correlation-id", run, *arguments)
@@ -175,11 +190,10 @@ def test_an_order_whose_answer_was_lost_is_found_by_its_client_order_id(tmp_path
     ],
 )
 def test_without_the_venues_word_no_number_is_made_up(
-    served: Program, case: str, words: str
+    after: Program, case: str, words: str
 ) -> None:
     """It says why, and how to get them; the rest of the report stands."""
-    liquidate(served)
-    environ = served.environ()
+    environ = after.environ()
     match case:
         case "no key":
             del environ["LIQCTL_API_KEY"], environ["LIQCTL_API_SECRET"]
@@ -188,16 +202,16 @@ def test_without_the_venues_word_no_number_is_made_up(
         case "another venue":
             environ["LIQCTL_EXCHANGE__BASE_URL"] = "http://127.0.0.1:9"
         case "embedded":
-            settings = served.folder / "other.yaml"
-            settings.write_text(f"audit: {{log_dir: '{served.folder / 'logs'}'}}\n")
+            settings = after.folder / "other.yaml"
+            settings.write_text(f"audit: {{log_dir: '{after.folder / 'logs'}'}}\n")
             environ["LIQCTL_CONFIG"] = str(settings)
         case "refused":
-            served.hang(method="GET", kind="key_refused")
+            after.hang(method="GET", kind="key_refused")
         case "down":
-            served.hang(method="GET", kind="service_unavailable")
+            after.hang(method="GET", kind="service_unavailable")
         case _:
             pass
-    with served.start(
+    with after.start(
         "report", RUN, *(["--offline"] if case == "offline" else []), env=environ
     ) as started:
         stdout, stderr = started.communicate(timeout=40)
@@ -413,13 +427,12 @@ def test_a_second_run_of_the_same_id_takes_the_first_ones_end_back(tmp_path: Pat
     assert (told["positions_closed"], told["positions_found"]) == (0, 1)
 
 
-def test_the_report_asks_the_venue_nothing_but_trades(served: Program) -> None:
+def test_the_report_asks_the_venue_nothing_but_trades(after: Program) -> None:
     """It is run with the production key: it must change nothing and cost little."""
-    liquidate(served)
-    before = len(served.server.venue.account.journal.requests)
-    served.run("report", RUN)
+    before = len(after.server.venue.account.journal.requests)
+    after.run("report", RUN)
 
-    asked = served.server.venue.account.journal.requests[before:]
+    asked = after.server.venue.account.journal.requests[before:]
     assert {(method, path) for _, method, path, _ in asked} == {
         ("GET", "/fapi/v1/userTrades"),
         ("GET", "/dapi/v1/userTrades"),

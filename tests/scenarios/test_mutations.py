@@ -12,8 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 UNTIL_BROKEN: Final = """
+import sys
 from tests.soak import run_chunk
-for seed, rules in run_chunk(0, 500, is_enough=True).broken.items():
+for seed, rules in run_chunk(int(sys.argv[1]), 500, is_enough=True).broken.items():
     print("BROKEN", seed, rules)
 """
 
@@ -25,6 +26,8 @@ class Mutation:
     file: str
     line: str
     broken: str
+    first: int = 0
+    """The seed to begin with: a rare case is looked for where it was found, and then on."""
 
 
 MUTATIONS = {
@@ -37,11 +40,13 @@ MUTATIONS = {
         file="kernel/proof.py",
         line="return is_watched and is_confirmed(flat[::-1], is_doubted=True)",
         broken="return bool(flat)",
+        first=390,
     ),
     "the books are not swept": Mutation(
         file="kernel/watch.py",
         line="if not state.policy.cancel_orders or since is None:",
         broken="if True:",
+        first=175,
     ),
     "the reduce-only flag is dropped": Mutation(
         file="kernel/sending.py",
@@ -98,7 +103,7 @@ def test_a_broken_engine_turns_a_judge_red(name: str, tmp_path: Path) -> None:
     file.write_text(text.replace(mutation.line, mutation.broken))
 
     run = subprocess.run(
-        [sys.executable, "-c", UNTIL_BROKEN],
+        [sys.executable, "-c", UNTIL_BROKEN, str(mutation.first)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
