@@ -18,8 +18,8 @@ from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import ExitCode, Product
 
 if TYPE_CHECKING:
-    from liqctl.drill.catalogue import Exercise
     from liqctl.drill.document import Report
+    from liqctl.drill.runs import Exercise
     from liqctl.kernel.policy import LiquidationConfig
     from liqctl.settings.values import Settings
 
@@ -39,6 +39,7 @@ _ROWS_MIN: Final = 5
     timeout="Try this deadline instead, in seconds, 1 to 30.",
     max_retries="Try this number of repeats instead, 0 to 10.",
     retry_delay="Try this wait before the first repeat instead, in seconds, 0.1 to 5.",
+    scenarios="Only this one of those that --verbose lists, or a YAML file; repeatable.",
     verbose="Show every scenario and every problem.",
 )
 def drill(options: Options) -> ExitCode:
@@ -58,7 +59,7 @@ def drill(options: Options) -> ExitCode:
             raise UsageError("a drill takes the scope of one account; give --account once")  # noqa: TRY301
         if options.accounts:
             (settings,) = options.chosen(settings)
-        exercises = _exercises(options, _simulated(settings.liquidation))
+        exercises = _exercises(options, settings.liquidation)
     except (UsageError, ConfigurationError) as error:
         if options.as_json:
             from liqctl.drill.document import refusal
@@ -90,24 +91,22 @@ def drill(options: Options) -> ExitCode:
     return ExitCode.DONE if problem is None else ExitCode.AUDIT_INCOMPLETE
 
 
-def _simulated(policy: "LiquidationConfig") -> "LiquidationConfig":
-    """Return the policy for simulated accounts, which have symbols and a kind of their own."""
-    return replace(policy, symbols=(), margin=None)
-
-
 def _exercises(options: Options, policy: "LiquidationConfig") -> "list[Exercise]":
     """Return what to run; raises UsageError for a scenario that cannot be read or followed."""
-    from liqctl.drill.catalogue import Exercise
+    from liqctl.drill.armed import SCRIPTS, scenario_of
+    from liqctl.drill.runs import Exercise
     from liqctl.sim.scenario import list_scenarios, load_scenario
 
+    # Simulated accounts have symbols and a kind of their own.
+    policy = replace(policy, symbols=(), margin=None)
     exercises = []
-    for name in dict.fromkeys(options.scenarios or list_scenarios()):
+    for name in dict.fromkeys(options.scenarios or (*list_scenarios(), *SCRIPTS)):
         try:
-            scenario = load_scenario(name)
+            scenario = scenario_of(name) if name in SCRIPTS else load_scenario(name)
         except ConfigurationError as error:
             raise UsageError(str(error)) from error
         own = narrowed(policy, scenario.expect.arguments, name)
-        exercises.append(Exercise(scenario=scenario, policy=own))
+        exercises.append(Exercise(scenario=scenario, policy=own, script=SCRIPTS.get(name)))
     return exercises
 
 
@@ -133,7 +132,6 @@ def narrowed(
 
 def _hold(options: Options, settings: "Settings", exercises: "Sequence[Exercise]") -> "Report":
     """Run the exercises beside a scratch trail and return what came of it."""
-    from liqctl import __version__
     from liqctl.drill.catalogue import Course, Mode, hold
     from liqctl.drill.document import Report
     from liqctl.drill.record import find_fault, scratch_folder
@@ -180,18 +178,12 @@ def _hold(options: Options, settings: "Settings", exercises: "Sequence[Exercise]
     return Report(
         course=course,
         scores=scores,
-        policy=_simulated(settings.liquidation),
-        environment=settings.environment.value,
-        version=__version__,
+        settings=settings,
         started_at=started_at,
         finished_at=clock.now(),
-        log_dir=settings.audit.log_dir,
-        config_file=settings.file,
         overridden=tuple(key.rpartition(".")[2] for key in options.flags),
         whole_catalogue=not options.scenarios,
         interrupted=stop.requested,
         trail_problem=problem,
         events=events,
-        scope=settings.liquidation,
-        account=settings.account,
     )

@@ -9,10 +9,17 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from liqctl.drill.runs import Conditions, Run, Stop, run_in_real_time, run_in_virtual_time
-from liqctl.kernel.policy import LIMITS, LiquidationConfig
+from liqctl.drill.armed import play
+from liqctl.drill.runs import (
+    Conditions,
+    Exercise,
+    Run,
+    Stop,
+    run_in_real_time,
+    run_in_virtual_time,
+)
+from liqctl.kernel.policy import LIMITS
 from liqctl.kernel.states import LiquidationState
-from liqctl.sim.scenario import Scenario
 
 VIRTUAL_TIME_ONLY: Final = frozenset({"weight_exhausted"})
 """Its end depends on when the venue's minute ends, which real time does not let anybody choose."""
@@ -27,14 +34,6 @@ class Mode(StrEnum):
 
     VIRTUAL = "virtual"
     REAL = "real"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exercise:
-    """One scenario with what a run against it may do."""
-
-    scenario: Scenario
-    policy: LiquidationConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +92,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """What a drill runs: each exercise once a seed, from 1 to `repeat`."""
+    """What a drill runs: each exercise once a seed, from 1 to `repeat`, one with a script once."""
 
     exercises: Sequence[Exercise]
     conditions: Conditions
@@ -113,10 +112,18 @@ class Course:
 def hold(course: Course, stop: Stop, tell: Callable[[str], None]) -> Iterator[Score]:
     """Yield the score of each exercise as it ends; when stopped, of those that ran to their end.
 
-    `tell` is told what comes next, and how the last one ended.
+    `tell` is told what comes next. What is played with armed processes comes last, side by side.
     """
-    exercises = course.chosen
+    exercises = sorted(course.chosen, key=lambda each: each.script is not None)
     for number, exercise in enumerate(exercises, start=1):
+        if exercise.script is not None:
+            plays = exercises[number - 1 :]
+            tell(f"{number} of {len(exercises)}: armed processes, side by side")
+            played = play(plays, course.conditions, stop) or []
+            yield from (
+                Score(exercise=each, runs=(run,)) for each, run in zip(plays, played, strict=False)
+            )
+            return
         name = exercise.scenario.name
         tell(f"{number} of {len(exercises)}: {name}")
         runs = []

@@ -5,16 +5,17 @@ so what must be seen stands there.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
+from liqctl import __version__
 from liqctl.desk.text import Part, Table, Tone, clean, count, labelled, listed, paint, show
 from liqctl.drill.catalogue import DEADLINE_MAX_S, Course, Score
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Product
+from liqctl.settings.values import Settings
 
 DRILL_SCHEMA: Final = "liqctl.drill/1"
 _POLICY: Final = (
@@ -41,9 +42,8 @@ class Report:
     """A drill that has ended.
 
     Attributes:
-        policy: the operator's settings, before a scenario narrows them.
-        log_dir: where the trail of a real run would be.
-        config_file: where the settings came from; None for defaults.
+        settings: those of the operator; of their symbols and margin the simulated accounts know
+            nothing.
         overridden: settings given on the command line of this drill.
         whole_catalogue: whether no scenario was picked.
         interrupted: whether a signal ended it.
@@ -53,22 +53,19 @@ class Report:
 
     course: Course
     scores: Sequence[Score]
-    policy: LiquidationConfig
-    environment: str
-    version: str
+    settings: Settings
     started_at: datetime
     finished_at: datetime
-    log_dir: Path
-    config_file: Path | None = None
     overridden: Sequence[str] = ()
     whole_catalogue: bool = True
     interrupted: bool = False
     trail_problem: str | None = None
     events: int = 0
-    scope: LiquidationConfig = field(default_factory=LiquidationConfig)
-    """The settings as they are: of their symbols and margin the simulated accounts know nothing."""
 
-    account: str | None = None
+    @property
+    def policy(self) -> LiquidationConfig:
+        """What a real run may do."""
+        return self.settings.liquidation
 
     @property
     def passed(self) -> bool:
@@ -130,9 +127,9 @@ class Report:
                 "keep positions from closing. Judged are the positions: COMPLETED where promised, "
                 "and none left that should be closed"
             )
-        if self.scope.symbols:
+        if policy.symbols:
             found.append(
-                f"NARROWED: symbols names {', '.join(self.scope.symbols)}. A real run leaves all "
+                f"NARROWED: symbols names {', '.join(policy.symbols)}. A real run leaves all "
                 "others alone; the simulated accounts know other symbols and were closed whole"
             )
         left_open = [each.shown for each in Product if each not in policy.products]
@@ -141,9 +138,9 @@ class Report:
                 f"NARROWED: products leaves {' and '.join(left_open)} out. Their positions and "
                 "orders stay open in a real run and in the drill; judged is the rest"
             )
-        if self.scope.margin is not None:
+        if policy.margin is not None:
             found.append(
-                f"margin is {self.scope.margin.lower()}. The simulated accounts are of both kinds, "
+                f"margin is {policy.margin.lower()}. The simulated accounts are of both kinds, "
                 "and each was asked which it is"
             )
         return tuple(found)
@@ -153,26 +150,26 @@ class Report:
         slowest_s = slowest.seconds[1] if slowest else None
         return {
             "schema": DRILL_SCHEMA,
-            "environment": self.environment,
+            "environment": self.settings.environment.value,
             "started_at": rfc3339(self.started_at),
             "finished_at": rfc3339(self.finished_at),
             "passed": self.passed,
             # The whole catalogue, with nothing but the environment's own settings.
             "complete": self.whole_catalogue and not self.interrupted and not self.overridden,
             "interrupted": self.interrupted,
-            "version": self.version,
+            "version": __version__,
             "mode": self.course.mode.value,
             "latency_ms": round(conditions.latency_s * 1000),
             "repeat": self.course.repeat,
             "settings": {
                 **{name: getattr(policy, name) for name in _POLICY},
-                "account": self.account,
-                "symbols": list(self.scope.symbols),
+                "account": self.settings.account,
+                "symbols": list(policy.symbols),
                 "products": [each.setting for each in policy.products],
-                "margin": self.scope.margin.lower() if self.scope.margin else "auto",
+                "margin": policy.margin.lower() if policy.margin else "auto",
                 "recv_window_ms": conditions.recv_window_ms,
-                "log_dir": str(self.log_dir),
-                "file": str(self.config_file) if self.config_file else None,
+                "log_dir": str(self.settings.audit.log_dir),
+                "file": str(self.settings.file) if self.settings.file else None,
                 "overridden": list(self.overridden),
             },
             "total": len(self.course.chosen),
@@ -277,6 +274,7 @@ def _describe(score: Score) -> Mapping[str, object]:
         "wrong": list(run.wrong),
         "broken": list(run.broken),
         "only_here": score.only_here,
+        "armed": score.exercise.script is not None,
     }
 
 
@@ -301,7 +299,10 @@ def _why_failed(failed: Sequence[Score], total: int, policy: LiquidationConfig) 
         )
     if here := [score for score in failed if score.only_here]:
         parts.append(f"{_named(here)} on this machine only, not in virtual time;")
-    lost = [s for s in failed if not s.broken and not s.only_here and s.needs_s is None]
+    if armed := [score for score in failed if score.exercise.script]:
+        parts.append(f"{_named(armed)} with an armed process;")
+    told = {id(score) for score in (*broken, *here, *armed)}
+    lost = [score for score in failed if id(score) not in told and score.needs_s is None]
     if lost and policy.timeout_seconds < DEADLINE_MAX_S:
         parts.append(f"{_named(lost)} with every deadline up to {DEADLINE_MAX_S:g} s;")
     return " ".join(parts).removesuffix(";") + "."
@@ -400,6 +401,8 @@ def _foot(document: Mapping[str, Any], record: str) -> list[Part]:
     if settings["overridden"]:
         said += f"; {', '.join(map(clean, settings['overridden']))} from the command line"
     time = "virtual time" if document["mode"] == "virtual" else "real time, HTTP on loopback"
+    if armed := sum(score["armed"] for score in document["scenarios"]):
+        time += f" ({count(armed, 'armed scenario')} in real time)"
     if document["not_run"]:
         time += f", without {', '.join(map(clean, document['not_run']))}"
     venue = f"simulated in this process, {document['latency_ms']} ms a round trip, {time}"

@@ -129,13 +129,16 @@ def find_fault(trail: "AuditLogger", *, stopped: bool = False) -> str | None:
     Waits for the disk like the end of a run does: 200 ms at most. Where the drill was `stopped` a
     run without an end is none of the trail's faults.
     """
+    trail.finish()
+    return trail.failure or fault_of(trail.path, stopped=stopped)
+
+
+def fault_of(path: Path, *, stopped: bool = False) -> str | None:
+    """Return what is wrong with a file that runs were recorded in, None when it is whole."""
     from liqctl.trail.verify import verify
 
-    trail.finish()
-    if trail.failure is not None:
-        return trail.failure
     try:
-        checked = verify(trail.path)
+        checked = verify(path)
     except FileNotFoundError:
         return None  # No run came to an event.
     except OSError as error:

@@ -11,16 +11,17 @@ leaves.
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from liqctl.drill.judges import WHOLE_ACCOUNT, Case, judge, what_is_left
 from liqctl.kernel.errors import Secret, invariant
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.ports import Transport, WallClock
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import Environment, LiquidationState, OrderState, Product
 from liqctl.run.manager import LiquidationManager
@@ -30,6 +31,13 @@ from liqctl.sim.scenario import Expectation, Scenario
 from liqctl.sim.venue import Venue
 from liqctl.trail.writer import AuditLogger
 from liqctl.venue.exchange import BinanceExchange
+
+if TYPE_CHECKING:
+    from liqctl.drill.armed import Post
+
+T = TypeVar("T")
+Script = Callable[["Post"], Awaitable[None]]
+"""What happens to an armed process, until it is over."""
 
 _DISK_S: Final = 0.0005
 """How long a sync takes in virtual time."""
@@ -59,6 +67,15 @@ class Conditions:
     recv_window_ms: int = 5000
     environment: Environment = Environment.SIMULATOR
     trail: AuditLogger | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exercise:
+    """One scenario with what a run against it may do; with a `script` an armed process runs it."""
+
+    scenario: Scenario
+    policy: LiquidationConfig
+    script: Script | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +114,23 @@ class Stop:
         self.requested = True
         if self.end_run is not None:
             self.end_run()
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+        """Return what a coroutine gives, on an event loop of its own; None when stopped."""
+
+        async def run() -> T:
+            loop = asyncio.get_running_loop()
+            task = loop.create_task(main())
+            self.end_run = lambda: loop.call_soon_threadsafe(task.cancel)
+            try:
+                return await task
+            finally:
+                self.end_run = None
+
+        try:
+            return None if self.requested else asyncio.run(run())
+        except asyncio.CancelledError:
+            return None
 
 
 class LoopClock:
@@ -169,25 +203,13 @@ def run_in_virtual_time(
     """
     venue, sink = scenario.make_venue(), MemorySink(trail=conditions.trail)
     latency_s = _latency(scenario, conditions)
-
-    async def main() -> tuple[LiquidationResult, float]:
-        transport = MemoryTransport(
-            venue, latency_s=latency_s, recv_window_ms=conditions.recv_window_ms
-        )
-        manager = LiquidationManager(
-            config=policy,
-            exchange=BinanceExchange(transport),
-            audit_logger=sink,
-            environment=conditions.environment.value,
-            wall_clock=LoopClock(),
-            rng=random.Random(seed),
-        )
-        result = await manager.execute_liquidation(
-            reason="drill", correlation_id=name or f"drill_{scenario.name}_{seed}"
-        )
-        return result, asyncio.get_running_loop().time()
-
-    result, duration_s = run_virtual(main)
+    transport = MemoryTransport(
+        venue, latency_s=latency_s, recv_window_ms=conditions.recv_window_ms
+    )
+    name = name or f"drill_{scenario.name}_{seed}"
+    result, duration_s = run_virtual(
+        lambda: _carry_out(transport, policy, conditions, sink, LoopClock(), seed=seed, name=name)
+    )
     case = Case(
         venue=venue,
         result=result,
@@ -197,7 +219,7 @@ def run_in_virtual_time(
         latency_s=latency_s,
         policy=policy,
     )
-    return _judged(case, scenario.expect, seed), venue, sink
+    return judged(case, scenario.expect, seed), venue, sink
 
 
 def run_in_real_time(
@@ -216,65 +238,74 @@ def run_in_real_time(
     sink = MemorySink(trail=conditions.trail, syncs=True)
     latency_s = _latency(scenario, conditions)
 
-    async def main(server: EmbeddedServer) -> tuple[LiquidationResult, float]:
-        loop = asyncio.get_running_loop()
-        began_at = loop.time()
-        exchange = BinanceExchange(
-            CcxtTransport(
-                key=Secret(server.api_key),
-                secret=Secret(server.api_secret),
-                environment=Environment.SIMULATOR,
-                base_url=server.url,
-                recv_window_ms=conditions.recv_window_ms,
-                owns_process=True,
-            )
+    async def main() -> tuple[LiquidationResult, float]:
+        transport = CcxtTransport(
+            key=Secret(server.api_key),
+            secret=Secret(server.api_secret),
+            environment=Environment.SIMULATOR,
+            base_url=server.url,
+            recv_window_ms=conditions.recv_window_ms,
+            owns_process=True,
         )
-        manager = LiquidationManager(
-            config=policy,
-            exchange=exchange,
-            audit_logger=sink,
-            environment=conditions.environment.value,
-            wall_clock=SystemClock(),
-            rng=random.Random(seed),
+        return await _carry_out(
+            transport, policy, conditions, sink, SystemClock(), seed=seed, name=name
         )
-        task = asyncio.ensure_future(
-            manager.execute_liquidation(reason="drill", correlation_id=name)
-        )
-        stop.end_run = lambda: loop.call_soon_threadsafe(task.cancel)
-        try:
-            result = await asyncio.wait_for(task, policy.timeout_seconds + _OVERDUE_S)
-            return result, loop.time() - began_at
-        except TimeoutError:
-            duration_s = loop.time() - began_at
-            overdue = manager.expire(duration_s)
-            invariant(overdue is not None, "a run that was under way has a result")
-            return cast("LiquidationResult", overdue), duration_s
-        finally:
-            stop.end_run = None
-            await exchange.close()
 
     with EmbeddedServer(scenario, latency_ms=round(latency_s * 1000)) as server:
-        try:
-            result, duration_s = asyncio.run(main(server))
-        except asyncio.CancelledError:
+        ended = stop.run(main)
+        if ended is None:
             return None
         case = Case(
             venue=server.venue,
-            result=result,
+            result=ended[0],
             events=sink.events,
-            duration_s=duration_s,
+            duration_s=ended[1],
             ended_ms=time.time_ns() // 1_000_000,
             latency_s=latency_s,
             policy=policy,
         )
-        return _judged(case, scenario.expect, seed)
+        return judged(case, scenario.expect, seed)
+
+
+async def _carry_out(
+    transport: Transport,
+    policy: LiquidationConfig,
+    conditions: Conditions,
+    sink: MemorySink,
+    clock: WallClock,
+    *,
+    seed: int,
+    name: str,
+) -> tuple[LiquidationResult, float]:
+    """Return how a run ends and how long it takes; one that does not end is given up."""
+    loop = asyncio.get_running_loop()
+    exchange, began_at = BinanceExchange(transport), loop.time()
+    manager = LiquidationManager(
+        config=policy,
+        exchange=exchange,
+        audit_logger=sink,
+        environment=conditions.environment.value,
+        wall_clock=clock,
+        rng=random.Random(seed),
+    )
+    running = manager.execute_liquidation(reason="drill", correlation_id=name)
+    try:
+        result = await asyncio.wait_for(running, policy.timeout_seconds + _OVERDUE_S)
+        return result, loop.time() - began_at
+    except TimeoutError:
+        duration_s = loop.time() - began_at
+        overdue = manager.expire(duration_s)
+        invariant(overdue is not None, "a run that was under way has a result")
+        return cast("LiquidationResult", overdue), duration_s
+    finally:
+        await exchange.close()
 
 
 def _latency(scenario: Scenario, conditions: Conditions) -> float:
     return max(conditions.latency_s, scenario.latency_ms / 1000)
 
 
-def _judged(case: Case, promise: Expectation, seed: int) -> Run:
+def judged(case: Case, promise: Expectation, seed: int) -> Run:
     """Return a run with everything that can be held against it."""
     case.venue.tick(case.ended_ms)
     differences = compare(case.venue, case.result, promise, policy=case.policy)

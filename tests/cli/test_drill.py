@@ -1,5 +1,6 @@
 """`liqctl drill` through the program: what is judged, shown, recorded, and what is never done."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -22,6 +23,7 @@ from typing import Any, Final
 import pytest
 
 import liqctl
+from liqctl.drill.armed import SCRIPTS
 from liqctl.drill.record import DRILLS_NAME
 from liqctl.sim.scenario import Scenario, list_scenarios
 from liqctl.sim.server import API_KEY, API_SECRET, EmbeddedServer
@@ -45,13 +47,13 @@ import socket
 def refuse(self, address, *more):
     if self.family == socket.AF_UNIX or address[0] == "127.0.0.1":
         return original(self, address, *more)
-    open("reached", "a").write(f"{address}")
+    open(HERE, "a").write(f"{address}")
     raise OSError("not from a drill")
 
 def look_up(host, *more, **options):
     if host in ("127.0.0.1", "localhost", None):
         return looked_up(host, *more, **options)
-    open("reached", "a").write(f"{host}")
+    open(HERE, "a").write(f"{host}")
     raise OSError("not from a drill")
 
 original, socket.socket.connect = socket.socket.connect, refuse
@@ -138,7 +140,7 @@ class Desk:
         """Let the program write down every other host that it speaks to, in `reached`."""
         hook = self.folder / "hook" / "sitecustomize.py"
         hook.parent.mkdir()
-        hook.write_text(NO_NETWORK)
+        hook.write_text(f"HERE = {str(self.folder / 'reached')!r}\n{NO_NETWORK}")
 
 
 @pytest.fixture
@@ -180,8 +182,10 @@ def test_the_shipped_settings_pass_the_whole_catalogue(whole: Whole) -> None:
     """What is shipped must be enough for every trouble that is known; it is also recorded."""
     desk, code, document = whole.desk, whole.code, whole.document
 
-    assert (code, document["passed"], document["complete"]) == (0, True, True)
-    assert {score["scenario"] for score in document["scenarios"]} == set(list_scenarios())
+    assert (code, document["passed"], document["complete"]) == (0, True, True), [
+        (score["scenario"], score["wrong"]) for score in document["scenarios"] if score["wrong"]
+    ]
+    assert {score["scenario"] for score in document["scenarios"]} == {*list_scenarios(), *SCRIPTS}
     assert document["answer"].startswith("Would 5 s have been enough? Yes: ")
     assert document["margin_seconds"] == round(5 - document["slowest_seconds"], 3)
     (row,) = desk.rows()
@@ -190,9 +194,12 @@ def test_the_shipped_settings_pass_the_whole_catalogue(whole: Whole) -> None:
         "production",
         5.0,
     )
-    assert row["ends"].keys() == set(list_scenarios())
+    assert row["ends"].keys() == {*list_scenarios(), *SCRIPTS}
     assert (desk.log_dir / DRILLS_NAME).stat().st_mode & 0o777 == 0o600
     assert [path.name for path in desk.log_dir.iterdir()] == [DRILLS_NAME]
+    # Latches and sockets of armed processes lie elsewhere, and are gone.
+    kinds = {path.suffix for path in (desk.folder / "state").rglob("*")}
+    assert not kinds & {".latch", ".sock", ".armed", ".guards"}
 
 
 def test_one_second_is_too_short_and_the_drill_says_for_what(tmp_path: Path) -> None:
@@ -619,20 +626,21 @@ BREAKS: Final = {
 }
 
 
-def break_engine(desk: Desk, file: str, line: str, broken: str) -> None:
-    """Let the program run from a copy in which one line is broken."""
+def break_engine(desk: Desk, *breaks: tuple[str, str, str]) -> None:
+    """Let the program run from a copy in which some lines are broken."""
     shutil.copytree(ROOT / "liqctl", desk.folder / "hook" / "liqctl")
     shutil.copytree(ROOT / "configs" / "scenarios", desk.folder / "hook" / "configs" / "scenarios")
-    source = desk.folder / "hook" / "liqctl" / file
-    text = source.read_text()
-    assert line in text
-    source.write_text(text.replace(line, broken))
+    for file, line, broken in breaks:
+        source = desk.folder / "hook" / "liqctl" / file
+        text = source.read_text()
+        assert line in text, line
+        source.write_text(text.replace(line, broken))
 
 
 @pytest.mark.parametrize("name", BREAKS)
 def test_a_broken_engine_turns_the_drill_red(name: str, desk: Desk) -> None:
     """An operator's drill after an update is worth what it can find."""
-    break_engine(desk, *BREAKS[name])
+    break_engine(desk, BREAKS[name])
 
     code, document = desk.drill(*TROUBLE)
 
@@ -644,9 +652,96 @@ def test_a_broken_engine_turns_the_drill_red(name: str, desk: Desk) -> None:
 def test_an_engine_that_closes_nothing_turns_the_drill_red(desk: Desk) -> None:
     """No rule is broken by doing nothing: then the promises are what is not kept."""
     flag = "reduce_only=close.order_leg.position_side is PositionSide.BOTH"
-    break_engine(desk, "kernel/sending.py", flag, "reduce_only=False")
+    break_engine(desk, ("kernel/sending.py", flag, "reduce_only=False"))
 
     code, document = desk.drill("--scenario", "default")
 
     assert code == 1
     assert "with every deadline up to 30 s" in document["answer"]
+
+
+ARMED_BREAKS: Final = {
+    "armed_signal_trips": (
+        ("kernel/result.py", "held_seconds=held_s", "held_seconds=0.0"),
+        "it was not held flat",
+    ),
+    "armed_stopped_bot": (
+        ("standby/armed.py", "by=TripCause.HEARTBEAT", "by=TripCause.SIGNAL"),
+        "tripped by SIGNAL, expected HEARTBEAT",
+    ),
+    "armed_losing_account": (
+        ("kernel/guards.py", "counted_at = agreeing + 1, at", "counted_at = agreeing + 9, at"),
+        "readings were enough, 3 should agree",
+    ),
+    "armed_reopened_in_the_hold": (
+        ("kernel/result.py", "(*((note,) if reopened else ()), *self.notes)", "self.notes"),
+        "a position on BTCUSDT was not named",
+    ),
+    "armed_handed_over": (
+        ("cli/handing_over.py", 'ExitCode(int(answer["exit_code"]))', "ExitCode.PARTIAL"),
+        "liquidate exited 3",
+    ),
+    "armed_killed_in_a_run": (
+        (
+            "cli/handing_over.py",
+            "take_back()\n        return None",
+            "take_back()\n        return 1",
+        ),
+        "it exited 1 without a result",
+    ),
+    "armed_latched": (
+        ("standby/latch.py", '{identity}.latch", _FLAGS', '{identity}.lost", _FLAGS'),
+        "arm without --rearm exited None",
+    ),
+}
+
+
+def test_a_broken_armed_process_turns_its_scenario_red(desk: Desk) -> None:
+    """All broken at once, each scenario names what it found."""
+    break_engine(desk, *(change for change, _ in ARMED_BREAKS.values()))
+
+    code, document = desk.drill(*(w for name in ARMED_BREAKS for w in ("--scenario", name)))
+
+    wrong = {score["scenario"]: " ".join(score["wrong"]) for score in document["scenarios"]}
+    assert code == 1
+    assert {n: words for n, (_, words) in ARMED_BREAKS.items() if words not in wrong[n]} == {}, (
+        wrong
+    )
+
+
+def offspring(pid: int) -> dict[int, bytes]:
+    """Return the processes that a process has started, each with its variables."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found[int(stat.parent.name)] = stat.with_name("environ").read_bytes()
+    return found
+
+
+def lives(pid: int) -> bool:
+    """Return whether a process runs; one that is dead and that nobody waits for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_process_outlives_the_drill_or_sees_a_key(desk: Desk, number: int) -> None:
+    """An armed process that stays behind would watch nothing for ever, with the drill's key."""
+    desk.variables = {"LIQCTL_PRODUCTION_API_KEY": "canaryKey" * 7, "SLACK_URL": "canary"}
+    ends_at = time.monotonic() + TIMEOUT_S
+    with desk.started("--scenario", "armed_signal_trips") as program:
+        while not (started := offspring(program.pid)):
+            assert time.monotonic() < ends_at
+        # Right after the fork its variables are still those of the drill.
+        while not all(b"XDG_STATE_HOME" in each for each in started.values()):
+            started = offspring(program.pid)
+        program.send_signal(number)
+        program.communicate(timeout=TIMEOUT_S)
+        while any(lives(pid) for pid in started):
+            assert time.monotonic() < ends_at, "it goes on"
+
+    assert program.returncode == (130 if number == signal.SIGINT else -number)
+    assert not [pid for pid, variables in started.items() if b"canary" in variables]

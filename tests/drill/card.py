@@ -9,12 +9,17 @@ import termios
 from pathlib import Path
 from typing import Final
 
+from liqctl.sim.scenario import list_scenarios
+
 ROOT: Final = Path(__file__).parents[2]
 _LINES: Final = 26  # room for ten scenarios, as many as a pipe gets
 
 
 def wrapped_card(*arguments: str, width: int = 120) -> str:
-    """Return what `liqctl drill --env production` prints on a terminal; always the same."""
+    """Return what `liqctl drill --env production` prints on a terminal; always the same.
+
+    Without armed processes, which take real time, that is never twice the same.
+    """
     with tempfile.TemporaryDirectory() as folder:
         configs = Path(folder) / "configs"
         configs.mkdir()
@@ -22,6 +27,7 @@ def wrapped_card(*arguments: str, width: int = 120) -> str:
         ours, theirs = os.openpty()
         termios.tcsetwinsize(theirs, (_LINES, width))
         words = [sys.executable, "-m", "liqctl", "drill", "--env", "production", "--no-color"]
+        words += [f"--scenario={name}" for name in list_scenarios()]
         with subprocess.Popen(
             [*words, *arguments],
             cwd=folder,

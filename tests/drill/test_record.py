@@ -9,11 +9,13 @@ from typing import Any, Final
 
 import pytest
 
-from liqctl.drill.catalogue import Course, Exercise, hold
+from liqctl.drill.catalogue import Course, hold
 from liqctl.drill.document import Report
 from liqctl.drill.record import Drill, append_row, last_drill, last_passed_drill
-from liqctl.drill.runs import Conditions, Stop
+from liqctl.drill.runs import Conditions, Exercise, Stop
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.states import Environment
+from liqctl.settings.values import Settings
 from liqctl.sim.scenario import load_scenario
 
 AT: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,12 +46,9 @@ def test_a_drill_of_less_than_the_settings_in_use_cannot_pass_for_one(
     report = Report(
         course=course,
         scores=list(hold(course, Stop(), lambda _: None)),
-        policy=exercise.policy,
-        environment="production",
-        version="1",
+        settings=Settings(environment=Environment.PRODUCTION),
         started_at=AT,
         finished_at=AT,
-        log_dir=tmp_path,
     )
     path, found = tmp_path / "drills.jsonl", []
 
