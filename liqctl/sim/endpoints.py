@@ -9,7 +9,7 @@ rows, three months of history ("Account Trade List" and change log, read 2026-11
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
@@ -27,7 +27,9 @@ from liqctl.sim.orders import (
     invalid,
     malformed,
     neither,
+    pick,
     refuse_if,
+    tell,
 )
 from liqctl.sim.paths import host_of
 from liqctl.sim.venue import Call, Json
@@ -209,11 +211,6 @@ def _purses(call: Call, legs: Iterable[Holding] | None = None) -> dict[str, Purs
     return dict.fromkeys(purses, Purse()) if call.is_shown_empty else purses
 
 
-def pick(row: Mapping[str, Any], names: str) -> dict[str, Any]:
-    """Return some columns of a row, by their names in one text."""
-    return {name: row[name] for name in names.split()}
-
-
 def positions(call: Call) -> list[dict[str, Any]]:
     return [_position(call, held) for held in _shown_legs(call)]
 
@@ -292,9 +289,7 @@ def _position(call: Call, held: Holding) -> dict[str, Any]:
     entry = held.entry_price if held.amount else _ZERO
     leg = leg_of(call.account, held)
     return {
-        "symbol": held.symbol,
-        "positionSide": held.position_side,
-        "positionAmt": plain(held.amount),
+        **tell(held, "symbol positionSide=position_side positionAmt=amount updateTime=update_ms"),
         "entryPrice": plain(entry),
         "breakEvenPrice": plain(entry),
         "markPrice": f"{market.mark_price:.8f}",
@@ -309,7 +304,6 @@ def _position(call: Call, held: Holding) -> dict[str, Any]:
         "adl": 2,
         "bidNotional": "0",
         "askNotional": "0",
-        "updateTime": held.update_ms,
     }
 
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from liqctl.kernel.states import Product
-from liqctl.sim.endpoints import pick, wide_position
-from liqctl.sim.orders import Refused, invalid, malformed, refuse_if
+from liqctl.sim.endpoints import wide_position
+from liqctl.sim.orders import Refused, invalid, malformed, pick, refuse_if
 from liqctl.sim.venue import Call, Json, Venue
 
 _FIRST_USER: Final = 10_000_001
