@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from heapq import heappop, heappush
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from liqctl.kernel.states import Product
 from liqctl.sim.faults import Effect
@@ -31,6 +31,9 @@ from liqctl.sim.orders import (
     malformed,
     neither,
 )
+
+if TYPE_CHECKING:
+    from liqctl.sim.streams import Streams
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -83,24 +86,6 @@ class Book(dict[K, V]):
         return past
 
 
-class Listener(Protocol):
-    """Who is told what changes in an account, in the moment when it does."""
-
-    def order_changed(
-        self, order: Order, what: str, *, trade: Trade | None = None, reason: int = 0
-    ) -> None:
-        """Hear of an order: what happened to it (`x` of the venue), and why it expired (`er`)."""
-
-    def algo_changed(self, algo: AlgoOrder) -> None:
-        """Hear of a conditional order."""
-
-    def wallet_changed(self, transfer: Transfer) -> None:
-        """Hear of money that came or left."""
-
-    def wake(self) -> None:
-        """Hear that something is to happen later."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Account:
     """One account with its markets, those of both products.
@@ -140,7 +125,7 @@ class Account:
     timers: dict[str, int] = field(default_factory=dict)  # by symbol, when each runs out
     journal: Journal = field(default_factory=Journal)
     handling: Effect = field(default_factory=Effect)  # what happens to the request under way
-    listener: Listener | None = None
+    listener: "Streams | None" = None  # hears what changes, in the moment when it does
     now_ms: int = 0
     _last_id: int = 8_000_000
     _lives: dict[LegKey, Life] = field(default_factory=dict)
