@@ -60,22 +60,28 @@ class Purse:
 
     def describe(self, names: str) -> dict[str, str]:
         """Return the amounts that the venue calls by these names, `total` in front or not."""
-        return {name: f"{getattr(self, _NAMES[_bare(name)]):.8f}" for name in names.split()}
+        parts = {name: _NAMES[name.lower().removeprefix("total")] for name in names.split()}
+        return {name: f"{getattr(self, part):.8f}" for name, part in parts.items()}
 
 
+_EQUITY: Final = ("marginbalance", "accountequity", "actualequity")
+_INITIAL: Final = ("initialmargin", "positioninitialmargin", "accountinitialmargin")
+_MAINTENANCE_NAMES: Final = ("maintmargin", "accountmaintmargin")
+_AVAILABLE: Final = (
+    "availablebalance",
+    "maxwithdrawamount",
+    "withdrawavailable",
+    "virtualmaxwithdrawamount",
+)
 _NAMES: Final = {
     **dict.fromkeys(("balance", "walletbalance", "crosswalletbalance"), "wallet"),
     **dict.fromkeys(("unrealizedprofit", "crossunpnl"), "profit"),
-    **dict.fromkeys(("initialmargin", "positioninitialmargin"), "initial"),
-    **dict.fromkeys(("availablebalance", "maxwithdrawamount", "withdrawavailable"), "available"),
+    **dict.fromkeys(_INITIAL, "initial"),
+    **dict.fromkeys(_AVAILABLE, "available"),
+    **dict.fromkeys(_EQUITY, "equity"),
+    **dict.fromkeys(_MAINTENANCE_NAMES, "maintenance"),
     "openorderinitialmargin": "for_orders",
-    "marginbalance": "equity",
-    "maintmargin": "maintenance",
 }
-
-
-def _bare(name: str) -> str:
-    return name.lower().removeprefix("total")
 
 
 def leg_of(account: Account, held: Holding) -> Purse:

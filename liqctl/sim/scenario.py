@@ -64,11 +64,11 @@ from liqctl.kernel.states import Product
 from liqctl.sim.account import SOURCES, Account
 from liqctl.sim.address import MASTER, Address, alias_of, email_of, key_of, secret_of
 from liqctl.sim.events import make_event, trade_slice
+from liqctl.sim.hosts import Weights
 from liqctl.sim.market import Market
 from liqctl.sim.orders import AlgoOrder, Execution, Holding, Order, Refused
 from liqctl.sim.routes import ROUTES
 from liqctl.sim.venue import Venue, WorldEvent
-from liqctl.sim.weights import Weights
 
 _PLACES: Final = (
     Path(__file__).parent.parent / "_scenarios",

@@ -405,7 +405,11 @@ def _algo_body(algo: AlgoOrder) -> Body:
     return {
         **pick(row, _ALGO),
         "q": row["quantity"] or "0",
-        "ap": "0", "aq": "0", "act": "", "rm": algo.rejection, "ia": True,
+        "ap": "0",
+        "aq": "0",
+        "act": "",
+        "rm": algo.rejection,
+        "ia": True,
     }
 
 

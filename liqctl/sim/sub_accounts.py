@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from liqctl.kernel.states import Product
 from liqctl.sim.endpoints import wide_position
-from liqctl.sim.orders import Refused, invalid, malformed, pick, refuse_if
+from liqctl.sim.orders import Refused, malformed, pick, refuse_if
 from liqctl.sim.venue import Call, Json, Venue
 
 _FIRST_USER: Final = 10_000_001
@@ -116,9 +116,5 @@ def _sub(call: Call) -> Venue:
 def _page(
     call: Call, rows: list[dict[str, Any]], size: str, *, usual: int, most: int
 ) -> list[dict[str, Any]]:
-    page, length = call.number("page"), call.number(size)
-    page, length = 1 if page is None else page, usual if length is None else length
-    for name, is_right in (("page", page >= 1), (size, 1 <= length <= most)):
-        if not is_right:
-            raise invalid(name)
+    page, length = call.count("page", usual=1), call.count(size, usual=usual, most=most)
     return rows[(page - 1) * length : page * length]

@@ -7,6 +7,7 @@ add only how the answer travels.
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,11 +26,20 @@ from liqctl.sim.faults import (
     rows_of,
     spoil,
 )
+from liqctl.sim.hosts import (
+    MINUTE_MS,
+    UID_LIMIT,
+    Weights,
+    Windows,
+    banned_text,
+    dialect_of,
+    host_of,
+    product_of,
+    used_up,
+)
 from liqctl.sim.market import Market
-from liqctl.sim.orders import Listing, Refused, malformed
-from liqctl.sim.paths import dialect_of, host_of, product_of
+from liqctl.sim.orders import Listing, Refused, invalid, malformed
 from liqctl.sim.streams import Streams
-from liqctl.sim.weights import MINUTE_MS, UID_LIMIT, Weights, Windows, banned_text, used_up
 
 _FUTURES: Final = frozenset({"fapi", "dapi"})
 """Hosts where nothing shows of an account in portfolio margin."""
@@ -131,6 +141,11 @@ class Route:
     source: str = ""
 
     @property
+    def host(self) -> str:
+        """Which of the hosts it is on."""
+        return host_of(self.path)
+
+    @property
     def dialect(self) -> str:
         """How rows are written: fapi, dapi, um or cm."""
         return dialect_of(self.path)
@@ -171,7 +186,7 @@ class Call:
     @property
     def is_shown_empty(self) -> bool:
         """Whether the account is in portfolio margin, and asked where nothing of it shows."""
-        return self.venue.portfolio_margin and host_of(self.route.path) in _FUTURES
+        return self.venue.portfolio_margin and self.route.host in _FUTURES
 
     @property
     def symbol(self) -> str:
@@ -196,6 +211,13 @@ class Call:
         if text is not None and not text.isdecimal():
             raise malformed(name)
         return None if text is None else int(text)
+
+    def count(self, name: str, *, usual: int, most: float = math.inf) -> int:
+        """Return a parameter that counts from 1 to `most`, the usual one when it was not given."""
+        number = self.number(name)
+        if number is not None and not 1 <= number <= most:
+            raise invalid(name)
+        return usual if number is None else number
 
     @property
     def batch(self) -> list[dict[str, Any]]:
@@ -415,7 +437,11 @@ class Venue:
                     check_signature(request.query, request.body, keys[key])
             call = Call(self, route, params)
             if route.weight_uid:
-                headers |= self._count_uid(route.weight_uid)
+                # It is the account's own, not the address's.
+                used = self._windows.add("uid", MINUTE_MS, route.weight_uid, self.now_ms)
+                if used > UID_LIMIT:
+                    raise used_up(UID_LIMIT)
+                headers["X-SAPI-USED-UID-WEIGHT-1M"] = str(used)
             if route.orders:
                 headers |= self._count_orders(call)
             self.account.handling, self.listed_ms = effect, self.now_ms
@@ -466,17 +492,10 @@ class Venue:
         if _SERVES.get(host, self.is_portfolio) is not self.is_portfolio and not is_shown_empty:
             raise Refused(-2015, status=401)
 
-    def _count_uid(self, weight: int) -> dict[str, str]:
-        """Count weight that is the account's own; return the header that tells the sum."""
-        used = self._windows.add("uid", MINUTE_MS, weight, self.now_ms)
-        if used > UID_LIMIT:
-            raise used_up(UID_LIMIT)
-        return {"X-SAPI-USED-UID-WEIGHT-1M": str(used)}
-
     def _count_orders(self, call: Call) -> dict[str, str]:
         """Count the orders of a request, a batch's each; return the headers that tell the sums."""
         count = len(call.batch) if "batchOrders" in call.params else 1
-        if host_of(call.route.path) == "papi":  # It counts for itself, and minutes only.
+        if call.route.host == "papi":  # It counts for itself, and minutes only.
             in_10s, in_1m = 0, self._windows.add("papi 1m", MINUTE_MS, count, self.now_ms)
         else:
             in_10s = self._windows.add("10s", 10_000, count, self.now_ms) + self.other_orders
