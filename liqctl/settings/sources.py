@@ -309,7 +309,7 @@ class _Found:
     def check_hosts(self, environment: Environment, allowed_host: str) -> None:
         """Note the hosts that a key of the environment may not be sent to."""
         for name in ("base_url", "stream_url", "proxy"):
-            url, problem = self.values[f"exchange.{name}"], None
+            url, problem = self.values.get(f"exchange.{name}"), None
             if isinstance(url, str) and name == "proxy":
                 problem = url_problem(name, url)
             elif isinstance(url, str):
