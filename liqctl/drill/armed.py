@@ -27,8 +27,8 @@ from typing import Any, Final
 from liqctl.drill.judges import Case
 from liqctl.drill.record import fault_of
 from liqctl.drill.runs import Conditions, Difference, Exercise, Run, Script, Stop, judged
-from liqctl.kernel.endpoints import Endpoint, spec_of
 from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.requests import Endpoint, spec_of
 from liqctl.kernel.result import LiquidationResult, Residual
 from liqctl.kernel.states import ExitCode, LiquidationState, Margin, Product, TripCause
 from liqctl.sim.events import make_event

@@ -18,8 +18,8 @@ from liqctl.kernel.requests import Endpoint, spec_of
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import LiquidationState, Product
 from liqctl.sim.account import SOURCES
+from liqctl.sim.hosts import product_of
 from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order, is_closing
-from liqctl.sim.paths import product_of
 from liqctl.sim.venue import Venue
 
 OVERSHOOT_MAX_S: Final = 0.25

@@ -9,7 +9,7 @@ rows, three months of history ("Account Trade List" and change log, read 2026-11
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
@@ -24,12 +24,12 @@ from liqctl.sim.orders import (
     Holding,
     Order,
     Refused,
-    invalid,
     malformed,
     neither,
+    pick,
     refuse_if,
+    tell,
 )
-from liqctl.sim.paths import host_of
 from liqctl.sim.venue import Call, Json
 
 _ZERO: Final = Decimal(0)
@@ -80,7 +80,7 @@ def exchange_info(call: Call) -> Json:
         "timezone": "UTC",
         "serverTime": call.venue.now_ms - _DAY_MS,
         "rateLimits": [
-            _limit("REQUEST_WEIGHT", "MINUTE", 1, call.venue.weight_limit),
+            _limit("REQUEST_WEIGHT", "MINUTE", 1, call.venue.weights.limit),
             in_a_minute,
             in_ten_seconds,
         ],
@@ -159,6 +159,12 @@ _ACCOUNT_ROW_V2: Final = (
     "symbol positionSide positionAmt entryPrice unrealizedProfit leverage isolated initialMargin "
     "maintMargin maxNotional notional updateTime"
 )
+_POSITION_ROW_V3: Final = (
+    "symbol positionSide positionAmt entryPrice breakEvenPrice markPrice unRealizedProfit "
+    "liquidationPrice isolatedMargin notional marginAsset isolatedWallet initialMargin "
+    "maintMargin positionInitialMargin openOrderInitialMargin adl bidNotional askNotional "
+    "updateTime"
+)
 _POSITION_ROWS: Final = {
     "fapi": "symbol positionSide positionAmt entryPrice breakEvenPrice markPrice unRealizedProfit "
     "liquidationPrice isolatedMargin notional isolatedWallet updateTime leverage maxNotionalValue "
@@ -199,6 +205,12 @@ _PORTFOLIO_ASSET: Final = (
     "openOrderInitialMargin"
 )
 _LEG_MARGIN: Final = "initialMargin maintMargin positionInitialMargin"
+_NOTHING_OF_A_LEG: Final = (
+    "liquidationPrice isolatedMargin isolatedWallet openOrderInitialMargin bidNotional askNotional"
+)
+_PORTFOLIO: Final = (
+    "accountEquity actualEquity accountInitialMargin accountMaintMargin virtualMaxWithdrawAmount"
+)
 _BALANCE: Final = "balance crossWalletBalance crossUnPnl availableBalance maxWithdrawAmount"
 _BALANCE_COINM: Final = "balance withdrawAvailable crossWalletBalance crossUnPnl availableBalance"
 
@@ -209,13 +221,12 @@ def _purses(call: Call, legs: Iterable[Holding] | None = None) -> dict[str, Purs
     return dict.fromkeys(purses, Purse()) if call.is_shown_empty else purses
 
 
-def pick(row: Mapping[str, Any], names: str) -> dict[str, Any]:
-    """Return some columns of a row, by their names in one text."""
-    return {name: row[name] for name in names.split()}
+def _rows(call: Call, legs: Iterable[Holding], columns: str) -> list[dict[str, Any]]:
+    return [pick(wide_position(call, held), columns) for held in legs]
 
 
 def positions(call: Call) -> list[dict[str, Any]]:
-    return [_position(call, held) for held in _shown_legs(call)]
+    return _rows(call, _shown_legs(call), _POSITION_ROW_V3)
 
 
 def _shown_legs(call: Call) -> list[Holding]:
@@ -232,14 +243,12 @@ def _shown_legs(call: Call) -> list[Holding]:
 
 def positions_v2(call: Call) -> list[dict[str, Any]]:
     """Return the legs that a v2 reading lists: all there could be."""
-    names = _POSITION_ROWS["fapi"]
-    return [pick(wide_position(call, held), names) for held in _all_legs(call, call.markets)]
+    return _rows(call, _all_legs(call, call.markets), _POSITION_ROWS["fapi"])
 
 
 def positions_um(call: Call) -> list[dict[str, Any]]:
     """Return the legs of portfolio margin's USDS-M: those of v3, told otherwise."""
-    names = _POSITION_ROWS["um"]
-    return [pick(wide_position(call, held), names) for held in _shown_legs(call)]
+    return _rows(call, _shown_legs(call), _POSITION_ROWS["um"])
 
 
 def positions_coinm(call: Call) -> list[dict[str, Any]]:
@@ -251,8 +260,7 @@ def positions_coinm(call: Call) -> list[dict[str, Any]]:
         if (not coin or market.settle_asset == coin) and (not pair or market.pair == pair)
         if coin or pair or market.status == "TRADING"
     }
-    names = _POSITION_ROWS[call.route.dialect]
-    return [pick(wide_position(call, held), names) for held in _all_legs(call, markets)]
+    return _rows(call, _all_legs(call, markets), _POSITION_ROWS[call.route.dialect])
 
 
 def _all_legs(call: Call, markets: Iterable[str]) -> list[Holding]:
@@ -266,50 +274,32 @@ def _all_legs(call: Call, markets: Iterable[str]) -> list[Holding]:
     return [holdings.get(leg) or _empty(*leg) for leg in legs]
 
 
-def wide_position(call: Call, held: Holding) -> dict[str, Any]:
-    """Return all that any reading tells of a leg of the call's account."""
-    row = _position(call, held)
-    return row | {
-        "notionalValue": row["notional"],
-        "leverage": str(call.account.leverage),
-        "maxNotionalValue": _MAX_NOTIONAL,
-        "maxQty": _MAX_CONTRACTS,
-        "marginType": "cross",
-        "isAutoAddMargin": "false",
-        "unrealizedProfit": row["unRealizedProfit"],
-        "isolated": False,
-        "maxNotional": _MAX_NOTIONAL,
-    }
-
-
 def _empty(symbol: str, position_side: str) -> Holding:
     return Holding(symbol=symbol, position_side=position_side, amount=_ZERO, entry_price=_ZERO)
 
 
-def _position(call: Call, held: Holding) -> dict[str, Any]:
+def wide_position(call: Call, held: Holding) -> dict[str, Any]:
+    """Return all that any reading tells of a leg of the call's account."""
     market = call.account.markets[held.symbol]
-    notional = market.value(held.amount, market.mark_price)
-    entry = held.entry_price if held.amount else _ZERO
+    entry = plain(held.entry_price if held.amount else _ZERO)
+    notional = f"{market.value(held.amount, market.mark_price):.8f}"
     leg = leg_of(call.account, held)
     return {
-        "symbol": held.symbol,
-        "positionSide": held.position_side,
-        "positionAmt": plain(held.amount),
-        "entryPrice": plain(entry),
-        "breakEvenPrice": plain(entry),
-        "markPrice": f"{market.mark_price:.8f}",
-        "unRealizedProfit": f"{leg.profit:.8f}",
-        "liquidationPrice": "0",
-        "isolatedMargin": "0",
-        "notional": f"{notional:.8f}",
-        "marginAsset": market.settle_asset,
-        "isolatedWallet": "0",
+        **tell(held, "symbol positionSide=position_side positionAmt=amount updateTime=update_ms"),
         **leg.describe(_LEG_MARGIN),
-        "openOrderInitialMargin": "0",
+        **dict.fromkeys(("entryPrice", "breakEvenPrice"), entry),
+        **dict.fromkeys(("unRealizedProfit", "unrealizedProfit"), f"{leg.profit:.8f}"),
+        **dict.fromkeys(("notional", "notionalValue"), notional),
+        **dict.fromkeys(_NOTHING_OF_A_LEG.split(), "0"),
+        **dict.fromkeys(("maxNotionalValue", "maxNotional"), _MAX_NOTIONAL),
+        "maxQty": _MAX_CONTRACTS,
+        "markPrice": f"{market.mark_price:.8f}",
+        "marginAsset": market.settle_asset,
+        "marginType": "cross",
+        "leverage": str(call.account.leverage),
+        "isAutoAddMargin": "false",
+        "isolated": False,
         "adl": 2,
-        "bidNotional": "0",
-        "askNotional": "0",
-        "updateTime": held.update_ms,
     }
 
 
@@ -350,8 +340,7 @@ def _with_positions(call: Call, legs: list[Holding], names: str) -> dict[str, An
         {"asset": asset, **purse.describe(columns), **_margin_asset(call)}
         for asset, purse in _purses(call, legs).items()
     ]
-    rows = [pick(wide_position(call, held), names) for held in legs]
-    return {"assets": assets, "positions": rows}
+    return {"assets": assets, "positions": _rows(call, legs, names)}
 
 
 def _margin_asset(call: Call) -> dict[str, Any]:
@@ -427,9 +416,10 @@ def change_mode(call: Call) -> Json:
     return {"code": 200, "msg": "success"}
 
 
-def leverage_bracket(call: Call) -> Json:
+@_of_each
+def leverage_bracket(_: Call, market: Market) -> dict[str, Any]:
     # In dollars of notional, or for COIN-M in coins.
-    unit = "notional" if call.route.product is Product.USDM else "qty"
+    unit = "notional" if market.product is Product.USDM else "qty"
     bracket = {
         "bracket": 1,
         "initialLeverage": _LEVERAGE_MAX,
@@ -438,9 +428,7 @@ def leverage_bracket(call: Call) -> Json:
         "maintMarginRatio": 0.004,
         "cum": 0.0,
     }
-    rows = [{"symbol": symbol, "brackets": [bracket]} for symbol in call.markets]
-    is_one = call.symbol and call.route.product is Product.USDM
-    return rows[0] if is_one else rows
+    return {"symbol": market.symbol, "brackets": [bracket]}
 
 
 def set_leverage(call: Call) -> Json:
@@ -469,20 +457,20 @@ def portfolio_margin(call: Call) -> Json:
     }
 
 
+_NO_RIGHTS: Final = (
+    "enableInternalTransfer enableMargin permitsUniversalTransfer enableVanillaOptions "
+    "enableFixApiTrade enableFixReadOnly enableSpotAndMarginTrading"
+)
+
+
 def key_rights(call: Call) -> Json:
     return {
+        **dict.fromkeys(_NO_RIGHTS.split(), False),
         "ipRestrict": call.venue.ip_restricted,
         "createTime": 1698645219000,
         "enableReading": True,
         "enableWithdrawals": call.venue.can_withdraw,
-        "enableInternalTransfer": False,
-        "enableMargin": False,
         "enableFutures": call.venue.can_trade,
-        "permitsUniversalTransfer": False,
-        "enableVanillaOptions": False,
-        "enableFixApiTrade": False,
-        "enableFixReadOnly": False,
-        "enableSpotAndMarginTrading": False,
         "enablePortfolioMarginTrading": call.venue.is_portfolio,
     }
 
@@ -504,9 +492,8 @@ def user_trades(call: Call) -> Json:
     if not is_pair or not call.params.get("pair"):
         call.account.market(call.params.get("symbol"))
     markets = call.markets
-    first_id, order_id, limit = (call.number(name) for name in ("fromId", "orderId", "limit"))
-    if limit is not None and not 1 <= limit <= _TRADES_MAX:
-        raise invalid("limit")
+    first_id, order_id = call.number("fromId"), call.number("orderId")
+    limit = call.count("limit", usual=_TRADES_USUAL, most=_TRADES_MAX)
     start_ms, end_ms = call.number("startTime"), call.number("endTime")
     refuse_if((first_id is not None and not (start_ms is None and end_ms is None), -1128))
     refuse_if((is_pair and not (first_id is None and order_id is None), -1128))
@@ -528,7 +515,6 @@ def user_trades(call: Call) -> Json:
             else start_ms <= trade.time_ms <= end_ms
         )
     ]
-    limit = limit or _TRADES_USUAL
     return found[:limit] if is_from_the_start else found[-limit:]
 
 
@@ -539,9 +525,8 @@ def income(call: Call) -> Json:
     is ("Get Income History", read 2026-11-23). Assumed: with a start the oldest rows are shown, and
     without one the newest.
     """
-    start_ms, end_ms, limit = (call.number(name) for name in ("startTime", "endTime", "limit"))
-    if limit is not None and not 1 <= limit <= _INCOME_MAX:
-        raise invalid("limit")
+    start_ms, end_ms = call.number("startTime"), call.number("endTime")
+    limit = call.count("limit", usual=_INCOME_USUAL, most=_INCOME_MAX)
     end = call.venue.now_ms if end_ms is None else end_ms
     start = end - _SPAN_MAX_MS if start_ms is None else start_ms
     refuse_if((start > end, -1023))
@@ -554,7 +539,6 @@ def income(call: Call) -> Json:
         and start <= each.time_ms <= end
         and call.venue.now_ms - each.time_ms <= _HISTORY_MS
     ]
-    limit = limit or _INCOME_USUAL
     return rows[-limit:] if start_ms is None else rows[:limit]
 
 
@@ -562,16 +546,16 @@ def income(call: Call) -> Json:
 
 
 def start_listen_key(call: Call) -> Json:
-    return {"listenKey": call.venue.streams.start(host_of(call.route.path))}
+    return {"listenKey": call.venue.streams.start(call.route.host)}
 
 
 def extend_listen_key(call: Call) -> Json:
-    key, host = call.venue.streams.extend(host_of(call.route.path)), host_of(call.route.path)
-    return {"listenKey": key} if host == "fapi" else {}  # Assumed for the others.
+    key = call.venue.streams.extend(call.route.host)
+    return {"listenKey": key} if call.route.host == "fapi" else {}  # Assumed for the others.
 
 
 def end_listen_key(call: Call) -> Json:
-    call.venue.streams.end(host_of(call.route.path))
+    call.venue.streams.end(call.route.host)
     return {}
 
 
@@ -703,7 +687,7 @@ def cancel_batch(call: Call) -> Json:
 
 
 def cancel_all(call: Call) -> Json:
-    call.account.cancel_all(call.market.symbol)
+    call.account.cancel_all(call.market.symbol, call.account.open_orders())
     return dict(_DONE)
 
 
@@ -718,7 +702,8 @@ def countdown(call: Call) -> Json:
 # -- conditional orders, a book of their own ---------------------------------------------------
 
 
-def _find_algo(call: Call) -> AlgoOrder | None:
+def _find_algo(call: Call, missing: int, *, ended: bool = False) -> AlgoOrder:
+    """Return the conditional order that is named, an ended one too if asked for; else refuse."""
     # Portfolio margin's COIN-M calls them strategies still.
     is_cm = call.route.dialect == "cm"
     number, name = ("strategyId", "newClientStrategyId") if is_cm else ("algoId", "clientAlgoId")
@@ -729,8 +714,9 @@ def _find_algo(call: Call) -> AlgoOrder | None:
         is_named = str(algo.algo_id) == algo_id
         if is_named or (not algo_id and algo.client_algo_id == client_id):
             is_there = call.account.market(algo.symbol).product is call.route.product
-            return algo if is_there else None
-    return None
+            refuse_if((not is_there or not (ended or algo.is_open), missing))
+            return algo
+    raise Refused(missing)
 
 
 def open_algo_orders(call: Call) -> Json:
@@ -748,9 +734,7 @@ def all_algo_orders(call: Call) -> Json:
 
 
 def algo_order(call: Call) -> Json:
-    algo = _find_algo(call)
-    if algo is None:
-        raise Refused(-2013)
+    algo = _find_algo(call, -2013, ended=True)
     return algo.describe() | {"actualType": "", "actualQty": "0.000"}
 
 
@@ -772,17 +756,12 @@ def new_strategy(call: Call) -> Json:
 
 
 def open_strategy(call: Call) -> Json:
-    algo = _find_algo(call)
-    if algo is None or not algo.is_open:
-        raise Refused(-2013)
-    return algo.describe_strategy()
+    return _find_algo(call, -2013).describe_strategy()
 
 
 def _end_algo(call: Call) -> AlgoOrder:
-    algo = _find_algo(call)
-    if algo is None or not algo.is_open:
-        raise Refused(-2011)
-    call.account.cancel_algo(algo)
+    algo = _find_algo(call, -2011)
+    call.account.cancel(algo)
     return algo
 
 
@@ -804,16 +783,12 @@ def cancel_all_strategies(call: Call) -> Json:
 
 def cancel_algo(call: Call) -> Json:
     algo = _end_algo(call)
-    return {
-        "algoId": algo.algo_id,
-        "clientAlgoId": algo.client_algo_id,
-        "code": "200",
-        "msg": "success",
-    }
+    told = {"algoId": algo.algo_id, "clientAlgoId": algo.client_algo_id}
+    return told | {"code": "200", "msg": "success"}
 
 
 def cancel_all_algo(call: Call) -> Json:
-    call.account.cancel_all_algo(call.market.symbol)
+    call.account.cancel_all(call.market.symbol, call.account.open_algo_orders())
     return dict(_DONE)
 
 
@@ -823,15 +798,10 @@ def cancel_all_algo(call: Call) -> Json:
 def portfolio_account(call: Call) -> Json:
     purse = portfolio_of(call.account)
     return {
+        **purse.describe(_PORTFOLIO),
+        **dict.fromkeys(("totalAvailableBalance", "totalMarginOpenLoss"), ""),
         "uniMMR": f"{ratio_of(purse):.8f}",
-        "accountEquity": f"{purse.equity:.8f}",
-        "actualEquity": f"{purse.equity:.8f}",
-        "accountInitialMargin": f"{purse.initial:.8f}",
-        "accountMaintMargin": f"{purse.maintenance:.8f}",
         "accountStatus": call.account.status,
-        "virtualMaxWithdrawAmount": f"{purse.available:.8f}",
-        "totalAvailableBalance": "",
-        "totalMarginOpenLoss": "",
         "updateTime": call.venue.now_ms,
     }
 

@@ -146,20 +146,10 @@ def set_mark(venue: Venue, entry: Entry) -> None:
     _market(venue, entry).mark_price = _number(entry, "price")
 
 
-def transfer(venue: Venue, entry: Entry) -> None:
-    """Somebody moves money into a wallet, or out of it where the amount is negative."""
-    venue.account.transfer(entry.get("asset", "USDT"), _number(entry, "amount"))
-
-
 def set_account_status(venue: Venue, entry: Entry) -> None:
     """Portfolio margin calls the account's state otherwise."""
     venue.account.status = str(entry["status"])
     venue.streams.risk_changed()
-
-
-def cut_streams(venue: Venue, entry: Entry) -> None:
-    """Connections end: those of a host (fapi, dapi, papi), or all."""
-    venue.streams.cut(entry.get("host", ""))
 
 
 def expire_listen_keys(venue: Venue, entry: Entry) -> None:
@@ -168,19 +158,11 @@ def expire_listen_keys(venue: Venue, entry: Entry) -> None:
         venue.streams.expire(host)
 
 
-def lie(venue: Venue, entry: Entry) -> None:
-    """A stream tells of a position that is not so."""
-    venue.streams.lie(*_leg(entry), _number(entry, "quantity"))
-
-
 def deliver(venue: Venue, entry: Entry) -> None:
     """A dated contract is delivered: its orders are gone, its legs closed at the mark price."""
     account, symbol = venue.account, entry["symbol"]
     _market(venue, entry).status = "DELIVERED"
-    for algo in account.open_algo_orders():
-        if algo.symbol == symbol:
-            account.end_algo(algo, "EXPIRED")
-    for order in account.open_orders():
+    for order in account.resting():
         if order.symbol == symbol:
             account.end(order, "EXPIRED")
     for _, position_side in [key for key in account.holdings if key[0] == symbol]:
@@ -223,13 +205,13 @@ def to_hedge(venue: Venue, _: Entry) -> None:
             account.holdings.note(account.now_ms, moved.leg)
             del account.holdings[held.leg]
             account.holdings[moved.leg] = moved
-    for order in (*account.open_orders(), *account.open_algo_orders()):
+    for order in account.resting():
         order.position_side = "LONG" if order.side == "SELL" else "SHORT"
 
 
 def ban(venue: Venue, entry: Entry) -> None:
     """The address is banned for a while."""
-    venue.banned_until_ms = venue.now_ms + int(entry["for_ms"])
+    venue.weights.banned_until_ms = venue.now_ms + int(entry["for_ms"])
 
 
 def set_can_trade(venue: Venue, entry: Entry) -> None:
@@ -248,7 +230,13 @@ def _setting(name: str, of: Callable[[str], object]) -> Act:
 
 
 ACTS: Final[Mapping[str, Act]] = {
-    **{act.__name__: act for act in (reopen, place, enter, close, trigger, fill)},
+    **{
+        act.__name__: act
+        for act in (
+            *(reopen, place, enter, close, trigger, fill, deliver, to_hedge, move_mark, set_mark),
+            *(ban, set_can_trade, set_countdowns, set_account_status, expire_listen_keys),
+        )
+    },
     # A bot trades, whatever the leg holds.
     "add": lambda venue, entry: _trade(venue, entry, _number(entry, "quantity"), "bot"),
     # Somebody turns the position around.
@@ -264,14 +252,13 @@ ACTS: Final[Mapping[str, Act]] = {
     "set_status": _setting("status", str),
     "set_depth": _setting("depth", Decimal),
     "set_spread": _setting("spread_bps", Decimal),
-    **{
-        act.__name__: act
-        for act in (move_mark, set_mark, transfer, deliver, to_hedge, ban, set_can_trade)
-    },
-    **{
-        act.__name__: act
-        for act in (set_account_status, set_countdowns, cut_streams, expire_listen_keys, lie)
-    },
+    # Somebody moves money into a wallet, or out of it where the amount is negative.
+    "transfer": lambda venue, entry: venue.account.transfer(
+        entry.get("asset", "USDT"), _number(entry, "amount")
+    ),
+    # A stream tells of a position that is not so; connections end, those of a host or all.
+    "lie": lambda venue, entry: venue.streams.lie(*_leg(entry), _number(entry, "quantity")),
+    "cut_streams": lambda venue, entry: venue.streams.cut(entry.get("host", "")),
     # The key is deleted: nothing signed passes any more.
     "revoke_key": lambda venue, _: venue.faults.insert(0, make_fault("key_refused", times=0)),
 }

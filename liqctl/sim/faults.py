@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Final
 
+from liqctl.sim.hosts import host_of, product_of
 from liqctl.sim.orders import WORDS
-from liqctl.sim.paths import host_of, product_of
 
 HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 

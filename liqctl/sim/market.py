@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.states import Product
-from liqctl.sim.orders import Order
+from liqctl.sim.orders import Order, tell
 
 CONDITIONAL_TYPES: Final = (
     "STOP",
@@ -26,6 +26,11 @@ CONDITIONAL_TYPES: Final = (
 TIMES_IN_FORCE: Final = ("GTC", "IOC", "FOK", "GTX", "GTD")
 OPEN_ORDERS_MAX: Final = 200
 """Of a symbol in the regular book, and of an account in the conditional one."""
+
+_ROW: Final = (
+    "symbol pair contractType=contract_type deliveryDate=delivery_ms baseAsset=base_asset "
+    "quoteAsset=quote_asset marginAsset=settle_asset marketTakeBound=take_bound"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,17 +132,11 @@ class Market:
         """Return the symbol's row of exchangeInfo."""
         is_coinm = self.product is Product.COINM
         row: dict[str, Any] = {
-            "symbol": self.symbol,
-            "pair": self.pair,
-            "contractType": self.contract_type,
-            "deliveryDate": self.delivery_ms,
+            **tell(self, _ROW),
             "onboardDate": 1569398400000,
             "contractStatus" if is_coinm else "status": self.status,
             "maintMarginPercent": "2.5000",
             "requiredMarginPercent": "5.0000",
-            "baseAsset": self.base_asset,
-            "quoteAsset": self.quote_asset,
-            "marginAsset": self.settle_asset,
             "pricePrecision": 2,
             "quantityPrecision": 0 if is_coinm else 3,
             "baseAssetPrecision": 8,
@@ -146,14 +145,12 @@ class Market:
             "underlyingSubType": ["PoW"],
             "triggerProtect": "0.0500",
             "liquidationFee": "0.012500",
-            "marketTakeBound": plain(self.take_bound),
             "maxMoveOrderLimit": 10000,
             "filters": [
                 {
                     "filterType": "PRICE_FILTER",
-                    "minPrice": plain(self.tick_size),
+                    **tell(self, "minPrice=tick_size tickSize=tick_size"),
                     "maxPrice": "4529764",
-                    "tickSize": plain(self.tick_size),
                 },
                 self._lot("LOT_SIZE", self.quantity_max, self.step_size),
                 self._lot(
@@ -164,8 +161,7 @@ class Market:
                 {"filterType": "MAX_NUM_ORDERS", "limit": OPEN_ORDERS_MAX},
                 {
                     "filterType": "PERCENT_PRICE",
-                    "multiplierUp": plain(self.multiplier_up),
-                    "multiplierDown": plain(self.multiplier_down),
+                    **tell(self, "multiplierUp=multiplier_up multiplierDown=multiplier_down"),
                     "multiplierDecimal": "4",
                 },
             ],

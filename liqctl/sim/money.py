@@ -8,7 +8,7 @@ every asset at its mark price, without a haircut.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import ClassVar, Final
 
 from liqctl.kernel.states import Product
 from liqctl.sim.account import Account
@@ -29,6 +29,7 @@ class Purse:
     wallet: Decimal = _ZERO
     profit: Decimal = _ZERO
     initial: Decimal = _ZERO
+    for_orders: ClassVar = _ZERO  # the margin of resting orders, which need none here
 
     @property
     def maintenance(self) -> Decimal:
@@ -39,11 +40,6 @@ class Purse:
     def equity(self) -> Decimal:
         """The margin balance."""
         return self.wallet + self.profit
-
-    @property
-    def for_orders(self) -> Decimal:
-        """The margin of resting orders, which need none here."""
-        return _ZERO
 
     @property
     def available(self) -> Decimal:
@@ -60,22 +56,22 @@ class Purse:
 
     def describe(self, names: str) -> dict[str, str]:
         """Return the amounts that the venue calls by these names, `total` in front or not."""
-        return {name: f"{getattr(self, _NAMES[_bare(name)]):.8f}" for name in names.split()}
+        parts = {name: _PARTS[name.lower().removeprefix("total")] for name in names.split()}
+        return {name: f"{getattr(self, part):.8f}" for name, part in parts.items()}
 
 
-_NAMES: Final = {
-    **dict.fromkeys(("balance", "walletbalance", "crosswalletbalance"), "wallet"),
-    **dict.fromkeys(("unrealizedprofit", "crossunpnl"), "profit"),
-    **dict.fromkeys(("initialmargin", "positioninitialmargin"), "initial"),
-    **dict.fromkeys(("availablebalance", "maxwithdrawamount", "withdrawavailable"), "available"),
-    "openorderinitialmargin": "for_orders",
-    "marginbalance": "equity",
-    "maintmargin": "maintenance",
+_CALLED: Final = {
+    "wallet": "balance walletbalance crosswalletbalance",
+    "profit": "unrealizedprofit crossunpnl",
+    "equity": "marginbalance accountequity actualequity",
+    "initial": "initialmargin positioninitialmargin accountinitialmargin",
+    "maintenance": "maintmargin accountmaintmargin",
+    "for_orders": "openorderinitialmargin",
+    "available": "availablebalance maxwithdrawamount withdrawavailable virtualmaxwithdrawamount",
 }
+"""What the venue calls each part of a purse."""
 
-
-def _bare(name: str) -> str:
-    return name.lower().removeprefix("total")
+_PARTS: Final = {name: part for part, names in _CALLED.items() for name in names.split()}
 
 
 def leg_of(account: Account, held: Holding) -> Purse:
@@ -112,11 +108,8 @@ def portfolio_of(account: Account) -> Purse:
     for product in Product:
         for asset, purse in purses_of(account, product).items():
             price = price_of(account, asset)
-            total += Purse(
-                wallet=purse.wallet * price,
-                profit=purse.profit * price,
-                initial=purse.initial * price,
-            )
+            wallet, profit, initial = purse.wallet, purse.profit, purse.initial
+            total += Purse(wallet=wallet * price, profit=profit * price, initial=initial * price)
     for asset, held in account.margin_assets.items():
         owed = held.get("borrowed", _ZERO) + held.get("interest", _ZERO)
         own = held.get("free", _ZERO) + held.get("negative", _ZERO) - owed

@@ -7,9 +7,11 @@ things differently, prices and quantities are strings, ids and times are numbers
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Final
+from functools import cache
+from operator import attrgetter
+from typing import Any, ClassVar, Final
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.states import Product
@@ -111,6 +113,63 @@ def neither(first: str, second: str) -> Refused:
     return Refused(-1102, f"Param '{first}' or '{second}' must be sent, but both were empty/null!")
 
 
+@cache  # There are as many texts as there are kinds of rows.
+def _columns(text: str) -> tuple[tuple[str, str], ...]:
+    parts = (column.partition("=") for column in text.split())
+    return tuple((name, origin or name) for name, _, origin in parts)
+
+
+def pick(row: Mapping[str, Any], columns: str) -> dict[str, Any]:
+    """Return some columns of a row, `new=old` under another name.
+
+    >>> pick({"symbol": "BTCUSDT", "side": "BUY"}, "s=symbol side")
+    {'s': 'BTCUSDT', 'side': 'BUY'}
+    """
+    return {name: row[origin] for name, origin in _columns(columns)}
+
+
+def tell(thing: object, columns: str) -> dict[str, Any]:
+    """Return a row of what a thing has, amounts as texts; `name=attribute` where they differ."""
+    row = {name: getattr(thing, origin) for name, origin in _columns(columns)}
+    return {name: plain(v) if isinstance(v, Decimal) else v for name, v in row.items()}
+
+
+_OF_BOTH_BOOKS: Final = {
+    "workingType": "CONTRACT_PRICE",
+    "priceProtect": False,
+    "priceMatch": "NONE",
+    "selfTradePreventionMode": "EXPIRE_MAKER",
+    "goodTillDate": 0,
+}
+_INSTRUCTION: Final = (
+    "symbol side positionSide=position_side price timeInForce=time_in_force "
+    "reduceOnly=reduce_only updateTime=update_ms"
+)
+_ORDER: Final = (
+    f"{_INSTRUCTION} clientOrderId=client_order_id orderId=order_id status type origType=type "
+    "origQty=quantity cumQty=executed executedQty=executed stopPrice=trigger_price "
+    "closePosition=close_position"
+)
+_ALGO: Final = (
+    f"{_INSTRUCTION} algoId=algo_id clientAlgoId=client_algo_id orderType=type algoStatus=status "
+    "triggerPrice=trigger_price quantity closePosition=close_position createTime=time_ms"
+)
+_STRATEGY: Final = (
+    f"{_INSTRUCTION} strategyId=algo_id newClientStrategyId=client_algo_id strategyType=type "
+    "strategyStatus=status stopPrice=trigger_price bookTime=time_ms"
+)
+_EXECUTION: Final = (
+    "algoId=algo_id symbol side positionSide=position_side totalQty=quantity "
+    "executedQty=executed executedAmt=paid clientAlgoId=client_algo_id bookTime=time_ms "
+    "algoStatus=status algoType=kind"
+)
+_OF_TRADE: Final = (
+    "id=trade_id price qty=quantity quoteQty=quote baseQty=base marginAsset=asset "
+    "commissionAsset=fee_asset realizedPnl=realized_pnl time=time_ms"
+)
+_OF_ITS_ORDER: Final = "orderId=order_id side positionSide=position_side symbol pair"
+
+
 @dataclass(slots=True, kw_only=True)
 class Instruction:
     """What orders of both books have; `owner` is "key" for what came over the API."""
@@ -165,20 +224,9 @@ class Order(Instruction):
     hidden: bool = False
     known_from_ms: int = 0
 
-    @property
-    def listed_in(self) -> str:
-        """The source that lists it."""
-        return "orders"
-
-    @property
-    def number(self) -> int:
-        """The venue's id."""
-        return self.order_id
-
-    @property
-    def name(self) -> str:
-        """The id that its owner gave it."""
-        return self.client_order_id
+    listed_in: ClassVar = "orders"  # the source
+    number = property(attrgetter("order_id"))
+    name = property(attrgetter("client_order_id"))
 
     @property
     def is_open(self) -> bool:
@@ -192,30 +240,7 @@ class Order(Instruction):
 
     def acknowledge(self) -> dict[str, Any]:
         """Return the reply to a write (ORDER-W)."""
-        return {
-            "clientOrderId": self.client_order_id,
-            "cumQty": plain(self.executed),
-            "executedQty": plain(self.executed),
-            "orderId": self.order_id,
-            "origQty": plain(self.quantity),
-            "price": plain(self.price),
-            "reduceOnly": self.reduce_only,
-            "side": self.side,
-            "positionSide": self.position_side,
-            "status": self.status,
-            "stopPrice": plain(self.trigger_price),
-            "closePosition": self.close_position,
-            "symbol": self.symbol,
-            "timeInForce": self.time_in_force,
-            "type": self.type,
-            "origType": self.type,
-            "updateTime": self.update_ms,
-            "workingType": "CONTRACT_PRICE",
-            "priceProtect": False,
-            "priceMatch": "NONE",
-            "selfTradePreventionMode": "EXPIRE_MAKER",
-            "goodTillDate": 0,
-        }
+        return tell(self, _ORDER) | _OF_BOTH_BOOKS
 
     def describe(self) -> dict[str, Any]:
         """Return the row of a query (ORDER-R)."""
@@ -241,20 +266,9 @@ class AlgoOrder(Instruction):
     child_id: int | None = None
     rejection: str = ""  # why its order was refused when it triggered
 
-    @property
-    def listed_in(self) -> str:
-        """The source that lists it."""
-        return "algo"
-
-    @property
-    def number(self) -> int:
-        """The venue's id."""
-        return self.algo_id
-
-    @property
-    def name(self) -> str:
-        """The id that its owner gave it."""
-        return self.client_algo_id
+    listed_in: ClassVar = "algo"  # the source
+    number = property(attrgetter("algo_id"))
+    name = property(attrgetter("client_algo_id"))
 
     @property
     def is_open(self) -> bool:
@@ -263,62 +277,27 @@ class AlgoOrder(Instruction):
 
     def describe(self) -> dict[str, Any]:
         """Return the row of a reply (ALGO-R)."""
+        nothing = ("tpTriggerPrice", "tpPrice", "slTriggerPrice", "slPrice")
         return {
-            "algoId": self.algo_id,
-            "clientAlgoId": self.client_algo_id,
+            **tell(self, _ALGO),
+            **_OF_BOTH_BOOKS,
+            **dict.fromkeys(nothing, "0.000"),
+            **dict.fromkeys(("tpOrderType", "activatePrice", "callbackRate"), ""),
             "algoType": "CONDITIONAL",
-            "orderType": self.type,
-            "symbol": self.symbol,
-            "side": self.side,
-            "positionSide": self.position_side,
-            "timeInForce": self.time_in_force,
-            "quantity": None if self.quantity is None else plain(self.quantity),
-            "algoStatus": self.status,
             "actualOrderId": "" if self.child_id is None else str(self.child_id),
             "actualPrice": "0.00000",
-            "triggerPrice": plain(self.trigger_price),
-            "price": plain(self.price),
             "icebergQuantity": None,
-            "tpTriggerPrice": "0.000",
-            "tpPrice": "0.000",
-            "slTriggerPrice": "0.000",
-            "slPrice": "0.000",
-            "tpOrderType": "",
-            "selfTradePreventionMode": "EXPIRE_MAKER",
-            "workingType": "CONTRACT_PRICE",
-            "priceMatch": "NONE",
-            "closePosition": self.close_position,
-            "priceProtect": False,
-            "reduceOnly": self.reduce_only,
-            "activatePrice": "",
-            "callbackRate": "",
-            "createTime": self.time_ms,
-            "updateTime": self.update_ms,
             "triggerTime": 0,
-            "goodTillDate": 0,
         }
 
     def describe_strategy(self) -> dict[str, Any]:
         """Return the row of portfolio margin's COIN-M, where it is a strategy."""
         return {
-            "newClientStrategyId": self.client_algo_id,
-            "strategyId": self.algo_id,
-            "strategyStatus": self.status,
-            "strategyType": self.type,
+            **tell(self, _STRATEGY),
             "origQty": plain(self.quantity or Decimal(0)),
-            "price": plain(self.price),
-            "reduceOnly": self.reduce_only,
-            "side": self.side,
-            "positionSide": self.position_side,
-            "stopPrice": plain(self.trigger_price),
-            "symbol": self.symbol,
-            "timeInForce": self.time_in_force,
             "activatePrice": "0",
             "priceRate": "0",
-            "bookTime": self.time_ms,
-            "updateTime": self.update_ms,
-            "workingType": "CONTRACT_PRICE",
-            "priceProtect": False,
+            **pick(_OF_BOTH_BOOKS, "workingType priceProtect"),
         }
 
 
@@ -354,19 +333,9 @@ class Execution:
     def describe(self) -> dict[str, Any]:
         """Return the row of a list."""
         return {
-            "algoId": self.algo_id,
-            "symbol": self.symbol,
-            "side": self.side,
-            "positionSide": self.position_side,
-            "totalQty": plain(self.quantity),
-            "executedQty": plain(self.executed),
-            "executedAmt": plain(self.paid),
+            **tell(self, _EXECUTION),
             "avgPrice": plain(self.paid / self.executed if self.executed else Decimal(0)),
-            "clientAlgoId": self.client_algo_id,
-            "bookTime": self.time_ms,
             "endTime": self.time_ms + self.slices * self.every_ms,
-            "algoStatus": self.status,
-            "algoType": self.kind,
             "urgency": "LOW",
         }
 
@@ -406,23 +375,11 @@ class Trade:
     def describe(self) -> dict[str, Any]:
         """Return the row of userTrades."""
         return {
+            **tell(self, _OF_TRADE),
+            **tell(self.order, _OF_ITS_ORDER),
             "buyer": self.order.side == "BUY",
             "commission": f"{self.fee:.8f}",
-            "commissionAsset": self.fee_asset,
-            "id": self.trade_id,
             "maker": False,
-            "orderId": self.order.order_id,
-            "price": plain(self.price),
-            "qty": plain(self.quantity),
-            "quoteQty": plain(self.quote),
-            "baseQty": plain(self.base),
-            "marginAsset": self.asset,
-            "realizedPnl": plain(self.realized_pnl),
-            "side": self.order.side,
-            "positionSide": self.order.position_side,
-            "symbol": self.order.symbol,
-            "pair": self.order.pair,
-            "time": self.time_ms,
         }
 
 
@@ -439,14 +396,10 @@ class Transfer:
     def describe(self) -> dict[str, Any]:
         """Return the row of income."""
         return {
-            "symbol": "",
-            "incomeType": "TRANSFER",
+            **tell(self, "asset time=time_ms tranId=number"),
+            **dict.fromkeys(("symbol", "tradeId"), ""),
+            **dict.fromkeys(("incomeType", "info"), "TRANSFER"),
             "income": f"{self.amount:.8f}",
-            "asset": self.asset,
-            "info": "TRANSFER",
-            "time": self.time_ms,
-            "tranId": self.number,
-            "tradeId": "",
         }
 
 
@@ -458,6 +411,16 @@ class Life:
     opened_by: str = ""
     flat_ms: int = 0  # when it was last flat, 0 when never since the start
     least: Decimal = Decimal(0)  # the smallest it has been
+
+    def traded(self, owner: str, before: Decimal, after: Decimal, *, at_ms: int) -> "Life":
+        """Return the life of the leg after a trade: from one flat moment to the next."""
+        if not after:
+            return Life(flat_ms=at_ms)
+        if before * after > 0:
+            return replace(self, least=min(self.least, abs(after)))
+        # One that turns around was flat for no time at all.
+        flat_ms = at_ms if before else max(self.flat_ms, 1)
+        return Life(opened_ms=at_ms, opened_by=owner, flat_ms=flat_ms, least=abs(after))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

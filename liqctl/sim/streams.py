@@ -10,6 +10,10 @@ programs of an account share the key (assumed): who ends it ends it for all.
 A connection with any other key is accepted and stays silent: that is how a USDS-M key on the old
 path /ws/KEY has behaved since 2026-04-23 (change log, read 2026-11-23); for an unknown key it is
 assumed. Nothing is repeated: what happens while nobody is connected is never told.
+
+Bodies: Binance USDS-M, COIN-M and portfolio margin user data stream pages, read 2026-01 and
+2026-11-23. Assumed: what portfolio margin's rows lack, and COIN-M's `ALGO_UPDATE`, which other
+clients handle and no page names.
 """
 
 import asyncio
@@ -23,13 +27,10 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from typing_extensions import override
-
+from liqctl.kernel.amounts import plain
 from liqctl.kernel.states import Product
-from liqctl.sim.account import Listener
-from liqctl.sim.frames import account_body, algo_body, order_body, strategy_body, trade_body
-from liqctl.sim.money import Purse, portfolio_of, purses_of, ratio_of
-from liqctl.sim.orders import AlgoOrder, Holding, Order, Refused, Trade, Transfer
+from liqctl.sim.money import Purse, leg_of, portfolio_of, purses_of, ratio_of
+from liqctl.sim.orders import AlgoOrder, Holding, Order, Refused, Trade, Transfer, pick, tell
 
 if TYPE_CHECKING:
     from liqctl.sim.faults import StreamFault
@@ -39,6 +40,8 @@ KEY_LIFE_MS: Final = 3_600_000
 CONNECTION_LIFE_MS: Final = 86_400_000
 WAITING_MAX: Final = 10_000
 """Frames that wait for a reader before its connection is cut: nobody reads that late."""
+
+Body = dict[str, Any]
 
 _HOSTS: Final = {Product.USDM: "fapi", Product.COINM: "dapi"}
 _PORTFOLIO: Final = "papi"
@@ -129,8 +132,8 @@ class Feed:
 
 
 @dataclass(slots=True)
-class Streams(Listener):
-    """The listen keys of an account and its open connections."""
+class Streams:
+    """The listen keys of an account and its open connections; the account tells what changes."""
 
     venue: "Venue"
     keys: dict[str, ListenKey] = field(default_factory=dict)  # by host
@@ -214,54 +217,59 @@ class Streams(Listener):
             if host in {"", feed.target.host}:
                 feed.put(self.venue.now_ms)
 
-    @override
     def wake(self) -> None:
+        """Let whoever waits look again: something is to happen later."""
         for feed in self.feeds:
             feed.changed.set()
 
     # -- what is sent ------------------------------------------------------------------------
 
-    @override
     def order_changed(
         self, order: Order, what: str, *, trade: Trade | None = None, reason: int = 0
     ) -> None:
+        """Tell of an order: what happened to it (`x` of the venue), and why it expired (`er`)."""
         if not self.feeds:
             return
         account = self.venue.account
         market = account.markets[order.symbol]
+        body = {
+            **pick(order.describe(), _ORDER),
+            "x": what,
+            **dict.fromkeys(("l", "L", "b", "a", "rp"), "0"),
+            **dict.fromkeys(("t", "si", "ss"), 0),
+            "m": False,
+            "er": str(reason),
+        }
+        if market.contract_size:
+            body["ma"] = market.settle_asset
         if trade is not None:
-            if market.product is Product.USDM:
-                self._tell(market.product, "TRADE_LITE", trade_body(trade), order.symbol)
+            body |= tell(trade, "l=quantity L=price t=trade_id rp=realized_pnl N=fee_asset")
+            body["n"] = f"{trade.fee:.8f}"
+            if market.product is Product.USDM:  # Neither the order's state nor its leg.
+                self._tell(market.product, "TRADE_LITE", pick(body, _TRADE_LITE), order.symbol)
             self._tell_leg(account.holdings[order.leg])
-        body = order_body(order, market, what=what, trade=trade, reason=reason)
         self._tell(market.product, "ORDER_TRADE_UPDATE", {"o": body}, order.symbol)
 
-    @override
     def algo_changed(self, algo: AlgoOrder) -> None:
+        """Tell of a conditional order."""
         if not self.feeds:
             return
         product = self.venue.account.markets[algo.symbol].product
         if not self.venue.is_portfolio:
-            self._tell(product, "ALGO_UPDATE", {"o": algo_body(algo)}, algo.symbol)
+            self._tell(product, "ALGO_UPDATE", {"o": _algo_body(algo)}, algo.symbol)
         elif product is Product.USDM:
-            self._tell(product, "ALGO_UPDATE", {"ao": algo_body(algo)}, algo.symbol)
+            self._tell(product, "ALGO_UPDATE", {"ao": _algo_body(algo)}, algo.symbol)
         else:
-            body = {"so": strategy_body(algo)}
-            self._tell(product, "CONDITIONAL_ORDER_TRADE_UPDATE", body, algo.symbol)
+            # Portfolio margin's word for COIN-M.
+            body = pick(algo.describe_strategy(), _STRATEGY) | {"cp": algo.close_position}
+            body |= {"i": algo.child_id or 0, "V": "EXPIRE_MAKER", "gtd": 0}
+            self._tell(product, "CONDITIONAL_ORDER_TRADE_UPDATE", {"so": body}, algo.symbol)
 
-    @override
     def wallet_changed(self, transfer: Transfer) -> None:
-        if not self.feeds:
-            return
-        account, product = self.venue.account, transfer.product
-        body = account_body(
-            account,
-            reason="DEPOSIT" if transfer.amount > 0 else "WITHDRAW",
-            asset=transfer.asset,
-            wallet=self._wallet(product, transfer.asset),
-            moved=transfer.amount,
-        )
-        self._tell(product, "ACCOUNT_UPDATE", {"a": body})
+        """Tell of money that came or left."""
+        if self.feeds:
+            reason = "DEPOSIT" if transfer.amount > 0 else "WITHDRAW"
+            self._tell_wallet(transfer.product, transfer.asset, reason, moved=transfer.amount)
 
     def risk_changed(self) -> None:
         """Tell portfolio margin's state."""
@@ -288,10 +296,31 @@ class Streams(Listener):
     def _tell_leg(self, held: Holding) -> None:
         account = self.venue.account
         market = account.markets[held.symbol]
-        asset = market.settle_asset
-        wallet = self._wallet(market.product, asset)
-        body = account_body(account, reason="ORDER", asset=asset, wallet=wallet, held=held)
-        self._tell(market.product, "ACCOUNT_UPDATE", {"a": body}, held.symbol)
+        entry = held.entry_price if held.amount else Decimal(0)
+        row = {
+            **tell(held, "s=symbol pa=amount ps=position_side"),
+            **dict.fromkeys(("ep", "bep"), plain(entry)),
+            **dict.fromkeys(("cr", "iw"), "0"),
+            "up": f"{leg_of(account, held).profit:.8f}",
+            "mt": "cross",
+            "ma": market.settle_asset,
+        }
+        self._tell_wallet(market.product, market.settle_asset, "ORDER", row, symbol=held.symbol)
+
+    def _tell_wallet(
+        self,
+        product: Product,
+        asset: str,
+        reason: str,
+        *legs: Body,
+        moved: Decimal = Decimal(0),
+        symbol: str = "",
+    ) -> None:
+        """Tell of the one wallet and the one leg that changed."""
+        wallet = purses_of(self.venue.account, product, ()).get(asset, Purse()).wallet
+        balance = {"a": asset, **dict.fromkeys(("wb", "cw"), f"{wallet:.8f}"), "bc": plain(moved)}
+        body = {"m": reason, "B": [balance], "P": legs}
+        self._tell(product, "ACCOUNT_UPDATE", {"a": body}, symbol)
 
     def _tell(self, product: Product, event: str, body: dict[str, Any], symbol: str = "") -> None:
         now_ms = self.venue.now_ms
@@ -326,9 +355,6 @@ class Streams(Listener):
                 left_ms = self.venue.now_ms + effect.late_ms
                 feed.put(left_ms, sent[: len(sent) // 2] if effect.garble else sent)
 
-    def _wallet(self, product: Product, asset: str) -> Decimal:
-        return purses_of(self.venue.account, product, ()).get(asset, Purse()).wallet
-
     def _host(self, product: Product) -> str:
         return _PORTFOLIO if self.venue.is_portfolio else _HOSTS[product]
 
@@ -343,6 +369,42 @@ class Streams(Listener):
                 self.venue.account.journal.faults.append(fault.name)
                 return fault
         return None
+
+
+# -- the bodies of events: short names, numbers as texts, ids and times as numbers ----------------
+
+_ORDER: Final = (
+    "s=symbol c=clientOrderId S=side o=type f=timeInForce q=origQty p=price ap=avgPrice "
+    "sp=stopPrice X=status i=orderId z=executedQty T=updateTime R=reduceOnly wt=workingType "
+    "ot=origType ps=positionSide cp=closePosition pP=priceProtect V=selfTradePreventionMode "
+    "pm=priceMatch gtd=goodTillDate"
+)
+_ALGO: Final = (
+    "caid=clientAlgoId aid=algoId at=algoType o=orderType s=symbol S=side ps=positionSide "
+    "f=timeInForce X=algoStatus ai=actualOrderId tp=triggerPrice p=price "
+    "V=selfTradePreventionMode wt=workingType pm=priceMatch cp=closePosition pP=priceProtect "
+    "R=reduceOnly tt=triggerTime gtd=goodTillDate"
+)
+_STRATEGY: Final = (
+    "s=symbol c=newClientStrategyId si=strategyId S=side st=strategyType f=timeInForce q=origQty "
+    "p=price sp=stopPrice os=strategyStatus T=bookTime ut=updateTime R=reduceOnly wt=workingType "
+    "ps=positionSide AP=activatePrice cr=priceRate"
+)
+_TRADE_LITE: Final = "s q p m c S L l t i"
+
+
+def _algo_body(algo: AlgoOrder) -> Body:
+    """Return what ALGO_UPDATE says of a conditional order."""
+    row = algo.describe()
+    return {
+        **pick(row, _ALGO),
+        "q": row["quantity"] or "0",
+        "ap": "0",
+        "aq": "0",
+        "act": "",
+        "rm": algo.rejection,
+        "ia": True,
+    }
 
 
 class Connection:

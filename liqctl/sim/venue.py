@@ -7,8 +7,9 @@ add only how the answer travels.
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -25,11 +26,20 @@ from liqctl.sim.faults import (
     rows_of,
     spoil,
 )
+from liqctl.sim.hosts import (
+    MINUTE_MS,
+    UID_LIMIT,
+    Weights,
+    Windows,
+    banned_text,
+    dialect_of,
+    host_of,
+    product_of,
+    used_up,
+)
 from liqctl.sim.market import Market
-from liqctl.sim.orders import Listing, Refused, malformed
-from liqctl.sim.paths import dialect_of, host_of, product_of
+from liqctl.sim.orders import Listing, Refused, invalid, malformed
 from liqctl.sim.streams import Streams
-from liqctl.sim.weights import MINUTE_MS, UID_LIMIT, Weights, Windows, banned_text, used_up
 
 _FUTURES: Final = frozenset({"fapi", "dapi"})
 """Hosts where nothing shows of an account in portfolio margin."""
@@ -116,7 +126,8 @@ class Route:
 
     `weight_all` is charged when no symbol narrows a list, `weight_uid` to the account and not to
     the address. `keyed` asks for the key, `signed` for a signature too. `orders` counts as orders.
-    `source` names the list, of those that lag by themselves.
+    `source` names the list, of those that lag by themselves. `dialect` is how rows are written:
+    fapi, dapi, um or cm.
     """
 
     method: str
@@ -129,16 +140,15 @@ class Route:
     keyed: bool = False
     orders: bool = False
     source: str = ""
+    host: str = ""
+    dialect: str = ""
+    product: Product = Product.USDM
 
-    @property
-    def dialect(self) -> str:
-        """How rows are written: fapi, dapi, um or cm."""
-        return dialect_of(self.path)
-
-    @property
-    def product(self) -> Product:
-        """The product that it is about."""
-        return product_of(self.path)
+    def at(self, place: str) -> "Route":
+        """Return the same endpoint under a place in front of its path."""
+        path = f"{place}{self.path}"
+        host, dialect, product = host_of(path), dialect_of(path), product_of(path)
+        return replace(self, path=path, host=host, dialect=dialect, product=product)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +181,7 @@ class Call:
     @property
     def is_shown_empty(self) -> bool:
         """Whether the account is in portfolio margin, and asked where nothing of it shows."""
-        return self.venue.portfolio_margin and host_of(self.route.path) in _FUTURES
+        return self.venue.portfolio_margin and self.route.host in _FUTURES
 
     @property
     def symbol(self) -> str:
@@ -197,6 +207,13 @@ class Call:
             raise malformed(name)
         return None if text is None else int(text)
 
+    def count(self, name: str, *, usual: int, most: float = math.inf) -> int:
+        """Return a parameter that counts from 1 to `most`, the usual one when it was not given."""
+        number = self.number(name)
+        if number is not None and not 1 <= number <= most:
+            raise invalid(name)
+        return usual if number is None else number
+
     @property
     def batch(self) -> list[dict[str, Any]]:
         """The orders of a batch."""
@@ -213,14 +230,6 @@ class Call:
         moment_ms = self.account.moment(self.route.source, self.route.product)
         self.venue.listed_ms = moment_ms
         return self.venue.listed_ms
-
-
-def _of_the_address(name: str) -> property:
-    """Return a property that reads and writes something of the venue's weights."""
-    return property(
-        lambda venue: getattr(venue.weights, name),
-        lambda venue, value: setattr(venue.weights, name, value),
-    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -252,10 +261,6 @@ class Venue:
     ping_s: float = 180.0  # how often it pings whoever is connected to a stream
     streams: Streams = field(init=False)
     _windows: Windows = field(default_factory=Windows)
-
-    weight_limit = _of_the_address("limit")
-    other_weight = _of_the_address("others")
-    banned_until_ms = _of_the_address("banned_until_ms")
 
     def __post_init__(self) -> None:
         """Let the account's changes be told to those who are connected."""
@@ -415,7 +420,11 @@ class Venue:
                     check_signature(request.query, request.body, keys[key])
             call = Call(self, route, params)
             if route.weight_uid:
-                headers |= self._count_uid(route.weight_uid)
+                # It is the account's own, not the address's.
+                used = self._windows.add("uid", MINUTE_MS, route.weight_uid, self.now_ms)
+                if used > UID_LIMIT:
+                    raise used_up(UID_LIMIT)
+                headers["X-SAPI-USED-UID-WEIGHT-1M"] = str(used)
             if route.orders:
                 headers |= self._count_orders(call)
             self.account.handling, self.listed_ms = effect, self.now_ms
@@ -466,17 +475,10 @@ class Venue:
         if _SERVES.get(host, self.is_portfolio) is not self.is_portfolio and not is_shown_empty:
             raise Refused(-2015, status=401)
 
-    def _count_uid(self, weight: int) -> dict[str, str]:
-        """Count weight that is the account's own; return the header that tells the sum."""
-        used = self._windows.add("uid", MINUTE_MS, weight, self.now_ms)
-        if used > UID_LIMIT:
-            raise used_up(UID_LIMIT)
-        return {"X-SAPI-USED-UID-WEIGHT-1M": str(used)}
-
     def _count_orders(self, call: Call) -> dict[str, str]:
         """Count the orders of a request, a batch's each; return the headers that tell the sums."""
         count = len(call.batch) if "batchOrders" in call.params else 1
-        if host_of(call.route.path) == "papi":  # It counts for itself, and minutes only.
+        if call.route.host == "papi":  # It counts for itself, and minutes only.
             in_10s, in_1m = 0, self._windows.add("papi 1m", MINUTE_MS, count, self.now_ms)
         else:
             in_10s = self._windows.add("10s", 10_000, count, self.now_ms) + self.other_orders

@@ -52,7 +52,7 @@ from liqctl.kernel.values import (
 )
 
 _STRATEGY_ENDS: Final = frozenset({"CANCELED", "CANCELLED", "EXPIRED", "FINISHED", "TRIGGERED"})
-_REDUCING_IN_HEDGE_MODE: Final = {("LONG", "SELL"), ("SHORT", "BUY")}
+_REDUCING_IN_HEDGE_MODE: Final = (("LONG", "SELL"), ("SHORT", "BUY"))
 _LISTEN_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,200}")
 _NAME_MAX: Final = 80
 _NAMES_MAX: Final = 50
@@ -145,11 +145,9 @@ def parse_open_orders(
 
 def _parse_rows(rows: Any, parse: Callable[[Any], T | str], what: str) -> Rows[T]:
     """Return the rows as `parse` reads them; it answers a text for a row that it cannot read."""
-    if not isinstance(rows, list):
-        raise _unreadable(f"{what} are not a list")
     items: list[T] = []
     names: list[str] = []
-    for row in rows:
+    for row in _listed(rows, what):
         parsed = parse(row) if isinstance(row, dict) else "a row that is not an object"
         if isinstance(parsed, str):
             names.append(printable(parsed, _NAME_MAX))
@@ -206,7 +204,7 @@ def parse_queried_order(
 
 def check_all_cancelled(row: Any) -> None:
     """Accept the answer of a cancel that names no order: code 200, a number or a text."""
-    if not isinstance(row, dict) or row.get("code") not in (200, "200"):
+    if _field(row, "code") not in (200, "200"):
         raise _unreadable("the cancel was not confirmed")
 
 
@@ -215,9 +213,9 @@ def check_algo_cancelled(row: Any, order: OpenOrder) -> None:
 
     Code 200; in portfolio margin `{"complete": true}`, or the strategy itself, finished.
     """
-    if isinstance(row, dict) and row.get("complete") is True:
+    if _field(row, "complete") is True:
         return
-    if isinstance(row, dict) and _id(row.get("strategyId")) == order.order_id:
+    if _id(_field(row, "strategyId")) == order.order_id:
         if row.get("strategyStatus") not in _STRATEGY_ENDS:
             raise _unreadable("the order is not cancelled")
         return
@@ -226,7 +224,7 @@ def check_algo_cancelled(row: Any, order: OpenOrder) -> None:
 
 def check_execution_cancelled(row: Any, order: OpenOrder) -> None:
     """Accept the answer of a cancel of one execution: success, for this one."""
-    if not isinstance(row, dict) or row.get("success") is not True:
+    if _field(row, "success") is not True:
         raise _unreadable("the cancel was not confirmed")
     if _id(row.get("algoId", order.order_id)) != order.order_id:
         raise _unreadable("the answer is about another order")
@@ -234,7 +232,7 @@ def check_execution_cancelled(row: Any, order: OpenOrder) -> None:
 
 def check_cancelled(row: Any, order: OpenOrder) -> None:
     """Accept the answer of a cancel of one regular order: the order itself, finished."""
-    if not isinstance(row, dict) or _id(row.get("orderId")) != order.order_id:
+    if _id(_field(row, "orderId")) != order.order_id:
         raise _unreadable("the cancel was not confirmed")
     status = _member(OrderStatus, row.get("status"))
     if status is None or not status.is_final:
@@ -243,7 +241,7 @@ def check_cancelled(row: Any, order: OpenOrder) -> None:
 
 def parse_position_mode(row: Any) -> PositionMode:
     """Return the position mode of an accountConfig or positionSide/dual answer."""
-    dual = row.get("dualSidePosition") if isinstance(row, dict) else None
+    dual = _field(row, "dualSidePosition")
     if not isinstance(dual, bool):
         raise _unreadable("no position mode")
     return PositionMode.HEDGE if dual else PositionMode.ONE_WAY
@@ -253,7 +251,7 @@ def parse_mark_price(row: Any) -> Decimal:
     """Return the mark price of a premiumIndex answer; that of COIN-M is a list of one."""
     if isinstance(row, list) and len(row) == 1:
         row = row[0]
-    price = parse_decimal(row.get("markPrice")) if isinstance(row, dict) else None
+    price = parse_decimal(_field(row, "markPrice"))
     if price is None or price <= 0:
         raise _unreadable("no mark price")
     return price
@@ -261,12 +259,12 @@ def parse_mark_price(row: Any) -> Decimal:
 
 def parse_market_rules(row: Any) -> dict[str, MarketRules]:
     """Return the rules of every symbol that can be read; a limit of 0 is no limit."""
-    symbols = row.get("symbols") if isinstance(row, dict) else None
+    symbols = _field(row, "symbols")
     if not isinstance(symbols, list):
         raise _unreadable("no list of symbols")
     rules: dict[str, MarketRules] = {}
     for entry in symbols:
-        if not isinstance(entry, dict) or not entry.get("symbol"):
+        if not _field(entry, "symbol"):
             continue
         filters = entry.get("filters")
         by_type: dict[object, Mapping[str, Any]] = {
@@ -293,7 +291,7 @@ def parse_market_rules(row: Any) -> dict[str, MarketRules]:
 
 def parse_listen_key(row: Any) -> str:
     """Return the key of the user data stream."""
-    key = row.get("listenKey") if isinstance(row, dict) else None
+    key = _field(row, "listenKey")
     if not isinstance(key, str) or not _LISTEN_KEY.fullmatch(key):
         raise _unreadable("no listen key")
     return key
@@ -335,7 +333,13 @@ def parse_stream_event(frame: str, product: Product) -> StreamEvent | None:
                 symbol=str(order.get("s", "")),
                 client_order_id=str(order.get("c") or order.get("caid") or ""),
                 is_new_order=is_new,
-                opens=is_new and name == "ORDER_TRADE_UPDATE" and _may_open(order),
+                # Whether it may rest and then open something, as far as it says.
+                opens=is_new
+                and name == "ORDER_TRADE_UPDATE"
+                and order.get("o") != "MARKET"
+                and order.get("R") is not True
+                and order.get("cp") is not True
+                and (order.get("ps"), order.get("S")) not in _REDUCING_IN_HEDGE_MODE,
             )
         case "listenKeyExpired":
             return StreamEvent(kind=StreamKind.KEY_EXPIRED, at_ms=at_ms)
@@ -345,25 +349,17 @@ def parse_stream_event(frame: str, product: Product) -> StreamEvent | None:
             return None
 
 
-def _may_open(order: Mapping[str, Any]) -> bool:
-    """Return whether an order of the stream may rest and then open something, as far as it says."""
-    if order.get("o") == "MARKET":
-        return False
-    closes_a_hedge_leg = (order.get("ps"), order.get("S")) in (("LONG", "SELL"), ("SHORT", "BUY"))
-    return not (order.get("R") is True or order.get("cp") is True or closes_a_hedge_leg)
-
-
 def _changed_legs(
     account: object, product: Product
 ) -> tuple[tuple[Leg, Decimal, Decimal | None], ...] | None:
     """Return legs with their amounts and entry prices, None where one of them cannot be read."""
     rows = account.get("P", []) if isinstance(account, dict) else None
-    if not isinstance(rows, list):
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         return None
     legs = []
     for row in rows:
-        amount = parse_decimal(row.get("pa")) if isinstance(row, dict) else None
-        side = _member(PositionSide, row.get("ps", "BOTH")) if isinstance(row, dict) else None
+        amount = parse_decimal(row.get("pa"))
+        side = _member(PositionSide, row.get("ps", "BOTH"))
         if amount is None or side is None or not isinstance(row.get("s"), str):
             return None
         legs.append((Leg(row["s"], side, product), amount, parse_decimal(row.get("ep"))))
@@ -410,7 +406,15 @@ def parse_equity(row: Any, product: Product, margin: Margin | None = None) -> Eq
 
 def parse_transfers(rows: Any) -> Rows[Transfer]:
     """Return the TRANSFER rows of an income list; a full page may lack some and says so."""
-    found = _parse_rows(rows, _parse_transfer, "income")
+
+    def parse(row: Any) -> Transfer | str:
+        kind, asset, written = row.get("incomeType"), row.get("asset"), row.get("income")
+        amount, at_ms = parse_decimal(written), _milliseconds(row.get("time"))
+        if kind == _TRANSFER and isinstance(asset, str) and asset and amount is not None and at_ms:
+            return Transfer(asset=asset, amount=amount, at_ms=at_ms)
+        return f"{_shown(kind)} of {_shown(asset)}: income {_shown(written)}"
+
+    found = _parse_rows(rows, parse, "income")
     if len(rows) >= INCOME_MAX:
         more = f"{INCOME_MAX} transfers, and maybe more"
         found = replace(found, unreadable=(*found.unreadable, more))
@@ -422,11 +426,9 @@ def parse_coin_prices(rows: Any) -> dict[str, CoinPrice]:
 
     A coin whose row cannot be read has no price: what is held of it is then unknown.
     """
-    if not isinstance(rows, list):
-        raise _unreadable("mark prices are not a list")
     prices = {}
-    for row in rows:
-        symbol = row.get("symbol") if isinstance(row, dict) else None
+    for row in _listed(rows, "mark prices"):
+        symbol = _field(row, "symbol")
         if not isinstance(symbol, str) or not symbol.endswith(_PERPETUAL):
             continue
         mark, index = (_positive(row.get(name)) for name in ("markPrice", "indexPrice"))
@@ -437,19 +439,15 @@ def parse_coin_prices(rows: Any) -> dict[str, CoinPrice]:
 
 def parse_alias(rows: Any) -> str | None:
     """Return the code of the account that its balances name, None where none does."""
-    if not isinstance(rows, list):
-        raise _unreadable("balances are not a list")
-    named = (row.get("accountAlias") for row in rows if isinstance(row, dict))
+    named = (_field(row, "accountAlias") for row in _listed(rows, "balances"))
     return next((alias for alias in named if isinstance(alias, str) and alias), None)
 
 
 def parse_balances(rows: Any) -> Balances:
     """Return what a portfolio margin balance list shows beside the futures."""
-    if not isinstance(rows, list):
-        raise _unreadable("balances are not a list")
     amounts: dict[str, dict[str, Decimal]] = {name: {} for name in _BALANCES}
-    for row in rows:
-        if not isinstance(row, dict) or not isinstance(row.get("asset"), str):
+    for row in _listed(rows, "balances"):
+        if not isinstance(_field(row, "asset"), str):
             raise _unreadable("a balance without an asset")
         for name, theirs in _BALANCES.items():
             # Not every amount is filled in; an empty one is none.
@@ -475,7 +473,6 @@ def parse_margin_orders(rows: Any) -> tuple[str, ...]:
 
 def parse_sub_accounts(row: Any) -> Rows[SubAccount]:
     """Return the accounts below a master's; one that names no email cannot be asked about."""
-    rows = row.get("subAccounts") if isinstance(row, dict) else None
 
     def parse(entry: Any) -> SubAccount | str:
         email, remark = entry.get("email"), entry.get("remark")
@@ -484,7 +481,7 @@ def parse_sub_accounts(row: Any) -> Rows[SubAccount]:
         remark = printable(remark, _NAME_MAX) if isinstance(remark, str) else ""
         return SubAccount(email=email, remark=remark, is_frozen=_is_true(entry.get("isFreeze")))
 
-    return _parse_rows(rows, parse, "sub-accounts")
+    return _parse_rows(_field(row, "subAccounts"), parse, "sub-accounts")
 
 
 def parse_sub_positions(row: Any, product: Product) -> Rows[str]:
@@ -493,7 +490,6 @@ def parse_sub_positions(row: Any, product: Product) -> Rows[str]:
     A row of USDS-M does not tell its leg: two rows of one symbol may be both legs, and whether
     their sum is zero says nothing.
     """
-    rows = row.get(_SUB_POSITIONS[product][1]) if isinstance(row, dict) else None
 
     def parse(entry: Any) -> tuple[str, Decimal] | str:
         symbol, amount = entry.get("symbol"), parse_decimal(entry.get("positionAmount"))
@@ -501,6 +497,7 @@ def parse_sub_positions(row: Any, product: Product) -> Rows[str]:
             return "no symbol"
         return f"{symbol}: no amount" if amount is None else (printable(symbol, _NAME_MAX), amount)
 
+    rows = _field(row, _SUB_POSITIONS[product][1])
     found = _parse_rows(rows, parse, "positions of a sub-account")
     symbols = dict.fromkeys(symbol for symbol, amount in found.items if amount)
     return Rows(items=tuple(symbols), unreadable=found.unreadable)
@@ -508,7 +505,7 @@ def parse_sub_positions(row: Any, product: Product) -> Rows[str]:
 
 def parse_sub_keys(row: Any, email: str) -> tuple[Secret, ...]:
     """Return the API keys of the sub-account with this email."""
-    rows = row.get("rows") if isinstance(row, dict) else None
+    rows = _field(row, "rows")
     if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
         raise _unreadable("keys of a sub-account are not a list")
     if any(str(each.get("email", email)).lower() != email.lower() for each in rows):
@@ -519,10 +516,8 @@ def parse_sub_keys(row: Any, email: str) -> tuple[Secret, ...]:
 
 def parse_trades(rows: Any, symbol: str, order_id: str) -> tuple[Trade, ...]:
     """Return the trades of one order, all of them readable: half a sum would be believed."""
-    if not isinstance(rows, list):
-        raise _unreadable("trades are not a list")
     trades = []
-    for row in rows:
+    for row in _listed(rows, "trades"):
         if not isinstance(row, dict):
             raise _unreadable("a trade is not an object")
         if (row.get("symbol"), str(row.get("orderId"))) != (symbol, order_id):
@@ -567,12 +562,12 @@ def request_params(request: Request[Any]) -> dict[str, str]:
         params = close_order_params(request.close)
         check_reducing(params)
         return params
-    if request.order is not None and request.order.kind is OrderKind.EXECUTION:
-        return {"algoId": request.order.order_id}
-    if request.order is not None and request.order.kind is OrderKind.ALGO:
-        if not _speaks_strategies(request):
-            return {"algoId": request.order.order_id}
-        return {"symbol": request.order.symbol, "strategyId": request.order.order_id}
+    order, symbol = request.order, request.symbol or ""
+    if order is not None and order.kind is not OrderKind.REGULAR:
+        is_portfolio_coinm = (request.product, request.margin) == (Product.COINM, Margin.PORTFOLIO)
+        if order.kind is OrderKind.ALGO and is_portfolio_coinm:  # They are "strategies" there.
+            return {"symbol": order.symbol, "strategyId": order.order_id}
+        return {"algoId": order.order_id}
     match request.endpoint:
         case Endpoint.SUB_ACCOUNTS:
             return {"page": str(request.page), "limit": str(SUB_ACCOUNTS_MAX)}
@@ -580,28 +575,21 @@ def request_params(request: Request[Any]) -> dict[str, str]:
             return {"email": request.email, "futuresType": _SUB_POSITIONS[request.product][0]}
         case Endpoint.SUB_KEYS:
             return {"email": request.email, "size": str(SUB_KEYS_MAX)}
+        case Endpoint.INCOME:
+            since = {} if request.since_ms is None else {"startTime": str(request.since_ms)}
+            return {"incomeType": _TRANSFER, "limit": str(INCOME_MAX), **since}
+        case Endpoint.POSITIONS if request.product is Product.COINM and symbol:
+            # Narrowed by the pair; unlike the whole list it then shows what is not trading, too.
+            return {"pair": symbol.rpartition("_")[0] or symbol}
         case _:
             pass
-    order_id = request.order.order_id if request.order is not None else ""
-    symbol = request.symbol or ""
-    if request.endpoint is Endpoint.INCOME:
-        since = {} if request.since_ms is None else {"startTime": str(request.since_ms)}
-        return {"incomeType": _TRANSFER, "limit": str(INCOME_MAX), **since}
-    if request.endpoint is Endpoint.POSITIONS and request.product is Product.COINM and symbol:
-        # Narrowed by the pair; unlike the whole list it then shows what is not trading, too.
-        return {"pair": symbol.rpartition("_")[0] or symbol}
     given = {
         "symbol": symbol,
-        "orderId": order_id,
+        "orderId": order.order_id if order is not None else "",
         "origClientOrderId": request.client_order_id,
         "countdownTime": "" if request.milliseconds is None else str(request.milliseconds),
     }
     return {name: text for name, text in given.items() if text}
-
-
-def _speaks_strategies(request: Request[Any]) -> bool:
-    """Whether conditional orders are "strategies" there: COIN-M in portfolio margin."""
-    return (request.product, request.margin) == (Product.COINM, Margin.PORTFOLIO)
 
 
 def close_order_params(order: CloseOrder) -> dict[str, str]:
@@ -661,7 +649,12 @@ def _parse_position(product: Product, row: Mapping[str, Any]) -> Position | str:
     mark_price, entry_price = (_positive(row.get(name)) for name in ("markPrice", "entryPrice"))
     notional = parse_decimal(row.get("notional"))
     if product is Product.COINM:
-        notional = _contracts_worth(quantity, parse_decimal(row.get("notionalValue")), mark_price)
+        # A contract is worth a whole number of the quote asset, whatever the price: the venue's
+        # value in the coin, at its mark price, tells which one, or 0 where a row does not tell.
+        # `Reader` puts exchangeInfo's own word in the place of the rest.
+        in_coin, notional = parse_decimal(row.get("notionalValue")), Decimal(0)
+        if quantity and in_coin and mark_price:
+            notional = quantity * rounded(abs(in_coin * mark_price / quantity), Decimal(1))
     elif not notional:
         notional = quantity * (mark_price or entry_price or Decimal(0))
     profit = parse_decimal(row.get("unRealizedProfit", row.get("unrealizedProfit")))
@@ -689,27 +682,6 @@ def _parse_pool(row: Mapping[str, Any]) -> Pool | str:
         written = (row.get(name) for name in ("marginBalance", "maintMargin"))
         return f"{asset}: marginBalance and maintMargin {', '.join(map(_shown, written))}"
     return Pool(asset=asset, balance=balance, maintenance=maintenance)
-
-
-def _parse_transfer(row: Mapping[str, Any]) -> Transfer | str:
-    kind, asset, written = row.get("incomeType"), row.get("asset"), row.get("income")
-    amount, at_ms = parse_decimal(written), _milliseconds(row.get("time"))
-    if kind != _TRANSFER or not isinstance(asset, str) or not asset or amount is None or not at_ms:
-        return f"{_shown(kind)} of {_shown(asset)}: income {_shown(written)}"
-    return Transfer(asset=asset, amount=amount, at_ms=at_ms)
-
-
-def _contracts_worth(
-    contracts: Decimal, in_coin: Decimal | None, mark_price: Decimal | None
-) -> Decimal:
-    """Return what contracts of COIN-M are worth in the quote asset, 0 where a row does not tell.
-
-    A contract is worth a whole number of it, whatever the price: the venue's value in the coin, at
-    its mark price, tells which one. `Reader` puts exchangeInfo's own word in the place of the rest.
-    """
-    if not (contracts and in_coin and mark_price):
-        return Decimal(0)
-    return contracts * rounded(abs(in_coin * mark_price / contracts), Decimal(1))
 
 
 def _parse_open_order(kind: OrderKind, product: Product, row: Mapping[str, Any]) -> OpenOrder | str:
@@ -749,6 +721,17 @@ def _parse_open_order(kind: OrderKind, product: Product, row: Mapping[str, Any])
         created_ms=_milliseconds(row.get("time")),
         product=product,
     )
+
+
+def _listed(rows: Any, what: str) -> list[Any]:
+    if not isinstance(rows, list):
+        raise _unreadable(f"{what} are not a list")
+    return rows
+
+
+def _field(row: Any, name: str) -> Any:
+    """Return a field of what should be an object, None where it is none or has no such field."""
+    return row.get(name) if isinstance(row, dict) else None
 
 
 def _member(kind: type[E], value: Any) -> E | None:

@@ -3,9 +3,9 @@
 import pytest
 
 from liqctl.kernel.states import Product
-from liqctl.sim.endpoints import pick
 from liqctl.sim.events import make_event
 from liqctl.sim.memory import EPOCH_MS
+from liqctl.sim.orders import pick
 from liqctl.sim.venue import Venue
 from tests.sim.asking import SELL, ask, make_venue
 from tests.sim.listening import happen, listen, names
