@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from liqctl.checks import of_machine
 from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info
-from liqctl.checks.of_arm import issues_of_arm
-from liqctl.checks.of_settings import changes, issues_of_settings, values_of
+from liqctl.checks.of_settings import changes, issues_of_arm, issues_of_settings, values_of
 from liqctl.desk.text import Part, Tone, clean, count, labelled, paint, show
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment

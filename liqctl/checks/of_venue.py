@@ -19,10 +19,10 @@ from liqctl.checks.issue import (
     risk,
     warning,
 )
-from liqctl.checks.of_arm import is_configured
 from liqctl.checks.of_machine import issue_of_drills, issues_of_run
+from liqctl.checks.of_settings import is_configured
 from liqctl.checks.preflight import Coverage, Question, VenueFacts
-from liqctl.desk.text import count
+from liqctl.desk.text import count, listed
 from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import BANNED
@@ -87,13 +87,12 @@ def issues_of_sub_accounts(environment: Environment, coverage: Coverage) -> Iter
         text = f"not checked: whether every sub-account has a name here: {coverage.problem}"
         yield risk(environment, area, field, text, "check the master key, then validate again")
     if coverage.uncovered:
-        named = [_describe_sub(*each) for each in coverage.uncovered[:_NAMED_MAX]]
-        more, is_one = len(coverage.uncovered) - _NAMED_MAX, len(coverage.uncovered) == 1
+        named = listed([_describe_sub(*each) for each in coverage.uncovered], _NAMED_MAX)
+        is_one = len(coverage.uncovered) == 1
         text = (
             f"{len(coverage.uncovered)} of {count(coverage.listed, 'sub-account')} of the master "
             f"key {'has' if is_one else 'have'} no account here, so nothing closes "
-            f"{'it' if is_one else 'them'}: {', '.join(named)}"
-            f"{f' and {more} more' if more > 0 else ''}"
+            f"{'it' if is_one else 'them'}: {named}"
         )
         advice = "name each under `accounts` and set its key, or watch it by hand"
         yield warning(area, field, text, advice)
@@ -117,7 +116,15 @@ def issues_online(
     `identity` is the account as the lock names it, `key_problem` why the key cannot sign.
     """
     yield from _issues_of_venue(settings, facts)
-    yield from _streams(settings, facts)
+    for product, problem in facts.streams.items():  # Only who runs `arm` needs them.
+        if problem is None:
+            text = f"the user data stream of {product.shown} was connected; `arm` listens to it"
+            yield info(Area.DEPLOYMENT, "online.stream", text)
+            continue
+        text = f"the user data stream of {product.shown} could not be connected: {problem}"
+        advice = "`arm` would be degraded: it sees changes by reading alone, about every 10 s"
+        level = mild(settings.environment) if is_configured(settings) else Level.INFO
+        yield Issue(level, Area.DEPLOYMENT, "online.stream", text, advice)
     if facts.snapshot is not None and facts.round_trip_s is not None:
         policy, round_trip_s = settings.liquidation, facts.round_trip_s
         forecast = make_forecast(
@@ -140,21 +147,6 @@ def issues_online(
     yield from issues_of_run(settings, identity, key_problem)
     drill = last_drill(settings.audit.log_dir / DRILLS_NAME, settings.environment.value)
     yield issue_of_drills(settings, drill, SystemClock().now())
-
-
-def _streams(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
-    """Yield how the user data streams went; only who runs `arm` needs them."""
-    for product, problem in facts.streams.items():
-        if problem is None:
-            text = f"the user data stream of {product.shown} was connected; `arm` listens to it"
-            yield info(Area.DEPLOYMENT, "online.stream", text)
-            continue
-        text = f"the user data stream of {product.shown} could not be connected: {problem}"
-        advice = "`arm` would be degraded: it sees changes by reading alone, about every 10 s"
-        if is_configured(settings):
-            yield risk(settings.environment, Area.DEPLOYMENT, "online.stream", text, advice)
-        else:
-            yield info(Area.DEPLOYMENT, "online.stream", text, advice)
 
 
 def _issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
@@ -367,10 +359,7 @@ def _account(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
         text += "orders not read: too many accounts at once" if facts.is_brief else orders
         yield info(Area.DEPLOYMENT, "online.exposure", text, "liqctl status shows them")
     if facts.not_trading:
-        text = f"not trading now, with something open: {', '.join(facts.not_trading[:_NAMED_MAX])}"
-        more = len(facts.not_trading) - _NAMED_MAX
-        if more > 0:
-            text += f" and {more} more"
+        text = f"not trading now, with something open: {listed(facts.not_trading, _NAMED_MAX)}"
         advice = "liqctl cannot close these until the venue trades them again; watch their margin"
         yield warning(Area.DEPLOYMENT, "online.symbols", text, advice)
 
