@@ -16,7 +16,7 @@ run takes long enough to be watched.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
@@ -28,7 +28,7 @@ from rich.text import Text  # noqa: TID253
 
 from liqctl.desk.screen import draw as draw_screen
 from liqctl.desk.screen import make_console
-from liqctl.desk.text import clean, count, labelled, money, named, sized
+from liqctl.desk.text import clean, count, labelled, money, named, sized, tally
 from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
 from liqctl.kernel.policy import product_of
@@ -51,7 +51,14 @@ _OTHER_LINES: Final = 3
 _ZERO: Final = Decimal(0)
 
 
-class Stage(IntEnum):
+class _Worded(IntEnum):
+    @property
+    def word(self) -> str:
+        """Return the member as it is shown."""
+        return self.name.lower().replace("_", " ")
+
+
+class Stage(_Worded):
     """Where a row stands; the smaller, the more it needs somebody to look at it."""
 
     FAILED = 1
@@ -65,13 +72,8 @@ class Stage(IntEnum):
     CANCELLED = 9
     FLAT = 10
 
-    @property
-    def word(self) -> str:
-        """Return the stage as it is shown."""
-        return self.name.lower().replace("_", " ")
 
-
-class Step(IntEnum):
+class Step(_Worded):
     """What a run is about; the smaller, the more its account needs somebody to look at it.
 
     DONE is the end of a run that was to leave something alone.
@@ -88,11 +90,6 @@ class Step(IntEnum):
     DONE = 9
     FLAT = 10
     SKIPPED = 11
-
-    @property
-    def word(self) -> str:
-        """Return the step as it is shown."""
-        return self.name.lower().replace("_", " ")
 
 
 _ENDS: Final = {
@@ -392,8 +389,21 @@ class LiveModel:
             symbol, side, quantity = (*str(line).rsplit(" ", 2), "", "")[:3]
             notional = notionals[index] if index < len(notionals) else _ZERO
             listed[symbol, side] = notional
-            if not self.symbols or symbol in self.symbols:
-                self._see((symbol, side), _amount(quantity), notional, product, at)
+            if self.symbols and symbol not in self.symbols:
+                continue
+            row = self.by_leg.get((symbol, side))
+            if row is None:
+                row = LiveRow(symbol=symbol, position_side=side, product=product)
+                self.by_leg[symbol, side] = row
+                row.move(Stage.OPEN if self.closes else Stage.LEFT_ALONE, at)
+            elif row.stage is Stage.FLAT:
+                row.reason = "listed again"
+                self._break_off(product)
+                row.stages.clear()
+                row.move(Stage.OPEN, at)
+            row.quantity, row.notional, row.is_estimated = _amount(quantity), notional, False
+            if row.stage is not Stage.FILLED:  # a reading can lag behind a fill
+                row.executed.clear()
         rows = {key: row for key, row in self.by_leg.items() if row.product == product}
         if positions == len(listed):
             for key, row in rows.items():
@@ -409,29 +419,6 @@ class LiveModel:
         if product not in self.read:
             self.read.add(product)
             self.found_notional += sum((row.notional for row in rows.values()), _ZERO) + beyond
-
-    def _see(
-        self,
-        key: tuple[str, str],
-        quantity: Decimal,
-        notional: Decimal,
-        product: str,
-        at: float,
-    ) -> None:
-        """Take in that a reading shows a leg open."""
-        row = self.by_leg.get(key)
-        if row is None:
-            row = LiveRow(symbol=key[0], position_side=key[1], product=product)
-            self.by_leg[key] = row
-            row.move(Stage.OPEN if self.closes else Stage.LEFT_ALONE, at)
-        elif row.stage is Stage.FLAT:
-            row.reason = "listed again"
-            self._break_off(product)
-            row.stages.clear()
-            row.move(Stage.OPEN, at)
-        row.quantity, row.notional, row.is_estimated = quantity, notional, False
-        if row.stage is not Stage.FILLED:  # a reading can lag behind a fill
-            row.executed.clear()
 
     def _leg(self, details: Mapping[str, Any]) -> LiveRow:
         """Return the leg an event names; in the other position mode it is called otherwise."""
@@ -566,12 +553,8 @@ class LiveAccounts:
 
     def phase(self, now: float, *, stopping: bool = False) -> str:  # noqa: ARG002 - as of one run
         """Return how many accounts are at which step, worst first."""
-        told = _counted(model.step for _, model in self.ranked())
+        told = tally(model.step.word for _, model in self.ranked())
         return f"stopping: {told}" if stopping else told
-
-
-def _counted(steps: Iterable[Step]) -> str:
-    return ", ".join(f"{number} {step.word}" for step, number in Counter(steps).items())
 
 
 def draw(
@@ -650,14 +633,23 @@ def _legs(model: LiveModel, now: float, room: int, *, width: int) -> "list[Table
     fits = len(rows) + bool(model.unlisted) <= room
     shown = rows if fits else rows[: room - 1]
     rest = rows[len(shown) :]
-    parts: list[Table | Text] = [Text()]
-    parts += [_rows(shown, now, width=width)] if shown else []
+    is_wide = width >= _WIDE
+    head = ["symbol", "side", *["quantity"] * is_wide, "notional"]
+    table = _grid(head, last="way", right=range(2, len(head)))
+    for row in shown:
+        texts = [named(row.symbol, row.product), "orders", *[""] * is_wide, ""]
+        if row.position_side:
+            about = "~" if row.is_estimated else ""
+            quantity = [sized(plain(abs(row.quantity)), row.product)] * is_wide
+            texts[1:] = [row.side, *quantity, f"{about}{money(row.still_open)}"]
+        way = Text(clean(row.way(now)), style=_STYLES.get(row.stage, ""))
+        table.add_row(*map(Text, texts), way)
+    parts: list[Table | Text] = [Text(), *[table] * bool(shown)]
     if rest or model.unlisted:
         stages = Counter(row.stage.word for row in rest)
         stages.update({Stage.OPEN.word: model.unlisted} if model.unlisted else {})
-        ways = ", ".join(f"{number} {word}" for word, number in stages.items())
         left = money(sum((row.still_open for row in rest), model.unlisted_notional))
-        parts.append(_more(len(rest) + model.unlisted, left, ways))
+        parts.append(_more(len(rest) + model.unlisted, left, tally(stages)))
     return parts
 
 
@@ -684,27 +676,8 @@ def _accounts(model: LiveAccounts, room: int) -> "list[Table | Text]":
     parts: list[Table | Text] = [Text(), table]
     if rest:
         left = money(sum((one.open_notional() for one in rest), _ZERO))
-        parts.append(_more(len(rest), left, _counted(one.step for one in rest)))
+        parts.append(_more(len(rest), left, tally(one.step.word for one in rest)))
     return parts
-
-
-def _rows(rows: Sequence[LiveRow], now: float, *, width: int) -> Table:
-    """Return the rows as a table whose last column alone is cut where the terminal ends."""
-    is_wide = width >= _WIDE
-    head = ["symbol", "side", *["quantity"] * is_wide, "notional"]
-    cells = []
-    for row in rows:
-        texts = [named(row.symbol, row.product), "orders", *[""] * is_wide, ""]
-        if row.position_side:
-            about = "~" if row.is_estimated else ""
-            quantity = [sized(plain(abs(row.quantity)), row.product)] * is_wide
-            texts[1:] = [row.side, *quantity, f"{about}{money(row.still_open)}"]
-        cells.append(texts)
-    table = _grid(head, last="way", right=range(2, len(head)))
-    for row, texts in zip(rows, cells, strict=True):
-        way = Text(clean(row.way(now)), style=_STYLES.get(row.stage, ""))
-        table.add_row(*map(Text, texts), way)
-    return table
 
 
 def _grid(head: Sequence[str], *, last: str, right: Collection[int]) -> Table:

@@ -14,7 +14,8 @@ BTCUSDT  0.5
 import math
 import textwrap
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -109,6 +110,15 @@ def listed(names: Sequence[str], most: int) -> str:
     """
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def tally(words: Iterable[str] | Mapping[str, int]) -> str:
+    """Return how often each word is there, or is counted, in their order.
+
+    >>> tally(["FAILED", "CLOSED", "CLOSED"])
+    '1 FAILED, 2 CLOSED'
+    """
+    return ", ".join(f"{number} {word}" for word, number in Counter(words).items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
