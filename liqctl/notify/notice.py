@@ -100,21 +100,19 @@ def make_notices(
     what the process leaves with: a signal's outranks the result's.
     """
     only, judged = results.only, [_judge(result, exit_code, results) for result in results.each]
+    if results.are_several:
+        text, details = _tell_all(results, judged, exit_code)
+    else:
+        text, details = _tell_one(only, judged[0].word, exit_code, symbols)
     end = Notice(
         kind=NoticeKind.UNKNOWN if any(each.is_unproven for each in judged) else NoticeKind.END,
         severity=max((each.severity for each in judged), key=_SEVERITIES.index),
-        text=_end_text_of_all(results, judged, exit_code)
-        if results.are_several
-        else _end_text(only, judged[0].word, exit_code, symbols),
+        text=text,
         at=rfc3339(max(result.finished_at for result in results.each)),
         environment=only.environment,
         correlation_id=only.correlation_id,
         exit_code=exit_code,
-        details={
-            "accounts": [_account_row(*each) for each in zip(results.each, judged, strict=True)]
-        }
-        if results.are_several
-        else _details(only, exit_code),
+        details=details,
     )
     # A run that was refused before it began has no start to tell of.
     begun = [r for r, its in zip(results.each, judged, strict=True) if its.has_begun]
@@ -189,8 +187,13 @@ def _whose(results: Results) -> str:
     return clean(f"{only.environment} {name}" if name else only.environment)
 
 
-def _end_text_of_all(results: Results, judged: Sequence[_Judgement], exit_code: int) -> str:
-    """Return the line: the accounts that are not flat, worst first, then the sum of the others."""
+def _tell_all(
+    results: Results, judged: Sequence[_Judgement], exit_code: int
+) -> tuple[str, dict[str, object]]:
+    """Return the line: the accounts that are not flat, worst first, then the sum of the others.
+
+    The details tell of each account without any list.
+    """
     pairs = sorted(
         zip(results.each, judged, strict=True),
         key=lambda pair: -_SEVERITIES.index(pair[1].severity),
@@ -221,24 +224,24 @@ def _end_text_of_all(results: Results, judged: Sequence[_Judgement], exit_code: 
     open_ones = "; ".join(f"{', '.join(names)} {what}" for what, names in told.items())
     # The sums and the end are never cut off.
     open_ones = _cut(open_ones, TEXT_MAX - len(head) - len(tail) - 2)
-    return f"{head}{open_ones}{'; ' if open_ones else ''}{tail}"
-
-
-def _account_row(result: LiquidationResult, its: _Judgement) -> dict[str, object]:
-    """Return how the run of one of several accounts ended, without any list."""
-    document = result.as_json()
     names = ("state", "correlation_id", "verified_flat", *COUNTS, "duration_seconds", "audit_head")
-    residual = result.residual
-    return {
-        "name": result.account,
-        "exit_code": its.exit_code,
-        "severity": its.severity.value,
-        "unknown": its.is_unproven,
-        **{name: document[name] for name in names},
-        "residual_positions": None if residual is None else len(residual.positions),
-        "residual_orders": None if residual is None else len(residual.orders),
-        "error_message": result.error_message and _cut(clean(result.error_message), _REASON_MAX),
-    }
+    rows = []
+    for result, its in zip(results.each, judged, strict=True):
+        document, residual = result.as_json(), result.residual
+        message = result.error_message and _cut(clean(result.error_message), _REASON_MAX)
+        rows.append(
+            {
+                "name": result.account,
+                "exit_code": its.exit_code,
+                "severity": its.severity.value,
+                "unknown": its.is_unproven,
+                **{name: document[name] for name in names},
+                "residual_positions": None if residual is None else len(residual.positions),
+                "residual_orders": None if residual is None else len(residual.orders),
+                "error_message": message,
+            }
+        )
+    return f"{head}{open_ones}{'; ' if open_ones else ''}{tail}", {"accounts": rows}
 
 
 def make_test_notice(environment: str) -> Notice:
@@ -256,10 +259,13 @@ def make_test_notice(environment: str) -> Notice:
     )
 
 
-def _end_text(
+def _tell_one(
     result: LiquidationResult, word: str, exit_code: int, symbols: tuple[str, ...]
-) -> str:
-    """Return the line; what tells most stands first, and the names by which it is found last."""
+) -> tuple[str, dict[str, object]]:
+    """Return the line; what tells most stands first, and the names by which it is found last.
+
+    The details are the result without its long lists; what is left is named up to a bound.
+    """
     told = meaning(result, Asked(symbols=symbols))
     whose = _whose(Results(each=(result,)))
     parts = [f"liqctl {whose} {word}: {told}"]
@@ -281,7 +287,19 @@ def _end_text(
     parts.append(f"exit {exit_code} after {result.duration_seconds:.2f} s")
     head = f"; head {result.audit_head}" if result.audit_head else ""
     tail = f"; run {result.correlation_id}{head}"
-    return _cut("; ".join(parts), TEXT_MAX - len(tail)) + tail
+    text = _cut("; ".join(parts), TEXT_MAX - len(tail)) + tail
+    document = result.as_json()
+    for name in ("positions", "orders", "time_spent_s", "notes"):
+        document.pop(name)
+    if (residual := result.residual) is not None:
+        positions, orders = residual.positions, residual.orders
+        bounded = Residual(positions=positions[:_LISTED_MAX], orders=orders[:_LISTED_MAX])
+        document["residual"] = as_json(bounded)
+        document["residual_positions"] = len(positions)
+        document["residual_orders"] = len(orders)
+    if result.error_message:
+        document["error_message"] = _cut(clean(result.error_message), TEXT_MAX)
+    return text, {**document, "exit_code": exit_code}
 
 
 def _left(residual: Residual) -> str:
@@ -297,25 +315,6 @@ def _left(residual: Residual) -> str:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def _details(result: LiquidationResult, exit_code: int) -> dict[str, object]:
-    """Return the result without its long lists; what is left open is named up to a bound."""
-    document = result.as_json()
-    for name in ("positions", "orders", "time_spent_s", "notes"):
-        document.pop(name)
-    if result.residual is not None:
-        residual = result.residual
-        document["residual"] = as_json(
-            Residual(
-                positions=residual.positions[:_LISTED_MAX], orders=residual.orders[:_LISTED_MAX]
-            )
-        )
-        document["residual_positions"] = len(residual.positions)
-        document["residual_orders"] = len(residual.orders)
-    if result.error_message:
-        document["error_message"] = _cut(clean(result.error_message), TEXT_MAX)
-    return {**document, "exit_code": exit_code}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
