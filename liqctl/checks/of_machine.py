@@ -242,7 +242,14 @@ def issues_of_run(settings: Settings, identity: str, key_problem: str | None) ->
         text = f"the audit trail cannot be written: {problem}"
         advice = "a run would close the account and exit 8; give the folder to this user"
         yield risk(environment, Area.DEPLOYMENT, "audit.log_dir", text, advice)
-    problem = _room_problem(log_dir)
+    problem = None
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(nearest_existing(log_dir))
+        free = disk.f_bavail * disk.f_frsize
+        if free < _ROOM_MIN_BYTES:
+            problem = f"{free // 1_000_000} MB are free, less than {_ROOM_MIN_BYTES // 1_000_000}"
+        elif disk.f_files and not disk.f_favail:
+            problem = "no further file can be made on that disk"
     if problem is not None:
         text = f"there is little room for the audit trail: {problem}"
         advice = "make room; on a full disk a run closes the account and exits 8"
@@ -325,17 +332,3 @@ def _trail_problem(log_dir: Path) -> str | None:
     if found.st_nlink > 1:
         return f"{trail} has a second name (a hard link), so it may be somebody else's file"
     return None if os.access(trail, os.W_OK) else f"{trail} is not ours to write"
-
-
-def _room_problem(log_dir: Path) -> str | None:
-    """Return why the disk under the trail is nearly full, None when it is not."""
-    try:
-        found = os.statvfs(nearest_existing(log_dir))
-    except OSError:
-        return None
-    free = found.f_bavail * found.f_frsize
-    if free < _ROOM_MIN_BYTES:
-        return f"{free // 1_000_000} MB are free, less than {_ROOM_MIN_BYTES // 1_000_000}"
-    if found.f_files and not found.f_favail:
-        return "no further file can be made on that disk"
-    return None

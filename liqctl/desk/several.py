@@ -7,7 +7,7 @@ terminal has no room for is summed up, accounts that are flat before all others.
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from textwrap import shorten
 from typing import TYPE_CHECKING, Final
@@ -70,19 +70,40 @@ _ZERO: Final = Decimal(0)
 
 NOT_READ: Final = "NOT READ"
 _NO_KEY: Final = "no usable key"
-_NEVER_ENDED: Final = "no reading ended in time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """What the question shows of one account, and where it comes in the order of accounts."""
+    """What the question shows of one account, and where it comes in the order of accounts.
+
+    `why` says why it, or part of it, could not be read; `seen` is what was.
+    """
 
     name: str
-    key: str
-    why: str | None = None
-    seen: "Inspection | None" = None
-    policy: LiquidationConfig = field(default_factory=LiquidationConfig)
-    is_twin: bool = False
+    key: str | None
+    twin_of: str | None
+    found: "Inspection | None"
+    policy: LiquidationConfig
+
+    @property
+    def seen(self) -> "Inspection | None":
+        """What was read."""
+        is_asked = self.twin_of is None and self.key is not None
+        return self.found if is_asked and self.found and self.found.snapshot.is_any_read else None
+
+    @property
+    def why(self) -> str | None:
+        """Why not everything was read."""
+        if self.twin_of is not None:
+            return None
+        if self.key is None:
+            return f"{_NO_KEY}; NOTHING IS CLOSED there"
+        why = self.found and self.found.why_unreadable()
+        if why is None and self.seen is None:
+            why = "no reading ended in time"
+        elif why is None and not self.has_positions:
+            why = "positions could not be read in full"
+        return clean(why) if why else None
 
     @property
     def positions(self) -> tuple[Position, ...]:
@@ -116,6 +137,11 @@ class _Row:
         return self.seen is not None and self.seen.snapshot.positions.complete
 
     @property
+    def is_unread(self) -> bool:
+        """Whether it is an account of its own whose positions were not read in full."""
+        return self.twin_of is None and not self.has_positions
+
+    @property
     def has_orders(self) -> bool:
         """Whether both books were read in full."""
         return self.seen is not None and self.seen.snapshot.lists_missing <= {"positions"}
@@ -136,14 +162,14 @@ class _Row:
     @property
     def rank(self) -> tuple[int, Decimal, str]:
         """The order of rows: what is not known first, then the largest, then twins."""
-        if self.is_twin:
+        if self.twin_of is not None:
             return 3, _ZERO, self.name
         return 2 if self.has_positions else 0, -self.notional, self.name
 
     def cells(self, *, colour: bool) -> tuple[str, ...]:
         """Return the cells of the row."""
-        if self.is_twin:
-            return (self.name, "", "", "", "", self.key)
+        if self.twin_of is not None:
+            return (self.name, "", "", "", "", f"same account as {clean(self.twin_of)}")
         number, gains = str(len(self.positions)), [p.unrealized_pnl for p in self.positions]
         notional, gained = money(self.notional), gain(sum_gains(self.positions))
         if not self.has_positions:
@@ -152,7 +178,8 @@ class _Row:
         if None in gains or not self.has_positions:
             gained = "?"
         orders = str(len(self.orders)) if self.has_orders else "?"
-        return (self.name, number, notional, gained, orders, self.key)
+        key = paint(_NO_KEY, Tone.BAD, colour=colour) if self.key is None else clean(self.key)
+        return (self.name, number, notional, gained, orders, key)
 
 
 def render_confirmation(
@@ -173,11 +200,13 @@ def render_confirmation(
     rest out of `height` lines are summed up, the smallest ones.
     """
     head = make_head(environment, base_url, config_file, colour=colour)
-    rows = sorted(
-        (_row(*each, policy=policy, colour=colour) for each in accounts), key=lambda row: row.rank
+    made = (
+        _Row(name=clean(name), key=key, twin_of=twin_of, found=found, policy=policy)
+        for name, key, twin_of, found in accounts
     )
+    rows = sorted(made, key=lambda row: row.rank)
     unread = [("unread", told) for told in _grouped((row.name, row.why) for row in rows)]
-    whose = [row for row in rows if not row.is_twin]
+    whose = [row for row in rows if row.twin_of is None]
     read = [seen for row in rows if (seen := row.in_scope())]
     if not read:
         table = _accounts(rows, len(rows), colour=colour)
@@ -225,38 +254,12 @@ def render_confirmation(
     return "\n".join(fit(whole, make, width=width, height=height)) + "\n"
 
 
-def _row(
-    name: str,
-    key: str | None,
-    twin_of: str | None,
-    seen: "Inspection | None",
-    *,
-    policy: LiquidationConfig,
-    colour: bool,
-) -> _Row:
-    """Return the row of an account, with why it, or part of it, could not be read."""
-    name = clean(name)
-    if twin_of is not None:
-        return _Row(name=name, key=f"same account as {clean(twin_of)}", is_twin=True)
-    if key is None:
-        without = paint(_NO_KEY, Tone.BAD, colour=colour)
-        return _Row(name=name, key=without, why=f"{_NO_KEY}; NOTHING IS CLOSED there")
-    if seen is None or not seen.snapshot.is_any_read:
-        unread = (seen and seen.why_unreadable()) or _NEVER_ENDED
-        return _Row(name=name, key=clean(key), why=clean(unread))
-    why = seen.why_unreadable()
-    if why is None and not seen.snapshot.positions.complete:
-        why = "positions could not be read in full"
-    told = clean(why) if why else None
-    return _Row(name=name, key=clean(key), why=told, seen=seen, policy=policy)
-
-
 def _accounts(rows: Sequence[_Row], rows_max: int, *, colour: bool) -> list[Part]:
     """Return the accounts as a table, and what has no row in it as one line."""
     shown = rows
     if len(rows) > rows_max:
         # Those that were not read are named below, so they leave the largest their rows.
-        unread = sum(not (row.is_twin or row.has_positions) for row in rows)
+        unread = sum(row.is_unread for row in rows)
         first = min(unread, max(rows_max // 2, rows_max - 1 - len(rows) + unread))
         shown = [*rows[:first], *rows[unread : unread + rows_max - 1 - first]]
     rest = [row for row in rows if row not in shown]
@@ -265,8 +268,8 @@ def _accounts(rows: Sequence[_Row], rows_max: int, *, colour: bool) -> list[Part
     if not rest:
         return [table]
     notional = sum((row.notional for row in rest), _ZERO)
-    twins = sum(row.is_twin for row in rest)
-    unread = sum(not (row.is_twin or row.has_positions) for row in rest)
+    twins = sum(row.twin_of is not None for row in rest)
+    unread = sum(row.is_unread for row in rest)
     told = f"and, smaller, {count(len(rest), 'account')} of {money(notional)} notional"
     told += f", {unread} {NOT_READ}" if unread else ""
     told += f", {count(twins, 'twin')} of others" if twins else ""
@@ -357,7 +360,7 @@ def render_results(
     is_rehearsed = is_dry and results.state is LiquidationState.SKIPPED
     word = "DRY RUN" if is_rehearsed else results.state.value
     painted = paint(word, TONES.get(results.state, Tone.BAD), colour=colour)
-    head: list[Part] = [(f"{painted}: ", _rehearsal(ends) if is_dry else _verdict(ends, asked))]
+    head: list[Part] = [(f"{painted}: ", _verdict(ends, asked))]
     # Why accounts are not flat, and what else was noticed; what is the same once.
     by_label: dict[str, list[tuple[str, str]]] = {label: [] for label in _LABELS}
     for end in ends:
@@ -394,9 +397,14 @@ def render_results(
 
 
 def _verdict(ends: Sequence[_End], asked: Asked) -> str:
-    """Return how all of it ended, in counts."""
+    """Return how all of it ended, or what a dry run found, in counts."""
     own = [end for end in ends if not end.twin_of]
     states = Counter(end.result.state for end in own)
+    if any(end.result.dry_run for end in ends):
+        unread = states[LiquidationState.FAILED]
+        found = sum(end.is_open for end in own) - unread
+        told = f"nothing was sent; something is open on {found} of {count(len(own), 'account')}"
+        return f"{told}; {count(unread, 'account')} could not be read in full" if unread else told
     blocked = sum(end.result.cause is FailureCause.BLOCKED for end in own)
     flat, skipped = states[LiquidationState.COMPLETED], states[LiquidationState.SKIPPED]
     if skipped == len(own):
@@ -422,16 +430,6 @@ def _verdict(ends: Sequence[_End], asked: Asked) -> str:
         return f"{told}: the rest may be open"
     is_recorded = all(end.result.audit_complete for end in own)
     return told if is_recorded else f"{told}; the audit trail is incomplete"
-
-
-def _rehearsal(ends: Sequence[_End]) -> str:
-    """Return what a dry run found, in counts."""
-    own = [end for end in ends if not end.twin_of]
-    unread = sum(end.result.state is LiquidationState.FAILED for end in own)
-    is_open = sum(end.is_open for end in own) - unread
-    counts = [f"nothing was sent; something is open on {is_open} of {count(len(own), 'account')}"]
-    counts += [f"{count(unread, 'account')} could not be read in full"] if unread else []
-    return "; ".join(counts)
 
 
 def _sums(ends: Sequence[_End], asked: Asked, names_max: int) -> Iterator[tuple[str, str | None]]:

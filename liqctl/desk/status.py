@@ -273,7 +273,16 @@ def _account(account: Mapping[str, Any], rows: int, *, verbose: bool) -> list[Pa
     # Orders make room first: what is open matters more than what might fill.
     positions_max = rows - min(len(orders), rows // 3)
     orders_max = rows - min(len(positions), positions_max)
-    tables = _positions(positions, positions_max, verbose=verbose) + _orders(orders, orders_max)
+    tables = _positions(positions, positions_max, verbose=verbose)
+    fields = ("side", "type", "order_id")
+    cells = [
+        [named(row.get("symbol", "?"), row.get("product")), *(_text(row, name) for name in fields)]
+        for row in orders[:orders_max]
+    ]
+    if cells:
+        more = f"and {count(len(orders) - orders_max, 'more order')}; --json lists all"
+        tables.append(Table(head=("symbol", "side", "order", "id"), rows=cells))
+        tables += [*[more] * (len(orders) > orders_max), ""]
     unread, silent = set(account.get("unread") or ()), account.get("silent")
     exposure = f"{count(len(positions), 'position')} of {_money(account.get('notional'))} notional"
     totals = []
@@ -322,20 +331,6 @@ def _positions(
     if rest:
         total = money(sum((abs(_amount(row.get("notional"))) for row in rest), Decimal(0)))
         parts.append(f"and {count(len(rest), 'smaller position')} of {total} notional")
-    return [*parts, ""]
-
-
-def _orders(orders: Sequence[Mapping[str, Any]], rows_max: int) -> list[Part]:
-    fields = ("side", "type", "order_id")
-    rows = [
-        [named(row.get("symbol", "?"), row.get("product")), *(_text(row, name) for name in fields)]
-        for row in orders[:rows_max]
-    ]
-    if not rows:
-        return []
-    parts: list[Part] = [Table(head=("symbol", "side", "order", "id"), rows=rows)]
-    if len(orders) > rows_max:
-        parts.append(f"and {count(len(orders) - rows_max, 'more order')}; --json lists all")
     return [*parts, ""]
 
 
