@@ -62,7 +62,8 @@ def check_environment(
     except ConfigurationError as failure:
         issues.append(_unreadable("file", failure))
     else:
-        chosen = choose(settings) if choose else every_account(settings)
+        every = [settings.of(name) for name in settings.accounts] or [settings]
+        chosen = choose(settings) if choose else every
         issues += issues_of_settings(settings, chosen)
         issues += issues_of_arm(settings, chosen)
         issues += of_machine.issues_of_accounts(settings, os.environ)
@@ -111,11 +112,6 @@ def check_environment(
                 }
     document = _document(environment.value, issues, config)
     return document | {"config_file": str(file) if file else None} | comparison
-
-
-def every_account(settings: Settings) -> Sequence[Settings]:
-    """Return the settings of each account, the settings themselves where none has a name."""
-    return [settings.of(name) for name in settings.accounts] or [settings]
 
 
 def unreadable_document(failure: ConfigurationError) -> dict[str, Any]:

@@ -77,9 +77,25 @@ def issues_of_machine(
     `paths` is what others must not write, by the setting that names it. The embedded venue needs no
     keys: it brings its own. `accounts` are the names of those that are checked.
     """
-    for name in accounts:
-        for issue in _issues_of_keys(environment, environ, name, needs_keys=needs_keys):
-            yield of_account(name, issue)
+    for account in accounts:
+        found = []
+        sources = {name: find_source(name, environment, environ, account) for name in KEY_NAMES}
+        for name in [name for name, source in sources.items() if needs_keys and not source]:
+            text = f"no {name.lower()} is set for {environment}"
+            variable = variables_of(name, environment, account)[0]
+            advice = f"set {variable} or {variable}_FILE"
+            found.append(risk(environment, Area.DEPLOYMENT, name.lower(), text, advice))
+        if all(sources.values()):
+            try:
+                load_credentials(environment, environ, account)
+            except CredentialsError as failure:
+                advice = "correct the variable or the file; liquidate would exit 7"
+                found.append(error(Area.DEPLOYMENT, "credentials", str(failure), advice))
+        for source in filter(None, sources.values()):
+            if source.endswith("_FILE") and _mode_of(Path(environ[source])) & _OTHERS_READ:
+                text = f"others may read the file that {source} names"
+                found.append(risk(environment, Area.SECURITY, source, text, "chmod 600 it"))
+        yield from (of_account(account, issue) for issue in found)
     for key, path in paths.items():
         if path and is_open_to_others(path):
             text, advice = f"others may write {path}", f"chmod go-w {path}"
@@ -94,27 +110,6 @@ def issues_of_machine(
             "`uv tool install --compile-bytecode`"
         )
         yield risk(environment, Area.PERFORMANCE, "installation", text, advice)
-
-
-def _issues_of_keys(
-    environment: Environment, environ: Mapping[str, str], account: str | None, *, needs_keys: bool
-) -> Iterator[Issue]:
-    sources = {name: find_source(name, environment, environ, account) for name in KEY_NAMES}
-    for name in [name for name, source in sources.items() if needs_keys and not source]:
-        text = f"no {name.lower()} is set for {environment}"
-        variable = variables_of(name, environment, account)[0]
-        advice = f"set {variable} or {variable}_FILE"
-        yield risk(environment, Area.DEPLOYMENT, name.lower(), text, advice)
-    if all(sources.values()):
-        try:
-            load_credentials(environment, environ, account)
-        except CredentialsError as failure:
-            advice = "correct the variable or the file; liquidate would exit 7"
-            yield error(Area.DEPLOYMENT, "credentials", str(failure), advice)
-    for source in sources.values():
-        if source and source.endswith("_FILE") and _mode_of(Path(environ[source])) & _OTHERS_READ:
-            text = f"others may read the file that {source} names"
-            yield risk(environment, Area.SECURITY, source, text, "chmod 600 it")
 
 
 def issues_of_accounts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Issue]:

@@ -27,7 +27,6 @@ from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import BANNED
 from liqctl.kernel.costs import make_forecast
-from liqctl.kernel.requests import SubAccount
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.kernel.values import PositionMode, exposure_of
 from liqctl.kernel.witness import mask_email, mask_emails
@@ -87,25 +86,23 @@ def issues_of_sub_accounts(environment: Environment, coverage: Coverage) -> Iter
         text = f"not checked: whether every sub-account has a name here: {coverage.problem}"
         yield risk(environment, area, field, text, "check the master key, then validate again")
     if coverage.uncovered:
-        named = listed([_describe_sub(*each) for each in coverage.uncovered], _NAMED_MAX)
+        named = []
+        for sub, positions in coverage.uncovered:
+            told = [f'"{mask_emails(sub.remark)}"'] if sub.remark else []
+            told += ["frozen"] if sub.is_frozen else []
+            told.append("positions not read" if positions is None else count(positions, "position"))
+            named.append(f"{mask_email(sub.email)} ({', '.join(told)})")
         is_one = len(coverage.uncovered) == 1
         text = (
             f"{len(coverage.uncovered)} of {count(coverage.listed, 'sub-account')} of the master "
             f"key {'has' if is_one else 'have'} no account here, so nothing closes "
-            f"{'it' if is_one else 'them'}: {named}"
+            f"{'it' if is_one else 'them'}: {listed(named, _NAMED_MAX)}"
         )
         advice = "name each under `accounts` and set its key, or watch it by hand"
         yield warning(area, field, text, advice)
     elif coverage.problem is None:
         text = f"all {count(coverage.listed, 'sub-account')} of the master key have an account here"
         yield info(area, field, text)
-
-
-def _describe_sub(sub: SubAccount, positions: int | None) -> str:
-    told = [f'"{mask_emails(sub.remark)}"'] if sub.remark else []
-    told += ["frozen"] if sub.is_frozen else []
-    told.append("positions not read" if positions is None else count(positions, "position"))
-    return f"{mask_email(sub.email)} ({', '.join(told)})"
 
 
 def issues_online(

@@ -323,12 +323,6 @@ class LiveModel:
             trouble=self.trouble,
         )
 
-    def closed_of(self) -> tuple[int, int]:
-        """Return how many positions answers or readings show closed, and of how many."""
-        legs = [row for row in self.by_leg.values() if row.position_side]
-        closed = sum(row.stage in {Stage.FILLED, Stage.FLAT} for row in legs)
-        return closed, len(legs) + self.unlisted
-
     @property
     def step(self) -> Step:
         """What the run is about."""
@@ -665,10 +659,12 @@ def _accounts(model: LiveAccounts, room: int) -> "list[Table | Text]":
     head = ("account", "state", "open", "closed", "cancelled")
     table = _grid(head, last="why", right={2, 3, 4})
     for name, one in shown:
-        sums, (closed, found) = one.sums(), one.closed_of()
-        cells = ["", "", ""]
+        sums, cells = one.sums(), ["", "", ""]
         if sums.has_read:
-            cells = [money(sums.still_open), f"{closed} of {found}"]
+            # Answers or readings show them closed.
+            stages = [row.stage for row in one.by_leg.values() if row.position_side]
+            closed = sum(stage in {Stage.FILLED, Stage.FLAT} for stage in stages)
+            cells = [money(sums.still_open), f"{closed} of {len(stages) + one.unlisted}"]
             cells.append(f"{sums.cancelled} of {sums.orders_found}")
         word = Text(one.step.word, style=_STEP_STYLES.get(one.step, ""))
         why = "" if one.step in _QUIET else sums.trouble or sums.unread

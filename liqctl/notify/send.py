@@ -277,7 +277,17 @@ def _send_one(
     secret = look_up(target.secret, environ)
     token = look_up(target.token, environ) if target.token else None
     if target.type is TargetType.APPRISE:
-        _send_by_apprise(secret, notice)
+        if not has_apprise():
+            raise DeliveryError("apprise is not installed: pip install liqctl[apprise]")
+        import apprise
+
+        asset = apprise.AppriseAsset(app_id="liqctl", secure_logging=True, async_mode=False)
+        service = apprise.Apprise(asset=asset)
+        if not service.add(secret):
+            raise DeliveryError("apprise does not know this address")
+        told = {"title": "liqctl", "body": notice.text, "body_format": "text"}
+        if not service.notify(**told, notify_type=_APPRISE_TYPES[notice.severity]):
+            raise DeliveryError("apprise could not deliver it")
         return
     for post in posts_for(target, notice, secret=secret, token=token):
         problem = address_problem(post.url)
@@ -337,20 +347,6 @@ def has_apprise() -> bool:
     It knows a hundred services more.
     """
     return find_spec("apprise") is not None
-
-
-def _send_by_apprise(url: str, notice: Notice) -> None:
-    if not has_apprise():
-        raise DeliveryError("apprise is not installed: pip install liqctl[apprise]")
-    import apprise
-
-    asset = apprise.AppriseAsset(app_id="liqctl", secure_logging=True, async_mode=False)
-    service = apprise.Apprise(asset=asset)
-    if not service.add(url):
-        raise DeliveryError("apprise does not know this address")
-    kind = _APPRISE_TYPES[notice.severity]
-    if not service.notify(title="liqctl", body=notice.text, notify_type=kind, body_format="text"):
-        raise DeliveryError("apprise could not deliver it")
 
 
 def make_document(
