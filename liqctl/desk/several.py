@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
+from itertools import islice
 from textwrap import shorten
 from typing import TYPE_CHECKING, Final
 
@@ -208,14 +210,15 @@ def render_confirmation(
     unread = [("unread", told) for told in _grouped((row.name, row.why) for row in rows)]
     whose = [row for row in rows if row.twin_of is None]
     read = [seen for row in rows if (seen := row.in_scope())]
+    table = partial(_accounts, rows, colour=colour)
     if not read:
-        table = _accounts(rows, len(rows), colour=colour)
-        blind = make_blind(policy, *unread, colour=colour)
-
-        def make_unread(rows_max: int) -> list[Part]:
-            return [*head, *_accounts(rows, max(rows_max, _ROWS_MIN), colour=colour), "", *blind]
-
-        lines = fit([*head, *table, "", *blind], make_unread, width=width, height=height)
+        blind = ["", *make_blind(policy, *unread, colour=colour)]
+        lines = fit(
+            [*head, *table(len(rows)), *blind],
+            lambda rows_max: [*head, *table(max(rows_max, _ROWS_MIN)), *blind],
+            width=width,
+            height=height,
+        )
         return "\n".join(lines) + "\n"
     doubts = [
         ("doubt", f"{row.name}: {clean(explain_contradiction(order))}")
@@ -238,7 +241,6 @@ def render_confirmation(
     below = [("open", total), ("orders", orders), *doubts[:_NAMED_MAX]]
 
     def make(rows_max: int) -> list[Part]:
-        rows_max = max(rows_max, _ROWS_MIN)
         told = [
             (label, shorten(text, _one_line(width), placeholder=" …"))
             for label, text in unread[:_NAMED_MAX]
@@ -246,11 +248,9 @@ def render_confirmation(
         if len(unread) > _NAMED_MAX:
             told.append(("unread", f"and for {len(unread) - _NAMED_MAX} more reasons"))
         few = [row for row in takes if row[0] in {"close", "lasts"}]
-        table = _accounts(rows, rows_max, colour=colour)
-        return [*head, *table, *labelled(*told, *below, *few)]
+        return [*head, *table(max(rows_max, _ROWS_MIN)), *labelled(*told, *below, *few)]
 
-    table = _accounts(rows, len(rows), colour=colour)
-    whole = [*head, *table, "", *labelled(*unread, *below, *takes)]
+    whole = [*head, *table(len(rows)), "", *labelled(*unread, *below, *takes)]
     return "\n".join(fit(whole, make, width=width, height=height)) + "\n"
 
 
@@ -370,11 +370,7 @@ def render_results(
     told = [(label, each) for label, texts in by_label.items() for each in _grouped(texts)]
     names = len(ends)
 
-    def table(rows: int) -> list[Part]:
-        return _table(ends, asked, rows, is_dry=is_dry, colour=colour)
-
-    def sums(names_max: int) -> list[tuple[str, str | None]]:
-        return list(_sums(ends, asked, names_max))
+    table = partial(_table, ends, asked, is_dry=is_dry, colour=colour)
 
     def make(rows: int) -> list[Part]:
         # Reasons take what rows of accounts that are not flat leave.
@@ -386,11 +382,11 @@ def render_results(
         number = min(max(rows - sum(end.is_open for end in ends), 1), len(few))
         more = f"and {count(len(few) - number, 'more reason')}; --json lists all"
         few[number:] = [("why", more)] if number < len(few) else []
-        below = [*sums(0)[:_SUMS_MIN], *few, *_record(ends, 1)[1:]]
+        below = [*islice(_sums(ends, asked, 0), _SUMS_MIN), *few, *_record(ends, 1)[1:]]
         steps = steps_of(_steps(ends, asked, is_short=True), colour=colour)
         return [*head, *table(max(rows - number, 1)), *labelled(*below), *steps]
 
-    below = labelled(*sums(names), *told, *_record(ends, names), asked.settings)
+    below = labelled(*_sums(ends, asked, names), *told, *_record(ends, names), asked.settings)
     steps = steps_of(_steps(ends, asked, is_short=False), colour=colour)
     whole = [*head, "", *table(names), "", *below, *[""] * bool(steps), *steps]
     return "\n".join(fit(whole, make, width=width, height=height, is_drawn=is_drawn)) + "\n"

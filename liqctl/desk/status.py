@@ -60,6 +60,18 @@ def render_status(
         return _render_several(document, width=width, colour=colour, verbose=verbose, height=height)
     account, known = document.get("account"), document.get("last_known")
     error, trail_error = document.get("account_error"), document.get("trail_error")
+    word, tone = _state(account)
+    where = clean(str(document.get("environment")))
+    if name := document.get("account_name"):
+        where += f" {clean(str(name))}"
+    if only := _narrowed(account or {}):
+        where += f" ({only})"
+    running, watch = document.get("in_progress"), document.get("watch")
+    told = "a liquidation is running" if running else "no liquidation runs"
+    if running and running.get("hung"):
+        told = "a liquidation HANGS"
+    at = "" if watch is None else f", {_time_of_day(document.get('looked_at'))}"
+    head = f"{paint(word, tone, colour=colour)}: ", f"{where}, {told}{at}"
     # What runs, what died, how the last run ended, and when the next look is taken.
     metrics, last = document.get("metrics") or {}, document.get("last_run") or {}
     ends = ", ".join(f"{metrics[name]} {name}" for name in _RUN_ENDS if metrics.get(name))
@@ -73,11 +85,11 @@ def render_status(
         ("last run", f"unknown, {clean(trail_error)}" if trail_error else last_run),
         ("runs", None if trail_error else total),
         *_settings(document),
-        *_watching(document.get("watch")),
+        *_watching(watch),
     )
 
     def make(rows: int) -> list[Part]:
-        found: list[Part] = [_head(document, account, colour=colour), ""]
+        found: list[Part] = [head, ""]
         if account:
             found += _account(account, rows, verbose=verbose)
         found += _unread(error)
@@ -249,22 +261,6 @@ def _narrowed(account: Mapping[str, Any]) -> str | None:
 
 def _time_of_day(moment: object) -> str:
     return f"{clean(str(moment))[_TIME_OF_DAY]} UTC"
-
-
-def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> Part:  # noqa: ANN401
-    word, tone = _state(account)
-    environment = clean(str(document.get("environment")))
-    if name := document.get("account_name"):
-        environment += f" {clean(str(name))}"
-    if only := _narrowed(account or {}):
-        environment += f" ({only})"
-    running = document.get("in_progress")
-    runs = "a liquidation is running" if running else "no liquidation runs"
-    if running and running.get("hung"):
-        runs = "a liquidation HANGS"
-    is_watch = document.get("watch") is not None
-    at = f", {_time_of_day(document.get('looked_at'))}" if is_watch else ""
-    return f"{paint(word, tone, colour=colour)}: ", f"{environment}, {runs}{at}"
 
 
 def _account(account: Mapping[str, Any], rows: int, *, verbose: bool) -> list[Part]:
