@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from rich.progress_bar import ProgressBar  # noqa: TID253 - see above
 from rich.table import Table  # noqa: TID253
@@ -51,81 +51,63 @@ _OTHER_LINES: Final = 3
 _ZERO: Final = Decimal(0)
 
 
-class _Worded(IntEnum):
+class _Styled(IntEnum):
+    """A member's number is its rank, the smaller, the more it needs somebody to look at it."""
+
+    style: str
+
+    def __new__(cls, rank: int, style: str = "") -> Self:
+        """Make one member; its rank alone finds it again."""
+        member = int.__new__(cls, rank)
+        member._value_ = rank
+        member.style = style
+        return member
+
     @property
     def word(self) -> str:
         """Return the member as it is shown."""
         return self.name.lower().replace("_", " ")
 
 
-class Stage(_Worded):
-    """Where a row stands; the smaller, the more it needs somebody to look at it."""
+class Stage(_Styled):
+    """Where a row stands."""
 
-    FAILED = 1
-    UNKNOWN = 2
-    REFUSED = 3
-    CLOSING = 4
-    CANCELLING = 5
+    FAILED = 1, "bold red"
+    UNKNOWN = 2, "bold magenta"
+    REFUSED = 3, "magenta"
+    CLOSING = 4, "bold"
+    CANCELLING = 5, "bold"
     OPEN = 6
-    LEFT_ALONE = 7
-    FILLED = 8
-    CANCELLED = 9
-    FLAT = 10
+    LEFT_ALONE = 7, "dim"
+    FILLED = 8, "green"
+    CANCELLED = 9, "dim"
+    FLAT = 10, "dim green"
 
 
-class Step(_Worded):
-    """What a run is about; the smaller, the more its account needs somebody to look at it.
+class Step(_Styled):
+    """What a run is about; DONE is the end of one that was to leave something alone."""
 
-    DONE is the end of a run that was to leave something alone.
-    """
-
-    FAILED = 1
-    PARTLY = 2
-    WITH_ANOTHER_RUN = 3
-    CLOSING = 4
-    CANCELLING = 5
+    FAILED = 1, "bold red"
+    PARTLY = 2, "bold magenta"
+    WITH_ANOTHER_RUN = 3, "magenta"
+    CLOSING = 4, "bold"
+    CANCELLING = 5, "bold"
     READING = 6
     READING_AGAIN = 7
-    WATCHING_FLAT = 8
-    DONE = 9
-    FLAT = 10
-    SKIPPED = 11
+    WATCHING_FLAT = 8, "green"
+    DONE = 9, "dim green"
+    FLAT = 10, "dim green"
+    SKIPPED = 11, "dim"
 
 
-_ENDS: Final = {
-    "failed": Step.FAILED,
-    "partial": Step.PARTLY,
-    "completed": Step.FLAT,
-}
+_ENDS: Final = {"failed": Step.FAILED, "partial": Step.PARTLY, "completed": Step.FLAT}
 _NOT_BEGUN: Final[Mapping[str, Step]] = {
     AuditEventType.LIQUIDATION_BLOCKED: Step.WITH_ANOTHER_RUN,
     AuditEventType.LIQUIDATION_SKIPPED: Step.SKIPPED,
 }
-_STEP_STYLES: Final = {
-    Step.FAILED: "bold red",
-    Step.PARTLY: "bold magenta",
-    Step.WITH_ANOTHER_RUN: "magenta",
-    Step.CLOSING: "bold",
-    Step.CANCELLING: "bold",
-    Step.WATCHING_FLAT: "green",
-    Step.DONE: "dim green",
-    Step.FLAT: "dim green",
-    Step.SKIPPED: "dim",
-}
 _QUIET: Final = {Step.WATCHING_FLAT, Step.DONE, Step.FLAT}
 """Steps at which nobody asks any more what went wrong before."""
 
-_STYLES: Final = {
-    Stage.FAILED: "bold red",
-    Stage.UNKNOWN: "bold magenta",
-    Stage.REFUSED: "magenta",
-    Stage.CLOSING: "bold",
-    Stage.CANCELLING: "bold",
-    Stage.LEFT_ALONE: "dim",
-    Stage.FILLED: "green",
-    Stage.CANCELLED: "dim",
-    Stage.FLAT: "dim green",
-}
 _CANCELS: Final = {
     AuditEventType.ORDER_CANCEL_SENT,
     AuditEventType.ORDER_CANCELLED,
@@ -636,7 +618,7 @@ def _legs(model: LiveModel, now: float, room: int, *, width: int) -> "list[Table
             about = "~" if row.is_estimated else ""
             quantity = [sized(plain(abs(row.quantity)), row.product)] * is_wide
             texts[1:] = [row.side, *quantity, f"{about}{money(row.still_open)}"]
-        way = Text(clean(row.way(now)), style=_STYLES.get(row.stage, ""))
+        way = Text(clean(row.way(now)), style=row.stage.style)
         table.add_row(*map(Text, texts), way)
     parts: list[Table | Text] = [Text(), *[table] * bool(shown)]
     if rest or model.unlisted:
@@ -666,7 +648,7 @@ def _accounts(model: LiveAccounts, room: int) -> "list[Table | Text]":
             closed = sum(stage in {Stage.FILLED, Stage.FLAT} for stage in stages)
             cells = [money(sums.still_open), f"{closed} of {len(stages) + one.unlisted}"]
             cells.append(f"{sums.cancelled} of {sums.orders_found}")
-        word = Text(one.step.word, style=_STEP_STYLES.get(one.step, ""))
+        word = Text(one.step.word, style=one.step.style)
         why = "" if one.step in _QUIET else sums.trouble or sums.unread
         table.add_row(Text(clean(name)), word, *map(Text, cells), Text(clean(why)))
     parts: list[Table | Text] = [Text(), table]
