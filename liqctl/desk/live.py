@@ -26,9 +26,17 @@ from rich.progress_bar import ProgressBar  # noqa: TID253 - see above
 from rich.table import Table  # noqa: TID253
 from rich.text import Text  # noqa: TID253
 
-from liqctl.desk.screen import draw as draw_screen
-from liqctl.desk.screen import make_console
-from liqctl.desk.text import clean, count, labelled, money, named, sized, tally
+from liqctl.desk.text import (
+    clean,
+    count,
+    labelled,
+    lines_of,
+    make_console,
+    money,
+    named,
+    sized,
+    tally,
+)
 from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
 from liqctl.kernel.policy import product_of
@@ -593,7 +601,7 @@ def _head(model: LiveModel | LiveAccounts, now: float, width: int) -> "list[Tabl
         ("unread", sums.unread),
         ("trouble", sums.trouble),
     ):
-        told_lines = draw_screen(labelled((label, clean(told) if told else None)), width=width)
+        told_lines = lines_of(labelled((label, clean(told) if told else None)), width=width)
         shown = told_lines[:_TOLD_MAX]  # The rows need the room.
         if len(told_lines) > _TOLD_MAX:
             shown[-1] = f"{shown[-1][: width - 2]} …"
