@@ -47,14 +47,12 @@ _VALUE_MAX: Final = 300
 
 Details = Mapping[str, Any]
 
-_GOOD: Final = frozenset(
-    {
-        AuditEventType.LIQUIDATION_COMPLETE,
-        AuditEventType.POSITION_CLOSED,
-        AuditEventType.ORDER_CANCELLED,
-        AuditEventType.VERIFIED,
-    }
-)
+_GOOD: Final = {
+    AuditEventType.LIQUIDATION_COMPLETE,
+    AuditEventType.POSITION_CLOSED,
+    AuditEventType.ORDER_CANCELLED,
+    AuditEventType.VERIFIED,
+}
 LEG_ENDS: Final = {
     Fate.DONE: "closed",
     Fate.REFUSED: "NOT CLOSED",

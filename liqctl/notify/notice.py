@@ -120,7 +120,8 @@ def make_notices(
         return (end,)
     began_at = rfc3339(min(result.started_at for result in begun))
     of = f" of {count(len(results.each), 'account')}" if results.are_several else ""
-    text = f"liqctl {_whose(results)} START: liquidation{of} began {began_at}"
+    whose = _whose(only.environment, None if results.are_several else only.account)
+    text = f"liqctl {whose} START: liquidation{of} began {began_at}"
     text += f", reason: {clean(reason[:_REASON_MAX])}" if reason else ""
     start = Notice(
         kind=NoticeKind.START,
@@ -180,11 +181,9 @@ def _is_twin(result: LiquidationResult) -> bool:
     return result.state is LiquidationState.SKIPPED and result.error_message != DISARMED
 
 
-def _whose(results: Results) -> str:
+def _whose(environment: str, account: str | None) -> str:
     """Return the environment, with the account where it is one that has a name."""
-    only = results.only
-    name = None if results.are_several else only.account
-    return clean(f"{only.environment} {name}" if name else only.environment)
+    return clean(f"{environment} {account}" if account else environment)
 
 
 def _tell_all(
@@ -219,8 +218,8 @@ def _tell_all(
     took_s = max(result.duration_seconds for result in results.each)
     parts.append(f"exit {exit_code} after {took_s:.2f} s")
     tail = "; ".join([*parts, f"run {results.only.correlation_id}"])
-    is_unproven = any(its.is_unproven for its in judged)
-    head = f"liqctl {_whose(results)} {_word(results.state, is_unproven=is_unproven)}: "
+    word = _word(results.state, is_unproven=any(its.is_unproven for its in judged))
+    head = f"liqctl {clean(results.only.environment)} {word}: "
     open_ones = "; ".join(f"{', '.join(names)} {what}" for what, names in told.items())
     # The sums and the end are never cut off.
     open_ones = _cut(open_ones, TEXT_MAX - len(head) - len(tail) - 2)
@@ -267,8 +266,7 @@ def _tell_one(
     The details are the result without its long lists; what is left is named up to a bound.
     """
     told = meaning(result, Asked(symbols=symbols))
-    whose = _whose(Results(each=(result,)))
-    parts = [f"liqctl {whose} {word}: {told}"]
+    parts = [f"liqctl {_whose(result.environment, result.account)} {word}: {told}"]
     if result.positions or result.orders:
         closed = f"{result.positions_closed}/{result.positions_found} positions closed"
         cancelled = f"{result.orders_cancelled}/{result.orders_found} orders cancelled"
@@ -343,15 +341,14 @@ class Post:
         severity = Severity.CRITICAL if health == _BLIND else Severity.WARNING
         return self._make(NoticeKind.DEGRADED, severity, f"{health.upper()}: {why}")
 
-    def tripped(self, by: TripCause, why: str, run: str) -> Notice:
-        """Return that it closes the account; the end of that run resolves it."""
-        text = f"TRIPPED by {by}: {clean(why)[:_REASONS_MAX]}; it closes the account now"
-        return self._make(NoticeKind.TRIPPED, _OF_TRIPS[by], text, run=run)
-
-    def would_have_tripped(self, by: TripCause, why: str) -> Notice:
-        """Return that it would have closed the account, and only observes."""
-        text = f"WOULD HAVE TRIPPED by {by}: {clean(why)[:_REASONS_MAX]}; it only observes"
-        return self._make(NoticeKind.TRIPPED, Severity.WARNING, text)
+    def tripped(self, by: TripCause, why: str, run: str | None) -> Notice:
+        """Return that it closes the account; the end of that run resolves it; without: observes."""
+        told, then = "TRIPPED", "it closes the account now"
+        if run is None:
+            told, then = "WOULD HAVE TRIPPED", "it only observes"
+        text = f"{told} by {by}: {clean(why)[:_REASONS_MAX]}; {then}"
+        severity = Severity.WARNING if run is None else _OF_TRIPS[by]
+        return self._make(NoticeKind.TRIPPED, severity, text, run=run)
 
     def _make(
         self,
@@ -362,12 +359,11 @@ class Post:
         run: str | None = None,
         resolves: bool = False,
     ) -> Notice:
-        name = clean(f"{self.environment} {self.account}" if self.account else self.environment)
         tail = f"; run {run}" if run else f"; {self.correlation_id}"
         return Notice(
             kind=kind,
             severity=severity,
-            text=f"liqctl {name} {text[: TEXT_MAX - 200]}{tail}",
+            text=f"liqctl {_whose(self.environment, self.account)} {text[: TEXT_MAX - 200]}{tail}",
             at=rfc3339(SystemClock().now()),
             environment=self.environment,
             correlation_id=run or self.correlation_id,
