@@ -631,7 +631,7 @@ def _legs(model: LiveModel, now: float, room: int, *, width: int) -> "list[Table
     parts: list[Table | Text] = [Text(), *[table] * bool(shown)]
     if rest or model.unlisted:
         stages = Counter(row.stage.word for row in rest)
-        stages.update({Stage.OPEN.word: model.unlisted} if model.unlisted else {})
+        stages[Stage.OPEN.word] += model.unlisted
         left = money(sum((row.still_open for row in rest), model.unlisted_notional))
         parts.append(_more(len(rest) + model.unlisted, left, tally(stages)))
     return parts

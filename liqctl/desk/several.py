@@ -369,7 +369,6 @@ def render_results(
                 by_label[label].append((end.name, text))
     told = [(label, each) for label, texts in by_label.items() for each in _grouped(texts)]
     names = len(ends)
-
     table = partial(_table, ends, asked, is_dry=is_dry, colour=colour)
 
     def make(rows: int) -> list[Part]:
@@ -409,19 +408,15 @@ def _verdict(ends: Sequence[_End], asked: Asked) -> str:
     scopes = {_scope(end, asked) for end in own}
     scope = scopes.pop() if len(scopes) == 1 and asked.scopes is not None else " in scope"
     done = "done as asked" if as_asked else f"proven flat{scope}"
-    counts = [f"{flat} of {count(len(own), 'account')} {done}"]
-    counts += [
-        f"{number} {word}"
-        for number, word in (
-            (states[LiquidationState.PARTIAL], "partly"),
-            (states[LiquidationState.FAILED] - blocked, "failed"),
-            (blocked, "left to another run"),
-            (skipped, "skipped"),
-            (len(ends) - len(own), "the same account as another"),
-        )
-        if number
-    ]
-    told = ", ".join(counts)
+    others = {
+        "partly": states[LiquidationState.PARTIAL],
+        "failed": states[LiquidationState.FAILED] - blocked,
+        "left to another run": blocked,
+        "skipped": skipped,
+        "the same account as another": len(ends) - len(own),
+    }
+    first = f"{flat} of {count(len(own), 'account')} {done}"
+    told = ", ".join(filter(None, (first, tally(others))))
     if any(end.is_open and end.result.cause is not FailureCause.BLOCKED for end in own):
         return f"{told}: the rest may be open"
     is_recorded = all(end.result.audit_complete for end in own)

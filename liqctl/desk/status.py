@@ -23,6 +23,7 @@ from liqctl.desk.text import (
     named,
     paint,
     sized,
+    tally,
 )
 from liqctl.kernel.amounts import parse_decimal
 from liqctl.kernel.states import Product
@@ -74,7 +75,7 @@ def render_status(
     head = f"{paint(word, tone, colour=colour)}: ", f"{where}, {told}{at}"
     # What runs, what died, how the last run ended, and when the next look is taken.
     metrics, last = document.get("metrics") or {}, document.get("last_run") or {}
-    ends = ", ".join(f"{metrics[name]} {name}" for name in _RUN_ENDS if metrics.get(name))
+    ends = tally({name: metrics.get(name) or 0 for name in _RUN_ENDS})
     total = f"{metrics.get('execution_count', 0)}" + (f" ({ends})" if ends else "")
     total += f", {metrics['skipped']} skipped" if metrics.get("skipped") else ""
     names = ("state", "correlation_id", *filter(last.get, ("finished_at", "error_message")))
@@ -132,7 +133,7 @@ def _render_several(
         runs += ", one HANGS"
     watch = document.get("watch")
     at = "" if watch is None else f", {_time_of_day(max(s['looked_at'] for s in statuses))}"
-    told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    told = tally(kinds)
     # Of flat accounts the one that is proven least stands first.
     word, tone = states[0]
     environment = clean(str(document.get("environment")))

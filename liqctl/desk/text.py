@@ -126,12 +126,12 @@ def listed(names: Sequence[str], most: int) -> str:
 
 
 def tally(words: Iterable[str] | Mapping[str, int]) -> str:
-    """Return how often each word is there, or is counted, in their order.
+    """Return how often each word is there, or is counted, in their order; 0 is not told.
 
     >>> tally(["FAILED", "CLOSED", "CLOSED"])
     '1 FAILED, 2 CLOSED'
     """
-    return ", ".join(f"{number} {word}" for word, number in Counter(words).items())
+    return ", ".join(f"{number} {word}" for word, number in Counter(words).items() if number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
