@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from liqctl.checks import of_machine
 from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info
-from liqctl.checks.of_arm import issues_of_arm
-from liqctl.checks.of_settings import changes, issues_of_settings, values_of
+from liqctl.checks.of_settings import changes, issues_of_arm, issues_of_settings, values_of
 from liqctl.desk.text import Part, Tone, clean, count, labelled, paint, show
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment
@@ -63,7 +62,8 @@ def check_environment(
     except ConfigurationError as failure:
         issues.append(_unreadable("file", failure))
     else:
-        chosen = choose(settings) if choose else every_account(settings)
+        every = [settings.of(name) for name in settings.accounts] or [settings]
+        chosen = choose(settings) if choose else every
         issues += issues_of_settings(settings, chosen)
         issues += issues_of_arm(settings, chosen)
         issues += of_machine.issues_of_accounts(settings, os.environ)
@@ -112,11 +112,6 @@ def check_environment(
                 }
     document = _document(environment.value, issues, config)
     return document | {"config_file": str(file) if file else None} | comparison
-
-
-def every_account(settings: Settings) -> Sequence[Settings]:
-    """Return the settings of each account, the settings themselves where none has a name."""
-    return [settings.of(name) for name in settings.accounts] or [settings]
 
 
 def unreadable_document(failure: ConfigurationError) -> dict[str, Any]:

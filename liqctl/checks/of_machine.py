@@ -77,9 +77,25 @@ def issues_of_machine(
     `paths` is what others must not write, by the setting that names it. The embedded venue needs no
     keys: it brings its own. `accounts` are the names of those that are checked.
     """
-    for name in accounts:
-        for issue in _issues_of_keys(environment, environ, name, needs_keys=needs_keys):
-            yield of_account(name, issue)
+    for account in accounts:
+        found = []
+        sources = {name: find_source(name, environment, environ, account) for name in KEY_NAMES}
+        for name in [name for name, source in sources.items() if needs_keys and not source]:
+            text = f"no {name.lower()} is set for {environment}"
+            variable = variables_of(name, environment, account)[0]
+            advice = f"set {variable} or {variable}_FILE"
+            found.append(risk(environment, Area.DEPLOYMENT, name.lower(), text, advice))
+        if all(sources.values()):
+            try:
+                load_credentials(environment, environ, account)
+            except CredentialsError as failure:
+                advice = "correct the variable or the file; liquidate would exit 7"
+                found.append(error(Area.DEPLOYMENT, "credentials", str(failure), advice))
+        for source in filter(None, sources.values()):
+            if source.endswith("_FILE") and _mode_of(Path(environ[source])) & _OTHERS_READ:
+                text = f"others may read the file that {source} names"
+                found.append(risk(environment, Area.SECURITY, source, text, "chmod 600 it"))
+        yield from (of_account(account, issue) for issue in found)
     for key, path in paths.items():
         if path and is_open_to_others(path):
             text, advice = f"others may write {path}", f"chmod go-w {path}"
@@ -94,27 +110,6 @@ def issues_of_machine(
             "`uv tool install --compile-bytecode`"
         )
         yield risk(environment, Area.PERFORMANCE, "installation", text, advice)
-
-
-def _issues_of_keys(
-    environment: Environment, environ: Mapping[str, str], account: str | None, *, needs_keys: bool
-) -> Iterator[Issue]:
-    sources = {name: find_source(name, environment, environ, account) for name in KEY_NAMES}
-    for name in [name for name, source in sources.items() if needs_keys and not source]:
-        text = f"no {name.lower()} is set for {environment}"
-        variable = variables_of(name, environment, account)[0]
-        advice = f"set {variable} or {variable}_FILE"
-        yield risk(environment, Area.DEPLOYMENT, name.lower(), text, advice)
-    if all(sources.values()):
-        try:
-            load_credentials(environment, environ, account)
-        except CredentialsError as failure:
-            advice = "correct the variable or the file; liquidate would exit 7"
-            yield error(Area.DEPLOYMENT, "credentials", str(failure), advice)
-    for source in sources.values():
-        if source and source.endswith("_FILE") and _mode_of(Path(environ[source])) & _OTHERS_READ:
-            text = f"others may read the file that {source} names"
-            yield risk(environment, Area.SECURITY, source, text, "chmod 600 it")
 
 
 def issues_of_accounts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Issue]:
@@ -242,7 +237,14 @@ def issues_of_run(settings: Settings, identity: str, key_problem: str | None) ->
         text = f"the audit trail cannot be written: {problem}"
         advice = "a run would close the account and exit 8; give the folder to this user"
         yield risk(environment, Area.DEPLOYMENT, "audit.log_dir", text, advice)
-    problem = _room_problem(log_dir)
+    problem = None
+    with contextlib.suppress(OSError):
+        disk = os.statvfs(nearest_existing(log_dir))
+        free = disk.f_bavail * disk.f_frsize
+        if free < _ROOM_MIN_BYTES:
+            problem = f"{free // 1_000_000} MB are free, less than {_ROOM_MIN_BYTES // 1_000_000}"
+        elif disk.f_files and not disk.f_favail:
+            problem = "no further file can be made on that disk"
     if problem is not None:
         text = f"there is little room for the audit trail: {problem}"
         advice = "make room; on a full disk a run closes the account and exits 8"
@@ -325,17 +327,3 @@ def _trail_problem(log_dir: Path) -> str | None:
     if found.st_nlink > 1:
         return f"{trail} has a second name (a hard link), so it may be somebody else's file"
     return None if os.access(trail, os.W_OK) else f"{trail} is not ours to write"
-
-
-def _room_problem(log_dir: Path) -> str | None:
-    """Return why the disk under the trail is nearly full, None when it is not."""
-    try:
-        found = os.statvfs(nearest_existing(log_dir))
-    except OSError:
-        return None
-    free = found.f_bavail * found.f_frsize
-    if free < _ROOM_MIN_BYTES:
-        return f"{free // 1_000_000} MB are free, less than {_ROOM_MIN_BYTES // 1_000_000}"
-    if found.f_files and not found.f_favail:
-        return "no further file can be made on that disk"
-    return None

@@ -1,7 +1,8 @@
 """What `validate` says about settings that load: risks, oddities, and what changed.
 
 Pure. Findings never stop `liquidate`; production is judged by the strictest measure, elsewhere
-most of it is INFO.
+most of it is INFO. Whether anybody runs `arm` is not in the settings: an account without guard and
+heartbeat is nobody's mistake.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,14 +15,14 @@ from liqctl.checks.issue import (
     Level,
     error,
     info,
-    mild,
     of_account,
     risk,
     warning,
 )
+from liqctl.desk.text import count
 from liqctl.kernel.costs import guards_weight, look_weight, positions_weight
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Limits
-from liqctl.kernel.pacing import GUARD_POLL_S, RESERVE_MAX_S, RESERVE_SHARE
+from liqctl.kernel.pacing import ARMED_WEIGHT_SHARE, GUARD_POLL_S, RESERVE_MAX_S, RESERVE_SHARE
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule, product_of
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, Kind
@@ -52,6 +53,11 @@ _ORDERS_1M: Final = 1200
 _WEIGHT_SHARE_MAX: Final = 0.1
 """How much of the address's weight watching may take without a word: bots need the rest."""
 
+_ARMED_SHARE_MAX: Final = 0.5
+"""The share of an address' weight that armed processes may take together: a liquidation and the
+bots need the rest."""
+
+_OF_EQUITY: Final = frozenset({Rule.MAX_LOSS, Rule.MAX_DRAWDOWN, Rule.MIN_MARGIN_RATIO})
 _WORK_S: Final = 1.0
 """What cancelling and closing take before flat can be seen: a few round trips and one repeat of a
 refused order. A guess; `validate --online` measures the round trip."""
@@ -81,7 +87,15 @@ def issues_of_settings(settings: Settings, chosen: Sequence[Settings] = ()) -> I
             text = "open orders stay, and may open positions again"
             advice = "set cancel_orders to true; --positions-only serves the single case"
             yield info(Area.CONFIGURATION, "liquidation.cancel_orders", text, advice)
-    yield from _issues_of_scopes(settings, chosen)
+    # What all accounts inherit of their scope is said once.
+    common = list(_issues_of_scope(settings))
+    told: dict[Issue, None] = {}
+    for its in chosen:
+        for issue in _issues_of_scope(its):
+            is_own = its.account is not None and issue not in common
+            key = issue.field.rpartition(".")[2]
+            told[of_account(its.account, replace(issue, field=key)) if is_own else issue] = None
+    yield from told
     if settings.exchange.base_url is not None:
         text = f"requests and the key go to {settings.exchange.base_url}"
         advice = "leave base_url null unless this host is meant to see the key"
@@ -104,18 +118,6 @@ def issues_of_settings(settings: Settings, chosen: Sequence[Settings] = ()) -> I
         yield from _settling(environment, policy)
     yield from _weight(environment, chosen)
     yield from _arming(settings)
-
-
-def _issues_of_scopes(settings: Settings, chosen: Sequence[Settings]) -> Iterator[Issue]:
-    """Yield what is to be said of each account's scope; what all inherit is said once."""
-    common = list(_issues_of_scope(settings))
-    told: dict[Issue, None] = {}
-    for its in chosen:
-        for issue in _issues_of_scope(its):
-            is_own = its.account is not None and issue not in common
-            key = issue.field.rpartition(".")[2]
-            told[of_account(its.account, replace(issue, field=key)) if is_own else issue] = None
-    yield from told
 
 
 def _issues_of_scope(settings: Settings) -> Iterator[Issue]:
@@ -231,8 +233,20 @@ def _arming(settings: Settings) -> Iterator[Issue]:
     for number, guard in enumerate(arm.guards):
         for text, advice in _doubts(guard, settings):
             yield risk(environment, Area.CONFIGURATION, f"arm.guards[{number}]", text, advice)
-    if arm.guards:
-        yield _weight_of_guards(settings)
+    if not arm.guards:
+        return
+    usual, most = guards_weight(arm.guards, settings.liquidation)
+    limit = Limits().weight_1m
+    text = (
+        f"reading the account every {GUARD_POLL_S:g} s for its guards takes about {usual} of the "
+        f"{limit} weight that the address has a minute"
+    )
+    text += f", and {most} while a loss comes near its limit" if most > usual else ""
+    if usual <= limit * _WEIGHT_SHARE_MAX:
+        yield info(Area.PERFORMANCE, "arm.guards", text)
+    else:
+        advice = "narrow products, or leave out a guard, if bots at this address need the weight"
+        yield risk(environment, Area.PERFORMANCE, "arm.guards", text, advice)
 
 
 def _doubts(guard: Guard, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -269,18 +283,42 @@ def _doubts(guard: Guard, settings: Settings) -> Iterator[tuple[str, str]]:
         yield text, "stop `arm` before you move money out of the account"
 
 
-def _weight_of_guards(settings: Settings) -> Issue:
-    usual, most = guards_weight(settings.arm.guards, settings.liquidation)
-    limit = Limits().weight_1m
-    text = (
-        f"reading the account every {GUARD_POLL_S:g} s for its guards takes about {usual} of the "
-        f"{limit} weight that the address has a minute"
-    )
-    text += f", and {most} while a loss comes near its limit" if most > usual else ""
-    if usual <= limit * _WEIGHT_SHARE_MAX:
-        return info(Area.PERFORMANCE, "arm.guards", text)
-    advice = "narrow products, or leave out a guard, if bots at this address need the weight"
-    return Issue(mild(settings.environment), Area.PERFORMANCE, "arm.guards", text, advice)
+def is_configured(settings: Settings) -> bool:
+    """Return whether somebody set what only `arm` uses."""
+    arm = settings.arm
+    return bool(arm.guards or arm.heartbeat_file or arm.countdown_seconds)
+
+
+def issues_of_arm(settings: Settings, chosen: Sequence[Settings] = ()) -> Iterator[Issue]:
+    """Yield what is to be said about `arm`."""
+    environment, arm, policy = settings.environment, settings.arm, settings.liquidation
+    if not is_configured(settings):
+        return
+    if arm.heartbeat_file is not None and not arm.heartbeat_file.is_absolute():
+        text = f"{arm.heartbeat_file} is looked for in the folder in which `arm` is started"
+        yield risk(environment, Area.DEPLOYMENT, "arm.heartbeat_file", text, "give the whole path")
+    if arm.countdown_seconds is not None and policy.margin is Margin.PORTFOLIO:
+        text, field = "portfolio margin has no countdown: none will be set", "arm.countdown_seconds"
+        yield risk(environment, Area.CONFIGURATION, field, text, "set countdown_seconds to null")
+    for guard in arm.guards:
+        if guard.rule in _OF_EQUITY and policy.symbols:
+            text = (
+                f"guard {guard} judges the whole account, and a trip closes "
+                f"{', '.join(policy.symbols)} only"
+            )
+            advice = "leave liquidation.symbols empty, or keep it on purpose"
+            yield warning(Area.CONFIGURATION, "arm.guards", text, advice)
+    limit = LIMITS_BY_MARGIN[policy.margin or Margin.STANDARD].weight_1m
+    most = int(_ARMED_SHARE_MAX / ARMED_WEIGHT_SHARE)
+    if len(chosen) > most:
+        text = (
+            f"{count(len(chosen), 'account')} armed at one address would use "
+            f"{len(chosen) * ARMED_WEIGHT_SHARE * limit:.0f} of its {limit} request weight a "
+            f"minute: each takes up to {ARMED_WEIGHT_SHARE * limit:.0f}, and a liquidation needs "
+            "some, too"
+        )
+        advice = f"arm {most} accounts at one address, the others from another address"
+        yield risk(environment, Area.PERFORMANCE, "arm", text, advice)
 
 
 def changes(old: Settings, new: Settings) -> list[dict[str, Any]]:

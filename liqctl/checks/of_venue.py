@@ -19,15 +19,14 @@ from liqctl.checks.issue import (
     risk,
     warning,
 )
-from liqctl.checks.of_arm import is_configured
 from liqctl.checks.of_machine import issue_of_drills, issues_of_run
+from liqctl.checks.of_settings import is_configured
 from liqctl.checks.preflight import Coverage, Question, VenueFacts
-from liqctl.desk.text import count
+from liqctl.desk.text import count, listed
 from liqctl.drill.record import DRILLS_NAME, last_drill
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import BANNED
 from liqctl.kernel.costs import make_forecast
-from liqctl.kernel.requests import SubAccount
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.kernel.values import PositionMode, exposure_of
 from liqctl.kernel.witness import mask_email, mask_emails
@@ -87,26 +86,23 @@ def issues_of_sub_accounts(environment: Environment, coverage: Coverage) -> Iter
         text = f"not checked: whether every sub-account has a name here: {coverage.problem}"
         yield risk(environment, area, field, text, "check the master key, then validate again")
     if coverage.uncovered:
-        named = [_describe_sub(*each) for each in coverage.uncovered[:_NAMED_MAX]]
-        more, is_one = len(coverage.uncovered) - _NAMED_MAX, len(coverage.uncovered) == 1
+        named = []
+        for sub, positions in coverage.uncovered:
+            told = [f'"{mask_emails(sub.remark)}"'] if sub.remark else []
+            told += ["frozen"] if sub.is_frozen else []
+            told.append("positions not read" if positions is None else count(positions, "position"))
+            named.append(f"{mask_email(sub.email)} ({', '.join(told)})")
+        is_one = len(coverage.uncovered) == 1
         text = (
             f"{len(coverage.uncovered)} of {count(coverage.listed, 'sub-account')} of the master "
             f"key {'has' if is_one else 'have'} no account here, so nothing closes "
-            f"{'it' if is_one else 'them'}: {', '.join(named)}"
-            f"{f' and {more} more' if more > 0 else ''}"
+            f"{'it' if is_one else 'them'}: {listed(named, _NAMED_MAX)}"
         )
         advice = "name each under `accounts` and set its key, or watch it by hand"
         yield warning(area, field, text, advice)
     elif coverage.problem is None:
         text = f"all {count(coverage.listed, 'sub-account')} of the master key have an account here"
         yield info(area, field, text)
-
-
-def _describe_sub(sub: SubAccount, positions: int | None) -> str:
-    told = [f'"{mask_emails(sub.remark)}"'] if sub.remark else []
-    told += ["frozen"] if sub.is_frozen else []
-    told.append("positions not read" if positions is None else count(positions, "position"))
-    return f"{mask_email(sub.email)} ({', '.join(told)})"
 
 
 def issues_online(
@@ -117,7 +113,15 @@ def issues_online(
     `identity` is the account as the lock names it, `key_problem` why the key cannot sign.
     """
     yield from _issues_of_venue(settings, facts)
-    yield from _streams(settings, facts)
+    for product, problem in facts.streams.items():  # Only who runs `arm` needs them.
+        if problem is None:
+            text = f"the user data stream of {product.shown} was connected; `arm` listens to it"
+            yield info(Area.DEPLOYMENT, "online.stream", text)
+            continue
+        text = f"the user data stream of {product.shown} could not be connected: {problem}"
+        advice = "`arm` would be degraded: it sees changes by reading alone, about every 10 s"
+        level = mild(settings.environment) if is_configured(settings) else Level.INFO
+        yield Issue(level, Area.DEPLOYMENT, "online.stream", text, advice)
     if facts.snapshot is not None and facts.round_trip_s is not None:
         policy, round_trip_s = settings.liquidation, facts.round_trip_s
         forecast = make_forecast(
@@ -140,21 +144,6 @@ def issues_online(
     yield from issues_of_run(settings, identity, key_problem)
     drill = last_drill(settings.audit.log_dir / DRILLS_NAME, settings.environment.value)
     yield issue_of_drills(settings, drill, SystemClock().now())
-
-
-def _streams(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
-    """Yield how the user data streams went; only who runs `arm` needs them."""
-    for product, problem in facts.streams.items():
-        if problem is None:
-            text = f"the user data stream of {product.shown} was connected; `arm` listens to it"
-            yield info(Area.DEPLOYMENT, "online.stream", text)
-            continue
-        text = f"the user data stream of {product.shown} could not be connected: {problem}"
-        advice = "`arm` would be degraded: it sees changes by reading alone, about every 10 s"
-        if is_configured(settings):
-            yield risk(settings.environment, Area.DEPLOYMENT, "online.stream", text, advice)
-        else:
-            yield info(Area.DEPLOYMENT, "online.stream", text, advice)
 
 
 def _issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
@@ -367,10 +356,7 @@ def _account(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
         text += "orders not read: too many accounts at once" if facts.is_brief else orders
         yield info(Area.DEPLOYMENT, "online.exposure", text, "liqctl status shows them")
     if facts.not_trading:
-        text = f"not trading now, with something open: {', '.join(facts.not_trading[:_NAMED_MAX])}"
-        more = len(facts.not_trading) - _NAMED_MAX
-        if more > 0:
-            text += f" and {more} more"
+        text = f"not trading now, with something open: {listed(facts.not_trading, _NAMED_MAX)}"
         advice = "liqctl cannot close these until the venue trades them again; watch their margin"
         yield warning(Area.DEPLOYMENT, "online.symbols", text, advice)
 

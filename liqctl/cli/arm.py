@@ -385,7 +385,7 @@ class _Post:
             )
         )
         self._tell_line("would have tripped", (trigger.why,))
-        self._news.tell(self._news.post.would_have_tripped(trigger.by, trigger.why))
+        self._news.tell(self._news.post.tripped(trigger.by, trigger.why, None))
 
     def _trip_by_signal(self) -> None:
         from liqctl.standby.armed import Trigger

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli.output import out
 from liqctl.notify.courier import COURIER_S, make_message, start_courier, wait_for_courier
-from liqctl.notify.notice import Notice
-from liqctl.notify.standing import HealthNews, Post
+from liqctl.notify.notice import HealthNews, Notice, Post
 from liqctl.settings.targets import read_targets
 
 if TYPE_CHECKING:

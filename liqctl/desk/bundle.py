@@ -95,8 +95,13 @@ class Redactor:
     """Masks the given values, and whatever looks like a secret."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        """Take the values in every spelling that a text may hold them in."""
-        spelt = {spelling for secret in secrets for spelling in _spellings(secret)}
+        """Take the values as they are, as in JSON and in a URL, and each line of longer ones."""
+        spelt: set[str] = set()
+        for secret in secrets:
+            for part in (secret, *secret.splitlines(), *secret.split("\\n")):
+                bare = part.strip()
+                if len(bare) >= _SECRET_MIN and not _KEY_EDGE.fullmatch(bare):
+                    spelt |= {bare, json.dumps(bare)[1:-1], quote(bare, safe=""), quote(bare)}
         self._secrets = sorted(spelt, key=lambda each: (-len(each), each))
 
     def clean(self, text: str) -> tuple[str, bool]:
@@ -172,17 +177,6 @@ def _read(path: str) -> Iterator[str]:
         return
     finally:
         os.close(fd)
-
-
-def _spellings(secret: str) -> Iterator[str]:
-    """Yield a value as it is, as JSON and a URL have it, and each line of a longer one."""
-    for part in {secret, *secret.splitlines(), *secret.split("\\n")}:
-        bare = part.strip()
-        if len(bare) >= _SECRET_MIN and not _KEY_EDGE.fullmatch(bare):
-            yield bare
-            yield json.dumps(bare)[1:-1]
-            yield quote(bare, safe="")
-            yield quote(bare)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

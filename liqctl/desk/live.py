@@ -16,19 +16,27 @@ run takes long enough to be watched.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from rich.progress_bar import ProgressBar  # noqa: TID253 - see above
 from rich.table import Table  # noqa: TID253
 from rich.text import Text  # noqa: TID253
 
-from liqctl.desk.screen import draw as draw_screen
-from liqctl.desk.screen import make_console
-from liqctl.desk.text import clean, count, labelled, money, named, sized
+from liqctl.desk.text import (
+    clean,
+    count,
+    labelled,
+    lines_of,
+    make_console,
+    money,
+    named,
+    sized,
+    tally,
+)
 from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
 from liqctl.kernel.policy import product_of
@@ -51,84 +59,63 @@ _OTHER_LINES: Final = 3
 _ZERO: Final = Decimal(0)
 
 
-class Stage(IntEnum):
-    """Where a row stands; the smaller, the more it needs somebody to look at it."""
+class _Styled(IntEnum):
+    """A member's number is its rank, the smaller, the more it needs somebody to look at it."""
 
-    FAILED = 1
-    UNKNOWN = 2
-    REFUSED = 3
-    CLOSING = 4
-    CANCELLING = 5
-    OPEN = 6
-    LEFT_ALONE = 7
-    FILLED = 8
-    CANCELLED = 9
-    FLAT = 10
+    style: str
+
+    def __new__(cls, rank: int, style: str = "") -> Self:
+        """Make one member; its rank alone finds it again."""
+        member = int.__new__(cls, rank)
+        member._value_ = rank
+        member.style = style
+        return member
 
     @property
     def word(self) -> str:
-        """Return the stage as it is shown."""
+        """Return the member as it is shown."""
         return self.name.lower().replace("_", " ")
 
 
-class Step(IntEnum):
-    """What a run is about; the smaller, the more its account needs somebody to look at it.
+class Stage(_Styled):
+    """Where a row stands."""
 
-    DONE is the end of a run that was to leave something alone.
-    """
+    FAILED = 1, "bold red"
+    UNKNOWN = 2, "bold magenta"
+    REFUSED = 3, "magenta"
+    CLOSING = 4, "bold"
+    CANCELLING = 5, "bold"
+    OPEN = 6
+    LEFT_ALONE = 7, "dim"
+    FILLED = 8, "green"
+    CANCELLED = 9, "dim"
+    FLAT = 10, "dim green"
 
-    FAILED = 1
-    PARTLY = 2
-    WITH_ANOTHER_RUN = 3
-    CLOSING = 4
-    CANCELLING = 5
+
+class Step(_Styled):
+    """What a run is about; DONE is the end of one that was to leave something alone."""
+
+    FAILED = 1, "bold red"
+    PARTLY = 2, "bold magenta"
+    WITH_ANOTHER_RUN = 3, "magenta"
+    CLOSING = 4, "bold"
+    CANCELLING = 5, "bold"
     READING = 6
     READING_AGAIN = 7
-    WATCHING_FLAT = 8
-    DONE = 9
-    FLAT = 10
-    SKIPPED = 11
-
-    @property
-    def word(self) -> str:
-        """Return the step as it is shown."""
-        return self.name.lower().replace("_", " ")
+    WATCHING_FLAT = 8, "green"
+    DONE = 9, "dim green"
+    FLAT = 10, "dim green"
+    SKIPPED = 11, "dim"
 
 
-_ENDS: Final = {
-    "failed": Step.FAILED,
-    "partial": Step.PARTLY,
-    "completed": Step.FLAT,
-}
+_ENDS: Final = {"failed": Step.FAILED, "partial": Step.PARTLY, "completed": Step.FLAT}
 _NOT_BEGUN: Final[Mapping[str, Step]] = {
     AuditEventType.LIQUIDATION_BLOCKED: Step.WITH_ANOTHER_RUN,
     AuditEventType.LIQUIDATION_SKIPPED: Step.SKIPPED,
 }
-_STEP_STYLES: Final = {
-    Step.FAILED: "bold red",
-    Step.PARTLY: "bold magenta",
-    Step.WITH_ANOTHER_RUN: "magenta",
-    Step.CLOSING: "bold",
-    Step.CANCELLING: "bold",
-    Step.WATCHING_FLAT: "green",
-    Step.DONE: "dim green",
-    Step.FLAT: "dim green",
-    Step.SKIPPED: "dim",
-}
 _QUIET: Final = {Step.WATCHING_FLAT, Step.DONE, Step.FLAT}
 """Steps at which nobody asks any more what went wrong before."""
 
-_STYLES: Final = {
-    Stage.FAILED: "bold red",
-    Stage.UNKNOWN: "bold magenta",
-    Stage.REFUSED: "magenta",
-    Stage.CLOSING: "bold",
-    Stage.CANCELLING: "bold",
-    Stage.LEFT_ALONE: "dim",
-    Stage.FILLED: "green",
-    Stage.CANCELLED: "dim",
-    Stage.FLAT: "dim green",
-}
 _CANCELS: Final = {
     AuditEventType.ORDER_CANCEL_SENT,
     AuditEventType.ORDER_CANCELLED,
@@ -326,12 +313,6 @@ class LiveModel:
             trouble=self.trouble,
         )
 
-    def closed_of(self) -> tuple[int, int]:
-        """Return how many positions answers or readings show closed, and of how many."""
-        legs = [row for row in self.by_leg.values() if row.position_side]
-        closed = sum(row.stage in {Stage.FILLED, Stage.FLAT} for row in legs)
-        return closed, len(legs) + self.unlisted
-
     @property
     def step(self) -> Step:
         """What the run is about."""
@@ -392,8 +373,21 @@ class LiveModel:
             symbol, side, quantity = (*str(line).rsplit(" ", 2), "", "")[:3]
             notional = notionals[index] if index < len(notionals) else _ZERO
             listed[symbol, side] = notional
-            if not self.symbols or symbol in self.symbols:
-                self._see((symbol, side), _amount(quantity), notional, product, at)
+            if self.symbols and symbol not in self.symbols:
+                continue
+            row = self.by_leg.get((symbol, side))
+            if row is None:
+                row = LiveRow(symbol=symbol, position_side=side, product=product)
+                self.by_leg[symbol, side] = row
+                row.move(Stage.OPEN if self.closes else Stage.LEFT_ALONE, at)
+            elif row.stage is Stage.FLAT:
+                row.reason = "listed again"
+                self._break_off(product)
+                row.stages.clear()
+                row.move(Stage.OPEN, at)
+            row.quantity, row.notional, row.is_estimated = _amount(quantity), notional, False
+            if row.stage is not Stage.FILLED:  # a reading can lag behind a fill
+                row.executed.clear()
         rows = {key: row for key, row in self.by_leg.items() if row.product == product}
         if positions == len(listed):
             for key, row in rows.items():
@@ -409,29 +403,6 @@ class LiveModel:
         if product not in self.read:
             self.read.add(product)
             self.found_notional += sum((row.notional for row in rows.values()), _ZERO) + beyond
-
-    def _see(
-        self,
-        key: tuple[str, str],
-        quantity: Decimal,
-        notional: Decimal,
-        product: str,
-        at: float,
-    ) -> None:
-        """Take in that a reading shows a leg open."""
-        row = self.by_leg.get(key)
-        if row is None:
-            row = LiveRow(symbol=key[0], position_side=key[1], product=product)
-            self.by_leg[key] = row
-            row.move(Stage.OPEN if self.closes else Stage.LEFT_ALONE, at)
-        elif row.stage is Stage.FLAT:
-            row.reason = "listed again"
-            self._break_off(product)
-            row.stages.clear()
-            row.move(Stage.OPEN, at)
-        row.quantity, row.notional, row.is_estimated = quantity, notional, False
-        if row.stage is not Stage.FILLED:  # a reading can lag behind a fill
-            row.executed.clear()
 
     def _leg(self, details: Mapping[str, Any]) -> LiveRow:
         """Return the leg an event names; in the other position mode it is called otherwise."""
@@ -566,12 +537,8 @@ class LiveAccounts:
 
     def phase(self, now: float, *, stopping: bool = False) -> str:  # noqa: ARG002 - as of one run
         """Return how many accounts are at which step, worst first."""
-        told = _counted(model.step for _, model in self.ranked())
+        told = tally(model.step.word for _, model in self.ranked())
         return f"stopping: {told}" if stopping else told
-
-
-def _counted(steps: Iterable[Step]) -> str:
-    return ", ".join(f"{number} {step.word}" for step, number in Counter(steps).items())
 
 
 def draw(
@@ -634,7 +601,7 @@ def _head(model: LiveModel | LiveAccounts, now: float, width: int) -> "list[Tabl
         ("unread", sums.unread),
         ("trouble", sums.trouble),
     ):
-        told_lines = draw_screen(labelled((label, clean(told) if told else None)), width=width)
+        told_lines = lines_of(labelled((label, clean(told) if told else None)), width=width)
         shown = told_lines[:_TOLD_MAX]  # The rows need the room.
         if len(told_lines) > _TOLD_MAX:
             shown[-1] = f"{shown[-1][: width - 2]} …"
@@ -650,14 +617,23 @@ def _legs(model: LiveModel, now: float, room: int, *, width: int) -> "list[Table
     fits = len(rows) + bool(model.unlisted) <= room
     shown = rows if fits else rows[: room - 1]
     rest = rows[len(shown) :]
-    parts: list[Table | Text] = [Text()]
-    parts += [_rows(shown, now, width=width)] if shown else []
+    is_wide = width >= _WIDE
+    head = ["symbol", "side", *["quantity"] * is_wide, "notional"]
+    table = _grid(head, last="way", right=range(2, len(head)))
+    for row in shown:
+        texts = [named(row.symbol, row.product), "orders", *[""] * is_wide, ""]
+        if row.position_side:
+            about = "~" if row.is_estimated else ""
+            quantity = [sized(plain(abs(row.quantity)), row.product)] * is_wide
+            texts[1:] = [row.side, *quantity, f"{about}{money(row.still_open)}"]
+        way = Text(clean(row.way(now)), style=row.stage.style)
+        table.add_row(*map(Text, texts), way)
+    parts: list[Table | Text] = [Text(), *[table] * bool(shown)]
     if rest or model.unlisted:
         stages = Counter(row.stage.word for row in rest)
-        stages.update({Stage.OPEN.word: model.unlisted} if model.unlisted else {})
-        ways = ", ".join(f"{number} {word}" for word, number in stages.items())
+        stages[Stage.OPEN.word] += model.unlisted
         left = money(sum((row.still_open for row in rest), model.unlisted_notional))
-        parts.append(_more(len(rest) + model.unlisted, left, ways))
+        parts.append(_more(len(rest) + model.unlisted, left, tally(stages)))
     return parts
 
 
@@ -673,38 +649,21 @@ def _accounts(model: LiveAccounts, room: int) -> "list[Table | Text]":
     head = ("account", "state", "open", "closed", "cancelled")
     table = _grid(head, last="why", right={2, 3, 4})
     for name, one in shown:
-        sums, (closed, found) = one.sums(), one.closed_of()
-        cells = ["", "", ""]
+        sums, cells = one.sums(), ["", "", ""]
         if sums.has_read:
-            cells = [money(sums.still_open), f"{closed} of {found}"]
+            # Answers or readings show them closed.
+            stages = [row.stage for row in one.by_leg.values() if row.position_side]
+            closed = sum(stage in {Stage.FILLED, Stage.FLAT} for stage in stages)
+            cells = [money(sums.still_open), f"{closed} of {len(stages) + one.unlisted}"]
             cells.append(f"{sums.cancelled} of {sums.orders_found}")
-        word = Text(one.step.word, style=_STEP_STYLES.get(one.step, ""))
+        word = Text(one.step.word, style=one.step.style)
         why = "" if one.step in _QUIET else sums.trouble or sums.unread
         table.add_row(Text(clean(name)), word, *map(Text, cells), Text(clean(why)))
     parts: list[Table | Text] = [Text(), table]
     if rest:
         left = money(sum((one.open_notional() for one in rest), _ZERO))
-        parts.append(_more(len(rest), left, _counted(one.step for one in rest)))
+        parts.append(_more(len(rest), left, tally(one.step.word for one in rest)))
     return parts
-
-
-def _rows(rows: Sequence[LiveRow], now: float, *, width: int) -> Table:
-    """Return the rows as a table whose last column alone is cut where the terminal ends."""
-    is_wide = width >= _WIDE
-    head = ["symbol", "side", *["quantity"] * is_wide, "notional"]
-    cells = []
-    for row in rows:
-        texts = [named(row.symbol, row.product), "orders", *[""] * is_wide, ""]
-        if row.position_side:
-            about = "~" if row.is_estimated else ""
-            quantity = [sized(plain(abs(row.quantity)), row.product)] * is_wide
-            texts[1:] = [row.side, *quantity, f"{about}{money(row.still_open)}"]
-        cells.append(texts)
-    table = _grid(head, last="way", right=range(2, len(head)))
-    for row, texts in zip(rows, cells, strict=True):
-        way = Text(clean(row.way(now)), style=_STYLES.get(row.stage, ""))
-        table.add_row(*map(Text, texts), way)
-    return table
 
 
 def _grid(head: Sequence[str], *, last: str, right: Collection[int]) -> Table:

@@ -34,36 +34,40 @@ _HEALTHS: Final = ("armed", "degraded", "blind")
 _RUN_STATES: Final = ("completed", "partial", "failed", "skipped", "abandoned")
 _LAST_STATES: Final = ("COMPLETED", "PARTIAL", "FAILED", "ABANDONED")
 
-CATALOGUE: Final[Mapping[str, str]] = {
-    "liqctl_build_info": "The version of liqctl; always 1.",
-    "liqctl_metrics_written_timestamp_seconds": "When these figures were made.",
-    "liqctl_account_flat": "1 when a reading showed nothing open in scope, 0 if something.",
-    "liqctl_account_exposure": "Sum of a product's open positions' notionals, in the quote asset.",
-    "liqctl_account_open_positions": "Open positions of a product.",
-    "liqctl_account_open_orders": "Open orders of a product, conditional ones included.",
-    "liqctl_account_read_timestamp_seconds": "When the account was read.",
-    "liqctl_run_in_progress": "1 while a liquidation of this account runs.",
-    "liqctl_runs_total": "Runs on record by how they ended; skipped ones sent nothing.",
-    "liqctl_unfinished_runs": "Runs on record that have no end: under way, or dead.",
-    "liqctl_last_run_timestamp_seconds": "When the last run ended.",
-    "liqctl_last_run_duration_seconds": "How long the last run took.",
-    "liqctl_last_run_deadline_seconds": "How long the last run was allowed to take.",
-    "liqctl_last_run_state": "1 for the state in which the last run ended, 0 for the others.",
-    "liqctl_last_run_exit_code": "Exit code of the last run's result; a signal's is not in it.",
-    "liqctl_last_run_verified_flat": "1 when the last run proved the account flat in its scope.",
-    "liqctl_last_settled_seconds": "How long the last run watched the account flat.",
-    "liqctl_last_run_positions": "Positions that the last run found, by what became of them.",
-    "liqctl_last_run_orders": "Orders that the last run found, by what became of them.",
-    "liqctl_audit_complete": "1 when the audit trail is complete and unbroken.",
-    "liqctl_drill_last_passed_timestamp_seconds": "When the last drill that passed ended.",
-    "liqctl_armed": "1 while an armed process of this account answers, 0 without one.",
-    "liqctl_armed_health": "1 for the health of the armed process, 0 for the others.",
-    "liqctl_guard_used": "Share of a guard's limit that is used, 0 to 1; 1 is at the limit.",
-    "liqctl_heartbeat_age_seconds": "Age of the heartbeat file; +Inf where it is missing.",
-    "liqctl_heartbeat_limit_seconds": "Age at which the heartbeat trips.",
-    "liqctl_trips_total": "Liquidations that an armed process started, by what tripped it.",
-    "liqctl_latched": "1 after a trip until somebody arms again, else 0.",
-}
+_TABLE: Final = """\
+liqctl_build_info|version|The version of liqctl; always 1.
+liqctl_metrics_written_timestamp_seconds||When these figures were made.
+liqctl_account_flat||1 when a reading showed nothing open in scope, 0 if something.
+liqctl_account_exposure|product|Sum of a product's open positions' notionals, in the quote asset.
+liqctl_account_open_positions|product|Open positions of a product.
+liqctl_account_open_orders|product|Open orders of a product, conditional ones included.
+liqctl_account_read_timestamp_seconds||When the account was read.
+liqctl_run_in_progress||1 while a liquidation of this account runs.
+liqctl_runs_total|state|Runs on record by how they ended; skipped ones sent nothing.
+liqctl_unfinished_runs||Runs on record that have no end: under way, or dead.
+liqctl_last_run_timestamp_seconds||When the last run ended.
+liqctl_last_run_duration_seconds||How long the last run took.
+liqctl_last_run_deadline_seconds||How long the last run was allowed to take.
+liqctl_last_run_state|state|1 for the state in which the last run ended, 0 for the others.
+liqctl_last_run_exit_code||Exit code of the last run's result; a signal's is not in it.
+liqctl_last_run_verified_flat||1 when the last run proved the account flat in its scope.
+liqctl_last_settled_seconds||How long the last run watched the account flat.
+liqctl_last_run_positions|outcome|Positions that the last run found, by what became of them.
+liqctl_last_run_orders|outcome|Orders that the last run found, by what became of them.
+liqctl_audit_complete||1 when the audit trail is complete and unbroken.
+liqctl_drill_last_passed_timestamp_seconds||When the last drill that passed ended.
+liqctl_armed||1 while an armed process of this account answers, 0 without one.
+liqctl_armed_health|health|1 for the health of the armed process, 0 for the others.
+liqctl_guard_used|rule|Share of a guard's limit that is used, 0 to 1; 1 is at the limit.
+liqctl_heartbeat_age_seconds||Age of the heartbeat file; +Inf where it is missing.
+liqctl_heartbeat_limit_seconds||Age at which the heartbeat trips.
+liqctl_trips_total|by|Liquidations that an armed process started, by what tripped it.
+liqctl_latched||1 after a trip until somebody arms again, else 0.
+"""
+"""Each figure, the label that tells its samples apart, and what it means."""
+
+_ROWS: Final = [line.split("|") for line in _TABLE.splitlines()]
+CATALOGUE: Final[Mapping[str, str]] = {name: meaning for name, _, meaning in _ROWS}
 
 
 def render_metrics(
@@ -113,20 +117,7 @@ def render_metrics(
 
 def markdown_table() -> str:
     """Return the figures as a Markdown table, with the labels that tell their samples apart."""
-    labels = {
-        "liqctl_account_exposure": "product",
-        "liqctl_account_open_positions": "product",
-        "liqctl_account_open_orders": "product",
-        "liqctl_build_info": "version",
-        "liqctl_runs_total": "state",
-        "liqctl_last_run_state": "state",
-        "liqctl_last_run_positions": "outcome",
-        "liqctl_last_run_orders": "outcome",
-        "liqctl_armed_health": "health",
-        "liqctl_guard_used": "rule",
-        "liqctl_trips_total": "by",
-    }
-    rows = [f"| `{name}` | {labels.get(name, '')} | {text} |" for name, text in CATALOGUE.items()]
+    rows = [f"| `{name}` | {label} | {meaning} |" for name, label, meaning in _ROWS]
     return "\n".join(["| metric | label | meaning |", "| --- | --- | --- |", *rows]) + "\n"
 
 

@@ -21,6 +21,7 @@ from liqctl.desk.text import (
     scope_words,
     show,
     sized,
+    tally,
 )
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.costs import make_forecast
@@ -67,9 +68,9 @@ def render_confirmation(  # noqa: PLR0913 - what the question tells, one by one
         told = sum_up([p for p in positions.items if policy.covers(p.symbol)])
     # How many orders wait on which symbols, the most first.
     symbols = Counter(o.symbol for o in inspected.snapshot.orders if policy.covers(o.symbol))
-    named = ", ".join(f"{number} {clean(s)}" for s, number in symbols.most_common(_SYMBOLS_MAX))
+    first = tally({clean(name): number for name, number in symbols.most_common(_SYMBOLS_MAX)})
     more = len(symbols) - _SYMBOLS_MAX
-    orders = f"{symbols.total()}: {named}" if symbols else "none"
+    orders = f"{symbols.total()}: {first}" if symbols else "none"
     orders += f", and {count(more, 'symbol')} more" if more > 0 else ""
     doubts = [clean(explain_contradiction(o)) for o in inspected.contradictions[:_NAMED_MAX]]
     rows = [("open", told), ("orders", orders), *(("doubt", doubt) for doubt in doubts)]
@@ -79,8 +80,25 @@ def render_confirmation(  # noqa: PLR0913 - what the question tells, one by one
     if not closes:
         return show([*head, *below], width=width)
 
+    ranked = sorted(closes, key=lambda position: (-position.notional, position.leg))
+    cells = [
+        (
+            named(position.symbol, position.product),
+            position.direction.value,
+            sized(plain(position.size), position.product),
+            money(position.notional),
+            "?" if position.unrealized_pnl is None else gain(position.unrealized_pnl),
+        )
+        for position in ranked
+    ]
+
     def make(rows: int) -> list[Part]:
-        return [*head, *_positions(closes, max(rows, _ROWS_MIN)), "", *below]
+        most = max(rows, _ROWS_MIN)
+        shown = len(ranked) if len(ranked) <= most else most - 1
+        names = ("symbol", "side", "quantity", "notional", "PnL")
+        table = Table(head=names, rows=cells[:shown], right={2, 3, 4})
+        smaller = [f"and, smaller, {sum_up(ranked[shown:])}"] if ranked[shown:] else []
+        return [*head, table, *smaller, "", *below]
 
     return "\n".join(fit(make(len(closes)), make, width=width, height=height)) + "\n"
 
@@ -186,25 +204,6 @@ def forecast(
 
 def _scope(policy: LiquidationConfig) -> str:
     return scope_words([clean(symbol) for symbol in policy.symbols], policy.products)
-
-
-def _positions(positions: list[Position], rows_max: int) -> list[Part]:
-    ranked = sorted(positions, key=lambda position: (-position.notional, position.leg))
-    shown = ranked if len(ranked) <= rows_max else ranked[: rows_max - 1]
-    rows = [
-        (
-            named(position.symbol, position.product),
-            position.direction.value,
-            sized(plain(position.size), position.product),
-            money(position.notional),
-            "?" if position.unrealized_pnl is None else gain(position.unrealized_pnl),
-        )
-        for position in shown
-    ]
-    head = ("symbol", "side", "quantity", "notional", "PnL")
-    rest = ranked[len(shown) :]
-    smaller = [f"and, smaller, {sum_up(rest)}"] if rest else []
-    return [Table(head=head, rows=rows, right={2, 3, 4}), *smaller]
 
 
 def sum_up(positions: Sequence[Position]) -> str:

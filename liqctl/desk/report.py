@@ -233,8 +233,16 @@ def render_markdown(incident: Incident) -> str:
     """Return the report, to be pasted into a ticket and finished by hand."""
     *sections, proof = sections_of(incident)
     events = incident.timeline
-    is_short = len(events) <= _MARKDOWN_EVENTS_MAX
-    shown = [event for event in events if is_short or _is_always_told(event)][:_MARKDOWN_ROWS_MAX]
+    told = [
+        event
+        for event in events
+        if len(events) <= _MARKDOWN_EVENTS_MAX
+        or event.event_type in _ALWAYS_TOLD
+        or (
+            event.event_type == AuditEventType.SNAPSHOT_TAKEN and "only" not in event.record.details
+        )
+    ]
+    shown = told[:_MARKDOWN_ROWS_MAX]
     timeline = list(_rows_of(_timeline_table(shown)))
     if len(events) > len(shown):
         how = "`liqctl audit show ID`, or this report with `--html`"
@@ -314,12 +322,6 @@ def _rows_of(table: Table) -> Iterator[str]:
     more = len(table.rows) - _MARKDOWN_ROWS_MAX
     if more > 0:
         yield f"\nand {more} more {table.noun}s"
-
-
-def _is_always_told(event: TimedRecord) -> bool:
-    is_whole = "only" not in event.record.details
-    is_reading = event.event_type == AuditEventType.SNAPSHOT_TAKEN
-    return event.event_type in _ALWAYS_TOLD or (is_reading and is_whole)
 
 
 def render_page(incident: Incident) -> str:

@@ -6,7 +6,6 @@ open comes with the exact next step.
 
 import math
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -28,10 +27,11 @@ from liqctl.desk.text import (
     named,
     paint,
     sized,
+    tally,
 )
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.requests import Endpoint
-from liqctl.kernel.result import ErrorReport, LeftOver, LiquidationResult, PositionReport, Residual
+from liqctl.kernel.result import ErrorReport, LiquidationResult, PositionReport, Residual
 from liqctl.kernel.states import (
     ExitCode,
     FailureCause,
@@ -97,6 +97,11 @@ class Asked:
     look: str = ""
     scopes: Mapping[str, tuple[str, ...]] | None = None
 
+    @property
+    def settings(self) -> tuple[str, str | None]:
+        """The row of the settings file."""
+        return "settings", clean(self.config_file) if self.config_file else None
+
 
 def render_result(
     result: LiquidationResult,
@@ -119,17 +124,24 @@ def render_result(
     if result.cause not in _NOTHING_SENT:
         head += ["", *labelled(*_counts(result))]
     steps = steps_of(next_steps(result, asked), colour=colour)
-    why, record = reasons(result), _record(result)
-    settings = clean(asked.config_file) if asked.config_file else None
+    why = reasons(result)
+    incomplete = "INCOMPLETE: not every event could be recorded"
+    spent = ", ".join(f"{name} {s:.2f} s" for name, s in result.time_spent_s.items() if s > 0)
+    record = (
+        ("run", f"{result.correlation_id} on {clean(result.environment)}"),
+        ("head", result.audit_head),
+        ("audit", None if result.audit_complete else incomplete),
+    )
     tables = _spaced(_positions(result, ROWS_MAX)) + _spaced(_orders(result, ROWS_MAX))
     whole = [*head, *tables, *_spaced(forecast), ""]
-    whole += [*labelled(*why, ("settings", settings), *record), *_spaced(steps)]
+    time = ("time", time_of([result], f" ({spent})" if spent else ""))
+    whole += [*labelled(*why, asked.settings, time, *record), *_spaced(steps)]
 
     def make(rows: int) -> list[Part]:
         orders = _orders(result, _ORDER_ROWS, _PROSE_MAX) if rows > 2 * _ORDER_ROWS else []
         positions = _positions(result, rows - _ORDER_ROWS * bool(orders), _PROSE_MAX)
         told = [(label, brief(text)) for label, text in why]
-        below = [*forecast, *labelled(*told, *record[1:]), *steps]
+        below = [*forecast, *labelled(*told, *record), *steps]
         return [*head, *(positions if rows else ()), *orders, *below]
 
     return "\n".join(fit(whole, make, width=width, height=height, is_drawn=is_drawn)) + "\n"
@@ -200,8 +212,23 @@ def meaning(result: LiquidationResult, asked: Asked = Asked()) -> str:
         flat = "; nothing is open" if result.verified_flat else "; this is open"
         return f"nothing was sent{flat}"
     match result.state:
-        case LiquidationState.COMPLETED:
-            return _completed(result, asked)
+        case LiquidationState.COMPLETED:  # `flat` is said of an account only.
+            stay = left_alone(result)
+            if result.count_positions(PositionState.SKIPPED):
+                no_order = proof(result, asked, "no order")
+                return f"orders cancelled, as asked, {no_order}; {stay} STAY OPEN"
+            if result.count_orders(OrderState.SKIPPED):
+                no_position = proof(result, asked, "no position")
+                return f"positions closed, as asked, {no_position}; {stay} STAY"
+            where = rest = ""
+            if asked.symbols:
+                where = f" on {', '.join(clean(symbol) for symbol in asked.symbols)}"
+                rest = "; other symbols were left alone"
+            elif len(result.products) == 1:
+                (other,) = {*Product} - {*result.products}
+                where = f" in {result.products[0].shown}"
+                rest = f"; {other.shown} was left alone"
+            return f"flat{where}, {proof(result, asked, 'nothing')}{rest}"
         case LiquidationState.SKIPPED:
             return "emergency_liquidation is false; nothing was sent"
         case LiquidationState.PARTIAL:
@@ -216,24 +243,6 @@ def meaning(result: LiquidationResult, asked: Asked = Asked()) -> str:
             return "not finished"
         case _:
             assert_never(result.state)
-
-
-def _completed(result: LiquidationResult, asked: Asked) -> str:
-    """Return what is proven, and no more: `flat` is said of an account only."""
-    stay = left_alone(result)
-    if result.count_positions(PositionState.SKIPPED):
-        return f"orders cancelled, as asked, {proof(result, asked, 'no order')}; {stay} STAY OPEN"
-    if result.count_orders(OrderState.SKIPPED):
-        return f"positions closed, as asked, {proof(result, asked, 'no position')}; {stay} STAY"
-    where = rest = ""
-    if asked.symbols:
-        where = f" on {', '.join(clean(symbol) for symbol in asked.symbols)}"
-        rest = "; other symbols were left alone"
-    elif len(result.products) == 1:
-        (other,) = {*Product} - {*result.products}
-        where = f" in {result.products[0].shown}"
-        rest = f"; {other.shown} was left alone"
-    return f"flat{where}, {proof(result, asked, 'nothing')}{rest}"
 
 
 def proof(result: LiquidationResult, asked: Asked, unseen: str) -> str:
@@ -388,10 +397,9 @@ def _table(
     right = {head.index(name) for name in ("quantity", "notional") if name in head}
     rows = [(*row, shorten(prose, prose_max, placeholder=" …")) for *row, prose in rows]
     parts: list[Part] = [Table(head=head, rows=rows, right=right)]
-    ends = Counter(states[len(rows) :])
-    if ends:
-        told = ", ".join(f"{number} {state}" for state, number in ends.items())
-        parts.append(f"and {count(ends.total(), f'more {noun}')}, {told}; --json lists all")
+    rest = states[len(rows) :]
+    if rest:
+        parts.append(f"and {count(len(rest), f'more {noun}')}, {tally(rest)}; --json lists all")
     return parts
 
 
@@ -417,41 +425,29 @@ def reasons(result: LiquidationResult) -> list[tuple[str, str]]:
         rows.append(("unread", EXECUTIONS_UNREAD))
     if result.margin is Margin.PORTFOLIO:
         rows.append(("margin", "PORTFOLIO"))
-    if result.left_over is not None and (told := _left_over(result.left_over)):
-        rows.append(("WARNING", f"not futures, and left as they are: {told}"))
+    if (left := result.left_over) is not None:
+        orders = left.margin_orders or ()
+        told = []
+        if orders:
+            told = [f"{count(len(orders), 'margin order')}: {listed(orders, _NAMED_MAX)}"]
+        for word, coins in (
+            ("borrowed", left.borrowed),
+            ("negative balance", left.negative_balances),
+            ("locked", left.locked),
+        ):
+            amounts = [f"{plain(amount)} {coin}" for coin, amount in (coins or {}).items()]
+            told += [f"{word} {listed(amounts, _NAMED_MAX)}"] if amounts else []
+        if told:
+            rows.append(("WARNING", f"not futures, and left as they are: {clean('; '.join(told))}"))
     return rows
 
 
-def _left_over(left: LeftOver) -> str:
-    """Return what stands beside the futures of a portfolio margin account, in one line."""
-    orders = left.margin_orders or ()
-    told = [f"{count(len(orders), 'margin order')}: {listed(orders, _NAMED_MAX)}"] if orders else []
-    for word, coins in (
-        ("borrowed", left.borrowed),
-        ("negative balance", left.negative_balances),
-        ("locked", left.locked),
-    ):
-        amounts = [f"{plain(amount)} {coin}" for coin, amount in (coins or {}).items()]
-        told += [f"{word} {listed(amounts, _NAMED_MAX)}"] if amounts else []
-    return clean("; ".join(told))
-
-
-def _record(result: LiquidationResult) -> list[tuple[str, str | None]]:
-    spent = ", ".join(
-        f"{name} {seconds:.2f} s" for name, seconds in result.time_spent_s.items() if seconds > 0
-    )
-    time = (
-        f"{result.duration_seconds:.2f} s of {result.timeout_seconds:g} s"
-        f"{f' ({spent})' if spent else ''}, {count(result.requests, 'request')}"
-        f"{f', {result.retries} repeated' if result.retries else ''}"
-    )
-    incomplete = "INCOMPLETE: not every event could be recorded"
-    return [
-        ("time", time),
-        ("run", f"{result.correlation_id} on {clean(result.environment)}"),
-        ("head", result.audit_head),
-        ("audit", None if result.audit_complete else incomplete),
-    ]
+def time_of(results: Sequence[LiquidationResult], spent: str = "") -> str:
+    """Return what runs side by side took: time of their limit, and requests of all of them."""
+    took_s, repeated = max(r.duration_seconds for r in results), sum(r.retries for r in results)
+    requests = count(sum(result.requests for result in results), "request")
+    again = f", {repeated} repeated" if repeated else ""
+    return f"{took_s:.2f} s of {results[0].timeout_seconds:g} s{spent}, {requests}{again}"
 
 
 def by_hand(results: Sequence[LiquidationResult]) -> list[str]:

@@ -7,8 +7,10 @@ terminal has no room for is summed up, accounts that are flat before all others.
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
+from itertools import islice
 from textwrap import shorten
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +26,7 @@ from liqctl.desk.result import (
     reasons,
     split_residual,
     steps_of,
+    time_of,
 )
 from liqctl.desk.result import sum_up as sum_up_residual
 from liqctl.desk.text import (
@@ -37,9 +40,10 @@ from liqctl.desk.text import (
     listed,
     money,
     paint,
+    tally,
 )
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.result import LiquidationResult, Residual, Results
+from liqctl.kernel.result import WORST_STATES, LiquidationResult, PositionReport, Residual, Results
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState
 from liqctl.kernel.values import OpenOrder, Position
 from liqctl.kernel.words import explain_contradiction, explain_twin
@@ -59,12 +63,6 @@ _SUMS_MIN: Final = 2
 _LABEL_COLUMNS: Final = 10
 _COLUMNS: Final = 80
 
-_WORST_FIRST: Final = (
-    LiquidationState.FAILED,
-    LiquidationState.PARTIAL,
-    LiquidationState.COMPLETED,
-    LiquidationState.SKIPPED,
-)
 _UNREAD: Final = "unread"
 _LABELS: Final = ("why", "WARNING", "note", _UNREAD)
 """What is told of an account beside its row, in this order; the rest is for its own screen."""
@@ -74,19 +72,40 @@ _ZERO: Final = Decimal(0)
 
 NOT_READ: Final = "NOT READ"
 _NO_KEY: Final = "no usable key"
-_NEVER_ENDED: Final = "no reading ended in time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """What the question shows of one account, and where it comes in the order of accounts."""
+    """What the question shows of one account, and where it comes in the order of accounts.
+
+    `why` says why it, or part of it, could not be read; `seen` is what was.
+    """
 
     name: str
-    key: str
-    why: str | None = None
-    seen: "Inspection | None" = None
-    policy: LiquidationConfig = field(default_factory=LiquidationConfig)
-    is_twin: bool = False
+    key: str | None
+    twin_of: str | None
+    found: "Inspection | None"
+    policy: LiquidationConfig
+
+    @property
+    def seen(self) -> "Inspection | None":
+        """What was read."""
+        is_asked = self.twin_of is None and self.key is not None
+        return self.found if is_asked and self.found and self.found.snapshot.is_any_read else None
+
+    @property
+    def why(self) -> str | None:
+        """Why not everything was read."""
+        if self.twin_of is not None:
+            return None
+        if self.key is None:
+            return f"{_NO_KEY}; NOTHING IS CLOSED there"
+        why = self.found and self.found.why_unreadable()
+        if why is None and self.seen is None:
+            why = "no reading ended in time"
+        elif why is None and not self.has_positions:
+            why = "positions could not be read in full"
+        return clean(why) if why else None
 
     @property
     def positions(self) -> tuple[Position, ...]:
@@ -120,6 +139,11 @@ class _Row:
         return self.seen is not None and self.seen.snapshot.positions.complete
 
     @property
+    def is_unread(self) -> bool:
+        """Whether it is an account of its own whose positions were not read in full."""
+        return self.twin_of is None and not self.has_positions
+
+    @property
     def has_orders(self) -> bool:
         """Whether both books were read in full."""
         return self.seen is not None and self.seen.snapshot.lists_missing <= {"positions"}
@@ -140,14 +164,14 @@ class _Row:
     @property
     def rank(self) -> tuple[int, Decimal, str]:
         """The order of rows: what is not known first, then the largest, then twins."""
-        if self.is_twin:
+        if self.twin_of is not None:
             return 3, _ZERO, self.name
         return 2 if self.has_positions else 0, -self.notional, self.name
 
     def cells(self, *, colour: bool) -> tuple[str, ...]:
         """Return the cells of the row."""
-        if self.is_twin:
-            return (self.name, "", "", "", "", self.key)
+        if self.twin_of is not None:
+            return (self.name, "", "", "", "", f"same account as {clean(self.twin_of)}")
         number, gains = str(len(self.positions)), [p.unrealized_pnl for p in self.positions]
         notional, gained = money(self.notional), gain(sum_gains(self.positions))
         if not self.has_positions:
@@ -156,7 +180,8 @@ class _Row:
         if None in gains or not self.has_positions:
             gained = "?"
         orders = str(len(self.orders)) if self.has_orders else "?"
-        return (self.name, number, notional, gained, orders, self.key)
+        key = paint(_NO_KEY, Tone.BAD, colour=colour) if self.key is None else clean(self.key)
+        return (self.name, number, notional, gained, orders, key)
 
 
 def render_confirmation(
@@ -177,20 +202,23 @@ def render_confirmation(
     rest out of `height` lines are summed up, the smallest ones.
     """
     head = make_head(environment, base_url, config_file, colour=colour)
-    rows = sorted(
-        (_row(*each, policy=policy, colour=colour) for each in accounts), key=lambda row: row.rank
+    made = (
+        _Row(name=clean(name), key=key, twin_of=twin_of, found=found, policy=policy)
+        for name, key, twin_of, found in accounts
     )
+    rows = sorted(made, key=lambda row: row.rank)
     unread = [("unread", told) for told in _grouped((row.name, row.why) for row in rows)]
-    whose = [row for row in rows if not row.is_twin]
+    whose = [row for row in rows if row.twin_of is None]
     read = [seen for row in rows if (seen := row.in_scope())]
+    table = partial(_accounts, rows, colour=colour)
     if not read:
-        table = _accounts(rows, len(rows), colour=colour)
-        blind = make_blind(policy, *unread, colour=colour)
-
-        def make_unread(rows_max: int) -> list[Part]:
-            return [*head, *_accounts(rows, max(rows_max, _ROWS_MIN), colour=colour), "", *blind]
-
-        lines = fit([*head, *table, "", *blind], make_unread, width=width, height=height)
+        blind = ["", *make_blind(policy, *unread, colour=colour)]
+        lines = fit(
+            [*head, *table(len(rows)), *blind],
+            lambda rows_max: [*head, *table(max(rows_max, _ROWS_MIN)), *blind],
+            width=width,
+            height=height,
+        )
         return "\n".join(lines) + "\n"
     doubts = [
         ("doubt", f"{row.name}: {clean(explain_contradiction(order))}")
@@ -201,14 +229,18 @@ def render_confirmation(
     # The policy is the first account's: what is in scope of each was sorted out above.
     everywhere = replace(policy, symbols=())
     takes = [row for row in forecast(read, everywhere) if row[0] != "unread"]
-    below = [
-        ("open", _total(whose)),
-        ("orders", _total_orders(whose)),
-        *doubts[:_NAMED_MAX],
-    ]
+    # What is open on all accounts, twins aside, and on how many that is not known.
+    unknown = sum(not row.has_positions for row in whose)
+    total = sum_up([position for row in whose for position in row.positions])
+    total += f", on {sum(bool(row.positions) for row in whose)} of {count(len(whose), 'account')}"
+    if unknown:
+        total = f"at least {total}; {count(unknown, 'account')} {NOT_READ}"
+    number, unlisted = sum(len(row.orders) for row in whose), sum(not r.has_orders for r in whose)
+    orders = str(number) if number else "none"
+    orders += f", but not read on {count(unlisted, 'account')}" if unlisted else ""
+    below = [("open", total), ("orders", orders), *doubts[:_NAMED_MAX]]
 
     def make(rows_max: int) -> list[Part]:
-        rows_max = max(rows_max, _ROWS_MIN)
         told = [
             (label, shorten(text, _one_line(width), placeholder=" …"))
             for label, text in unread[:_NAMED_MAX]
@@ -216,38 +248,10 @@ def render_confirmation(
         if len(unread) > _NAMED_MAX:
             told.append(("unread", f"and for {len(unread) - _NAMED_MAX} more reasons"))
         few = [row for row in takes if row[0] in {"close", "lasts"}]
-        table = _accounts(rows, rows_max, colour=colour)
-        return [*head, *table, *labelled(*told, *below, *few)]
+        return [*head, *table(max(rows_max, _ROWS_MIN)), *labelled(*told, *below, *few)]
 
-    table = _accounts(rows, len(rows), colour=colour)
-    whole = [*head, *table, "", *labelled(*unread, *below, *takes)]
+    whole = [*head, *table(len(rows)), "", *labelled(*unread, *below, *takes)]
     return "\n".join(fit(whole, make, width=width, height=height)) + "\n"
-
-
-def _row(
-    name: str,
-    key: str | None,
-    twin_of: str | None,
-    seen: "Inspection | None",
-    *,
-    policy: LiquidationConfig,
-    colour: bool,
-) -> _Row:
-    """Return the row of an account, with why it, or part of it, could not be read."""
-    name = clean(name)
-    if twin_of is not None:
-        return _Row(name=name, key=f"same account as {clean(twin_of)}", is_twin=True)
-    if key is None:
-        without = paint(_NO_KEY, Tone.BAD, colour=colour)
-        return _Row(name=name, key=without, why=f"{_NO_KEY}; NOTHING IS CLOSED there")
-    if seen is None or not seen.snapshot.is_any_read:
-        unread = (seen and seen.why_unreadable()) or _NEVER_ENDED
-        return _Row(name=name, key=clean(key), why=clean(unread))
-    why = seen.why_unreadable()
-    if why is None and not seen.snapshot.positions.complete:
-        why = "positions could not be read in full"
-    told = clean(why) if why else None
-    return _Row(name=name, key=clean(key), why=told, seen=seen, policy=policy)
 
 
 def _accounts(rows: Sequence[_Row], rows_max: int, *, colour: bool) -> list[Part]:
@@ -255,7 +259,7 @@ def _accounts(rows: Sequence[_Row], rows_max: int, *, colour: bool) -> list[Part
     shown = rows
     if len(rows) > rows_max:
         # Those that were not read are named below, so they leave the largest their rows.
-        unread = sum(not (row.is_twin or row.has_positions) for row in rows)
+        unread = sum(row.is_unread for row in rows)
         first = min(unread, max(rows_max // 2, rows_max - 1 - len(rows) + unread))
         shown = [*rows[:first], *rows[unread : unread + rows_max - 1 - first]]
     rest = [row for row in rows if row not in shown]
@@ -264,26 +268,12 @@ def _accounts(rows: Sequence[_Row], rows_max: int, *, colour: bool) -> list[Part
     if not rest:
         return [table]
     notional = sum((row.notional for row in rest), _ZERO)
-    twins = sum(row.is_twin for row in rest)
-    unread = sum(not (row.is_twin or row.has_positions) for row in rest)
+    twins = sum(row.twin_of is not None for row in rest)
+    unread = sum(row.is_unread for row in rest)
     told = f"and, smaller, {count(len(rest), 'account')} of {money(notional)} notional"
     told += f", {unread} {NOT_READ}" if unread else ""
     told += f", {count(twins, 'twin')} of others" if twins else ""
     return [table, told]
-
-
-def _total(rows: Sequence[_Row]) -> str:
-    """Return what is open on all accounts, twins aside, and on how many that is not known."""
-    told = sum_up([position for row in rows for position in row.positions])
-    unread = sum(not row.has_positions for row in rows)
-    told += f", on {sum(bool(row.positions) for row in rows)} of {count(len(rows), 'account')}"
-    return f"at least {told}; {count(unread, 'account')} {NOT_READ}" if unread else told
-
-
-def _total_orders(rows: Sequence[_Row]) -> str:
-    number, unread = sum(len(row.orders) for row in rows), sum(not row.has_orders for row in rows)
-    told = str(number) if number else "none"
-    return f"{told}, but not read on {count(unread, 'account')}" if unread else told
 
 
 def _one_line(width: int | None) -> int:
@@ -338,7 +328,7 @@ class _End:
         return (
             self.twin_of is not None,
             not self.is_open,
-            _WORST_FIRST.index(result.state),
+            WORST_STATES.index(result.state),
             result.audit_complete,
             result.residual is not None,
             -self.notional,
@@ -370,15 +360,16 @@ def render_results(
     is_rehearsed = is_dry and results.state is LiquidationState.SKIPPED
     word = "DRY RUN" if is_rehearsed else results.state.value
     painted = paint(word, TONES.get(results.state, Tone.BAD), colour=colour)
-    head: list[Part] = [(f"{painted}: ", _rehearsal(ends) if is_dry else _verdict(ends, asked))]
-    told, names = _reasons(ends), len(ends)
-    settings = clean(asked.config_file) if asked.config_file else None
-
-    def table(rows: int) -> list[Part]:
-        return _rehearsed(ends, rows) if is_dry else _ended(ends, asked, rows, colour=colour)
-
-    def sums(names_max: int) -> list[tuple[str, str | None]]:
-        return list(_found(ends, names_max) if is_dry else _sums(ends, asked, names_max))
+    head: list[Part] = [(f"{painted}: ", _verdict(ends, asked))]
+    # Why accounts are not flat, and what else was noticed; what is the same once.
+    by_label: dict[str, list[tuple[str, str]]] = {label: [] for label in _LABELS}
+    for end in ends:
+        for label, text in () if end.twin_of else reasons(end.result):
+            if label in by_label:
+                by_label[label].append((end.name, text))
+    told = [(label, each) for label, texts in by_label.items() for each in _grouped(texts)]
+    names = len(ends)
+    table = partial(_table, ends, asked, is_dry=is_dry, colour=colour)
 
     def make(rows: int) -> list[Part]:
         # Reasons take what rows of accounts that are not flat leave.
@@ -390,20 +381,25 @@ def render_results(
         number = min(max(rows - sum(end.is_open for end in ends), 1), len(few))
         more = f"and {count(len(few) - number, 'more reason')}; --json lists all"
         few[number:] = [("why", more)] if number < len(few) else []
-        below = [*sums(0)[:_SUMS_MIN], *few, *_record(ends, 1)[1:]]
+        below = [*islice(_sums(ends, asked, 0), _SUMS_MIN), *few, *_record(ends, 1)[1:]]
         steps = steps_of(_steps(ends, asked, is_short=True), colour=colour)
         return [*head, *table(max(rows - number, 1)), *labelled(*below), *steps]
 
-    below = labelled(*sums(names), *told, *_record(ends, names), ("settings", settings))
+    below = labelled(*_sums(ends, asked, names), *told, *_record(ends, names), asked.settings)
     steps = steps_of(_steps(ends, asked, is_short=False), colour=colour)
     whole = [*head, "", *table(names), "", *below, *[""] * bool(steps), *steps]
     return "\n".join(fit(whole, make, width=width, height=height, is_drawn=is_drawn)) + "\n"
 
 
 def _verdict(ends: Sequence[_End], asked: Asked) -> str:
-    """Return how all of it ended, in counts."""
+    """Return how all of it ended, or what a dry run found, in counts."""
     own = [end for end in ends if not end.twin_of]
     states = Counter(end.result.state for end in own)
+    if any(end.result.dry_run for end in ends):
+        unread = states[LiquidationState.FAILED]
+        found = sum(end.is_open for end in own) - unread
+        told = f"nothing was sent; something is open on {found} of {count(len(own), 'account')}"
+        return f"{told}; {count(unread, 'account')} could not be read in full" if unread else told
     blocked = sum(end.result.cause is FailureCause.BLOCKED for end in own)
     flat, skipped = states[LiquidationState.COMPLETED], states[LiquidationState.SKIPPED]
     if skipped == len(own):
@@ -412,38 +408,35 @@ def _verdict(ends: Sequence[_End], asked: Asked) -> str:
     scopes = {_scope(end, asked) for end in own}
     scope = scopes.pop() if len(scopes) == 1 and asked.scopes is not None else " in scope"
     done = "done as asked" if as_asked else f"proven flat{scope}"
-    counts = [f"{flat} of {count(len(own), 'account')} {done}"]
-    counts += [
-        f"{number} {word}"
-        for number, word in (
-            (states[LiquidationState.PARTIAL], "partly"),
-            (states[LiquidationState.FAILED] - blocked, "failed"),
-            (blocked, "left to another run"),
-            (skipped, "skipped"),
-            (len(ends) - len(own), "the same account as another"),
-        )
-        if number
-    ]
-    told = ", ".join(counts)
+    others = {
+        "partly": states[LiquidationState.PARTIAL],
+        "failed": states[LiquidationState.FAILED] - blocked,
+        "left to another run": blocked,
+        "skipped": skipped,
+        "the same account as another": len(ends) - len(own),
+    }
+    first = f"{flat} of {count(len(own), 'account')} {done}"
+    told = ", ".join(filter(None, (first, tally(others))))
     if any(end.is_open and end.result.cause is not FailureCause.BLOCKED for end in own):
         return f"{told}: the rest may be open"
     is_recorded = all(end.result.audit_complete for end in own)
     return told if is_recorded else f"{told}; the audit trail is incomplete"
 
 
-def _rehearsal(ends: Sequence[_End]) -> str:
-    """Return what a dry run found, in counts."""
-    own = [end for end in ends if not end.twin_of]
-    unread = sum(end.result.state is LiquidationState.FAILED for end in own)
-    is_open = sum(end.is_open for end in own) - unread
-    counts = [f"nothing was sent; something is open on {is_open} of {count(len(own), 'account')}"]
-    counts += [f"{count(unread, 'account')} could not be read in full"] if unread else []
-    return "; ".join(counts)
-
-
 def _sums(ends: Sequence[_End], asked: Asked, names_max: int) -> Iterator[tuple[str, str | None]]:
-    """Yield what was closed and what is left of all accounts, and how the shortest proof is."""
+    """Yield what was closed and is left of all accounts, or was found, and the shortest proof."""
     results = [end.result for end in ends if not end.twin_of]
+    left = [end for end in ends if end.left.positions or end.left.orders]
+    each = [end.left for end in ends if not end.twin_of]
+    residual = Residual(
+        positions=tuple(position for one in each for position in one.positions),
+        orders=tuple(order for one in each for order in one.orders),
+    )
+    held = sum_up_residual(residual) + _on([end.name for end in left], names_max)
+    if any(result.dry_run for result in results):
+        unread = [end.name for end in ends if end.result.residual is None and not end.twin_of]
+        yield "found", f"{held}; not known{_on(unread, names_max)}" if unread else held
+        return
     read = [result for result in results if result.positions_found is not None]
     orders = [result for result in results if result.orders_found is not None]
     closed = (
@@ -452,15 +445,10 @@ def _sums(ends: Sequence[_End], asked: Asked, names_max: int) -> Iterator[tuple[
         f"{sum(result.orders_cancelled or 0 for result in orders)} of "
         f"{count(sum(result.orders_found or 0 for result in orders), 'order')} cancelled"
     )
-    unread = len(results) - min(len(read), len(orders))
-    yield "closed", f"{closed}; not read on {count(unread, 'account')}" if unread else closed
-    left = [end for end in ends if end.left.positions or end.left.orders]
+    missing = len(results) - min(len(read), len(orders))
+    yield "closed", f"{closed}; not read on {count(missing, 'account')}" if missing else closed
     unknown = [end.name for end in ends if end.is_open and end.result.residual is None]
-    told = (
-        [sum_up_residual(_joined(left)) + _on([end.name for end in left], names_max)]
-        if left
-        else []
-    )
+    told = [held] if left else []
     told += [f"not known{_on(unknown, names_max)}"] if unknown else []
     alone = replace(
         results[0],
@@ -479,23 +467,6 @@ def _sums(ends: Sequence[_End], asked: Asked, names_max: int) -> Iterator[tuple[
         yield "flat", f"{proof(weakest, asked, 'nothing')}{on}"
 
 
-def _found(ends: Sequence[_End], names_max: int) -> Iterator[tuple[str, str | None]]:
-    """Yield what a dry run found on all accounts."""
-    found = sum_up_residual(_joined(ends))
-    found += _on([end.name for end in ends if end.left.positions or end.left.orders], names_max)
-    unread = [end.name for end in ends if end.result.residual is None and not end.twin_of]
-    yield "found", f"{found}; not known{_on(unread, names_max)}" if unread else found
-
-
-def _joined(ends: Iterable[_End]) -> Residual:
-    """Return what is left of several accounts together."""
-    left = [end.left for end in ends if not end.twin_of]
-    return Residual(
-        positions=tuple(position for each in left for position in each.positions),
-        orders=tuple(order for each in left for order in each.orders),
-    )
-
-
 def _on(names: Sequence[str], names_max: int) -> str:
     """Return which accounts something is said of; how many, where none may be named."""
     if not names:
@@ -503,25 +474,52 @@ def _on(names: Sequence[str], names_max: int) -> str:
     return f" on {listed(names, names_max) if names_max else count(len(names), 'account')}"
 
 
-def _ended(ends: Sequence[_End], asked: Asked, rows_max: int, *, colour: bool) -> list[Part]:
-    """Return how each run ended as a table, and what has no row in it as one line."""
+def _table(
+    ends: Sequence[_End], asked: Asked, rows_max: int, *, is_dry: bool, colour: bool
+) -> list[Part]:
+    """Return how runs ended, or what they would send, and a line for what has no row."""
+    right = {1, 2, 3} if is_dry else {2, 3, 4}
+    head = ["account", "state", "closed", "cancelled", "flat after", "left"]
+    if is_dry:
+        head = ["account", "notional", "positions to close", "orders to cancel", "on"]
     rows = []
     for end in ends[:rows_max]:
-        result = end.result
-        state = paint(result.state.value, TONES.get(result.state, Tone.BAD), colour=colour)
+        result, cells = end.result, [end.name]
+        if not is_dry:
+            tone = TONES.get(result.state, Tone.BAD)
+            cells.append(paint(result.state.value, tone, colour=colour))
         if end.twin_of:
-            rows.append((end.name, state, "", "", "", f"same account as {clean(end.twin_of)}"))
-            continue
-        flat_s = f"{result.flat_after_seconds:.2f} s" if result.verified_flat else "-"
-        closed = _part_of(result.positions_closed, result.positions_found)
-        cancelled = _part_of(result.orders_cancelled, result.orders_found)
-        rows.append((end.name, state, closed, cancelled, flat_s, _left(end, asked)))
-    head = ("account", "state", "closed", "cancelled", "flat after", "left")
-    return _table(head, rows, ends, right={2, 3, 4})
+            blank = [""] * (len(head) - len(cells) - 1)
+            cells += [*blank, f"same account as {clean(end.twin_of)}"]
+        elif is_dry:
+            held = sum((abs(position.notional) for position in result.positions), _ZERO)
+            closes, cancels = result.positions_found, result.orders_found
+            cells += ["?", "?"] if closes is None else [money(held), str(closes)]
+            cells.append("?" if cancels is None else str(cancels))
+            what = _symbols(result.positions) or ("flat" if result.verified_flat else "no position")
+            cells.append(NOT_READ if result.state is LiquidationState.FAILED else what)
+        else:
+            for done, found in (
+                (result.positions_closed, result.positions_found),
+                (result.orders_cancelled, result.orders_found),
+            ):
+                cells.append("?" if found is None else f"{done} of {found}")
+            cells.append(f"{result.flat_after_seconds:.2f} s" if result.verified_flat else "-")
+            cells.append(_left(end, asked))
+        rows.append(cells)
+    parts: list[Part] = [Table(head=head, rows=rows, right=right)]
+    rest = ends[len(rows) :]
+    if rest:
+        told = tally(end.result.state.value for end in rest)
+        is_open = [end for end in rest if end.is_open]
+        left = sum((end.notional for end in is_open), _ZERO)
+        of = f", {money(left)} open on {count(len(is_open), 'account')}" if is_open else ""
+        parts.append(f"and {count(len(rest), 'more account')}, {told}{of}; --json lists all")
+    return parts
 
 
-def _part_of(done: int | None, found: int | None) -> str:
-    return "?" if found is None else f"{done} of {found}"
+def _symbols(positions: Iterable[Position | PositionReport]) -> str:
+    return listed(list(dict.fromkeys(clean(p.symbol) for p in positions)), _SYMBOLS_MAX)
 
 
 def _left(end: _End, asked: Asked) -> str:
@@ -534,8 +532,8 @@ def _left(end: _End, asked: Asked) -> str:
     if result.residual is None:
         return "not known"
     left, still_listed = split_residual(result)
-    symbols = list(dict.fromkeys(clean(p.symbol) for p in left.positions))
-    told = [f"{money(end.notional)} {listed(symbols, _SYMBOLS_MAX)}"] if symbols else []
+    symbols = _symbols(left.positions)
+    told = [f"{money(end.notional)} {symbols}"] if symbols else []
     told += [count(len(left.orders), "order")] if left.orders else []
     if still_listed.positions or still_listed.orders:
         told.append("closed, but still listed")
@@ -557,72 +555,10 @@ def _scope(end: _End, asked: Asked) -> str:
     return f" in {products[0].shown} futures" if len(products) == 1 else ""
 
 
-def _rehearsed(ends: Sequence[_End], rows_max: int) -> list[Part]:
-    """Return what a run of each account would send as a table."""
-    rows = []
-    for end in ends[:rows_max]:
-        result = end.result
-        if end.twin_of:
-            rows.append((end.name, "", "", "", f"same account as {clean(end.twin_of)}"))
-            continue
-        held = sum((abs(position.notional) for position in result.positions), _ZERO)
-        closes, cancels = result.positions_found, result.orders_found
-        symbols = list(dict.fromkeys(clean(p.symbol) for p in result.positions))
-        what = listed(symbols, _SYMBOLS_MAX) or ("flat" if result.verified_flat else "no position")
-        rows.append(
-            (
-                end.name,
-                "?" if closes is None else money(held),
-                "?" if closes is None else str(closes),
-                "?" if cancels is None else str(cancels),
-                NOT_READ if result.state is LiquidationState.FAILED else what,
-            )
-        )
-    head = ("account", "notional", "positions to close", "orders to cancel", "on")
-    return _table(head, rows, ends, right={1, 2, 3})
-
-
-def _table(
-    head: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    ends: Sequence[_End],
-    *,
-    right: set[int],
-) -> list[Part]:
-    """Return a table of the first accounts, and a line for those that have no row."""
-    parts: list[Part] = [Table(head=head, rows=rows, right=right)]
-    rest = ends[len(rows) :]
-    if rest:
-        states = Counter(end.result.state.value for end in rest)
-        told = ", ".join(f"{number} {state}" for state, number in states.items())
-        is_open = [end for end in rest if end.is_open]
-        left = sum((end.notional for end in is_open), _ZERO)
-        of = f", {money(left)} open on {count(len(is_open), 'account')}" if is_open else ""
-        parts.append(f"and {count(len(rest), 'more account')}, {told}{of}; --json lists all")
-    return parts
-
-
-def _reasons(ends: Sequence[_End]) -> list[tuple[str, str]]:
-    """Return why accounts are not flat, and what else was noticed; what is the same once."""
-    by_label: dict[str, list[tuple[str, str]]] = {label: [] for label in _LABELS}
-    for end in ends:
-        for label, text in () if end.twin_of else reasons(end.result):
-            if label in by_label:
-                by_label[label].append((end.name, text))
-    return [(label, told) for label, texts in by_label.items() for told in _grouped(texts)]
-
-
 def _record(ends: Sequence[_End], names_max: int) -> list[tuple[str, str | None]]:
     """Return what it took, and the runs' names: of accounts that are not flat, if there are any."""
     results = [end.result for end in ends if not end.twin_of]
     is_dry = any(result.dry_run for result in results)
-    repeated = sum(result.retries for result in results)
-    time = (
-        f"{max(result.duration_seconds for result in results):.2f} s of "
-        f"{results[0].timeout_seconds:g} s, "
-        f"{count(sum(result.requests for result in results), 'request')}"
-        f"{f', {repeated} repeated' if repeated else ''}"
-    )
     wanted = [end for end in ends if end.is_open] or ends
     # What was refused before it began has left no record.
     runs = [
@@ -633,7 +569,7 @@ def _record(ends: Sequence[_End], names_max: int) -> list[tuple[str, str | None]
     untold = [end.name for end in ends if not end.result.audit_complete]
     incomplete = f"INCOMPLETE: not every event could be recorded{_on(untold, names_max)}"
     return [
-        ("time", time),
+        ("time", time_of(results)),
         ("run", None if is_dry or not runs else listed(runs, names_max)),
         ("audit", incomplete if untold else None),
     ]

@@ -23,6 +23,7 @@ from liqctl.desk.text import (
     named,
     paint,
     sized,
+    tally,
 )
 from liqctl.kernel.amounts import parse_decimal
 from liqctl.kernel.states import Product
@@ -32,7 +33,6 @@ ROWS_MAX: Final = 500
 """Rows of both tables where no terminal sets the limit; --json lists all."""
 
 _RUN_ENDS: Final = ("completed", "partial", "failed", "abandoned")
-_NO_RUN: Final = "none recorded"
 _KINDS: Final = {Tone.BAD: "OPEN", Tone.DOUBT: "UNKNOWN", Tone.GOOD: "FLAT"}
 """What a reading says of an account, by its tone, worst first."""
 
@@ -60,21 +60,52 @@ def render_status(
     if "statuses" in document:
         return _render_several(document, width=width, colour=colour, verbose=verbose, height=height)
     account, known = document.get("account"), document.get("last_known")
-    error = document.get("account_error")
+    error, trail_error = document.get("account_error"), document.get("trail_error")
+    word, tone = _state(account)
+    where = clean(str(document.get("environment")))
+    if name := document.get("account_name"):
+        where += f" {clean(str(name))}"
+    if only := _narrowed(account or {}):
+        where += f" ({only})"
+    running, watch = document.get("in_progress"), document.get("watch")
+    told = "a liquidation is running" if running else "no liquidation runs"
+    if running and running.get("hung"):
+        told = "a liquidation HANGS"
+    at = "" if watch is None else f", {_time_of_day(document.get('looked_at'))}"
+    head = f"{paint(word, tone, colour=colour)}: ", f"{where}, {told}{at}"
+    # What runs, what died, how the last run ended, and when the next look is taken.
+    metrics, last = document.get("metrics") or {}, document.get("last_run") or {}
+    ends = tally({name: metrics.get(name) or 0 for name in _RUN_ENDS})
+    total = f"{metrics.get('execution_count', 0)}" + (f" ({ends})" if ends else "")
+    total += f", {metrics['skipped']} skipped" if metrics.get("skipped") else ""
+    names = ("state", "correlation_id", *filter(last.get, ("finished_at", "error_message")))
+    last_run = ", ".join(_text(last, name) for name in names) if last else "none recorded"
+    runs = labelled(
+        *_under_way(document),
+        *_standby(document),
+        ("last run", f"unknown, {clean(trail_error)}" if trail_error else last_run),
+        ("runs", None if trail_error else total),
+        *_settings(document),
+        *_watching(watch),
+    )
 
     def make(rows: int) -> list[Part]:
-        found: list[Part] = [_head(document, account, colour=colour), ""]
+        found: list[Part] = [head, ""]
         if account:
             found += _account(account, rows, verbose=verbose)
-        found += labelled(("unread", clean(str(error)) if error else None))
+        found += _unread(error)
         if known:  # The last whole reading, never to be taken for the present.
             age = f"{float(known['age_seconds']):.0f} s ago, before it became unknown"
             found += ["", *labelled(("last seen", age))]
             found += [*_account(known["account"], rows, verbose=verbose), ""]
-        return found + labelled(*_runs(document))
+        return [*found, *runs]
 
     lines = fit(make(ROWS_MAX), make, width=width, height=height)
     return "\n".join(lines[:height]) + "\n"
+
+
+def _unread(error: object) -> list[Part]:
+    return labelled(("unread", clean(str(error)) if error else None))
 
 
 def _render_several(
@@ -85,7 +116,15 @@ def _render_several(
     verbose: bool,
     height: int | None,
 ) -> str:
-    statuses = sorted(document["statuses"], key=_badness)
+
+    def badness(status: Mapping[str, Any]) -> tuple[int, Decimal, float]:
+        """Return what sorts accounts worst first: open by notional, unread, flat, proven ones."""
+        account = status.get("account") or {}
+        rank = list(_KINDS).index(_state(account)[1])
+        settled_s = float(account.get("settled_seconds") or 0.0)
+        return rank, -_amount(account.get("notional")), settled_s
+
+    statuses = sorted(document["statuses"], key=badness)
     states = [_state(status.get("account")) for status in statuses]
     kinds = [_KINDS[tone] for _, tone in states]
     running = [status["in_progress"] for status in statuses if status.get("in_progress")]
@@ -94,7 +133,7 @@ def _render_several(
         runs += ", one HANGS"
     watch = document.get("watch")
     at = "" if watch is None else f", {_time_of_day(max(s['looked_at'] for s in statuses))}"
-    told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    told = tally(kinds)
     # Of flat accounts the one that is proven least stands first.
     word, tone = states[0]
     environment = clean(str(document.get("environment")))
@@ -103,7 +142,7 @@ def _render_several(
     accounts = [status["account"] for status in statuses if status.get("account")]
     listed = [account.get(noun) or [] for account in accounts for noun in ("positions", "orders")]
     positions, orders = sum(map(len, listed[::2])), sum(map(len, listed[1::2]))
-    worth = (parse_decimal(account.get("notional")) or Decimal(0) for account in accounts)
+    worth = (_amount(account.get("notional")) for account in accounts)
     is_whole = len(accounts) == len(statuses) and not any(a.get("unread") for a in accounts)
     total = ("" if is_whole else "at least ") + (
         f"{count(positions, 'position')} of {money(sum(worth, Decimal(0)))} notional, "
@@ -137,21 +176,13 @@ def _render_several(
                 if account:
                     most = min(needed, room - _AROUND_DETAILS)
                     found += _account(account, most, verbose=verbose)
-                found += labelled(("unread", clean(str(error)) if error else None))
+                found += _unread(error)
                 room -= needed + _AROUND_DETAILS
         is_one_file = len({status.get("config_file") for status in statuses}) == 1
         return found + labelled(*_settings(statuses[0]) if is_one_file else (), *_watching(watch))
 
     lines = fit(make(ROWS_MAX), make, width=width, height=height)
     return "\n".join(lines[:height]) + "\n"
-
-
-def _badness(status: Mapping[str, Any]) -> tuple[int, Decimal, float]:
-    """Return what sorts accounts worst first: open by notional, unread, flat, proven ones last."""
-    account = status.get("account") or {}
-    rank = list(_KINDS).index(_state(account)[1])
-    notional = parse_decimal(account.get("notional")) or Decimal(0)
-    return rank, -notional, float(account.get("settled_seconds") or 0.0)
 
 
 def _row(status: Mapping[str, Any], state: str) -> tuple[str, ...]:
@@ -233,29 +264,22 @@ def _time_of_day(moment: object) -> str:
     return f"{clean(str(moment))[_TIME_OF_DAY]} UTC"
 
 
-def _head(document: Mapping[str, Any], account: Any, *, colour: bool) -> Part:  # noqa: ANN401
-    word, tone = _state(account)
-    environment = clean(str(document.get("environment")))
-    if name := document.get("account_name"):
-        environment += f" {clean(str(name))}"
-    if only := _narrowed(account or {}):
-        environment += f" ({only})"
-    running = document.get("in_progress")
-    runs = "a liquidation is running" if running else "no liquidation runs"
-    if running and running.get("hung"):
-        runs = "a liquidation HANGS"
-    is_watch = document.get("watch") is not None
-    at = f", {_time_of_day(document.get('looked_at'))}" if is_watch else ""
-    return f"{paint(word, tone, colour=colour)}: ", f"{environment}, {runs}{at}"
-
-
 def _account(account: Mapping[str, Any], rows: int, *, verbose: bool) -> list[Part]:
     """Return tables with so many rows together at most, then the sums and what is odd."""
     positions, orders = account.get("positions") or [], account.get("orders") or []
     # Orders make room first: what is open matters more than what might fill.
     positions_max = rows - min(len(orders), rows // 3)
     orders_max = rows - min(len(positions), positions_max)
-    tables = _positions(positions, positions_max, verbose=verbose) + _orders(orders, orders_max)
+    tables = _positions(positions, positions_max, verbose=verbose)
+    fields = ("side", "type", "order_id")
+    cells = [
+        [named(row.get("symbol", "?"), row.get("product")), *(_text(row, name) for name in fields)]
+        for row in orders[:orders_max]
+    ]
+    if cells:
+        more = f"and {count(len(orders) - orders_max, 'more order')}; --json lists all"
+        tables.append(Table(head=("symbol", "side", "order", "id"), rows=cells))
+        tables += [*[more] * (len(orders) > orders_max), ""]
     unread, silent = set(account.get("unread") or ()), account.get("silent")
     exposure = f"{count(len(positions), 'position')} of {_money(account.get('notional'))} notional"
     totals = []
@@ -302,40 +326,9 @@ def _positions(
     head = ["symbol", "side", "quantity", "notional", "PnL", *["entry", "mark"] * verbose]
     parts: list[Part] = [Table(head=head, rows=rows, right=range(2, len(head)))]
     if rest:
-        amounts = [parse_decimal(row.get("notional")) or Decimal(0) for row in rest]
-        total = money(sum(map(abs, amounts), start=Decimal(0)))
+        total = money(sum((abs(_amount(row.get("notional"))) for row in rest), Decimal(0)))
         parts.append(f"and {count(len(rest), 'smaller position')} of {total} notional")
     return [*parts, ""]
-
-
-def _orders(orders: Sequence[Mapping[str, Any]], rows_max: int) -> list[Part]:
-    fields = ("side", "type", "order_id")
-    rows = [
-        [named(row.get("symbol", "?"), row.get("product")), *(_text(row, name) for name in fields)]
-        for row in orders[:rows_max]
-    ]
-    if not rows:
-        return []
-    parts: list[Part] = [Table(head=("symbol", "side", "order", "id"), rows=rows)]
-    if len(orders) > rows_max:
-        parts.append(f"and {count(len(orders) - rows_max, 'more order')}; --json lists all")
-    return [*parts, ""]
-
-
-def _runs(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:
-    """Return what runs, what died, how the last run ended, and when the next look is taken."""
-    metrics = document.get("metrics") or {}
-    ends = ", ".join(f"{metrics[name]} {name}" for name in _RUN_ENDS if metrics.get(name))
-    total = f"{metrics.get('execution_count', 0)}" + (f" ({ends})" if ends else "")
-    total += f", {metrics['skipped']} skipped" if metrics.get("skipped") else ""
-    return [
-        *_under_way(document),
-        *_standby(document),
-        *_last_run(document),
-        ("runs", None if document.get("trail_error") else total),
-        *_settings(document),
-        *_watching(document.get("watch")),
-    ]
 
 
 def _under_way(document: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -375,57 +368,40 @@ def _under_way(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _standby(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return how the armed process is and how near it is to a trip, and a latch that is closed."""
     armed, latch = document.get("armed"), document.get("latch")
-    rows = [("armed", _armed_words(armed))] if armed else []
-    if armed and armed.get("answers"):
+    rows: list[tuple[str, str]] = []
+    if armed and not armed.get("answers"):
+        hangs = "does not answer: it hangs. Next: end it, then arm again"
+        rows = [("armed", f"process {_text(armed, 'pid')} {hangs}")]
+    elif armed:
+        told = f"since {_text(armed, 'armed_since')}, process {_text(armed, 'pid')}"
+        told += ", only observes" if armed.get("observe") else ""
+        if armed.get("health") != "armed":
+            told += f", {_text(armed, 'health').upper()}"
+        why = "; ".join(map(clean, armed.get("reasons") or ()))
+        told = f"{told}: {why}" if why else told
+        if armed.get("tripped"):
+            told = f"process {_text(armed, 'pid')} TRIPPED: it closes the account and holds it flat"
+        rows = [("armed", told)]
         limit_s = armed.get("heartbeat_limit_seconds")
         age_s = armed.get("heartbeat_age_seconds")
         if limit_s is not None:
             age = "age not known" if age_s is None else f"{age_s:.0f} s old"
             age = "its file is missing" if armed.get("heartbeat_missing") else age
             rows.append(("heartbeat", f"{age}; trips at {limit_s:g} s"))
-        rows += [("guard", _guard_words(guard)) for guard in armed["guards"][:_NAMED_MAX]]
+        for guard in armed["guards"][:_NAMED_MAX]:
+            used = parse_decimal(guard.get("used"))
+            share = "" if used is None else f", {used * 100:.0f} % of the limit used"
+            rows.append(("guard", f"{_text(guard, 'words')}{share}"))
         if (more := len(armed["guards"]) - _NAMED_MAX) > 0:
             rows.append(("", f"and {count(more, 'more guard')}; --json lists all"))
     if latch is not None:
-        rows.append(("latched", _latch_words(latch)))
+        run = f"; run {_text(latch, 'correlation_id')}" if latch.get("correlation_id") else ""
+        told = f"tripped {_text(latch, 'tripped_at')}: {_text(latch, 'why')}{run}"
+        rows.append(("latched", told))
         if not armed:
             again = "nothing watches the account. When it may trade again: `liqctl arm --rearm`"
             rows.append(("", again))
     return rows
-
-
-def _armed_words(armed: Mapping[str, Any]) -> str:
-    process = f"process {_text(armed, 'pid')}"
-    if not armed.get("answers"):
-        return f"{process} does not answer: it hangs. Next: end it, then arm again"
-    if armed.get("tripped"):
-        return f"{process} TRIPPED: it closes the account and holds it flat"
-    told = f"since {_text(armed, 'armed_since')}, {process}"
-    told += ", only observes" if armed.get("observe") else ""
-    if armed.get("health") != "armed":
-        told += f", {_text(armed, 'health').upper()}"
-    why = "; ".join(map(clean, armed.get("reasons") or ()))
-    return f"{told}: {why}" if why else told
-
-
-def _guard_words(guard: Mapping[str, Any]) -> str:
-    used = parse_decimal(guard.get("used"))
-    share = "" if used is None else f", {used * 100:.0f} % of the limit used"
-    return f"{_text(guard, 'words')}{share}"
-
-
-def _latch_words(latch: Mapping[str, Any]) -> str:
-    run = f"; run {_text(latch, 'correlation_id')}" if latch.get("correlation_id") else ""
-    return f"tripped {_text(latch, 'tripped_at')}: {_text(latch, 'why')}{run}"
-
-
-def _last_run(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return how the last run ended."""
-    if trail_error := document.get("trail_error"):
-        return [("last run", f"unknown, {clean(trail_error)}")]
-    last = document.get("last_run") or {}
-    told = ("state", "correlation_id", *filter(last.get, ("finished_at", "error_message")))
-    return [("last run", ", ".join(_text(last, name) for name in told) if last else _NO_RUN)]
 
 
 def _settings(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:
@@ -449,6 +425,10 @@ def _watching(watch: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 def _text(row: Mapping[str, Any], *names: str) -> str:
     """Return the first field that is there, made safe to print."""
     return clean(str(next((row[name] for name in names if row.get(name) is not None), "?")))
+
+
+def _amount(value: object) -> Decimal:
+    return parse_decimal(value) or Decimal(0)
 
 
 def _money(value: object, signed: str = "") -> str:

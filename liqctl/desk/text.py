@@ -11,23 +11,37 @@ symbol   quantity
 BTCUSDT  0.5
 """
 
+import io
 import math
 import textwrap
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from liqctl.kernel.amounts import count as count  # noqa: PLC0414 - asked for here too
 from liqctl.kernel.states import Product
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WORDS_MAX: Final = 500
 """How much of a text of others is shown."""
 
 EXECUTIONS_UNREAD: Final = "execution algorithms (spot host) could not be read"
 """What is said where the venue's TWAP and VP orders were not listed."""
+
+NARROWEST: Final = 30
+"""Less than the labels and the longest number need; such a terminal wraps by itself."""
+
+_PROSE_MIN: Final = 16
+"""Columns that are enough for prose: two words, or one and a number."""
+
+_UNBOUNDED: Final = 1_000_000
+"""Columns of a pipe: a message stays on one line, however long."""
 
 _SHOWN_AS_CODE: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -111,6 +125,15 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def tally(words: Iterable[str] | Mapping[str, int]) -> str:
+    """Return how often each word is there, or is counted, in their order; 0 is not told.
+
+    >>> tally(["FAILED", "CLOSED", "CLOSED"])
+    '1 FAILED, 2 CLOSED'
+    """
+    return ", ".join(f"{number} {word}" for word, number in Counter(words).items() if number)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """Rows below a head, none shorter than it; a last column that is not `right` is prose.
@@ -141,8 +164,6 @@ def lines_of(parts: Iterable[Part], *, width: int | None, is_drawn: bool = True)
     What is not drawn has no columns, and needs no library.
     """
     if is_drawn:
-        from liqctl.desk.screen import draw
-
         return draw(parts, width=width)
     lines: list[str] = []
     for part in parts:
@@ -153,6 +174,72 @@ def lines_of(parts: Iterable[Part], *, width: int | None, is_drawn: bool = True)
     if width is None:
         return lines
     return [each for line in lines for each in textwrap.wrap(line, width) or [""]]
+
+
+def make_console(*, width: int, height: int = 1, colour: bool = True) -> "Console":
+    """Return what draws for a terminal of this size, whatever the environment says of one."""
+    from rich.console import Console
+
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        height=height,
+        force_terminal=True,
+        color_system="standard" if colour else None,
+        no_color=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+
+
+def draw(parts: Iterable[Part], *, width: int | None) -> list[str]:
+    """Return the lines of a screen, none wider than `width` columns or `NARROWEST`.
+
+    Never called before a run has sent everything. No number and no symbol is ever cut.
+    """
+    from rich.ansi import AnsiDecoder
+    from rich.padding import Padding
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    console = make_console(width=_UNBOUNDED if width is None else max(width, NARROWEST))
+
+    def as_text(painted: str) -> Text:
+        return AnsiDecoder().decode_line(painted) if "\x1b" in painted else Text(painted)
+
+    def write(rows: Sequence[Sequence[str]], *, gap: int = 0, right: Collection[int] = ()) -> None:
+        """Print rows whose last column alone is wrapped, unless it is one of the `right` ones.
+
+        Where the others leave it no room, each row's first cell has a line; the rest goes below.
+        """
+        grid = Grid.grid(padding=(0, gap, 0, 0))
+        for index in range(len(rows[0])):
+            grid.add_column(justify="right" if index in right else "left", no_wrap=True)
+        last = grid.columns[-1]
+        if len(grid.columns) - 1 not in right:
+            last.max_width, last.no_wrap, last.overflow = _PROSE_MIN, False, "fold"
+        for row in rows:
+            grid.add_row(*map(as_text, row))
+        unbounded = console.options.update_width(_UNBOUNDED)
+        fits = console.measure(grid, options=unbounded).maximum <= console.width
+        last.max_width = None
+        if fits:
+            console.print(grid)
+            return
+        for first, *others in rows:
+            below = Padding(as_text("  ".join(others)), (0, 0, 0, 4))
+            console.print(as_text(first), below, sep="\n")
+
+    with console.capture() as captured:
+        for part in parts:
+            if isinstance(part, str):
+                console.print(as_text(part))
+            elif isinstance(part, tuple):
+                write([part])
+            else:
+                write((part.head, *part.rows), gap=2, right=part.right)
+    return [line.rstrip() for line in captured.get().split("\n")[:-1]]
 
 
 def fit(

@@ -108,9 +108,22 @@ def draw(incident: Incident) -> Timeline:
         """Return the place of a moment; what has no end reaches to the end of the run."""
         return min(max(100.0 * (ended_s if seconds is None else seconds) / span_s, 0.0), 100.0)
 
+    # At most six ticks, at 1, 2 or 5 times a power of ten; none stands under the deadline's label,
+    # which ends at its line.
+    step, factors = 10.0**-4, itertools.cycle((2.0, 2.5, 2.0))
+    while span_s / step > _TICKS_MAX:
+        step *= next(factors)
+    ticks = []
+    for number in range(int(span_s / step) + 1):
+        seconds = number * step
+        is_free = shown_s is None or shown_s - seconds > span_s * _LABEL
+        if seconds <= span_s * (1 - _MARGIN) and is_free:
+            in_seconds = step >= 1 or not seconds
+            label = f"{seconds:g} s" if in_seconds else f"{seconds * 1000:g} ms"
+            ticks.append((100 * seconds / span_s, label))
     return Timeline(
         lanes=list(_lanes(story, at)),
-        ticks=list(_ticks(span_s, shown_s)),
+        ticks=ticks,
         deadline_x=None if shown_s is None else at(shown_s),
         deadline_words="no deadline" if deadline_s is None else f"deadline {deadline_s:g} s",
         used=min(100.0 * ended_s / deadline_s, 100.0) if deadline_s else None,
@@ -217,20 +230,3 @@ def _caption(request: Request) -> str:
     text = f"{_SIGNS[request.outcome]} {verb}{sent} → {_REQUEST_WORDS[request.outcome]}{took}"
     reason = reason_of(request.answers[-1].details) if request.answers else None
     return clean(f"{text}: {reason}" if reason else text)
-
-
-def _ticks(span_s: float, deadline_s: float | None) -> Iterator[tuple[float, str]]:
-    """Yield place and label of at most six ticks, at 1, 2 or 5 times a power of ten.
-
-    Those that would stand under the deadline's label, which ends at its line, are left out.
-    """
-    step, factors = 10.0**-4, itertools.cycle((2.0, 2.5, 2.0))
-    while span_s / step > _TICKS_MAX:
-        step *= next(factors)
-    for number in range(int(span_s / step) + 1):
-        seconds = number * step
-        is_free = deadline_s is None or deadline_s - seconds > span_s * _LABEL
-        if seconds <= span_s * (1 - _MARGIN) and is_free:
-            in_seconds = step >= 1 or not seconds
-            label = f"{seconds:g} s" if in_seconds else f"{seconds * 1000:g} ms"
-            yield 100 * seconds / span_s, label

@@ -47,14 +47,12 @@ _VALUE_MAX: Final = 300
 
 Details = Mapping[str, Any]
 
-_GOOD: Final = frozenset(
-    {
-        AuditEventType.LIQUIDATION_COMPLETE,
-        AuditEventType.POSITION_CLOSED,
-        AuditEventType.ORDER_CANCELLED,
-        AuditEventType.VERIFIED,
-    }
-)
+_GOOD: Final = {
+    AuditEventType.LIQUIDATION_COMPLETE,
+    AuditEventType.POSITION_CLOSED,
+    AuditEventType.ORDER_CANCELLED,
+    AuditEventType.VERIFIED,
+}
 LEG_ENDS: Final = {
     Fate.DONE: "closed",
     Fate.REFUSED: "NOT CLOSED",
@@ -174,6 +172,8 @@ def render_run(records: Sequence[TrailRecord], style: Style) -> str:
     title += [f"Reason: {value_of(why)}"] if why else []
     parts = [style.wrap(line) for line in title]
     whole = "The armed process" if is_armed else "The run"
+    is_wide = style.width is None or style.width >= _ROOM_MIN
+    indent = _PHRASE_COLUMN if is_wide else _HANGING
     # What names no symbol is told first, as the run's own; then the symbols as they come up.
     by_symbol: dict[str | None, list[TimedRecord]] = {None: []}
     for event in story.events:
@@ -189,7 +189,14 @@ def render_run(records: Sequence[TrailRecord], style: Style) -> str:
             for leg in story.legs
             if symbol is not None and printable(leg.symbol, 32) == symbol
         ]
-        parts += [_line(event, style) for event in events]
+        for event in events:
+            at = "? s" if event.at_s is None else f"{event.at_s:.3f} s"
+            if (told := phrase(event)) is None:
+                told = describe_details(event.record.details)
+            else:
+                told = printable(told, _PHRASE_MAX)
+            line = f"  {at:>9}  {printable(event.event_type):<{_EVENT_COLUMNS}}  {told}".rstrip()
+            parts.append(style.paint_event(style.wrap(line, indent), event.event_type))
     goes_on = "it is armed" if is_armed else "the run is under way"
     ending = style.paint(f"No end is recorded: {goes_on}, or it died.", Tone.BAD)
     alone = {
@@ -213,18 +220,6 @@ def _end_of(leg: LegStory) -> str:
     if reason and leg.outcome is not Fate.DONE:
         parts.append(printable(reason))
     return f"{side}{LEG_ENDS[leg.outcome]}: {', '.join(parts)}"
-
-
-def _line(event: TimedRecord, style: Style) -> str:
-    at = "? s" if event.at_s is None else f"{event.at_s:.3f} s"
-    words = phrase(event)
-    details = event.record.details
-    told = describe_details(details) if words is None else printable(words, _PHRASE_MAX)
-    line = f"  {at:>9}  {printable(event.event_type):<{_EVENT_COLUMNS}}  {told}".rstrip()
-    is_wide = style.width is None or style.width >= _ROOM_MIN
-    return style.paint_event(
-        style.wrap(line, _PHRASE_COLUMN if is_wide else _HANGING), event.event_type
-    )
 
 
 def phrase(event: TimedRecord) -> str | None:
@@ -345,6 +340,10 @@ def _size(details: Details, name: str) -> str:
     return sized(details[name], details.get("product"))
 
 
+def _at_price(details: Details) -> str:
+    return f" at {details['price']}" if details.get("price") else ""
+
+
 def _read(details: Details) -> str:
     unread = details.get("unread")
     left_out = ""
@@ -380,20 +379,11 @@ def _some(ids: Sequence[object]) -> str:
 
 def _sent(details: Details) -> str:
     parts = [f"{details['side']} {_size(details, 'quantity')} {details['type']}"]
-    if details.get("price"):
-        parts[0] += f" at {details['price']}"
+    parts[0] += _at_price(details)
     parts += ["reduce only"] if details.get("reduce_only") else []
     parts += [f"{details['position_side']} leg"] if details["position_side"] != "BOTH" else []
     parts += [f"attempt {details['attempt']}"] if details["attempt"] != 1 else []
     return ", ".join(parts)
-
-
-def _placed(details: Details, took_s: float | None) -> str:
-    price = f" at {details['price']}" if details.get("price") else ""
-    took = ", looked up" if took_s is None else f", after {duration(took_s)}"
-    return (
-        f"{details['status']}, {details['executed']} of {_size(details, 'quantity')}{price}{took}"
-    )
 
 
 def _refused(details: Details, took_s: float | None) -> str:
@@ -401,11 +391,6 @@ def _refused(details: Details, took_s: float | None) -> str:
     if reason is None:
         raise LookupError
     return reason if took_s is None else f"{reason}, after {duration(took_s)}"
-
-
-def _retry(details: Details) -> str:
-    how = details.get("adaptation") or details["reaction"]
-    return f"{_HOW.get(how, how)} in {duration(details['backoff_s'])}: {details['reason']}"
 
 
 def _gave_up(details: Details) -> str:
@@ -452,16 +437,6 @@ def _ended(details: Details) -> str:
     return f"{text}: {details['error_message']}" if details.get("error_message") else text
 
 
-def _abandoned(details: Details) -> str:
-    fates = "; ".join(
-        f"{order['symbol']} {order['client_order_id']}: {order['fate']}"
-        for order in details["orders"]
-    )
-    unanswered = count(details["unanswered"], "order")
-    text = f"process {details['pid']} is gone; {unanswered} unanswered"
-    return f"{text}; {fates}" if fates else text
-
-
 def _armed(details: Details) -> str:
     watched = [str(guard) for guard in details["guards"]]
     watched += [f"heartbeat {details['heartbeat']}"] if details.get("heartbeat") else []
@@ -470,11 +445,6 @@ def _armed(details: Details) -> str:
     again = "; armed again after a trip" if details.get("rearmed") else ""
     notes = "".join(f"; {note}" for note in details.get("notes") or ())
     return f"{', '.join(watched) or 'no guard'}; {hold}{only}{again}{notes}"
-
-
-def _tripped(details: Details) -> str:
-    then = "only observed" if details.get("observe") else f"run {details['run']}"
-    return f"{details['reason']}; {then}"
 
 
 def _disarmed(details: Details) -> str:
@@ -504,7 +474,10 @@ _PHRASES: Final[Mapping[str, Callable[[Details], str]]] = {
     AuditEventType.SNAPSHOT_TAKEN: _read,
     AuditEventType.ORDER_CANCEL_SENT: _cancel_sent,
     AuditEventType.ORDER_SENT: _sent,
-    AuditEventType.RETRY_SCHEDULED: _retry,
+    AuditEventType.RETRY_SCHEDULED: lambda details: (
+        f"{_HOW.get(how := details.get('adaptation') or details['reaction'], how)} in "
+        f"{duration(details['backoff_s'])}: {details['reason']}"
+    ),
     AuditEventType.POSITION_CLOSED: lambda details: (
         f"{_size(details, 'quantity')}, {count(details['attempts'], 'order')} sent"
     ),
@@ -515,7 +488,12 @@ _PHRASES: Final[Mapping[str, Callable[[Details], str]]] = {
     AuditEventType.LIQUIDATION_COMPLETE: _ended,
     AuditEventType.LIQUIDATION_PARTIAL: _ended,
     AuditEventType.LIQUIDATION_FAILED: _ended,
-    AuditEventType.LIQUIDATION_ABANDONED: _abandoned,
+    AuditEventType.LIQUIDATION_ABANDONED: lambda details: "; ".join(
+        (
+            f"process {details['pid']} is gone; {count(details['unanswered'], 'order')} unanswered",
+            *("{symbol} {client_order_id}: {fate}".format_map(each) for each in details["orders"]),
+        )
+    ),
     AuditEventType.LIQUIDATION_BLOCKED: "nothing was sent: {holder} has the account".format_map,
     AuditEventType.LIQUIDATION_SKIPPED: "nothing was sent: {reason}".format_map,
     AuditEventType.ARMED: _armed,
@@ -525,7 +503,9 @@ _PHRASES: Final[Mapping[str, Callable[[Details], str]]] = {
     AuditEventType.ARM_RESTORED: lambda details: (
         f"everything is there again, after {details['degraded_seconds']:g} s"
     ),
-    AuditEventType.ARM_TRIPPED: _tripped,
+    AuditEventType.ARM_TRIPPED: lambda details: (
+        "{reason}; only observed" if details.get("observe") else "{reason}; run {run}"
+    ).format_map(details),
     AuditEventType.DISARMED: _disarmed,
 }
 _OF_ANSWERS: Final[Mapping[str, Callable[[Details, float | None], str]]] = {
@@ -533,7 +513,10 @@ _OF_ANSWERS: Final[Mapping[str, Callable[[Details, float | None], str]]] = {
         f"{_cancel_sent(details)}, after {duration(took_s)}"
     ),
     AuditEventType.ORDER_CANCEL_REJECTED: _refused,
-    AuditEventType.ORDER_PLACED: _placed,
+    AuditEventType.ORDER_PLACED: lambda details, took_s: (
+        f"{details['status']}, {details['executed']} of {_size(details, 'quantity')}"
+        f"{_at_price(details)}{', looked up' if took_s is None else f', after {duration(took_s)}'}"
+    ),
     AuditEventType.ORDER_REJECTED: _refused,
     AuditEventType.ORDER_UNKNOWN: _refused,
 }

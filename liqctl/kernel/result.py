@@ -340,7 +340,7 @@ class LiquidationResult:
                 return ExitCode.FAILED
 
 
-_WORST_STATES: Final = (
+WORST_STATES: Final = (
     LiquidationState.FAILED,
     LiquidationState.PARTIAL,
     LiquidationState.COMPLETED,
@@ -374,7 +374,7 @@ class Results:
     @property
     def state(self) -> LiquidationState:
         """The worst state."""
-        return min((result.state for result in self.each), key=_WORST_STATES.index)
+        return min((result.state for result in self.each), key=WORST_STATES.index)
 
     def exit_code(self) -> ExitCode:
         """Return the process exit code, signals aside: that of the worst result."""

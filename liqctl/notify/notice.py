@@ -1,9 +1,15 @@
-"""What people who are not at the terminal are told of a run: one line that tells it all.
+"""What people who are not at the terminal are told: one line that tells it all.
 
+Of a run:
 info: flat, proven; and the start.
 warning: SKIPPED, for the switch is disarmed; another run is at work; interrupted, yet flat; flat,
 yet the record is incomplete.
 critical: PARTIAL, FAILED, and whatever left the account unproven.
+
+Of an armed process:
+info: armed and disarmed; everything is there again; tripped by a handover, whose run is told too.
+warning: degraded; tripped by a signal; would have tripped.
+critical: blind; tripped by a guard or by the heartbeat.
 """
 
 import os
@@ -19,7 +25,14 @@ from liqctl.kernel.as_json import as_json, rfc3339
 from liqctl.kernel.events import COUNTS
 from liqctl.kernel.ids import make_correlation_id
 from liqctl.kernel.result import LiquidationResult, Residual, Results
-from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState, OrderState, PositionState
+from liqctl.kernel.states import (
+    ExitCode,
+    FailureCause,
+    LiquidationState,
+    OrderState,
+    PositionState,
+    TripCause,
+)
 from liqctl.kernel.words import DISARMED
 from liqctl.run.who import SystemClock
 from liqctl.settings.targets import NoticeKind, Severity
@@ -35,6 +48,22 @@ _NAMED_MAX: Final = 5
 _LISTED_MAX: Final = 50
 _SEVERITIES: Final = (Severity.INFO, Severity.WARNING, Severity.CRITICAL)
 """Worst last."""
+
+LASTS_S: Final = 5.0
+"""How long a change of health has to last to be told: connecting a stream anew takes less."""
+
+APART_S: Final = 60.0
+"""How far apart two changes of health are told at least."""
+
+_ARMED: Final = "armed"
+_BLIND: Final = "blind"
+_REASONS_MAX: Final = 600
+_OF_TRIPS: Final[Mapping[str, Severity]] = {
+    TripCause.GUARD: Severity.CRITICAL,
+    TripCause.HEARTBEAT: Severity.CRITICAL,
+    TripCause.SIGNAL: Severity.WARNING,
+    TripCause.HANDOVER: Severity.INFO,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,21 +100,19 @@ def make_notices(
     what the process leaves with: a signal's outranks the result's.
     """
     only, judged = results.only, [_judge(result, exit_code, results) for result in results.each]
+    if results.are_several:
+        text, details = _tell_all(results, judged, exit_code)
+    else:
+        text, details = _tell_one(only, judged[0].word, exit_code, symbols)
     end = Notice(
         kind=NoticeKind.UNKNOWN if any(each.is_unproven for each in judged) else NoticeKind.END,
         severity=max((each.severity for each in judged), key=_SEVERITIES.index),
-        text=_end_text_of_all(results, judged, exit_code)
-        if results.are_several
-        else _end_text(only, judged[0].word, exit_code, symbols),
+        text=text,
         at=rfc3339(max(result.finished_at for result in results.each)),
         environment=only.environment,
         correlation_id=only.correlation_id,
         exit_code=exit_code,
-        details={
-            "accounts": [_account_row(*each) for each in zip(results.each, judged, strict=True)]
-        }
-        if results.are_several
-        else _details(only, exit_code),
+        details=details,
     )
     # A run that was refused before it began has no start to tell of.
     begun = [r for r, its in zip(results.each, judged, strict=True) if its.has_begun]
@@ -93,7 +120,8 @@ def make_notices(
         return (end,)
     began_at = rfc3339(min(result.started_at for result in begun))
     of = f" of {count(len(results.each), 'account')}" if results.are_several else ""
-    text = f"liqctl {_whose(results)} START: liquidation{of} began {began_at}"
+    whose = _whose(only.environment, None if results.are_several else only.account)
+    text = f"liqctl {whose} START: liquidation{of} began {began_at}"
     text += f", reason: {clean(reason[:_REASON_MAX])}" if reason else ""
     start = Notice(
         kind=NoticeKind.START,
@@ -153,15 +181,18 @@ def _is_twin(result: LiquidationResult) -> bool:
     return result.state is LiquidationState.SKIPPED and result.error_message != DISARMED
 
 
-def _whose(results: Results) -> str:
+def _whose(environment: str, account: str | None) -> str:
     """Return the environment, with the account where it is one that has a name."""
-    only = results.only
-    name = None if results.are_several else only.account
-    return clean(f"{only.environment} {name}" if name else only.environment)
+    return clean(f"{environment} {account}" if account else environment)
 
 
-def _end_text_of_all(results: Results, judged: Sequence[_Judgement], exit_code: int) -> str:
-    """Return the line: the accounts that are not flat, worst first, then the sum of the others."""
+def _tell_all(
+    results: Results, judged: Sequence[_Judgement], exit_code: int
+) -> tuple[str, dict[str, object]]:
+    """Return the line: the accounts that are not flat, worst first, then the sum of the others.
+
+    The details tell of each account without any list.
+    """
     pairs = sorted(
         zip(results.each, judged, strict=True),
         key=lambda pair: -_SEVERITIES.index(pair[1].severity),
@@ -187,29 +218,29 @@ def _end_text_of_all(results: Results, judged: Sequence[_Judgement], exit_code: 
     took_s = max(result.duration_seconds for result in results.each)
     parts.append(f"exit {exit_code} after {took_s:.2f} s")
     tail = "; ".join([*parts, f"run {results.only.correlation_id}"])
-    is_unproven = any(its.is_unproven for its in judged)
-    head = f"liqctl {_whose(results)} {_word(results.state, is_unproven=is_unproven)}: "
+    word = _word(results.state, is_unproven=any(its.is_unproven for its in judged))
+    head = f"liqctl {clean(results.only.environment)} {word}: "
     open_ones = "; ".join(f"{', '.join(names)} {what}" for what, names in told.items())
     # The sums and the end are never cut off.
     open_ones = _cut(open_ones, TEXT_MAX - len(head) - len(tail) - 2)
-    return f"{head}{open_ones}{'; ' if open_ones else ''}{tail}"
-
-
-def _account_row(result: LiquidationResult, its: _Judgement) -> dict[str, object]:
-    """Return how the run of one of several accounts ended, without any list."""
-    document = result.as_json()
     names = ("state", "correlation_id", "verified_flat", *COUNTS, "duration_seconds", "audit_head")
-    residual = result.residual
-    return {
-        "name": result.account,
-        "exit_code": its.exit_code,
-        "severity": its.severity.value,
-        "unknown": its.is_unproven,
-        **{name: document[name] for name in names},
-        "residual_positions": None if residual is None else len(residual.positions),
-        "residual_orders": None if residual is None else len(residual.orders),
-        "error_message": result.error_message and _cut(clean(result.error_message), _REASON_MAX),
-    }
+    rows = []
+    for result, its in zip(results.each, judged, strict=True):
+        document, residual = result.as_json(), result.residual
+        message = result.error_message and _cut(clean(result.error_message), _REASON_MAX)
+        rows.append(
+            {
+                "name": result.account,
+                "exit_code": its.exit_code,
+                "severity": its.severity.value,
+                "unknown": its.is_unproven,
+                **{name: document[name] for name in names},
+                "residual_positions": None if residual is None else len(residual.positions),
+                "residual_orders": None if residual is None else len(residual.orders),
+                "error_message": message,
+            }
+        )
+    return f"{head}{open_ones}{'; ' if open_ones else ''}{tail}", {"accounts": rows}
 
 
 def make_test_notice(environment: str) -> Notice:
@@ -227,13 +258,15 @@ def make_test_notice(environment: str) -> Notice:
     )
 
 
-def _end_text(
+def _tell_one(
     result: LiquidationResult, word: str, exit_code: int, symbols: tuple[str, ...]
-) -> str:
-    """Return the line; what tells most stands first, and the names by which it is found last."""
+) -> tuple[str, dict[str, object]]:
+    """Return the line; what tells most stands first, and the names by which it is found last.
+
+    The details are the result without its long lists; what is left is named up to a bound.
+    """
     told = meaning(result, Asked(symbols=symbols))
-    whose = _whose(Results(each=(result,)))
-    parts = [f"liqctl {whose} {word}: {told}"]
+    parts = [f"liqctl {_whose(result.environment, result.account)} {word}: {told}"]
     if result.positions or result.orders:
         closed = f"{result.positions_closed}/{result.positions_found} positions closed"
         cancelled = f"{result.orders_cancelled}/{result.orders_found} orders cancelled"
@@ -252,7 +285,19 @@ def _end_text(
     parts.append(f"exit {exit_code} after {result.duration_seconds:.2f} s")
     head = f"; head {result.audit_head}" if result.audit_head else ""
     tail = f"; run {result.correlation_id}{head}"
-    return _cut("; ".join(parts), TEXT_MAX - len(tail)) + tail
+    text = _cut("; ".join(parts), TEXT_MAX - len(tail)) + tail
+    document = result.as_json()
+    for name in ("positions", "orders", "time_spent_s", "notes"):
+        document.pop(name)
+    if (residual := result.residual) is not None:
+        positions, orders = residual.positions, residual.orders
+        bounded = Residual(positions=positions[:_LISTED_MAX], orders=orders[:_LISTED_MAX])
+        document["residual"] = as_json(bounded)
+        document["residual_positions"] = len(positions)
+        document["residual_orders"] = len(orders)
+    if result.error_message:
+        document["error_message"] = _cut(clean(result.error_message), TEXT_MAX)
+    return text, {**document, "exit_code": exit_code}
 
 
 def _left(residual: Residual) -> str:
@@ -270,20 +315,85 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def _details(result: LiquidationResult, exit_code: int) -> dict[str, object]:
-    """Return the result without its long lists; what is left open is named up to a bound."""
-    document = result.as_json()
-    for name in ("positions", "orders", "time_spent_s", "notes"):
-        document.pop(name)
-    if result.residual is not None:
-        residual = result.residual
-        document["residual"] = as_json(
-            Residual(
-                positions=residual.positions[:_LISTED_MAX], orders=residual.orders[:_LISTED_MAX]
-            )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """Which armed process it is about."""
+
+    environment: str
+    account: str | None
+    correlation_id: str
+
+    def armed(self, told: str) -> Notice:
+        """Return that it is armed; `told` says what it watches."""
+        return self._make(NoticeKind.ARMED, Severity.INFO, f"ARMED: {told}")
+
+    def disarmed(self, why: str) -> Notice:
+        """Return that it ended without a trip."""
+        text = f"DISARMED: {why}; nothing watches the account"
+        return self._make(NoticeKind.ARMED, Severity.INFO, text)
+
+    def health(self, health: str, reasons: Sequence[str]) -> Notice:
+        """Return how much it can see now."""
+        if health == _ARMED:
+            text = "ARMED again: everything that it needs is there"
+            return self._make(NoticeKind.DEGRADED, Severity.INFO, text, resolves=True)
+        why = clean("; ".join(reasons))[:_REASONS_MAX]
+        severity = Severity.CRITICAL if health == _BLIND else Severity.WARNING
+        return self._make(NoticeKind.DEGRADED, severity, f"{health.upper()}: {why}")
+
+    def tripped(self, by: TripCause, why: str, run: str | None) -> Notice:
+        """Return that it closes the account; the end of that run resolves it; without: observes."""
+        told, then = "TRIPPED", "it closes the account now"
+        if run is None:
+            told, then = "WOULD HAVE TRIPPED", "it only observes"
+        text = f"{told} by {by}: {clean(why)[:_REASONS_MAX]}; {then}"
+        severity = Severity.WARNING if run is None else _OF_TRIPS[by]
+        return self._make(NoticeKind.TRIPPED, severity, text, run=run)
+
+    def _make(
+        self,
+        kind: NoticeKind,
+        severity: Severity,
+        text: str,
+        *,
+        run: str | None = None,
+        resolves: bool = False,
+    ) -> Notice:
+        tail = f"; run {run}" if run else f"; {self.correlation_id}"
+        return Notice(
+            kind=kind,
+            severity=severity,
+            text=f"liqctl {_whose(self.environment, self.account)} {text[: TEXT_MAX - 200]}{tail}",
+            at=rfc3339(SystemClock().now()),
+            environment=self.environment,
+            correlation_id=run or self.correlation_id,
+            resolves=resolves,
         )
-        document["residual_positions"] = len(residual.positions)
-        document["residual_orders"] = len(residual.orders)
-    if result.error_message:
-        document["error_message"] = _cut(clean(result.error_message), TEXT_MAX)
-    return {**document, "exit_code": exit_code}
+
+
+class HealthNews:
+    """Decides which change of health is told, and when: one that lasts, and not too often.
+
+    What went and came back in between is nobody's news.
+    """
+
+    def __init__(self) -> None:
+        self._health = self._told = _ARMED
+        self._changed_at = 0.0
+        self._told_at = float("-inf")
+
+    def note(self, health: str, now: float) -> float | None:
+        """Take the present health; return when to ask `is_due`, None where nothing is to tell."""
+        if health != self._health:
+            self._health, self._changed_at = health, now
+        if self._health == self._told:
+            return None
+        return max(self._changed_at + LASTS_S, self._told_at + APART_S)
+
+    def is_due(self, now: float) -> bool:
+        """Return whether the present health is told now, which then counts as told."""
+        due_at = self.note(self._health, now)
+        if due_at is None or now < due_at:
+            return False
+        self._told, self._told_at = self._health, now
+        return True

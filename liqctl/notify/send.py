@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 from urllib.parse import urlsplit, urlunsplit
 
 from liqctl import __version__
-from liqctl.desk.text import Part, Table, Tone, clean, count, paint, show
+from liqctl.desk.result import steps_of
+from liqctl.desk.text import Table, Tone, clean, count, paint, show
 from liqctl.kernel.errors import CredentialsError
 from liqctl.notify.notice import Notice
 from liqctl.settings.credentials import address_problem, read_secret_file
@@ -271,17 +272,45 @@ def _send_one(
     environ: Mapping[str, str],
     ends_at: float,
 ) -> None:
+    import httpx
+
     secret = look_up(target.secret, environ)
     token = look_up(target.token, environ) if target.token else None
     if target.type is TargetType.APPRISE:
-        _send_by_apprise(secret, notice)
+        if not has_apprise():
+            raise DeliveryError("apprise is not installed: pip install liqctl[apprise]")
+        import apprise
+
+        asset = apprise.AppriseAsset(app_id="liqctl", secure_logging=True, async_mode=False)
+        service = apprise.Apprise(asset=asset)
+        if not service.add(secret):
+            raise DeliveryError("apprise does not know this address")
+        told = {"title": "liqctl", "body": notice.text, "body_format": "text"}
+        if not service.notify(**told, notify_type=_APPRISE_TYPES[notice.severity]):
+            raise DeliveryError("apprise could not deliver it")
         return
     for post in posts_for(target, notice, secret=secret, token=token):
         problem = address_problem(post.url)
         if problem:
             raise DeliveryError(f"the address {problem}")
-        timeout_s = max(ends_at - time.monotonic(), _SHORTEST_S)
-        status, begin = _post(client, post, timeout_s)
+        try:
+            with client.stream(
+                "POST",
+                post.url,
+                json=post.document,
+                content=post.text,
+                headers=dict(post.headers),
+                timeout=max(ends_at - time.monotonic(), _SHORTEST_S),
+            ) as response:
+                # Only healthchecks.io, which is sent text, has something to say.
+                begin = next(response.iter_raw(_REPLY_MAX_BYTES), b"") if post.text else b""
+        except httpx.TimeoutException:
+            raise DeliveryError("timed out") from None
+        except httpx.ConnectError:
+            raise DeliveryError("no connection: host, port or certificate") from None
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+            raise DeliveryError("the connection broke, or the address is none") from None
+        status = response.status_code
         if status in _REDIRECT:
             raise DeliveryError(f"HTTP {status}: redirects are not followed")
         if status not in _SUCCESS:
@@ -312,49 +341,12 @@ def look_up(reference: Reference, environ: Mapping[str, str], source: str = "not
             return reference.where
 
 
-def _post(client: "httpx.Client", post: Post, timeout_s: float) -> tuple[int, bytes]:
-    import httpx
-
-    try:
-        with client.stream(
-            "POST",
-            post.url,
-            json=post.document,
-            content=post.text,
-            headers=dict(post.headers),
-            timeout=timeout_s,
-        ) as response:
-            # Only healthchecks.io, which is sent text, has something to say.
-            begin = next(response.iter_raw(_REPLY_MAX_BYTES), b"") if post.text else b""
-            return response.status_code, begin
-    except httpx.TimeoutException:
-        raise DeliveryError("timed out") from None
-    except httpx.ConnectError:
-        raise DeliveryError("no connection: host, port or certificate") from None
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
-        raise DeliveryError("the connection broke, or the address is none") from None
-
-
 def has_apprise() -> bool:
     """Return whether apprise is there (`pip install liqctl[apprise]`); looks, and imports nothing.
 
     It knows a hundred services more.
     """
     return find_spec("apprise") is not None
-
-
-def _send_by_apprise(url: str, notice: Notice) -> None:
-    if not has_apprise():
-        raise DeliveryError("apprise is not installed: pip install liqctl[apprise]")
-    import apprise
-
-    asset = apprise.AppriseAsset(app_id="liqctl", secure_logging=True, async_mode=False)
-    service = apprise.Apprise(asset=asset)
-    if not service.add(url):
-        raise DeliveryError("apprise does not know this address")
-    kind = _APPRISE_TYPES[notice.severity]
-    if not service.notify(title="liqctl", body=notice.text, notify_type=kind, body_format="text"):
-        raise DeliveryError("apprise could not deliver it")
 
 
 def make_document(
@@ -384,13 +376,12 @@ def render_deliveries(document: Mapping[str, Any], *, width: int | None, colour:
     missed = [target for target in targets if not target["delivered"]]
     word, tone = "DELIVERED", Tone.GOOD
     told = f"{count(len(targets), 'target')} accepted the test message"
-    steps: list[Part] = []
+    advice: list[str] = []
     if missed:
         word, tone = "FAILED", Tone.BAD
         told = f"{count(len(missed), 'target')} of {len(targets)} would not be notified"
         again = f"liqctl notify --env {document['environment']}"
-        advice = f"correct the variable, file or address, then again: {again}"
-        steps = ["", paint("Next", Tone.STRONG, colour=colour), ("  - ", advice)]
+        advice = [f"correct the variable, file or address, then again: {again}"]
     rows = [
         (
             clean(target["name"]),
@@ -402,4 +393,5 @@ def render_deliveries(document: Mapping[str, Any], *, width: int | None, colour:
     ]
     listed = Table(head=("target", "type", "took", "result"), rows=rows, right={2})
     head = f"{paint(word, tone, colour=colour)}: ", told
-    return show([head, "", listed, *steps], width=width)
+    steps = steps_of(advice, colour=colour)
+    return show([head, "", listed, *[""] * bool(steps), *steps], width=width)

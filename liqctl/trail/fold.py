@@ -126,15 +126,13 @@ class Fate(StrEnum):
     OPEN = "OPEN"
 
 
-_ANSWERS: Final = frozenset(
-    {
-        AuditEventType.ORDER_PLACED,
-        AuditEventType.ORDER_REJECTED,
-        AuditEventType.ORDER_UNKNOWN,
-        AuditEventType.ORDER_CANCELLED,
-        AuditEventType.ORDER_CANCEL_REJECTED,
-    }
-)
+_ANSWERS: Final = {
+    AuditEventType.ORDER_PLACED,
+    AuditEventType.ORDER_REJECTED,
+    AuditEventType.ORDER_UNKNOWN,
+    AuditEventType.ORDER_CANCELLED,
+    AuditEventType.ORDER_CANCEL_REJECTED,
+}
 _BY_STATUS: Final = {"FILLED": Fate.DONE, "NEW": Fate.OPEN, "PARTIALLY_FILLED": Fate.OPEN}
 _CLOSED_BY: Final = {"SELL": "LONG", "BUY": "SHORT"}
 _WATCH_ENDS: Final[Mapping[str, Fate]] = {

@@ -115,10 +115,6 @@ class _Line(NamedTuple):
     text: bytes
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251 - the clock of those who bring none
-
-
 class AuditLogger:
     """The trail `<log_dir>/audit.jsonl`; implements `ports.EventSink`.
 
@@ -130,7 +126,8 @@ class AuditLogger:
         log_dir: str | os.PathLike[str] = "logs",
         *,
         environment: str = "",
-        now: Callable[[], datetime] = _utc_now,
+        # The clock of those who bring none.
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),  # noqa: TID251
         spill: Callable[[bytes], None] | None = None,
     ) -> None:
         """Write to `audit.jsonl` in `log_dir`, which is created when the first event comes.
@@ -318,13 +315,29 @@ class AuditLogger:
 
     def _request_sync(self) -> Ticket | None:
         """Return the ticket of a sync that comes after all events so far; None without any."""
+
+        def sync_dirty() -> None:
+            # What was appended; for all who asked while an earlier sync took its time.
+            with self._guard:
+                dirty, self._dirty = self._dirty, set()
+            try:
+                for file in dirty:
+                    file.sync()
+            except OSError as error:
+                if error.errno not in _NOT_SUPPORTED:
+                    # The kernel reports a lost write once: a later sync that succeeds proves
+                    # nothing, so this is never taken back.
+                    self._failure = os.strerror(error.errno or errno.EIO)
+            finally:
+                ticket.end()
+
         with self._guard:
             self._hurry.set()
             if self._is_unsynced:
                 self._is_unsynced = False
                 ticket = self._sync = Ticket()
                 # By way of the first thread, so that it comes after what was appended.
-                self._thread.call(lambda: self._sync_thread.call(lambda: self._sync_dirty(ticket)))
+                self._thread.call(lambda: self._sync_thread.call(sync_dirty))
             return self._sync
 
     @property
@@ -443,21 +456,6 @@ class AuditLogger:
             lines.append(latest[record.correlation_id])
             length += len(text) + 1
         return lines
-
-    def _sync_dirty(self, ticket: Ticket) -> None:
-        """Sync what was appended; for all who asked while an earlier sync took its time."""
-        with self._guard:
-            dirty, self._dirty = self._dirty, set()
-        try:
-            for file in dirty:
-                file.sync()
-        except OSError as error:
-            if error.errno not in _NOT_SUPPORTED:
-                # The kernel reports a lost write once: a later sync that succeeds proves nothing,
-                # so this is never taken back.
-                self._failure = os.strerror(error.errno or errno.EIO)
-        finally:
-            ticket.end()
 
     def _chain(self, correlation_id: str) -> _Chain:
         chain = self._chains.get(correlation_id)

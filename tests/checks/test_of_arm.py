@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.checks.of_arm import issues_of_arm
+from liqctl.checks.of_settings import issues_of_arm
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.states import Environment, Margin
 from liqctl.settings.values import ArmSettings, Settings

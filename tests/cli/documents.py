@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import jsonschema  # type: ignore[import-untyped]
 
-from liqctl.desk.schemas import EVENT, RESULT, RESULTS, STATUS, STATUSES, VALIDATION
+from liqctl.desk.schemas import DOCUMENTS
 
 __all__ = [
     "BY_TAG",
@@ -18,6 +18,12 @@ __all__ = [
     "check_event",
 ]
 
+RESULT: Final = DOCUMENTS["result"]
+RESULTS: Final = DOCUMENTS["results"]
+STATUS: Final = DOCUMENTS["status"]
+STATUSES: Final = DOCUMENTS["statuses"]
+VALIDATION: Final = DOCUMENTS["validation"]
+EVENT: Final = DOCUMENTS["event"]
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
 _FLAG: Final = {"type": "boolean"}

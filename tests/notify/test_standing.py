@@ -5,9 +5,8 @@ from itertools import pairwise
 import pytest
 
 from liqctl.kernel.states import TripCause
-from liqctl.notify.notice import TEXT_MAX, Notice
+from liqctl.notify.notice import APART_S, LASTS_S, TEXT_MAX, HealthNews, Notice, Post
 from liqctl.notify.send import ping_address, posts_for
-from liqctl.notify.standing import APART_S, LASTS_S, HealthNews, Post
 from liqctl.settings.targets import NoticeKind, Severity, Target, read_targets
 
 POST = Post(environment="production", account="desk-a", correlation_id="arm_1")
