@@ -207,7 +207,7 @@ class StatusReader:
         """
         from liqctl.cli.wiring import open_account
         from liqctl.kernel.policy import LiquidationConfig
-        from liqctl.run.inspection import inspect_account, inspect_again, inspect_settled
+        from liqctl.run.inspection import inspect_account, inspect_settled
         from liqctl.standby.seen import LOOK_MAX_S
 
         settings = self.settings
@@ -233,11 +233,9 @@ class StatusReader:
             inspection = await inspect_settled(
                 exchange, policy, wall_clock=clock, settle_s=self.settle_s, address=address
             )
-        elif self._before is None:
-            inspection = await inspect_account(exchange, policy, wall_clock=clock, address=address)
         else:
-            inspection = await inspect_again(
-                exchange, policy, self._before, wall_clock=clock, address=address
+            inspection = await inspect_account(
+                exchange, policy, wall_clock=clock, before=self._before, address=address
             )
         self._before = inspection
         # In portfolio margin an empty list says nothing, and perhaps that is where we are.
