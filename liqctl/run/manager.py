@@ -3,38 +3,39 @@
 Whatever happens in between, a run that was started ends with exactly one end record and a result.
 """
 
+import asyncio
 import os
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from liqctl.kernel import events, pacing
 from liqctl.kernel.account import AccountLiquidation
+from liqctl.kernel.amounts import plain
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
 from liqctl.kernel.executions import asks_executions
 from liqctl.kernel.ids import ORDER_TAG_BYTES, make_correlation_id
 from liqctl.kernel.outcome import Ending, Outcome, summarise
-from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
-from liqctl.kernel.result import (
-    ALREADY_IN_PROGRESS,
-    LAST_TOLD,
-    LiquidationResult,
-    PositionReport,
-    make_metrics,
-)
+from liqctl.kernel.requests import order_of
+from liqctl.kernel.result import ALREADY_IN_PROGRESS, LAST_TOLD, LiquidationResult, make_metrics
 from liqctl.kernel.states import FailureCause, LiquidationState, PositionState, Product
 from liqctl.kernel.values import Leg
 from liqctl.kernel.witness import NOT_ASKED
 from liqctl.kernel.words import DISARMED, explain_twin
-from liqctl.run.abandonment import DeadRuns, close_dead_run
 from liqctl.run.driver import Opening
-from liqctl.run.lock import AccountLock, describe_holder
+from liqctl.run.lock import AccountLock, Holder, describe_holder
 from liqctl.run.who import SystemClock, describe_actor
 from liqctl.run.witness import AccountWitness
+
+if TYPE_CHECKING:
+    from liqctl.trail.writer import AuditLogger
 
 
 @dataclass(slots=True)
@@ -59,7 +60,7 @@ class LiquidationManager:
         account: str | None = None,
         identity: Mapping[str, object] | None = None,
         lock: AccountLock | None = None,
-        dead_runs: DeadRuns | None = None,
+        dead_runs: "AuditLogger | None" = None,
         witness: AccountWitness | None = None,
         wall_clock: WallClock | None = None,
         rng: random.Random | None = None,
@@ -201,15 +202,7 @@ class LiquidationManager:
             await driver.perform(run.settle_prices())
             dead = self._lock.dead_run if self._lock else None
             if dead is not None and self._dead_runs is not None:
-                # Close the record of the run that held the lock and died, in what time is left.
-                await close_dead_run(
-                    dead,
-                    by=current.name,
-                    trail=self._dead_runs,
-                    sink=self._sink,
-                    driver=driver,
-                    gateway=opening.readers.gateway,
-                )
+                await close_dead_run(dead, trail=self._dead_runs, opening=opening)
             if witness is not None and ending is Ending.FLAT:
                 said = await witness.answer()
         finally:
@@ -251,8 +244,13 @@ class LiquidationManager:
         return result
 
     def _record_end(self, current: _Current, result: LiquidationResult) -> None:
-        for position in _untold(current.known, result):
-            events.position_left(position).log_to(self._sink, current.name)
+        told = {leg for leg, record in current.known.legs.items() if record.given_up}
+        for position in result.positions:
+            leg = Leg(position.symbol, position.position_side, position.product)
+            is_unknown = position.state in {PositionState.PARTIAL, PositionState.UNKNOWN}
+            # Of a position not closed whose failure stands in no event yet.
+            if is_unknown or (position.state is PositionState.FAILED and leg not in told):
+                events.position_left(position).log_to(self._sink, current.name)
         events.run_ended(result).log_to(self._sink, current.name)
 
     def _make_result(
@@ -318,11 +316,44 @@ class LiquidationManager:
         return replace(result, audit_complete=self._sink.complete, audit_head=head)
 
 
-def _untold(known: Outcome, result: LiquidationResult) -> Iterator[PositionReport]:
-    """Yield the positions not closed whose failure stands in no event yet."""
-    told = {leg for leg, record in known.legs.items() if record.given_up}
-    for position in result.positions:
-        leg = Leg(position.symbol, position.position_side, position.product)
-        is_unknown = position.state in {PositionState.PARTIAL, PositionState.UNKNOWN}
-        if is_unknown or (position.state is PositionState.FAILED and leg not in told):
-            yield position
+async def close_dead_run(dead: Holder, *, trail: "AuditLogger", opening: Opening) -> None:
+    """Close the records of the run that held the lock and died, and of those it had yet to close.
+
+    Each gets a LIQUIDATION_ABANDONED in its own chain, so its start has an end and the file stays
+    one proof: what it had sent and not heard of is looked up, in what time is left. A run that did
+    end, and died before it could clear the lock, is left as it is.
+    """
+    driver, gateway = opening.driver, opening.readers.gateway
+
+    async def look_up(symbol: str, client_order_id: str) -> str:
+        request = order_of(product_of(symbol), symbol, client_order_id)
+        answer = await driver.perform(gateway.ask(request))
+        if not isinstance(answer, VenueAnswer):
+            return f"{answer.status}, {plain(answer.executed)} executed"
+        if answer.kind is AnswerKind.DONE:
+            return "the venue does not know it"
+        return f"not known: {answer.describe()}"
+
+    for correlation_id in (*dead.unburied.split(), dead.correlation_id):
+        try:
+            async with asyncio.timeout(driver.remaining_s * pacing.DEAD_READING_SHARE):
+                last_event, orders = await trail.continue_run(
+                    correlation_id, is_ours=correlation_id == opening.correlation_id
+                )
+        except TimeoutError:  # Its record stays open; this run's own end matters more.
+            return
+        if last_event is None or last_event in events.RUN_ENDS:
+            continue
+        some = orders[: pacing.DEAD_LOOK_UPS_MAX]
+        fates = await asyncio.gather(*(look_up(*order) for order in some))
+        event = events.run_abandoned(
+            closed_by=opening.correlation_id,
+            pid=dead.pid,
+            host=dead.host,
+            user=dead.user,
+            started_at=dead.started_at,
+            last_event=last_event,
+            unanswered=len(orders),
+            orders=[(*order, fate) for order, fate in zip(some, fates, strict=True)],
+        )
+        event.log_to(trail, correlation_id)
