@@ -23,9 +23,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from liqctl.cli.audit import (
+    default_trail,
+    find_accounts_runs,
+    last_lines_of,
+    settings_of,
+    trail_at,
+)
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import out
-from liqctl.cli.trails import default_trail, last_lines_of, settings_of, trail_at
 from liqctl.desk.bundle import (
     BUNDLE_SCHEMA,
     Missing,
@@ -255,8 +261,6 @@ class PartCollector:
 
     def _find_runs(self, trail: Path) -> None:
         """Find which runs are asked for: the one of that name, or those of several accounts."""
-        from liqctl.cli.report import find_accounts_runs
-
         run = self.options.any_run
         self._runs = [run] if run else []
         with contextlib.suppress(OSError):  # That it cannot be read is said of the trail's part.

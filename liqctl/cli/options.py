@@ -44,7 +44,7 @@ class Option:
     """How one option is written and read; an argument has no names.
 
     `sets` is the setting that it wins over, `low` and `high` are allowed values themselves, and
-    `offers` names what `liqctl.cli.completion` knows of its values.
+    `offers` names what a shell is offered for its value.
     """
 
     names: tuple[str, ...]

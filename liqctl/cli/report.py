@@ -12,7 +12,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from liqctl.cli import trails
+from liqctl.cli.audit import (
+    answer,
+    fail,
+    fail_unknown_run,
+    find_accounts_runs,
+    find_trail,
+    reading,
+    settings_of,
+)
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import out
 from liqctl.desk.money import ClosingOrder, TradeReading, closing_orders
@@ -20,7 +28,6 @@ from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
-from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.states import Environment, ExitCode, Margin
 from liqctl.trail.fold import is_start
@@ -42,11 +49,6 @@ _WEIGHT_MAX: Final = 1200
 
 _END_ALL: Final = {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}
 
-_NEEDS_NOBODY: Final = {
-    AuditEventType.LIQUIDATION_COMPLETE,
-    AuditEventType.LIQUIDATION_SKIPPED,
-}
-
 _AGAIN: Final = (
     "run the same command where the run's key is set (LIQCTL_API_KEY and LIQCTL_API_SECRET), "
     "within the three months that the venue keeps trades; or look at the website's trade history"
@@ -67,7 +69,7 @@ def report(options: Options) -> int:
 
     Example: liqctl report liq_20260102_103000_abc123 --html > incident.html
     """
-    paths = [trails.find_trail(options, log) for log in (options.logs or (None,))]
+    paths = [find_trail(options, log) for log in (options.logs or (None,))]
 
     def read() -> int:
         until = time.monotonic() + READING_MAX_S
@@ -85,36 +87,22 @@ def report(options: Options) -> int:
 
         incident = gather(options.run)
         if incident is not None:
-            trails.answer(render_incident(incident, html=options.html, as_json=options.as_json))
+            answer(render_incident(incident, html=options.html, as_json=options.as_json))
             return ExitCode.DONE
         runs = find_accounts_runs(paths, options.run)
         if not runs:
-            return trails.fail_unknown_run(paths, options.run, as_json=options.as_json)
+            return fail_unknown_run(paths, options.run, as_json=options.as_json)
         if options.html and not options.as_json:
-            return trails.fail(
+            return fail(
                 f"{options.run!r} names the runs of {len(runs)} accounts, and a page is about "
                 f"one: give {', '.join(runs)}, or leave out --html",
                 as_json=False,
             )
         incidents = [each for each in map(gather, runs) if each is not None]
-        trails.answer(_render_all(options.run, incidents, as_json=options.as_json))
+        answer(_render_all(options.run, incidents, as_json=options.as_json))
         return ExitCode.DONE
 
-    return trails.reading(paths[0], read, as_json=options.as_json)
-
-
-def find_accounts_runs(paths: Sequence[Path], name: str) -> list[str]:
-    """Return the runs of several accounts that were given one name, those not flat first.
-
-    `liquidate --correlation-id NAME` calls each of them NAME-ACCOUNT.
-    """
-    from liqctl.trail.reading import read_headlines
-
-    ends: dict[str, str] = {}
-    for run in read_headlines(paths):
-        if run.account and run.correlation_id == f"{name}-{run.account}":
-            ends[run.correlation_id] = run.end.event_type if run.end else ""
-    return sorted(ends, key=lambda run: (ends[run] in _NEEDS_NOBODY, run))
+    return reading(paths[0], read, as_json=options.as_json)
 
 
 def gather_incident(
@@ -198,7 +186,7 @@ def _read_trades(
     try:
         if start.environment not in set(Environment):
             raise ValueError("the trail names no environment that liqctl knows")  # noqa: TRY301
-        settings = trails.settings_of(start.environment, config)
+        settings = settings_of(start.environment, config)
         if start.account is not None:
             if start.account not in settings.accounts:
                 raise ValueError(f"they name no account {start.account}")  # noqa: TRY301

@@ -8,7 +8,6 @@ on one line. A look that failed keeps the last whole one, with its age, and is c
 import asyncio
 import contextlib
 import os
-import select
 import signal
 from collections.abc import Callable, Collection
 from types import FrameType
@@ -89,9 +88,18 @@ class Watch:
         try:
             while True:
                 view = await self._look(loop)
-                if _is_unread():
+                if out.has_lost_reader():
                     return view
-                document = self._document = view.document | {"watch": self._told(loop)}
+                pace = self._pace
+                document = self._document = view.document | {
+                    "watch": {
+                        "next_look_seconds": round(max(self._due_at - loop.time(), 0.0), 1),
+                        "slowed": pace.is_slowed,
+                        "weight_used": pace.used if pace.used >= 0 else None,
+                        "weight_used_by_others": pace.others,
+                        "weight_limit": pace.limit,
+                    }
+                }
                 if self._is_drawn:
                     self._draw()
                 elif self._options.as_json:
@@ -100,7 +108,7 @@ class Watch:
                     out.answer(self._text(document, None, None) + "\n")
                 self.is_well = self._also(document)
                 await self._rest(loop)
-                if _is_unread():
+                if out.has_lost_reader():
                     return view
         finally:
             self._close()
@@ -108,7 +116,7 @@ class Watch:
     def _notice(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wake up if stdout has lost its reader; a socket may only have something to say."""
         loop.remove_reader(STDOUT)
-        if _is_unread():
+        if out.has_lost_reader():
             self._wake.set()
 
     async def _look(self, loop: asyncio.AbstractEventLoop) -> "View | Views":
@@ -122,11 +130,16 @@ class Watch:
             self._views = await readers.look(patience_s=patience_s, resting=resting)
             self._plan(loop, resting)
         for number, view in enumerate(self._views):
-            view.document["last_known"] = self._last_known(number, view)
+            last_known = None
+            if number in self._known and view.document["account_error"] is not None:
+                at, account = self._known[number]
+                age_s = round((SystemClock().now() - at).total_seconds(), 1)
+                last_known = {"at": rfc3339(at), "age_seconds": age_s, "account": account}
+            view.document["last_known"] = last_known
         return readers.joined(self._views)
 
     def _plan(self, loop: asyncio.AbstractEventLoop, resting: Collection[int]) -> None:
-        """Say when the next look is taken, and who is not asked in it."""
+        """Keep what is known now, and say when the next look is taken, and who is not asked."""
         moment = SystemClock().now()
         now = moment.timestamp()
         self._pace.note(now=now, weight_1m=max(view.weight_1m for view in self._views))
@@ -145,23 +158,6 @@ class Watch:
             else:
                 wait_s = max(wait_s, asked_s)
         self._due_at = loop.time() + wait_s
-
-    def _last_known(self, number: int, view: "View") -> dict[str, Any] | None:
-        """Return the last whole reading of an account that is not known any more, with its age."""
-        if number not in self._known or view.document["account_error"] is None:
-            return None
-        at, account = self._known[number]
-        age_s = round((SystemClock().now() - at).total_seconds(), 1)
-        return {"at": rfc3339(at), "age_seconds": age_s, "account": account}
-
-    def _told(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-        return {
-            "next_look_seconds": round(max(self._due_at - loop.time(), 0.0), 1),
-            "slowed": self._pace.is_slowed,
-            "weight_used": self._pace.used if self._pace.used >= 0 else None,
-            "weight_used_by_others": self._pace.others,
-            "weight_limit": self._pace.limit,
-        }
 
     async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for the next look; a resized terminal is redrawn at once."""
@@ -216,10 +212,3 @@ class Watch:
         os.kill(os.getpid(), signal.SIGSTOP)
         out.control(_OPEN)
         self._draw()
-
-
-def _is_unread() -> bool:
-    """Return whether stdout has lost its reader; a terminal's end comes as a signal."""
-    poll = select.poll()
-    poll.register(STDOUT, 0)
-    return bool(poll.poll(0))
