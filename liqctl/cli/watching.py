@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from liqctl.cli.options import Options
-    from liqctl.cli.status import StatusReaders, View, Views
+    from liqctl.cli.status import StatusReaders, View
 
 _PIPED_TICK_S: Final = 60.0
 _OTHERS_WAIT_S: Final = 2.0
@@ -70,7 +70,7 @@ class Watch:
         self._is_open = False
         self._wake = asyncio.Event()
 
-    async def run(self) -> "View | Views":
+    async def run(self) -> "View":
         """Return the last look, when stdout has lost its reader."""
         from liqctl.kernel.as_json import dump_line
 
@@ -119,7 +119,7 @@ class Watch:
         if out.has_lost_reader():
             self._wake.set()
 
-    async def _look(self, loop: asyncio.AbstractEventLoop) -> "View | Views":
+    async def _look(self, loop: asyncio.AbstractEventLoop) -> "View":
         """Ask the venue if it is its turn; else tell what the lock and the trail say."""
         readers, now = self._readers, loop.time()
         if self._views and now < self._due_at:
