@@ -46,7 +46,7 @@ from liqctl.kernel.as_json import dump, rfc3339
 from liqctl.kernel.errors import ConfigurationError, LiqctlError, UsageError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment, ExitCode
-from liqctl.run.who import SystemClock
+from liqctl.run.who import SystemClock, create_private, nearest_existing
 from liqctl.settings.credentials import find_source
 from liqctl.trail.reading import LineFilter
 
@@ -62,9 +62,7 @@ _LOG_NAMES: Final = ("liqctl.log.1", "liqctl.log")
 _VERIFIED_MAX_BYTES: Final = 256_000_000
 _UNLIKELY: Final = (OSError, ValueError, RecursionError, LiqctlError)
 
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _STAMPED: Final = len('{"timestamp": "2026-01-02T10:30:00.000000Z"')
-_MODE: Final = 0o600
 _NAMES_MAX: Final = 9
 _ID_MAX: Final = 64
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
@@ -146,8 +144,7 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
     """Write the bundle into the current folder, else into the one for temporary files.
 
     Returns:
-        Where it is, None when it is nowhere, and what went wrong on the way. Nothing that stands
-        there is written over or followed, and no half of a bundle is left.
+        Where it is, None when it is nowhere, and what went wrong on the way.
     """
     problems: list[str] = []
     folders = [Path()]
@@ -157,7 +154,7 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
         for number in range(1, _NAMES_MAX + 1):
             path = folder / (f"{name}.tar.gz" if number == 1 else f"{name}_{number}.tar.gz")
             try:
-                _write_new(path, content)
+                create_private(path, content)
             except FileExistsError:
                 continue
             except OSError as error:
@@ -169,21 +166,6 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
                 problems.append(f"it was written to {path} instead")
             return path, problems
     return None, problems
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    fd = os.open(path, _FLAGS, _MODE)
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-        os.fsync(fd)
-    except OSError:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise
-    finally:
-        os.close(fd)
 
 
 @dataclass(slots=True)
@@ -506,10 +488,10 @@ def _disk(find_folder: Callable[[], Path]) -> dict[str, Any] | None:
     """Return room and mount of a folder, or of its nearest parent that exists."""
     try:
         path = find_folder().absolute()
-        nearest = next(each for each in (path, *path.parents) if each.exists())
+        nearest = nearest_existing(path)
         found = os.statvfs(nearest)
         mode = nearest.stat()
-    except (OSError, StopIteration):
+    except OSError:
         return None
     mount: dict[str, str] | None = None
     with contextlib.suppress(OSError, RuntimeError):

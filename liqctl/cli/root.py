@@ -69,9 +69,9 @@ COMMANDS: Final = {
     "report": Entry("Write the incident report of a run, as Markdown or a page."),
     "bundle": Entry("Collect what support needs, without secrets."),
     "explain": Entry("Explain a venue code, state, event or exit code."),
-    "init": Entry("Write a commented settings file, systemd units, a crontab.", "setting_up:init"),
+    "init": Entry("Write a commented settings file, systemd units, a crontab.", "validate:init"),
     "schema": Entry(
-        "Print the JSON Schema of a document, event or settings file.", "setting_up:schema"
+        "Print the JSON Schema of a document, event or settings file.", "validate:schema"
     ),
     "simulator": Entry(
         "Keep a simulated Binance Futures venue running for other shells.",

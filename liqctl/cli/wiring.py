@@ -76,9 +76,7 @@ def identity_of(settings: "Settings", credentials: "Credentials") -> str:
     )
 
 
-def identities_of(
-    settings: "Settings", environ: Mapping[str, str] | None = None
-) -> dict[str | None, str]:
+def identities_of(settings: "Settings") -> dict[str | None, str]:
     """Return by which name each account's lock, socket and latch go, where it has a key."""
     from liqctl.settings.credentials import load_credentials
 
@@ -88,10 +86,7 @@ def identities_of(
     for name in settings.accounts or (None,):
         with contextlib.suppress(CredentialsError):
             its = settings.of(name) if name else settings
-            credentials = load_credentials(
-                settings.environment, os.environ if environ is None else environ, name
-            )
-            found[name] = identity_of(its, credentials)
+            found[name] = identity_of(its, load_credentials(settings.environment, os.environ, name))
     return found
 
 
@@ -111,12 +106,11 @@ def _embedded_name(settings: "Settings") -> str:
     return f"account-{[*settings.accounts].index(settings.account or '') + 1}"
 
 
-def has_master(settings: "Settings", environ: Mapping[str, str] | None = None) -> bool:
+def has_master(settings: "Settings") -> bool:
     """Return whether the operator gave a master key; the venue in this process has none."""
     from liqctl.settings.credentials import MASTER, find_source
 
-    environ = os.environ if environ is None else environ
-    given = (find_source(n, settings.environment, environ, MASTER) for n in _CREDENTIALS)
+    given = (find_source(n, settings.environment, os.environ, MASTER) for n in _CREDENTIALS)
     return not settings.is_embedded and any(given)
 
 
