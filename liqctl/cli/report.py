@@ -26,6 +26,7 @@ from liqctl.cli.output import out
 from liqctl.desk.money import ClosingOrder, TradeReading, closing_orders
 from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.as_json import dump
 from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
 from liqctl.kernel.policy import product_of
@@ -87,7 +88,8 @@ def report(options: Options) -> int:
 
         incident = gather(options.run)
         if incident is not None:
-            answer(render_incident(incident, html=options.html, as_json=options.as_json))
+            html = options.html
+            answer(dump(incident) if options.as_json else render_incident(incident, html=html))
             return ExitCode.DONE
         runs = find_accounts_runs(paths, options.run)
         if not runs:
@@ -99,7 +101,13 @@ def report(options: Options) -> int:
                 as_json=False,
             )
         incidents = [each for each in map(gather, runs) if each is not None]
-        answer(_render_all(options.run, incidents, as_json=options.as_json))
+        if options.as_json:
+            reports = {"schema": REPORTS_SCHEMA, "correlation_id": options.run}
+            answer(dump(reports | {"reports": incidents}))
+            return ExitCode.DONE
+        from liqctl.desk.report import render_all
+
+        answer(render_all(options.run, incidents))
         return ExitCode.DONE
 
     return reading(paths[0], read, as_json=options.as_json)
@@ -140,29 +148,11 @@ def gather_incident(
     )
 
 
-def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) -> str:
-    """Return the report as Markdown, as a page or as JSON."""
-    if as_json:
-        from liqctl.kernel.as_json import dump
+def render_incident(incident: "Incident", *, html: bool) -> str:
+    """Return the report as a page or as Markdown."""
+    from liqctl.desk.report import render_markdown, render_page
 
-        return dump(incident)
-    if html:
-        from liqctl.desk.report import render_page
-
-        return render_page(incident)
-    from liqctl.desk.report import render_markdown
-
-    return render_markdown(incident)
-
-
-def _render_all(name: str, incidents: "Sequence[Incident]", *, as_json: bool) -> str:
-    if as_json:
-        from liqctl.kernel.as_json import dump
-
-        return dump({"schema": REPORTS_SCHEMA, "correlation_id": name, "reports": incidents})
-    from liqctl.desk.report import render_all
-
-    return render_all(name, incidents)
+    return render_page(incident) if html else render_markdown(incident)
 
 
 def _read_trades(
@@ -209,7 +199,10 @@ def _read_trades(
                 why = f"the key that is set ({account.key_fingerprint}) is not the run's"
             if why:
                 return TradeReading(why_not=why, how=_AGAIN)
-            margin = _margin_of(records) or settings.liquidation.margin or Margin.STANDARD
+            told = [record.details.get("margin") for record in reversed(records)]
+            # The kind of account that the run's end names.
+            named = next((margin for each in told for margin in Margin if margin == each), None)
+            margin = named or settings.liquidation.margin or Margin.STANDARD
             left_s = until - time.monotonic()
             if left_s <= 0:
                 how = f"liqctl report {start.correlation_id}"
@@ -218,12 +211,6 @@ def _read_trades(
     except CredentialsError as error:
         why = str(error).replace("\n", "; ")
         return TradeReading(why_not=f"no key is at hand: {why}", how=_AGAIN)
-
-
-def _margin_of(records: Sequence[TrailRecord]) -> Margin | None:
-    """Return the kind of account that the run's end names; None where it names none."""
-    told = [record.details.get("margin") for record in reversed(records)]
-    return next((margin for each in told for margin in Margin if margin == each), None)
 
 
 @dataclass(slots=True)
