@@ -172,7 +172,7 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
 class PartCollector:
     """Makes the parts of one bundle.
 
-    To add one, name what makes its bytes, text or document in `gather`: whatever that raises of the
+    To add one, give `_add` what makes its bytes, text or document: whatever that raises of the
     expected kinds becomes a line of the manifest's `missing`.
     """
 
@@ -185,15 +185,39 @@ class PartCollector:
 
     def gather(self) -> None:
         """Make every part that can be made, in a fixed order."""
-        from liqctl.trail.verify import verify
+        from liqctl.checks.document import find_environments
 
-        environments = self._environments()
+        run, file = self.options.any_run, self.options.config_file
+        environments = [self.options.environment] if self.options.environment else []
+        try:
+            environments = environments or find_environments(file)
+        except (ConfigurationError, UsageError, ValueError) as error:
+            self.missing.append(Missing(name="validation", why=self.hide(str(error))))
+        for environment in environments:
+            with contextlib.suppress(ConfigurationError, UsageError):  # `validate` tells of it
+                self._settings[environment] = settings_of(environment, file)
         notifications = [n for each in self._settings.values() for n in each.notifications]
         self._redactor = Redactor(secrets_of(os.environ, notifications))
         configured = (each.audit.log_dir / TRAIL_NAME for each in self._settings.values())
         trail = trail_at(self.options.log or next(configured, None) or default_trail())
-        run = self.options.any_run
-        self._find_runs(trail)
+        self._runs = [run] if run else []
+        with contextlib.suppress(OSError):  # That it cannot be read is said of the trail's part.
+            if run and not _tail(trail, 1, LineFilter(correlation_id=run)):
+                self._runs = find_accounts_runs([trail], run) or self._runs
+        self._add_runs(trail, run)
+        for environment in environments:
+            self._add_environment(environment)
+        self._add("versions.json", "of the installed packages", versions)
+        accounts = {each: [*its.accounts] for each, its in self._settings.items()}
+        self._add(
+            "environment.json",
+            "read on this machine",
+            lambda: surroundings(trail.parent, accounts),
+        )
+
+    def _add_runs(self, trail: Path, run: str | None) -> None:
+        """Add what trail, log and reports tell of the run, or of the last ones."""
+        from liqctl.trail.verify import verify
 
         def verified() -> object:
             size = trail.stat().st_size
@@ -204,50 +228,27 @@ class PartCollector:
 
         which = f"the lines of run {run}" if run else f"the last {LINES_MAX} lines at most"
         self._add(f"trail/{TRAIL_NAME}", f"{which}, byte for byte", lambda: self._excerpt(trail))
-        self._add(
-            "trail/verification.json",
-            "liqctl audit verify --json, of the whole trail",
-            verified,
-        )
-        which = f" that name {run}" if run else ""
-        self._add(
-            "log/liqctl.log",
-            f"the last {_LOG_LINES_MAX} lines at most{which}",
-            lambda: self._log(trail.parent),
-        )
+        how = "liqctl audit verify --json, of the whole trail"
+        self._add("trail/verification.json", how, verified)
+        how = f"the last {_LOG_LINES_MAX} lines at most" + (f" that name {run}" if run else "")
+        self._add("log/liqctl.log", how, lambda: self._log(trail.parent))
         self._add(
             "log/drills.jsonl",
             f"the last {_DRILLS_MAX} lines",
             lambda: b"\n".join(_tail(trail.parent / DRILLS_NAME, _DRILLS_MAX)),
         )
-        if run is not None:
-            asked = "" if self.options.online else " --offline"
-            for each in self._runs:
-                # Of several accounts each has reports of its own.
-                name = each.removeprefix(f"{run}-") if each != run else "report"
-                for ending, option in (("md", ""), ("html", " --html")):
-                    self._add(
-                        f"report/{name}.{ending}",
-                        f"liqctl report {each if each != run else 'ID'}{option}{asked}",
-                        partial(self._report, trail, each, html=bool(option)),
-                    )
-        for environment in environments:
-            self._add_environment(environment)
-        self._add("versions.json", "of the installed packages", versions)
-        accounts = {each: self._accounts_of(each) for each in environments}
-        self._add(
-            "environment.json",
-            "read on this machine",
-            lambda: surroundings(trail.parent, accounts),
-        )
-
-    def _find_runs(self, trail: Path) -> None:
-        """Find which runs are asked for: the one of that name, or those of several accounts."""
-        run = self.options.any_run
-        self._runs = [run] if run else []
-        with contextlib.suppress(OSError):  # That it cannot be read is said of the trail's part.
-            if run and not _tail(trail, 1, LineFilter(correlation_id=run)):
-                self._runs = find_accounts_runs([trail], run) or self._runs
+        if run is None:
+            return
+        asked = "" if self.options.online else " --offline"
+        for each in self._runs:
+            # Of several accounts each has reports of its own.
+            name = each.removeprefix(f"{run}-") if each != run else "report"
+            for ending, option in (("md", ""), ("html", " --html")):
+                self._add(
+                    f"report/{name}.{ending}",
+                    f"liqctl report {each if each != run else 'ID'}{option}{asked}",
+                    partial(self._report, trail, each, html=bool(option)),
+                )
 
     def hide(self, text: str) -> str:
         """Return a text without secrets, for what is told beside the parts."""
@@ -272,20 +273,6 @@ class PartCollector:
             Part(name=name, content=content, how=self.hide(how), redacted_lines=redacted)
         )
 
-    def _environments(self) -> list[Environment]:
-        """Return whose settings are told, and load them; broken ones are told by `validate`."""
-        from liqctl.checks.document import find_environments
-
-        found = [self.options.environment] if self.options.environment else []
-        try:
-            found = found or find_environments(self.options.config_file)
-        except (ConfigurationError, UsageError, ValueError) as error:
-            self.missing.append(Missing(name="validation", why=self.hide(str(error))))
-        for environment in found:
-            with contextlib.suppress(ConfigurationError, UsageError):
-                self._settings[environment] = settings_of(environment, self.options.config_file)
-        return found
-
     def _add_environment(self, environment: Environment) -> None:
         """Add what `validate` and `status` say of one environment."""
         import asyncio
@@ -308,16 +295,15 @@ class PartCollector:
             return document["config"]
 
         def status(account: str | None) -> object:
-            if environment not in self._settings:
+            if settings is None:
                 raise ConfigurationError("the settings cannot be used, see validation")
-            settings = self._settings[environment]
-            settings = settings.of(account) if account else settings
+            its = settings.of(account) if account else settings
             if online:
-                return asyncio.new_event_loop().run_until_complete(look_once(settings)).document
+                return asyncio.new_event_loop().run_until_complete(look_once(its)).document
             why = "not asked: a bundle asks nothing of the venue without --online"
-            return StatusReader(settings).look_aside(why).document
+            return StatusReader(its).look_aside(why).document
 
-        name = environment.value
+        settings, name = self._settings.get(environment), environment.value
         asked = " --online" if online else ""
         self._add(f"validation/{name}.json", f"liqctl validate --json{asked}", validate)
         self._add(
@@ -325,8 +311,7 @@ class PartCollector:
             "every setting in force with its source; keys as set or not set",
             config,
         )
-        accounts: list[str | None] = [*self._accounts_of(environment)]
-        for account in accounts or [None]:
+        for account in (settings and settings.accounts) or (None,):
             self._add(
                 f"status/{name}-{account}.json" if account else f"status/{name}.json",
                 "liqctl status --json"
@@ -334,10 +319,6 @@ class PartCollector:
                 + ("" if online else ", without asking the venue"),
                 partial(status, account),
             )
-
-    def _accounts_of(self, environment: Environment) -> list[str]:
-        settings = self._settings.get(environment)
-        return list(settings.accounts) if settings else []
 
     def _report(self, trail: Path, run: str, *, html: bool) -> str:
         from liqctl.cli.report import gather_incident, render_incident

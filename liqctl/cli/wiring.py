@@ -85,8 +85,8 @@ def identities_of(settings: "Settings") -> dict[str | None, str]:
         return found
     for name in settings.accounts or (None,):
         with contextlib.suppress(CredentialsError):
-            its = settings.of(name) if name else settings
-            found[name] = identity_of(its, load_credentials(settings.environment, os.environ, name))
+            credentials = load_credentials(settings.environment, os.environ, name)
+            found[name] = identity_of(settings, credentials)
     return found
 
 
