@@ -42,56 +42,43 @@ if TYPE_CHECKING:
 class _Current:
     """The run under way, for whoever has to end it from outside the loop."""
 
-    name: str
     opening: Opening
     known: Outcome = field(default_factory=Outcome)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LiquidationManager:
-    """Liquidates one account, one run at a time."""
+    """Liquidates one account, one run at a time; nothing is sent before `execute_liquidation`.
 
-    def __init__(  # noqa: PLR0913 - the last six have defaults that most callers keep
-        self,
-        *,
-        config: LiquidationConfig,
-        exchange: Exchange,
-        audit_logger: EventSink,
-        environment: str = "",
-        account: str | None = None,
-        identity: Mapping[str, object] | None = None,
-        lock: AccountLock | None = None,
-        dead_runs: "AuditLogger | None" = None,
-        witness: AccountWitness | None = None,
-        wall_clock: WallClock | None = None,
-        rng: random.Random | None = None,
-    ) -> None:
-        """Prepare a manager; nothing is sent before `execute_liquidation`.
+    Attributes:
+        config: what a run may do, and for how long.
+        exchange: the account on its venue.
+        audit_logger: where events go.
+        environment: the name shown in results.
+        account: the account's name, None where it has none.
+        identity: what the start record says besides who runs the process (base URL, key
+            fingerprint, version). Never a key.
+        lock: keeps other processes off the account; None within one process only.
+        dead_runs: the trail, where runs that died are to be closed.
+        witness: the master's key, that is asked about the account once it reads flat.
+        wall_clock: calendar time; the machine's own by default.
+        rng: jitter of the backoff.
+    """
 
-        Args:
-            config: what a run may do, and for how long.
-            exchange: the account on its venue.
-            audit_logger: where events go.
-            environment: the name shown in results.
-            account: the account's name, None where it has none.
-            identity: what the start record says besides who runs the process (base URL, key
-                fingerprint, version). Never a key.
-            lock: keeps other processes off the account; None within one process only.
-            dead_runs: the trail, where runs that died are to be closed.
-            witness: the master's key, that is asked about the account once it reads flat.
-            wall_clock: calendar time; the machine's own by default.
-            rng: jitter of the backoff.
-        """
-        self._config = config
-        self._exchange = exchange
-        self._sink = audit_logger
-        self._environment = environment
-        self._account = account
-        self._identity = dict(identity or {})
-        self._lock = lock
-        self._dead_runs = dead_runs
-        self._witness = witness
-        self._wall_clock = wall_clock or SystemClock()
-        self._rng = rng or random.Random()
+    config: LiquidationConfig
+    exchange: Exchange
+    audit_logger: EventSink
+    environment: str = ""
+    account: str | None = None
+    identity: Mapping[str, object] = field(default_factory=dict)
+    lock: AccountLock | None = None
+    dead_runs: "AuditLogger | None" = None
+    witness: AccountWitness | None = None
+    wall_clock: WallClock = field(default_factory=SystemClock)
+    rng: random.Random = field(default_factory=random.Random)
+
+    def __post_init__(self) -> None:
+        """Have no run yet."""
         self._state = LiquidationState.IDLE
         self._current: _Current | None = None
         self._ended = threading.Lock()
@@ -119,8 +106,8 @@ class LiquidationManager:
         """Let the run send nothing new, read once more and end; without a run, nothing happens."""
         if self._current is not None:
             self._current.opening.driver.interrupt()
-            if self._witness is not None:
-                self._witness.interrupt()
+            if self.witness is not None:
+                self.witness.interrupt()
 
     async def execute_liquidation(
         self, *, reason: str = "", correlation_id: str | None = None, opening: Opening | None = None
@@ -136,19 +123,19 @@ class LiquidationManager:
             The result; also when another run is in progress (FAILED), when the configuration
             forbids it (SKIPPED) and when nothing could be reached (FAILED).
         """
-        started_at = opening.started_at if opening else self._wall_clock.now()
+        started_at = opening.started_at if opening else self.wall_clock.now()
         name = opening.correlation_id if opening else correlation_id
         name = name or make_correlation_id(started_at, os.urandom(3).hex())
         if self._state is LiquidationState.IN_PROGRESS:
             return await self._drained(self._blocked(name, started_at, "a run of this process"))
-        if not self._config.emergency_liquidation:
+        if not self.config.emergency_liquidation:
             return await self.skip(name, DISARMED, started_at=started_at)
         opening = opening or Opening(
-            exchange=self._exchange,
-            policy=self._config,
+            exchange=self.exchange,
+            policy=self.config,
             correlation_id=name,
-            wall_clock=self._wall_clock,
-            lock=self._lock,
+            wall_clock=self.wall_clock,
+            lock=self.lock,
         )
         if opening.blocked is not None:
             holder = describe_holder(opening.blocked.holder)
@@ -162,8 +149,8 @@ class LiquidationManager:
             result = await self._execute(opening, reason)
         finally:
             self._current = None
-            if self._lock is not None:
-                self._lock.release()
+            if self.lock is not None:
+                self.lock.release()
         self._state = result.state
         self._results.append(result)
         return result
@@ -174,23 +161,23 @@ class LiquidationManager:
             opening.readers,
             opening.firsts,
             order_tags={product: os.urandom(ORDER_TAG_BYTES).hex() for product in Product},
-            jitter=lambda: self._rng.uniform(-1, 1),
-            has_executions=asks_executions(self._exchange, self._config),
+            jitter=lambda: self.rng.uniform(-1, 1),
+            has_executions=asks_executions(self.exchange, self.config),
         )
-        witness, said = self._witness, NOT_ASKED if self._witness else None
-        current = self._current = _Current(opening.correlation_id, opening, Outcome(witness=said))
+        witness, said = self.witness, NOT_ASKED if self.witness else None
+        current = self._current = _Current(opening, Outcome(witness=said))
 
         def publish() -> None:
             current.known = replace(run.outcome(), witness=said)
 
-        driver.record_to(self._sink, current.name, publish)
+        driver.record_to(self.audit_logger, opening.correlation_id, publish)
         driver.record(
             events.run_started(
                 describe_actor(),
-                self._identity,
+                self.identity,
                 reason=reason,
-                config=asdict(self._config),
-                lock=self._lock.note if self._lock else None,
+                config=asdict(self.config),
+                lock=self.lock.note if self.lock else None,
             )
         )
         ending = Ending.DEADLINE
@@ -198,11 +185,11 @@ class LiquidationManager:
             ending = await driver.perform(run.converge())
             if witness is not None and ending is Ending.FLAT:
                 account = opening.readers.account
-                witness.ask(self._config, account.margin, answered_at=account.answered_at)
+                witness.ask(self.config, account.margin, answered_at=account.answered_at)
             await driver.perform(run.settle_prices())
-            dead = self._lock.dead_run if self._lock else None
-            if dead is not None and self._dead_runs is not None:
-                await close_dead_run(dead, trail=self._dead_runs, opening=opening)
+            dead = self.lock.dead_run if self.lock else None
+            if dead is not None and self.dead_runs is not None:
+                await close_dead_run(dead, trail=self.dead_runs, opening=opening)
             if witness is not None and ending is Ending.FLAT:
                 said = await witness.answer()
         finally:
@@ -250,24 +237,24 @@ class LiquidationManager:
             is_unknown = position.state in {PositionState.PARTIAL, PositionState.UNKNOWN}
             # Of a position not closed whose failure stands in no event yet.
             if is_unknown or (position.state is PositionState.FAILED and leg not in told):
-                events.position_left(position).log_to(self._sink, current.name)
-        events.run_ended(result).log_to(self._sink, current.name)
+                events.position_left(position).log_to(self.audit_logger, result.correlation_id)
+        events.run_ended(result).log_to(self.audit_logger, result.correlation_id)
 
     def _make_result(
         self, current: _Current, ending: Ending, duration_s: float
     ) -> LiquidationResult:
-        base = self._base_result(current.name, current.opening.started_at)
-        note = self._lock.note if self._lock else None
+        base = self._base_result(current.opening.correlation_id, current.opening.started_at)
+        note = self.lock.note if self.lock else None
         base = replace(
             base,
             duration_seconds=duration_s,
-            requests=self._exchange.usage.requests - current.opening.requests_before,
+            requests=self.exchange.usage.requests - current.opening.requests_before,
             notes=(note,) if note else (),
         )
-        return summarise(base, current.known, ending, self._config)
+        return summarise(base, current.known, ending, self.config)
 
     def _blocked(self, name: str, started_at: datetime, holder: str) -> LiquidationResult:
-        events.run_blocked(describe_actor(), holder).log_to(self._sink, name)
+        events.run_blocked(describe_actor(), holder).log_to(self.audit_logger, name)
         return replace(
             self._base_result(name, started_at),
             error_message=ALREADY_IN_PROGRESS,
@@ -279,8 +266,8 @@ class LiquidationManager:
         self, name: str, why: str, *, started_at: datetime | None = None
     ) -> LiquidationResult:
         """Record and return that there is nothing to do here, and why."""
-        started_at = started_at or self._wall_clock.now()
-        events.run_skipped(describe_actor(), why).log_to(self._sink, name)
+        started_at = started_at or self.wall_clock.now()
+        events.run_skipped(describe_actor(), why).log_to(self.audit_logger, name)
         result = replace(
             self._base_result(name, started_at),
             state=LiquidationState.SKIPPED,
@@ -291,18 +278,18 @@ class LiquidationManager:
         return await self._drained(result)
 
     def _base_result(self, name: str, started_at: datetime) -> LiquidationResult:
-        finished_at = self._wall_clock.now()
+        finished_at = self.wall_clock.now()
         return LiquidationResult(
             correlation_id=name,
-            environment=self._environment,
-            account=self._account,
+            environment=self.environment,
+            account=self.account,
             state=LiquidationState.FAILED,
             started_at=started_at,
             finished_at=finished_at,
             duration_seconds=(finished_at - started_at).total_seconds(),
-            timeout_seconds=self._config.timeout_seconds,
-            audit_complete=self._sink.complete,
-            audit_head=self._sink.head(name),
+            timeout_seconds=self.config.timeout_seconds,
+            audit_complete=self.audit_logger.complete,
+            audit_head=self.audit_logger.head(name),
         )
 
     async def _drained(self, result: LiquidationResult) -> LiquidationResult:
@@ -311,9 +298,10 @@ class LiquidationManager:
         The account is safe by now: a slow disk gets what the deadline left, within reason.
         """
         left_s = result.timeout_seconds - result.duration_seconds
-        await self._sink.drain(min(max(left_s, pacing.DISK_END_MIN_S), pacing.DISK_END_MAX_S))
-        head = self._sink.head(result.correlation_id)
-        return replace(result, audit_complete=self._sink.complete, audit_head=head)
+        wait_s = min(max(left_s, pacing.DISK_END_MIN_S), pacing.DISK_END_MAX_S)
+        await self.audit_logger.drain(wait_s)
+        head = self.audit_logger.head(result.correlation_id)
+        return replace(result, audit_complete=self.audit_logger.complete, audit_head=head)
 
 
 async def close_dead_run(dead: Holder, *, trail: "AuditLogger", opening: Opening) -> None:
