@@ -11,8 +11,7 @@ from liqctl.kernel.limits import Address, Deadline
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.run.driver import Opening
-from liqctl.run.manager import LiquidationManager
-from liqctl.run.witness import Witness
+from liqctl.run.manager import LiquidationManager, Witness
 from liqctl.sim.address import MASTER, key_of
 from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.sim.venue import Venue

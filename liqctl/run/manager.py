@@ -18,24 +18,93 @@ from liqctl.kernel.account import AccountLiquidation
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
+from liqctl.kernel.errors import Secret
 from liqctl.kernel.executions import asks_executions
 from liqctl.kernel.ids import ORDER_TAG_BYTES, make_correlation_id
+from liqctl.kernel.limits import Deadline
+from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.outcome import Ending, Outcome, summarise
 from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.requests import order_of
 from liqctl.kernel.result import ALREADY_IN_PROGRESS, LAST_TOLD, LiquidationResult, make_metrics
-from liqctl.kernel.states import FailureCause, LiquidationState, PositionState, Product
+from liqctl.kernel.states import FailureCause, LiquidationState, Margin, PositionState, Product
 from liqctl.kernel.values import Leg
-from liqctl.kernel.witness import NOT_ASKED
+from liqctl.kernel.witness import NOT_ASKED, Master, Statement, silent
 from liqctl.kernel.words import DISARMED, explain_twin
-from liqctl.run.driver import Opening
+from liqctl.run.driver import Driver, Opening
 from liqctl.run.lock import AccountLock, Holder, describe_holder
 from liqctl.run.who import SystemClock, describe_actor
-from liqctl.run.witness import AccountWitness
 
 if TYPE_CHECKING:
     from liqctl.trail.writer import AuditLogger
+
+
+@dataclass(eq=False)
+class Witness:
+    """The master's key for every account of a command, asked beside the runs: `kernel.witness`.
+
+    It asks from the moment it is opened, on a connection of its own; the runs know nothing of it
+    but an answer that is there in a bounded time. `problem` is why it says nothing as long as it is
+    not open.
+    """
+
+    deadline: Deadline
+    problem: str = "its key could not be read in time"
+    driver: Driver | None = None
+    exchange: Exchange | None = None
+
+    def open(
+        self, exchange: Exchange, accounts: Mapping[Secret, str | None], *, own: Secret
+    ) -> None:
+        """Begin to ask; needs a running event loop. `accounts` are their names by their keys."""
+        self.exchange = exchange
+        # A machine of its own has limits of its own: the spot host's are not the futures'.
+        self.driver = Driver(Machine(self.deadline), exchange)
+        self.master = Master(self.driver.machine, accounts, own=own)
+        self.driver.advance()
+
+    def of(self, key: Secret) -> "AccountWitness":
+        """Return the witness of the account with this key."""
+        return AccountWitness(self, key)
+
+    async def close(self) -> None:
+        """Ask nothing more, and close the connection; never raises."""
+        if self.driver is not None:
+            self.driver.close()
+        if self.exchange is not None:
+            await self.exchange.close()
+
+
+@dataclass(eq=False)
+class AccountWitness:
+    """What a master's key says of one account, asked for once and waited for later."""
+
+    witness: Witness
+    key: Secret
+    _asking: Task[Statement] | None = None
+
+    def ask(self, policy: LiquidationConfig, margin: Margin, *, answered_at: float) -> None:
+        """Begin to ask about the account, which its own lists show flat."""
+        driver = self.witness.driver
+        if driver is not None:
+            self._asking = driver.machine.spawn(
+                self.witness.master.testify(self.key, policy, margin, answered_at=answered_at)
+            )
+            driver.advance()
+
+    async def answer(self) -> Statement:
+        """Return its word; a fault of ours in it is no fault of the run."""
+        driver = self.witness.driver
+        if driver is None or self._asking is None:
+            return silent(self.witness.problem)
+        await driver.perform(driver.machine.wait([self._asking]))
+        return self._asking.result or silent("a fault of liqctl itself")
+
+    def interrupt(self) -> None:
+        """Let nobody wait for it any more."""
+        if self.witness.driver is not None:
+            self.witness.driver.interrupt()
 
 
 @dataclass(slots=True)
