@@ -16,15 +16,36 @@ from typing import TYPE_CHECKING, Final
 
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import STDOUT, out
+from liqctl.desk.text import clean
+from liqctl.desk.trail import (
+    Style,
+    render_record,
+    render_run,
+    render_unreadable,
+    render_verification,
+)
+from liqctl.kernel.as_json import as_json
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.events import FAILURES, TRAIL_NAME, AuditEventType
 from liqctl.kernel.states import ExitCode
 from liqctl.run.who import state_folders
+from liqctl.trail import verify as chain
+from liqctl.trail.file import blocks_backwards, open_for_reading
+from liqctl.trail.reading import (
+    Follower,
+    LineFilter,
+    all_lines,
+    last_lines,
+    near_ids,
+    parse_since,
+    read_headlines,
+    read_run,
+    rotated_siblings,
+)
+from liqctl.trail.record import parse_line
 
 if TYPE_CHECKING:
-    from liqctl.desk.trail import Style
     from liqctl.settings.values import Settings
-    from liqctl.trail.reading import LineFilter
 
 RUN_SCHEMA: Final = "liqctl.run/1"
 RUNS_SCHEMA: Final = "liqctl.runs/1"
@@ -48,10 +69,6 @@ def tail(options: Options) -> int:
 
     Example: liqctl audit tail -f --failed
     """
-    from liqctl.desk.trail import render_record, render_unreadable
-    from liqctl.trail.reading import LineFilter, parse_since
-    from liqctl.trail.record import parse_line
-
     types = frozenset(name.upper() for name in options.event_types)
     now = datetime.now(UTC)  # noqa: TID251 - the command line is where the clock is read
     wanted = LineFilter(
@@ -89,9 +106,6 @@ def show(options: Options) -> int:
 
     Example: liqctl audit show liq_20260102_103000_abc123
     """
-    from liqctl.desk.trail import render_run
-    from liqctl.trail.reading import read_run
-
     path = find_trail(options, options.log)
 
     def read() -> int:
@@ -139,25 +153,19 @@ def verify(options: Options) -> int:
 
     Example: liqctl audit verify --env production
     """
-    from liqctl.desk.trail import render_verification
-    from liqctl.trail.verify import verify as verify_trail
-
     if options.head is not None and not _HASH.fullmatch(options.head):
         raise UsageError("--head takes the 64 hex digits of a result's audit_head")
     path = find_trail(options, options.log)
 
     def read() -> int:
-        found = verify_trail(path, options.head)
+        found = chain.verify(path, options.head)
         answer(found if options.as_json else render_verification(found, _style(options)))
         return ExitCode.DONE if found.is_intact else ExitCode.AUDIT_INCOMPLETE
 
     return reading(path, read, as_json=options.as_json)
 
 
-def _tail(path: Path, options: Options, wanted: "LineFilter", show: Callable[[bytes], bool]) -> int:
-    from liqctl.trail.file import blocks_backwards, open_for_reading
-    from liqctl.trail.reading import Follower, all_lines, last_lines
-
+def _tail(path: Path, options: Options, wanted: LineFilter, show: Callable[[bytes], bool]) -> int:
     fd = open_for_reading(path)
     end = os.fstat(fd).st_size
     if options.follow and end and os.pread(fd, 1, end - 1) != b"\n":
@@ -186,9 +194,7 @@ def _tail(path: Path, options: Options, wanted: "LineFilter", show: Callable[[by
     return ExitCode.DONE
 
 
-def _style(options: Options) -> "Style":
-    from liqctl.desk.trail import Style
-
+def _style(options: Options) -> Style:
     if not os.isatty(STDOUT):
         return Style()
     return Style(width=shutil.get_terminal_size().columns, colour=options.colour)
@@ -217,11 +223,8 @@ def settings_of(environment: str | None, config_file: Path | None) -> "Settings"
     )
 
 
-def last_lines_of(path: Path, count: int, wanted: "LineFilter | None" = None) -> list[bytes]:
+def last_lines_of(path: Path, count: int, wanted: LineFilter | None = None) -> list[bytes]:
     """Return the last lines of a file that are wanted, at most so many, the oldest first."""
-    from liqctl.trail.file import open_for_reading
-    from liqctl.trail.reading import LineFilter, last_lines
-
     fd = open_for_reading(path)
     try:
         return last_lines(fd, os.fstat(fd).st_size, count, wanted or LineFilter())
@@ -258,8 +261,6 @@ def reading(path: Path, read: Callable[[], int], *, as_json: bool = False) -> in
 
 def fail_unknown_run(paths: Sequence[Path], correlation_id: str, *, as_json: bool) -> int:
     """Say where a run was looked for, which ones were likely meant, and where to look next."""
-    from liqctl.trail.reading import near_ids, rotated_siblings
-
     parts = [f"no run {correlation_id!r} in {', '.join(map(shown, paths))}"]
     near = near_ids(paths, correlation_id)
     if near:
@@ -281,8 +282,6 @@ def fail(message: str, *, as_json: bool) -> int:
 
 def shown(path: object) -> str:
     """Return a path as a terminal may show it."""
-    from liqctl.desk.text import clean
-
     return clean(str(path))
 
 
@@ -291,8 +290,6 @@ def answer(told: object) -> None:
 
     A pager may keep us waiting, a reader that is gone changes nothing.
     """
-    from liqctl.kernel.as_json import as_json
-
     text = told if isinstance(told, str) else json.dumps(as_json(told))
     write(text.encode("utf-8", "replace") + (b"" if text.endswith("\n") else b"\n"))
 
@@ -312,8 +309,6 @@ def find_accounts_runs(paths: Sequence[Path], name: str) -> list[str]:
 
     `liquidate --correlation-id NAME` calls each of them NAME-ACCOUNT.
     """
-    from liqctl.trail.reading import read_headlines
-
     ends: dict[str, str] = {}
     for run in read_headlines(paths):
         if run.account and run.correlation_id == f"{name}-{run.account}":

@@ -49,6 +49,7 @@ from liqctl.kernel.states import Environment, ExitCode
 from liqctl.run.who import SystemClock, create_private, nearest_existing
 from liqctl.settings.credentials import find_source
 from liqctl.trail.reading import LineFilter
+from liqctl.trail.verify import verify
 
 if TYPE_CHECKING:
     from liqctl.settings.values import Settings
@@ -217,7 +218,6 @@ class PartCollector:
 
     def _add_runs(self, trail: Path, run: str | None) -> None:
         """Add what trail, log and reports tell of the run, or of the last ones."""
-        from liqctl.trail.verify import verify
 
         def verified() -> object:
             size = trail.stat().st_size

@@ -23,6 +23,8 @@ from liqctl.cli.audit import (
 )
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import out
+from liqctl.cli.wiring import Account, open_account
+from liqctl.desk.incident import Incident, make_incident
 from liqctl.desk.money import ClosingOrder, TradeReading, closing_orders
 from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
@@ -31,12 +33,11 @@ from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.states import Environment, ExitCode, Margin
-from liqctl.trail.fold import is_start
+from liqctl.trail.fold import fold_run, is_start
+from liqctl.trail.reading import read_later_runs, read_run
 from liqctl.trail.record import TrailRecord
 
 if TYPE_CHECKING:
-    from liqctl.cli.wiring import Account
-    from liqctl.desk.incident import Incident
     from liqctl.kernel.values import Trade
     from liqctl.venue.exchange import BinanceExchange
 
@@ -75,7 +76,7 @@ def report(options: Options) -> int:
     def read() -> int:
         until = time.monotonic() + READING_MAX_S
 
-        def gather(run: str) -> "Incident | None":
+        def gather(run: str) -> Incident | None:
             incident = gather_incident(
                 paths, run, config=options.config_file, is_offline=options.offline, until=until
             )
@@ -120,15 +121,11 @@ def gather_incident(
     config: Path | None,
     is_offline: bool,
     until: float | None = None,
-) -> "Incident | None":
+) -> Incident | None:
     """Return what the trail, and the venue unless `is_offline`, tell of a run; None if nothing.
 
     The venue is asked `until` a moment of `time.monotonic`, or for 15 s.
     """
-    from liqctl.desk.incident import make_incident
-    from liqctl.trail.fold import fold_run
-    from liqctl.trail.reading import read_later_runs, read_run
-
     run = read_run(paths, correlation_id)
     if not run.records:
         return None
@@ -148,7 +145,7 @@ def gather_incident(
     )
 
 
-def render_incident(incident: "Incident", *, html: bool) -> str:
+def render_incident(incident: Incident, *, html: bool) -> str:
     """Return the report as a page or as Markdown."""
     from liqctl.desk.report import render_markdown, render_page
 
@@ -164,8 +161,6 @@ def _read_trades(
     until: float,
 ) -> TradeReading:
     """Return what the venue told, or why it was not asked; never raises for what the venue does."""
-    from liqctl.cli.wiring import open_account
-
     start = next(filter(is_start, records), None)
     if start is None:
         return TradeReading(why_not="no run began in these records")
@@ -217,7 +212,7 @@ def _read_trades(
 class _TradeReader:
     """Asks a few orders' trades at a time, until the venue or a limit says stop."""
 
-    account: "Account"
+    account: Account
     margin: Margin
     left_s: float
     trades: "dict[str, tuple[Trade, ...]]" = field(default_factory=dict)

@@ -17,19 +17,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import out
+from liqctl.cli.wiring import Account, open_account
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.as_json import as_json, rfc3339
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.limits import Address
+from liqctl.kernel.pacing import OVERRUN_GRACE_S
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.protection import is_protective
 from liqctl.kernel.result import worst_exit
 from liqctl.kernel.states import ExitCode
 from liqctl.kernel.words import explain_contradiction
-from liqctl.run.who import SystemClock
+from liqctl.run.lock import find_held, read_lock
+from liqctl.run.who import SystemClock, is_running
+from liqctl.standby.seen import LOOK_ASIDE_MAX_S, LOOK_MAX_S, look_at_standby
+from liqctl.trail.reading import make_history, read_history
 
 if TYPE_CHECKING:
-    from liqctl.cli.wiring import Account
     from liqctl.kernel.answers import VenueAnswer
     from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
@@ -67,8 +72,6 @@ def status(options: Options) -> ExitCode:
             raise UsageError("--settle and --watch do not go together: a watch has no end")  # noqa: TRY301
         chosen = options.chosen(options.settings())
     except (UsageError, ConfigurationError) as error:
-        from liqctl.trail.reading import make_history
-
         document = make_document(
             options.environment or "", make_history(()), account_error=str(error)
         )
@@ -143,7 +146,7 @@ class StatusReader:
     settle_s: float | None = None
     """How long flat is watched before a look ends; None takes one reading."""
 
-    _account: "Account | None" = None
+    _account: Account | None = None
     _before: "Inspection | None" = None
     _history: "tuple[tuple[int, ...] | None, dict[str, Any]] | None" = None
     """What changes whenever the trail does, and what it told then."""
@@ -161,10 +164,7 @@ class StatusReader:
 
         The request weight is that of the `address`, the account's own where it is alone.
         """
-        from liqctl.cli.wiring import open_account
-        from liqctl.kernel.policy import LiquidationConfig
         from liqctl.run.inspection import inspect_account, inspect_settled
-        from liqctl.standby.seen import LOOK_MAX_S
 
         settings = self.settings
         try:
@@ -175,7 +175,7 @@ class StatusReader:
         exchange = self._account.exchange
         in_progress = self._in_progress()
         # Beside the reading: an armed process that hangs must not delay it.
-        asking = asyncio.create_task(self._standby_beside(LOOK_MAX_S))
+        asking = asyncio.create_task(asyncio.to_thread(self._standby, LOOK_MAX_S))
         policy = LiquidationConfig(
             timeout_seconds=settings.liquidation.timeout_seconds,
             symbols=settings.liquidation.symbols,
@@ -204,19 +204,20 @@ class StatusReader:
             exit_code = ExitCode.PARTIAL
         elif refusal is not None and refusal.kind is AnswerKind.RUN_FATAL:
             exit_code = ExitCode.CREDENTIALS
+        standby: dict[str, Any] = {}
+        with contextlib.suppress(RuntimeError):  # no thread can be had
+            standby = await asking
         view = self._view(
             in_progress,
             exit_code=exit_code,
             account=describe_account(inspection, settings) if is_shown else None,
             account_error=_TOO_MANY if is_brief else inspection.why_unreadable(),
-            standby=await asking,
+            standby=standby,
         )
         return replace(view, refusal=refusal, weight_1m=exchange.usage.weight_1m)
 
     def look_aside(self, why: str, *, exit_code: ExitCode = ExitCode.FAILED) -> View:
         """Return what the lock and the trail tell; the venue is not asked, `why` says why."""
-        from liqctl.standby.seen import LOOK_ASIDE_MAX_S
-
         return self._view(
             self._in_progress(),
             exit_code=exit_code,
@@ -232,26 +233,14 @@ class StatusReader:
 
     def _standby(self, patience_s: float) -> dict[str, Any]:
         """Return the armed process and the latch; nothing where only a key would tell whose."""
-        from liqctl.standby.seen import look_at_standby
-
         if self._account is None:
             return {}
         if self._account.embedded:
             return {"armed": None, "latch": None}
         return look_at_standby(self._account.identity, self.settings.audit.log_dir, patience_s)
 
-    async def _standby_beside(self, patience_s: float) -> dict[str, Any]:
-        """Return the same while the loop does something else."""
-        with contextlib.suppress(RuntimeError):  # no thread can be had
-            return await asyncio.to_thread(self._standby, patience_s)
-        return {}
-
     def _in_progress(self) -> dict[str, Any] | None:
         """Return who holds the lock; one whose text cannot be read is somebody all the same."""
-        from liqctl.kernel.pacing import OVERRUN_GRACE_S
-        from liqctl.run.lock import find_held, read_lock
-        from liqctl.run.who import is_running
-
         log_dir = self.settings.audit.log_dir
         if self._account is None:
             held = find_held(self.settings.environment.value, fallback_dir=log_dir)
@@ -298,8 +287,6 @@ class StatusReader:
 
         A trail that cannot be read is said on stderr and in the document, and tells nothing.
         """
-        from liqctl.trail.reading import make_history
-
         trail_error = None
         try:
             history = self._told()
@@ -324,8 +311,6 @@ class StatusReader:
 
     def _told(self) -> dict[str, Any]:
         """Return what the trail tells, which is read only when it changed; may raise OSError."""
-        from liqctl.trail.reading import read_history
-
         settings = self.settings
         trail = settings.audit.log_dir / TRAIL_NAME
         found = trail.stat() if trail.exists() else None
