@@ -314,18 +314,11 @@ def _offers(kind: str, given: Mapping[str, Any]) -> Mapping[str, str]:
 
 def _settings(given: Mapping[str, Any]) -> "Settings | None":
     """Return the settings that the options typed so far name, None where they name none."""
-    from liqctl.settings.kept import load_settings
-
-    environment = given.get("environment") or os.environ.get("LIQCTL_ENV")
-    if not (environment or given.get("config_file")):
+    environment: Any = given.get("environment") or os.environ.get("LIQCTL_ENV")
+    config_file = given.get("config_file")
+    if not (environment or config_file):
         return None
-    return load_settings(
-        environment=environment,
-        config_file=given.get("config_file"),
-        flags={},
-        environ=os.environ,
-        may_be_kept=True,
-    )
+    return Options(environment=environment, config_file=config_file).settings(may_be_kept=True)
 
 
 def words(names: Mapping[str, str], incomplete: str) -> list[tuple[str, str]]:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 STATUS_SCHEMA: Final = "liqctl.status/1"
 STATUSES_SCHEMA: Final = "liqctl.statuses/1"
 
+_OF_ORDER: Final = ("product", "symbol", "order_id", "client_order_id", "kind", "type", "side")
 _UNDER_WAY: Final = "the venue has not answered yet; it is still waited for"
 _TOO_MANY: Final = (
     "orders were not read: of so many accounts that would take more than half of what their "
@@ -452,14 +453,8 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
                 for p in sorted(verdict.positions, key=lambda p: -p.notional)
             ],
             "orders": [
-                {
-                    "product": o.product,
-                    "symbol": o.symbol,
-                    "order_id": o.order_id,
-                    "client_order_id": o.client_order_id,
-                    "kind": o.kind,
-                    "type": o.type,
-                    "side": o.side,
+                {name: getattr(o, name) for name in _OF_ORDER}
+                | {
                     "protective": is_protective(o, by_leg),
                     "contradiction": o.key in contradicting,
                     "trigger_price": o.trigger_price,

@@ -5,6 +5,7 @@ document an environment; without one it checks every environment whose file is f
 result is the exit code.
 """
 
+import contextlib
 import os
 import shutil
 import sys
@@ -16,7 +17,10 @@ import liqctl
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import STDOUT, out
+from liqctl.cli.wiring import Account, has_master, open_account, open_master
+from liqctl.kernel.as_json import dump
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
+from liqctl.kernel.limits import Address
 from liqctl.kernel.states import Environment, ExitCode
 from liqctl.run.who import create_private
 
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
 
     from liqctl.checks.issue import Issue
     from liqctl.checks.preflight import Coverage, VenueFacts
-    from liqctl.cli.wiring import Account
     from liqctl.kernel.errors import Secret
     from liqctl.settings.values import Settings
 
@@ -151,7 +154,6 @@ def schema(options: Options) -> None:
     Example: liqctl schema settings > liqctl.schema.json
     """
     from liqctl.desk.schemas import schema_of
-    from liqctl.kernel.as_json import dump
 
     out.answer(dump(schema_of(options.document)))
 
@@ -216,7 +218,6 @@ def validate(options: Options) -> ExitCode:
 def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
     """Return everything that can be known before the emergency; changes nothing anywhere."""
     import asyncio
-    from contextlib import ExitStack
 
     from liqctl.checks.of_machine import same_account
     from liqctl.checks.of_venue import (
@@ -225,13 +226,11 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
         issues_online,
     )
     from liqctl.checks.preflight import ASK_MAX_S, Preflight
-    from liqctl.cli.wiring import open_account
-    from liqctl.kernel.limits import Address
     from liqctl.venue.stream import WebSocketDoor
 
     out.progress(f"asking the venue, {ASK_MAX_S:.0f} s at most")
     key_problems: dict[str | None, str] = {}
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         accounts, asking, address = [], [], Address(accounts=len(chosen))
         for its in chosen:
             try:
@@ -272,10 +271,7 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
 
 async def _ask_master(settings: "Settings") -> "Coverage | None":
     """Return which sub-accounts no account covers, chosen or not; None without a master key."""
-    from contextlib import suppress
-
     from liqctl.checks.preflight import Coverage, survey_sub_accounts
-    from liqctl.cli.wiring import has_master, open_master
     from liqctl.settings.credentials import MASTER, load_credentials
 
     environment = settings.environment
@@ -289,7 +285,7 @@ async def _ask_master(settings: "Settings") -> "Coverage | None":
     keys: dict[Secret, str | None] = {}
     names: list[str | None] = [*settings.accounts]
     for name in names or [None]:
-        with suppress(CredentialsError):
+        with contextlib.suppress(CredentialsError):
             keys[load_credentials(environment, os.environ, name).api_key] = name
     return await survey_sub_accounts(exchange, keys, own=credentials.api_key)
 
