@@ -226,12 +226,22 @@ class PartCollector:
                 raise ValueError(many)
             return verify(trail)
 
+        def logged() -> bytes:
+            paths = [trail.parent / name for name in _LOG_NAMES]
+            lines: list[bytes] = []
+            for path in paths:
+                if path.exists() or path == paths[-1]:
+                    lines += _tail(path, _LOG_LINES_MAX)
+            words = [f" {each} ".encode() for each in self._runs]
+            lines = [line for line in lines if not words or any(word in line for word in words)]
+            return _newest(lines[-_LOG_LINES_MAX:])
+
         which = f"the lines of run {run}" if run else f"the last {LINES_MAX} lines at most"
         self._add(f"trail/{TRAIL_NAME}", f"{which}, byte for byte", lambda: self._excerpt(trail))
         how = "liqctl audit verify --json, of the whole trail"
         self._add("trail/verification.json", how, verified)
         how = f"the last {_LOG_LINES_MAX} lines at most" + (f" that name {run}" if run else "")
-        self._add("log/liqctl.log", how, lambda: self._log(trail.parent))
+        self._add("log/liqctl.log", how, logged)
         self._add(
             "log/drills.jsonl",
             f"the last {_DRILLS_MAX} lines",
@@ -342,16 +352,6 @@ class PartCollector:
         if len(runs) > 1:  # A line begins with its time stamp.
             lines.sort(key=lambda line: line[:_STAMPED])
         return _newest(lines)
-
-    def _log(self, folder: Path) -> bytes:
-        lines: list[bytes] = []
-        for name in _LOG_NAMES:
-            if (folder / name).exists() or name == _LOG_NAMES[-1]:
-                lines += _tail(folder / name, _LOG_LINES_MAX)
-        if self._runs:
-            words = [f" {run} ".encode() for run in self._runs]
-            lines = [line for line in lines if any(word in line for word in words)]
-        return _newest(lines[-_LOG_LINES_MAX:])
 
 
 def _tail(path: Path, count: int, wanted: LineFilter | None = None) -> list[bytes]:
