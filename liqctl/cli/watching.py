@@ -118,7 +118,7 @@ class Watch:
             self._wake.set()
 
     async def _look(self, loop: asyncio.AbstractEventLoop) -> "View":
-        """Ask the venue if it is its turn, and say when it is again; else tell the rest anew."""
+        """Ask the venue if it is its turn, and plan the next; else what lock and trail tell."""
         readers, now = self.readers, loop.time()
         if self._views and now < self._due_at:
             self._views = readers.look_aside_again(self._views)

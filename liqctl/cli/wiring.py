@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from liqctl.settings.values import Settings
     from liqctl.sim.server import EmbeddedServer
 
-_SEVERAL: Final = 2
 _CREDENTIALS: Final = ("API_KEY", "API_SECRET")
 
 
@@ -95,7 +94,7 @@ def embedded_venue(accounts: "Sequence[Settings]") -> "EmbeddedServer":
     from liqctl.sim.scenario import Scenario, load_scenario
     from liqctl.sim.server import EmbeddedServer
 
-    if len(accounts) < _SEVERAL:
+    if len(accounts) <= 1:
         return EmbeddedServer()
     names = {_embedded_name(its): load_scenario("default") for its in accounts}
     return EmbeddedServer(Scenario(name="accounts", accounts=names))
