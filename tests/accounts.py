@@ -13,8 +13,7 @@ from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import Margin
 from liqctl.run.driver import Opening
-from liqctl.run.manager import LiquidationManager
-from liqctl.run.witness import Witness
+from liqctl.run.manager import LiquidationManager, Witness
 from liqctl.sim.address import MASTER, key_of
 from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.sim.scenario import Scenario, make_large_account

@@ -23,9 +23,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from liqctl.cli.audit import (
+    default_trail,
+    find_accounts_runs,
+    last_lines_of,
+    settings_of,
+    trail_at,
+)
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import out
-from liqctl.cli.trails import default_trail, last_lines_of, settings_of, trail_at
 from liqctl.desk.bundle import (
     BUNDLE_SCHEMA,
     Missing,
@@ -40,9 +46,10 @@ from liqctl.kernel.as_json import dump, rfc3339
 from liqctl.kernel.errors import ConfigurationError, LiqctlError, UsageError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment, ExitCode
-from liqctl.run.who import SystemClock
+from liqctl.run.who import SystemClock, create_private, nearest_existing
 from liqctl.settings.credentials import find_source
 from liqctl.trail.reading import LineFilter
+from liqctl.trail.verify import verify
 
 if TYPE_CHECKING:
     from liqctl.settings.values import Settings
@@ -56,9 +63,7 @@ _LOG_NAMES: Final = ("liqctl.log.1", "liqctl.log")
 _VERIFIED_MAX_BYTES: Final = 256_000_000
 _UNLIKELY: Final = (OSError, ValueError, RecursionError, LiqctlError)
 
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _STAMPED: Final = len('{"timestamp": "2026-01-02T10:30:00.000000Z"')
-_MODE: Final = 0o600
 _NAMES_MAX: Final = 9
 _ID_MAX: Final = 64
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
@@ -140,8 +145,7 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
     """Write the bundle into the current folder, else into the one for temporary files.
 
     Returns:
-        Where it is, None when it is nowhere, and what went wrong on the way. Nothing that stands
-        there is written over or followed, and no half of a bundle is left.
+        Where it is, None when it is nowhere, and what went wrong on the way.
     """
     problems: list[str] = []
     folders = [Path()]
@@ -151,7 +155,7 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
         for number in range(1, _NAMES_MAX + 1):
             path = folder / (f"{name}.tar.gz" if number == 1 else f"{name}_{number}.tar.gz")
             try:
-                _write_new(path, content)
+                create_private(path, content)
             except FileExistsError:
                 continue
             except OSError as error:
@@ -165,26 +169,11 @@ def write(name: str, content: bytes) -> tuple[Path | None, list[str]]:
     return None, problems
 
 
-def _write_new(path: Path, content: bytes) -> None:
-    fd = os.open(path, _FLAGS, _MODE)
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-        os.fsync(fd)
-    except OSError:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise
-    finally:
-        os.close(fd)
-
-
 @dataclass(slots=True)
 class PartCollector:
     """Makes the parts of one bundle.
 
-    To add one, name what makes its bytes, text or document in `gather`: whatever that raises of the
+    To add one, give `_add` what makes its bytes, text or document: whatever that raises of the
     expected kinds becomes a line of the manifest's `missing`.
     """
 
@@ -197,15 +186,38 @@ class PartCollector:
 
     def gather(self) -> None:
         """Make every part that can be made, in a fixed order."""
-        from liqctl.trail.verify import verify
+        from liqctl.checks.document import find_environments
 
-        environments = self._environments()
+        run, file = self.options.any_run, self.options.config_file
+        environments = [self.options.environment] if self.options.environment else []
+        try:
+            environments = environments or find_environments(file)
+        except (ConfigurationError, UsageError, ValueError) as error:
+            self.missing.append(Missing(name="validation", why=self.hide(str(error))))
+        for environment in environments:
+            with contextlib.suppress(ConfigurationError, UsageError):  # `validate` tells of it
+                self._settings[environment] = settings_of(environment, file)
         notifications = [n for each in self._settings.values() for n in each.notifications]
         self._redactor = Redactor(secrets_of(os.environ, notifications))
         configured = (each.audit.log_dir / TRAIL_NAME for each in self._settings.values())
         trail = trail_at(self.options.log or next(configured, None) or default_trail())
-        run = self.options.any_run
-        self._find_runs(trail)
+        self._runs = [run] if run else []
+        with contextlib.suppress(OSError):  # That it cannot be read is said of the trail's part.
+            if run and not _tail(trail, 1, LineFilter(correlation_id=run)):
+                self._runs = find_accounts_runs([trail], run) or self._runs
+        self._add_runs(trail, run)
+        for environment in environments:
+            self._add_environment(environment)
+        self._add("versions.json", "of the installed packages", versions)
+        accounts = {each: [*its.accounts] for each, its in self._settings.items()}
+        self._add(
+            "environment.json",
+            "read on this machine",
+            lambda: surroundings(trail.parent, accounts),
+        )
+
+    def _add_runs(self, trail: Path, run: str | None) -> None:
+        """Add what trail, log and reports tell of the run, or of the last ones."""
 
         def verified() -> object:
             size = trail.stat().st_size
@@ -214,54 +226,39 @@ class PartCollector:
                 raise ValueError(many)
             return verify(trail)
 
+        def logged() -> bytes:
+            paths = [trail.parent / name for name in _LOG_NAMES]
+            lines: list[bytes] = []
+            for path in paths:
+                if path.exists() or path == paths[-1]:
+                    lines += _tail(path, _LOG_LINES_MAX)
+            words = [f" {each} ".encode() for each in self._runs]
+            lines = [line for line in lines if not words or any(word in line for word in words)]
+            return _newest(lines[-_LOG_LINES_MAX:])
+
         which = f"the lines of run {run}" if run else f"the last {LINES_MAX} lines at most"
         self._add(f"trail/{TRAIL_NAME}", f"{which}, byte for byte", lambda: self._excerpt(trail))
-        self._add(
-            "trail/verification.json",
-            "liqctl audit verify --json, of the whole trail",
-            verified,
-        )
-        which = f" that name {run}" if run else ""
-        self._add(
-            "log/liqctl.log",
-            f"the last {_LOG_LINES_MAX} lines at most{which}",
-            lambda: self._log(trail.parent),
-        )
+        how = "liqctl audit verify --json, of the whole trail"
+        self._add("trail/verification.json", how, verified)
+        how = f"the last {_LOG_LINES_MAX} lines at most" + (f" that name {run}" if run else "")
+        self._add("log/liqctl.log", how, logged)
         self._add(
             "log/drills.jsonl",
             f"the last {_DRILLS_MAX} lines",
             lambda: b"\n".join(_tail(trail.parent / DRILLS_NAME, _DRILLS_MAX)),
         )
-        if run is not None:
-            asked = "" if self.options.online else " --offline"
-            for each in self._runs:
-                # Of several accounts each has reports of its own.
-                name = each.removeprefix(f"{run}-") if each != run else "report"
-                for ending, option in (("md", ""), ("html", " --html")):
-                    self._add(
-                        f"report/{name}.{ending}",
-                        f"liqctl report {each if each != run else 'ID'}{option}{asked}",
-                        partial(self._report, trail, each, html=bool(option)),
-                    )
-        for environment in environments:
-            self._add_environment(environment)
-        self._add("versions.json", "of the installed packages", versions)
-        accounts = {each: self._accounts_of(each) for each in environments}
-        self._add(
-            "environment.json",
-            "read on this machine",
-            lambda: surroundings(trail.parent, accounts),
-        )
-
-    def _find_runs(self, trail: Path) -> None:
-        """Find which runs are asked for: the one of that name, or those of several accounts."""
-        from liqctl.cli.report import find_accounts_runs
-
-        run = self.options.any_run
-        self._runs = [run] if run else []
-        with contextlib.suppress(OSError):  # That it cannot be read is said of the trail's part.
-            if run and not _tail(trail, 1, LineFilter(correlation_id=run)):
-                self._runs = find_accounts_runs([trail], run) or self._runs
+        if run is None:
+            return
+        asked = "" if self.options.online else " --offline"
+        for each in self._runs:
+            # Of several accounts each has reports of its own.
+            name = each.removeprefix(f"{run}-") if each != run else "report"
+            for ending, option in (("md", ""), ("html", " --html")):
+                self._add(
+                    f"report/{name}.{ending}",
+                    f"liqctl report {each if each != run else 'ID'}{option}{asked}",
+                    partial(self._report, trail, each, html=bool(option)),
+                )
 
     def hide(self, text: str) -> str:
         """Return a text without secrets, for what is told beside the parts."""
@@ -286,20 +283,6 @@ class PartCollector:
             Part(name=name, content=content, how=self.hide(how), redacted_lines=redacted)
         )
 
-    def _environments(self) -> list[Environment]:
-        """Return whose settings are told, and load them; broken ones are told by `validate`."""
-        from liqctl.checks.document import find_environments
-
-        found = [self.options.environment] if self.options.environment else []
-        try:
-            found = found or find_environments(self.options.config_file)
-        except (ConfigurationError, UsageError, ValueError) as error:
-            self.missing.append(Missing(name="validation", why=self.hide(str(error))))
-        for environment in found:
-            with contextlib.suppress(ConfigurationError, UsageError):
-                self._settings[environment] = settings_of(environment, self.options.config_file)
-        return found
-
     def _add_environment(self, environment: Environment) -> None:
         """Add what `validate` and `status` say of one environment."""
         import asyncio
@@ -322,16 +305,15 @@ class PartCollector:
             return document["config"]
 
         def status(account: str | None) -> object:
-            if environment not in self._settings:
+            if settings is None:
                 raise ConfigurationError("the settings cannot be used, see validation")
-            settings = self._settings[environment]
-            settings = settings.of(account) if account else settings
+            its = settings.of(account) if account else settings
             if online:
-                return asyncio.new_event_loop().run_until_complete(look_once(settings)).document
+                return asyncio.new_event_loop().run_until_complete(look_once(its)).document
             why = "not asked: a bundle asks nothing of the venue without --online"
-            return StatusReader(settings).look_aside(why).document
+            return StatusReader(its).look_aside(why).document
 
-        name = environment.value
+        settings, name = self._settings.get(environment), environment.value
         asked = " --online" if online else ""
         self._add(f"validation/{name}.json", f"liqctl validate --json{asked}", validate)
         self._add(
@@ -339,8 +321,7 @@ class PartCollector:
             "every setting in force with its source; keys as set or not set",
             config,
         )
-        accounts: list[str | None] = [*self._accounts_of(environment)]
-        for account in accounts or [None]:
+        for account in (settings and settings.accounts) or (None,):
             self._add(
                 f"status/{name}-{account}.json" if account else f"status/{name}.json",
                 "liqctl status --json"
@@ -348,10 +329,6 @@ class PartCollector:
                 + ("" if online else ", without asking the venue"),
                 partial(status, account),
             )
-
-    def _accounts_of(self, environment: Environment) -> list[str]:
-        settings = self._settings.get(environment)
-        return list(settings.accounts) if settings else []
 
     def _report(self, trail: Path, run: str, *, html: bool) -> str:
         from liqctl.cli.report import gather_incident, render_incident
@@ -375,16 +352,6 @@ class PartCollector:
         if len(runs) > 1:  # A line begins with its time stamp.
             lines.sort(key=lambda line: line[:_STAMPED])
         return _newest(lines)
-
-    def _log(self, folder: Path) -> bytes:
-        lines: list[bytes] = []
-        for name in _LOG_NAMES:
-            if (folder / name).exists() or name == _LOG_NAMES[-1]:
-                lines += _tail(folder / name, _LOG_LINES_MAX)
-        if self._runs:
-            words = [f" {run} ".encode() for run in self._runs]
-            lines = [line for line in lines if any(word in line for word in words)]
-        return _newest(lines[-_LOG_LINES_MAX:])
 
 
 def _tail(path: Path, count: int, wanted: LineFilter | None = None) -> list[bytes]:
@@ -502,10 +469,10 @@ def _disk(find_folder: Callable[[], Path]) -> dict[str, Any] | None:
     """Return room and mount of a folder, or of its nearest parent that exists."""
     try:
         path = find_folder().absolute()
-        nearest = next(each for each in (path, *path.parents) if each.exists())
+        nearest = nearest_existing(path)
         found = os.statvfs(nearest)
         mode = nearest.stat()
-    except (OSError, StopIteration):
+    except OSError:
         return None
     mount: dict[str, str] | None = None
     with contextlib.suppress(OSError, RuntimeError):

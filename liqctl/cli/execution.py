@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from liqctl.cli.wiring import Account
     from liqctl.kernel.result import LiquidationResult, Results
     from liqctl.run.lock import AccountLock
-    from liqctl.run.manager import LiquidationManager
-    from liqctl.run.witness import Witness
+    from liqctl.run.manager import LiquidationManager, Witness
     from liqctl.settings.values import Settings
 
 LOADED_MEANWHILE: Final = (
@@ -218,7 +217,7 @@ class Execution:
     def _begin_witness(self) -> "tuple[Witness | None, asyncio.Task[None] | None]":
         """Let the master's key, if there is one, be asked beside the runs."""
         from liqctl.cli.wiring import has_master
-        from liqctl.run.witness import Witness
+        from liqctl.run.manager import Witness
 
         if not has_master(self._settings):
             return None, None

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
@@ -46,27 +47,22 @@ def can_redraw(environ: Mapping[str, str]) -> bool:
     return not in_ci and environ.get("TERM", "") not in _NO_CURSOR
 
 
+@dataclass(kw_only=True, eq=False)
 class LiveView:
-    """Shows one run on stderr's terminal until `close`."""
+    """Shows one run on stderr's terminal, from the moment it is made until `close`.
 
-    def __init__(
-        self,
-        *,
-        title: str,
-        timeout_s: float,
-        began_at: float,
-        colour: bool,
-        accounts: Sequence[str] = (),
-    ) -> None:
-        """Start watching; `began_at` is a moment of `time.monotonic`.
+    `began_at` is a moment of `time.monotonic`. Several `accounts` are shown a line each, one as its
+    positions.
+    """
 
-        Several `accounts` are shown a line each, one as its positions.
-        """
-        self._accounts = tuple(accounts)
-        self._title = title
-        self._timeout_s = timeout_s
-        self._began_at = began_at
-        self._colour = colour
+    title: str
+    timeout_s: float
+    began_at: float
+    colour: bool
+    accounts: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Start watching."""
         self._events: deque[tuple[float, str, Mapping[str, Any]]] = deque(maxlen=_EVENTS_MAX)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="live view")
@@ -74,7 +70,7 @@ class LiveView:
 
     def note(self, event_type: str, details: Mapping[str, Any], account: str | None = None) -> None:
         """Take one event; costs an append."""
-        if self._accounts:
+        if self.accounts:
             details = {**details, "account": account}
         self._events.append((time.monotonic(), event_type, details))
 
@@ -92,14 +88,14 @@ class LiveView:
         out.canvas.close()
 
     def _watch(self) -> None:
-        waited_s = self._began_at + FIRST_FRAME_S - time.monotonic()
+        waited_s = self.began_at + FIRST_FRAME_S - time.monotonic()
         if self._done.wait(max(waited_s, 0.0)) or not out.canvas.open(STDERR):
             return
         sys.setswitchinterval(_SWITCH_S)
         from liqctl.desk.live import LiveAccounts, LiveModel
 
-        make = LiveAccounts if self._accounts else LiveModel
-        model = make(began_at=self._began_at, timeout_s=self._timeout_s)
+        make = LiveAccounts if self.accounts else LiveModel
+        model = make(began_at=self.began_at, timeout_s=self.timeout_s)
         while not self._done.is_set():
             self._draw(model)
             self._done.wait(_INTERVAL_S)
@@ -118,10 +114,10 @@ class LiveView:
         lines = draw(
             model,
             time.monotonic(),
-            title=self._title,
+            title=self.title,
             width=width,
             height=height - 1,
-            colour=self._colour,
+            colour=self.colour,
             stopping=process.signals.received is not None,
         )
         out.canvas.draw(lines)

@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_origin
 
+from liqctl.kernel.errors import UsageError, hide_secrets
 from liqctl.kernel.states import Environment, Product
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Option:
     """How one option is written and read; an argument has no names.
 
     `sets` is the setting that it wins over, `low` and `high` are allowed values themselves, and
-    `offers` names what `liqctl.cli.completion` knows of its values.
+    `offers` names what a shell is offered for its value.
     """
 
     names: tuple[str, ...]
@@ -285,7 +286,6 @@ class Options:
         if not (names or self.accounts or self.all_accounts):
             return (settings,)
         from liqctl.kernel.answers import printable
-        from liqctl.kernel.errors import UsageError, hide_secrets
         from liqctl.settings.targets import nearest
 
         known = f"the settings name {', '.join(names)}" if names else "the settings name no account"

@@ -248,6 +248,13 @@ class Output:
         except OSError:
             return False
 
+    def has_lost_reader(self, wait_ms: int = 0) -> bool:
+        """Return whether nobody reads stdout any more; a terminal's end comes as a signal."""
+        # A poll that wants nothing tells only that.
+        poll = select.poll()
+        poll.register(STDOUT, 0)
+        return bool(poll.poll(wait_ms))
+
     def width_of(self, fd: int) -> int | None:
         """Return the terminal's columns, None where nobody looks and nothing may be wrapped."""
         size = self._size_of(fd)

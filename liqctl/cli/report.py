@@ -12,23 +12,32 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from liqctl.cli import trails
+from liqctl.cli.audit import (
+    answer,
+    fail,
+    fail_unknown_run,
+    find_accounts_runs,
+    find_trail,
+    reading,
+    settings_of,
+)
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import out
+from liqctl.cli.wiring import Account, open_account
+from liqctl.desk.incident import Incident, make_incident
 from liqctl.desk.money import ClosingOrder, TradeReading, closing_orders
 from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.as_json import dump
 from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
-from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.states import Environment, ExitCode, Margin
-from liqctl.trail.fold import is_start
+from liqctl.trail.fold import fold_run, is_start
+from liqctl.trail.reading import read_later_runs, read_run
 from liqctl.trail.record import TrailRecord
 
 if TYPE_CHECKING:
-    from liqctl.cli.wiring import Account
-    from liqctl.desk.incident import Incident
     from liqctl.kernel.values import Trade
     from liqctl.venue.exchange import BinanceExchange
 
@@ -41,11 +50,6 @@ _WEIGHT_MAX: Final = 1200
 """Half of what an address has a minute: a liquidation may need the other half at any moment."""
 
 _END_ALL: Final = {AnswerKind.RUN_FATAL, AnswerKind.PAUSE}
-
-_NEEDS_NOBODY: Final = {
-    AuditEventType.LIQUIDATION_COMPLETE,
-    AuditEventType.LIQUIDATION_SKIPPED,
-}
 
 _AGAIN: Final = (
     "run the same command where the run's key is set (LIQCTL_API_KEY and LIQCTL_API_SECRET), "
@@ -67,12 +71,12 @@ def report(options: Options) -> int:
 
     Example: liqctl report liq_20260102_103000_abc123 --html > incident.html
     """
-    paths = [trails.find_trail(options, log) for log in (options.logs or (None,))]
+    paths = [find_trail(options, log) for log in (options.logs or (None,))]
 
     def read() -> int:
         until = time.monotonic() + READING_MAX_S
 
-        def gather(run: str) -> "Incident | None":
+        def gather(run: str) -> Incident | None:
             incident = gather_incident(
                 paths, run, config=options.config_file, is_offline=options.offline, until=until
             )
@@ -85,36 +89,29 @@ def report(options: Options) -> int:
 
         incident = gather(options.run)
         if incident is not None:
-            trails.answer(render_incident(incident, html=options.html, as_json=options.as_json))
+            html = options.html
+            answer(dump(incident) if options.as_json else render_incident(incident, html=html))
             return ExitCode.DONE
         runs = find_accounts_runs(paths, options.run)
         if not runs:
-            return trails.fail_unknown_run(paths, options.run, as_json=options.as_json)
+            return fail_unknown_run(paths, options.run, as_json=options.as_json)
         if options.html and not options.as_json:
-            return trails.fail(
+            return fail(
                 f"{options.run!r} names the runs of {len(runs)} accounts, and a page is about "
                 f"one: give {', '.join(runs)}, or leave out --html",
                 as_json=False,
             )
         incidents = [each for each in map(gather, runs) if each is not None]
-        trails.answer(_render_all(options.run, incidents, as_json=options.as_json))
+        if options.as_json:
+            reports = {"schema": REPORTS_SCHEMA, "correlation_id": options.run}
+            answer(dump(reports | {"reports": incidents}))
+            return ExitCode.DONE
+        from liqctl.desk.report import render_all
+
+        answer(render_all(options.run, incidents))
         return ExitCode.DONE
 
-    return trails.reading(paths[0], read, as_json=options.as_json)
-
-
-def find_accounts_runs(paths: Sequence[Path], name: str) -> list[str]:
-    """Return the runs of several accounts that were given one name, those not flat first.
-
-    `liquidate --correlation-id NAME` calls each of them NAME-ACCOUNT.
-    """
-    from liqctl.trail.reading import read_headlines
-
-    ends: dict[str, str] = {}
-    for run in read_headlines(paths):
-        if run.account and run.correlation_id == f"{name}-{run.account}":
-            ends[run.correlation_id] = run.end.event_type if run.end else ""
-    return sorted(ends, key=lambda run: (ends[run] in _NEEDS_NOBODY, run))
+    return reading(paths[0], read, as_json=options.as_json)
 
 
 def gather_incident(
@@ -124,15 +121,11 @@ def gather_incident(
     config: Path | None,
     is_offline: bool,
     until: float | None = None,
-) -> "Incident | None":
+) -> Incident | None:
     """Return what the trail, and the venue unless `is_offline`, tell of a run; None if nothing.
 
     The venue is asked `until` a moment of `time.monotonic`, or for 15 s.
     """
-    from liqctl.desk.incident import make_incident
-    from liqctl.trail.fold import fold_run
-    from liqctl.trail.reading import read_later_runs, read_run
-
     run = read_run(paths, correlation_id)
     if not run.records:
         return None
@@ -152,29 +145,11 @@ def gather_incident(
     )
 
 
-def render_incident(incident: "Incident", *, html: bool, as_json: bool = False) -> str:
-    """Return the report as Markdown, as a page or as JSON."""
-    if as_json:
-        from liqctl.kernel.as_json import dump
+def render_incident(incident: Incident, *, html: bool) -> str:
+    """Return the report as a page or as Markdown."""
+    from liqctl.desk.report import render_markdown, render_page
 
-        return dump(incident)
-    if html:
-        from liqctl.desk.report import render_page
-
-        return render_page(incident)
-    from liqctl.desk.report import render_markdown
-
-    return render_markdown(incident)
-
-
-def _render_all(name: str, incidents: "Sequence[Incident]", *, as_json: bool) -> str:
-    if as_json:
-        from liqctl.kernel.as_json import dump
-
-        return dump({"schema": REPORTS_SCHEMA, "correlation_id": name, "reports": incidents})
-    from liqctl.desk.report import render_all
-
-    return render_all(name, incidents)
+    return render_page(incident) if html else render_markdown(incident)
 
 
 def _read_trades(
@@ -186,8 +161,6 @@ def _read_trades(
     until: float,
 ) -> TradeReading:
     """Return what the venue told, or why it was not asked; never raises for what the venue does."""
-    from liqctl.cli.wiring import open_account
-
     start = next(filter(is_start, records), None)
     if start is None:
         return TradeReading(why_not="no run began in these records")
@@ -198,7 +171,7 @@ def _read_trades(
     try:
         if start.environment not in set(Environment):
             raise ValueError("the trail names no environment that liqctl knows")  # noqa: TRY301
-        settings = trails.settings_of(start.environment, config)
+        settings = settings_of(start.environment, config)
         if start.account is not None:
             if start.account not in settings.accounts:
                 raise ValueError(f"they name no account {start.account}")  # noqa: TRY301
@@ -221,7 +194,10 @@ def _read_trades(
                 why = f"the key that is set ({account.key_fingerprint}) is not the run's"
             if why:
                 return TradeReading(why_not=why, how=_AGAIN)
-            margin = _margin_of(records) or settings.liquidation.margin or Margin.STANDARD
+            told = [record.details.get("margin") for record in reversed(records)]
+            # The kind of account that the run's end names.
+            named = next((margin for each in told for margin in Margin if margin == each), None)
+            margin = named or settings.liquidation.margin or Margin.STANDARD
             left_s = until - time.monotonic()
             if left_s <= 0:
                 how = f"liqctl report {start.correlation_id}"
@@ -232,17 +208,11 @@ def _read_trades(
         return TradeReading(why_not=f"no key is at hand: {why}", how=_AGAIN)
 
 
-def _margin_of(records: Sequence[TrailRecord]) -> Margin | None:
-    """Return the kind of account that the run's end names; None where it names none."""
-    told = [record.details.get("margin") for record in reversed(records)]
-    return next((margin for each in told for margin in Margin if margin == each), None)
-
-
 @dataclass(slots=True)
 class _TradeReader:
     """Asks a few orders' trades at a time, until the venue or a limit says stop."""
 
-    account: "Account"
+    account: Account
     margin: Margin
     left_s: float
     trades: "dict[str, tuple[Trade, ...]]" = field(default_factory=dict)

@@ -1,12 +1,22 @@
 """The Typer application: which commands there are, each loaded only when it is invoked.
 
-`--help` is answered from the table below, so that it imports no command's module.
+`--help` is answered from the table below, so that it imports no command's module. Typer completes
+commands, options and choices by itself; the table of options names what is offered for the rest.
+
+What a reader would get wrong of what a shell is offered at Tab:
+- zsh evaluates what is printed: only plain words may get out, whatever stands in the trail.
+- A shell asks at every Tab: no key is read, no venue started, nothing said on stderr.
+- bash takes `--env=pro` apart at `=`; the three words are put together again before Typer looks.
 """
 
 import importlib
 import inspect
 import os
+import re
+from collections.abc import Mapping, MutableMapping
 from dataclasses import MISSING, dataclass
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -17,11 +27,21 @@ from typer.main import get_command
 import liqctl
 from liqctl.cli.options import COMPLETION, FIELDS, OPTIONS, Command, Options
 from liqctl.cli.output import out
-from liqctl.kernel.errors import UsageError, hide_secrets
+from liqctl.kernel.errors import ConfigurationError, UsageError, hide_secrets
+from liqctl.kernel.events import TRAIL_NAME, AuditEventType
 from liqctl.kernel.states import Environment, ExitCode, Product
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from liqctl.settings.values import Settings
+
+_LINES_MAX: Final = 2000
+"""Last lines of the trail in which runs are looked for at Tab: some hundred runs, 5 ms."""
+
+_RUNS_MAX: Final = 50
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_EQUALS: Final = "="
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +69,9 @@ COMMANDS: Final = {
     "report": Entry("Write the incident report of a run, as Markdown or a page."),
     "bundle": Entry("Collect what support needs, without secrets."),
     "explain": Entry("Explain a venue code, state, event or exit code."),
-    "init": Entry("Write a commented settings file, systemd units, a crontab.", "setting_up:init"),
+    "init": Entry("Write a commented settings file, systemd units, a crontab.", "validate:init"),
     "schema": Entry(
-        "Print the JSON Schema of a document, event or settings file.", "setting_up:schema"
+        "Print the JSON Schema of a document, event or settings file.", "validate:schema"
     ),
     "simulator": Entry(
         "Keep a simulated Binance Futures venue running for other shells.",
@@ -158,9 +178,7 @@ def _typed(command: Command) -> "Callable[..., int | None]":
             "case_sensitive": described.type != list[Product],
         }
         if option.offers:
-            from liqctl.cli import completion
-
-            said["autocompletion"] = completion.OFFERS[option.offers]
+            said["autocompletion"] = _completer(option.offers)
         default: Any = inspect.Parameter.empty
         if not option.required:
             is_list = described.default_factory is not MISSING
@@ -222,9 +240,7 @@ def run(arguments: "Sequence[str]") -> int:
     """
     command = get_command(make_app())
     if COMPLETION in os.environ:
-        from liqctl.cli import completion
-
-        completion.join_equals(os.environ)
+        join_equals(os.environ)
     try:
         code = command.main(args=list(arguments), prog_name="liqctl", standalone_mode=False)
     except TyperException as error:
@@ -247,3 +263,90 @@ def run(arguments: "Sequence[str]") -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else ExitCode.DONE
     return code if isinstance(code, int) else ExitCode.DONE
+
+
+def _completer(kind: str) -> "Callable[[typer.Context, str], list[tuple[str, str]]]":
+    def complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+        try:
+            return words(_offers(kind, ctx.params), incomplete)
+        except (OSError, ConfigurationError, UsageError):
+            return []  # a Tab is no place to complain; the command itself will
+
+    return complete
+
+
+def _offers(kind: str, given: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return what may stand there, each with what it means; `given` are the options typed so far.
+
+    In any other place it is a run: the last ones of the trail, with when they began.
+    """
+    match kind:
+        case "accounts":
+            settings = _settings(given)
+            return dict.fromkeys(settings.accounts, "") if settings else {}
+        case "products":
+            return {each.setting: each.shown for each in Product}
+        case "event types":
+            return dict.fromkeys(AuditEventType, "")
+        case "scenarios":
+            from liqctl.sim.scenario import list_scenarios
+
+            return dict.fromkeys(list_scenarios(), "")
+        case "words":
+            from liqctl.cli.explain import all_meanings
+
+            return {each.word: "" for each in all_meanings() if each.word[0].isalpha()}
+        case _:
+            from liqctl.cli.audit import default_trail, last_lines_of, trail_at
+            from liqctl.trail.record import parse_line
+
+            trail = default_trail()
+            # `report` takes several: a list.
+            if log := given.get("log") or given.get("logs"):
+                trail = trail_at(Path(log[0] if isinstance(log, list | tuple) else log))
+            elif (settings := _settings(given)) is not None:
+                trail = settings.audit.log_dir / TRAIL_NAME
+            lines = last_lines_of(trail, _LINES_MAX)
+            records = [record for line in lines if (record := parse_line(line)) is not None]
+            seen = {record.correlation_id: record.timestamp for record in reversed(records)}
+            return dict(islice(seen.items(), _RUNS_MAX))
+
+
+def _settings(given: Mapping[str, Any]) -> "Settings | None":
+    """Return the settings that the options typed so far name, None where they name none."""
+    environment: Any = given.get("environment") or os.environ.get("LIQCTL_ENV")
+    config_file = given.get("config_file")
+    if not (environment or config_file):
+        return None
+    return Options(environment=environment, config_file=config_file).settings(may_be_kept=True)
+
+
+def words(names: Mapping[str, str], incomplete: str) -> list[tuple[str, str]]:
+    """Return those of the names that go on from what is typed, each with what it means."""
+    return [
+        (name, meaning)
+        for name, meaning in names.items()
+        if name.startswith(incomplete) and _PLAIN.fullmatch(name)
+    ]
+
+
+def join_equals(environ: MutableMapping[str, str]) -> None:
+    r"""Put `--env`, `=`, `pro` together again, as bash hands them over in COMP_WORDS.
+
+    >>> asked = {"COMP_WORDS": "liqctl\nstatus\n--env\n=\npro", "COMP_CWORD": "4"}
+    >>> join_equals(asked)
+    >>> asked == {"COMP_WORDS": "liqctl\nstatus\n--env=pro", "COMP_CWORD": "2"}
+    True
+    """
+    if _EQUALS not in environ.get("COMP_WORDS", ""):
+        return
+    typed = environ["COMP_WORDS"].split("\n")[: int(environ.get("COMP_CWORD", "0")) + 1]
+    joined: list[str] = []
+    for index, word in enumerate(typed):
+        is_value = index > 1 and typed[index - 1] == _EQUALS and typed[index - 2].startswith("--")
+        if joined and (is_value or (word == _EQUALS and typed[index - 1].startswith("--"))):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    environ["COMP_WORDS"] = "\n".join(joined)
+    environ["COMP_CWORD"] = str(len(joined) - 1)

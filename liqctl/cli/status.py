@@ -13,23 +13,28 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import out
+from liqctl.cli.wiring import Account, open_account
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.as_json import as_json, rfc3339
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.limits import Address
+from liqctl.kernel.pacing import OVERRUN_GRACE_S
+from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import is_protective
 from liqctl.kernel.result import worst_exit
 from liqctl.kernel.states import ExitCode
 from liqctl.kernel.words import explain_contradiction
-from liqctl.run.who import SystemClock
+from liqctl.run.lock import find_held, read_lock
+from liqctl.run.who import SystemClock, is_running
+from liqctl.standby.seen import LOOK_ASIDE_MAX_S, LOOK_MAX_S, look_at_standby
+from liqctl.trail.reading import make_history, read_history
 
 if TYPE_CHECKING:
-    from liqctl.cli.wiring import Account
     from liqctl.kernel.answers import VenueAnswer
     from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 STATUS_SCHEMA: Final = "liqctl.status/1"
 STATUSES_SCHEMA: Final = "liqctl.statuses/1"
 
+_OF_ORDER: Final = ("product", "symbol", "order_id", "client_order_id", "kind", "type", "side")
 _UNDER_WAY: Final = "the venue has not answered yet; it is still waited for"
 _TOO_MANY: Final = (
     "orders were not read: of so many accounts that would take more than half of what their "
@@ -67,37 +73,35 @@ def status(options: Options) -> ExitCode:
             raise UsageError("--settle and --watch do not go together: a watch has no end")  # noqa: TRY301
         chosen = options.chosen(options.settings())
     except (UsageError, ConfigurationError) as error:
-        from liqctl.trail.reading import make_history
-
         document = make_document(
             options.environment or "", make_history(()), account_error=str(error)
         )
         return out.refusal(error, document, options)
     # No asyncio.run: it would wait for a thread that hangs in a name look-up.
-    loop = asyncio.new_event_loop()
-    view, is_well = loop.run_until_complete(_show(options, chosen))
+    view, is_well = asyncio.new_event_loop().run_until_complete(_show(options, chosen))
     if not is_well:
         return ExitCode.FAILED
     return view.exit_code if options.exit_code else view.unread_code
 
 
-async def _show(options: Options, chosen: "Sequence[Settings]") -> "tuple[View | Views, bool]":
+async def _show(options: Options, chosen: "Sequence[Settings]") -> "tuple[View, bool]":
     """Return the last look, and whether the file for Prometheus, if any, could be written."""
     from liqctl.desk.status import render_status
 
     def write(document: dict[str, Any]) -> bool:
         if options.prometheus is None:
             return True
-        documents, log_dir = statuses_of(document), chosen[0].audit.log_dir
+        documents = document.get("statuses", [document])
         try:
-            write_figures(options.prometheus, documents, log_dir=log_dir)
+            write_figures(options.prometheus, documents, log_dir=chosen[0].audit.log_dir)
         except OSError as error:
             out.error(f"{options.prometheus} cannot be written: {error.strerror}")
             return False
         return True
 
     are_several = options.all_accounts or len(chosen) > 1
-    async with StatusReaders(chosen, options.settle, are_several=are_several) as readers:
+    readers = StatusReaders(chosen, options.settle, are_several=are_several)
+    async with contextlib.aclosing(readers):
         if options.watch:
             from liqctl.cli.watching import Watch
 
@@ -112,89 +116,45 @@ async def _show(options: Options, chosen: "Sequence[Settings]") -> "tuple[View |
     return view, write(view.document)
 
 
-async def look_once(settings: "Settings", settle_s: float | None = None) -> "View":
-    """Return one look, with flat watched for so many seconds; the connections are closed again."""
-    async with StatusReader(settings, settle_s) as reader:
+async def look_once(settings: "Settings") -> "View":
+    """Return one look at an account; the connections are closed again."""
+    async with contextlib.aclosing(StatusReader(settings)) as reader:
         return await reader.look()
-
-
-def statuses_of(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the status document of each account that the command's document tells of."""
-    found: list[dict[str, Any]] = document.get("statuses", [document])
-    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """One look: the document of the contract, and what it means for the exit code.
 
-    `refusal` is why the venue did not show everything; `weight_1m` its word on the weight used.
+    `exit_code` is the one for `--exit-code`. Where nobody asked for that, what is open is no
+    failure, but nobody may take an account that could not be read for one that was looked at:
+    `unread_code`. `refusal` is why the venue did not show everything; `weight_1m` its word on the
+    weight used.
     """
 
     document: dict[str, Any]
     exit_code: ExitCode
+    unread_code: ExitCode
     refusal: "VenueAnswer | None" = None
     weight_1m: int = -1
-
-    @property
-    def unread_code(self) -> ExitCode:
-        """The exit code where nobody asked for `--exit-code`: what is open is no failure.
-
-        Nobody may take an account that could not be read for one that was looked at.
-        """
-        is_read = self.document.get("account") is not None
-        return ExitCode.DONE if is_read else self.exit_code
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Views:
-    """One look at each of several accounts."""
-
-    environment: str
-    each: tuple[View, ...]
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The document of several accounts."""
-        return {
-            "schema": STATUSES_SCHEMA,
-            "environment": self.environment,
-            "exit_code": int(self.exit_code),
-            "statuses": [view.document for view in self.each],
-        }
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """The exit code for `--exit-code`: as of one account, open wins over unreadable."""
-        codes = [view.exit_code for view in self.each]
-        return ExitCode.PARTIAL if ExitCode.PARTIAL in codes else worst_exit(codes)
-
-    @property
-    def unread_code(self) -> ExitCode:
-        """The exit code without `--exit-code`: the worst one of an account that was not read."""
-        return worst_exit(view.unread_code for view in self.each)
 
 
 @dataclass(slots=True)
 class StatusReader:
-    """Looks at one account again and again; use as an asynchronous context."""
+    """Looks at one account again and again, from the first look on until it is closed."""
 
     settings: "Settings"
     settle_s: float | None = None
     """How long flat is watched before a look ends; None takes one reading."""
 
-    _account: "Account | None" = None
+    _account: Account | None = None
     _before: "Inspection | None" = None
     _history: "tuple[tuple[int, ...] | None, dict[str, Any]] | None" = None
     """What changes whenever the trail does, and what it told then."""
 
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
-    async def __aenter__(self) -> Self:
-        """Open nothing yet: the first look does."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def aclose(self) -> None:
         """Close the connections, and the venue that lives in this process."""
         if self._account is not None:
             await self._account.exchange.close()
@@ -205,10 +165,7 @@ class StatusReader:
 
         The request weight is that of the `address`, the account's own where it is alone.
         """
-        from liqctl.cli.wiring import open_account
-        from liqctl.kernel.policy import LiquidationConfig
-        from liqctl.run.inspection import inspect_account, inspect_again, inspect_settled
-        from liqctl.standby.seen import LOOK_MAX_S
+        from liqctl.run.inspection import inspect_account, inspect_settled
 
         settings = self.settings
         try:
@@ -219,7 +176,7 @@ class StatusReader:
         exchange = self._account.exchange
         in_progress = self._in_progress()
         # Beside the reading: an armed process that hangs must not delay it.
-        asking = asyncio.create_task(self._standby_beside(LOOK_MAX_S))
+        asking = asyncio.create_task(asyncio.to_thread(self._standby, LOOK_MAX_S))
         policy = LiquidationConfig(
             timeout_seconds=settings.liquidation.timeout_seconds,
             symbols=settings.liquidation.symbols,
@@ -233,11 +190,9 @@ class StatusReader:
             inspection = await inspect_settled(
                 exchange, policy, wall_clock=clock, settle_s=self.settle_s, address=address
             )
-        elif self._before is None:
-            inspection = await inspect_account(exchange, policy, wall_clock=clock, address=address)
         else:
-            inspection = await inspect_again(
-                exchange, policy, self._before, wall_clock=clock, address=address
+            inspection = await inspect_account(
+                exchange, policy, wall_clock=clock, before=self._before, address=address
             )
         self._before = inspection
         # In portfolio margin an empty list says nothing, and perhaps that is where we are.
@@ -250,26 +205,26 @@ class StatusReader:
             exit_code = ExitCode.PARTIAL
         elif refusal is not None and refusal.kind is AnswerKind.RUN_FATAL:
             exit_code = ExitCode.CREDENTIALS
-        return View(
-            document=self._document(
-                in_progress,
-                account=describe_account(inspection, settings) if is_shown else None,
-                account_error=_TOO_MANY if is_brief else inspection.why_unreadable(),
-                standby=await asking,
-            ),
+        standby: dict[str, Any] = {}
+        with contextlib.suppress(RuntimeError):  # no thread can be had
+            standby = await asking
+        view = self._view(
+            in_progress,
             exit_code=exit_code,
-            refusal=refusal,
-            weight_1m=exchange.usage.weight_1m,
+            account=describe_account(inspection, settings) if is_shown else None,
+            account_error=_TOO_MANY if is_brief else inspection.why_unreadable(),
+            standby=standby,
         )
+        return replace(view, refusal=refusal, weight_1m=exchange.usage.weight_1m)
 
     def look_aside(self, why: str, *, exit_code: ExitCode = ExitCode.FAILED) -> View:
         """Return what the lock and the trail tell; the venue is not asked, `why` says why."""
-        from liqctl.standby.seen import LOOK_ASIDE_MAX_S
-
-        document = self._document(
-            self._in_progress(), account_error=why, standby=self._standby(LOOK_ASIDE_MAX_S)
+        return self._view(
+            self._in_progress(),
+            exit_code=exit_code,
+            account_error=why,
+            standby=self._standby(LOOK_ASIDE_MAX_S),
         )
-        return View(document=document, exit_code=exit_code)
 
     def look_aside_again(self, view: View) -> View:
         """Return a look with what the lock and the trail tell now, and the account as it was."""
@@ -279,26 +234,14 @@ class StatusReader:
 
     def _standby(self, patience_s: float) -> dict[str, Any]:
         """Return the armed process and the latch; nothing where only a key would tell whose."""
-        from liqctl.standby.seen import look_at_standby
-
         if self._account is None:
             return {}
         if self._account.embedded:
             return {"armed": None, "latch": None}
         return look_at_standby(self._account.identity, self.settings.audit.log_dir, patience_s)
 
-    async def _standby_beside(self, patience_s: float) -> dict[str, Any]:
-        """Return the same while the loop does something else."""
-        with contextlib.suppress(RuntimeError):  # no thread can be had
-            return await asyncio.to_thread(self._standby, patience_s)
-        return {}
-
     def _in_progress(self) -> dict[str, Any] | None:
         """Return who holds the lock; one whose text cannot be read is somebody all the same."""
-        from liqctl.kernel.pacing import OVERRUN_GRACE_S
-        from liqctl.run.lock import find_held, read_lock
-        from liqctl.run.who import is_running
-
         log_dir = self.settings.audit.log_dir
         if self._account is None:
             held = find_held(self.settings.environment.value, fallback_dir=log_dir)
@@ -332,21 +275,19 @@ class StatusReader:
             "hung": late_s > OVERRUN_GRACE_S,
         }
 
-    def _document(
+    def _view(
         self,
         in_progress: dict[str, Any] | None,
         *,
+        exit_code: ExitCode,
         account_error: str | None,
+        standby: Mapping[str, Any],
         account: dict[str, Any] | None = None,
-        standby: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Return the document, with what the trail tells.
+    ) -> View:
+        """Return the look, with what the trail tells.
 
         A trail that cannot be read is said on stderr and in the document, and tells nothing.
         """
-        from liqctl.trail.reading import make_history
-
-        environment = self.settings.environment.value
         trail_error = None
         try:
             history = self._told()
@@ -355,8 +296,8 @@ class StatusReader:
             trail_error = f"the audit trail {trail} cannot be read: {error.strerror}"
             out.error(trail_error)
             history = make_history(())
-        return make_document(
-            environment,
+        document = make_document(
+            self.settings.environment.value,
             history,
             in_progress=in_progress,
             account=account,
@@ -366,11 +307,11 @@ class StatusReader:
             account_name=self.settings.account,
             standby=standby,
         )
+        unread_code = exit_code if account is None else ExitCode.DONE
+        return View(document=document, exit_code=exit_code, unread_code=unread_code)
 
     def _told(self) -> dict[str, Any]:
         """Return what the trail tells, which is read only when it changed; may raise OSError."""
-        from liqctl.trail.reading import read_history
-
         settings = self.settings
         trail = settings.audit.log_dir / TRAIL_NAME
         found = trail.stat() if trail.exists() else None
@@ -382,7 +323,7 @@ class StatusReader:
 
 
 class StatusReaders:
-    """Looks at accounts side by side, behind one address; use as an asynchronous context."""
+    """Looks at accounts side by side, behind one address, until it is closed."""
 
     def __init__(
         self,
@@ -396,15 +337,11 @@ class StatusReaders:
         self.are_several = are_several
         self._looking: dict[int, asyncio.Task[View]] = {}
 
-    async def __aenter__(self) -> Self:
-        """Open nothing yet: the first look does."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
+    async def aclose(self) -> None:
         """Close the connections."""
         for looking in self._looking.values():
             looking.cancel()
-        await asyncio.gather(*(reader.__aexit__() for reader in self.each))
+        await asyncio.gather(*(reader.aclose() for reader in self.each))
 
     async def look(
         self, *, patience_s: float | None = None, resting: Mapping[int, View] | None = None
@@ -438,11 +375,20 @@ class StatusReaders:
             reader.look_aside_again(view) for reader, view in zip(self.each, views, strict=True)
         ]
 
-    def joined(self, views: "Sequence[View]") -> "View | Views":
-        """Return the looks as what the command shows."""
+    def joined(self, views: "Sequence[View]") -> View:
+        """Return the looks as what the command shows; as of one, open wins over unreadable."""
         if not self.are_several:
             return views[0]
-        return Views(environment=self.each[0].settings.environment.value, each=tuple(views))
+        codes = [view.exit_code for view in views]
+        exit_code = ExitCode.PARTIAL if ExitCode.PARTIAL in codes else worst_exit(codes)
+        document = {
+            "schema": STATUSES_SCHEMA,
+            "environment": self.each[0].settings.environment.value,
+            "exit_code": int(exit_code),
+            "statuses": [view.document for view in views],
+        }
+        unread_code = worst_exit(view.unread_code for view in views)
+        return View(document=document, exit_code=exit_code, unread_code=unread_code)
 
 
 def make_document(  # noqa: PLR0913 - the parts of the document
@@ -507,14 +453,8 @@ def describe_account(inspection: "Inspection", settings: "Settings") -> dict[str
                 for p in sorted(verdict.positions, key=lambda p: -p.notional)
             ],
             "orders": [
-                {
-                    "product": o.product,
-                    "symbol": o.symbol,
-                    "order_id": o.order_id,
-                    "client_order_id": o.client_order_id,
-                    "kind": o.kind,
-                    "type": o.type,
-                    "side": o.side,
+                {name: getattr(o, name) for name in _OF_ORDER}
+                | {
                     "protective": is_protective(o, by_leg),
                     "contradiction": o.key in contradicting,
                     "trigger_price": o.trigger_price,

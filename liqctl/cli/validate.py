@@ -1,30 +1,162 @@
-"""`liqctl validate` and `notify`: what is wrong, risky or unheard, before the emergency.
+"""`liqctl init`, `schema`, `validate`, `notify`: what is done before the emergency.
 
-One document an environment; without one, `validate` checks every environment whose file is found,
-and the worst result is the exit code.
+The first files and what documents look like; what is wrong, risky or unheard. `validate` makes one
+document an environment; without one it checks every environment whose file is found, and the worst
+result is the exit code.
 """
 
+import contextlib
 import os
+import shutil
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import liqctl
+from liqctl.cli import process
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import STDOUT, out
+from liqctl.cli.wiring import Account, has_master, open_account, open_master
+from liqctl.kernel.as_json import dump
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
-from liqctl.kernel.states import ExitCode
+from liqctl.kernel.limits import Address
+from liqctl.kernel.states import Environment, ExitCode
+from liqctl.run.who import create_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from liqctl.checks.issue import Issue
     from liqctl.checks.preflight import Coverage, VenueFacts
-    from liqctl.cli.wiring import Account
     from liqctl.kernel.errors import Secret
     from liqctl.settings.values import Settings
 
 _NO_KEY: Final = {"LIQCTL_ENV": ""}
 """Variables that set no key; an empty mapping would stand for the process's own."""
+
+_PACKAGE: Final = Path(liqctl.__file__).parent
+_SHIPPED: Final = (
+    *(_PACKAGE / "_configs", _PACKAGE / "_deploy"),
+    *(_PACKAGE.parent / "configs", _PACKAGE.parent / "docs" / "deploy"),
+)
+"""Where schema, units and crontab are in a wheel, and in the repository."""
+
+_PROGRAM: Final = "/opt/liqctl/bin/liqctl"
+"""The program's path in them."""
+
+_KEY: Final = """
+The key is read from two files. Name them in these variables:
+  LIQCTL_{variable}_API_KEY_FILE
+  LIQCTL_{variable}_API_SECRET_FILE
+"""
+_NEXT: Final = """
+Next:
+  liqctl validate {options} --strict
+  liqctl drill {options}
+  liqctl liquidate {options} --dry-run
+"""
+_REAL: Final = """
+For a real account: liqctl init --env production
+"""
+_INSTALL: Final = """
+To install the {what}, as root, with the program at {program}
+and {environment}.yaml and the key files in /etc/liqctl:
+  useradd --system --home-dir /var/lib/liqctl --shell /usr/sbin/nologin liqctl
+  chgrp liqctl /etc/liqctl /etc/liqctl/{environment}.yaml
+  chmod g+rX /etc/liqctl /etc/liqctl/{environment}.yaml
+"""
+_SYSTEMD: Final = """  install -m 644 {folder}/liqctl*@.* /etc/systemd/system/
+  systemctl daemon-reload
+  systemctl start liqctl-validate@{environment}    # checks the account
+  systemctl start liqctl@{environment}             # closes everything, now
+"""
+_CRON: Final = """  install -d -o liqctl -m 700 /var/lib/liqctl
+  install -m 644 {folder}/liqctl.cron /etc/cron.d/liqctl
+  # closes everything every Friday at 22:00: edit the file first
+"""
+
+
+@takes(
+    *("environment", "folder", "config_file", "systemd", "cron"),
+    environment="Whose settings. Default: simulator.",
+    config_file="Settings file to write. Default: NAME.yaml of the environment in --dir.",
+)
+def init(options: Options) -> None:
+    """Write a commented settings file with every setting at its default; never overwrite a file.
+
+    Without --dir it is written to the first folder where liqctl looks for it. Exit codes:
+    0 written, 1 a file cannot be written, 2 usage, or every file exists already.
+
+    Example: liqctl init --env production --dir /etc/liqctl --systemd
+    """
+    from liqctl.settings.model import first_file
+    from liqctl.settings.yaml_file import find_file, search_path
+
+    environment = options.environment or Environment.SIMULATOR
+    folder = options.folder or search_path(os.environ)[0]
+    settings = options.config_file or folder / f"{environment}.yaml"
+    files = {settings: first_file(environment, schema=str(_found("liqctl.schema.json")))}
+    if options.systemd:
+        for unit in sorted(_found("systemd").iterdir()):
+            files[folder / unit.name] = unit.read_text(encoding="utf-8")
+    if options.cron:
+        text = _found("cron/liqctl").read_text(encoding="utf-8")
+        text = text.replace("--env production", f"--env {environment}")
+        files[folder / "liqctl.cron"] = text.replace("_PRODUCTION_", f"_{environment.upper()}_")
+    program = str(Path(shutil.which(sys.argv[0]) or _PROGRAM).absolute())
+    # Another user, and a unit with ProtectHome, cannot see what is installed in a home folder.
+    if program.startswith(("/root/", "/home/")):
+        program = _PROGRAM
+    is_any_written = False
+    for path, text in files.items():
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_private(path, text.replace(_PROGRAM, program).encode())
+        except FileExistsError:
+            out.error(f"liqctl: {path} exists already and was left as it is")
+        except OSError as error:
+            out.error(f"liqctl: {path} cannot be written: {error.strerror}")
+            process.leave(1)
+        else:
+            out.answer(f"{path} written")
+            is_any_written = True
+    if not is_any_written:
+        raise UsageError("nothing was written: every file exists already")
+    is_found = find_file(environment, os.environ) == settings
+    steps = (
+        ("" if environment is Environment.SIMULATOR else _KEY)
+        + _NEXT
+        + (_INSTALL.replace("{what}", "units") + _SYSTEMD if options.systemd else "")
+        + (_INSTALL.replace("{what}", "crontab") + _CRON if options.cron else "")
+        + (_REAL if environment is Environment.SIMULATOR else "")
+    )
+    out.answer(
+        steps.format(
+            environment=environment,
+            folder=folder,
+            options=f"--env {environment}" + ("" if is_found else f" --config {settings}"),
+            program=program,
+            variable=environment.upper(),
+        ).rstrip()
+    )
+
+
+def _found(name: str) -> Path:
+    """Return a file or folder that comes with the program."""
+    return next(each for folder in _SHIPPED if (each := folder / name).exists())
+
+
+@takes("document")
+def schema(options: Options) -> None:
+    """Print the JSON Schema of a document, of the audit events, or of a settings file.
+
+    Example: liqctl schema settings > liqctl.schema.json
+    """
+    from liqctl.desk.schemas import schema_of
+
+    out.answer(dump(schema_of(options.document)))
 
 
 @takes(
@@ -87,7 +219,6 @@ def validate(options: Options) -> ExitCode:
 def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
     """Return everything that can be known before the emergency; changes nothing anywhere."""
     import asyncio
-    from contextlib import ExitStack
 
     from liqctl.checks.of_machine import same_account
     from liqctl.checks.of_venue import (
@@ -96,13 +227,11 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
         issues_online,
     )
     from liqctl.checks.preflight import ASK_MAX_S, Preflight
-    from liqctl.cli.wiring import open_account
-    from liqctl.kernel.limits import Address
     from liqctl.venue.stream import WebSocketDoor
 
     out.progress(f"asking the venue, {ASK_MAX_S:.0f} s at most")
     key_problems: dict[str | None, str] = {}
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         accounts, asking, address = [], [], Address(accounts=len(chosen))
         for its in chosen:
             try:
@@ -143,10 +272,7 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
 
 async def _ask_master(settings: "Settings") -> "Coverage | None":
     """Return which sub-accounts no account covers, chosen or not; None without a master key."""
-    from contextlib import suppress
-
     from liqctl.checks.preflight import Coverage, survey_sub_accounts
-    from liqctl.cli.wiring import has_master, open_master
     from liqctl.settings.credentials import MASTER, load_credentials
 
     environment = settings.environment
@@ -160,7 +286,7 @@ async def _ask_master(settings: "Settings") -> "Coverage | None":
     keys: dict[Secret, str | None] = {}
     names: list[str | None] = [*settings.accounts]
     for name in names or [None]:
-        with suppress(CredentialsError):
+        with contextlib.suppress(CredentialsError):
             keys[load_credentials(environment, os.environ, name).api_key] = name
     return await survey_sub_accounts(exchange, keys, own=credentials.api_key)
 

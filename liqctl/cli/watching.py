@@ -8,9 +8,9 @@ on one line. A look that failed keeps the last whole one, with its age, and is c
 import asyncio
 import contextlib
 import os
-import select
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from liqctl.cli.options import Options
-    from liqctl.cli.status import StatusReaders, View, Views
+    from liqctl.cli.status import StatusReaders, View
 
 _PIPED_TICK_S: Final = 60.0
 _OTHERS_WAIT_S: Final = 2.0
@@ -41,37 +41,34 @@ _TO_LINE_END: Final = "\x1b[K"
 _TO_SCREEN_END: Final = "\x1b[J"
 
 
+@dataclass(eq=False)
 class Watch:
-    """Looks until a signal ends the process, or nobody reads any more."""
+    """Looks until a signal ends the process, or nobody reads any more.
 
-    def __init__(
-        self,
-        options: "Options",
-        readers: "StatusReaders",
-        *,
-        also: Callable[[dict[str, Any]], bool],
-    ) -> None:
-        """Look as often as the options say where the limits allow it.
+    It looks as often as the options say where the limits allow it. `also` is given each document
+    once it is shown, and returns whether all is well.
+    """
 
-        `also` is given each document once it is shown, and returns whether all is well.
-        """
-        self.is_well = True
-        self._also = also
-        self._options = options
-        self._readers = readers
-        weight = sum(look_weight(reader.settings.liquidation) for reader in readers.each)
-        self._pace = Pace(wished_s=options.every, weight=weight)
+    options: "Options"
+    readers: "StatusReaders"
+    also: Callable[[dict[str, Any]], bool]
+    is_well: bool = True
+
+    def __post_init__(self) -> None:
+        """Begin with a look at once."""
+        weight = sum(look_weight(reader.settings.liquidation) for reader in self.readers.each)
+        self._pace = Pace(wished_s=self.options.every, weight=weight)
         self._known: dict[int, tuple[datetime, dict[str, Any]]] = {}
         self._due_at = 0.0
         self._resting_until: dict[int, float] = {}
         self._views: list[View] = []
         self._document: dict[str, Any] | None = None
         can_redraw = out.is_terminal(STDOUT) and os.environ.get("TERM", "dumb") != "dumb"
-        self._is_drawn = can_redraw and not options.as_json
+        self._is_drawn = can_redraw and not self.options.as_json
         self._is_open = False
         self._wake = asyncio.Event()
 
-    async def run(self) -> "View | Views":
+    async def run(self) -> "View":
         """Return the last look, when stdout has lost its reader."""
         from liqctl.kernel.as_json import dump_line
 
@@ -89,18 +86,27 @@ class Watch:
         try:
             while True:
                 view = await self._look(loop)
-                if _is_unread():
+                if out.has_lost_reader():
                     return view
-                document = self._document = view.document | {"watch": self._told(loop)}
+                pace = self._pace
+                document = self._document = view.document | {
+                    "watch": {
+                        "next_look_seconds": round(max(self._due_at - loop.time(), 0.0), 1),
+                        "slowed": pace.is_slowed,
+                        "weight_used": pace.used if pace.used >= 0 else None,
+                        "weight_used_by_others": pace.others,
+                        "weight_limit": pace.limit,
+                    }
+                }
                 if self._is_drawn:
                     self._draw()
-                elif self._options.as_json:
+                elif self.options.as_json:
                     out.answer(dump_line(document))
                 else:
                     out.answer(self._text(document, None, None) + "\n")
-                self.is_well = self._also(document)
+                self.is_well = self.also(document)
                 await self._rest(loop)
-                if _is_unread():
+                if out.has_lost_reader():
                     return view
         finally:
             self._close()
@@ -108,64 +114,49 @@ class Watch:
     def _notice(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wake up if stdout has lost its reader; a socket may only have something to say."""
         loop.remove_reader(STDOUT)
-        if _is_unread():
+        if out.has_lost_reader():
             self._wake.set()
 
-    async def _look(self, loop: asyncio.AbstractEventLoop) -> "View | Views":
-        """Ask the venue if it is its turn; else tell what the lock and the trail say."""
-        readers, now = self._readers, loop.time()
+    async def _look(self, loop: asyncio.AbstractEventLoop) -> "View":
+        """Ask the venue if it is its turn, and plan the next; else what lock and trail tell."""
+        readers, now = self.readers, loop.time()
         if self._views and now < self._due_at:
             self._views = readers.look_aside_again(self._views)
         else:
             resting = {n: self._views[n] for n, until in self._resting_until.items() if now < until}
             patience_s = _OTHERS_WAIT_S if readers.are_several else None
             self._views = await readers.look(patience_s=patience_s, resting=resting)
-            self._plan(loop, resting)
+            moment = SystemClock().now()
+            stamp = moment.timestamp()
+            self._pace.note(now=stamp, weight_1m=max(view.weight_1m for view in self._views))
+            wait_s = self._pace.wait_s(now=stamp)
+            for number, view in enumerate(self._views):
+                if number in resting:
+                    continue
+                document = view.document
+                if document["account"] is not None and document["account_error"] is None:
+                    self._known[number] = moment, document["account"]
+                asked_s = asked_to_wait_s(view.refusal, now=stamp)
+                is_own = view.refusal is not None and view.refusal.kind is AnswerKind.RUN_FATAL
+                if is_own and len(self._views) > 1:
+                    # A refused key is one account's trouble; what concerns the address is
+                    # everybody's.
+                    self._resting_until[number] = loop.time() + asked_s
+                else:
+                    wait_s = max(wait_s, asked_s)
+            self._due_at = loop.time() + wait_s
         for number, view in enumerate(self._views):
-            view.document["last_known"] = self._last_known(number, view)
+            last_known = None
+            if number in self._known and view.document["account_error"] is not None:
+                at, account = self._known[number]
+                age_s = round((SystemClock().now() - at).total_seconds(), 1)
+                last_known = {"at": rfc3339(at), "age_seconds": age_s, "account": account}
+            view.document["last_known"] = last_known
         return readers.joined(self._views)
-
-    def _plan(self, loop: asyncio.AbstractEventLoop, resting: Collection[int]) -> None:
-        """Say when the next look is taken, and who is not asked in it."""
-        moment = SystemClock().now()
-        now = moment.timestamp()
-        self._pace.note(now=now, weight_1m=max(view.weight_1m for view in self._views))
-        wait_s = self._pace.wait_s(now=now)
-        for number, view in enumerate(self._views):
-            document = view.document
-            if number in resting:
-                continue
-            if document["account"] is not None and document["account_error"] is None:
-                self._known[number] = moment, document["account"]
-            asked_s = asked_to_wait_s(view.refusal, now=now)
-            is_own = view.refusal is not None and view.refusal.kind is AnswerKind.RUN_FATAL
-            if is_own and len(self._views) > 1:
-                # A refused key is one account's trouble; what concerns the address is everybody's.
-                self._resting_until[number] = loop.time() + asked_s
-            else:
-                wait_s = max(wait_s, asked_s)
-        self._due_at = loop.time() + wait_s
-
-    def _last_known(self, number: int, view: "View") -> dict[str, Any] | None:
-        """Return the last whole reading of an account that is not known any more, with its age."""
-        if number not in self._known or view.document["account_error"] is None:
-            return None
-        at, account = self._known[number]
-        age_s = round((SystemClock().now() - at).total_seconds(), 1)
-        return {"at": rfc3339(at), "age_seconds": age_s, "account": account}
-
-    def _told(self, loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-        return {
-            "next_look_seconds": round(max(self._due_at - loop.time(), 0.0), 1),
-            "slowed": self._pace.is_slowed,
-            "weight_used": self._pace.used if self._pace.used >= 0 else None,
-            "weight_used_by_others": self._pace.others,
-            "weight_limit": self._pace.limit,
-        }
 
     async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for the next look; a resized terminal is redrawn at once."""
-        tick_s = self._options.every if self._is_drawn else _PIPED_TICK_S
+        tick_s = self.options.every if self._is_drawn else _PIPED_TICK_S
         until = min(self._due_at, loop.time() + tick_s)
         while (left_s := until - loop.time()) > 0:
             with contextlib.suppress(TimeoutError):
@@ -184,8 +175,8 @@ class Watch:
             document,
             width=width,
             height=height,
-            colour=self._options.colour and self._is_drawn,
-            verbose=self._options.verbose,
+            colour=self.options.colour and self._is_drawn,
+            verbose=self.options.verbose,
         )
 
     def _size(self) -> tuple[int, int]:
@@ -216,10 +207,3 @@ class Watch:
         os.kill(os.getpid(), signal.SIGSTOP)
         out.control(_OPEN)
         self._draw()
-
-
-def _is_unread() -> bool:
-    """Return whether stdout has lost its reader; a terminal's end comes as a signal."""
-    poll = select.poll()
-    poll.register(STDOUT, 0)
-    return bool(poll.poll(0))

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from liqctl.settings.values import Settings
     from liqctl.sim.server import EmbeddedServer
 
-_SEVERAL: Final = 2
 _CREDENTIALS: Final = ("API_KEY", "API_SECRET")
 
 
@@ -76,9 +75,7 @@ def identity_of(settings: "Settings", credentials: "Credentials") -> str:
     )
 
 
-def identities_of(
-    settings: "Settings", environ: Mapping[str, str] | None = None
-) -> dict[str | None, str]:
+def identities_of(settings: "Settings") -> dict[str | None, str]:
     """Return by which name each account's lock, socket and latch go, where it has a key."""
     from liqctl.settings.credentials import load_credentials
 
@@ -87,11 +84,8 @@ def identities_of(
         return found
     for name in settings.accounts or (None,):
         with contextlib.suppress(CredentialsError):
-            its = settings.of(name) if name else settings
-            credentials = load_credentials(
-                settings.environment, os.environ if environ is None else environ, name
-            )
-            found[name] = identity_of(its, credentials)
+            credentials = load_credentials(settings.environment, os.environ, name)
+            found[name] = identity_of(settings, credentials)
     return found
 
 
@@ -100,7 +94,7 @@ def embedded_venue(accounts: "Sequence[Settings]") -> "EmbeddedServer":
     from liqctl.sim.scenario import Scenario, load_scenario
     from liqctl.sim.server import EmbeddedServer
 
-    if len(accounts) < _SEVERAL:
+    if len(accounts) <= 1:
         return EmbeddedServer()
     names = {_embedded_name(its): load_scenario("default") for its in accounts}
     return EmbeddedServer(Scenario(name="accounts", accounts=names))
@@ -111,12 +105,11 @@ def _embedded_name(settings: "Settings") -> str:
     return f"account-{[*settings.accounts].index(settings.account or '') + 1}"
 
 
-def has_master(settings: "Settings", environ: Mapping[str, str] | None = None) -> bool:
+def has_master(settings: "Settings") -> bool:
     """Return whether the operator gave a master key; the venue in this process has none."""
     from liqctl.settings.credentials import MASTER, find_source
 
-    environ = os.environ if environ is None else environ
-    given = (find_source(n, settings.environment, environ, MASTER) for n in _CREDENTIALS)
+    given = (find_source(n, settings.environment, os.environ, MASTER) for n in _CREDENTIALS)
     return not settings.is_embedded and any(given)
 
 

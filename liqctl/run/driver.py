@@ -141,7 +141,11 @@ class Driver:
                     if request := self._requests.pop(number, None):
                         request.cancel()
                 case WakeAt(at):
-                    self._set_alarm(at)
+                    alarm = self._alarm
+                    if alarm is None or alarm.cancelled() or alarm.when() != at:
+                        if alarm is not None:
+                            alarm.cancel()
+                        self._alarm = self._loop.call_at(at, self._wake, at)
         if self._on_turn is not None and self._telling is None:
             if event.at - self._told_at >= pacing.TELLING_GAP_S:
                 self._tell()
@@ -176,13 +180,6 @@ class Driver:
                 await self._sink.sync()
             self._feed(OnDisk(numbers, self._loop.time()))
         self._syncing = None
-
-    def _set_alarm(self, at: float) -> None:
-        if self._alarm is not None:
-            if self._alarm.when() == at and not self._alarm.cancelled():
-                return
-            self._alarm.cancel()
-        self._alarm = self._loop.call_at(at, self._wake, at)
 
     def _wake(self, at: float) -> None:
         self._alarm = None

@@ -10,7 +10,7 @@ from typing import Final
 from liqctl.kernel import pacing
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Exchange, WallClock
-from liqctl.run.inspection import Inspection, inspect_account, inspect_again
+from liqctl.run.inspection import Inspection, inspect_account
 
 _LAST_LOOK_SHARE: Final = 0.5
 
@@ -43,19 +43,14 @@ async def look_until_open(
         timeout_s = policy.timeout_seconds * (_LAST_LOOK_SHARE if is_over else 1.0)
         if not is_brief:
             lists_at = loop.time() + pacing.HOLD_LISTS_S
-        if before is None:
-            now = await inspect_account(
-                exchange, policy, wall_clock=wall_clock, timeout_s=timeout_s, is_brief=is_brief
-            )
-        else:
-            now = await inspect_again(
-                exchange,
-                policy,
-                before,
-                wall_clock=wall_clock,
-                timeout_s=timeout_s,
-                is_brief=is_brief,
-            )
+        now = await inspect_account(
+            exchange,
+            policy,
+            wall_clock=wall_clock,
+            before=before,
+            timeout_s=timeout_s,
+            is_brief=is_brief,
+        )
         before = now if now.is_kind_known else before
         if now.verdict.positions or now.verdict.orders:
             return now

@@ -115,33 +115,17 @@ async def inspect_account(
     policy: LiquidationConfig,
     *,
     wall_clock: WallClock,
+    before: Inspection | None = None,
     timeout_s: float | None = None,
     address: Address | None = None,
     is_brief: bool | None = None,
 ) -> Inspection:
     """Return one reading of the account; sends no write.
 
-    It is taken within `timeout_s`, the policy's timeout when None. Where the `address` has more
-    accounts than its weight is enough for, or it `is_brief`, order lists are not read.
+    What does not change and was answered `before` is not asked for again. It is taken within
+    `timeout_s`, the policy's timeout when None. Where the `address` has more accounts than its
+    weight is enough for, or it `is_brief`, order lists are not read.
     """
-    driver = Driver.starting_now(exchange, timeout_s or policy.timeout_seconds, wall_clock, address)
-    has_executions = asks_executions(exchange, policy)
-    return await driver.perform(
-        _inspect(driver.machine, policy, None, has_executions=has_executions, is_brief=is_brief)
-    )
-
-
-async def inspect_again(
-    exchange: Exchange,
-    policy: LiquidationConfig,
-    before: Inspection,
-    *,
-    wall_clock: WallClock,
-    timeout_s: float | None = None,
-    is_brief: bool | None = None,
-    address: Address | None = None,
-) -> Inspection:
-    """Return another reading of the account; what does not change is not asked for again."""
     driver = Driver.starting_now(exchange, timeout_s or policy.timeout_seconds, wall_clock, address)
     has_executions = asks_executions(exchange, policy)
     return await driver.perform(
@@ -188,7 +172,9 @@ async def inspect_settled(
         if next_at >= give_up_at:
             return now
         await driver.perform(driver.machine.sleep_until(next_at))
-        now = await inspect_again(exchange, policy, now, wall_clock=wall_clock, address=address)
+        now = await inspect_account(
+            exchange, policy, wall_clock=wall_clock, before=now, address=address
+        )
 
 
 async def _inspect(
@@ -199,7 +185,6 @@ async def _inspect(
     has_executions: bool,
     is_brief: bool | None = None,
 ) -> Inspection:
-    """Return a reading and what follows from it; what was answered before is not asked again."""
     if before is not None and before.is_kind_known:
         policy = replace(policy, margin=before.margin)
     desk = AccountReaders(machine, policy)

@@ -3,94 +3,156 @@
 Whatever happens in between, a run that was started ends with exactly one end record and a result.
 """
 
+import asyncio
 import os
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from liqctl.kernel import events, pacing
 from liqctl.kernel.account import AccountLiquidation
+from liqctl.kernel.amounts import plain
+from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
+from liqctl.kernel.errors import Secret
 from liqctl.kernel.ids import ORDER_TAG_BYTES, make_correlation_id
+from liqctl.kernel.limits import Deadline
+from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.outcome import Ending, Outcome, summarise
-from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.reading import asks_executions
+from liqctl.kernel.requests import order_of
 from liqctl.kernel.result import (
     ALREADY_IN_PROGRESS,
     LAST_TOLD,
     LiquidationResult,
-    PositionReport,
     make_metrics,
 )
-from liqctl.kernel.states import FailureCause, LiquidationState, PositionState, Product
+from liqctl.kernel.states import FailureCause, LiquidationState, Margin, PositionState, Product
 from liqctl.kernel.values import Leg
-from liqctl.kernel.witness import NOT_ASKED
+from liqctl.kernel.witness import NOT_ASKED, Master, Statement, silent
 from liqctl.kernel.words import DISARMED, explain_twin
-from liqctl.run.abandonment import DeadRuns, close_dead_run
-from liqctl.run.driver import Opening
-from liqctl.run.lock import AccountLock, describe_holder
+from liqctl.run.driver import Driver, Opening
+from liqctl.run.lock import AccountLock, Holder, describe_holder
 from liqctl.run.who import SystemClock, describe_actor
-from liqctl.run.witness import AccountWitness
+
+if TYPE_CHECKING:
+    from liqctl.trail.writer import AuditLogger
+
+
+@dataclass(eq=False)
+class Witness:
+    """The master's key for every account of a command, asked beside the runs: `kernel.witness`.
+
+    It asks from the moment it is opened, on a connection of its own; the runs know nothing of it
+    but an answer that is there in a bounded time. `problem` is why it says nothing as long as it is
+    not open.
+    """
+
+    deadline: Deadline
+    problem: str = "its key could not be read in time"
+    driver: Driver | None = None
+    exchange: Exchange | None = None
+
+    def open(
+        self, exchange: Exchange, accounts: Mapping[Secret, str | None], *, own: Secret
+    ) -> None:
+        """Begin to ask; needs a running event loop. `accounts` are their names by their keys."""
+        self.exchange = exchange
+        # A machine of its own has limits of its own: the spot host's are not the futures'.
+        self.driver = Driver(Machine(self.deadline), exchange)
+        self.master = Master(self.driver.machine, accounts, own=own)
+        self.driver.advance()
+
+    def of(self, key: Secret) -> "AccountWitness":
+        """Return the witness of the account with this key."""
+        return AccountWitness(self, key)
+
+    async def close(self) -> None:
+        """Ask nothing more, and close the connection; never raises."""
+        if self.driver is not None:
+            self.driver.close()
+        if self.exchange is not None:
+            await self.exchange.close()
+
+
+@dataclass(eq=False)
+class AccountWitness:
+    """What a master's key says of one account, asked for once and waited for later."""
+
+    witness: Witness
+    key: Secret
+    _asking: Task[Statement] | None = None
+
+    def ask(self, policy: LiquidationConfig, margin: Margin, *, answered_at: float) -> None:
+        """Begin to ask about the account, which its own lists show flat."""
+        driver = self.witness.driver
+        if driver is not None:
+            self._asking = driver.machine.spawn(
+                self.witness.master.testify(self.key, policy, margin, answered_at=answered_at)
+            )
+            driver.advance()
+
+    async def answer(self) -> Statement:
+        """Return its word; a fault of ours in it is no fault of the run."""
+        driver = self.witness.driver
+        if driver is None or self._asking is None:
+            return silent(self.witness.problem)
+        await driver.perform(driver.machine.wait([self._asking]))
+        return self._asking.result or silent("a fault of liqctl itself")
+
+    def interrupt(self) -> None:
+        """Let nobody wait for it any more."""
+        if self.witness.driver is not None:
+            self.witness.driver.interrupt()
 
 
 @dataclass(slots=True)
 class _Current:
     """The run under way, for whoever has to end it from outside the loop."""
 
-    name: str
     opening: Opening
     known: Outcome = field(default_factory=Outcome)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LiquidationManager:
-    """Liquidates one account, one run at a time."""
+    """Liquidates one account, one run at a time; nothing is sent before `execute_liquidation`.
 
-    def __init__(  # noqa: PLR0913 - the last six have defaults that most callers keep
-        self,
-        *,
-        config: LiquidationConfig,
-        exchange: Exchange,
-        audit_logger: EventSink,
-        environment: str = "",
-        account: str | None = None,
-        identity: Mapping[str, object] | None = None,
-        lock: AccountLock | None = None,
-        dead_runs: DeadRuns | None = None,
-        witness: AccountWitness | None = None,
-        wall_clock: WallClock | None = None,
-        rng: random.Random | None = None,
-    ) -> None:
-        """Prepare a manager; nothing is sent before `execute_liquidation`.
+    Attributes:
+        config: what a run may do, and for how long.
+        exchange: the account on its venue.
+        audit_logger: where events go.
+        environment: the name shown in results.
+        account: the account's name, None where it has none.
+        identity: what the start record says besides who runs the process (base URL, key
+            fingerprint, version). Never a key.
+        lock: keeps other processes off the account; None within one process only.
+        dead_runs: the trail, where runs that died are to be closed.
+        witness: the master's key, that is asked about the account once it reads flat.
+        wall_clock: calendar time; the machine's own by default.
+        rng: jitter of the backoff.
+    """
 
-        Args:
-            config: what a run may do, and for how long.
-            exchange: the account on its venue.
-            audit_logger: where events go.
-            environment: the name shown in results.
-            account: the account's name, None where it has none.
-            identity: what the start record says besides who runs the process (base URL, key
-                fingerprint, version). Never a key.
-            lock: keeps other processes off the account; None within one process only.
-            dead_runs: the trail, where runs that died are to be closed.
-            witness: the master's key, that is asked about the account once it reads flat.
-            wall_clock: calendar time; the machine's own by default.
-            rng: jitter of the backoff.
-        """
-        self._config = config
-        self._exchange = exchange
-        self._sink = audit_logger
-        self._environment = environment
-        self._account = account
-        self._identity = dict(identity or {})
-        self._lock = lock
-        self._dead_runs = dead_runs
-        self._witness = witness
-        self._wall_clock = wall_clock or SystemClock()
-        self._rng = rng or random.Random()
+    config: LiquidationConfig
+    exchange: Exchange
+    audit_logger: EventSink
+    environment: str = ""
+    account: str | None = None
+    identity: Mapping[str, object] = field(default_factory=dict)
+    lock: AccountLock | None = None
+    dead_runs: "AuditLogger | None" = None
+    witness: AccountWitness | None = None
+    wall_clock: WallClock = field(default_factory=SystemClock)
+    rng: random.Random = field(default_factory=random.Random)
+
+    def __post_init__(self) -> None:
+        """Have no run yet."""
         self._state = LiquidationState.IDLE
         self._current: _Current | None = None
         self._ended = threading.Lock()
@@ -118,8 +180,8 @@ class LiquidationManager:
         """Let the run send nothing new, read once more and end; without a run, nothing happens."""
         if self._current is not None:
             self._current.opening.driver.interrupt()
-            if self._witness is not None:
-                self._witness.interrupt()
+            if self.witness is not None:
+                self.witness.interrupt()
 
     async def execute_liquidation(
         self, *, reason: str = "", correlation_id: str | None = None, opening: Opening | None = None
@@ -135,19 +197,19 @@ class LiquidationManager:
             The result; also when another run is in progress (FAILED), when the configuration
             forbids it (SKIPPED) and when nothing could be reached (FAILED).
         """
-        started_at = opening.started_at if opening else self._wall_clock.now()
+        started_at = opening.started_at if opening else self.wall_clock.now()
         name = opening.correlation_id if opening else correlation_id
         name = name or make_correlation_id(started_at, os.urandom(3).hex())
         if self._state is LiquidationState.IN_PROGRESS:
             return await self._drained(self._blocked(name, started_at, "a run of this process"))
-        if not self._config.emergency_liquidation:
+        if not self.config.emergency_liquidation:
             return await self.skip(name, DISARMED, started_at=started_at)
         opening = opening or Opening(
-            exchange=self._exchange,
-            policy=self._config,
+            exchange=self.exchange,
+            policy=self.config,
             correlation_id=name,
-            wall_clock=self._wall_clock,
-            lock=self._lock,
+            wall_clock=self.wall_clock,
+            lock=self.lock,
         )
         if opening.blocked is not None:
             holder = describe_holder(opening.blocked.holder)
@@ -161,8 +223,8 @@ class LiquidationManager:
             result = await self._execute(opening, reason)
         finally:
             self._current = None
-            if self._lock is not None:
-                self._lock.release()
+            if self.lock is not None:
+                self.lock.release()
         self._state = result.state
         self._results.append(result)
         return result
@@ -173,23 +235,23 @@ class LiquidationManager:
             opening.readers,
             opening.firsts,
             order_tags={product: os.urandom(ORDER_TAG_BYTES).hex() for product in Product},
-            jitter=lambda: self._rng.uniform(-1, 1),
-            has_executions=asks_executions(self._exchange, self._config),
+            jitter=lambda: self.rng.uniform(-1, 1),
+            has_executions=asks_executions(self.exchange, self.config),
         )
-        witness, said = self._witness, NOT_ASKED if self._witness else None
-        current = self._current = _Current(opening.correlation_id, opening, Outcome(witness=said))
+        witness, said = self.witness, NOT_ASKED if self.witness else None
+        current = self._current = _Current(opening, Outcome(witness=said))
 
         def publish() -> None:
             current.known = replace(run.outcome(), witness=said)
 
-        driver.record_to(self._sink, current.name, publish)
+        driver.record_to(self.audit_logger, opening.correlation_id, publish)
         driver.record(
             events.run_started(
                 describe_actor(),
-                self._identity,
+                self.identity,
                 reason=reason,
-                config=asdict(self._config),
-                lock=self._lock.note if self._lock else None,
+                config=asdict(self.config),
+                lock=self.lock.note if self.lock else None,
             )
         )
         ending = Ending.DEADLINE
@@ -197,19 +259,11 @@ class LiquidationManager:
             ending = await driver.perform(run.converge())
             if witness is not None and ending is Ending.FLAT:
                 account = opening.readers.account
-                witness.ask(self._config, account.margin, answered_at=account.answered_at)
+                witness.ask(self.config, account.margin, answered_at=account.answered_at)
             await driver.perform(run.settle_prices())
-            dead = self._lock.dead_run if self._lock else None
-            if dead is not None and self._dead_runs is not None:
-                # Close the record of the run that held the lock and died, in what time is left.
-                await close_dead_run(
-                    dead,
-                    by=current.name,
-                    trail=self._dead_runs,
-                    sink=self._sink,
-                    driver=driver,
-                    gateway=opening.readers.gateway,
-                )
+            dead = self.lock.dead_run if self.lock else None
+            if dead is not None and self.dead_runs is not None:
+                await close_dead_run(dead, trail=self.dead_runs, opening=opening)
             if witness is not None and ending is Ending.FLAT:
                 said = await witness.answer()
         finally:
@@ -251,25 +305,30 @@ class LiquidationManager:
         return result
 
     def _record_end(self, current: _Current, result: LiquidationResult) -> None:
-        for position in _untold(current.known, result):
-            events.position_left(position).log_to(self._sink, current.name)
-        events.run_ended(result).log_to(self._sink, current.name)
+        told = {leg for leg, record in current.known.legs.items() if record.given_up}
+        for position in result.positions:
+            leg = Leg(position.symbol, position.position_side, position.product)
+            is_unknown = position.state in {PositionState.PARTIAL, PositionState.UNKNOWN}
+            # Of a position not closed whose failure stands in no event yet.
+            if is_unknown or (position.state is PositionState.FAILED and leg not in told):
+                events.position_left(position).log_to(self.audit_logger, result.correlation_id)
+        events.run_ended(result).log_to(self.audit_logger, result.correlation_id)
 
     def _make_result(
         self, current: _Current, ending: Ending, duration_s: float
     ) -> LiquidationResult:
-        base = self._base_result(current.name, current.opening.started_at)
-        note = self._lock.note if self._lock else None
+        base = self._base_result(current.opening.correlation_id, current.opening.started_at)
+        note = self.lock.note if self.lock else None
         base = replace(
             base,
             duration_seconds=duration_s,
-            requests=self._exchange.usage.requests - current.opening.requests_before,
+            requests=self.exchange.usage.requests - current.opening.requests_before,
             notes=(note,) if note else (),
         )
-        return summarise(base, current.known, ending, self._config)
+        return summarise(base, current.known, ending, self.config)
 
     def _blocked(self, name: str, started_at: datetime, holder: str) -> LiquidationResult:
-        events.run_blocked(describe_actor(), holder).log_to(self._sink, name)
+        events.run_blocked(describe_actor(), holder).log_to(self.audit_logger, name)
         return replace(
             self._base_result(name, started_at),
             error_message=ALREADY_IN_PROGRESS,
@@ -281,8 +340,8 @@ class LiquidationManager:
         self, name: str, why: str, *, started_at: datetime | None = None
     ) -> LiquidationResult:
         """Record and return that there is nothing to do here, and why."""
-        started_at = started_at or self._wall_clock.now()
-        events.run_skipped(describe_actor(), why).log_to(self._sink, name)
+        started_at = started_at or self.wall_clock.now()
+        events.run_skipped(describe_actor(), why).log_to(self.audit_logger, name)
         result = replace(
             self._base_result(name, started_at),
             state=LiquidationState.SKIPPED,
@@ -293,18 +352,18 @@ class LiquidationManager:
         return await self._drained(result)
 
     def _base_result(self, name: str, started_at: datetime) -> LiquidationResult:
-        finished_at = self._wall_clock.now()
+        finished_at = self.wall_clock.now()
         return LiquidationResult(
             correlation_id=name,
-            environment=self._environment,
-            account=self._account,
+            environment=self.environment,
+            account=self.account,
             state=LiquidationState.FAILED,
             started_at=started_at,
             finished_at=finished_at,
             duration_seconds=(finished_at - started_at).total_seconds(),
-            timeout_seconds=self._config.timeout_seconds,
-            audit_complete=self._sink.complete,
-            audit_head=self._sink.head(name),
+            timeout_seconds=self.config.timeout_seconds,
+            audit_complete=self.audit_logger.complete,
+            audit_head=self.audit_logger.head(name),
         )
 
     async def _drained(self, result: LiquidationResult) -> LiquidationResult:
@@ -313,16 +372,50 @@ class LiquidationManager:
         The account is safe by now: a slow disk gets what the deadline left, within reason.
         """
         left_s = result.timeout_seconds - result.duration_seconds
-        await self._sink.drain(min(max(left_s, pacing.DISK_END_MIN_S), pacing.DISK_END_MAX_S))
-        head = self._sink.head(result.correlation_id)
-        return replace(result, audit_complete=self._sink.complete, audit_head=head)
+        wait_s = min(max(left_s, pacing.DISK_END_MIN_S), pacing.DISK_END_MAX_S)
+        await self.audit_logger.drain(wait_s)
+        head = self.audit_logger.head(result.correlation_id)
+        return replace(result, audit_complete=self.audit_logger.complete, audit_head=head)
 
 
-def _untold(known: Outcome, result: LiquidationResult) -> Iterator[PositionReport]:
-    """Yield the positions not closed whose failure stands in no event yet."""
-    told = {leg for leg, record in known.legs.items() if record.given_up}
-    for position in result.positions:
-        leg = Leg(position.symbol, position.position_side, position.product)
-        is_unknown = position.state in {PositionState.PARTIAL, PositionState.UNKNOWN}
-        if is_unknown or (position.state is PositionState.FAILED and leg not in told):
-            yield position
+async def close_dead_run(dead: Holder, *, trail: "AuditLogger", opening: Opening) -> None:
+    """Close the records of the run that held the lock and died, and of those it had yet to close.
+
+    Each gets a LIQUIDATION_ABANDONED in its own chain, so its start has an end and the file stays
+    one proof: what it had sent and not heard of is looked up, in what time is left. A run that did
+    end, and died before it could clear the lock, is left as it is.
+    """
+    driver, gateway = opening.driver, opening.readers.gateway
+
+    async def look_up(symbol: str, client_order_id: str) -> str:
+        request = order_of(product_of(symbol), symbol, client_order_id)
+        answer = await driver.perform(gateway.ask(request))
+        if not isinstance(answer, VenueAnswer):
+            return f"{answer.status}, {plain(answer.executed)} executed"
+        if answer.kind is AnswerKind.DONE:
+            return "the venue does not know it"
+        return f"not known: {answer.describe()}"
+
+    for correlation_id in (*dead.unburied.split(), dead.correlation_id):
+        try:
+            async with asyncio.timeout(driver.remaining_s * pacing.DEAD_READING_SHARE):
+                last_event, orders = await trail.continue_run(
+                    correlation_id, is_ours=correlation_id == opening.correlation_id
+                )
+        except TimeoutError:  # Its record stays open; this run's own end matters more.
+            return
+        if last_event is None or last_event in events.RUN_ENDS:
+            continue
+        some = orders[: pacing.DEAD_LOOK_UPS_MAX]
+        fates = await asyncio.gather(*(look_up(*order) for order in some))
+        event = events.run_abandoned(
+            closed_by=opening.correlation_id,
+            pid=dead.pid,
+            host=dead.host,
+            user=dead.user,
+            started_at=dead.started_at,
+            last_event=last_event,
+            unanswered=len(orders),
+            orders=[(*order, fate) for order, fate in zip(some, fates, strict=True)],
+        )
+        event.log_to(trail, correlation_id)

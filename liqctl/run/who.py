@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 _PRIVATE: Final = 0o700
+_CREATED: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def describe_actor() -> dict[str, object]:
@@ -81,6 +82,23 @@ def make_private(directory: Path, *, is_ours: bool) -> None:
         raise OSError(0, f"it belongs to user {found.st_uid}")
     if found.st_mode & 0o077:
         directory.chmod(_PRIVATE)
+
+
+def create_private(path: Path, content: bytes) -> None:
+    """Create a file, 0600, and bring it to the disk; what stands there, or a link, stays as it is.
+
+    Raises:
+        OSError: something stands there, or it cannot be written: then no half of it is left.
+    """
+    with os.fdopen(os.open(path, _CREATED, 0o600), "wb") as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
 
 
 class SystemClock:

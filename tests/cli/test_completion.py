@@ -13,8 +13,7 @@ from typing import Final
 import pytest
 
 import liqctl
-from liqctl.cli import completion
-from liqctl.cli.root import COMMANDS
+from liqctl.cli.root import COMMANDS, words
 from liqctl.kernel.events import AuditEventType
 from liqctl.sim.scenario import list_scenarios
 from liqctl.trail.writer import AuditLogger
@@ -120,7 +119,7 @@ def test_words_of_the_trail_that_a_shell_would_run_are_not_offered() -> None:
         "\x1b[2J",
     ]
 
-    offered = completion.words(dict.fromkeys([*hostile, "liq_good"], ""), "")
+    offered = words(dict.fromkeys([*hostile, "liq_good"], ""), "")
 
     assert [name for name, _ in offered] == ["-", "liq_good"]
 

@@ -17,7 +17,6 @@ from liqctl.run.inspection import (
     Inspection,
     dry_run_result,
     inspect_account,
-    inspect_again,
     inspect_settled,
 )
 from liqctl.sim.events import make_event
@@ -130,7 +129,7 @@ def test_the_question_is_asked_until_it_is_answered() -> None:
         first = await once(exchange)
         assert not first.is_kind_known
         venue.faults.clear()
-        return await inspect_again(exchange, POLICY, first, wall_clock=LoopClock())
+        return await inspect_account(exchange, POLICY, wall_clock=LoopClock(), before=first)
 
     found, _ = looking(venue, twice)
 

@@ -231,7 +231,7 @@ def test_a_sink_that_loses_events_does_not_stop_the_run() -> None:
     """Money first: the result says that the trail is incomplete."""
 
     async def work(manager: LiquidationManager) -> LiquidationResult:
-        manager._sink.lost = True  # type: ignore[attr-defined]
+        manager.audit_logger.lost = True  # type: ignore[attr-defined]
         return await manager.execute_liquidation()
 
     result, _, venue, _ = use(work)
