@@ -115,7 +115,7 @@ def arm(options: Options) -> ExitCode:
                 "watched. Next: see `liqctl audit tail`, then arm it again with --rearm"
             )
             return ExitCode.LATCHED
-        if needs_confirmation(account) and not options.yes:
+        if needs_confirmation(account.environment, account.base_url) and not options.yes:
             word = account.environment.value
             if not (out.is_terminal(0) and out.is_terminal(STDERR)):
                 out.error(
@@ -618,9 +618,14 @@ class _Post:
     async def _answer(self, results: "Results", settings: "Settings") -> None:
         """Give who handed over the result, drawn as was asked."""
         from liqctl.cli.liquidate import ResultPrinter
+        from liqctl.kernel.as_json import as_json, dump_line
 
         for client, asked in self._screens.items():
             screen = asked.screen
+            if screen.get("as_data"):
+                whole = dump_line(as_json(results.only, is_whole=True))
+                client.answer(whole, results.exit_code())
+                continue
             options = Options(
                 as_json=bool(screen.get("as_json")), no_color=not screen.get("colour")
             )
