@@ -237,7 +237,8 @@ class Execution:
                     loop.call_soon_threadsafe(run.manager.interrupt)
 
         process.signals.shield(interrupt)
-        await self._carry_on(begun, trail, self._deadline)
+        if begun:
+            await self._carry_on(begun, trail, self._deadline)
 
     async def _carry_on(
         self,
@@ -320,7 +321,8 @@ class Execution:
             witness.problem = str(error)
             out.error(f"{error}\nThe master key is not asked; nothing else changes.")
             return
-        keys = {run.account.key: run.name for run in self.runs if run.account}
+        here = [run for run in self.runs if run.handed is None]
+        keys = {run.account.key: run.name for run in here if run.account}
         witness.open(exchange, keys, own=credentials.api_key)
 
     def _begin(
