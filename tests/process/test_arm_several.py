@@ -1,4 +1,8 @@
-"""`liquidate` of several accounts, some of which armed processes watch: each goes its own way."""
+"""`liquidate` of several accounts, some of which armed processes watch: each goes its own way.
+
+Where it matters they have one product: processes that begin in one minute, and then runs that each
+believe to be alone, use up the weight of their address.
+"""
 
 import json
 import os
@@ -57,10 +61,7 @@ def assert_flat(running: Program) -> None:
 def test_each_armed_process_closes_its_account_and_the_others_are_closed_here(
     tmp_path: Path, watched: tuple[str, ...]
 ) -> None:
-    """One document in the order of the settings, as if all had run here.
-
-    Of one product: three processes that begin in one minute use up the weight of their address.
-    """
+    """One document in the order of the settings, as if all had run here."""
     with (
         house(tmp_path, timeout_s=10.0, variables=USDM) as running,
         standing(running, *watched) as posts,
@@ -91,7 +92,7 @@ def test_each_armed_process_closes_its_account_and_the_others_are_closed_here(
 def test_one_that_dies_with_the_work_leaves_it_to_the_command(tmp_path: Path) -> None:
     """`kill -9` in the middle: the command finishes that account, and nobody waits for it."""
     with (
-        house(tmp_path, timeout_s=10.0, latency_ms=50) as running,
+        house(tmp_path, timeout_s=10.0, variables=USDM, latency_ms=50) as running,
         standing(running, "desk-a", "desk-b") as posts,
     ):
         slow = running.hang(kind="slow", method="POST", path="/order")
@@ -137,7 +138,7 @@ def moments(running: Program, correlation_id: str) -> tuple[float, float]:
 def test_one_that_hangs_gives_the_work_back_and_delays_nobody(tmp_path: Path, hangs: str) -> None:
     """100 ms for its answer, a second for a sign of life; its lock does not disarm the command."""
     with (
-        house(tmp_path, timeout_s=10.0, latency_ms=50) as running,
+        house(tmp_path, timeout_s=10.0, variables=USDM, latency_ms=50) as running,
         standing(running, "desk-a", "desk-b") as posts,
     ):
         slow = running.hang(kind="slow", method="POST", path="/order")
@@ -199,7 +200,10 @@ def test_a_signal_leaves_word_and_the_armed_process_goes_on(
     tmp_path: Path, number: int, code: int
 ) -> None:
     """What runs here reads once more; the other one is not waited for."""
-    with house(tmp_path, timeout_s=10.0) as running, standing(running, "desk-a") as posts:
+    with (
+        house(tmp_path, timeout_s=10.0, variables=USDM) as running,
+        standing(running, "desk-a") as posts,
+    ):
         for venue in venues(running).values():
             venue.faults.append(running.hang(kind="slow", writes=True))
         with running.start(ALL, "--correlation-id", "all", "--settle", "5") as started:
@@ -278,7 +282,10 @@ def test_production_is_handed_over_after_the_question(tmp_path: Path, answer: st
 
 def test_each_process_holds_what_it_closed(tmp_path: Path) -> None:
     """The armed one for as long as was asked, after its answer; the others are held here."""
-    with house(tmp_path, timeout_s=10.0) as running, standing(running, "desk-a") as posts:
+    with (
+        house(tmp_path, timeout_s=10.0, variables=USDM) as running,
+        standing(running, "desk-a") as posts,
+    ):
         ended = running.run(ALL, "--hold", "3")
         assert posts["desk-a"].ended() == 0
 
