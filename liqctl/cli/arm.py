@@ -115,7 +115,7 @@ def arm(options: Options) -> ExitCode:
                 "watched. Next: see `liqctl audit tail`, then arm it again with --rearm"
             )
             return ExitCode.LATCHED
-        if needs_confirmation(account) and not options.yes:
+        if needs_confirmation(account.environment, account.base_url) and not options.yes:
             word = account.environment.value
             if not (out.is_terminal(0) and out.is_terminal(STDERR)):
                 out.error(
@@ -174,6 +174,8 @@ class _Post:
         self._positions: int | None = None
         self._is_answered = False
         self._early: Trigger | None = None
+        self._late: Trigger | None = None
+        self._execution: Execution | None = None
         self._is_woken = asyncio.Event()
 
     async def stand(self) -> ExitCode:
@@ -393,6 +395,12 @@ class _Post:
         figures = {"signal": "SIGUSR1"}
         trigger = Trigger(by=TripCause.SIGNAL, why="SIGUSR1", figures=figures)
         if self._armed is not None:
+            done, watched = self._handed_over, self._scope
+            if self._armed.is_tripped and done and watched and not done.suffices_for(watched):
+                # What was handed over is less than a signal asks for: the rest comes after it.
+                self._late = trigger
+                if self._execution is not None:
+                    self._execution.end_hold()
             self._armed.trip(trigger)
         elif self._options.observe:
             self._observe(trigger)
@@ -510,7 +518,7 @@ class _Post:
         news = self._news
         news.tell_trip_soon(lambda: news.post.tripped(trigger.by, trigger.why, name))
         trail.listeners.append(self._pass_on)
-        execution = Execution(options, [run], printer)
+        execution = self._execution = Execution(options, [run], printer)
         closing = self._loop.create_task(
             asyncio.to_thread(close_latch, self._account.identity, told, settings.audit.log_dir)
         )
@@ -532,11 +540,15 @@ class _Post:
         self._tell_left(left)
         hold_s = max([options.hold, *(asked.hold for asked in self._screens.values())])
         execution.options = replace(options, hold=hold_s)
-        if hold_s and not self._is_stopped.is_set():
+        if hold_s and not self._late and not self._is_stopped.is_set():
             code = results.exit_code()
             results = await execution.hold(self._loop)
             if results.exit_code() != code:
                 self._follow_up(results, settings, printer.reason)
+        if (late := self._late) is not None and not self._is_stopped.is_set():
+            self._late = self._handed_over = self._execution = None
+            self._screens.clear()
+            return await self._trip(None, late)
         self._record(self._disarmed("tripped", left, tripped=True))
         if options.as_json:
             from liqctl.kernel.as_json import dump_line
@@ -554,7 +566,8 @@ class _Post:
     ) -> "tuple[Execution, Results]":
         """Close the account once another liquidation of it has ended: that one may die, or less.
 
-        Whoever handed over is told instead, as by any `liquidate`.
+        One after another may have the lock; then the account is closed beside them. Whoever handed
+        over is told instead, as by any `liquidate`.
         """
         from liqctl.cli.execution import Execution
         from liqctl.kernel.states import FailureCause
@@ -562,12 +575,19 @@ class _Post:
         trail = self._trail
         assert trail is not None  # noqa: S101 - made before anything is armed
         until = self._loop.time() + _BLOCKED_MAX_S
-        while results.only.cause is FailureCause.BLOCKED and self._loop.time() < until:
+        if results.only.cause is FailureCause.BLOCKED:
+            held = "; ".join(results.only.notes)
+            out.error(
+                f"another liquidation of this account is in progress ({held}): this one begins "
+                f"when that has ended, {_BLOCKED_MAX_S:g} s from now at the latest"
+            )
+        while results.only.cause is FailureCause.BLOCKED:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._is_stopped.wait(), _BLOCKED_AGAIN_S)
             if self._is_stopped.is_set() or process.signals.received:
                 break
             run.known, run.result = None, None
+            run.passes_over = self._loop.time() >= until
             execution = Execution(execution.options, [run], printer)
             results = await execution.carry_out(self._loop, trail)
         return execution, results
@@ -617,9 +637,14 @@ class _Post:
     async def _answer(self, results: "Results", settings: "Settings") -> None:
         """Give who handed over the result, drawn as was asked."""
         from liqctl.cli.liquidate import ResultPrinter
+        from liqctl.kernel.as_json import as_json, dump_line
 
         for client, asked in self._screens.items():
             screen = asked.screen
+            if screen.get("as_data"):
+                whole = dump_line(as_json(results.only, is_whole=True))
+                client.answer(whole, results.exit_code())
+                continue
             options = Options(
                 as_json=bool(screen.get("as_json")), no_color=not screen.get("colour")
             )

@@ -43,12 +43,21 @@ class CommandSink(AuditLogger):
         line = describe_event(event_type, details or {})
         account = self.accounts.get(correlation_id)
         self._log.write(correlation_id, line)
-        if self._aloud:
-            out.progress(f"{account}: {line}" if account else line)
         for listener in self.listeners:
             listener(str(event_type), details or {})
+        self._show(line, str(event_type), details or {}, account)
+
+    def tell(self, account: str | None, event_type: str, details: Mapping[str, Any]) -> None:
+        """Tell an event that another process records; from any thread."""
+        self._show(describe_event(event_type, details), event_type, details, account)
+
+    def _show(
+        self, line: str, event_type: str, details: Mapping[str, Any], account: str | None
+    ) -> None:
+        if self._aloud:
+            out.progress(f"{account}: {line}" if account else line)
         if self._view is not None:
-            self._view.note(event_type, details or {}, account)
+            self._view.note(event_type, details, account)
 
     def finish(self, wait_max_s: float = END_WAIT_MAX_S) -> None:
         """Write what is still to be recorded, and told in the log; wait for the disk (bounded)."""

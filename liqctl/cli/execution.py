@@ -11,9 +11,11 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
+from liqctl.cli.handing_over import GOES_ON, NOTHING_SENT, result_of
 from liqctl.cli.last_resort import LastResort
 from liqctl.cli.output import STDERR, out
 from liqctl.kernel.errors import CredentialsError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from liqctl.cli.command_sink import CommandSink
+    from liqctl.cli.handing_over import HandingOver
     from liqctl.cli.liquidate import ResultPrinter
     from liqctl.cli.live import LiveView
     from liqctl.cli.options import Options
@@ -53,10 +56,13 @@ LOADED_MEANWHILE: Final = (
     "liqctl.desk.text",
 )
 
-_INTERRUPTED: Final = "interrupted: nothing was sent"
 _OVER_BEFORE_IT_BEGAN: Final = (
     "the deadline was reached before the program was loaded; no order and no cancel was sent"
 )
+_ARMED_MAX_S: Final = 100.0
+"""How long armed processes are waited for: one waits 40 s for another run and takes 30 s for its
+own, and where it dies then, a run here takes 30 s."""
+
 _LAST_WORD_S: Final = 0.3
 """How long a second signal may take to record and print what is known."""
 
@@ -79,7 +85,9 @@ class AccountRun:
     """The run of one account, and how it ended.
 
     `account` is None where it has no usable key; then it has its result from the beginning. What is
-    a `twin_of` another name, by its key, is closed under that name.
+    a `twin_of` another name, by its key, is closed under that name. What was `handed` to an armed
+    process is closed there; where it came back, that process had it under the name `handed_as`.
+    What `passes_over` waits for no lock any more.
     """
 
     settings: "Settings"
@@ -90,6 +98,9 @@ class AccountRun:
     result: "LiquidationResult | None" = None
     deadline: Deadline | None = None
     known: "Known | None" = None
+    handed: "HandingOver | None" = None
+    handed_as: str | None = None
+    passes_over: bool = False
 
     @property
     def name(self) -> str | None:
@@ -114,6 +125,7 @@ class Execution:
     _view: "LiveView | None" = None
     _ended: "tuple[Results, str] | None" = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _armed: "list[asyncio.Task[None]]" = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Let the deadline count from now."""
@@ -147,6 +159,13 @@ class Execution:
 
         process.signals.last_word(leave_a_word)
         loop.run_until_complete(self._liquidate(loop))
+        if self._armed:
+            watchdog.stand_down()
+            # Each armed process keeps its own deadline, as does what came back from one.
+            watchdog = process.Watchdog(self._from_now(_ARMED_MAX_S), self._expire)
+            loop.run_until_complete(asyncio.gather(*self._armed))
+            watchdog.stand_down()
+            watchdog = process.Watchdog(self._from_now(self._timeout_s), self._expire)
         if self.options.hold:
             watchdog.stand_down()
             # It also owes the document to a second signal within the hold.
@@ -184,15 +203,31 @@ class Execution:
         await self._hold_all(loop)
         return self.printer.joined([run.result for run in self.runs if run.result])
 
+    def end_hold(self) -> None:
+        """Hold the accounts no longer, or not at all; a run within the hold ends by itself."""
+        self._stop.set()
+
     async def _liquidate(self, loop: asyncio.AbstractEventLoop) -> None:
         address = Address(minute_start=self._deadline.minute_start, accounts=len(self.runs))
-        begun = [(run, *self._begin(run, run.account, address)) for run in self.runs if run.account]
+        for run in self.runs:
+            if run.handed is not None and run.handed.is_refused:
+                self._take_back(run)
+            elif run.handed is not None:
+                self._armed.append(loop.create_task(self._wait_for_armed(run, run.handed)))
+        begun = [
+            (run, *self._begin(run, run.account, address))
+            for run in self.runs
+            if run.account and run.handed is None
+        ]
         for name in LOADED_MEANWHILE:
             if name not in sys.modules:
                 for _ in range(_TURNS):
                     await asyncio.sleep(0)
                 importlib.import_module(name)
         trail = self._trail = self._trail or self._make_trail()
+        for run in self.runs:
+            if run.handed is not None:
+                run.handed.listen(partial(trail.tell, run.name))
 
         def interrupt() -> None:
             loop.call_soon_threadsafe(self._stop.set)
@@ -201,7 +236,17 @@ class Execution:
                     loop.call_soon_threadsafe(run.manager.interrupt)
 
         process.signals.shield(interrupt)
-        witness, opening_witness = self._begin_witness()
+        if begun:
+            await self._carry_on(begun, trail, self._deadline)
+
+    async def _carry_on(
+        self,
+        begun: "Sequence[tuple[AccountRun, Opening | None, AccountLock | None]]",
+        trail: "CommandSink",
+        deadline: Deadline,
+    ) -> None:
+        """Carry out runs that were begun, beside what the master's key says of them."""
+        witness, opening_witness = self._begin_witness(deadline)
         try:
             await asyncio.gather(
                 *(
@@ -214,14 +259,51 @@ class Execution:
                 opening_witness.cancel()
                 await witness.close()
 
-    def _begin_witness(self) -> "tuple[Witness | None, asyncio.Task[None] | None]":
+    async def _wait_for_armed(self, run: AccountRun, handed: "HandingOver") -> None:
+        """Take the result of an account from its armed process, or the work back.
+
+        Told to stop, it waits no more, and the armed process goes on.
+        """
+        stopping = asyncio.create_task(self._stop.wait())
+        answering = asyncio.wrap_future(handed.answer)
+        both: list[asyncio.Future[Any]] = [stopping, answering]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not answering.done():
+            run.result = self._known(run, 0.0)
+            out.error(f"{run.name}: {run.result.error_message}")
+            return
+        result = result_of(answering.result())
+        if result is not None:
+            run.result = replace(result, account=run.name)
+            return
+        self._take_back(run)
+        if run.account is None:
+            return
+        deadline = run.deadline = self._from_now(self._timeout_s)
+        watchdog = process.Watchdog(deadline, self._expire)
+        trail = self._trail = self._trail or self._make_trail()
+        if run.name:
+            trail.accounts[run.correlation_id] = run.name
+        begun = self._begin(run, run.account, Address(minute_start=deadline.minute_start))
+        await self._carry_on([(run, *begun)], trail, deadline)
+        watchdog.stand_down()
+
+    def _take_back(self, run: AccountRun) -> None:
+        """Let the run of an account be one of this process, under another name."""
+        run.handed, run.handed_as = None, run.correlation_id
+        run.correlation_id = self.printer.another_name(run.correlation_id)
+
+    def _begin_witness(
+        self, deadline: Deadline
+    ) -> "tuple[Witness | None, asyncio.Task[None] | None]":
         """Let the master's key, if there is one, be asked beside the runs."""
         from liqctl.cli.wiring import has_master
         from liqctl.run.manager import Witness
 
         if not has_master(self._settings):
             return None, None
-        witness = Witness(self._deadline)
+        witness = Witness(deadline)
         return witness, asyncio.create_task(self._open_witness(witness))
 
     async def _open_witness(self, witness: "Witness") -> None:
@@ -238,7 +320,8 @@ class Execution:
             witness.problem = str(error)
             out.error(f"{error}\nThe master key is not asked; nothing else changes.")
             return
-        keys = {run.account.key: run.name for run in self.runs if run.account}
+        here = [run for run in self.runs if run.handed is None]
+        keys = {run.account.key: run.name for run in here if run.account}
         witness.open(exchange, keys, own=credentials.api_key)
 
     def _begin(
@@ -257,17 +340,27 @@ class Execution:
                 log_path=settings.audit.log_dir / TRAIL_NAME,
             )
         if settings.liquidation.emergency_liquidation and run.twin_of is None:
-            opening = Opening(
+            make_opening = partial(
+                Opening,
                 exchange=account.exchange,
                 policy=settings.liquidation,
                 correlation_id=run.correlation_id,
                 wall_clock=SystemClock(),
-                lock=lock,
                 deadline=run.deadline or self._deadline,
                 address=address,
                 account=run.name,
                 known=run.known,
             )
+            opening = make_opening(lock=lock)
+            if lock and opening.blocked:
+                holder = opening.blocked.holder
+                if run.passes_over:
+                    lock.pass_over(holder, "was waited for long enough")
+                    opening = make_opening()
+                elif holder and holder.correlation_id == run.handed_as:
+                    # The armed process that had it hangs; its lock must not disarm this run too.
+                    lock.pass_over(holder, "fell silent")
+                    opening = make_opening()
         return opening, lock
 
     async def _liquidate_one(
@@ -326,7 +419,9 @@ class Execution:
             self._view.close()
         out.progress(f"holding the account flat for {self.options.hold:g} s; Ctrl-C ends the hold")
         until = loop.time() + self.options.hold
-        await asyncio.gather(*(self._hold(run, until) for run in self.runs if run.account))
+        # An armed process holds its account by itself.
+        held = [run for run in self.runs if run.account and run.handed is None]
+        await asyncio.gather(*(self._hold(run, until) for run in held))
 
     async def _hold(self, run: AccountRun, until: float) -> None:
         """Close what re-appears, each time in a run of its own with the whole time limit."""
@@ -426,8 +521,12 @@ class Execution:
     def _known(self, run: AccountRun, duration_s: float) -> "LiquidationResult":
         """Return how a run ended, or as far as it came."""
         known = run.result or (run.manager.expire(duration_s) if run.manager else None)
-        why = _INTERRUPTED if process.signals.received else _OVER_BEFORE_IT_BEGAN
-        return known or self.printer.refusal(FailureCause.NONE, why, run.settings)
+        if known is not None:
+            return known
+        why = NOTHING_SENT if process.signals.received else _OVER_BEFORE_IT_BEGAN
+        if run.handed is not None:
+            why = f"interrupted: {GOES_ON}" if process.signals.received else GOES_ON
+        return self.printer.refusal(FailureCause.NONE, why, run.settings, name=run.correlation_id)
 
     def _tell(self, results: "Results", screen: str) -> ExitCode:
         if self._view is not None:

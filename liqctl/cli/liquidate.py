@@ -21,10 +21,10 @@ from liqctl.kernel.states import Environment, ExitCode, FailureCause, Liquidatio
 from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from liqctl.cli.execution import AccountRun
-    from liqctl.cli.wiring import Account
+    from liqctl.cli.handing_over import HandingOver
     from liqctl.kernel.result import LiquidationResult, Results
     from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
@@ -92,19 +92,27 @@ def liquidate(options: Options) -> ExitCode:
     except ConfigurationError as error:
         out.error(f"the configuration is invalid; nothing was sent\n{error}\n{_CORRECT}")
         return printer.end_without_run(FailureCause.CONFIGURATION, str(error))
-    if options.yes or settings.environment is not Environment.PRODUCTION:
+    is_asked = needs_confirmation(settings.environment, settings.exchange.base_url)
+    if options.yes or not is_asked:
         process.signals.ignore_hangups()  # Nobody has to be there any more.
-    may_hand_over = not (printer.are_several or options.dry_run or options.no_handover)
-    if may_hand_over and (options.yes or settings.environment is not Environment.PRODUCTION):
-        from liqctl.cli.handing_over import hand_over_liquidation
-
-        code = hand_over_liquidation(options, settings, printer)
+    names = [(its, printer.name_of(its)) for its in chosen]
+    handed: Mapping[str | None, HandingOver] = {}
+    if options.yes or not is_asked:
+        code, handed = _hand_over(options, names, printer)
         if code is not None:
             return code
     from liqctl.cli.execution import AccountRun
 
     with ExitStack() as stack:
-        runs = [AccountRun(settings=its, correlation_id=printer.name_of(its)) for its in chosen]
+        runs = [
+            AccountRun(
+                settings=its,
+                correlation_id=name if printer.are_several else printer.correlation_id,
+                handed=handed.get(its.account),
+                handed_as=printer.handed_as,
+            )
+            for its, name in names
+        ]
         venue = None
         if len(runs) > 1 and settings.is_embedded:
             from liqctl.cli.wiring import embedded_venue
@@ -116,6 +124,22 @@ def liquidate(options: Options) -> ExitCode:
             return printer.end_unopened(runs)
         note_twins(runs)
         return _with_accounts(options, runs, printer)
+
+
+def _hand_over(
+    options: Options, names: "Sequence[tuple[Settings, str]]", printer: "ResultPrinter"
+) -> "tuple[ExitCode | None, Mapping[str | None, HandingOver]]":
+    """Let armed processes do the work; return the exit code if one did it, or what each one does.
+
+    Each account comes with the correlation id of its run.
+    """
+    if options.dry_run or options.no_handover:
+        return None, {}
+    from liqctl.cli.handing_over import hand_over_accounts, hand_over_liquidation
+
+    if printer.are_several:
+        return None, hand_over_accounts(options, names, printer)
+    return hand_over_liquidation(options, names[0][0], printer), {}
 
 
 def _open(
@@ -173,18 +197,19 @@ def _with_accounts(
         if options.dry_run:
             return _rehearse(runs, printer, loop)
         is_asked = runs[0].settings.liquidation.emergency_liquidation and not options.yes
-        if is_asked and any(map(needs_confirmation, accounts)):
+        if is_asked and any(needs_confirmation(a.environment, a.base_url) for a in accounts):
             refusal = _confirm(options, runs, printer, loop)
             if refusal is not None:
                 cause, why = refusal
                 out.error(why)
                 return printer.end_without_run(cause, why, [run.settings for run in runs])
-            if not (printer.are_several or options.no_handover):
-                from liqctl.cli.handing_over import hand_over_liquidation
-
-                code = hand_over_liquidation(options, runs[0].settings, printer)
-                if code is not None:
-                    return code
+            names = [(run.settings, run.correlation_id) for run in runs]
+            code, handed = _hand_over(options, names, printer)
+            if code is not None:
+                return code
+            for run in runs:
+                run.handed, run.handed_as = handed.get(run.name), printer.handed_as
+            if not printer.are_several:
                 runs[0].correlation_id = printer.correlation_id
         from liqctl.cli.execution import Execution
 
@@ -194,15 +219,20 @@ def _with_accounts(
         loop.run_until_complete(asyncio.wait(map(loop.create_task, closing)))
 
 
-def needs_confirmation(account: "Account") -> bool:
-    """Return whether real money may hang on it: production, or a testnet that is somewhere else."""
+def needs_confirmation(environment: Environment, base_url: str | None) -> bool:
+    """Return whether real money may hang on it: production, or a testnet that is somewhere else.
+
+    Without a `base_url` it is the environment's own.
+    """
     from liqctl.settings.credentials import is_demo_host, is_loopback_url
 
-    match account.environment:
+    match environment:
         case Environment.PRODUCTION:
             return True
         case Environment.TESTNET:
-            return not (is_demo_host(account.base_url) or is_loopback_url(account.base_url))
+            if base_url is None:
+                return False
+            return not (is_demo_host(base_url) or is_loopback_url(base_url))
         case Environment.SIMULATOR:
             return False
 
@@ -377,17 +407,23 @@ class ResultPrinter:
         self.reason = options.reason
         self._started_at = SystemClock().now()
         self.settings: Settings | None = None
+        self.handed_as: str | None = None
+        """By which name an armed process was given the only account, before it came back."""
+
         self.correlation_id = options.correlation_id or make_correlation_id(
             self._started_at, os.urandom(3).hex()
         )
 
     def take_back(self) -> None:
-        """Take another name for the run: an armed process may have used up this one."""
+        """Take another name for the run, for the armed process may have used this one."""
+        self.handed_as = self.correlation_id
+        self.correlation_id = self.another_name(self.correlation_id)
+
+    def another_name(self, name: str) -> str:
+        """Return another name for a run that came back from an armed process."""
         if self._options.correlation_id:
-            self.correlation_id = f"{self._options.correlation_id[:_NAME_MAX]}-2"
-        else:
-            now = SystemClock().now()
-            self.correlation_id = make_correlation_id(now, os.urandom(3).hex())
+            return f"{name[:_NAME_MAX]}-2"
+        return make_correlation_id(SystemClock().now(), os.urandom(3).hex())
 
     def name_of(self, settings: "Settings") -> str:
         """Return the correlation id of an account's run: with its name in it, if it was given."""
@@ -527,18 +563,27 @@ class ResultPrinter:
     def interrupted(self) -> None:
         """Print the one document if a signal ends the command before there was a run."""
         if self._options.as_json and not out.is_answered:
-            why = "interrupted: nothing was sent"
-            self.end(self.joined([self.refusal(FailureCause.NONE, why)]))
+            from liqctl.cli.handing_over import NOTHING_SENT
+
+            self.end(self.joined([self.refusal(FailureCause.NONE, NOTHING_SENT)]))
 
     def refusal(
-        self, cause: FailureCause, message: str, its: "Settings | None" = None
+        self,
+        cause: FailureCause,
+        message: str,
+        its: "Settings | None" = None,
+        *,
+        name: str | None = None,
     ) -> "LiquidationResult":
-        """Return the result of a run that never started; `its` are the account's settings."""
+        """Return the result of a run that never started here.
+
+        `its` are the account's settings, and `name` is the correlation id of its own run.
+        """
         from liqctl.kernel.result import LiquidationResult
 
         now, settings = SystemClock().now(), its or self.settings
         return LiquidationResult(
-            correlation_id=self.correlation_id,
+            correlation_id=name or self.correlation_id,
             environment=settings.environment.value if settings else self._options.environment or "",
             account=settings.account if settings else None,
             state=LiquidationState.FAILED,

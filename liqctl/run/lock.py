@@ -250,6 +250,10 @@ class AccountLock:
                 self.taken = Acquired(unlocked_because=late)
         return None
 
+    def pass_over(self, holder: Holder | None, why: str) -> None:
+        """Go on without the lock; `why` is what its holder did."""
+        self.taken = Acquired(overrun=holder, unlocked_because=f"its holder {why}")
+
     @property
     def dead_run(self) -> Holder | None:
         """The run that held the lock before and died without a word."""
@@ -261,10 +265,8 @@ class AccountLock:
         if self.taken is None or self.taken.unlocked_because is None:
             return None
         if self.taken.overrun is not None:
-            return (
-                f"passed over {describe_holder(self.taken.overrun)}, which has overrun its own "
-                "deadline"
-            )
+            why = self.taken.unlocked_because.replace("its holder", "which")
+            return f"passed over {describe_holder(self.taken.overrun)}, {why}"
         return (
             "nothing keeps a second run off this account: the lock could not be taken "
             f"({self.taken.unlocked_because})"

@@ -173,6 +173,13 @@ def _raw_peer_of(sock: socket.socket) -> bytes:
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
 
 
+def _is_gone(writer: asyncio.StreamWriter) -> bool:
+    """Return whether the other end was closed."""
+    poll = select.poll()
+    poll.register(writer.get_extra_info("socket"), 0)
+    return bool(poll.poll(0))
+
+
 class Client:
     """The other end of an accepted handover; never raises, for it may be gone."""
 
@@ -284,6 +291,8 @@ class Doorkeeper:
                 screen=dict(said["screen"]),
                 hold=float(said.get("hold", 0.0)),
             )
+            if _is_gone(writer):
+                return  # It does the work by itself, maybe long ago: this process was stopped.
             refusal: str | None = "its correlation id is none"
             if is_correlation_id(asked.correlation_id):
                 refusal = await self._decide(asked, client)

@@ -21,11 +21,12 @@ class ArmedProcess:
     running: Program
     process: "subprocess.Popen[bytes]"
     folder: Path
+    name: str = "armed"
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def read(self) -> list[dict[str, Any]]:
         """Return the lines so far."""
-        text = (self.folder / "armed.out").read_text()
+        text = (self.folder / f"{self.name}.out").read_text()
         return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
 
     def wait_for(self, state: str, *, count: int = 1) -> None:
@@ -44,7 +45,7 @@ class ArmedProcess:
     @property
     def errors(self) -> str:
         """What stands on stderr."""
-        return (self.folder / "armed.err").read_text()
+        return (self.folder / f"{self.name}.err").read_text()
 
     def signal(self, number: int) -> None:
         """Send it a signal."""
@@ -56,16 +57,18 @@ class ArmedProcess:
 
 
 @contextmanager
-def armed(running: Program, *arguments: str) -> Iterator[ArmedProcess]:
-    """Yield an armed process that can see; it is ended at the end."""
+def armed(running: Program, *arguments: str, name: str = "armed") -> Iterator[ArmedProcess]:
+    """Yield an armed process that can see; it is ended at the end. Its output is in `name`.out."""
     folder = running.folder
-    with (folder / "armed.out").open("wb") as stdout, (folder / "armed.err").open("wb") as stderr:
+    files = folder / f"{name}.out", folder / f"{name}.err"
+    with files[0].open("wb") as stdout, files[1].open("wb") as stderr:
         process = running.start("arm", "--json", *arguments, stdout=stdout, stderr=stderr)
         try:
-            yield ArmedProcess(running, process, folder)
+            yield ArmedProcess(running, process, folder, name)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
+                process.send_signal(signal.SIGCONT)
                 try:
                     process.wait(PATIENCE_S)
                 except subprocess.TimeoutExpired:

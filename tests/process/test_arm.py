@@ -103,6 +103,27 @@ def test_an_armed_process_that_dies_with_the_work_leaves_it_to_who_asked(tmp_pat
         running.assert_never_overclosed()
 
 
+def test_an_armed_process_that_hangs_with_the_work_leaves_it_to_who_asked(tmp_path: Path) -> None:
+    """Its lock is not waited for: the command ended with 5, and everything stayed open."""
+    with program(tmp_path, timeout_s=10.0, latency_ms=50) as running:
+        running.more["arm"] = QUICK
+        running.hang(kind="slow", method="POST", path="/order")
+        with armed(running) as post:
+            post.wait_for("armed")
+            with running.start() as started:
+                running.wait_for("ORDER_SENT")
+                post.signal(signal.SIGSTOP)
+                ended = end(started, time.monotonic())
+                is_flat = running.is_flat
+            post.signal(signal.SIGCONT)
+            post.ended()
+
+        assert ended.code == 0, ended.stdout
+        assert is_flat
+        assert "fell silent" in " ".join(ended.result["notes"])
+        running.assert_never_overclosed()
+
+
 def test_a_heartbeat_that_stops_closes_the_account(tmp_path: Path) -> None:
     """The bot's host died: nobody touches the file any more."""
     beat = tmp_path / "beat"

@@ -2,12 +2,15 @@
 
 import os
 import pty
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from liqctl.kernel.errors import Secret
+from liqctl.run.lock import lock_identity
 from liqctl.sim.scenario import Scenario, load_scenario
 from tests.process.program import PATIENCE_S, Program, command, program
 from tests.terminal import needs_tmux, on_terminal
@@ -129,3 +132,31 @@ def test_the_plan_of_a_dry_run_holds_the_same_forecast(served: Program) -> None:
     assert "round trips of" in ended.stdout
     assert "at worst: fits the limit of 5 s" in ended.stdout
     assert not served.sent()
+
+
+def test_a_testnet_that_is_somewhere_else_hands_nothing_over_unasked(tmp_path: Path) -> None:
+    """It asks like production, so an armed process may not be told before the answer."""
+    with program(tmp_path) as running:
+        settings = Path(running.environ()["LIQCTL_CONFIG"])
+        elsewhere = tmp_path / "elsewhere.yaml"
+        text = settings.read_text().replace("simulator", "testnet")
+        elsewhere.write_text(text.replace(running.server.url, "https://venue.example"))
+        running.variables["LIQCTL_CONFIG"] = str(elsewhere)
+        identity = lock_identity(
+            environment="testnet",
+            key_fingerprint=Secret(running.server.api_key).fingerprint(),
+            base_url="https://venue.example",
+        )
+        folder = tmp_path / "state" / "liqctl"
+        folder.mkdir(parents=True, mode=0o700)
+        fd = os.open(folder, os.O_RDONLY)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(f"/proc/self/fd/{fd}/{identity}.sock")
+            listening.listen()
+            os.close(fd)
+            listening.setblocking(False)
+            ended = running.run()
+            with pytest.raises(BlockingIOError):
+                listening.accept()
+
+    assert ended.code == 6

@@ -181,6 +181,30 @@ def test_a_client_that_leaves_changes_nothing(caplog: pytest.LogCaptureFixture) 
     assert not caplog.records
 
 
+def test_work_of_who_has_left_is_not_taken(state: Path) -> None:
+    """It does it by itself: a process that was stopped for an hour would close what came since."""
+    asked: list[Handover] = []
+
+    async def decide(handover: Handover, client: Client) -> str | None:
+        asked.append(handover)
+        return await _accept(handover, client)
+
+    async def main() -> None:
+        keeper = Doorkeeper(NAME, decide, lambda: {"health": "armed"})
+        await keeper.open()
+        fd = os.open(state, os.O_RDONLY)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(f"/proc/self/fd/{fd}/{NAME}.sock")
+            sock.sendall(json.dumps(REQUEST).encode() + b"\n")
+        os.close(fd)
+        assert await asyncio.to_thread(ask_armed, NAME) == {"health": "armed"}
+        await keeper.close()
+
+    asyncio.run(main())
+
+    assert not asked
+
+
 def test_a_client_that_does_not_read_costs_no_memory() -> None:
     """It hears nothing more once a megabyte waits for it."""
 
