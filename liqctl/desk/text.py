@@ -221,8 +221,10 @@ def draw(parts: Iterable[Part], *, width: int | None) -> list[str]:
             last.max_width, last.no_wrap, last.overflow = _PROSE_MIN, False, "fold"
         for row in rows:
             grid.add_row(*map(as_text, row))
-        unbounded = console.options.update_width(_UNBOUNDED)
-        fits = console.measure(grid, options=unbounded).maximum <= console.width
+        fits = width is None
+        if not fits:  # To measure takes as long as to print.
+            unbounded = console.options.update_width(_UNBOUNDED)
+            fits = console.measure(grid, options=unbounded).maximum <= console.width
         last.max_width = None
         if fits:
             console.print(grid)

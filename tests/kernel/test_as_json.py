@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from liqctl.kernel.as_json import as_json, dump, dump_line, from_json
-from liqctl.kernel.left_over import LeftOver
-from liqctl.kernel.result import LiquidationResult
+from liqctl.kernel.result import LeftOver, LiquidationResult
 from liqctl.kernel.states import FailureCause
 from liqctl.kernel.witness import Says, Statement
 from tests.simulation import HOUSES, run_seed
