@@ -8,8 +8,9 @@ import asyncio
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,7 @@ from liqctl.kernel.errors import Secret
 from liqctl.kernel.limits import Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
+from liqctl.kernel.rules import Guard
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.run.driver import Opening
 from liqctl.run.manager import LiquidationManager
@@ -27,6 +29,7 @@ from liqctl.sim.memory import EPOCH_MS, MemoryStream, MemoryTransport, run_virtu
 from liqctl.sim.streams import HandshakeError
 from liqctl.sim.venue import Venue
 from liqctl.standby.armed import Armed, Trigger
+from liqctl.standby.guarding import GuardWatch
 from liqctl.standby.mirror import Health
 from liqctl.standby.patience import PatientExchange
 from liqctl.venue.exchange import BinanceExchange
@@ -85,7 +88,7 @@ class Watch:
     observed: list[tuple[float, Trigger]] = field(default_factory=list)
     tripped_at: float | None = None
     trigger: Trigger | None = None
-    left: tuple[str, ...] = ()
+    left: dict[str, datetime] = field(default_factory=dict)
 
     def note(self, health: Health, reasons: tuple[str, ...]) -> None:
         """Take a change of health."""
@@ -102,18 +105,25 @@ def make_armed(
     *,
     policy: LiquidationConfig | None = None,
     latency_s: float = 0.05,
+    guards: Sequence[Guard] = (),
     **settings: Any,
 ) -> Armed:
     """Return an armed process of a venue's account; needs a running loop."""
     margin = Margin.PORTFOLIO if venue.is_portfolio else Margin.STANDARD
+    policy = replace(policy or LiquidationConfig(), margin=margin)
     transport = MemoryTransport(venue, latency_s=latency_s)
+    exchange = PatientExchange(BinanceExchange(transport), LoopClock())
     defaults: dict[str, Any] = {
-        "exchange": PatientExchange(BinanceExchange(transport), LoopClock()),
+        "exchange": exchange,
         "door": Door(venue, latency_s),
-        "policy": replace(policy or LiquidationConfig(), margin=margin),
+        "policy": policy,
         "wall_clock": LoopClock(),
         "tell": watch.note,
     }
+    if guards:
+        defaults["guarding"] = GuardWatch(
+            guards, exchange, policy, identity="armed", wall_clock=LoopClock()
+        )
     return Armed(**(defaults | settings))
 
 

@@ -7,10 +7,11 @@ nobody's mistake, and everything here is about what was configured.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from liqctl.checks.issue import Area, Issue, risk, warning
+from liqctl.checks.issue import Area, Issue, info, risk, warning
 from liqctl.desk.text import count
-from liqctl.kernel.limits import LIMITS_BY_MARGIN
-from liqctl.kernel.pacing import ARMED_WEIGHT_SHARE
+from liqctl.kernel.costs import countdowns_max
+from liqctl.kernel.limits import LIMITS_BY_MARGIN, Limits
+from liqctl.kernel.pacing import ARMED_WEIGHT_SHARE, COUNTDOWN_WEIGHT_SHARE
 from liqctl.kernel.rules import Rule
 from liqctl.kernel.states import Margin
 from liqctl.settings.values import Settings
@@ -39,6 +40,16 @@ def issues_of_arm(settings: Settings, chosen: Sequence[Settings] = ()) -> Iterat
     if arm.countdown_seconds is not None and policy.margin is Margin.PORTFOLIO:
         text, field = "portfolio margin has no countdown: none will be set", "arm.countdown_seconds"
         yield risk(environment, Area.CONFIGURATION, field, text, "set countdown_seconds to null")
+    elif arm.countdown_seconds is not None:
+        limit, most = Limits().weight_1m, countdowns_max(arm.countdown_seconds)
+        more = COUNTDOWN_WEIGHT_SHARE * limit
+        text = (
+            f"countdowns come on top of what `arm` takes: up to {more:.0f} more of the {limit} "
+            f"request weight a minute, which is enough for {count(most, 'symbol')} with orders "
+            "that can open a position"
+        )
+        advice = "set a longer countdown_seconds if there are more such symbols"
+        yield info(Area.PERFORMANCE, "arm.countdown_seconds", text, advice)
     for guard in arm.guards:
         if guard.rule in _OF_EQUITY and policy.symbols:
             text = (

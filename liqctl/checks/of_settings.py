@@ -14,14 +14,13 @@ from liqctl.checks.issue import (
     Level,
     error,
     info,
-    mild,
     of_account,
     risk,
     warning,
 )
-from liqctl.kernel.costs import guards_weight, look_weight, positions_weight
+from liqctl.kernel.costs import armed_gap_s, look_weight, positions_weight
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Limits
-from liqctl.kernel.pacing import GUARD_POLL_S, RESERVE_MAX_S, RESERVE_SHARE
+from liqctl.kernel.pacing import ARMED_WEIGHT_SHARE, RESERVE_MAX_S, RESERVE_SHARE
 from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.rules import Guard, Rule
 from liqctl.kernel.states import Environment, Margin, Product
@@ -49,9 +48,6 @@ _LIQUIDATED_BELOW: Final = {Margin.STANDARD: 1.0, Margin.PORTFOLIO: 1.05}
 
 _ORDERS_1M: Final = 1200
 """Orders of a minute that the venue takes at most, unless the account has a higher limit."""
-
-_WEIGHT_SHARE_MAX: Final = 0.1
-"""How much of the address's weight watching may take without a word: bots need the rest."""
 
 _WORK_S: Final = 1.0
 """What cancelling and closing take before flat can be seen: a few round trips and one repeat of a
@@ -233,7 +229,7 @@ def _arming(settings: Settings) -> Iterator[Issue]:
         for text, advice in _doubts(guard, settings):
             yield risk(environment, Area.CONFIGURATION, f"arm.guards[{number}]", text, advice)
     if arm.guards:
-        yield _weight_of_guards(settings)
+        yield _pace_of_guards(settings)
 
 
 def _doubts(guard: Guard, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -270,18 +266,15 @@ def _doubts(guard: Guard, settings: Settings) -> Iterator[tuple[str, str]]:
         yield text, "stop `arm` before you move money out of the account"
 
 
-def _weight_of_guards(settings: Settings) -> Issue:
-    usual, most = guards_weight(settings.arm.guards, settings.liquidation)
-    limit = Limits().weight_1m
+def _pace_of_guards(settings: Settings) -> Issue:
+    gap_s = armed_gap_s(settings.arm.guards, settings.liquidation)
+    limit = LIMITS_BY_MARGIN[settings.liquidation.margin or Margin.STANDARD].weight_1m
     text = (
-        f"reading the account every {GUARD_POLL_S:g} s for its guards takes about {usual} of the "
-        f"{limit} weight that the address has a minute"
+        f"`arm` with these guards reads the account every {gap_s:.0f} s: it takes at most "
+        f"{ARMED_WEIGHT_SHARE * limit:.0f} of the {limit} request weight that the address has a "
+        "minute"
     )
-    text += f", and {most} while a loss comes near its limit" if most > usual else ""
-    if usual <= limit * _WEIGHT_SHARE_MAX:
-        return info(Area.PERFORMANCE, "arm.guards", text)
-    advice = "narrow products, or leave out a guard, if bots at this address need the weight"
-    return Issue(mild(settings.environment), Area.PERFORMANCE, "arm.guards", text, advice)
+    return info(Area.PERFORMANCE, "arm.guards", text)
 
 
 def changes(old: Settings, new: Settings) -> list[dict[str, Any]]:
