@@ -144,6 +144,7 @@ def stand(
         during(armed)
         watch.trigger = await armed.stand()
         watch.tripped_at = loop.time()
+        armed.end_streams()
         watch.left = await armed.disarm_countdowns()
         return armed
 
@@ -261,6 +262,7 @@ def run_seed(seed: int, *, show: bool = False) -> Outcome:
         loop.call_later(trip_at_s, trip)
         watch.trigger = await armed.stand()
         watch.tripped_at = loop.time()
+        armed.end_streams()
         exchange = BinanceExchange(MemoryTransport(venue, latency_s=latency_s))
         began.append(loop.time())
         manager = LiquidationManager(

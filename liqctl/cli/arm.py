@@ -356,6 +356,7 @@ class _Post:
                 return await self._disarm(armed)
             return await self._trip(armed, trigger)
         finally:
+            armed.end_streams()
             await keeper.close()
             await door.close()
 
@@ -484,6 +485,7 @@ class _Post:
         from liqctl.cli.liquidate import ResultPrinter
         from liqctl.kernel import events
         from liqctl.kernel.as_json import rfc3339
+        from liqctl.run.hold import Wakes
         from liqctl.standby.latch import close_latch
 
         settings, trail = self._settings, self._trail
@@ -494,6 +496,7 @@ class _Post:
         settings = replace(settings, liquidation=policy)
         options = replace(self._options, hold=settings.arm.hold_seconds)
         printer = ResultPrinter(options)
+        printer.is_one_line = True  # It follows lines, whoever prints it.
         printer.settings, printer.reason = settings, trigger.reason or trigger.why
         name = trigger.correlation_id or printer.correlation_id
         printer.correlation_id = name
@@ -521,6 +524,8 @@ class _Post:
         news.tell_trip_soon(lambda: news.post.tripped(trigger.by, trigger.why, name))
         trail.listeners.append(self._pass_on)
         execution = Execution(options, [run], printer)
+        if armed is not None:
+            armed.wakes = execution.wakes = Wakes(policy, armed.listens, now=self._loop.time())
         closing = self._loop.create_task(
             asyncio.to_thread(close_latch, self._account.identity, told, settings.audit.log_dir)
         )
@@ -548,11 +553,6 @@ class _Post:
             if results.exit_code() != code:
                 self._follow_up(results, settings, printer.reason)
         self._record(self._disarmed("tripped", left, tripped=True))
-        if options.as_json:
-            from liqctl.kernel.as_json import dump_line
-
-            out.answer(dump_line(results.only.as_json()))
-            return process.signals.received or results.exit_code()
         return printer.end(results)
 
     async def _wait_for_others(
@@ -578,7 +578,7 @@ class _Post:
             if self._is_stopped.is_set() or process.signals.received:
                 break
             run.known, run.result = None, None
-            execution = Execution(execution.options, [run], printer)
+            execution = Execution(execution.options, [run], printer, execution.wakes)
             results = await execution.carry_out(self._loop, trail)
         return execution, results
 

@@ -53,6 +53,7 @@ from liqctl.venue.stream import StreamDoor
 if TYPE_CHECKING:
     from liqctl.kernel.rules import Guard
     from liqctl.kernel.values import MarketRules
+    from liqctl.run.hold import Wakes
 
 T = TypeVar("T", Position, OpenOrder)
 
@@ -213,6 +214,9 @@ class Armed:
         self._uncovered = 0
         self._is_refused = False
         self._has_told = False
+        self._keeping: list[asyncio.Task[None]] = []
+        self.wakes: Wakes | None = None
+        """Who holds the account flat after a trip and wants to know what is heard."""
         guards = guarding.guards if guarding else ()
         limit = LIMITS_BY_MARGIN[self.margin].weight_1m
         self._allowance = Allowance(limit, now=self._began_at)
@@ -258,8 +262,8 @@ class Armed:
 
     async def stand(self) -> Trigger | None:
         """Watch until something trips; return what, None when told to stop."""
+        keepers = [self._keeper(product, facts).run() for product, facts in self.streams.items()]
         work = [
-            *(self._keeper(product, facts).run() for product, facts in self.streams.items()),
             self._read_on(),
             self._read_aside(),
             self._tick(),
@@ -267,7 +271,8 @@ class Armed:
             self._keep_countdowns(),
         ]
         tasks = [self._loop.create_task(each) for each in work]
-        for task in tasks:
+        self._keeping = [self._loop.create_task(each) for each in keepers]
+        for task in (*tasks, *self._keeping):
             task.add_done_callback(self._ended)
         try:
             return await self._trigger
@@ -276,6 +281,21 @@ class Armed:
                 task.cancel()
             if self._beats is not None:
                 self._beats.shutdown(wait=False)
+            if not self.is_tripped:
+                self.end_streams()
+
+    def end_streams(self) -> None:
+        """Listen no more; after a trip streams go on, for the time in which it is held flat."""
+        for task in self._keeping:
+            task.cancel()
+
+    def listens(self) -> bool:
+        """Whether every stream is connected, and its key confirmed."""
+        now = self._loop.time()
+        return all(
+            facts.connected_at is not None and now - facts.confirmed_at <= pacing.KEY_CONFIRMED_S
+            for facts in self.streams.values()
+        )
 
     def listens_since(self, moment: float) -> bool:
         """Whether every stream of what can be read has been connected since that moment."""
@@ -330,12 +350,16 @@ class Armed:
             mirror.connect(now)
         if self.listens_since(now):
             self._lists.hasten(now, pacing.ARMED_LISTS_MIN_S)
+        if self.wakes is not None:
+            self.wakes.look_again()
         self._woken.set()
 
     def disconnected(self, product: Product) -> None:
         """Believe the lists no more."""
         for mirror in self.streams[product].mirrors:
             mirror.disconnect()
+        if self.wakes is not None:
+            self.wakes.event.set()
 
     def heard(self, product: Product, event: StreamEvent) -> None:
         """Take one event into the mirrors of the stream."""
@@ -355,6 +379,8 @@ class Armed:
             self._opened[event.symbol] = now
         if self.guarding is not None:
             self.guarding.heard(event)
+        if self.wakes is not None:
+            self.wakes.hear(event)
         self._woken.set()
 
     def changed(self) -> None:
@@ -652,6 +678,8 @@ class Armed:
         )
 
     def _judge(self) -> None:
+        if self._trigger.done():
+            return  # Streams go on after a trip, and nobody reads any more.
         now = self._loop.time()
         health, reasons = judge(
             list(self._streams_read()),
