@@ -17,7 +17,7 @@ from typing import Any
 from liqctl.drill.judges import Case, judge
 from liqctl.drill.runs import LoopClock
 from liqctl.kernel.errors import Secret
-from liqctl.kernel.limits import Limits
+from liqctl.kernel.limits import LIMITS_BY_MARGIN
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.rules import Guard
@@ -340,7 +340,8 @@ def judge_requests(venue: Venue, until_ms: float) -> Iterable[str]:
     for at_ms, method, path, _ in requests:
         if method == "DELETE" or path.endswith("/order"):
             yield f"{method} {path} was sent {at_ms - EPOCH_MS} ms after the start"
-    pool = Limits().weight_1m
+    margin = Margin.PORTFOLIO if venue.is_portfolio else Margin.STANDARD
+    pool = LIMITS_BY_MARGIN[margin].weight_1m
     for countdowns, share in ((False, PEAK_SHARE), (True, 0.15)):
         spent = weights_of(venue, until_ms, countdowns=countdowns)
         over = sorted(weight for weight in spent.values() if weight > share * pool)

@@ -226,8 +226,8 @@ class Allowance:
 
     >>> allowance = Allowance(2400, now=0.0)
     >>> allowance.saved, allowance.wait_s(100)
-    (456.0, 0.0)
-    >>> allowance.note(406, now=0.0)
+    (342.0, 0.0)
+    >>> allowance.note(292, now=0.0)
     >>> allowance.wait_s(88)  # 38 are lacking, and 3.8 come in a second
     10.0
     """

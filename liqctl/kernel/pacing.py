@@ -316,10 +316,11 @@ ARMED_WEIGHT_SHARE: Final = 0.1
 guards: everything that it asks is counted against it, but for countdowns."""
 
 ARMED_PLANNED_SHARE: Final = 0.95
-ARMED_SAVED_S: Final = 120.0
+ARMED_SAVED_S: Final = 90.0
 """Of that share, what is planned with, and how many seconds' worth of it are saved at most. The
-savings are there from the beginning: in an hour they are 3.2 per cent of it, so 95 and 3.2 stay
-below the whole. They pay for order lists, and for readings of a guard that is over its limit."""
+savings are there from the beginning: in an hour they are 2.4 per cent of it, so 95 and 2.4 stay
+below the whole. They pay for order lists, and for readings of a guard that is over its limit; a
+minute costs no more than they and its own share, a quarter of the venue's."""
 
 ARMED_LISTS_S: Final = 180.0
 ARMED_LISTS_GUARDED_S: Final = 300.0

@@ -70,11 +70,11 @@ class Wakes:
         brief = positions_weight(self._policy) * _BOTH_SOURCES
         return self._allowance.wait_s(look_weight(self._policy) if self.names_orders else brief)
 
-    def note_look(self, *, is_brief: bool) -> None:
-        """Hear anew, and pay for a look; without streams it is not of these that looks follow."""
+    def note_look(self, *, is_brief: bool, is_told: bool) -> None:
+        """Hear anew, and pay for a look that follows a word."""
         self.names_orders = False
         self.event.clear()
-        if self.is_heard:
+        if is_told:
             policy = self._policy
             brief = positions_weight(policy) * _BOTH_SOURCES
             self._used += brief if is_brief else look_weight(policy)
@@ -122,7 +122,7 @@ async def look_until_open(
             is_again_whole = names_orders
         is_word = wakes is not None and wakes.event.is_set()
         if wakes is not None:
-            wakes.note_look(is_brief=is_brief)
+            wakes.note_look(is_brief=is_brief, is_told=is_told or is_again)
         if before is None:
             now = await inspect_account(
                 exchange, policy, wall_clock=wall_clock, timeout_s=timeout_s, is_brief=is_brief
