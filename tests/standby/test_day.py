@@ -37,7 +37,7 @@ class SlowGuards:
 
     async def look(self, armed: Armed) -> Trigger | None:
         """Trip nothing."""
-        await asyncio.sleep(6.5 if armed.health is Health.ARMED else 0.0)
+        await asyncio.sleep(8.5 if armed.health is Health.ARMED else 0.0)
         return None
 
     def describe(self) -> list[dict[str, Any]]:
