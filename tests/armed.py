@@ -8,16 +8,17 @@ import asyncio
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 from liqctl.drill.judges import Case, judge
 from liqctl.drill.runs import LoopClock
 from liqctl.kernel.errors import Secret
-from liqctl.kernel.limits import Limits
-from liqctl.kernel.policy import LiquidationConfig
+from liqctl.kernel.limits import LIMITS_BY_MARGIN
+from liqctl.kernel.policy import Guard, LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.run.driver import Opening
@@ -27,6 +28,7 @@ from liqctl.sim.memory import EPOCH_MS, MemoryTransport, run_virtual
 from liqctl.sim.streams import HandshakeError
 from liqctl.sim.venue import Venue
 from liqctl.standby.armed import Armed, Trigger
+from liqctl.standby.guarding import GuardWatch
 from liqctl.standby.mirror import Health
 from liqctl.standby.patience import PatientExchange
 from liqctl.venue.exchange import BinanceExchange
@@ -86,7 +88,7 @@ class Watch:
     observed: list[tuple[float, Trigger]] = field(default_factory=list)
     tripped_at: float | None = None
     trigger: Trigger | None = None
-    left: tuple[str, ...] = ()
+    left: dict[str, datetime] = field(default_factory=dict)
 
     def note(self, health: Health, reasons: tuple[str, ...]) -> None:
         """Take a change of health."""
@@ -103,18 +105,25 @@ def make_armed(
     *,
     policy: LiquidationConfig | None = None,
     latency_s: float = 0.05,
+    guards: Sequence[Guard] = (),
     **settings: Any,
 ) -> Armed:
     """Return an armed process of a venue's account; needs a running loop."""
     margin = Margin.PORTFOLIO if venue.is_portfolio else Margin.STANDARD
+    policy = replace(policy or LiquidationConfig(), margin=margin)
     transport = MemoryTransport(venue, latency_s=latency_s)
+    exchange = PatientExchange(BinanceExchange(transport), LoopClock())
     defaults: dict[str, Any] = {
-        "exchange": PatientExchange(BinanceExchange(transport), LoopClock()),
+        "exchange": exchange,
         "door": Door(venue, latency_s),
-        "policy": replace(policy or LiquidationConfig(), margin=margin),
+        "policy": policy,
         "wall_clock": LoopClock(),
         "tell": watch.note,
     }
+    if guards:
+        defaults["guarding"] = GuardWatch(
+            guards, exchange, policy, identity="armed", wall_clock=LoopClock()
+        )
     return Armed(**(defaults | settings))
 
 
@@ -135,6 +144,7 @@ def stand(
         during(armed)
         watch.trigger = await armed.stand()
         watch.tripped_at = loop.time()
+        armed.end_streams()
         watch.left = await armed.disarm_countdowns()
         return armed
 
@@ -252,6 +262,7 @@ def run_seed(seed: int, *, show: bool = False) -> Outcome:
         loop.call_later(trip_at_s, trip)
         watch.trigger = await armed.stand()
         watch.tripped_at = loop.time()
+        armed.end_streams()
         exchange = BinanceExchange(MemoryTransport(venue, latency_s=latency_s))
         began.append(loop.time())
         manager = LiquidationManager(
@@ -329,7 +340,8 @@ def judge_requests(venue: Venue, until_ms: float) -> Iterable[str]:
     for at_ms, method, path, _ in requests:
         if method == "DELETE" or path.endswith("/order"):
             yield f"{method} {path} was sent {at_ms - EPOCH_MS} ms after the start"
-    pool = Limits().weight_1m
+    margin = Margin.PORTFOLIO if venue.is_portfolio else Margin.STANDARD
+    pool = LIMITS_BY_MARGIN[margin].weight_1m
     for countdowns, share in ((False, PEAK_SHARE), (True, 0.15)):
         spent = weights_of(venue, until_ms, countdowns=countdowns)
         over = sorted(weight for weight in spent.values() if weight > share * pool)

@@ -20,9 +20,14 @@ from liqctl.checks.issue import (
     warning,
 )
 from liqctl.desk.text import count
-from liqctl.kernel.costs import guards_weight, look_weight, positions_weight
+from liqctl.kernel.costs import armed_gap_s, countdowns_max, look_weight, positions_weight
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Limits
-from liqctl.kernel.pacing import ARMED_WEIGHT_SHARE, GUARD_POLL_S, RESERVE_MAX_S, RESERVE_SHARE
+from liqctl.kernel.pacing import (
+    ARMED_WEIGHT_SHARE,
+    COUNTDOWN_WEIGHT_SHARE,
+    RESERVE_MAX_S,
+    RESERVE_SHARE,
+)
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule, product_of
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.settings.model import TABLE, Kind
@@ -49,9 +54,6 @@ _LIQUIDATED_BELOW: Final = {Margin.STANDARD: 1.0, Margin.PORTFOLIO: 1.05}
 
 _ORDERS_1M: Final = 1200
 """Orders of a minute that the venue takes at most, unless the account has a higher limit."""
-
-_WEIGHT_SHARE_MAX: Final = 0.1
-"""How much of the address's weight watching may take without a word: bots need the rest."""
 
 _ARMED_SHARE_MAX: Final = 0.5
 """The share of an address' weight that armed processes may take together: a liquidation and the
@@ -233,20 +235,8 @@ def _arming(settings: Settings) -> Iterator[Issue]:
     for number, guard in enumerate(arm.guards):
         for text, advice in _doubts(guard, settings):
             yield risk(environment, Area.CONFIGURATION, f"arm.guards[{number}]", text, advice)
-    if not arm.guards:
-        return
-    usual, most = guards_weight(arm.guards, settings.liquidation)
-    limit = Limits().weight_1m
-    text = (
-        f"reading the account every {GUARD_POLL_S:g} s for its guards takes about {usual} of the "
-        f"{limit} weight that the address has a minute"
-    )
-    text += f", and {most} while a loss comes near its limit" if most > usual else ""
-    if usual <= limit * _WEIGHT_SHARE_MAX:
-        yield info(Area.PERFORMANCE, "arm.guards", text)
-    else:
-        advice = "narrow products, or leave out a guard, if bots at this address need the weight"
-        yield risk(environment, Area.PERFORMANCE, "arm.guards", text, advice)
+    if arm.guards:
+        yield _pace_of_guards(settings)
 
 
 def _doubts(guard: Guard, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -283,6 +273,17 @@ def _doubts(guard: Guard, settings: Settings) -> Iterator[tuple[str, str]]:
         yield text, "stop `arm` before you move money out of the account"
 
 
+def _pace_of_guards(settings: Settings) -> Issue:
+    gap_s = armed_gap_s(settings.arm.guards, settings.liquidation)
+    limit = LIMITS_BY_MARGIN[settings.liquidation.margin or Margin.STANDARD].weight_1m
+    text = (
+        f"`arm` with these guards reads the account every {gap_s:.0f} s: it takes at most "
+        f"{ARMED_WEIGHT_SHARE * limit:.0f} of the {limit} request weight that the address has a "
+        "minute"
+    )
+    return info(Area.PERFORMANCE, "arm.guards", text)
+
+
 def is_configured(settings: Settings) -> bool:
     """Return whether somebody set what only `arm` uses."""
     arm = settings.arm
@@ -300,6 +301,16 @@ def issues_of_arm(settings: Settings, chosen: Sequence[Settings] = ()) -> Iterat
     if arm.countdown_seconds is not None and policy.margin is Margin.PORTFOLIO:
         text, field = "portfolio margin has no countdown: none will be set", "arm.countdown_seconds"
         yield risk(environment, Area.CONFIGURATION, field, text, "set countdown_seconds to null")
+    elif arm.countdown_seconds is not None:
+        limit, most = Limits().weight_1m, countdowns_max(arm.countdown_seconds)
+        more = COUNTDOWN_WEIGHT_SHARE * limit
+        text = (
+            f"countdowns come on top of what `arm` takes: up to {more:.0f} more of the {limit} "
+            f"request weight a minute, which is enough for {count(most, 'symbol')} with orders "
+            "that can open a position"
+        )
+        advice = "set a longer countdown_seconds if there are more such symbols"
+        yield info(Area.PERFORMANCE, "arm.countdown_seconds", text, advice)
     for guard in arm.guards:
         if guard.rule in _OF_EQUITY and policy.symbols:
             text = (

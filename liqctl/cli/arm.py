@@ -27,6 +27,8 @@ from liqctl.kernel.states import ExitCode, TripCause
 from liqctl.run.who import SystemClock, describe_actor
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from liqctl.cli.arm_news import ArmNews
     from liqctl.cli.command_sink import CommandSink
     from liqctl.cli.execution import AccountRun, Execution
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
     from liqctl.standby.mirror import Health
 
 _KIND_AGAIN_S: Final = 3.0
-"""How far apart the account is asked for until it can be read for the first time."""
+_KIND_AGAIN_MAX_S: Final = 12.0
+"""How far apart the account is asked for until it can be read for the first time: doubled each
+time, so that even looks that ask again and again stay within the weight of an armed process."""
 
 _BLOCKED_AGAIN_S: Final = 0.5
 _BLOCKED_MAX_S: Final = 40.0
@@ -239,10 +243,13 @@ class _Post:
         from liqctl.standby.patience import PatientExchange
 
         exchange = PatientExchange(self._account.exchange, SystemClock())
-        is_told = False
+        is_told, again_s = False, _KIND_AGAIN_S
         while not self._is_stopped.is_set():
+            # Its positions tell what kind it is; orders are read once it is watched.
             looking = self._loop.create_task(
-                inspect_account(exchange, self._settings.liquidation, wall_clock=SystemClock())
+                inspect_account(
+                    exchange, self._settings.liquidation, wall_clock=SystemClock(), is_brief=True
+                )
             )
             waking = self._loop.create_task(self._is_woken.wait())
             await asyncio.wait([looking, waking], return_when=asyncio.FIRST_COMPLETED)
@@ -251,18 +258,20 @@ class _Post:
                 looking.cancel()
                 break
             found = looking.result()
-            if found.refusal is not None and found.refusal.kind is AnswerKind.RUN_FATAL:
+            if found.is_kind_known and found.read:
+                return found  # What cannot be read is told of, and asked for again, once armed.
+            refusal = found.refusal
+            if refusal and refusal.kind is AnswerKind.RUN_FATAL and not found.read:
                 out.error(f"liqctl: {found.why_unreadable()}. Nothing is watched")
                 return ExitCode.CREDENTIALS
-            if found.is_kind_known and found.snapshot.positions.complete:
-                return found
             if not is_told:
                 is_told = True
                 why = found.why_unreadable() or "the account is not read yet"
                 self._tell_line("blind", (why,))
             with contextlib.suppress(TimeoutError):
-                wait_s = max(_KIND_AGAIN_S, exchange.wait_s)
+                wait_s = max(again_s, exchange.wait_s)
                 await asyncio.wait_for(self._is_woken.wait(), wait_s)
+            again_s = min(again_s * 2, _KIND_AGAIN_MAX_S)
             if self._is_woken.is_set():
                 break
         if self._early is not None:
@@ -348,6 +357,7 @@ class _Post:
                 return await self._disarm(armed)
             return await self._trip(armed, trigger)
         finally:
+            armed.end_streams()
             await keeper.close()
             await door.close()
 
@@ -482,6 +492,7 @@ class _Post:
         from liqctl.cli.liquidate import ResultPrinter
         from liqctl.kernel import events
         from liqctl.kernel.as_json import rfc3339
+        from liqctl.run.hold import Wakes
         from liqctl.standby.latch import close_latch
 
         settings, trail = self._settings, self._trail
@@ -492,6 +503,7 @@ class _Post:
         settings = replace(settings, liquidation=policy)
         options = replace(self._options, hold=settings.arm.hold_seconds)
         printer = ResultPrinter(options)
+        printer.is_one_line = True  # It follows lines, whoever prints it.
         printer.settings, printer.reason = settings, trigger.reason or trigger.why
         name = trigger.correlation_id or printer.correlation_id
         printer.correlation_id = name
@@ -519,6 +531,8 @@ class _Post:
         news.tell_trip_soon(lambda: news.post.tripped(trigger.by, trigger.why, name))
         trail.listeners.append(self._pass_on)
         execution = self._execution = Execution(options, [run], printer)
+        if armed is not None:
+            armed.wakes = execution.wakes = Wakes(policy, armed.listens, now=self._loop.time())
         closing = self._loop.create_task(
             asyncio.to_thread(close_latch, self._account.identity, told, settings.audit.log_dir)
         )
@@ -533,7 +547,7 @@ class _Post:
                 out.error(
                     "the latch could not be written: nothing keeps a restart from arming again"
                 )
-        left = await armed.disarm_countdowns() if armed is not None else ()
+        left = await armed.disarm_countdowns() if armed is not None else {}
         news.tell_trip_now()
         self._follow_up(results, settings, printer.reason)
         self._tell_line("tripped", (trigger.why,), result=results.state.value)
@@ -550,11 +564,6 @@ class _Post:
             self._screens.clear()
             return await self._trip(None, late)
         self._record(self._disarmed("tripped", left, tripped=True))
-        if options.as_json:
-            from liqctl.kernel.as_json import dump_line
-
-            out.answer(dump_line(results.only.as_json()))
-            return process.signals.received or results.exit_code()
         return printer.end(results)
 
     async def _wait_for_others(
@@ -588,12 +597,13 @@ class _Post:
                 break
             run.known, run.result = None, None
             run.passes_over = self._loop.time() >= until
-            execution = Execution(execution.options, [run], printer)
+            execution = Execution(execution.options, [run], printer, execution.wakes)
             results = await execution.carry_out(self._loop, trail)
         return execution, results
 
-    def _tell_left(self, left: Iterable[str]) -> None:
-        if symbols := ", ".join(left):
+    def _tell_left(self, left: "Mapping[str, datetime]") -> None:
+        if left:
+            symbols = ", ".join(f"{name} until {at:%H:%M:%S} UTC" for name, at in left.items())
             out.error(
                 f"a countdown at the venue may still cancel open orders on {symbols}: its end was "
                 "not confirmed"

@@ -20,7 +20,7 @@ from liqctl.cli.last_resort import LastResort
 from liqctl.cli.output import STDERR, out
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.limits import Address, Deadline
-from liqctl.kernel.states import ExitCode, FailureCause
+from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState
 from liqctl.run.driver import Known, Opening
 from liqctl.run.who import SystemClock
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from liqctl.cli.options import Options
     from liqctl.cli.wiring import Account
     from liqctl.kernel.result import LiquidationResult, Results
+    from liqctl.run.hold import Wakes
     from liqctl.run.lock import AccountLock
     from liqctl.run.manager import LiquidationManager, Witness
     from liqctl.settings.values import Settings
@@ -63,6 +64,10 @@ _ARMED_MAX_S: Final = 100.0
 """How long armed processes are waited for: one waits 40 s for another run and takes 30 s for its
 own, and where it dies then, a run here takes 30 s."""
 
+_HOLD_HUNG: Final = (
+    "the account was flat before the hold, and the hold did not end in time: what is open now is "
+    "not known"
+)
 _LAST_WORD_S: Final = 0.3
 """How long a second signal may take to record and print what is known."""
 
@@ -115,17 +120,23 @@ class AccountRun:
 
 @dataclass(slots=True)
 class Execution:
-    """Liquidations inside one deadline, side by side; nothing is sent before `run`."""
+    """Liquidations inside one deadline, side by side; nothing is sent before `run`.
+
+    `wakes` is what streams say of the account while it is held.
+    """
 
     options: "Options"
     runs: "Sequence[AccountRun]"
     printer: "ResultPrinter"
+    wakes: "Wakes | None" = None
     _deadline: Deadline = field(init=False)
     _trail: "CommandSink | None" = None
     _view: "LiveView | None" = None
     _ended: "tuple[Results, str] | None" = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _armed: "list[asyncio.Task[None]]" = field(default_factory=list)
+    _watchdog: "process.Watchdog | None" = None
+    _is_holding: bool = False
 
     def __post_init__(self) -> None:
         """Let the deadline count from now."""
@@ -150,11 +161,11 @@ class Execution:
     def run(self, loop: asyncio.AbstractEventLoop) -> ExitCode:
         """Liquidate and print the results; return the exit code."""
         process.signals.ignore_hangups()
-        watchdog = process.Watchdog(self._deadline, self._expire)
+        watchdog = self._watchdog = process.Watchdog(self._deadline, self._expire)
 
         def leave_a_word() -> None:
             LastResort(_LAST_WORD_S, process.signals.exit_code(ExitCode.FAILED))
-            if watchdog.last_word.acquire(blocking=False):
+            if self._watchdog is None or self._watchdog.last_word.acquire(blocking=False):
                 self._expire()
 
         process.signals.last_word(leave_a_word)
@@ -168,12 +179,9 @@ class Execution:
             watchdog = process.Watchdog(self._from_now(self._timeout_s), self._expire)
         if self.options.hold:
             watchdog.stand_down()
-            # It also owes the document to a second signal within the hold.
-            longest_s = self.options.hold + self._timeout_s + _HOLD_SLACK_S
-            watchdog = process.Watchdog(self._from_now(longest_s), self._expire)
-            loop.run_until_complete(self._hold_all(loop))
-            watchdog.stand_down()
+            loop.run_until_complete(self.hold(loop))
             watchdog = process.Watchdog(self._from_now(self._timeout_s), self._expire)
+            self._watchdog = watchdog
         results = self.printer.joined([run.result for run in self.runs if run.result])
         # The watchdog has a screen and still watches while this one is drawn, for what draws takes
         # its time, and may have to be loaded from a disk that hangs.
@@ -200,7 +208,13 @@ class Execution:
 
     async def hold(self, loop: asyncio.AbstractEventLoop) -> "Results":
         """Hold the accounts flat for as long as the options say; return the results after it."""
+        # It also owes the document to a second signal within the hold.
+        longest_s = self.options.hold + self._timeout_s + _HOLD_SLACK_S
+        watchdog = self._watchdog = process.Watchdog(self._from_now(longest_s), self._expire)
+        self._is_holding = True
         await self._hold_all(loop)
+        self._is_holding = False
+        watchdog.stand_down()
         return self.printer.joined([run.result for run in self.runs if run.result])
 
     def end_hold(self) -> None:
@@ -436,7 +450,12 @@ class Execution:
         last, number = first, 0
         while not self._stop.is_set():
             found = await look_until_open(
-                account.exchange, policy, until=until, stop=self._stop, wall_clock=SystemClock()
+                account.exchange,
+                policy,
+                until=until,
+                stop=self._stop,
+                wall_clock=SystemClock(),
+                wakes=self.wakes,
             )
             if found is None:
                 break
@@ -521,6 +540,16 @@ class Execution:
     def _known(self, run: AccountRun, duration_s: float) -> "LiquidationResult":
         """Return how a run ended, or as far as it came."""
         known = run.result or (run.manager.expire(duration_s) if run.manager else None)
+        is_cut = self._is_holding and not process.signals.received
+        if known is not None and is_cut and known.verified_flat and not known.held_seconds:
+            # Its proof was of before the hold.
+            return replace(
+                known,
+                state=LiquidationState.PARTIAL,
+                verified_flat=False,
+                deadline_exceeded=True,
+                error_message=_HOLD_HUNG,
+            )
         if known is not None:
             return known
         why = NOTHING_SENT if process.signals.received else _OVER_BEFORE_IT_BEGAN

@@ -394,13 +394,14 @@ def _rehearse(
 class ResultPrinter:
     """Prints how the command ended, exactly once, and says which exit code that is.
 
-    `are_several`: the results of several accounts are printed, not one account's.
+    `are_several`: the results of several accounts are printed, not one account's. `is_one_line`:
+    JSON follows other lines of JSON.
     """
 
     def __init__(self, options: Options) -> None:
         """Name the run from its first moment, so that even a refusal to start can be found."""
         self._options = options
-        self.are_several = False
+        self.are_several = self.is_one_line = False
         self.size: tuple[int | None, int | None] | None = None
         """Columns and lines of another process' terminal, where this one draws for it."""
 
@@ -476,10 +477,10 @@ class ResultPrinter:
     ) -> str:
         """Return the results as JSON, or for people; what may not be drawn needs no rich."""
         if self._options.as_json:
-            from liqctl.kernel.as_json import dump
+            from liqctl.kernel.as_json import dump, dump_line
 
             code = process.signals.received or results.exit_code()
-            return dump(results.as_json(code))
+            return (dump_line if self.is_one_line else dump)(results.as_json(code))
         from liqctl.desk.result import Asked, render_result
 
         settings = self.settings

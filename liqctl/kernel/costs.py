@@ -22,14 +22,15 @@ request weight for the whole IP address, by calendar minutes; bots share it:
 (1700, 20.0, True)
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from liqctl.kernel import pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.limits import MINUTE_S, ORDER_BURST_S, Limits
+from liqctl.kernel.limits import LIMITS_BY_MARGIN, MINUTE_S, ORDER_BURST_S, Limits
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
+from liqctl.kernel.proof import is_protective
 from liqctl.kernel.requests import Endpoint, spec_of
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OpenOrder, Snapshot
@@ -67,8 +68,6 @@ def make_forecast(
     snapshot: Snapshot, policy: LiquidationConfig, *, round_trip_s: float, limits: Limits
 ) -> Forecast:
     """Return the forecast for what a reading shows in scope."""
-    from liqctl.kernel.proof import is_protective  # no run needs it for its first reading
-
     positions = [p for p in snapshot.positions.items if policy.covers(p.symbol)]
     orders = [order for order in snapshot.orders if policy.covers(order.symbol)]
     closes = len(positions) if policy.close_positions else 0
@@ -134,34 +133,139 @@ def positions_weight(policy: LiquidationConfig) -> int:
     return sum(_weights([Endpoint.POSITIONS], policy))
 
 
-def guards_weight(guards: Iterable[Guard], policy: LiquidationConfig) -> tuple[int, int]:
-    """Return what guards cost a minute: usually, and while a loss comes near its limit.
+def equity_weight(guards: Iterable[Guard], policy: LiquidationConfig) -> int:
+    """Return what one reading of the equity costs for these guards; 0 where none needs it.
+
+    >>> from decimal import Decimal
+    >>> equity_weight([Guard(rule=Rule.MAX_LOSS, limit=Decimal(500))], LiquidationConfig())
+    10
+    """
+    rules, margin = {guard.rule for guard in guards}, policy.margin or Margin.STANDARD
+    if not (Rule.MIN_MARGIN_RATIO in rules or any(rule.needs_transfers for rule in rules)):
+        return 0
+    # In portfolio margin either product gives the whole account's.
+    asked = [*policy.by_product][: 1 if margin is Margin.PORTFOLIO else None]
+    return sum(spec_of(Endpoint.EQUITY, each, margin).weight_all for each in asked)
+
+
+@dataclass(slots=True, kw_only=True)
+class Rare:
+    """A question that an armed process asks rarely, for which weight is set aside meanwhile."""
+
+    weight: int
+    every_s: float
+    asked_at: float = float("-inf")
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is to be asked."""
+        return bool(self.weight) and now - self.asked_at >= self.every_s
+
+    def hasten(self, now: float, apart_s: float) -> None:
+        """Let it be asked at once, but so long after the last time at least."""
+        self.asked_at = min(self.asked_at, max(self.asked_at + apart_s, now) - self.every_s)
+
+    def aside(self, now: float) -> float:
+        """Return what has to be there of its weight by now."""
+        return self.weight * min((now - self.asked_at) / self.every_s, 1.0)
+
+    @property
+    def per_s(self) -> float:
+        """What it costs a second on average."""
+        return self.weight / self.every_s
+
+
+def lists_of(guards: Iterable[Guard], policy: LiquidationConfig) -> Rare:
+    """Return the order lists of an armed process."""
+    is_guarded = equity_weight(guards, policy) > 0
+    return Rare(
+        weight=look_weight(policy) - positions_weight(policy),
+        every_s=pacing.ARMED_LISTS_GUARDED_S if is_guarded else pacing.ARMED_LISTS_S,
+    )
+
+
+def transfers_of(guards: Iterable[Guard], policy: LiquidationConfig) -> Rare:
+    """Return the lists of transfers for these guards; portfolio margin has none."""
+    margin = policy.margin or Margin.STANDARD
+    needs = margin is Margin.STANDARD and any(guard.rule.needs_transfers for guard in guards)
+    weights = [spec_of(Endpoint.INCOME, each, margin).weight_all for each in policy.by_product]
+    return Rare(weight=sum(weights) if needs else 0, every_s=pacing.GUARD_TRANSFERS_S)
+
+
+def prices_of(guards: Iterable[Guard], policy: LiquidationConfig) -> Rare:
+    """Return the prices of coins for these guards; portfolio margin counts in dollars by itself."""
+    margin = policy.margin or Margin.STANDARD
+    needs = margin is Margin.STANDARD and any(guard.rule.needs_transfers for guard in guards)
+    needs = needs and Product.COINM in policy.by_product
+    weight = spec_of(Endpoint.MARK_PRICE, Product.COINM, margin).weight_all
+    return Rare(weight=weight if needs else 0, every_s=pacing.GUARD_PRICES_S)
+
+
+def pings_of(policy: LiquidationConfig) -> Rare:
+    """Return what keeps spare connections warm."""
+    weight = pacing.WARM_CONNECTIONS * len(policy.by_product)
+    return Rare(weight=weight, every_s=pacing.ARMED_PINGS_S)
+
+
+class Allowance:
+    """The weight that an armed process may use: so much a second, and what of it was saved.
+
+    Everything that it asks is taken from it, so on average it can use no more:
+
+        saved    what was allowed since the beginning less what was used, at most `saved_max`
+        reading  leaves when enough is saved for it, beside what is set aside for rare questions
+
+    >>> allowance = Allowance(2400, now=0.0)
+    >>> allowance.saved, allowance.wait_s(100)
+    (342.0, 0.0)
+    >>> allowance.note(292, now=0.0)
+    >>> allowance.wait_s(88)  # 38 are lacking, and 3.8 come in a second
+    10.0
+    """
+
+    def __init__(self, weight_1m: int, *, now: float) -> None:
+        """Begin with everything saved that can be, for a venue that allows so much a minute."""
+        share = pacing.ARMED_WEIGHT_SHARE * pacing.ARMED_PLANNED_SHARE
+        self.per_s = share * weight_1m / MINUTE_S
+        self.saved_max = self.saved = self.per_s * pacing.ARMED_SAVED_S
+        self._used, self._at = 0, now
+
+    def note(self, used: int, *, now: float) -> None:
+        """Take note of what was used in all since the beginning."""
+        self.saved = min(self.saved + (now - self._at) * self.per_s, self.saved_max)
+        self.saved -= used - self._used
+        self._used, self._at = used, now
+
+    def wait_s(self, weight: float, *, aside_per_s: float = 0.0) -> float:
+        """Return how long until so much is saved, while so much a second is set aside."""
+        lacking = min(weight, self.saved_max) - self.saved
+        return max(lacking, 0.0) / max(self.per_s - aside_per_s, self.per_s / 10)
+
+
+def countdowns_max(seconds: float) -> int:
+    """Return on how many symbols countdowns of so many seconds can be renewed.
+
+    >>> countdowns_max(30.0), countdowns_max(120.0)
+    (3, 12)
+    """
+    a_minute = MINUTE_S * pacing.COUNTDOWN_RENEWALS / seconds
+    share = pacing.COUNTDOWN_WEIGHT_SHARE * Limits().weight_1m
+    return max(int(share / (Endpoint.COUNTDOWN.value.weight_all * a_minute)), 1)
+
+
+def armed_gap_s(guards: Sequence[Guard], policy: LiquidationConfig) -> float:
+    """Return how far apart an armed process reads the account with these guards.
 
     >>> from decimal import Decimal
     >>> guards = [Guard(rule=Rule.MAX_LOSS, limit=Decimal(500))]
-    >>> guards_weight(guards, LiquidationConfig()), guards_weight([], LiquidationConfig())
-    ((170, 420), (0, 0))
+    >>> [round(armed_gap_s(each, LiquidationConfig()), 1) for each in (guards, [])]
+    [10.3, 4.3]
     """
-    rules, margin = {guard.rule for guard in guards}, policy.margin or Margin.STANDARD
-    in_portfolio = margin is Margin.PORTFOLIO
-    products = [*policy.by_product]
-    needs_transfers = any(rule.needs_transfers for rule in rules)
-    look = 0
-    if needs_transfers or Rule.MIN_MARGIN_RATIO in rules:
-        asked = products[:1] if in_portfolio else products
-        look += sum(spec_of(Endpoint.EQUITY, each, margin).weight_all for each in asked)
-    if needs_transfers and Product.COINM in products and not in_portfolio:
-        look += spec_of(Endpoint.MARK_PRICE, Product.COINM, margin).weight_all
-    if rules & {Rule.MAX_NOTIONAL, Rule.MAX_POSITION_NOTIONAL}:
-        look += positions_weight(policy)
-    if Rule.MAX_ORDERS_PER_MINUTE in rules:
-        look += Endpoint.ORDER_LIMITS.value.weight_all
-    moved = 0
-    if needs_transfers and not in_portfolio:
-        moved = sum(spec_of(Endpoint.INCOME, each, margin).weight_all for each in products)
-    looks = int(MINUTE_S / pacing.GUARD_POLL_S)
-    lists = int(MINUTE_S / pacing.TRANSFERS_POLL_S)
-    return looks * look + lists * moved, looks * (look + moved)
+    limit = LIMITS_BY_MARGIN[policy.margin or Margin.STANDARD].weight_1m
+    rare = [each(guards, policy) for each in (lists_of, transfers_of, prices_of)]
+    aside_per_s = sum(each.per_s for each in (*rare, pings_of(policy)))
+    reading = positions_weight(policy) + equity_weight(guards, policy)
+    gap_s = reading / (Allowance(limit, now=0.0).per_s - aside_per_s)
+    return max(gap_s, pacing.ARMED_READ_MIN_S)
 
 
 def _weights(endpoints: Iterable[Endpoint], policy: LiquidationConfig) -> list[int]:

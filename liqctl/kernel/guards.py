@@ -9,7 +9,8 @@
 
 A `max_` rule is over when its value is above the limit, a `min_` rule when it is below. A guard
 trips when so many readings from different moments agree: what is not known, or was read too long
-ago, neither trips nor is green, and a single spike counts once.
+ago, neither trips nor is green, and a single spike counts once. A sum of notionals that is over its
+limit without a product that could not be read is over it all the same.
 
     peak     of the lowest of the last three readings, so a spike raises it no further
     anchor   the median of the three readings about 00:00 UTC, or of the first three
@@ -166,13 +167,13 @@ def transfers_since(state: GuardState, now: datetime) -> int:
 
 
 def wants_transfers(standings: Iterable[Standing]) -> bool:
-    """Return whether transfers are to be read beside the next equity, not only once a minute.
+    """Return whether transfers, and prices, are to be read with this equity, not in their turn.
 
-    While the day's anchor is not made yet, and where a loss comes near its limit: there a reading
-    counts only with transfers that were read no earlier than the equity.
+    Over the limit, and while the day's anchor is not made yet: there a reading counts only with
+    transfers that were read no earlier than the equity.
     """
     levels = {each.level for each in standings if each.guard.rule.needs_transfers}
-    return bool(levels - {GuardLevel.GREEN})
+    return bool(levels & {GuardLevel.OVER, GuardLevel.UNKNOWN})
 
 
 def trip_details(standing: Standing) -> dict[str, object]:
@@ -524,7 +525,8 @@ def _measure(guard: Guard, state: GuardState, taken: _Inputs) -> tuple[Decimal |
         case Rule.MAX_DRAWDOWN:
             return _drawdown(state, taken)
         case Rule.MAX_NOTIONAL:
-            return exposure_of(_positions(taken)), ""
+            positions, missing = _positions(taken)
+            return _at_least(exposure_of(positions), guard, missing), ""
         case Rule.MAX_POSITION_NOTIONAL:
             return _largest(guard, taken)
         case Rule.MIN_MARGIN_RATIO:
@@ -570,31 +572,45 @@ def _drawdown(state: GuardState, taken: _Inputs) -> tuple[Decimal, str]:
     return max(state.peak - level, Decimal(0)) * 100 / whole, "below the peak"
 
 
-def _positions(taken: _Inputs, symbols: tuple[str, ...] = ()) -> list[Position]:
-    """Return the positions of these symbols or of all, each with a notional that is known."""
-    if not taken.sample.positions:
-        raise _UnknownError("positions are not read")
+def _positions(taken: _Inputs, symbols: tuple[str, ...] = ()) -> tuple[list[Position], str]:
+    """Return the positions of these symbols or of all, and what is not known of others.
+
+    Each has a notional that is known.
+    """
     found: list[Position] = []
+    missing = "" if taken.sample.positions else "positions are not read"
     for product, read in taken.sample.positions.items():
-        positions = taken.take_new(_named("the positions", product), read)
+        try:
+            positions = taken.take_new(_named("the positions", product), read)
+        except _UnknownError as unknown:
+            missing = missing or str(unknown)
+            continue
         found += [each for each in positions if not symbols or each.symbol in symbols]
     for position in found:
         if position.quantity and not position.notional:
             raise _UnknownError(f"the notional of {position.symbol} is not known")
     taken.inputs |= {"positions": len(found), "notional": plain(exposure_of(found))}
-    return found
+    return found, missing
+
+
+def _at_least(value: Decimal, guard: Guard, missing: str) -> Decimal:
+    """Return what is known of a sum that only grows by what is missing, where that decides."""
+    if missing and value <= guard.limit:
+        raise _UnknownError(missing)
+    return value
 
 
 def _largest(guard: Guard, taken: _Inputs) -> tuple[Decimal, str]:
     by_symbol: dict[str, Decimal] = {}
-    for position in _positions(taken, guard.symbols):
+    positions, missing = _positions(taken, guard.symbols)
+    for position in positions:
         before = by_symbol.get(position.symbol, Decimal(0))
         by_symbol[position.symbol] = before + position.notional
     if not by_symbol:
-        return Decimal(0), ""
+        return _at_least(Decimal(0), guard, missing), ""
     symbol = max(by_symbol, key=lambda name: by_symbol[name])
     taken.inputs["symbol"] = symbol
-    return by_symbol[symbol], f"of {symbol}"
+    return _at_least(by_symbol[symbol], guard, missing), f"of {symbol}"
 
 
 def _margin_ratio(taken: _Inputs) -> tuple[Decimal | None, str]:

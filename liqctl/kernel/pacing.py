@@ -312,21 +312,39 @@ REFUSED_FACTOR_MAX: Final = 16
 """After a "too many" that names no wait: 0.3 s, 0.6 s and so on to 4.8 s, which makes five tries in
 a run of 5 s where nothing is let through; the venue bans for going on. (guess)"""
 
-MIRROR_AGE_MAX_S: Final = 12.0
+MIRROR_AGE_MAX_S: Final = 24.0
 """How old the last reading of the positions may be for the first orders to be made from it and from
 what the stream said since: two of an armed process' readings. They can only reduce, and the reading
 that follows them corrects what was wrong. (guess)"""
 
 ARMED_WEIGHT_SHARE: Final = 0.1
-"""The share of a minute's weight that an armed process takes for its readings."""
+"""The share of a minute's weight that an armed process takes on average over an hour, whatever its
+guards: everything that it asks is counted against it, but for countdowns."""
+
+ARMED_PLANNED_SHARE: Final = 0.95
+ARMED_SAVED_S: Final = 90.0
+"""Of that share, what is planned with, and how many seconds' worth of it are saved at most. The
+savings are there from the beginning: in an hour they are 2.4 per cent of it, so 95 and 2.4 stay
+below the whole. They pay for order lists, and for readings of a guard that is over its limit; a
+minute costs no more than they and its own share, a quarter of the venue's."""
 
 ARMED_LISTS_S: Final = 180.0
+ARMED_LISTS_GUARDED_S: Final = 300.0
 ARMED_LISTS_MIN_S: Final = 90.0
-"""How far apart an armed process reads the order lists, which cost eight times the positions; and
-how far at least, where they could not be read or a stream was connected anew."""
+"""How far apart an armed process reads the order lists, which cost eight times the positions: less
+often where it also reads the equity; and how far at least, where they could not be read or a stream
+was connected anew."""
 
-ARMED_READ_MAX_S: Final = 6.0
-"""The longest pause between two readings, also where guards read more: half of the mirror's age."""
+ARMED_READ_MIN_S: Final = 1.5
+ARMED_WOKEN_MIN_S: Final = 0.5
+ARMED_READ_MAX_S: Final = 12.0
+"""How far apart readings are: at least, where the weight would allow more; at least after a word of
+the stream; and at most, as long as any weight is left: half of the mirror's age. Both products with
+every guard make it 10.2 s."""
+
+ARMED_OVER_S: Final = 3.0
+"""How far apart readings are while a guard is over its limit: a spike of the mark price that trips
+one has to last for two of these. (guess)"""
 
 ARMED_RULES_S: Final = 3600.0
 """How far apart the market rules are read anew: a process may be armed for months."""
@@ -344,8 +362,14 @@ COUNTDOWN_RENEWALS: Final = 4
 """How often a countdown at the venue is renewed while it runs: as its own example does."""
 
 COUNTDOWN_WEIGHT_SHARE: Final = 0.1
-"""The share of a minute's weight that renewals may take, beside the readings': 10 each, so with
+"""The share of a minute's weight that renewals may take on top of everything else: 10 each, so with
 countdowns of 120 s they cover twelve symbols. What is beyond is said."""
+
+COUNTDOWN_LATE: Final = 2.0
+"""After how many renewals that were not answered it is said when a countdown runs out."""
+
+DISARM_AGAIN_S: Final = 0.3
+"""How long until the end of a countdown that was not confirmed is sent again. (guess)"""
 
 DISARM_MAX_S: Final = 5.0
 """How long the end of an armed process waits for its countdowns to be ended. (guess)"""
@@ -371,13 +395,20 @@ STREAM_RETRY_S: Final = 0.5
 STREAM_RETRY_MAX_S: Final = 30.0
 """The first pause before a stream is connected anew, doubled each time, and the longest."""
 
-BLIND_AFTER_S: Final = 20.0
-"""After how long without a reading that succeeded an armed process says so. (guess)"""
+BLIND_AFTER_S: Final = 30.0
+"""After how long without a reading that succeeded an armed process says so: both products with
+every guard are read every 10 s, and one reading that fails takes 5 s. (guess)"""
 
 HOLD_LOOK_S: Final = 2.0
 HOLD_LISTS_S: Final = 15.0
 """How far apart positions and order lists are read while an account is held flat: 330 and 710 of
 the 2,400 weight a minute, which leaves half of it to close with, and to others. (guess)"""
+
+HOLD_HEARD_LOOK_S: Final = 10.0
+HOLD_HEARD_LISTS_S: Final = 120.0
+HOLD_WOKEN_MIN_S: Final = 0.5
+"""The same where a stream tells what appears, in which case a look follows at once: 96 and 88 of
+the weight, and how far looks after its words are apart at least. (guess)"""
 
 BAND_INSIDE: Final = Decimal("0.003")
 """How far inside the allowed band a limit order is priced: a mark price moves about a tenth of that
@@ -403,22 +434,27 @@ GUARD_AGE_MAX_S: Final = 30.0
 GUARD_GAP_MAX_S: Final = 120.0
 """How long nothing may be known between two readings that agree; then they count from 1. (guess)"""
 
-GUARD_POLL_S: Final = 10.0
-"""How far apart the account is read for its guards, at most: three readings are 20 s. (guess)"""
-
-TRANSFERS_POLL_S: Final = 60.0
-TRANSFERS_AGE_MAX_S: Final = 120.0
-"""Transfers cost 30 weight for USDS-M and 20 for COIN-M: read once a minute, and with each reading
-while a loss comes near its limit. Older ones are not known any more. (guess)"""
+TRANSFERS_AGE_MAX_S: Final = 180.0
+"""What was moved is not known any more where it was read longer ago: half as long again as the
+lists are apart. (guess)"""
 
 MIDNIGHT_GAP_MAX_S: Final = 180.0
 """How far from 00:00 UTC a reading still stands for the equity of that moment. (guess)"""
 
-GUARD_PRICES_S: Final = 15.0
-GUARD_TRANSFERS_S: Final = 60.0
+GUARD_PRICES_S: Final = 20.0
+GUARD_TRANSFERS_S: Final = 120.0
+GUARD_TRANSFERS_MIN_S: Final = 10.0
+"""How far apart coin prices and transfers are read for the guards; they cost 10, and 30 for USDS-M
+and 20 for COIN-M. Both are read with the equity where a loss or drawdown is over its limit, and
+transfers once the stream tells of money that was moved, so far apart at least. Peak and anchor are
+made of readings with transfers only, so the last one is never far from midnight. (guess)"""
+
+GUARD_UNKNOWN_TRIES: Final = 5
+"""With how many readings in a row transfers are read to learn what is unknown without them: three
+make the anchor. (guess)"""
+
 GUARD_SAVED_S: Final = 10.0
-"""How far apart coin prices and transfers are read for the guards, of which the latter cost 20 to
-30 weight, and how far apart their state is written. (guess)"""
+"""How far apart the state of the guards is written. (guess)"""
 
 GUARD_NEAR: Final = Decimal("0.8")
 """The share of its limit from which a guard is near it. (guess)"""

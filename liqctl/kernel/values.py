@@ -436,7 +436,8 @@ class StreamEvent:
 
     `amounts` are the signed quantities that legs have now, `entry_prices` what those cost that are
     open; `opens` says that an order of the regular book came to be that may open something;
-    `client_order_id` names whose order it is about.
+    `client_order_id` names whose order it is about. `moves_money`: the balance changed by something
+    else than trading, such as a deposit.
     """
 
     kind: StreamKind
@@ -447,3 +448,4 @@ class StreamEvent:
     symbol: str = ""
     is_new_order: bool = False
     opens: bool = False
+    moves_money: bool = False

@@ -39,7 +39,8 @@ class Inspection:
     Positions are those of both sources. `refusal` is why nothing, or not everything, could be read;
     `silent` names the sources of positions that did not answer. `plan` is what a liquidation would
     send first. `unknown_symbols` are symbols in scope that the venue does not list, None where it
-    did not say. `is_kind_known`: whether `margin` is what the venue said, or what was seen proves.
+    did not say. `read` are the products whose positions were read. `is_kind_known`: whether
+    `margin` is what the venue said, or what was seen proves.
     `unread_beside` was not answered and does not count against flat.
     `settled_s` is how long flat was watched when it is proven, else 0. `is_brief`: only positions
     were asked for, because the address has too little request weight for its accounts.
@@ -52,6 +53,7 @@ class Inspection:
     silent: tuple[str, ...] = ()
     unknown_symbols: tuple[str, ...] | None = ()
     products: tuple[Product, ...] = ()
+    read: tuple[Product, ...] = ()
     margin: Margin = Margin.STANDARD
     is_kind_known: bool = True
     unread_beside: tuple[str, ...] = ()
@@ -196,7 +198,7 @@ async def _inspect(
     account = desk.account
     if any(each.symbols for each in snapshots):
         account.know()
-    elif not any(each.lists_failed for each in snapshots):
+    elif not all(each.lists_failed for each in snapshots):
         if not account.is_kind_known:
             wait_s = pacing.MARGIN_ASKED_MAX * desk.gateway.limits.call_max_s
             await account.ask_kind(desk.gateway, until=machine.now + wait_s)
@@ -230,6 +232,7 @@ async def _inspect(
         silent=tuple(sorted(snapshot.positions.silent)),
         unknown_symbols=unknown_symbols,
         products=tuple(desk.readers),
+        read=tuple(each.product for each in snapshots if each.positions.complete),
         margin=account.margin,
         is_kind_known=account.is_kind_known,
         unread_beside=unread_beside,

@@ -9,36 +9,50 @@ What a reader would get wrong:
   is not answered, and spare connections each have a task or a thread of their own.
 - A countdown at the venue that is not renewed cancels a healthy book. So it is renewed until an
   order list shows nothing that opens, and then ended; not knowing is no reason to let it run out.
+- Everything but countdowns is paid from one allowance. Readings follow one another as fast as that
+  lets them, so what costs more is read less often, and no period has to be right for the sum to be.
+- A product that cannot be read is asked aside from the others, and seldom: it delays nothing.
 """
 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.costs import look_weight, positions_weight
+from liqctl.kernel.costs import (
+    Allowance,
+    Rare,
+    countdowns_max,
+    equity_weight,
+    lists_of,
+    look_weight,
+    positions_weight,
+)
 from liqctl.kernel.errors import VenueError
-from liqctl.kernel.limits import MINUTE_S, Limits
+from liqctl.kernel.limits import LIMITS_BY_MARGIN, MINUTE_S
 from liqctl.kernel.policy import LiquidationConfig, product_of
-from liqctl.kernel.ports import Exchange, WallClock
+from liqctl.kernel.ports import WallClock
 from liqctl.kernel.proof import reduces_only
 from liqctl.kernel.reading import AccountReaders
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.values import OpenOrder, Position, Reading, Snapshot, StreamEvent
 from liqctl.run.driver import Driver, Known
 from liqctl.standby.mirror import Health, Mirror, StreamFacts, judge
-from liqctl.standby.patience import RationedExchange
+from liqctl.standby.patience import PatientExchange, RationedExchange
 from liqctl.standby.streams import StreamKeeper
 from liqctl.venue.stream import StreamDoor
 
 if TYPE_CHECKING:
+    from liqctl.kernel.policy import Guard
     from liqctl.kernel.values import MarketRules
+    from liqctl.run.hold import Wakes
 
 T = TypeVar("T", Position, OpenOrder)
 
@@ -54,7 +68,7 @@ _CONNECTED_BY_S: Final = 2.0
 """How long streams may take to connect before order lists are read without them."""
 
 _RULES_BY_S: Final = 2.0
-_DISARM_TRIES: Final = 3
+_DISARM_CALL_S: Final = 1.6
 _ORDERS_SEEN_MAX: Final = 100_000
 """New orders of a minute that are counted at most; the venue lets one account place a hundredth."""
 
@@ -118,9 +132,20 @@ class Guarding(Protocol):
     def describe(self) -> list[dict[str, Any]]:
         """Return where each guard stands, as `status` shows it."""
 
+    def heard(self, event: StreamEvent) -> None:
+        """Take what a stream says."""
+
     @property
-    def weight(self) -> int:
-        """What looking costs of the address' weight."""
+    def guards(self) -> "Sequence[Guard]":
+        """What is judged."""
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether a guard is over its limit, and the next readings decide."""
+
+    @property
+    def rare(self) -> Sequence[Rare]:
+        """What it asks beside some readings only."""
 
 
 class Armed:
@@ -129,7 +154,7 @@ class Armed:
     def __init__(  # noqa: PLR0913 - what it stands between
         self,
         *,
-        exchange: Exchange,
+        exchange: PatientExchange,
         door: StreamDoor,
         policy: LiquidationConfig,
         wall_clock: WallClock,
@@ -142,7 +167,7 @@ class Armed:
         """Watch nothing yet.
 
         Args:
-            exchange: the account on its venue.
+            exchange: the account on its venue; nobody else uses it.
             door: opens its streams.
             policy: what is in scope; its kind of account must be known.
             wall_clock: calendar time.
@@ -159,12 +184,13 @@ class Armed:
         self.mirrors = {product: Mirror(product) for product in policy.by_product}
         self.rules: dict[Product, Mapping[str, MarketRules]] = {}
         self.snapshots: dict[Product, Snapshot] = {}
-        self.read_at = float("-inf")
         self.orders_seen: deque[float] = deque(maxlen=_ORDERS_SEEN_MAX)
-        self.read_trouble = ""
+        self.unread: dict[Product, str] = {}
+        """Why products cannot be read that are only asked now and then."""
         self.heartbeat_age_s: float | None = None
         self.heartbeat_note: str | None = None
-        self.weight_used = 0
+        self._read_ats: dict[Product, float] = {}
+        self._trouble = ""
         self._exchange = exchange
         self._read_policy = _whole(policy)
         self._door = door
@@ -180,13 +206,23 @@ class Armed:
         self._trigger: asyncio.Future[Trigger | None] = self._loop.create_future()
         self._woken = asyncio.Event()
         self._timers: dict[str, float] = {}
+        self._renewed: dict[str, float] = {}
+        self._covered = set[str]()
+        self._countdowns_w = 0
         self._opened: dict[str, float] = {}
         self._uncovered = 0
         self._is_refused = False
         self._has_told = False
+        self._keeping: list[asyncio.Task[None]] = []
+        self.wakes: Wakes | None = None
+        """Who holds the account flat after a trip and wants to know what is heard."""
+        guards = guarding.guards if guarding else ()
+        limit = LIMITS_BY_MARGIN[self.margin].weight_1m
+        self._allowance = Allowance(limit, now=self._began_at)
+        self._reading_w = positions_weight(self._read_policy) + equity_weight(guards, policy)
+        self._lists = lists_of(guards, self._read_policy)
         # The first lists are read when streams are connected, for older ones are not believed.
-        self._lists_at = float("-inf")
-        self._lists_due_at = self._began_at + _CONNECTED_BY_S
+        self._lists.asked_at = self._began_at + _CONNECTED_BY_S - self._lists.every_s
         self._rules_at: dict[Product, float] = {}
         self._beating: asyncio.Future[tuple[float | None, str | None]] | None = None
         # One thread, so that a disk that hangs has nobody else's.
@@ -200,6 +236,22 @@ class Armed:
         return {p: StreamFacts(mirrors=(mirror,)) for p, mirror in self.mirrors.items()}
 
     @property
+    def weight_used(self) -> int:
+        """Request weight of everything that was sent."""
+        return self._exchange.spent
+
+    @property
+    def readable(self) -> tuple[Product, ...]:
+        """The products that are read, of those in scope."""
+        return tuple(product for product in self.mirrors if product not in self.unread)
+
+    @property
+    def read_at(self) -> float:
+        """When the last reading began that succeeded, of the product where that is longest ago."""
+        never = float("-inf")
+        return min((self._read_ats.get(each, never) for each in self.readable), default=never)
+
+    @property
     def known(self) -> Known:
         """What a run that begins now may be made from."""
         now = self._loop.time()
@@ -209,15 +261,17 @@ class Armed:
 
     async def stand(self) -> Trigger | None:
         """Watch until something trips; return what, None when told to stop."""
+        keepers = [self._keeper(product, facts).run() for product, facts in self.streams.items()]
         work = [
-            *(self._keeper(product, facts).run() for product, facts in self.streams.items()),
             self._read_on(),
+            self._read_aside(),
             self._tick(),
             self._keep_warm(),
             self._keep_countdowns(),
         ]
         tasks = [self._loop.create_task(each) for each in work]
-        for task in tasks:
+        self._keeping = [self._loop.create_task(each) for each in keepers]
+        for task in (*tasks, *self._keeping):
             task.add_done_callback(self._ended)
         try:
             return await self._trigger
@@ -226,11 +280,32 @@ class Armed:
                 task.cancel()
             if self._beats is not None:
                 self._beats.shutdown(wait=False)
+            if not self.is_tripped:
+                self.end_streams()
+
+    def end_streams(self) -> None:
+        """Listen no more; after a trip streams go on, for the time in which it is held flat."""
+        for task in self._keeping:
+            task.cancel()
+
+    def listens(self) -> bool:
+        """Whether every stream is connected, and its key confirmed."""
+        now = self._loop.time()
+        return all(
+            facts.connected_at is not None and now - facts.confirmed_at <= pacing.KEY_CONFIRMED_S
+            for facts in self.streams.values()
+        )
 
     def listens_since(self, moment: float) -> bool:
-        """Whether every stream has been connected since that moment."""
-        connected = [facts.connected_at for facts in self.streams.values()]
+        """Whether every stream of what can be read has been connected since that moment."""
+        connected = [facts.connected_at for facts in self._streams_read()]
         return all(at is not None and at <= moment for at in connected)
+
+    def _streams_read(self) -> Iterable[StreamFacts]:
+        readable = self.readable
+        for facts in self.streams.values():
+            if any(mirror.product in readable for mirror in facts.mirrors):
+                yield facts
 
     @property
     def is_tripped(self) -> bool:
@@ -272,15 +347,18 @@ class Armed:
         now = self._loop.time()
         for mirror in self.streams[product].mirrors:
             mirror.connect(now)
-        if all(facts.connected_at is not None for facts in self.streams.values()):
-            at = max(self._lists_at + pacing.ARMED_LISTS_MIN_S, now)
-            self._lists_due_at = min(self._lists_due_at, at)
+        if self.listens_since(now):
+            self._lists.hasten(now, pacing.ARMED_LISTS_MIN_S)
+        if self.wakes is not None:
+            self.wakes.look_again()
         self._woken.set()
 
     def disconnected(self, product: Product) -> None:
         """Believe the lists no more."""
         for mirror in self.streams[product].mirrors:
             mirror.disconnect()
+        if self.wakes is not None:
+            self.wakes.event.set()
 
     def heard(self, product: Product, event: StreamEvent) -> None:
         """Take one event into the mirrors of the stream."""
@@ -298,6 +376,10 @@ class Armed:
                 self.orders_seen.popleft()
         if event.opens:
             self._opened[event.symbol] = now
+        if self.guarding is not None:
+            self.guarding.heard(event)
+        if self.wakes is not None:
+            self.wakes.hear(event)
         self._woken.set()
 
     def changed(self) -> None:
@@ -324,49 +406,71 @@ class Armed:
     async def _read_on(self) -> None:
         """Read positions at the pace that the weight allows, order lists now and then."""
         loop = self._loop
-        guards_w = self.guarding.weight if self.guarding else 0
-        lists_w = look_weight(self._read_policy)
-        positions_w = positions_weight(self._read_policy) + guards_w
-        pings_w = pacing.WARM_CONNECTIONS * len(self.mirrors)
-        per_s = pacing.ARMED_WEIGHT_SHARE * Limits().weight_1m / MINUTE_S
-        per_s -= pings_w / pacing.ARMED_PINGS_S
-        budget, counted_at = float(positions_w), loop.time()
-        gap_s = pacing.ARMED_READ_MAX_S
         while True:
             # What is heard while one is under way may be in none yet.
             self._woken.clear()
             began_at = loop.time()
-            is_whole = began_at >= self._lists_due_at
+            self._note_used(began_at)
+            needed_w = self._lists.weight + self._reading_w
+            is_whole = self._lists.is_due(began_at) and not self._allowance.wait_s(needed_w)
             if is_whole:
+                self._lists.asked_at = began_at
+            is_done = await self._read(self.readable, is_brief=not is_whole)
+            if is_whole and not (is_done and self.listens_since(began_at)):
                 # Also where it fails: lists cost a fifteenth of a minute's weight each time.
-                lists_s = min(max(began_at - self._lists_at, 0.0), pacing.ARMED_LISTS_S)
-                lists_s = max(lists_s, pacing.ARMED_LISTS_MIN_S)
-                gap_s = positions_w / max(per_s - lists_w / lists_s, per_s / 10)
-                gap_s = min(gap_s, pacing.ARMED_READ_MAX_S)
-                self._lists_at = began_at
-                self._lists_due_at = began_at + pacing.ARMED_LISTS_MIN_S
-            is_done = await self._read(is_brief=not is_whole)
-            if is_whole and is_done and self.listens_since(began_at):
-                self._lists_due_at = began_at + pacing.ARMED_LISTS_S
-            self.weight_used += lists_w if is_whole else positions_w
-            now = loop.time()
-            budget = min(budget + (now - counted_at) * positions_w / gap_s, 2.0 * positions_w)
-            budget, counted_at = budget - positions_w, now
+                self._lists.hasten(loop.time(), pacing.ARMED_LISTS_MIN_S)
+            if self.guarding is not None and (trigger := await self.guarding.look(self)):
+                self.trip(trigger)
             if self._is_refused:
                 await asyncio.sleep(pacing.ARMED_REFUSED_S)
-            elif budget >= 0:
-                # Heard of something: read at once, as long as the weight of a minute allows it.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), gap_s)
             else:
-                await asyncio.sleep(gap_s)
+                await self._rest(began_at)
 
-    async def _read(self, *, is_brief: bool) -> bool:
+    async def _rest(self, began_at: float) -> None:
+        """Wait until the next reading may leave, or sooner if something is heard."""
+        now, allowance = self._loop.time(), self._allowance
+        self._note_used(now)
+        rare = [self._lists, *(self.guarding.rare if self.guarding else ())]
+        # While a guard is over its limit, what was saved for that is used.
+        is_hurried = self.guarding is not None and self.guarding.is_hurried
+        if is_hurried:
+            read_at = max(began_at + pacing.ARMED_OVER_S, now + allowance.wait_s(self._reading_w))
+            await asyncio.sleep(read_at - now)
+            return
+        aside = sum(each.aside(now) for each in rare)
+        beside = self._reading_w + sum(each.weight for each in rare[1:])
+        kept = aside + (pacing.GUARD_READINGS - 1) * beside * bool(rare[1:])
+        per_s = sum(each.per_s for each in rare)
+        read_at = now + allowance.wait_s(kept, aside_per_s=per_s)
+        last_at = began_at + pacing.ARMED_READ_MAX_S
+        read_at = max(min(read_at, last_at), began_at + pacing.ARMED_READ_MIN_S)
+        # One reading ahead of its time: then the next one has to wait.
+        woken_at = now + allowance.wait_s(kept - self._reading_w, aside_per_s=per_s)
+        woken_at = min(max(woken_at, began_at + pacing.ARMED_WOKEN_MIN_S), read_at)
+        least_at = now + allowance.wait_s(self._reading_w)
+        await asyncio.sleep(max(woken_at, least_at) - now)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(max(read_at, least_at)):
+                await self._woken.wait()
+
+    def _note_used(self, now: float) -> None:
+        """Let everything be paid from the allowance but countdowns, which may not wait."""
+        self._allowance.note(self._exchange.spent - self._countdowns_w, now=now)
+
+    async def _read_aside(self) -> None:
+        """Ask now and then for what cannot be read, so that it is watched once it can."""
+        while True:
+            await asyncio.sleep(pacing.ARMED_REFUSED_S)
+            if self.unread:
+                await self._read(tuple(self.unread), is_brief=True)
+
+    async def _read(self, products: Sequence[Product], *, is_brief: bool) -> bool:
         """Take one reading into the mirrors; return whether all that was asked for was read."""
-        weight = positions_weight(self._read_policy) if is_brief else look_weight(self._read_policy)
+        policy = _narrowed(self._read_policy, products)
+        weight = positions_weight(policy) if is_brief else look_weight(policy)
         exchange = RationedExchange(self._exchange, int(weight * _REPEATS) + _BESIDE_W)
         driver = Driver.starting_now(exchange, _CALL_MAX_S, self._wall_clock)
-        readers = AccountReaders(driver.machine, self._read_policy)
+        readers = AccountReaders(driver.machine, policy)
         for product, reader in readers.readers.items():
             reader.rules = self.rules.get(product, {})
         began_at = self._loop.time()
@@ -379,8 +483,6 @@ class Armed:
         finally:
             driver.close()
         self._judge()
-        if self.guarding is not None and (trigger := await self.guarding.look(self)) is not None:
-            self.trip(trigger)
         return not any(snapshot.lists_failed for snapshot in snapshots)
 
     def _take(self, snapshots: Sequence[Snapshot], began_at: float) -> None:
@@ -390,14 +492,31 @@ class Armed:
             self.mirrors[snapshot.product].take(snapshot)
             if snapshot.product in read:
                 self.snapshots[snapshot.product] = snapshot
+                self._read_ats[snapshot.product] = began_at
         for facts in self.streams.values():
             is_since = facts.connected_at is not None and facts.connected_at <= began_at
-            facts.read_since |= is_since and read.issuperset(m.product for m in facts.mirrors)
-        errors = [each.positions.error for each in snapshots if each.product not in read]
-        self.read_trouble = next((error.describe() for error in errors if error), "")
-        self._is_refused = any(e and e.kind is AnswerKind.RUN_FATAL for e in errors)
-        if len(read) == len(self.mirrors):
-            self.read_at = began_at
+            products = {mirror.product for mirror in facts.mirrors} - self.unread.keys()
+            facts.read_since |= is_since and bool(products) and read >= products
+        self._sort(snapshots, read)
+
+    def _sort(self, snapshots: Sequence[Snapshot], read: set[Product]) -> None:
+        """Part what cannot be read from what can: it would delay the others' readings."""
+        now = self._loop.time()
+        for product in read & self.unread.keys():
+            del self.unread[product]
+            self._lists.hasten(now, pacing.ARMED_LISTS_MIN_S)
+            self._woken.set()
+        failed = {s.product: s.positions.error for s in snapshots if s.product not in read}
+        if not failed.keys() & self.unread.keys():
+            self._trouble = next((error.describe() for error in failed.values() if error), "")
+            refused = [e for e in failed.values() if e and e.kind is AnswerKind.RUN_FATAL]
+            self._is_refused = bool(refused) and not read
+        for product, error in failed.items():
+            is_refused = error is not None and error.kind is AnswerKind.RUN_FATAL
+            read_at = self._read_ats.get(product, self._began_at)
+            is_over = is_refused or now - read_at > pacing.BLIND_AFTER_S
+            if product in self.unread or (read and is_over):
+                self.unread[product] = error.describe() if error else "it was not answered"
 
     async def _renew_rules(self, driver: Driver, readers: AccountReaders) -> None:
         """Read the market rules, now and then anew; those that are known stay until then."""
@@ -455,7 +574,6 @@ class Armed:
                     for product in self.mirrors
                 )
             )
-            self.weight_used += pacing.WARM_CONNECTIONS * len(self.mirrors)
             await asyncio.sleep(pacing.ARMED_PINGS_S)
 
     async def _keep_countdowns(self) -> None:
@@ -468,7 +586,7 @@ class Armed:
             await self._renew_countdowns(seconds)
             rest_s = seconds / pacing.COUNTDOWN_RENEWALS - (self._loop.time() - began_at)
             # The first lists may show what is to be covered at any moment.
-            is_read = all(mirror.lists_at > float("-inf") for mirror in self.mirrors.values())
+            is_read = all(self.mirrors[p].lists_at > float("-inf") for p in self.readable)
             await asyncio.sleep(max(rest_s if is_read or self._timers else 0.0, _TICK_S))
 
     async def _renew_countdowns(self, seconds: float) -> None:
@@ -488,13 +606,14 @@ class Armed:
             listed = {order.symbol for order in mirror.orders if not reduces_only(order)}
             ended |= running - listed - opened
             opening |= listed | opened
-        a_minute = MINUTE_S * pacing.COUNTDOWN_RENEWALS / seconds
-        weight = requests.countdown(Product.USDM, "", 0).weight
-        share = pacing.COUNTDOWN_WEIGHT_SHARE * Limits().weight_1m
-        most = max(int(share / (weight * a_minute)), 1)
+        most = countdowns_max(seconds)
         # Those that run go first: one that is dropped would run out.
         wanted = sorted(opening, key=lambda symbol: (symbol not in self._timers, symbol))
         self._uncovered = max(len(wanted) - most, 0)
+        self._covered = {*wanted[:most]}
+        self._renewed = {
+            symbol: self._renewed.get(symbol, now) for symbol in {*self._covered, *self._timers}
+        }
         call_s = min(_CALL_MAX_S, seconds / pacing.COUNTDOWN_RENEWALS)
         await asyncio.gather(
             *(self._set_countdown(symbol, seconds, call_s) for symbol in wanted[:most]),
@@ -502,39 +621,73 @@ class Armed:
         )
 
     async def _set_countdown(self, symbol: str, seconds: float, timeout_s: float) -> None:
+        if self._exchange.wait_s:
+            return  # Nothing would leave: what was sent before runs on.
         request = requests.countdown(product_of(symbol), symbol, int(seconds * 1000))
+        sent_at = self._loop.time()
         if seconds:
             # Before it leaves, and also where no answer comes: it may run.
-            self._timers[symbol] = self._loop.time() + seconds + timeout_s
-        self.weight_used += request.weight
+            self._timers[symbol] = sent_at + seconds + timeout_s
+        self._countdowns_w += request.weight
         with contextlib.suppress(VenueError):
             await self._exchange.send(request, timeout_s=timeout_s)
+            self._renewed[symbol] = sent_at
             if not seconds:
                 self._timers.pop(symbol, None)
 
-    async def disarm_countdowns(self) -> tuple[str, ...]:
-        """End every countdown at the venue; return the symbols where one may still run out.
+    async def disarm_countdowns(self) -> dict[str, datetime]:
+        """End every countdown at the venue; return until when one may still run out, by symbol.
 
-        Takes a few seconds at most, whatever the venue does.
+        Repeated until it is answered, but takes a few seconds at most, whatever the venue does.
         """
+        again_s = pacing.DISARM_AGAIN_S
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pacing.DISARM_MAX_S):
-                for _ in range(_DISARM_TRIES):
-                    each_s = pacing.DISARM_MAX_S / _DISARM_TRIES
-                    await asyncio.gather(
-                        *(self._set_countdown(symbol, 0.0, each_s) for symbol in [*self._timers])
-                    )
-        now = self._loop.time()
-        left = tuple(sorted(symbol for symbol, ends_at in self._timers.items() if ends_at > now))
+                while True:
+                    ends = [self._set_countdown(s, 0.0, _DISARM_CALL_S) for s in self._timers]
+                    await asyncio.gather(*ends)
+                    if not self._timers:
+                        break
+                    await asyncio.sleep(again_s)
+                    again_s *= 2
+        now, moment = self._loop.time(), self._wall_clock.now()
+        left = {
+            symbol: moment + timedelta(seconds=ends_at - now)
+            for symbol, ends_at in sorted(self._timers.items())
+            if ends_at > now
+        }
         self._timers.clear()
         return left
 
+    def _why_not_renewed(self) -> str | None:
+        """Return what happens where renewals do not get through, None where they do.
+
+        The venue cannot be asked whether a countdown runs, so this is by the last one answered.
+        """
+        seconds = self._countdown_s or 0.0
+        late_s = pacing.COUNTDOWN_LATE * seconds / pacing.COUNTDOWN_RENEWALS
+        now = self._loop.time()
+        late = {s: self._renewed[s] for s in self._covered if now - self._renewed[s] > late_s}
+        if not late:
+            return None
+        runs_out = self._wall_clock.now() + timedelta(seconds=min(late.values()) + seconds - now)
+        return (
+            f"countdown: not renewed on {', '.join(sorted(late))}, so the venue cancels open "
+            f"orders there from {runs_out:%H:%M:%S} UTC on"
+        )
+
     def _judge(self) -> None:
+        if self._trigger.done():
+            return  # Streams go on after a trip, and nobody reads any more.
         now = self._loop.time()
         health, reasons = judge(
-            list(self.streams.values()), read_at=self.read_at, now=now, trouble=self.read_trouble
+            list(self._streams_read()),
+            read_at=self.read_at,
+            now=now,
+            trouble=self._trouble,
         )
-        notes = [self.heartbeat_note] if self.heartbeat_note else []
+        notes = [f"{each.shown} cannot be read: {why}" for each, why in self.unread.items()]
+        notes += filter(None, [self.heartbeat_note, self._why_not_renewed()])
         if self._uncovered:
             notes.append(f"countdown: too little weight for {self._uncovered} more symbols")
         if notes and health is Health.ARMED:
@@ -558,6 +711,12 @@ def _whole(policy: LiquidationConfig) -> LiquidationConfig:
     if Product.USDM not in by_product or len(by_product[Product.USDM].symbols) <= 1:
         return policy
     return replace(policy, symbols=(), products=tuple(by_product))
+
+
+def _narrowed(policy: LiquidationConfig, products: Sequence[Product]) -> LiquidationConfig:
+    """Return a policy with these of its products only."""
+    symbols = tuple(symbol for symbol in policy.symbols if product_of(symbol) in products)
+    return replace(policy, symbols=symbols, products=tuple(products))
 
 
 def _in_scope(snapshot: Snapshot, policy: LiquidationConfig) -> Snapshot:

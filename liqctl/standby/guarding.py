@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from liqctl.kernel import pacing, requests
+from liqctl.kernel.costs import Rare, equity_weight, prices_of, transfers_of
+from liqctl.kernel.equity import DOLLARS
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.guards import (
+    GuardLevel,
     Read,
     Sample,
     Standing,
@@ -29,10 +32,11 @@ from liqctl.kernel.guards import (
     wants_transfers,
 )
 from liqctl.kernel.limits import MINUTE_S
-from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
+from liqctl.kernel.policy import Guard, LiquidationConfig
 from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin, Product, TripCause
+from liqctl.kernel.values import StreamEvent
 from liqctl.run.who import make_private, state_folders
 from liqctl.standby.mirror import Health
 
@@ -44,7 +48,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CALL_MAX_S: Final = 5.0
-_OF_EQUITY: Final = frozenset({Rule.MAX_LOSS, Rule.MAX_DRAWDOWN, Rule.MIN_MARGIN_RATIO})
 _STATE_BYTES_MAX: Final = 1_048_576
 
 
@@ -63,6 +66,7 @@ class GuardWatch:
         """Take up where another process left off on the same day."""
         self._guards = tuple(guards)
         self._exchange = exchange
+        self._policy = policy
         self._margin = policy.margin or Margin.STANDARD
         self._products = tuple(policy.by_product)
         # In portfolio margin either product gives the whole account's.
@@ -76,7 +80,10 @@ class GuardWatch:
         self._equity: dict[Product, Read[Equity] | None] = {}
         self._transfers: dict[Product, Read[Rows[Transfer]] | None] = {}
         self._prices: Read[Mapping[str, CoinPrice]] | None = None
-        self._transfers_at = self._prices_at = self._saved_at = float("-inf")
+        self._transfers_of = transfers_of(guards, policy)
+        self._prices_of = prices_of(guards, policy)
+        self._unknown_tries = 0
+        self._saved_at = float("-inf")
         self._saved = ""
         self._saving: Future[None] | None = None
         self._writer = ThreadPoolExecutor(max_workers=1)
@@ -87,12 +94,28 @@ class GuardWatch:
         return (self._state.note,) if self._guards and self._state.note else ()
 
     @property
-    def weight(self) -> int:
-        """What looking costs of the address' weight, beside the positions."""
-        rules = {guard.rule for guard in self._guards}
-        if not rules & _OF_EQUITY:
-            return 0
-        return sum(self._ask(requests.equity(product)).weight for product in self._equity_of)
+    def guards(self) -> tuple[Guard, ...]:
+        """What is judged."""
+        return self._guards
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether a guard is over its limit, and the next readings decide."""
+        return any(each.level is GuardLevel.OVER and not each.trips for each in self._standings)
+
+    @property
+    def rare(self) -> tuple[Rare, Rare]:
+        """What is asked beside some readings only."""
+        return self._transfers_of, self._prices_of
+
+    def heard(self, event: StreamEvent) -> None:
+        """Let transfers be read soon where money seems to have been moved: else it looks like loss.
+
+        That nothing is heard proves nothing: a silent stream would hide a withdrawal.
+        """
+        if event.moves_money:
+            now = asyncio.get_running_loop().time()
+            self._transfers_of.hasten(now, pacing.GUARD_TRANSFERS_MIN_S)
 
     @property
     def _is_portfolio(self) -> bool:
@@ -119,27 +142,13 @@ class GuardWatch:
             return None
         from liqctl.standby.armed import Trigger
 
-        await self._read()
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        positions: dict[Product, Read[tuple[Any, ...]] | None] = dict.fromkeys(self._products)
-        for product, snapshot in armed.snapshots.items():
-            positions[product] = Read(value=snapshot.positions.items, at=snapshot.started_at)
-        while armed.orders_seen and armed.orders_seen[0] <= now - MINUTE_S:
-            armed.orders_seen.popleft()
-        # A stream that may be silent counts nothing: that is unknown, and not zero.
-        is_counting = armed.health is Health.ARMED and armed.listens_since(now - MINUTE_S)
-        sample = Sample(
-            at=now,
-            now=self._wall_clock.now(),
-            equity=dict(self._equity),
-            prices=self._prices,
-            transfers=dict(self._transfers),
-            positions=positions,
-            orders_1m=Read(value=len(armed.orders_seen), at=now) if is_counting else None,
-        )
-        self._state, self._standings = judge(self._guards, self._state, sample)
-        self._save(now)
+        await self._read(armed.readable)
+        state, standings = judge(self._guards, self._state, self._sample(armed))
+        if self._may_want_more(standings):
+            await self._read_beside(is_at_once=True)
+            state, standings = judge(self._guards, self._state, self._sample(armed))
+        self._state, self._standings = state, standings
+        self._save(asyncio.get_running_loop().time())
         for standing in self._standings:
             if standing.trips:
                 return Trigger(
@@ -149,27 +158,69 @@ class GuardWatch:
                 )
         return None
 
-    async def _read(self) -> None:
+    def _sample(self, armed: "Armed") -> Sample:
+        """Return what is known now."""
+        now = asyncio.get_running_loop().time()
+        positions: dict[Product, Read[tuple[Any, ...]] | None] = dict.fromkeys(self._products)
+        for product, snapshot in armed.snapshots.items():
+            positions[product] = Read(value=snapshot.positions.items, at=snapshot.started_at)
+        while armed.orders_seen and armed.orders_seen[0] <= now - MINUTE_S:
+            armed.orders_seen.popleft()
+        # A stream that may be silent counts nothing: that is unknown, and not zero.
+        is_counting = armed.health is Health.ARMED and armed.listens_since(now - MINUTE_S)
+        return Sample(
+            at=now,
+            now=self._wall_clock.now(),
+            equity=dict(self._equity),
+            prices=self._prices,
+            transfers=dict(self._transfers),
+            positions=positions,
+            orders_1m=Read(value=len(armed.orders_seen), at=now) if is_counting else None,
+        )
+
+    async def _read(self, readable: Sequence[Product]) -> None:
         """Read what the rules need: equity each time, prices and transfers less often."""
-        rules = {guard.rule for guard in self._guards}
-        if not rules & _OF_EQUITY:
+        if not equity_weight(self._guards, self._policy):
             return
-        loop = asyncio.get_running_loop()
-        reading = [self._ask_of(requests.equity(product)) for product in self._equity_of]
-        found = await asyncio.gather(*reading)
-        self._equity = dict(zip(self._equity_of, found, strict=True))
-        now = loop.time()
-        needs_prices = Product.COINM in self._products
-        if needs_prices and now - self._prices_at >= pacing.GUARD_PRICES_S:
+        # What cannot be read costs the same, and tells nothing.
+        asked = [p for p in self._equity_of if p in readable or self._is_portfolio]
+        reading = [self._ask_of(requests.equity(product)) for product in asked]
+        found = dict(zip(asked, await asyncio.gather(*reading), strict=True))
+        self._equity = {product: found.get(product) for product in self._equity_of}
+        await self._read_beside()
+
+    async def _read_beside(self, *, is_at_once: bool = False) -> None:
+        """Read prices and transfers where it is time for them, or all that are needed at once."""
+        now = asyncio.get_running_loop().time()
+        prices, transfers = self._prices_of, self._transfers_of
+        equities = [read.value for read in self._equity.values() if read is not None]
+        moved = [row for read in self._transfers.values() if read for row in read.value.items]
+        needs_prices = any(each.coins for each in equities)
+        needs_prices |= any(row.asset not in DOLLARS for row in moved)
+        if needs_prices and prices.weight and (is_at_once or prices.is_due(now)):
+            prices.asked_at = now
             self._prices = await self._ask_of(requests.coin_prices()) or self._prices
-            self._prices_at = now
-        is_wanted = any(rule.needs_transfers for rule in rules) and not self._is_portfolio
-        is_due = now - self._transfers_at >= pacing.GUARD_TRANSFERS_S
-        if is_wanted and (is_due or wants_transfers(self._standings)):
+        # Without the equity that they belong to, they tell nothing.
+        is_whole = len(equities) == len(self._equity_of)
+        if is_whole and transfers.weight and (is_at_once or transfers.is_due(now)):
+            transfers.asked_at = now
             since_ms = transfers_since(self._state, self._wall_clock.now())
-            moved = [self._ask_of(requests.transfers(p, since_ms)) for p in self._products]
-            self._transfers = dict(zip(self._products, await asyncio.gather(*moved), strict=True))
-            self._transfers_at = now
+            asked = [self._ask_of(requests.transfers(p, since_ms)) for p in self._products]
+            self._transfers = dict(zip(self._products, await asyncio.gather(*asked), strict=True))
+
+    def _may_want_more(self, standings: Sequence[Standing]) -> bool:
+        """Whether what is read rarely is to be read with this equity.
+
+        What stays unknown all the same is left to its turn: it would be asked for at each reading.
+        """
+        undecided = [each for each in standings if not each.trips]
+        if not wants_transfers(undecided):
+            self._unknown_tries = 0
+            return False
+        if any(s.level is GuardLevel.OVER and s.guard.rule.needs_transfers for s in undecided):
+            return True
+        self._unknown_tries += 1
+        return self._unknown_tries <= pacing.GUARD_UNKNOWN_TRIES
 
     def _ask(self, request: Request[T]) -> Request[T]:
         return replace(request, margin=request.margin or self._margin)

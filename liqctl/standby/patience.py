@@ -69,7 +69,7 @@ class RationedExchange(Through):
 
 
 class PatientExchange(Through):
-    """An exchange that asks nothing for as long as the venue asked for that."""
+    """An exchange that asks nothing while the venue asked for that, and counts what it asks."""
 
     def __init__(self, exchange: Exchange, wall_clock: WallClock) -> None:
         """Ask through this exchange."""
@@ -77,6 +77,8 @@ class PatientExchange(Through):
         self._wall_clock = wall_clock
         self._refusal: VenueAnswer | None = None
         self._until_s = 0.0
+        self.spent = 0
+        """Request weight of everything that was sent."""
 
     @property
     def wait_s(self) -> float:
@@ -93,6 +95,7 @@ class PatientExchange(Through):
         """
         if self._refusal is not None and self.wait_s:
             raise VenueError(self._refusal)
+        self.spent += request.weight
         try:
             return await self._exchange.send(request, timeout_s=timeout_s)
         except VenueError as error:
@@ -102,6 +105,7 @@ class PatientExchange(Through):
     async def warm_up(self, product: Product, connections: int, *, timeout_s: float) -> None:
         """Open connections by sending cheap requests; never raises."""
         if not self.wait_s:
+            self.spent += connections
             await self._exchange.warm_up(product, connections, timeout_s=timeout_s)
 
     def _note(self, answer: VenueAnswer) -> None:

@@ -297,6 +297,10 @@ def parse_listen_key(row: Any) -> str:
     return key
 
 
+_TRADING: Final = frozenset({"ORDER", "FUNDING_FEE", "MARGIN_TRANSFER", "MARGIN_TYPE_CHANGE"})
+"""Why a balance changes while nothing enters or leaves the account; any other reason may be one."""
+
+
 def parse_stream_event(frame: str, product: Product) -> StreamEvent | None:
     """Return what a frame of the user data stream says, None for one that cannot be read.
 
@@ -321,6 +325,7 @@ def parse_stream_event(frame: str, product: Product) -> StreamEvent | None:
                 at_ms=at_ms,
                 amounts=tuple((leg, amount) for leg, amount, _ in legs),
                 entry_prices=tuple((leg, price) for leg, _, price in legs if price),
+                moves_money=str(row["a"].get("m")) not in _TRADING,
             )
         case "ORDER_TRADE_UPDATE" | "ALGO_UPDATE" | "CONDITIONAL_ORDER_TRADE_UPDATE" as name:
             order = next((row[n] for n in ("o", "ao", "so") if isinstance(row.get(n), dict)), None)

@@ -43,6 +43,11 @@ def test_who_configures_nothing_hears_nothing() -> None:
             {"margin": Margin.PORTFOLIO},
             "WARNING arm.countdown_seconds: portfolio margin has no countdown",
         ),
+        (
+            {"countdown_seconds": 60.0},
+            {},
+            "INFO arm.countdown_seconds: countdowns come on top of what `arm` takes: up to 240",
+        ),
         ({"heartbeat_file": Path("beat")}, {}, "WARNING arm.heartbeat_file: beat is looked for in"),
     ],
 )

@@ -227,25 +227,29 @@ def test_a_guard_of_what_is_out_of_scope_is_doubted() -> None:
     assert "watches BTCUSD_PERP" in product
 
 
-def test_the_weight_of_guards_is_told() -> None:
-    """Bots at the same address need the rest of it."""
+def test_how_often_guards_look_is_told() -> None:
+    """The weight is the same with every guard; what it is spent on is not."""
     guards = tuple(Guard(rule=rule, limit=Decimal(5)) for rule in Rule)
-    one = Settings(environment=Environment.PRODUCTION, arm=ArmSettings(guards=guards[:1]))
-    every = replace(one, arm=ArmSettings(guards=guards))
+    usdm = LiquidationConfig(products=(Product.USDM,))
 
-    told = {
-        each.level.value: each.message
-        for settings in (one, every)
-        for each in issues_of_settings(settings)
+    told = [
+        each.message
+        for liquidation in (LiquidationConfig(), usdm)
+        for each in issues_of_settings(
+            Settings(
+                environment=Environment.PRODUCTION,
+                arm=ArmSettings(guards=guards),
+                liquidation=liquidation,
+            )
+        )
         if each.field == "arm.guards"
-    }
+    ]
 
-    # 20 for equity and prices six times, 50 for transfers once; near a limit each time. Positions
-    # are 11 more each time.
-    assert "takes about 170 of the 2400 weight" in told["INFO"]
-    assert "and 420 while a loss comes near its limit" in told["INFO"]
-    # The positions' 11 bring it to 236, the count of orders to 242.
-    assert "takes about 242 of the 2400" in told["WARNING"]
+    assert [each.partition(": ")[0].partition("reads ")[2] for each in told] == [
+        "the account every 10 s",
+        "the account every 3 s",
+    ]
+    assert all("takes at most 240 of the 2400 request weight" in each for each in told)
 
 
 def test_an_armed_process_is_judged_by_what_it_would_do() -> None:

@@ -290,7 +290,7 @@ def test_without_transfers_no_loss_is_known(read: Read[Rows[Transfer]] | None) -
     """Nor is any gain."""
     account = Watched(LOSS)
     account.see(1000, 1000, 1000)
-    account.at = 1130.0
+    account.at = 1190.0
 
     standing = account.see(1000, transfers={Product.USDM: read})
 

@@ -189,6 +189,84 @@ def test_a_venue_that_is_down_at_the_start_is_waited_for(tmp_path: Path) -> None
             assert post.ended() == 143
 
 
+def test_what_can_be_read_is_armed_and_what_cannot_is_named(tmp_path: Path) -> None:
+    """A key that is not fit for COIN-M kept USDS-M unwatched; a trip ends as any run would."""
+    account = {"positions": {"BTCUSDT": "0.5", "BTCUSD_PERP": "10"}}
+    with program(tmp_path, Scenario(name="part", account=account)) as running:
+        running.more["arm"] = QUICK
+        fault(running, "not_authorised", host="dapi", times=0)
+        with armed(running) as post:
+            ask_for(post, "COIN-M cannot be read: ")
+            (line,) = post.read()
+            assert line["state"] == "degraded"
+            post.signal(signal.SIGUSR1)
+            assert post.ended() == 3, post.errors
+
+        result = post.read()[-1]
+        assert result["state"] == "PARTIAL"
+        assert [each["symbol"] for each in result["positions"]] == ["BTCUSDT"]
+        assert "COIN-M" in result["error_message"]
+
+
+def test_a_key_that_is_refused_everywhere_arms_nothing(tmp_path: Path) -> None:
+    """Whoever started it has to know at once."""
+    with program(tmp_path) as running:
+        fault(running, "not_authorised", times=0)
+        with armed(running) as post:
+            assert post.ended() == 7
+
+        assert "Nothing is watched" in post.errors
+
+
+def test_a_hold_that_hangs_is_ended_and_not_called_flat(tmp_path: Path) -> None:
+    """As that of `liquidate` is, by the end of the hold and one time limit."""
+    with program(tmp_path) as running:
+        running.hook(
+            """
+            import time
+            import liqctl.run.hold
+            async def hang(*_, **__):
+                time.sleep(3600)
+            liqctl.run.hold.look_until_open = hang
+            """
+        )
+        running.more["arm"] = {"hold_seconds": 1.0}
+        with armed(running) as post:
+            post.wait_for("armed")
+            post.signal(signal.SIGUSR1)
+            post.wait_for("tripped")
+            began = time.monotonic()
+            assert post.ended() == 3, post.errors
+            assert time.monotonic() - began < 1.0 + 5.0 + 2.0
+
+        result = post.read()[-1]
+        assert result["state"] == "PARTIAL"
+        assert not result["verified_flat"]
+        assert "the hold did not end in time" in result["error_message"]
+
+
+def test_what_appears_within_the_hold_is_closed_when_it_is_told(tmp_path: Path) -> None:
+    """By the stream, which goes on after the trip: no look by the clock would be as soon."""
+    with program(tmp_path) as running:
+        running.more["arm"] = {"hold_seconds": 30.0}
+        with armed(running) as post:
+            post.wait_for("armed")
+            post.signal(signal.SIGUSR1)
+            post.wait_for("tripped")
+            time.sleep(3)  # The looks after the trip's own events are over.
+            connections = running.sent()[("POST", "/fapi/v1/listenKey")]
+            act(running, "reopen", symbol="BTCUSDT", quantity="0.2")
+            began = time.monotonic()
+            running.wait_for("LIQUIDATION_START", count=2)
+            assert time.monotonic() - began < 1.5
+            running.wait_for("LIQUIDATION_COMPLETE", count=2)
+            assert running.sent()[("POST", "/fapi/v1/listenKey")] == connections
+            post.signal(signal.SIGTERM)
+            assert post.ended() == 143
+
+        assert running.is_flat
+
+
 def test_a_signal_before_it_is_armed_is_not_lost(tmp_path: Path) -> None:
     """It used to end the process: the default of SIGUSR1."""
     with program(tmp_path, timeout_s=10.0) as running:

@@ -10,10 +10,12 @@ from typing import Any
 from liqctl.kernel.limits import Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Product
+from liqctl.kernel.values import StreamEvent
 from liqctl.sim.events import make_event
 from liqctl.sim.scenario import Scenario
 from liqctl.sim.venue import Venue
 from liqctl.standby.armed import Armed, Trigger
+from liqctl.standby.mirror import Health
 from tests.armed import Door, stand, weights_of
 
 HOURS = 25
@@ -21,15 +23,21 @@ SAMPLES_S = [*range(3600, HOURS * 3600, 6 * 3600)]
 
 
 class SlowGuards:
-    """Guards that are said to cost so much that readings are as far apart as they may be.
+    """Guards that take so long that readings are as far apart as with every guard.
 
     A day of readings at their usual pace would take half a minute of processor time.
     """
 
-    weight = 100
+    guards = ()
+    rare = ()
+    is_hurried = False
 
-    async def look(self, _: Armed) -> Trigger | None:
+    def heard(self, event: StreamEvent) -> None:
+        """Take nothing of it."""
+
+    async def look(self, armed: Armed) -> Trigger | None:
         """Trip nothing."""
+        await asyncio.sleep(8.5 if armed.health is Health.ARMED else 0.0)
         return None
 
     def describe(self) -> list[dict[str, Any]]:
@@ -119,7 +127,7 @@ def test_a_day_of_watching_grows_nothing_and_reconnects_in_time() -> None:
     assert sum(minutes[-61:-1]) <= 1.05 * sum(minutes[60:120])
     # The countdown never ran out on an order that nobody else took away.
     assert venue.account.open_orders()
-    assert watch.left == ()
+    assert not watch.left
     assert [health.value for _, health, _ in watch.told] == [
         "armed",
         "degraded",

@@ -57,7 +57,8 @@ def test_legs_and_what_they_cost() -> None:
     short = Leg("BTCUSDT", PositionSide.SHORT)
     both = Leg("ETHUSDT", PositionSide.BOTH)
 
-    assert parse({"e": "ACCOUNT_UPDATE", "E": 5, "a": {"P": rows}}) == StreamEvent(
+    account = {"m": "ORDER", "P": rows}
+    assert parse({"e": "ACCOUNT_UPDATE", "E": 5, "a": account}) == StreamEvent(
         kind=StreamKind.POSITIONS,
         at_ms=5,
         amounts=((short, Decimal("-1.5")), (both, Decimal(0))),
@@ -67,6 +68,20 @@ def test_legs_and_what_they_cost() -> None:
     found = parse({"e": "ACCOUNT_UPDATE", "fs": "CM", "a": {"P": [coin]}})
     assert found is not None
     assert found.amounts[0][0].product is Product.COINM
+
+
+@pytest.mark.parametrize(
+    ("reason", "moves"),
+    [("ORDER", False), ("FUNDING_FEE", False), ("WITHDRAW", True), ("BRAND_NEW", True), ([], True)],
+)
+def test_a_balance_that_changes_without_a_trade_may_be_a_transfer(
+    reason: object, *, moves: bool
+) -> None:
+    """It would look like a loss; a reason that nobody knows may be one, too."""
+    found = parse({"e": "ACCOUNT_UPDATE", "a": {"m": reason, "P": []}})
+
+    assert found is not None
+    assert found.moves_money is moves
 
 
 def test_one_row_that_cannot_be_read_makes_the_frame_none() -> None:

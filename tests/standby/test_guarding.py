@@ -1,0 +1,120 @@
+"""How guards are fed while a process is armed, in virtual time: how soon they trip, and by what."""
+
+from decimal import Decimal
+from itertools import product as combinations
+from typing import Any
+
+import pytest
+
+from liqctl.kernel import pacing
+from liqctl.kernel.costs import armed_gap_s
+from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
+from liqctl.kernel.states import Margin, Product, TripCause
+from tests.armed import stand
+from tests.standby.test_armed import event, sent
+from tests.standby.test_weight import BOTH, COINM, GUARDS, USDM, make_venue
+
+LOSS = Guard(rule=Rule.MAX_LOSS, limit=Decimal(5000))
+DRAWDOWN = Guard(rule=Rule.MAX_DRAWDOWN, limit=Decimal(5))
+DROP_S = 400.0
+
+
+def trip_after(venue: Any, at_s: float, **settings: Any) -> float:
+    """Return how long after a moment it trips."""
+    _, watch = stand(venue, until_s=at_s + 300, **settings)
+    assert watch.trigger is not None
+    assert watch.tripped_at is not None
+    return watch.tripped_at - at_s
+
+
+@pytest.mark.parametrize(
+    ("margin", "products", "symbol", "price", "within_s"),
+    [
+        (Margin.STANDARD, USDM, "BTCUSDT", "30000", 11.0),
+        (Margin.STANDARD, COINM, "BTCUSD_PERP", "30000", 27.0),
+        (Margin.STANDARD, BOTH, "BTCUSDT", "30000", 18.0),
+        (Margin.PORTFOLIO, BOTH, "BTCUSDT", "30000", 12.0),
+    ],
+    ids=["usdm", "coinm", "both", "portfolio"],
+)
+def test_a_loss_trips_as_soon_as_is_announced(
+    margin: Margin, products: tuple[Product, ...], symbol: str, price: str, within_s: float
+) -> None:
+    """One gap, and two more readings that agree; with every guard on."""
+    guards = (LOSS, *GUARDS[1:])
+    policy = LiquidationConfig(products=products)
+    took_s = []
+    for phase in range(6):
+        venue = make_venue(margin=margin.value)
+        at_s = DROP_S + phase * 2.3
+        event(venue, "set_mark", at_s, symbol=symbol, price=price)
+        took_s.append(trip_after(venue, at_s, policy=policy, guards=guards))
+
+    assert max(took_s) <= within_s
+    assert min(took_s) >= 2 * pacing.ARMED_OVER_S
+
+
+@pytest.mark.parametrize(
+    ("margin", "products"), [*combinations(Margin, (USDM, COINM, BOTH))], ids=str
+)
+def test_the_weight_suffices_for_readings_that_are_close_enough(
+    margin: Margin, products: tuple[Product, ...]
+) -> None:
+    """Farther apart, a trip would begin with a reading, and values would not be known any more."""
+    policy = LiquidationConfig(products=products, margin=margin)
+
+    gap_s = armed_gap_s(GUARDS, policy)
+
+    assert gap_s < pacing.ARMED_READ_MAX_S
+    assert 2 * gap_s < pacing.MIRROR_AGE_MAX_S
+    assert pacing.GUARD_PRICES_S + gap_s / 2 < pacing.GUARD_AGE_MAX_S
+    assert pacing.GUARD_TRANSFERS_S + gap_s < pacing.TRANSFERS_AGE_MAX_S
+
+
+@pytest.mark.parametrize("amount", ["-60000", "60000"])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_money_that_is_moved_trips_nothing(amount: str, *, is_told: bool) -> None:
+    """A withdrawal is no loss, a deposit no peak; a stream that says nothing proves nothing."""
+    venue = make_venue()
+    event(venue, "transfer", DROP_S, amount=amount)
+    if not is_told:
+        venue.add_fault("stream_silent", event="ACCOUNT_UPDATE", times=0)
+
+    _, watch = stand(venue, until_s=DROP_S + 600, guards=(LOSS, DRAWDOWN))
+
+    assert watch.trigger is None
+    after = [at_s for at_s in sent(venue, "/fapi/v1/income") if at_s > DROP_S]
+    if is_told:
+        assert after[0] < DROP_S + 12
+
+
+def test_transfers_that_cannot_be_read_slow_nothing_down() -> None:
+    """What is unknown for ever is left to its turn, and the other guards go on."""
+    venue = make_venue()
+    venue.add_fault("internal_error", path="/income", times=0)
+    event(venue, "set_mark", DROP_S, symbol="BTCUSDT", price="600000")
+    notional = Guard(rule=Rule.MAX_NOTIONAL, limit=Decimal(250_000))
+
+    _, watch = stand(venue, until_s=DROP_S + 60, guards=(LOSS, notional))
+
+    assert watch.trigger is not None
+    assert watch.trigger.by is TripCause.GUARD
+    assert watch.tripped_at is not None
+    assert watch.tripped_at < DROP_S + 25
+    assert len(sent(venue, "/fapi/v1/income")) <= pacing.GUARD_UNKNOWN_TRIES + 5
+
+
+def test_a_product_that_is_not_read_leaves_a_sum_that_is_over_over() -> None:
+    """Its part could only add to it; of a loss nothing is known without it."""
+    venue = make_venue()
+    venue.add_fault("not_authorised", host="dapi", times=0)
+    event(venue, "set_mark", 60, symbol="BTCUSDT", price="600000")
+    notional = Guard(rule=Rule.MAX_NOTIONAL, limit=Decimal(250_000))
+
+    armed, watch = stand(venue, until_s=120, guards=(LOSS, notional))
+
+    assert watch.trigger is not None
+    assert watch.trigger.figures["rule"] == "max_notional"
+    assert armed.guarding is not None
+    levels = {each["rule"]: each["level"] for each in armed.guarding.describe()}
+    assert levels == {"max_loss": "unknown", "max_notional": "over"}
