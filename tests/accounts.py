@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from liqctl.drill.runs import LoopClock
 from liqctl.kernel.errors import Secret
@@ -15,6 +16,7 @@ from liqctl.run.manager import LiquidationManager
 from liqctl.run.witness import Witness
 from liqctl.sim.address import MASTER, key_of
 from liqctl.sim.memory import MemoryTransport, run_virtual
+from liqctl.sim.scenario import Margin, Scenario, make_large_account
 from liqctl.sim.venue import Venue
 from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink
@@ -94,3 +96,28 @@ def liquidate_all(
     run_virtual(main)
     run.results = {name: run.results[name] for name in venues}
     return run
+
+
+def make_large_house(
+    *, accounts: int = 20, symbols: int = 10, portfolio: int = 0, seed: int = 1, **settings: Any
+) -> Scenario:
+    """Return a house of such accounts, `desk-01` and so on, no two of the same notional.
+
+    Their notionals are 1, 2, 3 … times the same, in an order that the seed draws; the last
+    `portfolio` of them are in portfolio margin. `settings` are those of `make_large_account`.
+    """
+    sizes = random.Random(seed).sample(range(1, accounts + 1), accounts)
+    standard = accounts - portfolio
+    return Scenario(
+        name=f"house-{accounts}",
+        accounts={
+            f"desk-{number:02d}": make_large_account(
+                symbols=symbols,
+                times=times,
+                margin=Margin.STANDARD if number <= standard else Margin.PORTFOLIO,
+                seed=seed,
+                **settings,
+            )
+            for number, times in enumerate(sizes, start=1)
+        },
+    )

@@ -278,27 +278,17 @@ def url_problem(name: str, url: str, schemes: tuple[str, str] = ("http", "https"
     return None
 
 
-def base_url_problem(url: str, environment: Environment, allowed_host: str) -> str | None:
+def host_problem(name: str, url: str, environment: Environment, allowed_host: str) -> str | None:
     """Return why a key of the environment may not be sent to the URL, None when it may.
 
+    Whoever has a listen key reads every order and position; what it may not do is trade.
+
     Args:
-        url: `base_url` as configured.
+        name: `base_url`, to which keys are sent, or `stream_url`, to which listen keys are.
+        url: the URL as configured.
         environment: whose key it is.
         allowed_host: `LIQCTL_ALLOW_HOST`, the second naming of a host that is not Binance's.
     """
-    return _host_problem("base_url", url, environment, allowed_host)
-
-
-def stream_url_problem(url: str, environment: Environment, allowed_host: str) -> str | None:
-    """Return why a listen key of the environment may not be sent to the URL, None when it may.
-
-    Whoever has it reads every order and position; what it may not do is trade. The arguments are
-    those of `base_url_problem`.
-    """
-    return _host_problem("stream_url", url, environment, allowed_host)
-
-
-def _host_problem(name: str, url: str, environment: Environment, allowed_host: str) -> str | None:
     is_stream = name == "stream_url"
     schemes = ("ws", "wss") if is_stream else ("http", "https")
     own = _PRODUCTION_STREAMS if is_stream else {_PRODUCTION_HOST}

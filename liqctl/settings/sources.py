@@ -26,15 +26,22 @@ from liqctl.kernel.states import Environment, Product
 from liqctl.settings.credentials import (
     CREDENTIAL,
     ELSEWHERE,
-    base_url_problem,
+    host_problem,
     is_secret_name,
     name_problems,
     sounds_secret,
-    stream_url_problem,
     url_problem,
 )
-from liqctl.settings.guard_items import guard_problems
-from liqctl.settings.model import BY_KEY, SECTIONS, TABLE, Kind, Setting, SettingsModel, is_visible
+from liqctl.settings.model import (
+    BY_KEY,
+    SECTIONS,
+    TABLE,
+    Kind,
+    Setting,
+    SettingsModel,
+    guard_problems,
+    is_visible,
+)
 from liqctl.settings.targets import item_problems, nearest
 from liqctl.settings.values import Settings, Source, SourceKind, make_settings
 from liqctl.settings.yaml_file import find_file, read_file
@@ -270,25 +277,16 @@ class _Found:
             value = self.values[setting.key]
             if setting.key not in wrong or setting.key.startswith(_LIQUIDATION):
                 continue
+            is_of_sections = isinstance(value, list) and all(isinstance(e, Mapping) for e in value)
             if setting.kind is Kind.ACCOUNTS:
-                for key, text in _account_problems(value, {loc[1:3] for loc in locations}):
-                    self._note(key, text, self._place_of(key))
-            elif (
-                setting.kind is Kind.LIST
-                and isinstance(value, list)
-                and all(isinstance(each, Mapping) for each in value)
-            ):
-                for key, text in item_problems(value):
-                    self._note(key, text, self._place_of(key))
-            elif (
-                setting.kind is Kind.GUARDS
-                and isinstance(value, list)
-                and all(isinstance(each, Mapping) for each in value)
-            ):
-                for key, text in guard_problems(value):
-                    self._note(key, text, self._place_of(key))
+                found = _account_problems(value, {loc[1:3] for loc in locations})
+            elif setting.kind in {Kind.LIST, Kind.GUARDS} and is_of_sections:
+                found = (item_problems if setting.kind is Kind.LIST else guard_problems)(value)
             else:
                 self._note(setting.key, f"{setting.name} must be {_refusal(setting, value)}")
+                continue
+            for key, text in found:
+                self._note(key, text, self._place_of(key))
         # The policy knows what its numbers and flags say of one another.
         policy = {
             key.removeprefix(_LIQUIDATION): value
@@ -310,19 +308,14 @@ class _Found:
 
     def check_hosts(self, environment: Environment, allowed_host: str) -> None:
         """Note the hosts that a key of the environment may not be sent to."""
-        base_url, stream_url, proxy = (
-            self.values.get(f"exchange.{name}") for name in ("base_url", "stream_url", "proxy")
-        )
-        if isinstance(base_url, str) and (
-            problem := base_url_problem(base_url, environment, allowed_host)
-        ):
-            self._note("exchange.base_url", problem)
-        if isinstance(stream_url, str) and (
-            problem := stream_url_problem(stream_url, environment, allowed_host)
-        ):
-            self._note("exchange.stream_url", problem)
-        if isinstance(proxy, str) and (problem := url_problem("proxy", proxy)):
-            self._note("exchange.proxy", problem)
+        for name in ("base_url", "stream_url", "proxy"):
+            url, problem = self.values.get(f"exchange.{name}"), None
+            if isinstance(url, str) and name == "proxy":
+                problem = url_problem(name, url)
+            elif isinstance(url, str):
+                problem = host_problem(name, url, environment, allowed_host)
+            if problem:
+                self._note(f"exchange.{name}", problem)
 
     def complete(self, own: dict[str, Any], values: Mapping[str, Any]) -> None:
         """Fill in what an account leaves out, and what a flag or variable says of all."""
@@ -423,13 +416,10 @@ def _account_problems(accounts: object, wrong: Collection[object]) -> Iterator[t
             continue
         for key, value in (own or {}).items():
             if key in _OWN and (name, key) in wrong:
-                yield f"accounts.{name}.{key}", f"{key} must be {_refusal(_setting(key), value)}"
+                setting = BY_KEY[".".join(_OWN[key])]
+                yield f"accounts.{name}.{key}", f"{key} must be {_refusal(setting, value)}"
             elif key not in _OWN and not is_secret_name(key):
                 yield f"accounts.{name}.{key}", f"unknown key{nearest(key, _OWN.keys())}"
-
-
-def _setting(key: str) -> Setting:
-    return BY_KEY[".".join(_OWN[key])]
 
 
 def _read_text(kind: Kind, text: str) -> object:

@@ -459,31 +459,6 @@ def make_large_account(
     )
 
 
-def make_large_house(
-    *, accounts: int = 20, symbols: int = 10, portfolio: int = 0, seed: int = 1, **settings: Any
-) -> Scenario:
-    """Return a house of such accounts, `desk-01` and so on, no two of the same notional.
-
-    Their notionals are 1, 2, 3 … times the same, in an order that the seed draws; the last
-    `portfolio` of them are in portfolio margin. `settings` are those of `make_large_account`.
-    """
-    sizes = random.Random(seed).sample(range(1, accounts + 1), accounts)
-    standard = accounts - portfolio
-    return Scenario(
-        name=f"house-{accounts}",
-        accounts={
-            f"desk-{number:02d}": make_large_account(
-                symbols=symbols,
-                times=times,
-                margin=Margin.STANDARD if number <= standard else Margin.PORTFOLIO,
-                seed=seed,
-                **settings,
-            )
-            for number, times in enumerate(sizes, start=1)
-        },
-    )
-
-
 def list_scenarios() -> dict[str, Path]:
     """Return the files of scenarios with one account by name."""
     return {name: path for name, path in _files().items() if not name.startswith(_HOUSE)}

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from liqctl.settings.credentials import variable_part
-from liqctl.sim.scenario import make_large_house
 from liqctl.sim.server import EmbeddedServer
+from tests.accounts import make_large_house
 
 _USUAL: Final = 20
 _LATENCY_MS: Final = 60

@@ -13,8 +13,9 @@ import pytest
 from liqctl.drill.record import DRILLS_NAME
 from liqctl.sim.address import MASTER, key_of, secret_of
 from liqctl.sim.faults import KINDS, Fault, make_fault
-from liqctl.sim.scenario import Scenario, load_scenario, make_large_house
+from liqctl.sim.scenario import Scenario, load_scenario
 from liqctl.sim.server import EmbeddedServer
+from tests.accounts import make_large_house
 from tests.cli.documents import VALIDATION, check
 from tests.process.program import Program, house
 

@@ -11,7 +11,8 @@ import pytest
 
 from liqctl.kernel.states import ExitCode
 from liqctl.sim.faults import KINDS, Effect, Fault
-from liqctl.sim.scenario import Scenario, load_scenario, make_large_house
+from liqctl.sim.scenario import Scenario, load_scenario
+from tests.accounts import make_large_house
 from tests.cli.documents import STATUS, STATUSES, check
 from tests.process.program import Program, house, program
 

@@ -21,7 +21,8 @@ import pytest
 
 from liqctl.kernel.states import ExitCode
 from liqctl.sim.faults import KINDS, Fault
-from liqctl.sim.scenario import Scenario, load_scenario, make_large_house
+from liqctl.sim.scenario import Scenario, load_scenario
+from tests.accounts import make_large_house
 from tests.cli.documents import BY_TAG, check
 from tests.process.program import SMALL, Program, command, house, program, wait_until
 

@@ -8,8 +8,8 @@ import pytest
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import Results
 from liqctl.kernel.states import ExitCode, LiquidationState, Margin, Product
-from liqctl.sim.scenario import load_scenario, make_large_house
-from tests.accounts import HouseRun, liquidate_all
+from liqctl.sim.scenario import load_scenario
+from tests.accounts import HouseRun, liquidate_all, make_large_house
 
 USDM_ONLY = LiquidationConfig(products=(Product.USDM,))
 

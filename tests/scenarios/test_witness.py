@@ -10,8 +10,8 @@ from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import ExitCode, LiquidationState, Product
 from liqctl.sim.address import MASTER, Address, key_of
 from liqctl.sim.faults import make_fault
-from liqctl.sim.scenario import Scenario, make_large_house
-from tests.accounts import HouseRun, liquidate_all
+from liqctl.sim.scenario import Scenario
+from tests.accounts import HouseRun, liquidate_all, make_large_house
 
 AGREES = {"says": "agrees", "symbols": []}
 SILENT = {"says": "silent", "symbols": []}

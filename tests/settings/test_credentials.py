@@ -12,8 +12,8 @@ import pytest
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.states import Environment
 from liqctl.settings.credentials import (
-    base_url_problem,
     find_source,
+    host_problem,
     is_demo_host,
     is_loopback_url,
     load_credentials,
@@ -186,7 +186,7 @@ def test_a_byte_order_mark_is_no_part_of_a_secret(tmp_path: Path, text: str) -> 
 )
 def test_unusual_urls_are_refused_everywhere(environment: Environment, url: str) -> None:
     """Each of these has fooled a program before."""
-    assert base_url_problem(url, environment, "") is not None
+    assert host_problem("base_url", url, environment, "") is not None
 
 
 @pytest.mark.parametrize("environment", Environment)
@@ -195,7 +195,7 @@ def test_unusual_urls_are_refused_everywhere(environment: Environment, url: str)
 )
 def test_this_machine_is_always_allowed(environment: Environment, url: str) -> None:
     """A local venue or gateway needs no certificate."""
-    assert base_url_problem(url, environment, "") is None
+    assert host_problem("base_url", url, environment, "") is None
     assert is_loopback_url(url)
 
 
@@ -227,7 +227,7 @@ def test_a_key_goes_only_where_it_belongs(
     environment: Environment, url: str, allowed_host: str, part: str | None
 ) -> None:
     """A production key on the wrong host is a lost account."""
-    problem = base_url_problem(url, environment, allowed_host)
+    problem = host_problem("base_url", url, environment, allowed_host)
 
     if part is None:
         assert problem is None

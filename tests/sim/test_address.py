@@ -15,8 +15,9 @@ from liqctl.kernel.states import Margin, Product
 from liqctl.sim.address import MASTER, Address, email_of, key_of, secret_of
 from liqctl.sim.faults import make_fault
 from liqctl.sim.memory import MemoryTransport, run_virtual
-from liqctl.sim.scenario import Scenario, load_scenario, make_large_house, parse_scenario
+from liqctl.sim.scenario import Scenario, load_scenario, parse_scenario
 from liqctl.sim.venue import Request
+from tests.accounts import make_large_house
 from tests.sim.asking import NOW_MS, SELL, ask, ask_as, knock, make_address
 
 TWO = """
