@@ -23,7 +23,7 @@ from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.run.driver import Opening
 from liqctl.run.manager import LiquidationManager
 from liqctl.sim.events import make_event
-from liqctl.sim.memory import EPOCH_MS, MemoryStream, MemoryTransport, run_virtual
+from liqctl.sim.memory import EPOCH_MS, MemoryTransport, run_virtual
 from liqctl.sim.streams import HandshakeError
 from liqctl.sim.venue import Venue
 from liqctl.standby.armed import Armed, Trigger
@@ -32,6 +32,7 @@ from liqctl.standby.patience import PatientExchange
 from liqctl.venue.exchange import BinanceExchange
 from liqctl.venue.stream import Frames, StreamError, api_of
 from tests import harshness
+from tests.sim.listening import MemoryStream
 from tests.simulation import HOUSES, ListSink, make_venue
 
 PATHS = {"fapi": "/private/ws/", "dapi": "/ws/", "papi": "/pm/ws/"}

@@ -318,19 +318,20 @@ class Account:
         A span of 0 stops the timer.
         """
         self.timers.pop(symbol, None)
-        if span_ms:
-            at_ms = self.timers[symbol] = self.now_ms + span_ms
-            self.schedule(at_ms, lambda: self._run_out(symbol, at_ms))
+        if not span_ms:
+            return
+        at_ms = self.timers[symbol] = self.now_ms + span_ms
 
-    def _run_out(self, symbol: str, at_ms: int) -> None:
-        if self.timers.get(symbol) != at_ms:
-            return
-        del self.timers[symbol]
-        if not self.countdowns_work:
-            return
-        self.cancel_all(symbol)
-        if self.countdown_takes_algos:
-            self.cancel_all_algo(symbol)
+        def run_out() -> None:
+            if self.timers.get(symbol) != at_ms:
+                return
+            del self.timers[symbol]
+            if self.countdowns_work:
+                self.cancel_all(symbol)
+            if self.countdowns_work and self.countdown_takes_algos:
+                self.cancel_all_algo(symbol)
+
+        self.schedule(at_ms, run_out)
 
     def match(self, order: Order) -> None:
         """Execute what the book holds of the order; what may not rest expires."""

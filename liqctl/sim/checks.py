@@ -69,21 +69,10 @@ def check_signature(query: str, body: str, secret: str) -> None:
     """Refuse a wrong signature. `secret` is the HMAC secret, or an RSA or Ed25519 public key."""
     signed, _, signature = f"{query}{body}".rpartition("signature=")
     payload = signed.removesuffix("&").encode()
-    if _PEM_MARK in secret:
-        is_right = _is_signed(payload, unquote(signature), secret)
-    else:
-        is_right = hmac.compare_digest(sign(payload, secret).encode(), signature.lower().encode())
-    if not is_right:
-        raise Refused(-1022)
-
-
-def sign(payload: bytes, secret: str) -> str:
-    """Return the HMAC-SHA256 of the payload in hex."""
-    return hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
-
-
-def _is_signed(payload: bytes, signature: str, public_key: str) -> bool:
-    """Return whether the base64 signature is the key's: RSASSA-PKCS1-v1_5 with SHA-256, Ed25519."""
+    if _PEM_MARK not in secret:
+        proof = sign(payload, secret).encode()
+        refuse_if((not hmac.compare_digest(proof, signature.lower().encode()), -1022))
+        return
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -91,16 +80,22 @@ def _is_signed(payload: bytes, signature: str, public_key: str) -> bool:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    key = load_pem_public_key(public_key.encode())
-    try:
-        proof = base64.b64decode(signature, validate=True)
+    key = load_pem_public_key(secret.encode())
+    is_right = isinstance(key, RSAPublicKey | Ed25519PublicKey)
+    try:  # In base64: RSASSA-PKCS1-v1_5 with SHA-256, or Ed25519.
+        proof = base64.b64decode(unquote(signature), validate=True)
         if isinstance(key, RSAPublicKey):
             key.verify(proof, payload, PKCS1v15(), SHA256())
         elif isinstance(key, Ed25519PublicKey):
             key.verify(proof, payload)
     except (InvalidSignature, binascii.Error):
-        return False
-    return isinstance(key, RSAPublicKey | Ed25519PublicKey)
+        is_right = False
+    refuse_if((not is_right, -1022))
+
+
+def sign(payload: bytes, secret: str) -> str:
+    """Return the HMAC-SHA256 of the payload in hex."""
+    return hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
 
 
 # -- what an order asks for --------------------------------------------------------------------
@@ -113,7 +108,14 @@ def place(account: Account, params: Params, *, owner: str = "key", test: bool = 
     if not order.trigger_price:  # What it may do is looked at when it triggers.
         _check_filters(order, market)
         _check_leg(account, order, market)
-        _check_book(order, market)
+        crosses, in_force = market.crosses(order), order.time_in_force
+        is_thin = market.depth is not None and market.depth < order.quantity
+        best = market.best(order.side)
+        refuse_if(
+            (order.type == "MARKET" and not market.is_in_band(best, order.side), -4131),
+            (in_force == "GTX" and crosses, -5022),
+            (in_force == "FOK" and (is_thin or not crosses), -5021),
+        )
     if test:
         return order
     if owner == "key" and account.handling.hide_ms:
@@ -322,15 +324,3 @@ def _check_leg(account: Account, order: Order, market: Market) -> None:
         (claimed and claimed + order.quantity > amount, conflict),
     )
     order.quantity = min(order.quantity, amount)
-
-
-def _check_book(order: Order, market: Market) -> None:
-    """Refuse what the book of the moment does not allow."""
-    crosses, in_force = market.crosses(order), order.time_in_force
-    is_thin = market.depth is not None and market.depth < order.quantity
-    best = market.best(order.side)
-    refuse_if(
-        (order.type == "MARKET" and not market.is_in_band(best, order.side), -4131),
-        (in_force == "GTX" and crosses, -5022),
-        (in_force == "FOK" and (is_thin or not crosses), -5021),
-    )

@@ -248,7 +248,14 @@ def _setting(name: str, of: Callable[[str], object]) -> Act:
 
 
 ACTS: Final[Mapping[str, Act]] = {
-    **{act.__name__: act for act in (reopen, place, enter, close, trigger, fill)},
+    **{
+        act.__name__: act
+        for act in (
+            *(reopen, place, enter, close, trigger, fill, deliver, lie, to_hedge),
+            *(move_mark, set_mark, transfer, ban, set_can_trade, set_countdowns),
+            *(set_account_status, cut_streams, expire_listen_keys),
+        )
+    },
     # A bot trades, whatever the leg holds.
     "add": lambda venue, entry: _trade(venue, entry, _number(entry, "quantity"), "bot"),
     # Somebody turns the position around.
@@ -264,14 +271,6 @@ ACTS: Final[Mapping[str, Act]] = {
     "set_status": _setting("status", str),
     "set_depth": _setting("depth", Decimal),
     "set_spread": _setting("spread_bps", Decimal),
-    **{
-        act.__name__: act
-        for act in (move_mark, set_mark, transfer, deliver, to_hedge, ban, set_can_trade)
-    },
-    **{
-        act.__name__: act
-        for act in (set_account_status, set_countdowns, cut_streams, expire_listen_keys, lie)
-    },
     # The key is deleted: nothing signed passes any more.
     "revoke_key": lambda venue, _: venue.faults.insert(0, make_fault("key_refused", times=0)),
 }

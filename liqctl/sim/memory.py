@@ -28,8 +28,6 @@ from liqctl.kernel.answers import (
 from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.states import Product
-from liqctl.sim.streams import Connection
 from liqctl.sim.venue import Request, Venue
 
 T = TypeVar("T")
@@ -109,7 +107,10 @@ class MemoryTransport:
     async def _exchange(self, spec: EndpointSpec, params: Mapping[str, Any]) -> Any:
         """Carry a request there and its answer back; return JSON or what went wrong."""
         self._requests += 1
-        texts = {name: _text(value) for name, value in params.items()}
+        texts = {
+            name: json.dumps(value) if isinstance(value, bool | list | dict) else str(value)
+            for name, value in params.items()
+        }
         if spec.signed:
             texts |= {
                 "timestamp": str(_local_ms() + self._offset_ms),
@@ -146,36 +147,6 @@ class MemoryTransport:
         if not isinstance(decoded, dict | list):
             return unreadable(reply.status, "neither object nor array")
         return (isinstance(decoded, dict) and element_refused(decoded)) or decoded
-
-
-class MemoryStream(Connection):
-    """A user data stream in virtual time: what a WebSocket's client sees of one connection.
-
-        async with MemoryStream(venue, Product.USDM) as stream:
-            async for frame in stream: ...
-
-    The path is the product's right one with a living key, unless another is given.
-    """
-
-    def __init__(
-        self, venue: Venue, product: Product, *, path: str = "", latency_s: float = 0.05
-    ) -> None:
-        """Connect at once.
-
-        Raises:
-            HandshakeError: a fault refuses the connection, or there is no stream at the path.
-        """
-        venue.pass_time(_local_ms() + venue.clock_skew_ms)
-        url = path or venue.streams.path_of(product)
-        super().__init__(venue, url, clock=_local_ms, latency_s=latency_s)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | dict):
-        return json.dumps(value)
-    return str(value)
 
 
 def _local_ms() -> int:

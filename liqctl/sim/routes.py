@@ -3,43 +3,18 @@
 Weights: Binance USDS-M, COIN-M, portfolio margin and wallet endpoint pages, read 2026-11-23.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from liqctl.sim import address as master
 from liqctl.sim import endpoints as serve
-from liqctl.sim import sub_accounts as master
 from liqctl.sim.venue import Route
 
-_OF_BOTH_HOSTS: Final = (  # method, path, what answers it, weight, weight without a symbol
-    Route("GET", "/*/v1/ping", serve.ping, signed=False),
-    Route("GET", "/*/v1/time", serve.time, signed=False),
-    Route("GET", "/*/v1/exchangeInfo", serve.exchange_info, signed=False),
-    Route("GET", "/*/v1/ticker/bookTicker", serve.book_ticker, 2, 5, signed=False),
-    Route("GET", "/*/v1/ticker/price", serve.price, weight_all=2, signed=False),
-    Route("GET", "/*/v1/positionSide/dual", serve.position_mode, 30),
-    Route("POST", "/*/v1/positionSide/dual", serve.change_mode),
-    Route("POST", "/*/v1/leverage", serve.set_leverage),
-    Route("GET", "/*/v1/commissionRate", serve.commission_rate, 20),
-    Route("GET", "/*/v1/adlQuantile", serve.adl_quantile, 5),
-    Route("GET", "/*/v1/userTrades", serve.user_trades, 5),
-    Route("GET", "/*/v1/openOrders", serve.open_orders, weight_all=40, source="orders"),
-    Route("GET", "/*/v1/allOrders", serve.all_orders, 5),
-    Route("GET", "/*/v1/openOrder", serve.open_order),
-    Route("GET", "/*/v1/order", serve.order),
-    Route("POST", "/*/v1/order", serve.new_order, 0, orders=True),
-    Route("POST", "/*/v1/batchOrders", serve.place_batch, 5, orders=True),
-    Route("DELETE", "/*/v1/order", serve.cancel),
-    Route("DELETE", "/*/v1/batchOrders", serve.cancel_batch),
-    Route("DELETE", "/*/v1/allOpenOrders", serve.cancel_all),
-    Route("POST", "/*/v1/countdownCancelAll", serve.countdown, 10),
-    Route("GET", "/*/v1/openAlgoOrders", serve.open_algo_orders, weight_all=40, source="algo"),
-    Route("GET", "/*/v1/allAlgoOrders", serve.all_algo_orders, 5),
-    Route("GET", "/*/v1/algoOrder", serve.algo_order),
-    Route("POST", "/*/v1/algoOrder", serve.new_algo_order, 0, orders=True),
-    Route("DELETE", "/*/v1/algoOrder", serve.cancel_algo),
-    Route("DELETE", "/*/v1/algoOpenOrders", serve.cancel_all_algo),
-)
+_HOSTS: Final = ("/fapi/v1", "/dapi/v1")
+_UM: Final = "/papi/v1/um"
+_CM: Final = "/papi/v1/cm"
+_PRODUCTS: Final = (_UM, _CM)
+"""Of portfolio margin."""
 
 _OF_ONE_HOST: Final = (
     Route("GET", "/fapi/v1/premiumIndex", serve.premium_index, weight_all=10, signed=False),
@@ -75,24 +50,6 @@ _OF_ONE_HOST: Final = (
     Route("GET", "/sapi/v1/sub-account/subAccountApi", master.keys_of_sub, 0, weight_uid=3000),
 )
 
-_OF_BOTH_PRODUCTS: Final = (  # in portfolio margin
-    Route("GET", "/papi/v1/*/positionSide/dual", serve.position_mode, 30),
-    Route("POST", "/papi/v1/*/positionSide/dual", serve.change_mode),
-    Route("GET", "/papi/v1/*/leverageBracket", serve.leverage_bracket),
-    Route("POST", "/papi/v1/*/leverage", serve.set_leverage),
-    Route("GET", "/papi/v1/*/adlQuantile", serve.adl_quantile, 5),
-    Route("GET", "/papi/v1/*/income", serve.income, 30),
-    Route("GET", "/papi/v1/*/account", serve.account_of_all, 5, source="account"),
-    Route("GET", "/papi/v1/*/openOrders", serve.open_orders, weight_all=40, source="orders"),
-    Route("GET", "/papi/v1/*/order", serve.order),
-    Route("GET", "/papi/v1/*/openOrder", serve.open_order),
-    Route("POST", "/papi/v1/*/order", serve.new_order, orders=True),
-    Route("DELETE", "/papi/v1/*/order", serve.cancel),
-    Route("DELETE", "/papi/v1/*/allOpenOrders", serve.cancel_all),
-)
-
-_UM: Final = "/papi/v1/um"
-_CM: Final = "/papi/v1/cm"
 _OF_PORTFOLIO_MARGIN: Final = (
     Route("GET", "/papi/v1/ping", serve.ping, signed=False),
     Route("GET", "/papi/v1/account", serve.portfolio_account, 20),
@@ -122,23 +79,62 @@ _OF_PORTFOLIO_MARGIN: Final = (
     Route("DELETE", f"{_CM}/conditional/allOpenOrders", serve.cancel_all_strategies),
 )
 
-_OF_EVERY_HOST: Final = (
-    Route("POST", "/*/v1/listenKey", serve.start_listen_key, signed=False, keyed=True),
-    Route("PUT", "/*/v1/listenKey", serve.extend_listen_key, signed=False, keyed=True),
-    Route("DELETE", "/*/v1/listenKey", serve.end_listen_key, signed=False, keyed=True),
+_OF_ALL: Final = (  # method, path, what answers it, weight, weight without a symbol
+    Route("GET", "/positionSide/dual", serve.position_mode, 30),
+    Route("POST", "/positionSide/dual", serve.change_mode),
+    Route("POST", "/leverage", serve.set_leverage),
+    Route("GET", "/adlQuantile", serve.adl_quantile, 5),
+    Route("GET", "/openOrders", serve.open_orders, weight_all=40, source="orders"),
+    Route("GET", "/openOrder", serve.open_order),
+    Route("GET", "/order", serve.order),
+    Route("DELETE", "/order", serve.cancel),
+    Route("DELETE", "/allOpenOrders", serve.cancel_all),
 )
 
+_OF_HOSTS: Final = (
+    Route("GET", "/ping", serve.ping, signed=False),
+    Route("GET", "/time", serve.time, signed=False),
+    Route("GET", "/exchangeInfo", serve.exchange_info, signed=False),
+    Route("GET", "/ticker/bookTicker", serve.book_ticker, 2, 5, signed=False),
+    Route("GET", "/ticker/price", serve.price, weight_all=2, signed=False),
+    Route("GET", "/commissionRate", serve.commission_rate, 20),
+    Route("GET", "/userTrades", serve.user_trades, 5),
+    Route("GET", "/allOrders", serve.all_orders, 5),
+    Route("POST", "/order", serve.new_order, 0, orders=True),
+    Route("POST", "/batchOrders", serve.place_batch, 5, orders=True),
+    Route("DELETE", "/batchOrders", serve.cancel_batch),
+    Route("POST", "/countdownCancelAll", serve.countdown, 10),
+    Route("GET", "/openAlgoOrders", serve.open_algo_orders, weight_all=40, source="algo"),
+    Route("GET", "/allAlgoOrders", serve.all_algo_orders, 5),
+    Route("GET", "/algoOrder", serve.algo_order),
+    Route("POST", "/algoOrder", serve.new_algo_order, 0, orders=True),
+    Route("DELETE", "/algoOrder", serve.cancel_algo),
+    Route("DELETE", "/algoOpenOrders", serve.cancel_all_algo),
+)
 
-def _all() -> Iterator[Route]:
-    yield from (*_OF_ONE_HOST, *_OF_PORTFOLIO_MARGIN)
-    for routes, names in (
-        (_OF_BOTH_HOSTS, ("fapi", "dapi")),
-        (_OF_BOTH_PRODUCTS, ("um", "cm")),
-        (_OF_EVERY_HOST, ("fapi", "dapi", "papi")),
-    ):
-        for route in routes:
-            yield from (replace(route, path=route.path.replace("*", name)) for name in names)
+_OF_PRODUCTS: Final = (
+    Route("GET", "/leverageBracket", serve.leverage_bracket),
+    Route("GET", "/income", serve.income, 30),
+    Route("GET", "/account", serve.account_of_all, 5, source="account"),
+    Route("POST", "/order", serve.new_order, orders=True),
+)
 
+_OF_LISTEN_KEYS: Final = (
+    Route("POST", "/listenKey", serve.start_listen_key, signed=False, keyed=True),
+    Route("PUT", "/listenKey", serve.extend_listen_key, signed=False, keyed=True),
+    Route("DELETE", "/listenKey", serve.end_listen_key, signed=False, keyed=True),
+)
 
-ROUTES: Final = {(route.method, route.path): route for route in _all()}
+ROUTES: Final = {
+    (route.method, f"{place}{route.path}"): replace(route, path=f"{place}{route.path}")
+    for routes, places in (
+        (_OF_ALL, (*_HOSTS, *_PRODUCTS)),
+        (_OF_HOSTS, _HOSTS),
+        (_OF_PRODUCTS, _PRODUCTS),
+        (_OF_LISTEN_KEYS, (*_HOSTS, "/papi/v1")),
+        ((*_OF_ONE_HOST, *_OF_PORTFOLIO_MARGIN), ("",)),
+    )
+    for place in places
+    for route in routes
+}
 """The endpoints by method and path."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from liqctl.kernel.states import Product
 from liqctl.sim.events import make_event
-from liqctl.sim.memory import EPOCH_MS, MemoryStream, run_virtual
+from liqctl.sim.memory import EPOCH_MS, run_virtual
+from liqctl.sim.streams import Connection
 from liqctl.sim.venue import Venue
 
 Frame = dict[str, Any]
@@ -17,6 +18,21 @@ Frame = dict[str, Any]
 def now_ms() -> int:
     """Return the moment on the clock of the virtual loop."""
     return EPOCH_MS + round(asyncio.get_running_loop().time() * 1000)
+
+
+class MemoryStream(Connection):
+    """A user data stream in virtual time: what a WebSocket's client sees of one connection.
+
+    The path is the product's right one with a living key, unless another is given.
+    """
+
+    def __init__(
+        self, venue: Venue, product: Product, *, path: str = "", latency_s: float = 0.05
+    ) -> None:
+        """Connect at once."""
+        venue.pass_time(now_ms() + venue.clock_skew_ms)
+        url = path or venue.streams.path_of(product)
+        super().__init__(venue, url, clock=now_ms, latency_s=latency_s)
 
 
 def happen(venue: Venue, act: str, **settings: Any) -> None:

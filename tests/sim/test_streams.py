@@ -9,11 +9,11 @@ import pytest
 from liqctl.kernel.endpoints import EndpointSpec
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.states import Product
-from liqctl.sim.memory import EPOCH_MS, MemoryStream, MemoryTransport, run_virtual
+from liqctl.sim.memory import EPOCH_MS, MemoryTransport, run_virtual
 from liqctl.sim.streams import WAITING_MAX, HandshakeError
 from liqctl.sim.venue import Request, Venue
 from tests.sim.asking import NOW_MS, ask, make_address, make_venue
-from tests.sim.listening import Frame, happen, hear, listen, names
+from tests.sim.listening import Frame, MemoryStream, happen, hear, listen, names
 
 SEED = """
 account: {positions: {BTCUSDT: "0.5"}}
