@@ -279,14 +279,14 @@ def _move_marks(venue: Venue, rng: random.Random) -> None:
 
 def _raise_limits(venue: Venue, rng: random.Random) -> None:
     """The account may do more than most."""
-    venue.weight_limit = 6000
+    venue.weights.limit = 6000
     venue.orders_limit_10s, venue.orders_limit_1m = 3000, rng.choice([5000, 15_000])
 
 
 def _lower_limits(venue: Venue, rng: random.Random) -> None:
     """The account may do less than most, and others have used part of it."""
-    venue.weight_limit = rng.choice([1200, 2400])
-    venue.other_weight = rng.choice([0, 600])
+    venue.weights.limit = rng.choice([1200, 2400])
+    venue.weights.others = rng.choice([0, 600])
     venue.orders_limit_10s, venue.orders_limit_1m = rng.choice([(5, 100), (50, 200)])
 
 

@@ -11,17 +11,22 @@ takes the key with it, so anything unusual is refused rather than understood.
 """
 
 import ipaddress
-import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from liqctl.kernel.errors import MASK, CredentialsError, Secret, hide_secrets
+from liqctl.kernel.errors import (
+    MASK,
+    ConfigurationError,
+    CredentialsError,
+    Secret,
+    hide_secrets,
+)
 from liqctl.kernel.states import Environment
+from liqctl.settings.yaml_file import read_bounded
 
 CREDENTIAL: Final = re.compile(
     r"LIQCTL_(?:(PRODUCTION|TESTNET|SIMULATOR)_(?:([A-Z0-9_]+)_)?)?API_(?:KEY|SECRET)(?:_FILE)?"
@@ -203,15 +208,11 @@ def read_secret_file(path: Path, source: str) -> str:
     if "PRIVATE KEY" in text:  # The variable was set to the secret itself: an easy mistake.
         shown = MASK
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        raw = read_bounded(path, _FILE_MAX_BYTES)
+    except ConfigurationError:
+        raise CredentialsError(f"{source}: {shown} is not a regular file") from None
     except OSError as error:
         raise CredentialsError(f"{source}: {shown}: {error.strerror}") from None
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise CredentialsError(f"{source}: {shown} is not a regular file")
-        raw = os.read(fd, _FILE_MAX_BYTES + 1)
-    finally:
-        os.close(fd)
     if len(raw) > _FILE_MAX_BYTES:
         raise CredentialsError(f"{source}: {shown} is too large for a secret")
     try:

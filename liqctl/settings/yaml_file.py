@@ -75,13 +75,17 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     return parse(text, str(path))
 
 
-def read_bounded(path: Path) -> bytes:
-    """Return the file's first bytes; a FIFO or device must not hang the switch."""
+def read_bounded(path: Path, bytes_max: int = FILE_MAX_BYTES) -> bytes:
+    """Return the file's first bytes, one more than allowed; a FIFO must not hang the switch.
+
+    Raises:
+        ConfigurationError: the path leads to something else than a file.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ConfigurationError(f"{path}: is not a regular file")
-        return file.read(FILE_MAX_BYTES + 1)
+        return file.read(bytes_max + 1)
 
 
 def parse(text: str, name: str) -> tuple[dict[str, Any], dict[str, int]]:

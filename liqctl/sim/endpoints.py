@@ -80,7 +80,7 @@ def exchange_info(call: Call) -> Json:
         "timezone": "UTC",
         "serverTime": call.venue.now_ms - _DAY_MS,
         "rateLimits": [
-            _limit("REQUEST_WEIGHT", "MINUTE", 1, call.venue.weight_limit),
+            _limit("REQUEST_WEIGHT", "MINUTE", 1, call.venue.weights.limit),
             in_a_minute,
             in_ten_seconds,
         ],

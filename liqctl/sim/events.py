@@ -229,7 +229,7 @@ def to_hedge(venue: Venue, _: Entry) -> None:
 
 def ban(venue: Venue, entry: Entry) -> None:
     """The address is banned for a while."""
-    venue.banned_until_ms = venue.now_ms + int(entry["for_ms"])
+    venue.weights.banned_until_ms = venue.now_ms + int(entry["for_ms"])
 
 
 def set_can_trade(venue: Venue, entry: Entry) -> None:

@@ -60,28 +60,22 @@ class Purse:
 
     def describe(self, names: str) -> dict[str, str]:
         """Return the amounts that the venue calls by these names, `total` in front or not."""
-        parts = {name: _NAMES[name.lower().removeprefix("total")] for name in names.split()}
+        parts = {name: _PARTS[name.lower().removeprefix("total")] for name in names.split()}
         return {name: f"{getattr(self, part):.8f}" for name, part in parts.items()}
 
 
-_EQUITY: Final = ("marginbalance", "accountequity", "actualequity")
-_INITIAL: Final = ("initialmargin", "positioninitialmargin", "accountinitialmargin")
-_MAINTENANCE_NAMES: Final = ("maintmargin", "accountmaintmargin")
-_AVAILABLE: Final = (
-    "availablebalance",
-    "maxwithdrawamount",
-    "withdrawavailable",
-    "virtualmaxwithdrawamount",
-)
-_NAMES: Final = {
-    **dict.fromkeys(("balance", "walletbalance", "crosswalletbalance"), "wallet"),
-    **dict.fromkeys(("unrealizedprofit", "crossunpnl"), "profit"),
-    **dict.fromkeys(_INITIAL, "initial"),
-    **dict.fromkeys(_AVAILABLE, "available"),
-    **dict.fromkeys(_EQUITY, "equity"),
-    **dict.fromkeys(_MAINTENANCE_NAMES, "maintenance"),
-    "openorderinitialmargin": "for_orders",
+_CALLED: Final = {
+    "wallet": "balance walletbalance crosswalletbalance",
+    "profit": "unrealizedprofit crossunpnl",
+    "equity": "marginbalance accountequity actualequity",
+    "initial": "initialmargin positioninitialmargin accountinitialmargin",
+    "maintenance": "maintmargin accountmaintmargin",
+    "for_orders": "openorderinitialmargin",
+    "available": "availablebalance maxwithdrawamount withdrawavailable virtualmaxwithdrawamount",
 }
+"""What the venue calls each part of a purse."""
+
+_PARTS: Final = {name: part for part, names in _CALLED.items() for name in names.split()}
 
 
 def leg_of(account: Account, held: Holding) -> Purse:

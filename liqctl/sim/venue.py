@@ -237,14 +237,6 @@ class Call:
         return self.venue.listed_ms
 
 
-def _of_the_address(name: str) -> property:
-    """Return a property that reads and writes something of the venue's weights."""
-    return property(
-        lambda venue: getattr(venue.weights, name),
-        lambda venue, value: setattr(venue.weights, name, value),
-    )
-
-
 @dataclass(slots=True, kw_only=True)
 class Venue:
     """One venue with one account, behind one key or several."""
@@ -274,10 +266,6 @@ class Venue:
     ping_s: float = 180.0  # how often it pings whoever is connected to a stream
     streams: Streams = field(init=False)
     _windows: Windows = field(default_factory=Windows)
-
-    weight_limit = _of_the_address("limit")
-    other_weight = _of_the_address("others")
-    banned_until_ms = _of_the_address("banned_until_ms")
 
     def __post_init__(self) -> None:
         """Let the account's changes be told to those who are connected."""

@@ -178,7 +178,7 @@ def test_five_positions_of_many_parts_are_all_sent_on_a_raised_account() -> None
 def test_a_host_that_allows_more_weight_is_not_left_with_orders_and_readings_undone() -> None:
     """The demo host allows 6,000 where the real one allows 2,400; others use it up."""
     venue, sink = make_large_account(symbols=60, orders=3, algo=1).make_venue(), ListSink()
-    venue.weight_limit, venue.other_weight = 6000, 2250
+    venue.weights.limit, venue.weights.others = 6000, 2250
 
     result = liquidate(venue, sink)
 
@@ -194,7 +194,7 @@ def test_a_limit_that_a_refusal_proved_is_kept_and_the_address_is_not_banned() -
 
     refused = [d for name, d in sink.events if name == "ORDER_REJECTED" and d.get("code") == -1015]
     assert len(refused) <= 10
-    assert venue.banned_until_ms == 0
+    assert venue.weights.banned_until_ms == 0
 
 
 ODD = ["empty_amount", "huge_number", "unknown_side", "stranger"]

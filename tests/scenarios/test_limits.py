@@ -74,7 +74,7 @@ def test_both_products_are_proven_flat_with_what_others_left(
 ) -> None:
     """Neither reads before the other's last answer what it would have to read again after it."""
     venue = load_scenario("weight_used_up").make_venue()
-    venue.other_weight = used_by_others
+    venue.weights.others = used_by_others
 
     result = liquidate(venue, ListSink(), latency_s=latency_s)
 
@@ -85,11 +85,11 @@ def test_weight_used_up_by_others_ends_partial_and_never_in_a_ban() -> None:
     """The address is shared with the bots; what is left goes to cancels, and nothing over it."""
     for used_by_others in (2000, 2150):
         venue = make_large_account(symbols=60, orders=3, algo=1).make_venue()
-        venue.other_weight = used_by_others
+        venue.weights.others = used_by_others
 
         result = liquidate(venue, ListSink())
 
-        assert venue.banned_until_ms == 0
+        assert venue.weights.banned_until_ms == 0
         assert result.positions_closed == 60
         assert result.state is LiquidationState.PARTIAL
         assert "request limits are used up" in (result.error_message or "")

@@ -79,7 +79,7 @@ def test_weight_runs_out_for_the_rest_of_the_minute() -> None:
     assert ask(venue, "GET", "/v3/positionRisk")[0] == 200
     status, answer = ask(venue, "GET", "/v1/openOrders")
     assert (status, answer["code"]) == (429, -1003)
-    venue.other_weight = 0
+    venue.weights.others = 0
     assert ask(venue, "GET", "/v1/openOrders", now_ms=NOW_MS + 60_000)[0] == 200
 
 

@@ -499,11 +499,11 @@ def test_a_ban_says_until_when(through: Door) -> None:
 
     async def check(exchange: BinanceExchange, venue: Venue) -> None:
         await exchange.send(requests.positions(USDM), timeout_s=TIMEOUT_S)
-        venue.banned_until_ms = venue.now_ms + 60_000
+        venue.weights.banned_until_ms = venue.now_ms + 60_000
         with pytest.raises(VenueError) as caught:
             await exchange.send(requests.positions(USDM), timeout_s=TIMEOUT_S)
         assert caught.value.answer.kind is AnswerKind.PAUSE
-        assert caught.value.answer.banned_until_ms == venue.banned_until_ms
+        assert caught.value.answer.banned_until_ms == venue.weights.banned_until_ms
 
     through(ACCOUNT, check)
 
