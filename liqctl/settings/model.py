@@ -30,6 +30,11 @@ from liqctl.settings.targets import item_problems, items_schema, nearest
 
 _CCXT_SYMBOL: Final = re.compile(r"([^/:\s]+)/([^/:\s]+)(?::([^-\s]+))?(?:-(\d{6}))?")
 _POLICY: Final = LiquidationConfig()
+_FLAGS: Final = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+_NUMBER: Final = re.compile(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 
 GUARDS_MAX: Final = 32
 READINGS_MIN: Final = 2
@@ -60,6 +65,23 @@ class Kind(StrEnum):
     LIST = "list"
     GUARDS = "list of guards"
     ACCOUNTS = "accounts by name"
+
+    def read(self, text: str) -> object:
+        """Return a variable's text as a value of the kind; the text itself when it is none."""
+        bare = text.strip()
+        match self:
+            case Kind.FLAG:
+                return _FLAGS.get(bare.lower(), text)
+            case Kind.WHOLE if re.fullmatch(r"[+-]?\d{1,18}", bare):
+                return int(bare)
+            case Kind.NUMBER | Kind.OPTIONAL_NUMBER if _NUMBER.fullmatch(bare):
+                return float(bare)
+            case Kind.SYMBOLS | Kind.PRODUCTS:
+                return [part.strip() for part in text.split(",") if part.strip()]
+            case Kind.OPTIONAL_TEXT | Kind.OPTIONAL_NUMBER if bare in {"", "null"}:
+                return None
+            case _:
+                return text
 
 
 def is_visible(text: str) -> bool:

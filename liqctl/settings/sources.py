@@ -9,7 +9,6 @@ values that may be secrets, and do not speak of a rule over two fields while a t
 """
 
 import math
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +63,6 @@ _KNOWN_VARIABLES: Final = (
         for half in ("KEY", "SECRET", "KEY_FILE", "SECRET_FILE")
     ),
 )
-_TEXTS: Final = {
-    **dict.fromkeys(("true", "1", "yes", "on"), True),
-    **dict.fromkeys(("false", "0", "no", "off"), False),
-}
 _OWN: Final = {
     "symbols": ("liquidation", "symbols"),
     "products": ("exchange", "products"),
@@ -75,7 +70,6 @@ _OWN: Final = {
 }
 """What an account may have of its own, and where it stands for all."""
 
-_NUMBER: Final = re.compile(r"[+-]?(\d{1,18}(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _LIQUIDATION: Final = "liquidation."
 _TEXT_MAX: Final = 400
 _NAME_MAX: Final = 400
@@ -237,7 +231,7 @@ class _Found:
                 continue
             setting = _BY_VARIABLE.get(name)
             if setting is not None:
-                self._take(setting.key, _read_text(setting.kind, text), SourceKind.VARIABLE, name)
+                self._take(setting.key, setting.kind.read(text), SourceKind.VARIABLE, name)
             else:
                 hint = nearest(name, _KNOWN_VARIABLES)
                 self._note(name, f"unknown variable{hint}", printable(name, _KEY_MAX))
@@ -420,24 +414,6 @@ def _account_problems(accounts: object, wrong: Collection[object]) -> Iterator[t
                 yield f"accounts.{name}.{key}", f"{key} must be {_refusal(setting, value)}"
             elif key not in _OWN and not is_secret_name(key):
                 yield f"accounts.{name}.{key}", f"unknown key{nearest(key, _OWN.keys())}"
-
-
-def _read_text(kind: Kind, text: str) -> object:
-    """Return a variable's text as a value of the kind; the text itself when it is none."""
-    bare = text.strip()
-    match kind:
-        case Kind.FLAG:
-            return _TEXTS.get(bare.lower(), text)
-        case Kind.WHOLE if re.fullmatch(r"[+-]?\d{1,18}", bare):
-            return int(bare)
-        case Kind.NUMBER | Kind.OPTIONAL_NUMBER if _NUMBER.fullmatch(bare):
-            return float(bare)
-        case Kind.SYMBOLS | Kind.PRODUCTS:
-            return [part.strip() for part in text.split(",") if part.strip()]
-        case Kind.OPTIONAL_TEXT | Kind.OPTIONAL_NUMBER if bare in {"", "null"}:
-            return None
-        case _:
-            return text
 
 
 def _refusal(setting: Setting, value: object) -> str:

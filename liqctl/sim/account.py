@@ -7,7 +7,7 @@ is in `checks`.
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -382,7 +382,7 @@ class Account:
         self.orders.note(self.now_ms, order.order_id)
         before = held.amount if held else _ZERO
         after = before + (quantity if order.side == "BUY" else -quantity)
-        self._live(key, order.owner, before, after)
+        self._lives[key] = self.life(key).traded(order.owner, before, after, at_ms=self.now_ms)
         closed = min(abs(before), quantity) if before * (after - before) < 0 else _ZERO
         entry = held.entry_price if held else price
         pnl = market.profit(closed if before > 0 else -closed, entry, price)
@@ -436,24 +436,6 @@ class Account:
         self._shrink(key, after)
         if not after:
             self.schedule(self.now_ms + _ALGO_EXPIRY_MS, lambda: self._expire_algo(key))
-
-    def _live(self, key: LegKey, owner: str, before: Decimal, after: Decimal) -> None:
-        """Follow a leg from one flat moment to the next."""
-        life = self.life(key)
-        if before * after < 0:  # Turned around: flat for no time at all.
-            life = Life(flat_ms=self.now_ms)
-            before = _ZERO
-        if not before:
-            self._lives[key] = Life(
-                opened_ms=self.now_ms,
-                opened_by=owner,
-                flat_ms=max(life.flat_ms, 1),
-                least=abs(after),
-            )
-        elif after:
-            self._lives[key] = replace(life, least=min(life.least, abs(after)))
-        else:
-            self._lives[key] = Life(flat_ms=self.now_ms)
 
     def _shrink(self, key: LegKey, held: Decimal) -> None:
         """Cut resting orders that only reduce to what their leg still holds, the newest first.

@@ -7,7 +7,7 @@ things differently, prices and quantities are strings, ids and times are numbers
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
 from operator import attrgetter
@@ -411,6 +411,16 @@ class Life:
     opened_by: str = ""
     flat_ms: int = 0  # when it was last flat, 0 when never since the start
     least: Decimal = Decimal(0)  # the smallest it has been
+
+    def traded(self, owner: str, before: Decimal, after: Decimal, *, at_ms: int) -> "Life":
+        """Return the life of the leg after a trade: from one flat moment to the next."""
+        if not after:
+            return Life(flat_ms=at_ms)
+        if before * after > 0:
+            return replace(self, least=min(self.least, abs(after)))
+        # One that turns around was flat for no time at all.
+        flat_ms = at_ms if before else max(self.flat_ms, 1)
+        return Life(opened_ms=at_ms, opened_by=owner, flat_ms=flat_ms, least=abs(after))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

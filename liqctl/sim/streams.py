@@ -29,7 +29,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.states import Product
-from liqctl.sim.market import Market
 from liqctl.sim.money import Purse, leg_of, portfolio_of, purses_of, ratio_of
 from liqctl.sim.orders import AlgoOrder, Holding, Order, Refused, Trade, Transfer, pick, tell
 
@@ -233,8 +232,19 @@ class Streams:
             return
         account = self.venue.account
         market = account.markets[order.symbol]
-        body = _order_body(order, market, what=what, trade=trade, reason=reason)
+        body = {
+            **pick(order.describe(), _ORDER),
+            "x": what,
+            **dict.fromkeys(("l", "L", "b", "a", "rp"), "0"),
+            **dict.fromkeys(("t", "si", "ss"), 0),
+            "m": False,
+            "er": str(reason),
+        }
+        if market.contract_size:
+            body["ma"] = market.settle_asset
         if trade is not None:
+            body |= tell(trade, "l=quantity L=price t=trade_id rp=realized_pnl N=fee_asset")
+            body["n"] = f"{trade.fee:.8f}"
             if market.product is Product.USDM:  # Neither the order's state nor its leg.
                 self._tell(market.product, "TRADE_LITE", pick(body, _TRADE_LITE), order.symbol)
             self._tell_leg(account.holdings[order.leg])
@@ -250,8 +260,10 @@ class Streams:
         elif product is Product.USDM:
             self._tell(product, "ALGO_UPDATE", {"ao": _algo_body(algo)}, algo.symbol)
         else:
-            body = {"so": _strategy_body(algo)}
-            self._tell(product, "CONDITIONAL_ORDER_TRADE_UPDATE", body, algo.symbol)
+            # Portfolio margin's word for COIN-M.
+            body = pick(algo.describe_strategy(), _STRATEGY) | {"cp": algo.close_position}
+            body |= {"i": algo.child_id or 0, "V": "EXPIRE_MAKER", "gtd": 0}
+            self._tell(product, "CONDITIONAL_ORDER_TRADE_UPDATE", {"so": body}, algo.symbol)
 
     def wallet_changed(self, transfer: Transfer) -> None:
         """Tell of money that came or left."""
@@ -381,24 +393,6 @@ _STRATEGY: Final = (
 _TRADE_LITE: Final = "s q p m c S L l t i"
 
 
-def _order_body(
-    order: Order, market: Market, *, what: str, trade: Trade | None, reason: int
-) -> Body:
-    """Return what ORDER_TRADE_UPDATE says of an order; `reason` is why it expired."""
-    body = {
-        **pick(order.describe(), _ORDER),
-        "x": what,
-        **dict.fromkeys(("l", "L", "b", "a", "rp"), "0"),
-        **dict.fromkeys(("t", "si", "ss"), 0),
-        "m": False,
-        "er": str(reason),
-    }
-    if trade:
-        body |= tell(trade, "l=quantity L=price t=trade_id rp=realized_pnl N=fee_asset")
-        body["n"] = f"{trade.fee:.8f}"
-    return body | ({"ma": market.settle_asset} if market.contract_size else {})
-
-
 def _algo_body(algo: AlgoOrder) -> Body:
     """Return what ALGO_UPDATE says of a conditional order."""
     row = algo.describe()
@@ -411,12 +405,6 @@ def _algo_body(algo: AlgoOrder) -> Body:
         "rm": algo.rejection,
         "ia": True,
     }
-
-
-def _strategy_body(algo: AlgoOrder) -> Body:
-    """Return what CONDITIONAL_ORDER_TRADE_UPDATE says, portfolio margin's word for COIN-M."""
-    body = pick(algo.describe_strategy(), _STRATEGY) | {"cp": algo.close_position}
-    return body | {"i": algo.child_id or 0, "V": "EXPIRE_MAKER", "gtd": 0}
 
 
 class Connection:

@@ -212,9 +212,12 @@ class CcxtTransport:
             params = {name: quote(str(value), safe="") for name, value in params.items()}
         flight = Flight(asyncio.get_running_loop().time() + timeout_s)
         current_flight.set(flight)
-        method = self._methods.get(spec)
-        if method is None:
-            method = self._methods[spec] = self._method_of(spec)
+        method = self._methods.get(spec) or getattr(self._client, ccxt_method(spec), None)
+        if method is None:  # ccxt's general one, for an endpoint without an implicit method.
+            _, api, version, path = spec.path.split("/", 3)
+            access = api if version == "v1" else f"{api}{version.upper()}"
+            method = partial(self._client.request, path, [access], spec.method)
+        self._methods[spec] = method
         failure: LiqctlError
         try:
             async with asyncio.timeout(timeout_s):
@@ -253,15 +256,6 @@ class CcxtTransport:
     async def close(self) -> None:
         """Close connections at once; never raises."""
         await self._session.close()
-
-    def _method_of(self, spec: EndpointSpec) -> Any:
-        """Return the implicit method of ccxt, or its general one for an endpoint without."""
-        method = getattr(self._client, ccxt_method(spec), None)
-        if method is not None:
-            return method
-        _, api, version, path = spec.path.split("/", 3)
-        access = api if version == "v1" else f"{api}{version.upper()}"
-        return partial(self._client.request, path, [access], spec.method)
 
     def _note_answer(self, headers: Mapping[str, str], body: str) -> str:
         """Keep what the headers say of the limits; return the body, echoed secrets masked."""

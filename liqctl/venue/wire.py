@@ -405,7 +405,15 @@ def parse_equity(row: Any, product: Product, margin: Margin | None = None) -> Eq
 
 def parse_transfers(rows: Any) -> Rows[Transfer]:
     """Return the TRANSFER rows of an income list; a full page may lack some and says so."""
-    found = _parse_rows(rows, _parse_transfer, "income")
+
+    def parse(row: Any) -> Transfer | str:
+        kind, asset, written = row.get("incomeType"), row.get("asset"), row.get("income")
+        amount, at_ms = parse_decimal(written), _milliseconds(row.get("time"))
+        if kind == _TRANSFER and isinstance(asset, str) and asset and amount is not None and at_ms:
+            return Transfer(asset=asset, amount=amount, at_ms=at_ms)
+        return f"{_shown(kind)} of {_shown(asset)}: income {_shown(written)}"
+
+    found = _parse_rows(rows, parse, "income")
     if len(rows) >= INCOME_MAX:
         more = f"{INCOME_MAX} transfers, and maybe more"
         found = replace(found, unreadable=(*found.unreadable, more))
@@ -673,14 +681,6 @@ def _parse_pool(row: Mapping[str, Any]) -> Pool | str:
         written = (row.get(name) for name in ("marginBalance", "maintMargin"))
         return f"{asset}: marginBalance and maintMargin {', '.join(map(_shown, written))}"
     return Pool(asset=asset, balance=balance, maintenance=maintenance)
-
-
-def _parse_transfer(row: Mapping[str, Any]) -> Transfer | str:
-    kind, asset, written = row.get("incomeType"), row.get("asset"), row.get("income")
-    amount, at_ms = parse_decimal(written), _milliseconds(row.get("time"))
-    if kind != _TRANSFER or not isinstance(asset, str) or not asset or amount is None or not at_ms:
-        return f"{_shown(kind)} of {_shown(asset)}: income {_shown(written)}"
-    return Transfer(asset=asset, amount=amount, at_ms=at_ms)
 
 
 def _parse_open_order(kind: OrderKind, product: Product, row: Mapping[str, Any]) -> OpenOrder | str:
