@@ -5,12 +5,12 @@ is in `checks`.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from decimal import Decimal
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from liqctl.kernel.states import Product
 from liqctl.sim.faults import Effect
@@ -161,12 +161,16 @@ class Account:
         """Return the conditional book."""
         return [order for order in self.algo_orders.values() if order.is_open]
 
+    def resting(self) -> list[Order | AlgoOrder]:
+        """Return both books, the conditional one first."""
+        return [*self.open_algo_orders(), *self.open_orders()]
+
     @property
     def is_flat(self) -> bool:
         """Whether nothing is open anywhere, in truth."""
         held = any(holding.amount for holding in self.holdings.values())
         runs = any(execution.is_open for execution in self.executions.values())
-        return not (held or runs or self.open_orders() or self.open_algo_orders())
+        return not (held or runs or self.resting())
 
     def life(self, key: LegKey) -> Life:
         """Return since when a leg is what it is; one that is flat has none yet."""
@@ -216,12 +220,9 @@ class Account:
                 self.holdings.note(at_ms, thing.leg, is_new=True)
                 life = Life(opened_ms=at_ms, opened_by="bot", least=abs(thing.amount))
                 self._lives[thing.leg] = life
-            elif isinstance(thing, Order):
-                thing.time_ms = at_ms
-                self.orders.note(at_ms, thing.order_id, is_new=True)
             else:
                 thing.time_ms = at_ms
-                self.algo_orders.note(at_ms, thing.algo_id, is_new=True)
+                self._book(thing).note(at_ms, thing.number, is_new=True)
         self.fresh.clear()
 
     def schedule(self, at_ms: int, act: Callable[[], object], *, others: bool = False) -> None:
@@ -275,42 +276,50 @@ class Account:
 
     # -- regular orders ----------------------------------------------------------------------
 
-    def add(self, order: Order) -> None:
-        """Take an order into the book."""
-        self.orders.note(self.now_ms, order.order_id)
-        self.orders[order.order_id] = order
+    def add(self, order: Order | AlgoOrder) -> None:
+        """Take an order into its book; a conditional one's margin is looked at when it triggers."""
+        self.note(order)
+        self._book(order)[order.number] = order
         self.journal.activity += order.owner != "key"
         self._tell(order, "NEW")
 
-    def _tell(
-        self, order: Order, what: str, *, trade: Trade | None = None, reason: int = 0
-    ) -> None:
-        if self.listener is not None:
-            self.listener.order_changed(order, what, trade=trade, reason=reason)
+    def note(self, order: Order | AlgoOrder) -> None:
+        """Keep what an order is right before it changes."""
+        self._book(order).note(self.now_ms, order.number)
 
-    def cancel(self, order: Order) -> None:
-        """Take an open order off the book."""
-        if order.trigger_price:
-            self._note_stop(order)
+    def _book(self, order: Order | AlgoOrder) -> Book[int, Any]:
+        return self.orders if isinstance(order, Order) else self.algo_orders
+
+    def _tell(
+        self, order: Order | AlgoOrder, what: str, *, trade: Trade | None = None, reason: int = 0
+    ) -> None:
+        if self.listener is None:
+            return
+        if isinstance(order, Order):
+            self.listener.order_changed(order, what, trade=trade, reason=reason)
+        else:
+            self.listener.algo_changed(order)
+
+    def cancel(self, order: Order | AlgoOrder) -> None:
+        """Take an open order off its book; judges hear of a stop that its leg needs."""
+        is_stop = isinstance(order, AlgoOrder) or order.trigger_price
+        if is_stop and self.is_needed(order):
+            life = self.life(order.leg)
+            cancelled = CancelledStop(algo=order, at_ms=self.now_ms, life=life)
+            self.journal.cancelled_stops.append(cancelled)
         self.end(order, "CANCELED")
 
-    def end(self, order: Order, status: str, *, reason: int = 0) -> None:
+    def end(self, order: Order | AlgoOrder, status: str, *, reason: int = 0) -> None:
         """Let an order rest no longer; `reason` is why it expired, in the venue's numbers."""
-        self.orders.note(self.now_ms, order.order_id)
+        self.note(order)
         order.status, order.update_ms = status, self.now_ms
         self._tell(order, status, reason=reason)
 
-    def cancel_all(self, symbol: str) -> None:
-        """Take a symbol's regular orders off the book, whosever they are."""
-        for order in self.open_orders():
+    def cancel_all(self, symbol: str, orders: Iterable[Order | AlgoOrder]) -> None:
+        """Take a symbol's orders off their book, whosever they are."""
+        for order in orders:
             if order.symbol == symbol:
                 self.cancel(order)
-
-    def cancel_all_algo(self, symbol: str) -> None:
-        """Take a symbol's conditional orders off the book."""
-        for algo in self.open_algo_orders():
-            if algo.symbol == symbol:
-                self.cancel_algo(algo)
 
     def set_timer(self, symbol: str, span_ms: int) -> None:
         """Cancel the symbol's orders after a span of time, instead of what was set before.
@@ -327,9 +336,9 @@ class Account:
                 return
             del self.timers[symbol]
             if self.countdowns_work:
-                self.cancel_all(symbol)
+                self.cancel_all(symbol, self.open_orders())
             if self.countdowns_work and self.countdown_takes_algos:
-                self.cancel_all_algo(symbol)
+                self.cancel_all(symbol, self.open_algo_orders())
 
         self.schedule(at_ms, run_out)
 
@@ -379,7 +388,7 @@ class Account:
     def fill(self, order: Order, quantity: Decimal, price: Decimal) -> None:
         """Execute part or all of an order and change the position by it."""
         key, held, market = order.leg, self.holdings.get(order.leg), self.market(order.symbol)
-        self.orders.note(self.now_ms, order.order_id)
+        self.note(order)
         before = held.amount if held else _ZERO
         after = before + (quantity if order.side == "BUY" else -quantity)
         self._lives[key] = self.life(key).traded(order.owner, before, after, at_ms=self.now_ms)
@@ -454,7 +463,7 @@ class Account:
             left[order.side] -= min(order.remaining, most)
             if excess <= 0:
                 continue
-            self.orders.note(self.now_ms, order.order_id)
+            self.note(order)
             order.quantity -= excess
             order.update_ms = self.now_ms
             if order.remaining:
@@ -463,45 +472,13 @@ class Account:
                 order.quantity += excess
                 self.end(order, "EXPIRED", reason=_PUSHED_OUT)
 
-    # -- conditional orders ------------------------------------------------------------------
-
-    def add_algo(self, algo: AlgoOrder) -> None:
-        """Rest a conditional order; its margin is looked at when it triggers."""
-        self.algo_orders.note(self.now_ms, algo.algo_id)
-        self.algo_orders[algo.algo_id] = algo
-        if self.listener is not None:
-            self.listener.algo_changed(algo)
-        self.journal.activity += algo.owner != "key"
-
-    def cancel_algo(self, algo: AlgoOrder) -> None:
-        """Take a conditional order off the book."""
-        self._note_stop(algo)
-        self.end_algo(algo, "CANCELED")
-
-    def _note_stop(self, stop: AlgoOrder | Order) -> None:
-        """Keep for the judges that a stop is cancelled, if its leg needs it."""
-        if self.is_needed(stop):
-            life = self.life(stop.leg)
-            cancelled = CancelledStop(algo=stop, at_ms=self.now_ms, life=life)
-            self.journal.cancelled_stops.append(cancelled)
-
-    def end_algo(self, algo: AlgoOrder, status: str) -> None:
-        """Let a conditional order wait no longer."""
-        self.algo_orders.note(self.now_ms, algo.algo_id)
-        algo.status, algo.update_ms = status, self.now_ms
-        if self.listener is not None:
-            self.listener.algo_changed(algo)
-
     def _expire_algo(self, key: LegKey) -> None:
         """Take the conditional orders of a leg that is flat off the book."""
         if self.holding(key):
             return
-        for algo in self.open_algo_orders():
-            expires = algo.close_position or algo.time_in_force == "GTE_GTC"  # Plain stops stay.
-            if expires and algo.leg == key:
-                self.end_algo(algo, "EXPIRED")
-        for order in self.open_orders():
-            if order.close_position and order.leg == key:
+        for order in self.resting():
+            expires = order.close_position or order.time_in_force == "GTE_GTC"  # Plain stops stay.
+            if expires and order.leg == key:
                 self.end(order, "EXPIRED")
 
     def is_needed(self, algo: AlgoOrder | Order) -> bool:

@@ -11,7 +11,7 @@ import hmac
 import re
 from collections.abc import Container, Mapping
 from decimal import ROUND_FLOOR, Decimal
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from liqctl.kernel.amounts import parse_decimal
@@ -128,7 +128,7 @@ def place(account: Account, params: Params, *, owner: str = "key", test: bool = 
 
 def trigger_older(account: Account, stop: Order) -> None:
     """Turn a conditional order of the regular book into a market order, under the same id."""
-    account.orders.note(account.now_ms, stop.order_id)
+    account.note(stop)
     held = account.holding(stop.leg)
     if stop.close_position and held:
         stop.quantity = abs(held.amount)
@@ -143,7 +143,7 @@ def trigger_older(account: Account, stop: Order) -> None:
 
 def trigger(account: Account, algo: AlgoOrder) -> None:
     """Turn a conditional order into a market order, as its trigger price would."""
-    account.end_algo(algo, "TRIGGERED")
+    account.end(algo, "TRIGGERED")
     held = account.holding(algo.leg)
     quantity = algo.quantity
     if quantity is None:
@@ -163,15 +163,15 @@ def trigger(account: Account, algo: AlgoOrder) -> None:
         child = place(account, params, owner=algo.owner)
     except Refused as refusal:
         algo.rejection = refusal.message
-        account.end_algo(algo, "REJECTED")
+        account.end(algo, "REJECTED")
     else:
         algo.child_id = child.order_id
-        account.end_algo(algo, "FINISHED")
+        account.end(algo, "FINISHED")
 
 
 def place_algo(account: Account, params: Params, *, owner: str = "key") -> AlgoOrder:
     """Check and rest a conditional order."""
-    market = account.market(params.get("symbol"))
+    account.market(params.get("symbol"))  # Refused where there is none.
     kind, side = params.get("type", ""), params.get("side", "")
     closes_all = _is_true(params, "closePosition")
     if params.get("algoType") != "CONDITIONAL":
@@ -186,21 +186,14 @@ def place_algo(account: Account, params: Params, *, owner: str = "key") -> AlgoO
     algo = AlgoOrder(
         algo_id=account.next_id(),
         client_algo_id=params.get("clientAlgoId") or f"algo{account.next_id()}",
-        symbol=market.symbol,
-        side=side,
-        position_side=_position_side(account, params),
-        type=kind,
+        **_instruction(account, params, owner),
         trigger_price=_amount(params, "triggerPrice"),
         quantity=None if closes_all else _amount(params, "quantity"),
         price=parse_decimal(params.get("price", "0")) or _ZERO,
         time_in_force=params.get("timeInForce", "GTC"),
-        reduce_only=_is_true(params, "reduceOnly"),
         close_position=closes_all,
-        time_ms=account.now_ms,
-        update_ms=account.now_ms,
-        owner=owner,
     )
-    account.add_algo(algo)
+    account.add(algo)
     return algo
 
 
@@ -226,19 +219,12 @@ def _read_order(account: Account, params: Params, owner: str) -> Order:
     order = Order(
         order_id=account.next_id(),
         client_order_id=client_id,
-        symbol=market.symbol,
-        side=side,
-        position_side=_position_side(account, params),
-        type=kind,
+        **_instruction(account, params, owner),
         quantity=_ZERO if closes_all else _amount(params, "quantity"),
         price=_amount(params, "price") if kind == "LIMIT" else _ZERO,
         trigger_price=_amount(params, "stopPrice") if is_older else _ZERO,
         close_position=closes_all,
         time_in_force=time_in_force or "GTC",
-        reduce_only=_is_true(params, "reduceOnly"),
-        time_ms=account.now_ms,
-        update_ms=account.now_ms,
-        owner=owner,
     )
     if kind == "LIMIT" and not time_in_force:
         raise malformed("timeInForce")
@@ -246,13 +232,21 @@ def _read_order(account: Account, params: Params, owner: str) -> Order:
     return order
 
 
-def _position_side(account: Account, params: Params) -> str:
+def _instruction(account: Account, params: Params, owner: str) -> dict[str, Any]:
+    """Return what an order of either book has at once; refuse what its position mode forbids."""
     position_side = params.get("positionSide") or "BOTH"
     is_known = position_side in {"BOTH", "LONG", "SHORT"}
     refuse_if((not is_known, -4060), (account.hedge == (position_side == "BOTH"), -4061))
     if account.hedge and params.get("reduceOnly"):
         raise Refused(-1106, "Parameter 'reduceonly' sent when not required.")
-    return position_side
+    return {
+        **{name: params.get(name, "") for name in ("symbol", "side", "type")},
+        "position_side": position_side,
+        "reduce_only": _is_true(params, "reduceOnly"),
+        "time_ms": account.now_ms,
+        "update_ms": account.now_ms,
+        "owner": owner,
+    }
 
 
 def _amount(params: Params, name: str) -> Decimal:

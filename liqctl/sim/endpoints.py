@@ -687,7 +687,7 @@ def cancel_batch(call: Call) -> Json:
 
 
 def cancel_all(call: Call) -> Json:
-    call.account.cancel_all(call.market.symbol)
+    call.account.cancel_all(call.market.symbol, call.account.open_orders())
     return dict(_DONE)
 
 
@@ -761,7 +761,7 @@ def open_strategy(call: Call) -> Json:
 
 def _end_algo(call: Call) -> AlgoOrder:
     algo = _find_algo(call, -2011)
-    call.account.cancel_algo(algo)
+    call.account.cancel(algo)
     return algo
 
 
@@ -788,7 +788,7 @@ def cancel_algo(call: Call) -> Json:
 
 
 def cancel_all_algo(call: Call) -> Json:
-    call.account.cancel_all_algo(call.market.symbol)
+    call.account.cancel_all(call.market.symbol, call.account.open_algo_orders())
     return dict(_DONE)
 
 

@@ -177,10 +177,7 @@ def deliver(venue: Venue, entry: Entry) -> None:
     """A dated contract is delivered: its orders are gone, its legs closed at the mark price."""
     account, symbol = venue.account, entry["symbol"]
     _market(venue, entry).status = "DELIVERED"
-    for algo in account.open_algo_orders():
-        if algo.symbol == symbol:
-            account.end_algo(algo, "EXPIRED")
-    for order in account.open_orders():
+    for order in account.resting():
         if order.symbol == symbol:
             account.end(order, "EXPIRED")
     for _, position_side in [key for key in account.holdings if key[0] == symbol]:
@@ -223,7 +220,7 @@ def to_hedge(venue: Venue, _: Entry) -> None:
             account.holdings.note(account.now_ms, moved.leg)
             del account.holdings[held.leg]
             account.holdings[moved.leg] = moved
-    for order in (*account.open_orders(), *account.open_algo_orders()):
+    for order in account.resting():
         order.position_side = "LONG" if order.side == "SELL" else "SHORT"
 
 
