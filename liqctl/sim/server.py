@@ -20,7 +20,7 @@ from liqctl.kernel.amounts import plain
 from liqctl.sim.address import MASTER, Address
 from liqctl.sim.events import ACTS, make_event
 from liqctl.sim.faults import EFFECT_KEYS, KINDS, STREAM_EFFECT_KEYS, STREAM_KINDS
-from liqctl.sim.orders import Refused
+from liqctl.sim.orders import Refused, tell
 from liqctl.sim.scenario import Scenario, load_scenario
 from liqctl.sim.streams import STREAM_PATHS, Connection, HandshakeError
 from liqctl.sim.venue import Request, Venue
@@ -193,32 +193,26 @@ class _Handlers:
 
     async def state(self, _: "web.Request") -> "web.Response":
         """Tell the truth."""
-        from aiohttp import web
-
-        return web.json_response(describe_truth(self._door))
+        return _json(describe_truth(self._door))
 
     async def fault(self, request: "web.Request") -> "web.Response":
         """Add a fault: {"kind": …, "method": …, "path": …, "symbol": …, "times": …}."""
-        from aiohttp import web
-
         wanted = await request.json()
         kind, hit = wanted.pop("kind", ""), self._pop_accounts(wanted)
         keys = _STREAM_FAULT_KEYS if kind in STREAM_KINDS else _FAULT_KEYS
         kinds = {*KINDS, *STREAM_KINDS}
         if kind not in kinds or not set(wanted) <= keys or not hit:
             known = {"kinds": sorted(kinds), "keys": sorted(keys), "accounts": [*self._named]}
-            return web.json_response(known, status=400)
+            return _json(known, status=400)
         for venue in hit:
             venue.add_fault(kind, **wanted)
-        return web.json_response({"added": kind})
+        return _json({"added": kind})
 
     async def event(self, request: "web.Request") -> "web.Response":
         """Let something happen that an entry of a scenario's events describes: {"act": …}.
 
         It happens now, or `at_ms` from now on.
         """
-        from aiohttp import web
-
         wanted = await request.json()
         hit, reason = self._pop_accounts(wanted), "no such account"
         try:
@@ -228,8 +222,8 @@ class _Handlers:
             hit, reason = [], repr(error)
         if not hit:
             known = {"acts": sorted(ACTS), "accounts": [*self._named], "reason": reason}
-            return web.json_response(known, status=400)
-        return web.json_response({"happened": wanted["act"]})
+            return _json(known, status=400)
+        return _json({"happened": wanted["act"]})
 
     def _pop_accounts(self, wanted: dict[str, Any]) -> list[Venue]:
         """Return the `account` of that name, or all but the master's."""
@@ -238,6 +232,12 @@ class _Handlers:
             return [self._named[account]] if account in self._named else []
         door = self._door
         return [door] if isinstance(door, Venue) else [*door.subs.values()]
+
+
+def _json(document: dict[str, Any], status: int = 200) -> "web.Response":
+    from aiohttp import web
+
+    return web.json_response(document, status=status)
 
 
 def _now_ms() -> int:
@@ -257,9 +257,9 @@ def describe_truth(door: Venue | Address) -> dict[str, Any]:
     return {
         "flat": account.is_flat,
         "positions": [
-            {"symbol": h.symbol, "position_side": h.position_side, "amount": plain(h.amount)}
-            for h in account.holdings.values()
-            if h.amount
+            tell(held, "symbol position_side amount")
+            for held in account.holdings.values()
+            if held.amount
         ],
         "orders": [order.describe() for order in account.open_orders()],
         "algo_orders": [algo.describe() for algo in account.open_algo_orders()],
