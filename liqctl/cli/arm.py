@@ -280,12 +280,11 @@ class _Post:
         settings, account = self._settings, self._account
         arm_settings = settings.arm
         policy = self._scope = replace(settings.liquidation, margin=seen.margin)
-        base_url = account.base_url if account.embedded else settings.exchange.base_url
+        reached = settings.exchange
+        if account.embedded:
+            reached = replace(reached, base_url=account.base_url)
         door = WebSocketDoor(
-            settings.environment,
-            stream_url=settings.exchange.stream_url,
-            base_url=base_url,
-            proxy=settings.exchange.proxy,
+            settings.environment, base_url=reached.stream_base_url, proxy=reached.proxy
         )
         exchange = PatientExchange(account.exchange, SystemClock())
         heartbeat = arm_settings.heartbeat_file

@@ -6,6 +6,7 @@ and the worst result is the exit code.
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from liqctl.cli.options import Options, takes
@@ -109,11 +110,11 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
             except CredentialsError as error:  # a private key that cannot be read
                 key_problems[its.account] = str(error)
                 account = stack.enter_context(open_account(its, _NO_KEY, needs_key=False))
+            reached = its.exchange
+            if account.embedded:
+                reached = replace(reached, base_url=account.base_url)
             door = WebSocketDoor(
-                its.environment,
-                stream_url=its.exchange.stream_url,
-                base_url=account.base_url if account.embedded else its.exchange.base_url,
-                proxy=its.exchange.proxy,
+                its.environment, base_url=reached.stream_base_url, proxy=reached.proxy
             )
             preflight = Preflight(account.exchange, account.transport, address, door)
             accounts.append(account)

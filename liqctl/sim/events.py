@@ -146,31 +146,16 @@ def set_mark(venue: Venue, entry: Entry) -> None:
     _market(venue, entry).mark_price = _number(entry, "price")
 
 
-def transfer(venue: Venue, entry: Entry) -> None:
-    """Somebody moves money into a wallet, or out of it where the amount is negative."""
-    venue.account.transfer(entry.get("asset", "USDT"), _number(entry, "amount"))
-
-
 def set_account_status(venue: Venue, entry: Entry) -> None:
     """Portfolio margin calls the account's state otherwise."""
     venue.account.status = str(entry["status"])
     venue.streams.risk_changed()
 
 
-def cut_streams(venue: Venue, entry: Entry) -> None:
-    """Connections end: those of a host (fapi, dapi, papi), or all."""
-    venue.streams.cut(entry.get("host", ""))
-
-
 def expire_listen_keys(venue: Venue, entry: Entry) -> None:
     """Listen keys die before their time: that of a host, or all."""
     for host in [entry["host"]] if "host" in entry else [*venue.streams.keys]:
         venue.streams.expire(host)
-
-
-def lie(venue: Venue, entry: Entry) -> None:
-    """A stream tells of a position that is not so."""
-    venue.streams.lie(*_leg(entry), _number(entry, "quantity"))
 
 
 def deliver(venue: Venue, entry: Entry) -> None:
@@ -248,9 +233,8 @@ ACTS: Final[Mapping[str, Act]] = {
     **{
         act.__name__: act
         for act in (
-            *(reopen, place, enter, close, trigger, fill, deliver, lie, to_hedge),
-            *(move_mark, set_mark, transfer, ban, set_can_trade, set_countdowns),
-            *(set_account_status, cut_streams, expire_listen_keys),
+            *(reopen, place, enter, close, trigger, fill, deliver, to_hedge, move_mark, set_mark),
+            *(ban, set_can_trade, set_countdowns, set_account_status, expire_listen_keys),
         )
     },
     # A bot trades, whatever the leg holds.
@@ -268,6 +252,13 @@ ACTS: Final[Mapping[str, Act]] = {
     "set_status": _setting("status", str),
     "set_depth": _setting("depth", Decimal),
     "set_spread": _setting("spread_bps", Decimal),
+    # Somebody moves money into a wallet, or out of it where the amount is negative.
+    "transfer": lambda venue, entry: venue.account.transfer(
+        entry.get("asset", "USDT"), _number(entry, "amount")
+    ),
+    # A stream tells of a position that is not so; connections end, those of a host or all.
+    "lie": lambda venue, entry: venue.streams.lie(*_leg(entry), _number(entry, "quantity")),
+    "cut_streams": lambda venue, entry: venue.streams.cut(entry.get("host", "")),
     # The key is deleted: nothing signed passes any more.
     "revoke_key": lambda venue, _: venue.faults.insert(0, make_fault("key_refused", times=0)),
 }

@@ -8,7 +8,7 @@ every asset at its mark price, without a haircut.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import ClassVar, Final
 
 from liqctl.kernel.states import Product
 from liqctl.sim.account import Account
@@ -29,6 +29,7 @@ class Purse:
     wallet: Decimal = _ZERO
     profit: Decimal = _ZERO
     initial: Decimal = _ZERO
+    for_orders: ClassVar = _ZERO  # the margin of resting orders, which need none here
 
     @property
     def maintenance(self) -> Decimal:
@@ -39,11 +40,6 @@ class Purse:
     def equity(self) -> Decimal:
         """The margin balance."""
         return self.wallet + self.profit
-
-    @property
-    def for_orders(self) -> Decimal:
-        """The margin of resting orders, which need none here."""
-        return _ZERO
 
     @property
     def available(self) -> Decimal:
@@ -112,11 +108,8 @@ def portfolio_of(account: Account) -> Purse:
     for product in Product:
         for asset, purse in purses_of(account, product).items():
             price = price_of(account, asset)
-            total += Purse(
-                wallet=purse.wallet * price,
-                profit=purse.profit * price,
-                initial=purse.initial * price,
-            )
+            wallet, profit, initial = purse.wallet, purse.profit, purse.initial
+            total += Purse(wallet=wallet * price, profit=profit * price, initial=initial * price)
     for asset, held in account.margin_assets.items():
         owed = held.get("borrowed", _ZERO) + held.get("interest", _ZERO)
         own = held.get("free", _ZERO) + held.get("negative", _ZERO) - owed

@@ -3,7 +3,6 @@
 Weights: Binance USDS-M, COIN-M, portfolio margin and wallet endpoint pages, read 2026-11-23.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from liqctl.sim import address as master
@@ -125,8 +124,8 @@ _OF_LISTEN_KEYS: Final = (
     Route("DELETE", "/listenKey", serve.end_listen_key, signed=False, keyed=True),
 )
 
-ROUTES: Final = {
-    (route.method, f"{place}{route.path}"): replace(route, path=f"{place}{route.path}")
+_ALL: Final = (
+    route.at(place)
     for routes, places in (
         (_OF_ALL, (*_HOSTS, *_PRODUCTS)),
         (_OF_HOSTS, _HOSTS),
@@ -136,5 +135,7 @@ ROUTES: Final = {
     )
     for place in places
     for route in routes
-}
+)
+
+ROUTES: Final = {(route.method, route.path): route for route in _ALL}
 """The endpoints by method and path."""

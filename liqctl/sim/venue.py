@@ -9,7 +9,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -126,7 +126,8 @@ class Route:
 
     `weight_all` is charged when no symbol narrows a list, `weight_uid` to the account and not to
     the address. `keyed` asks for the key, `signed` for a signature too. `orders` counts as orders.
-    `source` names the list, of those that lag by themselves.
+    `source` names the list, of those that lag by themselves. `dialect` is how rows are written:
+    fapi, dapi, um or cm.
     """
 
     method: str
@@ -139,21 +140,15 @@ class Route:
     keyed: bool = False
     orders: bool = False
     source: str = ""
+    host: str = ""
+    dialect: str = ""
+    product: Product = Product.USDM
 
-    @property
-    def host(self) -> str:
-        """Which of the hosts it is on."""
-        return host_of(self.path)
-
-    @property
-    def dialect(self) -> str:
-        """How rows are written: fapi, dapi, um or cm."""
-        return dialect_of(self.path)
-
-    @property
-    def product(self) -> Product:
-        """The product that it is about."""
-        return product_of(self.path)
+    def at(self, place: str) -> "Route":
+        """Return the same endpoint under a place in front of its path."""
+        path = f"{place}{self.path}"
+        host, dialect, product = host_of(path), dialect_of(path), product_of(path)
+        return replace(self, path=path, host=host, dialect=dialect, product=product)
 
 
 @dataclass(frozen=True, slots=True)

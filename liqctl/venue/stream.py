@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import urlsplit
 
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.states import Environment, Margin, Product
@@ -83,18 +82,13 @@ class WebSocketDoor:
         self,
         environment: Environment,
         *,
-        stream_url: str | None,
         base_url: str | None,
         proxy: str | None = None,
     ) -> None:
-        """Connect to `stream_url`, else `base_url` as ws or wss, else the environment's own."""
-        url = stream_url
-        if url is None and base_url is not None:
-            parts = urlsplit(base_url)
-            url = parts._replace(scheme="wss" if parts.scheme == "https" else "ws").geturl()
+        """Connect to `base_url`, else the environment's own."""
         self._hosts = dict(HOSTS[environment])
-        if url is not None:
-            self._hosts = dict.fromkeys(_PATHS, url.rstrip("/"))
+        if base_url is not None:
+            self._hosts = dict.fromkeys(_PATHS, base_url.rstrip("/"))
         self._proxy = proxy
         self._session: Any = None
         self._tls: ssl.SSLContext | None = None
