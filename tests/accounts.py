@@ -11,12 +11,13 @@ from liqctl.kernel.errors import Secret
 from liqctl.kernel.limits import Address, Deadline
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
+from liqctl.kernel.states import Margin
 from liqctl.run.driver import Opening
 from liqctl.run.manager import LiquidationManager
 from liqctl.run.witness import Witness
 from liqctl.sim.address import MASTER, key_of
 from liqctl.sim.memory import MemoryTransport, run_virtual
-from liqctl.sim.scenario import Margin, Scenario, make_large_account
+from liqctl.sim.scenario import Scenario, make_large_account
 from liqctl.sim.venue import Venue
 from liqctl.venue.exchange import BinanceExchange
 from tests.simulation import ListSink

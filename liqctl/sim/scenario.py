@@ -53,14 +53,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from liqctl.kernel.errors import ConfigurationError
 from liqctl.kernel.policy import product_of
-from liqctl.kernel.states import Product
+from liqctl.kernel.states import Margin, Product
 from liqctl.sim.account import SOURCES, Account
 from liqctl.sim.address import MASTER, Address, alias_of, email_of, key_of, secret_of
 from liqctl.sim.events import make_event, trade_slice
@@ -124,13 +123,6 @@ _SEEDS: Final = frozenset(
         *("margin_orders", "margin_assets", "large"),
     }
 )
-
-
-class Margin(StrEnum):
-    """How an account is margined."""
-
-    STANDARD = "STANDARD"
-    PORTFOLIO = "PORTFOLIO"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +238,7 @@ class Scenario:
         if "coins" in self.venue:
             coins = {asset: Decimal(str(held)) for asset, held in self.venue["coins"].items()}
             account.coins = defaultdict(Decimal, coins)
+        things: list[tuple[Holding | Order | AlgoOrder, Mapping[str, Any]]] = []
         for key, row in positions.items():
             symbol, _, side = str(key).partition(" ")
             dated = row if isinstance(row, Mapping) else {"quantity": row}
@@ -257,15 +250,20 @@ class Scenario:
                 update_ms=_LONG_AGO_MS,
             )
             account.holdings[held.leg] = held
-            _date(account, held, dated)
+            things.append((held, dated))
         for number, row in enumerate(orders, start=1):
             order = _make_order(account, row, number)
             account.orders[order.order_id] = order
-            _date(account, order, row)
+            things.append((order, row))
         for number, row in enumerate(self.account.get("margin_orders", []), start=1):
             account.margin_orders.append(_make_order(account, row, number))
         for number, row in enumerate(algo, start=1):
-            _rest_algo(account, row, number)
+            resting = _make_algo(account, row, number)
+            account.algo_orders[resting.algo_id] = resting
+            things.append((resting, row))
+        account.fresh = [
+            (int(row["opened_ms_ago"]), thing) for thing, row in things if "opened_ms_ago" in row
+        ]
         events = [make_event(event) for event in self.events]
         for number, row in enumerate(executions, start=1):
             execution = _make_execution(account, row, number)
@@ -336,12 +334,6 @@ def _lags(venue: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: values for name, values in lags.items() if any(values)}
 
 
-def _date(account: Account, thing: Holding | Order | AlgoOrder, row: Mapping[str, Any]) -> None:
-    """Let the thing have come to be only just, if the row says so."""
-    if "opened_ms_ago" in row:
-        account.fresh.append((int(row["opened_ms_ago"]), thing))
-
-
 def _make_order(account: Account, row: Mapping[str, Any], number: int) -> Order:
     is_stop = "trigger" in row
     return Order(
@@ -374,9 +366,9 @@ def _make_execution(account: Account, row: Mapping[str, Any], number: int) -> Ex
     )
 
 
-def _rest_algo(account: Account, row: Mapping[str, Any], number: int) -> None:
+def _make_algo(account: Account, row: Mapping[str, Any], number: int) -> AlgoOrder:
     quantity = row.get("quantity")
-    algo = AlgoOrder(
+    return AlgoOrder(
         **_instruction(row),
         algo_id=account.next_id(),
         client_algo_id=str(row.get("client_algo_id", f"stop-{number}")),
@@ -386,8 +378,6 @@ def _rest_algo(account: Account, row: Mapping[str, Any], number: int) -> None:
         time_in_force=row.get("time_in_force", "GTC"),
         close_position=bool(row.get("close_position", False)),
     )
-    account.algo_orders[algo.algo_id] = algo
-    _date(account, algo, row)
 
 
 def _instruction(row: Mapping[str, Any]) -> dict[str, Any]:
