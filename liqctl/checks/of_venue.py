@@ -112,7 +112,7 @@ def issues_online(
 
     `identity` is the account as the lock names it, `key_problem` why the key cannot sign.
     """
-    yield from _issues_of_venue(settings, facts)
+    yield from issues_of_venue(settings, facts)
     for product, problem in facts.streams.items():  # Only who runs `arm` needs them.
         if problem is None:
             text = f"the user data stream of {product.shown} was connected; `arm` listens to it"
@@ -146,7 +146,8 @@ def issues_online(
     yield issue_of_drills(settings, drill, SystemClock().now())
 
 
-def _issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
+def issues_of_venue(settings: Settings, facts: VenueFacts) -> Iterator[Issue]:
+    """Yield what the venue's answers tell of the way to it, the key and the account."""
     environment = settings.environment
     unreachable = facts.refusals.get(Question.REACHABLE)
     if unreachable is not None:

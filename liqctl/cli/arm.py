@@ -280,6 +280,7 @@ class _Post:
 
     async def _watch(self, seen: "Inspection") -> ExitCode:
         from liqctl import __version__
+        from liqctl.cli.arm_checks import check_on
         from liqctl.kernel import events
         from liqctl.kernel.as_json import rfc3339
         from liqctl.standby.armed import Armed, Heartbeat
@@ -351,12 +352,17 @@ class _Post:
             )
         )
         self._news.tell(self._news.post.armed(self._what_is_watched(len(seen.verdict.positions))))
+        checking = self._loop.create_task(
+            check_on(settings, account, policy, exchange, armed.note_checks)
+        )
         try:
             trigger = await armed.stand()
+            checking.cancel()
             if trigger is None:
                 return await self._disarm(armed)
             return await self._trip(armed, trigger)
         finally:
+            checking.cancel()
             armed.end_streams()
             await keeper.close()
             await door.close()

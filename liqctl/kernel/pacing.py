@@ -358,6 +358,9 @@ ARMED_REFUSED_S: Final = 30.0
 ARMED_PINGS_S: Final = 40.0
 """How far apart spare connections are used: less than the 60 s that idle ones are kept for."""
 
+ARMED_CHECK_S: Final = 3600.0
+"""How far apart the questions of `validate --online` are asked anew; they cost 220 weight."""
+
 COUNTDOWN_RENEWALS: Final = 4
 """How often a countdown at the venue is renewed while it runs: as its own example does."""
 

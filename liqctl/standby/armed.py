@@ -189,6 +189,7 @@ class Armed:
         """Why products cannot be read that are only asked now and then."""
         self.heartbeat_age_s: float | None = None
         self.heartbeat_note: str | None = None
+        self.check_notes: tuple[str, ...] = ()
         self._read_ats: dict[Product, float] = {}
         self._trouble = ""
         self._exchange = exchange
@@ -381,6 +382,11 @@ class Armed:
         if self.wakes is not None:
             self.wakes.hear(event)
         self._woken.set()
+
+    def note_checks(self, notes: tuple[str, ...]) -> None:
+        """Be degraded by what would keep a liquidation from closing anything, if there is any."""
+        self.check_notes = notes
+        self._judge()
 
     def changed(self) -> None:
         """Judge the health again."""
@@ -687,7 +693,7 @@ class Armed:
             trouble=self._trouble,
         )
         notes = [f"{each.shown} cannot be read: {why}" for each, why in self.unread.items()]
-        notes += filter(None, [self.heartbeat_note, self._why_not_renewed()])
+        notes += filter(None, [*self.check_notes, self.heartbeat_note, self._why_not_renewed()])
         if self._uncovered:
             notes.append(f"countdown: too little weight for {self._uncovered} more symbols")
         if notes and health is Health.ARMED:

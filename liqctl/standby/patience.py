@@ -39,6 +39,14 @@ class Through:
         """Whether there is a host for the API of this name (`papi`, `sapi` …)."""
         return self._exchange.serves(api)
 
+    async def send(self, request: Request[T], *, timeout_s: float) -> T:
+        """Send one request and return its answer.
+
+        Raises:
+            VenueError: it was refused or not answered.
+        """
+        return await self._exchange.send(request, timeout_s=timeout_s)
+
     async def warm_up(self, product: Product, connections: int, *, timeout_s: float) -> None:
         """Open connections by sending cheap requests; never raises."""
         await self._exchange.warm_up(product, connections, timeout_s=timeout_s)
@@ -46,6 +54,13 @@ class Through:
     async def close(self) -> None:
         """Close connections at once; never raises."""
         await self._exchange.close()
+
+
+class KeptOpen(Through):
+    """An exchange that others go on using: whoever closes this one leaves it open."""
+
+    async def close(self) -> None:
+        """Do nothing."""
 
 
 class RationedExchange(Through):

@@ -208,6 +208,20 @@ def test_what_can_be_read_is_armed_and_what_cannot_is_named(tmp_path: Path) -> N
         assert "COIN-M" in result["error_message"]
 
 
+def test_a_key_that_may_not_trade_degrades_an_armed_process(tmp_path: Path) -> None:
+    """It reads well and would close nothing: the checks of `validate --online` know."""
+    with program(tmp_path) as running:
+        running.more["arm"] = QUICK
+        fault(running, "not_authorised", path="order/test", times=0)
+        with armed(running) as post:
+            ask_for(post, "the key may not place orders: ")
+            post.signal(signal.SIGTERM)
+            assert post.ended() == 143
+
+        (record,) = (each for each in running.records() if each["event_type"] == "ARM_DEGRADED")
+        assert "the key may not place orders" in str(record["details"])
+
+
 def test_a_key_that_is_refused_everywhere_arms_nothing(tmp_path: Path) -> None:
     """Whoever started it has to know at once."""
     with program(tmp_path) as running:
