@@ -23,6 +23,7 @@ from liqctl.cli.options import Options, takes
 from liqctl.cli.output import STDERR, out
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.ids import make_correlation_id
+from liqctl.kernel.pacing import ORDERS_FIRST_S
 from liqctl.kernel.states import ExitCode, TripCause
 from liqctl.run.who import SystemClock, describe_actor
 
@@ -539,9 +540,13 @@ class _Post:
         execution = self._execution = Execution(options, [run], printer)
         if armed is not None:
             armed.wakes = execution.wakes = Wakes(policy, armed.listens, now=self._loop.time())
-        closing = self._loop.create_task(
-            asyncio.to_thread(close_latch, self._account.identity, told, settings.audit.log_dir)
-        )
+
+        async def latch() -> bool:
+            await asyncio.sleep(ORDERS_FIRST_S)
+            log_dir = settings.audit.log_dir
+            return await asyncio.to_thread(close_latch, self._account.identity, told, log_dir)
+
+        closing = self._loop.create_task(latch())
         try:
             results = await execution.carry_out(self._loop, trail)
             if trigger.by is not TripCause.HANDOVER:

@@ -164,6 +164,7 @@ class Executions:
     async def end_all(self) -> None:
         """List and cancel, again and again; the run ends it."""
         account = self._gateway.account
+        await self._gateway.sleep(pacing.ORDERS_FIRST_S)
         while True:
             listed = await self._gateway.ask(requests.EXECUTIONS)
             if not isinstance(listed, VenueAnswer) and not listed.unreadable:

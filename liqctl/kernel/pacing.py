@@ -13,7 +13,7 @@ ROUNDS_MAX: Final = 400
 SENDS_PER_LEG_MAX: Final = 1000
 """Orders of one leg, repeats included: 84 parts of a 10,000 BTC position, a dozen times. (guess)"""
 
-PLANNED_FIRST: Final = 6
+PLANNED_FIRST: Final = 4
 """Symbols whose orders leave before the rest is planned; a symbol takes 0.2 ms to be planned."""
 
 PATIENCE_MIN_S: Final = 0.4
@@ -94,8 +94,8 @@ WARM_CONNECTIONS: Final = 6
 READING_FIRST_S: Final = 0.002
 """How far the spare connections stay behind: signing for them would hold the reading up."""
 
-MIRRORED_FIRST_S: Final = 0.02
-"""How far the first readings stay behind the orders that are made from what is known already."""
+ORDERS_FIRST_S: Final = 0.02
+"""How far what no order waits for stays behind the first orders of an armed process."""
 
 TELLING_GAP_S: Final = 0.005
 """Answers that come closer together are told to the last resort together: to tell of 200 legs and

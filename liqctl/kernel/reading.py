@@ -380,7 +380,7 @@ class AccountReaders:
         """Begin one reading of each product; what an armed process knows stands for its own."""
         firsts = self.begin(
             products=[p for p in self.readers if p not in mirrored],
-            delay_s=pacing.MIRRORED_FIRST_S if mirrored else 0.0,
+            delay_s=pacing.ORDERS_FIRST_S if mirrored else 0.0,
         )
         for product, snapshot in mirrored.items():
             task = firsts[product] = Task[Snapshot](None)

@@ -167,12 +167,14 @@ class RunState:
     def _absorb_listed(
         self, orders: Iterable[OpenOrder], positions: dict[Leg, Position], snapshot: Snapshot
     ) -> None:
+        at = snapshot.started_at
         for order in orders:
             if not self.policy.covers(order.symbol):
                 continue
             if order.client_order_id.startswith(self._own_prefix):
                 continue
-            known = self.orders.get(order.key)
+            key = order.key
+            known = self.orders.get(key)
             if known is None:
                 if self._is_strange(order):
                     if len(self.strangers) < pacing.STRANGERS_MAX:
@@ -181,18 +183,15 @@ class RunState:
                         # A new stop is set for a new position, shown or not.
                         self.entered[order.symbol] = snapshot.finished_at
                 known = ledger.OrderRecord(
-                    order=order,
-                    seen_at=snapshot.started_at,
-                    first_at=snapshot.started_at,
-                    listed_at=snapshot.finished_at,
+                    order=order, seen_at=at, first_at=at, listed_at=snapshot.finished_at
                 )
-            self.orders[order.key] = known._replace(
+            self.orders[key] = known._replace(
                 # One odd row does not make an order unreadable that was read before.
                 order=order if order.side or not known.order.side else known.order,
                 present=True,
                 gone=False,
-                seen_at=snapshot.started_at,
-                shown_at=snapshot.started_at,
+                seen_at=at,
+                shown_at=at,
                 protective=known.protective or is_protective(order, positions),
                 oversized=known.oversized or is_oversized(order, positions),
             )

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import trustme
 from aiohttp.http_parser import RawRequestMessage
@@ -26,6 +26,9 @@ from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.scenario import Scenario, make_large_account
 from liqctl.sim.server import API_KEY, API_SECRET, LOOPBACK, RunningServer, start_server
 from liqctl.sim.venue import Reply, Request, Venue
+
+_NO_ORDERS: Final = ("/listenKey", "/order/test")
+"""What is written and changes no account."""
 
 
 @dataclass(slots=True)
@@ -67,7 +70,8 @@ class WatchedVenue:
 
     def arrived(self, method: str, path: str) -> None:
         """Note when the first write arrived: before the latency, and before its body was read."""
-        if not self.first_write_at and method != "GET" and "listenKey" not in path:
+        is_order = method != "GET" and not path.partition("?")[0].endswith(_NO_ORDERS)
+        if is_order and not self.first_write_at:
             self.first_write_at = time.time()
 
     def _look(self, now: float) -> None:
