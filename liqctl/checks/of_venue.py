@@ -34,6 +34,7 @@ from liqctl.kernel.words import explain_refusal
 from liqctl.run.who import SystemClock
 from liqctl.settings.values import Settings
 
+NOT_CHECKED: Final = "not checked"
 _ROUND_TRIP_MAX_S: Final = 0.1
 _CLOCK_MAX_S: Final = 0.5
 _JUDGED: Final = frozenset({-2022, -4118})
@@ -83,7 +84,7 @@ def issues_of_sub_accounts(environment: Environment, coverage: Coverage) -> Iter
     """Yield which sub-accounts of the master key a liquidation would leave alone."""
     field, area = "online.sub_accounts", Area.DEPLOYMENT
     if coverage.problem is not None:
-        text = f"not checked: whether every sub-account has a name here: {coverage.problem}"
+        text = f"{NOT_CHECKED}: whether every sub-account has a name here: {coverage.problem}"
         yield risk(environment, area, field, text, "check the master key, then validate again")
     if coverage.uncovered:
         named = []
@@ -236,7 +237,7 @@ def _clock(settings: Settings, facts: VenueFacts) -> Issue:
 def _weight(facts: VenueFacts) -> Issue:
     field, used, limit = "online.weight", facts.weight_used_by_others, facts.limits.weight_1m
     if used < 0:
-        text = "not checked: the venue did not say how much request weight is in use"
+        text = f"{NOT_CHECKED}: the venue did not say how much request weight is in use"
         header = "X-MBX-USED-WEIGHT-1M"
         advice = f"a gateway may strip the header {header}; liqctl then counts its own only"
         return info(Area.PERFORMANCE, field, text, advice)
@@ -263,7 +264,7 @@ def _rights(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
     field = "online.key.withdrawals"
     match rights.withdrawals:
         case None:
-            text = "not checked: the venue did not tell whether the key may withdraw money"
+            text = f"{NOT_CHECKED}: the venue did not tell whether the key may withdraw money"
             yield risk(environment, Area.SECURITY, field, text, _BY_HAND)
         case True:
             text = "the key may withdraw money"
@@ -274,7 +275,7 @@ def _rights(environment: Environment, facts: VenueFacts) -> Iterator[Issue]:
     field = "online.key.addresses"
     match rights.ip_restricted:
         case None:
-            text = "not checked: the venue did not tell whether the key is bound to addresses"
+            text = f"{NOT_CHECKED}: the venue did not tell whether the key is bound to addresses"
             yield risk(environment, Area.SECURITY, field, text, _BY_HAND)
         case True:
             yield info(Area.SECURITY, field, "the key is bound to listed addresses")
@@ -287,7 +288,9 @@ def _order(environment: Environment, facts: VenueFacts) -> Issue:
     refusal = facts.refusals.get(Question.ORDER)
     field = "online.key.trading"
     if facts.margin is Margin.PORTFOLIO:
-        text = "not checked: whether the key may place orders: portfolio margin has no test orders"
+        text = (
+            f"{NOT_CHECKED}: whether the key may place orders: portfolio margin has no test orders"
+        )
         return info(Area.DEPLOYMENT, field, text, "try with a small position")
     if refusal is None:
         where = facts.rehearsed
@@ -305,7 +308,7 @@ def _order(environment: Environment, facts: VenueFacts) -> Issue:
         text = f"a test of a reducing order was refused: {words}"
         advice = "a close may be refused like this; liquidate tries other ways, then says so"
         return error(Area.DEPLOYMENT, field, text, advice)
-    text = f"not checked: whether the key may place orders: {words}"
+    text = f"{NOT_CHECKED}: whether the key may place orders: {words}"
     advice = "validate again; where the venue has no test orders, try with a small position"
     return risk(environment, Area.DEPLOYMENT, field, text, advice)
 
@@ -369,6 +372,6 @@ def _unasked(environment: Environment, facts: VenueFacts, question: Question, wh
         environment,
         Area.DEPLOYMENT,
         f"online.{question.value.replace(' ', '_')}",
-        f"not checked: {what}{why}",
+        f"{NOT_CHECKED}: {what}{why}",
         _BY_HAND if question is Question.RIGHTS else "validate again",
     )

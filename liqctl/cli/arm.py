@@ -427,6 +427,7 @@ class _Post:
 
     async def _decide(self, asked: "Handover", client: "Client") -> str | None:
         """Take over a liquidation, unless its scope is beyond what is watched."""
+        from liqctl.kernel.policy import product_of
         from liqctl.standby.armed import Trigger
         from liqctl.standby.handover import policy_of
 
@@ -442,6 +443,10 @@ class _Post:
         scope = policy_of(asked.scope, watched)
         if not watched.includes(scope):
             return "its scope is not watched"
+        for symbol in scope.symbols:
+            # A run of what the venue does not know closes nothing, and would disarm everything.
+            if symbol not in armed.rules.get(product_of(symbol), ()):
+                return f"whether the venue knows {symbol} is not known here"
         if armed.is_tripped and not (self._handed_over or watched).suffices_for(scope):
             return "another liquidation is in progress"
         client.accept()
@@ -610,6 +615,7 @@ class _Post:
             run.passes_over = self._loop.time() >= until
             execution = Execution(execution.options, [run], printer, execution.wakes)
             results = await execution.carry_out(self._loop, trail)
+            run.passes_over = False
         return execution, results
 
     def _tell_left(self, left: "Mapping[str, datetime]") -> None:

@@ -5,11 +5,12 @@ trading from keys without a list of addresses. An armed process that cannot clos
 """
 
 import asyncio
+import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from liqctl.checks.issue import Level
-from liqctl.checks.of_venue import issues_of_venue
+from liqctl.checks.of_venue import NOT_CHECKED, issues_of_venue
 from liqctl.checks.preflight import Preflight, Question
 from liqctl.cli.output import out
 from liqctl.kernel.pacing import ARMED_CHECK_S
@@ -34,22 +35,33 @@ async def check_on(
     alone, as `exchange` knows; what it costs is not counted there, for it is asked once an hour.
     """
     told: set[str] = set()
+    errors: dict[str, str] = {}
     while True:
         await asyncio.sleep(exchange.wait_s)
         asked = Preflight(KeptOpen(account.exchange), account.transport)
-        facts = await asked.ask(policy, has_key=True)
-        # A venue that does not answer tells nothing of the key; health knows about the venue.
-        if Question.REACHABLE not in facts.refusals:
+        try:
+            facts = await asked.ask(policy, has_key=True)
             found = [each for each in issues_of_venue(settings, facts) if each.field in _OF_KEY]
-            note(tuple(each.message for each in found if each.level is Level.ERROR))
-            for each in found:
-                if each.level is Level.WARNING and each.message not in told:
-                    told.add(each.message)
-                    out.error(f"{each.message}. Next: {each.recommendation}")
-        await asyncio.sleep(ARMED_CHECK_S)
+        except Exception as error:  # noqa: BLE001 - a fault of ours in a check ends no watch
+            found, facts = [], None
+            out.error(f"the checks failed by a fault of liqctl itself: {type(error).__name__}")
+        for each in found:
+            if each.level is Level.ERROR:
+                errors[each.field] = each.message
+            elif not each.message.startswith(NOT_CHECKED):
+                errors.pop(each.field, None)  # What was not answered takes no error back.
+            if each.level is Level.WARNING and each.message not in told:
+                told.add(each.message)
+                out.error(f"{each.message}. Next: {each.recommendation}")
+        note(tuple(errors.values()))
+        # A venue that does not answer tells nothing of the key; health knows about the venue.
+        is_over = facts is not None and Question.REACHABLE not in facts.refusals
+        # Processes that were started together do not ask together for ever.
+        await asyncio.sleep(random.uniform(0.9, 1.1) * (ARMED_CHECK_S if is_over else _AGAIN_S))
 
 
-_OF_KEY = frozenset(
+_AGAIN_S: Final = 60.0
+_OF_KEY: Final = frozenset(
     {
         "online.clock",
         "online.key",

@@ -91,7 +91,8 @@ class AccountRun:
 
     `account` is None where it has no usable key; then it has its result from the beginning. What is
     a `twin_of` another name, by its key, is closed under that name. What was `handed` to an armed
-    process is closed there; where it came back, that process had it under the name `handed_as`.
+    process is closed there; where it came back, the process `taker` had it under the name
+    `handed_as`.
     What `passes_over` waits for no lock any more.
     """
 
@@ -105,6 +106,7 @@ class AccountRun:
     known: "Known | None" = None
     handed: "HandingOver | None" = None
     handed_as: str | None = None
+    taker: int | None = None
     passes_over: bool = False
 
     @property
@@ -173,10 +175,11 @@ class Execution:
         if self._armed:
             watchdog.stand_down()
             # Each armed process keeps its own deadline, as does what came back from one.
-            watchdog = process.Watchdog(self._from_now(_ARMED_MAX_S), self._expire)
+            self._watchdog = process.Watchdog(self._from_now(_ARMED_MAX_S), self._expire)
             loop.run_until_complete(asyncio.gather(*self._armed))
-            watchdog.stand_down()
+            self._watchdog.stand_down()
             watchdog = process.Watchdog(self._from_now(self._timeout_s), self._expire)
+            self._watchdog = watchdog
         if self.options.hold:
             watchdog.stand_down()
             loop.run_until_complete(self.hold(loop))
@@ -305,6 +308,7 @@ class Execution:
 
     def _take_back(self, run: AccountRun) -> None:
         """Let the run of an account be one of this process, under another name."""
+        run.taker = run.handed.taker if run.handed else None
         run.handed, run.handed_as = None, run.correlation_id
         run.correlation_id = self.printer.another_name(run.correlation_id)
 
@@ -371,8 +375,9 @@ class Execution:
                 if run.passes_over:
                     lock.pass_over(holder, "was waited for long enough")
                     opening = make_opening()
-                elif holder and holder.correlation_id == run.handed_as:
-                    # The armed process that had it hangs; its lock must not disarm this run too.
+                elif holder and (holder.correlation_id == run.handed_as or holder.pid == run.taker):
+                    # The armed process that had it hangs, or dies at this moment; its lock must
+                    # not disarm this run too. It may have joined this one to another's.
                     lock.pass_over(holder, "fell silent")
                     opening = make_opening()
         return opening, lock
@@ -440,6 +445,7 @@ class Execution:
     async def _hold(self, run: AccountRun, until: float) -> None:
         """Close what re-appears, each time in a run of its own with the whole time limit."""
         from liqctl.run.hold import look_until_open
+        from liqctl.standby.patience import PatientExchange
 
         account, first = run.account, run.result
         if account is None or first is None or not first.was_carried_out:
@@ -450,7 +456,7 @@ class Execution:
         last, number = first, 0
         while not self._stop.is_set():
             found = await look_until_open(
-                account.exchange,
+                PatientExchange(account.exchange, SystemClock()),
                 policy,
                 until=until,
                 stop=self._stop,

@@ -4,6 +4,7 @@ Nothing heavy is imported here: an armed process has the first orders out before
 loaded a library. Whatever goes wrong, the work comes back to who asked.
 """
 
+import contextlib
 import json
 import os
 import threading
@@ -59,7 +60,7 @@ def hand_over_liquidation(
             out.progress(describe_event(event_type, details))
 
     asked = _make_handover(options, settings, door, printer.correlation_id, screen)
-    answer = hand_over(door.identity, asked, show)
+    answer = hand_over(door.identity, asked, show, printer.note_taker)
     if answer is None:
         process.signals.last_word(printer.interrupted)
         printer.take_back()
@@ -81,6 +82,8 @@ class HandingOver:
             RuntimeError: no thread can be had.
         """
         self.answer: Future[dict[str, Any] | None] = Future()
+        self.taker: int | None = None
+        """The process that took the work."""
         self._lock = threading.Lock()
         self._tell: _Tell | None = None
         self._untold: list[tuple[str, Mapping[str, Any]]] = []
@@ -95,23 +98,32 @@ class HandingOver:
     def listen(self, tell: _Tell) -> None:
         """Let events be told from now on, in the thread that hears them, those before now here."""
         with self._lock:
-            for event in self._untold:
-                tell(*event)
             self._tell = tell
+            for event in self._untold:
+                self._say(*event)
 
     def _hear(self, event_type: str, details: Mapping[str, Any]) -> None:
         with self._lock:
             if self._tell is not None:
-                self._tell(event_type, details)
+                self._say(event_type, details)
             else:
                 self._untold.append((event_type, details))
+
+    def _say(self, event_type: str, details: Mapping[str, Any]) -> None:
+        # What cannot be told, of another version maybe, must not cost anybody the result.
+        with contextlib.suppress(Exception):
+            if self._tell is not None:
+                self._tell(event_type, details)
+
+    def _note_taker(self, pid: int) -> None:
+        self.taker = pid
 
     def _ask(self, identity: str, asked: "Handover") -> None:
         from liqctl.standby.handover import hand_over
 
         answer = None
         try:
-            answer = hand_over(identity, asked, self._hear)
+            answer = hand_over(identity, asked, self._hear, self._note_taker)
         finally:
             self.answer.set_result(answer)
 

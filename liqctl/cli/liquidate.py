@@ -110,6 +110,7 @@ def liquidate(options: Options) -> ExitCode:
                 correlation_id=name if printer.are_several else printer.correlation_id,
                 handed=handed.get(its.account),
                 handed_as=printer.handed_as,
+                taker=printer.taker,
             )
             for its, name in names
         ]
@@ -209,6 +210,7 @@ def _with_accounts(
                 return code
             for run in runs:
                 run.handed, run.handed_as = handed.get(run.name), printer.handed_as
+                run.taker = printer.taker
             if not printer.are_several:
                 runs[0].correlation_id = printer.correlation_id
         from liqctl.cli.execution import Execution
@@ -411,9 +413,16 @@ class ResultPrinter:
         self.handed_as: str | None = None
         """By which name an armed process was given the only account, before it came back."""
 
+        self.taker: int | None = None
+        """The process that took it then."""
+
         self.correlation_id = options.correlation_id or make_correlation_id(
             self._started_at, os.urandom(3).hex()
         )
+
+    def note_taker(self, pid: int) -> None:
+        """Remember which armed process took the only account."""
+        self.taker = pid
 
     def take_back(self) -> None:
         """Take another name for the run, for the armed process may have used this one."""

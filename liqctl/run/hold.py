@@ -72,8 +72,9 @@ class Wakes:
 
     def note_look(self, *, is_brief: bool, is_told: bool) -> None:
         """Hear anew, and pay for a look that follows a word."""
-        self.names_orders = False
-        self.event.clear()
+        if is_told or not (is_brief and self.names_orders):
+            self.names_orders = False
+            self.event.clear()
         if is_told:
             policy = self._policy
             brief = positions_weight(policy) * _BOTH_SOURCES
@@ -109,7 +110,9 @@ async def look_until_open(
         if stop.is_set():
             break
         is_again = loop.time() >= again_at
-        names_orders = (is_again and is_again_whole) or bool(wakes and wakes.names_orders)
+        # Orders that are told cost a whole reading: one that the allowance has no room for waits.
+        is_named = is_told and wakes is not None and wakes.names_orders
+        names_orders = is_named or (is_again and is_again_whole)
         lists_s = pacing.HOLD_HEARD_LISTS_S if is_heard else pacing.HOLD_LISTS_S
         # The last look is a whole one, and leaves half of the time limit to what it asks for.
         is_brief = not (names_orders or is_over or loop.time() >= listed_at + lists_s)
@@ -133,6 +136,8 @@ async def look_until_open(
         )
         before = now if now.is_kind_known else before
         is_read = now.snapshot.positions.complete
+        if not is_brief and now.snapshot.lists_missing:  # What was told is still to be seen.
+            listed_at = min(listed_at, loop.time() - lists_s + pacing.HOLD_LISTS_S)
         if now.verdict.positions or now.verdict.orders:
             if wakes is not None and not (is_word or is_again or wakes.event.is_set()):
                 wakes.is_missed = True

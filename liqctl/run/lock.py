@@ -23,9 +23,10 @@ import threading
 import time
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.pacing import (
@@ -37,6 +38,9 @@ from liqctl.kernel.pacing import (
 from liqctl.kernel.policy import LIMITS
 from liqctl.run.who import describe_actor, make_private, nearest_existing, state_folders
 from liqctl.trail.durability import HelperThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HELD_MAX_S: Final = LIMITS["timeout_seconds"].high + OVERRUN_GRACE_S
 """How long after its file's time a lock is believed to be a run's, whatever its text says."""
@@ -200,6 +204,7 @@ class AccountLock:
         self._thread = HelperThread("lock")
         self._guard = threading.Lock()
         self._run_no = 0
+        self._again: Callable[[], Blocked | None] | None = None
 
     def acquire(
         self,
@@ -213,6 +218,7 @@ class AccountLock:
 
         The disk gets `wait_s` to answer; with 0 the lock is taken beside the run.
         """
+        self._again = partial(self.acquire, correlation_id, started_at, timeout_s)
         self._run_no += 1
         run_no = self._run_no
         refusals: list[Blocked] = []
@@ -249,6 +255,18 @@ class AccountLock:
                 late = f"its disk did not answer in {wait_s:g} s" if wait_s else None
                 self.taken = Acquired(unlocked_because=late)
         return None
+
+    def look_again(self) -> None:
+        """Take the lock after all, if who was passed over has died meanwhile."""
+        passed = self.taken
+        if passed is not None and passed.overrun is not None and self._again is not None:
+            self.taken = None
+            if self._again() is not None or not self._is_held:
+                self.taken = passed
+
+    @property
+    def _is_held(self) -> bool:
+        return self.taken is not None and self.taken.fd is not None
 
     def pass_over(self, holder: Holder | None, why: str) -> None:
         """Go on without the lock; `why` is what its holder did."""

@@ -261,6 +261,8 @@ class LiquidationManager:
                 account = opening.readers.account
                 witness.ask(self.config, account.margin, answered_at=account.answered_at)
             await driver.perform(run.settle_prices())
+            if self.lock is not None:
+                self.lock.look_again()
             dead = self.lock.dead_run if self.lock else None
             if dead is not None and self.dead_runs is not None:
                 await close_dead_run(dead, trail=self.dead_runs, opening=opening)

@@ -32,7 +32,7 @@ from liqctl.kernel.guards import (
     wants_transfers,
 )
 from liqctl.kernel.limits import MINUTE_S
-from liqctl.kernel.policy import Guard, LiquidationConfig
+from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin, Product, TripCause
@@ -168,6 +168,9 @@ class GuardWatch:
             armed.orders_seen.popleft()
         # A stream that may be silent counts nothing: that is unknown, and not zero.
         is_counting = armed.health is Health.ARMED and armed.listens_since(now - MINUTE_S)
+        # What was heard is the least that there was: over the limit it is known all the same.
+        rates = [g.limit for g in self._guards if g.rule is Rule.MAX_ORDERS_PER_MINUTE]
+        is_counting |= any(len(armed.orders_seen) > limit for limit in rates)
         return Sample(
             at=now,
             now=self._wall_clock.now(),

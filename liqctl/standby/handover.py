@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from liqctl.kernel.ids import is_correlation_id
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.states import Product
+from liqctl.kernel.states import ExitCode, Product
 from liqctl.run.who import make_private, state_folders
 
 ACCEPT_MAX_S: Final = 0.1
@@ -84,11 +84,15 @@ def _address(identity: str) -> Iterator[str]:
 
 
 def hand_over(
-    identity: str, asked: Handover, on_event: Callable[[str, Mapping[str, Any]], None]
+    identity: str,
+    asked: Handover,
+    on_event: Callable[[str, Mapping[str, Any]], None],
+    on_accept: Callable[[int], None],
 ) -> dict[str, Any] | None:
     """Let the armed process of an account do the work; return its answer, None if it did not.
 
-    Blocks until the answer is there, or nothing was said for too long.
+    Blocks until the answer is there, or nothing was said for too long. `on_accept` is told the
+    process id of who took the work.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -96,18 +100,22 @@ def hand_over(
             sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             sock.settimeout(ACCEPT_MAX_S)
             sock.connect(address)
-            if _peer_of(sock) != os.geteuid():
+            pid, uid = _peer_of(sock)
+            if uid != os.geteuid():
                 return None
             sock.sendall(json.dumps(asdict(asked)).encode() + b"\n")
             lines = _Lines(sock)
             first = lines.next(ACCEPT_MAX_S)
             if first is None or first.get("accepted") is not True:
                 return None
+            on_accept(pid)
             while (said := lines.next(SILENT_MAX_S)) is not None:
-                if "event" in said:
-                    on_event(str(said["event"]), said.get("details") or {})
+                details = said.get("details")
+                if "event" in said and isinstance(details, dict):
+                    on_event(str(said["event"]), details)
                 if "document" in said:
-                    return said
+                    is_answer = isinstance(said["document"], str)
+                    return said if is_answer and said.get("exit_code") in {*ExitCode} else None
         except (OSError, ValueError, RecursionError):
             return None
     return None
@@ -125,7 +133,7 @@ def ask_armed(identity: str, patience_s: float = SILENT_MAX_S) -> dict[str, Any]
             sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             sock.settimeout(patience_s)
             sock.connect(address)
-            pid, uid, _ = _CREDENTIALS.unpack(_raw_peer_of(sock))
+            pid, uid = _peer_of(sock)
         except (BlockingIOError, TimeoutError):
             return {}  # More wait already than it has room for.
         except OSError:
@@ -163,14 +171,11 @@ class _Lines:
         return found if isinstance(found, dict) else None
 
 
-def _peer_of(sock: socket.socket) -> int:
-    """Return the user at the other end, as the kernel knows it."""
-    _, uid, _ = _CREDENTIALS.unpack(_raw_peer_of(sock))
-    return int(uid)
-
-
-def _raw_peer_of(sock: socket.socket) -> bytes:
-    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+def _peer_of(sock: socket.socket) -> tuple[int, int]:
+    """Return the process and the user at the other end, as the kernel knows them."""
+    told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(told)
+    return pid, uid
 
 
 def _is_gone(writer: asyncio.StreamWriter) -> bool:
@@ -276,7 +281,7 @@ class Doorkeeper:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = Client(writer)
         try:
-            if _peer_of(writer.get_extra_info("socket")) != os.geteuid():
+            if _peer_of(writer.get_extra_info("socket"))[1] != os.geteuid():
                 return
             async with asyncio.timeout(SILENT_MAX_S):
                 said = json.loads(await reader.readline())

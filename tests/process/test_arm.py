@@ -273,6 +273,42 @@ def test_a_run_that_only_cancels_is_not_the_answer_to_one_that_closes(tmp_path: 
         assert second.code == (0 if running.is_flat else 5)
 
 
+def test_a_symbol_that_no_venue_knows_disarms_nothing(tmp_path: Path) -> None:
+    """A typing error tripped the switch: nothing was closed, and nothing watched any more."""
+    with program(tmp_path) as running, armed(running) as watched:
+        watched.wait_for("armed")
+        ended = running.run("--symbol", "BTCUSTD")
+
+        assert ended.code == 2, ended.stderr
+        assert not watched.said("tripped")
+        assert not list((tmp_path / "state" / "liqctl").glob("*.latch"))
+        assert running.run().code == 0
+        assert running.is_flat
+        assert watched.said("tripped") == 1
+
+
+def test_who_joined_a_run_that_hangs_closes_the_account(tmp_path: Path) -> None:
+    """Its lock names the run of another command: the second one ended with 5, all open."""
+    with program(tmp_path, timeout_s=10.0) as running:
+        running.more["arm"] = QUICK
+        running.hang(kind="slow", method="POST", path="/order")
+        with armed(running) as watched:
+            watched.wait_for("armed")
+            watched.signal(signal.SIGUSR1)
+            running.wait_for("ORDER_SENT")
+            with running.start() as started:
+                time.sleep(0.5)  # It is told that its work is taken, and by whom.
+                watched.signal(signal.SIGSTOP)
+                ended = end(started, time.monotonic())
+                is_flat = running.is_flat
+            watched.signal(signal.SIGCONT)
+            watched.ended()
+
+        assert ended.code == 0, ended.stdout
+        assert is_flat
+        running.assert_never_overclosed()
+
+
 def test_streams_trust_whom_requests_trust(tmp_path: Path) -> None:
     """The program's own contexts: aiohttp's are left empty in it, so that it starts sooner."""
     authority = trustme.CA()

@@ -13,9 +13,10 @@ from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import TripCause
 from liqctl.run.hold import Wakes, look_until_open
 from liqctl.run.inspection import Inspection
+from liqctl.sim import checks
 from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.sim.scenario import Scenario
-from liqctl.sim.venue import Venue
+from liqctl.sim.venue import Venue, WorldEvent
 from liqctl.standby.armed import Trigger
 from liqctl.venue.exchange import BinanceExchange
 from tests.armed import Watch, make_armed, weights_of
@@ -152,3 +153,45 @@ def test_a_reading_that_lags_behind_its_event_is_repeated() -> None:
 
     assert held.found is not None
     assert held.ended_s - 100 < pacing.LAG_GRACE_S + 1
+
+
+def test_orders_that_come_and_go_do_not_use_up_the_weight() -> None:
+    """Each word of one cost a whole look: the address was banned, and nothing closed any more."""
+    venue = make_venue()
+    venue.add_fault("stream_refused", times=0, from_ms=4000)
+    event(venue, "cut_streams", 4.5, host="dapi")
+
+    def come_and_go(venue: Venue) -> None:
+        order = {
+            **ORDER,
+            "type": "LIMIT",
+            "timeInForce": "GTC",
+            "reduceOnly": "",
+            "positionSide": "",
+        }
+        order["newClientOrderId"] = f"bot-{venue.account.next_id()}"
+        venue.account.end(checks.place(venue.account, order, owner="bot"), "CANCELED")
+
+    venue.events.append(
+        WorldEvent(act=come_and_go, name="bot", at_ms=10_000, every_ms=1000, times=90)
+    )
+    event(venue, "reopen", 100.5, symbol="BTCUSDT", quantity="0.2")
+
+    held = hold(venue)
+
+    assert not venue.weights.banned_until_ms
+    assert held.found is not None
+    assert held.found.verdict.positions
+    assert held.ended_s - 100.5 < pacing.HOLD_LOOK_S + 1
+
+
+def test_an_order_that_was_told_is_seen_once_lists_can_be_read() -> None:
+    """The look that failed counted as one that showed no order: the next came two minutes later."""
+    venue = make_venue()
+    venue.add_fault("internal_error", path="/openOrders", times=0, from_ms=99_000, until_ms=105_000)
+    event(venue, "place", 100, **ORDER)
+
+    held = hold(venue)
+
+    assert held.found is not None
+    assert held.ended_s - 100 < pacing.HOLD_LISTS_S + 10

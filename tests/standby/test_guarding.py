@@ -10,6 +10,8 @@ from liqctl.kernel import pacing
 from liqctl.kernel.costs import armed_gap_s
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.states import Margin, Product, TripCause
+from liqctl.sim import checks
+from liqctl.sim.venue import Venue, WorldEvent
 from tests.armed import stand
 from tests.standby.test_armed import event, sent
 from tests.standby.test_weight import BOTH, COINM, GUARDS, USDM, make_venue
@@ -118,3 +120,22 @@ def test_a_product_that_is_not_read_leaves_a_sum_that_is_over_over() -> None:
     assert armed.guarding is not None
     levels = {each["rule"]: each["level"] for each in armed.guarding.describe()}
     assert levels == {"max_loss": "unknown", "max_notional": "over"}
+
+
+def test_too_many_orders_trip_also_while_something_is_degraded() -> None:
+    """What was heard is the least that there was: a bot runs wild while COIN-M is not read."""
+    venue = make_venue()
+    venue.add_fault("not_authorised", host="dapi", times=0)
+
+    def come_and_go(venue: Venue) -> None:
+        order = {"symbol": "ETHUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+        order |= {"price": "2000", "quantity": "1", "reduceOnly": "", "positionSide": ""}
+        order["newClientOrderId"] = f"bot-{venue.account.next_id()}"
+        venue.account.end(checks.place(venue.account, order, owner="bot"), "CANCELED")
+
+    venue.events.append(
+        WorldEvent(act=come_and_go, name="bot", at_ms=70_000, every_ms=500, times=400)
+    )
+    guard = Guard(rule=Rule.MAX_ORDERS_PER_MINUTE, limit=Decimal(30))
+
+    assert trip_after(venue, 70.0, guards=[guard]) < 40

@@ -80,15 +80,23 @@ def raw(*parts: bytes, pause_s: float = 0.0, patience_s: float = 2.0) -> bytes:
         os.close(fd)
 
 
+def _hear_nothing(*_: object) -> None:
+    """Take what is told."""
+
+
 def test_work_is_taken_told_of_and_answered(state: Path) -> None:
     """In a folder whose path is longer than the kernel's 107 bytes."""
     told: list[str] = []
+    takers: list[int] = []
 
-    answer = serve(lambda: hand_over(NAME, ASKED, lambda event, _: told.append(event)))
+    answer = serve(
+        lambda: hand_over(NAME, ASKED, lambda event, _: told.append(event), takers.append)
+    )
 
     assert len(str(state)) > 107
     assert answer == {"document": "done", "exit_code": 0}
     assert told == ["LIQUIDATION_START"]
+    assert takers == [os.getpid()]
     assert not (state / f"{NAME}.sock").exists()
 
 
@@ -96,7 +104,7 @@ def test_how_it_is_can_be_asked(state: Path) -> None:
     """`status` does."""
     assert serve(lambda: ask_armed(NAME)) == {"health": "armed"}
     assert ask_armed(NAME) is None
-    assert hand_over(NAME, ASKED, lambda *_: None) is None
+    assert hand_over(NAME, ASKED, _hear_nothing, _hear_nothing) is None
 
 
 REQUEST = {"scope": {}, "reason": "", "correlation_id": "a", "screen": {}}
@@ -240,7 +248,7 @@ def _stranger(answers: Callable[[socket.socket], None]) -> tuple[Any, float]:
 
             serving = asyncio.create_task(asyncio.to_thread(accept))
             began = time.monotonic()
-            found = await asyncio.to_thread(hand_over, NAME, ASKED, lambda *_: None)
+            found = await asyncio.to_thread(hand_over, NAME, ASKED, _hear_nothing, _hear_nothing)
             took_s = time.monotonic() - began
             await serving
             return found, took_s
@@ -262,6 +270,10 @@ def _stranger(answers: Callable[[socket.socket], None]) -> tuple[Any, float]:
         b"[" * 50_000 + b"\n",
         b'{"accepted": true}\n' + b"garbage\n",
         b'{"accepted": true}\n',
+        b'{"accepted": true}\n{"document": {}, "exit_code": 0}\n',
+        b'{"accepted": true}\n{"document": "done", "exit_code": 99}\n',
+        b'{"accepted": true}\n{"document": "done"}\n',
+        b'{"accepted": true}\n{"event": "X", "details": [1]}\n',
     ],
 )
 def test_who_does_not_answer_well_gives_the_work_back(said: bytes) -> None:
