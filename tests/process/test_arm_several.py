@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.armed import ArmedProcess, armed
-from tests.process.program import PATIENCE_S, Program, end, wait_until
+from tests.process.program import PATIENCE_S, Program, assert_closed, end, wait_until
 from tests.process.test_accounts import ALL, each, house, share_key, venues
 from tests.process.test_arm import QUICK
 from tests.process.test_arm_trouble import USDM
@@ -323,3 +323,33 @@ def test_one_key_under_two_names_is_closed_here(tmp_path: Path) -> None:
         assert ended.code == 0
         assert results["desk-b"]["state"] == "SKIPPED"
         assert venues(running)["desk-a"].account.is_flat
+
+
+def test_a_second_signal_leaves_the_document_and_an_end_of_the_run(tmp_path: Path) -> None:
+    """Also while work that came back goes on here, and the others have ended."""
+    with (
+        house(tmp_path, timeout_s=10.0, variables=USDM) as running,
+        standing(running, "desk-a") as posts,
+    ):
+        faults = venues(running)["desk-a"].faults
+        faults.append(running.hang(method="POST", path="/order"))
+
+        def has(event_type: str, correlation_id: str) -> bool:
+            return any(
+                (record["event_type"], record["correlation_id"]) == (event_type, correlation_id)
+                for record in running.records()
+            )
+
+        with running.start(ALL, "--correlation-id", "all") as started:
+            wait_for_order(running, "desk-a")
+            wait_until(lambda: has("LIQUIDATION_COMPLETE", "all-desk-c"), "c never ended")
+            posts["desk-a"].process.kill()
+            wait_until(lambda: has("ORDER_SENT", "all-desk-a-2"), "the work never came back")
+            faults.append(running.hang(method="GET"))
+            for number in (signal.SIGINT, signal.SIGTERM):  # Two of one kind may become one.
+                started.send_signal(number)
+            ended = end(started, time.monotonic())
+
+        assert ended.code == 130
+        assert each(ended)["desk-a"]["state"] != "COMPLETED"
+        assert_closed([r for r in running.records() if r["correlation_id"] == "all-desk-a-2"])
