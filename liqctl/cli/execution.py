@@ -376,8 +376,8 @@ class Execution:
                     lock.pass_over(holder, "was waited for long enough")
                     opening = make_opening()
                 elif holder and (holder.correlation_id == run.handed_as or holder.pid == run.taker):
-                    # The armed process that had it hangs, or dies at this moment; its lock must
-                    # not disarm this run too. It may have joined this one to another's.
+                    # The armed process that was asked hangs, or dies at this moment; its lock must
+                    # not disarm this run too. It may be held for another command, or a trip.
                     lock.pass_over(holder, "fell silent")
                     opening = make_opening()
         return opening, lock

@@ -83,7 +83,7 @@ class HandingOver:
         """
         self.answer: Future[dict[str, Any] | None] = Future()
         self.taker: int | None = None
-        """The process that took the work."""
+        """The process that took the work, or did not answer."""
         self._lock = threading.Lock()
         self._tell: _Tell | None = None
         self._untold: list[tuple[str, Mapping[str, Any]]] = []

@@ -414,14 +414,14 @@ class ResultPrinter:
         """By which name an armed process was given the only account, before it came back."""
 
         self.taker: int | None = None
-        """The process that took it then."""
+        """The process that took it then, or did not answer."""
 
         self.correlation_id = options.correlation_id or make_correlation_id(
             self._started_at, os.urandom(3).hex()
         )
 
     def note_taker(self, pid: int) -> None:
-        """Remember which armed process took the only account."""
+        """Remember which armed process was asked to close the only account, and did not refuse."""
         self.taker = pid
 
     def take_back(self) -> None:

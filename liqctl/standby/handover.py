@@ -87,12 +87,12 @@ def hand_over(
     identity: str,
     asked: Handover,
     on_event: Callable[[str, Mapping[str, Any]], None],
-    on_accept: Callable[[int], None],
+    on_ask: Callable[[int], None],
 ) -> dict[str, Any] | None:
     """Let the armed process of an account do the work; return its answer, None if it did not.
 
-    Blocks until the answer is there, or nothing was said for too long. `on_accept` is told the
-    process id of who took the work.
+    Blocks until the answer is there, or nothing was said for too long. `on_ask` is told the
+    process id of who has the work, or did not even answer; who refuses it lives.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -106,9 +106,11 @@ def hand_over(
             sock.sendall(json.dumps(asdict(asked)).encode() + b"\n")
             lines = _Lines(sock)
             first = lines.next(ACCEPT_MAX_S)
-            if first is None or first.get("accepted") is not True:
+            is_taken = first is not None and first.get("accepted") is True
+            if is_taken or first is None:
+                on_ask(pid)
+            if not is_taken:
                 return None
-            on_accept(pid)
             while (said := lines.next(SILENT_MAX_S)) is not None:
                 details = said.get("details")
                 if "event" in said and isinstance(details, dict):
