@@ -31,6 +31,7 @@ from liqctl.kernel.costs import (
     Rare,
     countdowns_max,
     equity_weight,
+    kept_weight,
     lists_of,
     look_weight,
     positions_weight,
@@ -221,6 +222,7 @@ class Armed:
         limit = LIMITS_BY_MARGIN[self.margin].weight_1m
         self._allowance = Allowance(limit, now=self._began_at)
         self._reading_w = positions_weight(self._read_policy) + equity_weight(guards, policy)
+        self._kept_w = kept_weight(guards, self._read_policy)
         self._lists = lists_of(guards, self._read_policy)
         # The first lists are read when streams are connected, for older ones are not believed.
         self._lists.asked_at = self._began_at + _CONNECTED_BY_S - self._lists.every_s
@@ -418,7 +420,9 @@ class Armed:
             began_at = loop.time()
             self._note_used(began_at)
             needed_w = self._lists.weight + self._reading_w
-            is_whole = self._lists.is_due(began_at) and not self._allowance.wait_s(needed_w)
+            # A guard that is over its limit is decided first: that takes a minute or two at most.
+            is_whole = self._lists.is_due(began_at) and not self._is_hurried
+            is_whole &= not self._allowance.wait_s(needed_w)
             if is_whole:
                 self._lists.asked_at = began_at
             is_done = await self._read(self.readable, is_brief=not is_whole)
@@ -436,17 +440,13 @@ class Armed:
         """Wait until the next reading may leave, or sooner if something is heard."""
         now, allowance = self._loop.time(), self._allowance
         self._note_used(now)
-        rare = [self._lists, *(self.guarding.rare if self.guarding else ())]
-        # While a guard is over its limit, what was saved for that is used.
-        is_hurried = self.guarding is not None and self.guarding.is_hurried
-        if is_hurried:
+        if self._is_hurried:
+            # What was saved for that is used.
             read_at = max(began_at + pacing.ARMED_OVER_S, now + allowance.wait_s(self._reading_w))
             await asyncio.sleep(read_at - now)
             return
-        aside = sum(each.aside(now) for each in rare)
-        beside = self._reading_w + sum(each.weight for each in rare[1:])
-        kept = aside + (pacing.GUARD_READINGS - 1) * beside * bool(rare[1:])
-        per_s = sum(each.per_s for each in rare)
+        kept = self._kept_w + sum(each.aside(now) for each in self._rare)
+        per_s = sum(each.per_s for each in self._rare)
         read_at = now + allowance.wait_s(kept, aside_per_s=per_s)
         last_at = began_at + pacing.ARMED_READ_MAX_S
         read_at = max(min(read_at, last_at), began_at + pacing.ARMED_READ_MIN_S)
@@ -458,6 +458,31 @@ class Armed:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(max(read_at, least_at)):
                 await self._woken.wait()
+
+    @property
+    def _is_hurried(self) -> bool:
+        """Whether a guard is over its limit, and the next readings decide."""
+        return self.guarding is not None and self.guarding.is_hurried
+
+    @property
+    def _rare(self) -> list[Rare]:
+        """What is asked beside some readings only, order lists first."""
+        return [self._lists, *(self.guarding.rare if self.guarding else ())]
+
+    def holds(self, weight: float) -> bool:
+        """Whether there is so much weight, what is set aside included."""
+        self._note_used(self._loop.time())
+        return self._allowance.saved >= weight
+
+    def spares(self, rare: Rare) -> bool:
+        """Whether a question may be asked before its time.
+
+        What is set aside for others stays, and a third of what is kept for a guard over its limit:
+        who is told of moved money all the time would read no order lists, and everything else late.
+        """
+        now = self._loop.time()
+        aside = sum(each.aside(now) for each in self._rare if each is not rare)
+        return self.holds(rare.weight + aside + self._kept_w / 3)
 
     def _note_used(self, now: float) -> None:
         """Let everything be paid from the allowance but countdowns, which may not wait."""
