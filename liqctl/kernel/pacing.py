@@ -336,6 +336,10 @@ ARMED_LISTS_MIN_S: Final = 90.0
 often where it also reads the equity; and how far at least, where they could not be read or a stream
 was connected anew."""
 
+LISTS_MISSED: Final = 2.5
+"""After how many of these times without order lists it is said that they cannot be read: by then
+three tries have failed. (guess)"""
+
 ARMED_READ_MIN_S: Final = 1.5
 ARMED_WOKEN_MIN_S: Final = 0.5
 ARMED_READ_MAX_S: Final = 12.0

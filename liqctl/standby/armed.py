@@ -617,7 +617,7 @@ class Armed:
             await self._renew_countdowns(seconds)
             rest_s = seconds / pacing.COUNTDOWN_RENEWALS - (self._loop.time() - began_at)
             # The first lists may show what is to be covered at any moment.
-            is_read = all(self.mirrors[p].lists_at > float("-inf") for p in self.readable)
+            is_read = all(self.mirrors[p].regular_at > float("-inf") for p in self.readable)
             await asyncio.sleep(max(rest_s if is_read or self._timers else 0.0, _TICK_S))
 
     async def _renew_countdowns(self, seconds: float) -> None:
@@ -628,7 +628,7 @@ class Armed:
         for product, mirror in self.mirrors.items():
             running = {symbol for symbol in self._timers if product_of(symbol) is product}
             # What came to be after the last list, or shortly before it, may be on none yet.
-            since = mirror.lists_at - pacing.LAG_GRACE_S
+            since = mirror.regular_at - pacing.LAG_GRACE_S
             of_product = [s for s in self._opened if product_of(s) is product]
             for symbol in of_product:
                 if self._opened[symbol] < since:
@@ -707,6 +707,22 @@ class Armed:
             f"orders there from {runs_out:%H:%M:%S} UTC on"
         )
 
+    def _why_unlisted(self) -> Iterable[str]:
+        """Yield whose order lists could not be read for long, and why.
+
+        Without them no countdown is set on what was open at the start, and a trip begins without
+        cancels.
+        """
+        old_at = self._loop.time() - pacing.LISTS_MISSED * self._lists.every_s
+        for product in self.readable:
+            mirror = self.mirrors[product]
+            why = mirror.lists_trouble
+            # Those that were never asked for are only late; those that failed were never read.
+            at = mirror.lists_at if why else max(mirror.lists_at, self._began_at)
+            if at < old_at:
+                why = why or "other readings left too little request weight"
+                yield f"order lists of {product.shown} cannot be read: {why}"
+
     def _judge(self) -> None:
         if self._trigger.done():
             return  # Streams go on after a trip, and nobody reads any more.
@@ -718,6 +734,7 @@ class Armed:
             trouble=self._trouble,
         )
         notes = [f"{each.shown} cannot be read: {why}" for each, why in self.unread.items()]
+        notes += self._why_unlisted()
         notes += filter(None, [*self.check_notes, self.heartbeat_note, self._why_not_renewed()])
         if self._uncovered:
             notes.append(f"countdown: too little weight for {self._uncovered} more symbols")
