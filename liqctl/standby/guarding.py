@@ -193,18 +193,19 @@ class GuardWatch:
         """Read prices and transfers where it is time for them, or all that are needed at once."""
         now = asyncio.get_running_loop().time()
         prices, transfers = self._prices_of, self._transfers_of
-        wants_transfers = is_at_once or self._wants_transfers(armed, now)
         equities = [read.value for read in self._equity.values() if read is not None]
         moved = [row for read in self._transfers.values() if read for row in read.value.items]
         needs_prices = any(each.coins for each in equities)
         needs_prices |= any(row.asset not in DOLLARS for row in moved)
+        # Without the equity that they belong to, transfers tell nothing.
+        is_whole = len(equities) == len(self._equity_of)
+        wants_transfers = is_whole and (is_at_once or self._wants_transfers(armed, now))
         # An equity counts for a peak only where both are as new as it.
-        if needs_prices and prices.weight and (wants_transfers or prices.is_due(now)):
+        is_time = wants_transfers or is_at_once or prices.is_due(now)
+        if needs_prices and prices.weight and is_time:
             prices.asked_at = now
             self._prices = await self._ask_of(requests.coin_prices()) or self._prices
-        # Without the equity that they belong to, they tell nothing.
-        is_whole = len(equities) == len(self._equity_of)
-        if is_whole and transfers.weight and wants_transfers:
+        if wants_transfers and transfers.weight:
             transfers.asked_at = now
             since_ms = transfers_since(self._state, self._wall_clock.now())
             asked = [self._ask_of(requests.transfers(p, since_ms)) for p in self._products]
