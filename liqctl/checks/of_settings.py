@@ -20,7 +20,7 @@ from liqctl.checks.issue import (
     warning,
 )
 from liqctl.desk.text import count
-from liqctl.kernel.costs import armed_gap_s, countdowns_max, look_weight, positions_weight
+from liqctl.kernel.costs import armed_gap_s, countdowns_max, look_weight, over_s, positions_weight
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Limits
 from liqctl.kernel.pacing import (
     ARMED_WEIGHT_SHARE,
@@ -274,12 +274,13 @@ def _doubts(guard: Guard, settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _pace_of_guards(settings: Settings) -> Issue:
-    gap_s = armed_gap_s(settings.arm.guards, settings.liquidation)
-    limit = LIMITS_BY_MARGIN[settings.liquidation.margin or Margin.STANDARD].weight_1m
+    guards, policy = settings.arm.guards, settings.liquidation
+    limit = LIMITS_BY_MARGIN[policy.margin or Margin.STANDARD].weight_1m
     text = (
-        f"`arm` with these guards reads the account every {gap_s:.0f} s: it takes at most "
-        f"{ARMED_WEIGHT_SHARE * limit:.0f} of the {limit} request weight that the address has a "
-        "minute"
+        f"`arm` with these guards reads the account every {armed_gap_s(guards, policy):.0f} s, and "
+        f"trips up to {over_s(guards, policy):.0f} s after the first reading over a limit: it "
+        f"takes at most {ARMED_WEIGHT_SHARE * limit:.0f} of the {limit} request weight that the "
+        "address has a minute"
     )
     return info(Area.PERFORMANCE, "arm.guards", text)
 

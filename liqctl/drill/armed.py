@@ -126,10 +126,11 @@ class Post:
         """Return how often the venue was asked this before the first order; `since` skips some."""
         path = spec_of(endpoint, self.policy.products[0], Margin.STANDARD).path
         requests = self.venue.account.journal.requests[since:]
+        # An armed process tests an order at its start, which places none.
         ordered = (
             n
             for n, row in enumerate(requests)
-            if row[1] != "GET" and "rder" in row[2] and not row[2].endswith("/test")
+            if row[1] != "GET" and "rder" in row[2] and not row[2].endswith("/order/test")
         )
         return sum(row[2] == path for row in requests[: next(ordered, None)])
 

@@ -200,6 +200,65 @@ def prices_of(guards: Iterable[Guard], policy: LiquidationConfig) -> Rare:
     return Rare(weight=weight if needs else 0, every_s=pacing.GUARD_PRICES_S)
 
 
+def kept_weight(guards: Sequence[Guard], policy: LiquidationConfig) -> float:
+    """Return what is kept for a guard that goes over its limit, beside what is set aside.
+
+    It pays for all readings that must agree, `ARMED_OVER_S` apart, of which the first and the last
+    one ask everything. Of more readings than are paid for at once, the last ones wait for weight.
+
+    >>> from decimal import Decimal
+    >>> guards = [Guard(rule=Rule.MAX_LOSS, limit=Decimal(500), readings=n) for n in (3, 5, 20)]
+    >>> [round(kept_weight([each], LiquidationConfig())) for each in guards]
+    [165, 177, 177]
+    """
+    came = (_readings_of(guards) - 1) * pacing.ARMED_OVER_S * _over_per_s(guards, policy)
+    weight = _over_weight(guards, policy) - came
+    # The order lists have to fit in beside it, or they would be read no more.
+    most = _allowance_of(policy).saved_max - lists_of(guards, policy).weight
+    return min(max(weight, 2 * _reading_beside(guards, policy)), most)
+
+
+def over_s(guards: Sequence[Guard], policy: LiquidationConfig) -> float:
+    """Return how long it takes from the first reading over a limit to the one that trips.
+
+    >>> from decimal import Decimal
+    >>> guards = [Guard(rule=Rule.MAX_LOSS, limit=Decimal(500), readings=n) for n in (3, 5, 20)]
+    >>> [round(over_s([each], LiquidationConfig())) for each in guards]
+    [6, 16, 121]
+    """
+    more = _readings_of(guards) - 1
+    if not more:
+        return 0.0
+    lacking = _over_weight(guards, policy) - kept_weight(guards, policy)
+    return max(more * pacing.ARMED_OVER_S, lacking / _over_per_s(guards, policy))
+
+
+def _readings_of(guards: Sequence[Guard]) -> int:
+    return max((guard.readings for guard in guards), default=pacing.GUARD_READINGS)
+
+
+def _reading_beside(guards: Sequence[Guard], policy: LiquidationConfig) -> int:
+    """Return what a reading costs that asks everything."""
+    beside = transfers_of(guards, policy).weight + prices_of(guards, policy).weight
+    return positions_weight(policy) + equity_weight(guards, policy) + beside
+
+
+def _over_weight(guards: Sequence[Guard], policy: LiquidationConfig) -> int:
+    """Return what the readings that must agree cost together."""
+    reading = positions_weight(policy) + equity_weight(guards, policy)
+    return 2 * _reading_beside(guards, policy) + (_readings_of(guards) - 2) * reading
+
+
+def _over_per_s(guards: Sequence[Guard], policy: LiquidationConfig) -> float:
+    """Return what comes in a second while a guard is over its limit, and lists wait."""
+    meanwhile = (prices_of(guards, policy), pings_of(policy))
+    return _allowance_of(policy).per_s - sum(each.per_s for each in meanwhile)
+
+
+def _allowance_of(policy: LiquidationConfig) -> "Allowance":
+    return Allowance(LIMITS_BY_MARGIN[policy.margin or Margin.STANDARD].weight_1m, now=0.0)
+
+
 def pings_of(policy: LiquidationConfig) -> Rare:
     """Return what keeps spare connections warm."""
     weight = pacing.WARM_CONNECTIONS * len(policy.by_product)
@@ -260,11 +319,10 @@ def armed_gap_s(guards: Sequence[Guard], policy: LiquidationConfig) -> float:
     >>> [round(armed_gap_s(each, LiquidationConfig()), 1) for each in (guards, [])]
     [10.3, 4.3]
     """
-    limit = LIMITS_BY_MARGIN[policy.margin or Margin.STANDARD].weight_1m
     rare = [each(guards, policy) for each in (lists_of, transfers_of, prices_of)]
     aside_per_s = sum(each.per_s for each in (*rare, pings_of(policy)))
     reading = positions_weight(policy) + equity_weight(guards, policy)
-    gap_s = reading / (Allowance(limit, now=0.0).per_s - aside_per_s)
+    gap_s = reading / (_allowance_of(policy).per_s - aside_per_s)
     return max(gap_s, pacing.ARMED_READ_MIN_S)
 
 

@@ -9,8 +9,10 @@
 
 A `max_` rule is over when its value is above the limit, a `min_` rule when it is below. A guard
 trips when so many readings from different moments agree: what is not known, or was read too long
-ago, neither trips nor is green, and a single spike counts once. A sum of notionals that is over its
-limit without a product that could not be read is over it all the same.
+ago, neither trips nor is green, and a single spike counts once. The first and the last of them
+count only with transfers and prices that were read no earlier than the equity; between them older
+ones do, for they cost three times as much as the rest. A sum of notionals that is over its limit
+without a product that could not be read is over it all the same.
 
     peak     of the lowest of the last three readings, so a spike raises it no further
     anchor   the median of the three readings about 00:00 UTC, or of the first three
@@ -100,12 +102,16 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streak:
-    """Where a guard stood, since when, and how many readings in a row agree that it is over."""
+    """Where a guard stood, since when, and how many readings in a row agree that it is over.
+
+    `lacks`: the last one did not count, for want of transfers and prices as new as the equity.
+    """
 
     level: GuardLevel
     since: datetime
     agreeing: int = 0
     counted_at: float | None = None
+    lacks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +142,7 @@ class Standing:
 
     `used` is the share of the limit that is used, 0 to 1, None while unknown. `why` says why it is
     unknown, or what the value is of. `value` is None while unknown, and where there is nothing to
-    divide by. `inputs` and `ages_s` are what the value was made of.
+    divide by. `inputs` and `ages_s` are what the value was made of. `lacks` is that of its streak.
     """
 
     guard: Guard
@@ -149,6 +155,7 @@ class Standing:
     why: str
     inputs: Mapping[str, object]
     ages_s: Mapping[str, float]
+    lacks: bool = False
 
 
 def judge(
@@ -169,11 +176,11 @@ def transfers_since(state: GuardState, now: datetime) -> int:
 def wants_transfers(standings: Iterable[Standing]) -> bool:
     """Return whether transfers, and prices, are to be read with this equity, not in their turn.
 
-    Over the limit, and while the day's anchor is not made yet: there a reading counts only with
-    transfers that were read no earlier than the equity.
+    Where a reading over the limit counts only with them, and while the day's anchor is not made
+    yet, which takes transfers that were read no earlier than the equity.
     """
-    levels = {each.level for each in standings if each.guard.rule.needs_transfers}
-    return bool(levels & {GuardLevel.OVER, GuardLevel.UNKNOWN})
+    its = [each for each in standings if each.guard.rule.needs_transfers]
+    return any(each.lacks or each.level is GuardLevel.UNKNOWN for each in its)
 
 
 def trip_details(standing: Standing) -> dict[str, object]:
@@ -298,13 +305,21 @@ class _UnknownError(Exception):
 
 @dataclass(slots=True)
 class _Inputs:
-    """What a value is made of, noted as it is taken; `ats` are those that a new reading renews."""
+    """What a value is made of, noted as it is taken.
+
+    `ats` are of what each reading renews, `beside_at` of the oldest that is read less often.
+    """
 
     sample: Sample
     inputs: dict[str, object] = field(default_factory=dict)
     ages_s: dict[str, float] = field(default_factory=dict)
     ats: list[float] = field(default_factory=list)
-    are_transfers_new: bool = True
+    beside_at: float = float("inf")
+
+    @property
+    def is_beside_new(self) -> bool:
+        """Whether transfers and prices were read no earlier than what they belong to."""
+        return self.beside_at >= min(self.ats, default=self.beside_at)
 
     def take(self, name: str, read: Read[T] | None, age_max_s: float) -> T:
         """Return the value; raises where it was not read, or too long ago."""
@@ -321,6 +336,13 @@ class _Inputs:
         value = self.take(name, read, pacing.GUARD_AGE_MAX_S)
         if read is not None:
             self.ats.append(read.at)
+        return value
+
+    def take_beside(self, name: str, read: Read[T] | None, age_max_s: float) -> T:
+        """Return the value of what is read with some readings only."""
+        value = self.take(name, read, age_max_s)
+        if read is not None:
+            self.beside_at = min(self.beside_at, read.at)
         return value
 
 
@@ -341,7 +363,9 @@ def _equities(taken: _Inputs) -> Iterator[tuple[Product, Equity]]:
 
 def _prices(taken: _Inputs, coins: Iterable[str]) -> Mapping[str, CoinPrice]:
     """Return prices for these coins; they are asked for only where there is one."""
-    return taken.take_new("the coins' prices", taken.sample.prices) if [*coins] else {}
+    if not [*coins]:
+        return {}
+    return taken.take_beside("the coins' prices", taken.sample.prices, pacing.GUARD_AGE_MAX_S)
 
 
 def _worth(asset: str, amount: Decimal, prices: Mapping[str, CoinPrice]) -> Decimal:
@@ -372,11 +396,9 @@ def _net_transfers(taken: _Inputs, since: datetime, until: datetime) -> Decimal:
     total = Decimal(0)
     for product, read in taken.sample.transfers.items():
         name = _named("the transfers", product)
-        rows = taken.take(name, read, pacing.TRANSFERS_AGE_MAX_S)
+        rows = taken.take_beside(name, read, pacing.TRANSFERS_AGE_MAX_S)
         if rows.unreadable:
             raise _UnknownError(f"{name} have {', '.join(rows.unreadable)}, which is unreadable")
-        if read is not None and taken.ats and read.at < min(taken.ats):
-            taken.are_transfers_new = False
         low, high = since.timestamp() * 1000, until.timestamp() * 1000
         moved = [row for row in rows.items if low < row.at_ms <= high]
         coins = [row.asset for row in moved if worth(row.asset, row.amount, {}) is None]
@@ -388,8 +410,8 @@ def _net_transfers(taken: _Inputs, since: datetime, until: datetime) -> Decimal:
 def _with_level(state: GuardState, sample: Sample) -> GuardState:
     """Return the state with this sample's equity in anchor and peak.
 
-    Only an equity whose transfers were read no earlier counts: a deposit that is not seen yet would
-    raise the peak, and a withdrawal would lower the anchor.
+    Only an equity whose transfers and prices were read no earlier counts: a deposit that is not
+    seen yet would raise the peak, and a withdrawal would lower the anchor.
     """
     taken = _Inputs(sample)
     try:
@@ -403,7 +425,7 @@ def _with_level(state: GuardState, sample: Sample) -> GuardState:
         began = state.began or moment
         level = Level(equity=equity - _net_transfers(taken, began, moment), at=at, moment=moment)
         is_new = not state.recent or at - state.recent[-1].at >= pacing.GUARD_APART_S
-        if not (is_new and taken.are_transfers_new):
+        if not (is_new and taken.is_beside_new):
             return state
         state = replace(state, basis=basis, began=began)
         if state.day is not None and moment.date() > state.day:
@@ -461,8 +483,7 @@ def _stand(guard: Guard, state: GuardState, sample: Sample) -> tuple[Standing, S
         level, used = _level_of(guard, value)
     except _UnknownError as unknown:
         value, why, level, used = None, str(unknown), GuardLevel.UNKNOWN, None
-    before = state.streaks.get(guard)
-    streak = _next_streak(before, level, taken)
+    streak = _next_streak(state.streaks.get(guard), level, taken, guard.readings)
     standing = Standing(
         guard=guard,
         level=level,
@@ -474,6 +495,7 @@ def _stand(guard: Guard, state: GuardState, sample: Sample) -> tuple[Standing, S
         why=why,
         inputs=taken.inputs,
         ages_s=taken.ages_s,
+        lacks=streak.lacks,
     )
     return standing, streak
 
@@ -496,7 +518,7 @@ def _level_of(guard: Guard, value: Decimal | None) -> tuple[GuardLevel, Decimal]
     return (GuardLevel.NEAR if used >= pacing.GUARD_NEAR else GuardLevel.GREEN), used
 
 
-def _next_streak(before: Streak | None, level: GuardLevel, taken: _Inputs) -> Streak:
+def _next_streak(before: Streak | None, level: GuardLevel, taken: _Inputs, readings: int) -> Streak:
     """Return how many readings agree now.
 
     A gap in which nothing was known neither adds nor takes away, unless it was long: a venue in
@@ -507,14 +529,18 @@ def _next_streak(before: Streak | None, level: GuardLevel, taken: _Inputs) -> St
     agreeing, counted_at = (before.agreeing, before.counted_at) if before else (0, None)
     if counted_at is not None and sample.at - counted_at > pacing.GUARD_GAP_MAX_S:
         agreeing, counted_at = 0, None
+    lacks = False
     if level is GuardLevel.OVER:
         at = min(taken.ats, default=sample.at)
         is_new = counted_at is None or at - counted_at >= pacing.GUARD_APART_S
-        if is_new and taken.are_transfers_new:
+        # What was moved since the first reading is seen by the last one, so it trips nothing.
+        is_between = 0 < agreeing < readings - 1
+        lacks = is_new and not (is_between or taken.is_beside_new)
+        if is_new and not lacks:
             agreeing, counted_at = agreeing + 1, at
     elif level is not GuardLevel.UNKNOWN:
         agreeing, counted_at = 0, None
-    return Streak(level=level, since=since, agreeing=agreeing, counted_at=counted_at)
+    return Streak(level=level, since=since, agreeing=agreeing, counted_at=counted_at, lacks=lacks)
 
 
 def _measure(guard: Guard, state: GuardState, taken: _Inputs) -> tuple[Decimal | None, str]:

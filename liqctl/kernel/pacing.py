@@ -326,7 +326,8 @@ ARMED_SAVED_S: Final = 90.0
 """Of that share, what is planned with, and how many seconds' worth of it are saved at most. The
 savings are there from the beginning: in an hour they are 2.4 per cent of it, so 95 and 2.4 stay
 below the whole. They pay for order lists, and for readings of a guard that is over its limit; a
-minute costs no more than they and its own share, a quarter of the venue's."""
+minute costs no more than they and its own share, a quarter of the venue's. More of them would let
+more than five readings of both products follow one another every 3 s."""
 
 ARMED_LISTS_S: Final = 180.0
 ARMED_LISTS_GUARDED_S: Final = 300.0
@@ -334,6 +335,10 @@ ARMED_LISTS_MIN_S: Final = 90.0
 """How far apart an armed process reads the order lists, which cost eight times the positions: less
 often where it also reads the equity; and how far at least, where they could not be read or a stream
 was connected anew."""
+
+LISTS_MISSED: Final = 2.5
+"""After how many of these times without order lists it is said that they cannot be read: by then
+three tries have failed. (guess)"""
 
 ARMED_READ_MIN_S: Final = 1.5
 ARMED_WOKEN_MIN_S: Final = 0.5
@@ -448,9 +453,10 @@ GUARD_PRICES_S: Final = 20.0
 GUARD_TRANSFERS_S: Final = 120.0
 GUARD_TRANSFERS_MIN_S: Final = 10.0
 """How far apart coin prices and transfers are read for the guards; they cost 10, and 30 for USDS-M
-and 20 for COIN-M. Both are read with the equity where a loss or drawdown is over its limit, and
-transfers once the stream tells of money that was moved, so far apart at least. Peak and anchor are
-made of readings with transfers only, so the last one is never far from midnight. (guess)"""
+and 20 for COIN-M. Both are read with the first and the last of the readings in which a loss or
+drawdown is over its limit, and transfers once the stream tells of money that was moved, so far
+apart at least, where there is weight to spare. Peak and anchor are made of readings with both only,
+so the last one is never far from midnight. (guess)"""
 
 GUARD_UNKNOWN_TRIES: Final = 5
 """With how many readings in a row transfers are read to learn what is unknown without them: three

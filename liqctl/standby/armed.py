@@ -31,6 +31,7 @@ from liqctl.kernel.costs import (
     Rare,
     countdowns_max,
     equity_weight,
+    kept_weight,
     lists_of,
     look_weight,
     positions_weight,
@@ -221,6 +222,7 @@ class Armed:
         limit = LIMITS_BY_MARGIN[self.margin].weight_1m
         self._allowance = Allowance(limit, now=self._began_at)
         self._reading_w = positions_weight(self._read_policy) + equity_weight(guards, policy)
+        self._kept_w = kept_weight(guards, self._read_policy)
         self._lists = lists_of(guards, self._read_policy)
         # The first lists are read when streams are connected, for older ones are not believed.
         self._lists.asked_at = self._began_at + _CONNECTED_BY_S - self._lists.every_s
@@ -418,7 +420,9 @@ class Armed:
             began_at = loop.time()
             self._note_used(began_at)
             needed_w = self._lists.weight + self._reading_w
-            is_whole = self._lists.is_due(began_at) and not self._allowance.wait_s(needed_w)
+            # A guard that is over its limit is decided first: that takes a minute or two at most.
+            is_whole = self._lists.is_due(began_at) and not self._is_hurried
+            is_whole &= not self._allowance.wait_s(needed_w)
             if is_whole:
                 self._lists.asked_at = began_at
             is_done = await self._read(self.readable, is_brief=not is_whole)
@@ -436,17 +440,13 @@ class Armed:
         """Wait until the next reading may leave, or sooner if something is heard."""
         now, allowance = self._loop.time(), self._allowance
         self._note_used(now)
-        rare = [self._lists, *(self.guarding.rare if self.guarding else ())]
-        # While a guard is over its limit, what was saved for that is used.
-        is_hurried = self.guarding is not None and self.guarding.is_hurried
-        if is_hurried:
+        if self._is_hurried:
+            # What was saved for that is used.
             read_at = max(began_at + pacing.ARMED_OVER_S, now + allowance.wait_s(self._reading_w))
             await asyncio.sleep(read_at - now)
             return
-        aside = sum(each.aside(now) for each in rare)
-        beside = self._reading_w + sum(each.weight for each in rare[1:])
-        kept = aside + (pacing.GUARD_READINGS - 1) * beside * bool(rare[1:])
-        per_s = sum(each.per_s for each in rare)
+        kept = self._kept_w + sum(each.aside(now) for each in self._rare)
+        per_s = sum(each.per_s for each in self._rare)
         read_at = now + allowance.wait_s(kept, aside_per_s=per_s)
         last_at = began_at + pacing.ARMED_READ_MAX_S
         read_at = max(min(read_at, last_at), began_at + pacing.ARMED_READ_MIN_S)
@@ -458,6 +458,31 @@ class Armed:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(max(read_at, least_at)):
                 await self._woken.wait()
+
+    @property
+    def _is_hurried(self) -> bool:
+        """Whether a guard is over its limit, and the next readings decide."""
+        return self.guarding is not None and self.guarding.is_hurried
+
+    @property
+    def _rare(self) -> list[Rare]:
+        """What is asked beside some readings only, order lists first."""
+        return [self._lists, *(self.guarding.rare if self.guarding else ())]
+
+    def holds(self, weight: float) -> bool:
+        """Whether there is so much weight, what is set aside included."""
+        self._note_used(self._loop.time())
+        return self._allowance.saved >= weight
+
+    def spares(self, rare: Rare) -> bool:
+        """Whether a question may be asked before its time.
+
+        What is set aside for others stays, and a third of what is kept for a guard over its limit:
+        who is told of moved money all the time would read no order lists, and everything else late.
+        """
+        now = self._loop.time()
+        aside = sum(each.aside(now) for each in self._rare if each is not rare)
+        return self.holds(rare.weight + aside + self._kept_w / 3)
 
     def _note_used(self, now: float) -> None:
         """Let everything be paid from the allowance but countdowns, which may not wait."""
@@ -592,7 +617,7 @@ class Armed:
             await self._renew_countdowns(seconds)
             rest_s = seconds / pacing.COUNTDOWN_RENEWALS - (self._loop.time() - began_at)
             # The first lists may show what is to be covered at any moment.
-            is_read = all(self.mirrors[p].lists_at > float("-inf") for p in self.readable)
+            is_read = all(self.mirrors[p].regular_at > float("-inf") for p in self.readable)
             await asyncio.sleep(max(rest_s if is_read or self._timers else 0.0, _TICK_S))
 
     async def _renew_countdowns(self, seconds: float) -> None:
@@ -603,7 +628,7 @@ class Armed:
         for product, mirror in self.mirrors.items():
             running = {symbol for symbol in self._timers if product_of(symbol) is product}
             # What came to be after the last list, or shortly before it, may be on none yet.
-            since = mirror.lists_at - pacing.LAG_GRACE_S
+            since = mirror.regular_at - pacing.LAG_GRACE_S
             of_product = [s for s in self._opened if product_of(s) is product]
             for symbol in of_product:
                 if self._opened[symbol] < since:
@@ -682,6 +707,22 @@ class Armed:
             f"orders there from {runs_out:%H:%M:%S} UTC on"
         )
 
+    def _why_unlisted(self) -> Iterable[str]:
+        """Yield whose order lists could not be read for long, and why.
+
+        Without them no countdown is set on what was open at the start, and a trip begins without
+        cancels.
+        """
+        old_at = self._loop.time() - pacing.LISTS_MISSED * self._lists.every_s
+        for product in self.readable:
+            mirror = self.mirrors[product]
+            why = mirror.lists_trouble
+            # Those that were never asked for are only late; those that failed were never read.
+            at = mirror.lists_at if why else max(mirror.lists_at, self._began_at)
+            if at < old_at:
+                why = why or "other readings left too little request weight"
+                yield f"order lists of {product.shown} cannot be read: {why}"
+
     def _judge(self) -> None:
         if self._trigger.done():
             return  # Streams go on after a trip, and nobody reads any more.
@@ -693,6 +734,7 @@ class Armed:
             trouble=self._trouble,
         )
         notes = [f"{each.shown} cannot be read: {why}" for each, why in self.unread.items()]
+        notes += self._why_unlisted()
         notes += filter(None, [*self.check_notes, self.heartbeat_note, self._why_not_renewed()])
         if self._uncovered:
             notes.append(f"countdown: too little weight for {self._uncovered} more symbols")

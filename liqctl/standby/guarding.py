@@ -82,6 +82,7 @@ class GuardWatch:
         self._prices: Read[Mapping[str, CoinPrice]] | None = None
         self._transfers_of = transfers_of(guards, policy)
         self._prices_of = prices_of(guards, policy)
+        self._moved_at = float("-inf")
         self._unknown_tries = 0
         self._saved_at = float("-inf")
         self._saved = ""
@@ -114,8 +115,7 @@ class GuardWatch:
         That nothing is heard proves nothing: a silent stream would hide a withdrawal.
         """
         if event.moves_money:
-            now = asyncio.get_running_loop().time()
-            self._transfers_of.hasten(now, pacing.GUARD_TRANSFERS_MIN_S)
+            self._moved_at = asyncio.get_running_loop().time()
 
     @property
     def _is_portfolio(self) -> bool:
@@ -142,10 +142,10 @@ class GuardWatch:
             return None
         from liqctl.standby.armed import Trigger
 
-        await self._read(armed.readable)
+        await self._read(armed)
         state, standings = judge(self._guards, self._state, self._sample(armed))
-        if self._may_want_more(standings):
-            await self._read_beside(is_at_once=True)
+        if self._may_want_more(standings, armed):
+            await self._read_beside(armed, is_at_once=True)
             state, standings = judge(self._guards, self._state, self._sample(armed))
         self._state, self._standings = state, standings
         self._save(asyncio.get_running_loop().time())
@@ -181,18 +181,18 @@ class GuardWatch:
             orders_1m=Read(value=len(armed.orders_seen), at=now) if is_counting else None,
         )
 
-    async def _read(self, readable: Sequence[Product]) -> None:
+    async def _read(self, armed: "Armed") -> None:
         """Read what the rules need: equity each time, prices and transfers less often."""
         if not equity_weight(self._guards, self._policy):
             return
         # What cannot be read costs the same, and tells nothing.
-        asked = [p for p in self._equity_of if p in readable or self._is_portfolio]
+        asked = [p for p in self._equity_of if p in armed.readable or self._is_portfolio]
         reading = [self._ask_of(requests.equity(product)) for product in asked]
         found = dict(zip(asked, await asyncio.gather(*reading), strict=True))
         self._equity = {product: found.get(product) for product in self._equity_of}
-        await self._read_beside()
+        await self._read_beside(armed)
 
-    async def _read_beside(self, *, is_at_once: bool = False) -> None:
+    async def _read_beside(self, armed: "Armed", *, is_at_once: bool = False) -> None:
         """Read prices and transfers where it is time for them, or all that are needed at once."""
         now = asyncio.get_running_loop().time()
         prices, transfers = self._prices_of, self._transfers_of
@@ -200,28 +200,43 @@ class GuardWatch:
         moved = [row for read in self._transfers.values() if read for row in read.value.items]
         needs_prices = any(each.coins for each in equities)
         needs_prices |= any(row.asset not in DOLLARS for row in moved)
-        if needs_prices and prices.weight and (is_at_once or prices.is_due(now)):
+        # Without the equity that they belong to, transfers tell nothing.
+        is_whole = len(equities) == len(self._equity_of)
+        wants_transfers = is_whole and (is_at_once or self._wants_transfers(armed, now))
+        # An equity counts for a peak only where both are as new as it.
+        is_time = wants_transfers or is_at_once or prices.is_due(now)
+        if needs_prices and prices.weight and is_time:
             prices.asked_at = now
             self._prices = await self._ask_of(requests.coin_prices()) or self._prices
-        # Without the equity that they belong to, they tell nothing.
-        is_whole = len(equities) == len(self._equity_of)
-        if is_whole and transfers.weight and (is_at_once or transfers.is_due(now)):
+        if wants_transfers and transfers.weight:
             transfers.asked_at = now
             since_ms = transfers_since(self._state, self._wall_clock.now())
             asked = [self._ask_of(requests.transfers(p, since_ms)) for p in self._products]
             self._transfers = dict(zip(self._products, await asyncio.gather(*asked), strict=True))
 
-    def _may_want_more(self, standings: Sequence[Standing]) -> bool:
+    def _wants_transfers(self, armed: "Armed", now: float) -> bool:
+        """Whether it is time for transfers, or money was moved and there is weight to spare."""
+        transfers = self._transfers_of
+        if transfers.is_due(now):
+            return armed.holds(transfers.weight)
+        is_moved = self._moved_at > transfers.asked_at
+        is_moved &= now - transfers.asked_at >= pacing.GUARD_TRANSFERS_MIN_S
+        return is_moved and armed.spares(transfers)
+
+    def _may_want_more(self, standings: Sequence[Standing], armed: "Armed") -> bool:
         """Whether what is read rarely is to be read with this equity.
 
         What stays unknown all the same is left to its turn: it would be asked for at each reading.
+        What decides may be paid for later, once: no gap becomes longer than its weight takes.
         """
         undecided = [each for each in standings if not each.trips]
         if not wants_transfers(undecided):
             self._unknown_tries = 0
             return False
-        if any(s.level is GuardLevel.OVER and s.guard.rule.needs_transfers for s in undecided):
-            return True
+        if any(each.lacks for each in undecided):
+            return armed.holds(0)
+        if not armed.holds(sum(each.weight for each in self.rare)):
+            return False
         self._unknown_tries += 1
         return self._unknown_tries <= pacing.GUARD_UNKNOWN_TRIES
 

@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import Final
 
 from liqctl.kernel import pacing
-from liqctl.kernel.reading import NOT_ASKED
+from liqctl.kernel.reading import NOT_ASKED, NOTHING_READ
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import (
     Leg,
@@ -56,11 +56,13 @@ class Mirror:
         self.product = product
         self.read_at = float("-inf")
         self.heard_at = float("-inf")
+        self.lists_trouble = ""
+        """Why the last order lists that were asked for could not be read."""
         self._legs: dict[Leg, Position] = {}
         self._worths: dict[str, Decimal] = {}  # of one unit, by symbol, as last read
         self._last: Snapshot | None = None
         self._lists: Snapshot | None = None  # whose changes were told since
-        self._listed: Snapshot | None = None  # the last ones at all
+        self._regular = self._algo = NOTHING_READ  # the last ones at all of each list
         self._connected_at = float("inf")
         self._orders_changed_at = float("-inf")
         self._told: dict[Leg, _Told] = {}
@@ -74,12 +76,17 @@ class Mirror:
     @property
     def orders(self) -> tuple[OpenOrder, ...]:
         """The orders that the last lists showed, be they still there or not."""
-        return self._listed.orders if self._listed is not None else ()
+        return self._regular.regular_orders.items + self._algo.algo_orders.items
 
     @property
     def lists_at(self) -> float:
-        """When the reading of the last lists began."""
-        return self._listed.started_at if self._listed is not None else float("-inf")
+        """When the reading of the last lists began, of the one where that is longest ago."""
+        return min(self._regular.started_at, self._algo.started_at)
+
+    @property
+    def regular_at(self) -> float:
+        """When the reading of the last regular orders began, which alone a countdown cancels."""
+        return self._regular.started_at
 
     @property
     def untold_at(self) -> float | None:
@@ -98,10 +105,8 @@ class Mirror:
 
     def take(self, snapshot: Snapshot) -> None:
         """Take over a reading, and what the stream said of later moments."""
-        if not snapshot.is_brief and not snapshot.lists_missing:
-            self._listed = snapshot
-            if snapshot.started_at >= self._connected_at:
-                self._lists = snapshot
+        if not snapshot.is_brief:
+            self._take_lists(snapshot)
         if not snapshot.positions.complete or snapshot.started_at < self.read_at:
             return
         read = {position.leg: position for position in snapshot.positions.items}
@@ -122,6 +127,17 @@ class Mirror:
                 self._apply(leg, told)
             elif told.at < snapshot.started_at - _TOLD_KEPT_S:
                 del self._told[leg]
+
+    def _take_lists(self, snapshot: Snapshot) -> None:
+        """Take over each list for itself: one that cannot be read hides nothing of the other."""
+        if snapshot.regular_orders.complete:
+            self._regular = snapshot
+        if snapshot.algo_orders.complete:
+            self._algo = snapshot
+        if not snapshot.lists_missing and snapshot.started_at >= self._connected_at:
+            self._lists = snapshot
+        errors = [snapshot.regular_orders.error, snapshot.algo_orders.error]
+        self.lists_trouble = next((each.describe() for each in errors if each), "")
 
     def hear(self, event: StreamEvent, now: float) -> None:
         """Take over what the stream says."""

@@ -246,8 +246,8 @@ def test_how_often_guards_look_is_told() -> None:
     ]
 
     assert [each.partition(": ")[0].partition("reads ")[2] for each in told] == [
-        "the account every 10 s",
-        "the account every 3 s",
+        "the account every 10 s, and trips up to 6 s after the first reading over a limit",
+        "the account every 3 s, and trips up to 6 s after the first reading over a limit",
     ]
     assert all("takes at most 240 of the 2400 request weight" in each for each in told)
 

@@ -266,6 +266,26 @@ def test_a_loss_counts_only_with_the_transfers_that_belong_to_it() -> None:
     assert not wants_transfers(account.standings)
 
 
+def test_between_the_first_and_the_last_reading_older_transfers_do() -> None:
+    """They cost three times as much as the rest; the last reading sees what was moved since."""
+    guard = replace(LOSS, readings=5)
+    account, moved = Watched(guard), Watched(guard)
+    for each in (account, moved):
+        each.see(1000, 1000, 1000)
+        each.see(500)
+        older = {Product.USDM: Read(value=NOTHING_MOVED, at=each.at - 5)}
+        assert each.see(500, 500, 500, transfers=older).agreeing == 4
+        assert not wants_transfers(each.standings)
+        last = each.see(500, transfers=older)
+        assert (last.agreeing, last.trips, last.lacks) == (4, False, True)
+        assert wants_transfers(each.standings)
+
+    moved.move(-500)
+
+    assert account.see(500).trips
+    assert moved.see(500).level is GuardLevel.GREEN
+
+
 def test_a_deposit_that_is_not_seen_yet_makes_no_peak() -> None:
     """Seen later, it would have been a drawdown."""
     account = Watched(DRAWDOWN)

@@ -424,6 +424,50 @@ def test_countdowns_beyond_their_weight_are_said() -> None:
     assert len(venue.account.open_orders()) == 5
 
 
+@pytest.mark.parametrize("path", ["/openOrders", "/openAlgoOrders"])
+def test_order_lists_that_cannot_be_read_are_told(path: str) -> None:
+    """From the start: no stop is known, and what is open may not be covered. And once they can."""
+    venue = make_venue()
+    venue.add_fault("internal_error", method="GET", path=path, times=0, until_ms=500_000)
+
+    _, watch = stand(venue, until_s=800, policy=USDM)
+
+    degraded = [(at, reasons) for at, told, reasons in watch.told if told is Health.DEGRADED]
+    assert degraded[0][0] <= 10
+    assert degraded[0][1][-1].startswith("order lists of USDS-M cannot be read: ")
+    assert health(watch)[-1] == "armed"
+    assert 500 < watch.told[-1][0] < 500 + pacing.ARMED_LISTS_MIN_S + 10
+
+
+def test_order_lists_that_fail_later_are_told_once_they_are_old() -> None:
+    """One that fails once is no news: the last one stands for another period."""
+    venue = make_venue()
+    for from_s, until_s in ((150, 220), (1000, 3000)):
+        fault = {"path": "/openOrders", "from_ms": from_s * 1000, "until_ms": until_s * 1000}
+        venue.add_fault("internal_error", method="GET", times=0, **fault)
+
+    _, watch = stand(venue, until_s=1600, policy=USDM)
+
+    assert health(watch) == ["armed", "degraded"]
+    read_at = max(at for at in sent(venue, "GET /fapi/v1/openOrders") if at < 1000)
+    told_after_s = watch.told[-1][0] - read_at
+    assert told_after_s == pytest.approx(pacing.LISTS_MISSED * pacing.ARMED_LISTS_S, abs=2)
+
+
+def test_regular_orders_alone_are_enough_for_countdowns() -> None:
+    """The venue's countdown takes no conditional orders, so their list is not waited for."""
+    venue = make_venue()
+    venue.add_fault("internal_error", path="/openAlgoOrders", times=0)
+
+    _, watch = stand(venue, until_s=200, policy=USDM, countdown_s=20.0)
+
+    renewed = sent(venue, "/countdownCancelAll")
+    assert renewed[0] < 10
+    assert max(later - at for at, later in pairwise(renewed)) < 10
+    assert len(venue.account.open_orders()) == 1
+    assert not watch.left
+
+
 # Triggers.
 
 

@@ -1,16 +1,19 @@
 """How guards are fed while a process is armed, in virtual time: how soon they trip, and by what."""
 
+from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 from itertools import product as combinations
 from typing import Any
 
 import pytest
 
 from liqctl.kernel import pacing
-from liqctl.kernel.costs import armed_gap_s
+from liqctl.kernel.costs import armed_gap_s, over_s
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.sim import checks
+from liqctl.sim.events import make_event
 from liqctl.sim.venue import Venue, WorldEvent
 from tests.armed import stand
 from tests.standby.test_armed import event, sent
@@ -33,7 +36,7 @@ def trip_after(venue: Any, at_s: float, **settings: Any) -> float:
     ("margin", "products", "symbol", "price", "within_s"),
     [
         (Margin.STANDARD, USDM, "BTCUSDT", "30000", 11.0),
-        (Margin.STANDARD, COINM, "BTCUSD_PERP", "30000", 27.0),
+        (Margin.STANDARD, COINM, "BTCUSD_PERP", "30000", 30.0),
         (Margin.STANDARD, BOTH, "BTCUSDT", "30000", 18.0),
         (Margin.PORTFOLIO, BOTH, "BTCUSDT", "30000", 12.0),
     ],
@@ -54,6 +57,46 @@ def test_a_loss_trips_as_soon_as_is_announced(
 
     assert max(took_s) <= within_s
     assert min(took_s) >= 2 * pacing.ARMED_OVER_S
+
+
+@pytest.mark.parametrize("readings", [5, 10, 20])
+@pytest.mark.parametrize("products", [USDM, BOTH], ids=["usdm", "both"])
+def test_many_readings_take_as_long_as_is_announced(
+    products: tuple[Product, ...], readings: int
+) -> None:
+    """Ten readings of both products took three minutes: each of them asked for transfers."""
+    guards = (replace(LOSS, readings=readings), *GUARDS[1:])
+    policy = LiquidationConfig(products=products)
+    for at_s in (615.0, 709.0):
+        venue = make_venue()
+        event(venue, "set_mark", at_s, symbol="BTCUSDT", price="30000")
+
+        took_s = trip_after(venue, at_s, policy=policy, guards=guards)
+
+        least_s = (readings - 1) * pacing.ARMED_OVER_S
+        assert least_s <= took_s <= pacing.ARMED_READ_MAX_S + over_s(guards, policy) + 1
+        asked = [at for at in sent(venue, "/fapi/v1/income") if at_s < at < at_s + took_s]
+        assert len(asked) == 2, "with the first reading over the limit, and with the last one"
+
+
+def test_money_that_is_moved_all_the_time_delays_nothing() -> None:
+    """Order lists were read once and never again, and readings were 24 s apart."""
+    venue, at_s = make_venue(), 1300.0
+    transfers = {"act": "transfer", "amount": "1", "at_ms": 60_000, "every_ms": 8000}
+    venue.events.append(make_event({**transfers, "times": 10_000}))
+    event(venue, "set_mark", at_s, symbol="BTCUSDT", price="30000")
+
+    _, watch = stand(venue, until_s=at_s + 300, guards=(LOSS, *GUARDS[1:]))
+
+    assert watch.tripped_at is not None
+    assert watch.tripped_at - at_s <= 18
+    looks = sent(venue, "/fapi/v3/positionRisk")
+    assert max(later - at for at, later in pairwise(looks)) <= pacing.ARMED_READ_MAX_S + 0.5
+    lists = sent(venue, "GET /fapi/v1/openOrders")
+    most_s = pacing.ARMED_LISTS_GUARDED_S + pacing.ARMED_READ_MAX_S + 1
+    assert max(later - at for at, later in pairwise([*lists, at_s])) <= most_s
+    assert [told.value for _, told, _ in watch.told] == ["degraded", "armed"], "while it connects"
+    assert len(sent(venue, "/fapi/v1/income")) > at_s / pacing.GUARD_TRANSFERS_S, "sooner as well"
 
 
 @pytest.mark.parametrize(

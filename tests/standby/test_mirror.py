@@ -214,9 +214,11 @@ def test_partial_lists_are_not_believed() -> None:
     mirror = Mirror(Product.USDM)
     mirror.connect(9)
     mirror.take(read(10, {BTC: "1"}, orders=(ORDER,)))
-    mirror.take(read(12, {BTC: "1"}, algo_orders=Reading(complete=False)))
+    mirror.take(read(12, {BTC: "1"}, regular_orders=Reading(complete=False)))
     assert mirror.orders == (ORDER,)
-    assert mirror.lists_at == 10
+    assert (mirror.lists_at, mirror.regular_at) == (10, 10)
+    mirror.take(read(12.5, {BTC: "1"}, orders=(ORDER,), algo_orders=Reading(complete=False)))
+    assert (mirror.lists_at, mirror.regular_at) == (12, 12.5)
 
     mirror.connect(13)
     mirror.take(read(12.9, {BTC: "1"}, orders=(ORDER,)))

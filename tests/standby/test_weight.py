@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from liqctl.kernel import pacing
 from liqctl.kernel.limits import LIMITS_BY_MARGIN
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.states import Margin, Product
@@ -104,6 +106,24 @@ def test_nothing_that_goes_on_takes_more_of_the_weight() -> None:
     spent = weights_of(venue)
     assert max(each_hour(spent)) <= 0.1 * LIMITS_BY_MARGIN[Margin.STANDARD].weight_1m * 60
     assert min(spent.values()) > 0
+
+
+def test_a_guard_that_is_over_now_and_then_takes_no_more_of_the_weight() -> None:
+    """Each time its first reading asks everything, which is paid for before the next one leaves."""
+    venue = make_venue()
+    for at_ms, price in ((400_000, "55000"), (406_000, "60000")):
+        mark = {"act": "set_mark", "symbol": "BTCUSDT", "price": price, "at_ms": at_ms}
+        venue.events.append(make_event({**mark, "every_ms": 25_000, "times": 1000}))
+    loss = Guard(rule=Rule.MAX_LOSS, limit=Decimal(500), readings=5)
+
+    _, watch = stand(venue, until_s=HOUR_S, guards=(loss, *GUARDS[1:]))
+
+    assert watch.trigger is None
+    spent = weights_of(venue)
+    assert max(each_hour(spent)) <= 0.1 * LIMITS_BY_MARGIN[Margin.STANDARD].weight_1m * 60
+    journal = venue.account.journal.requests
+    looks = [at_ms for at_ms, _, path, _ in journal if path == "/fapi/v3/positionRisk"]
+    assert max(later - at for at, later in pairwise(looks)) < pacing.MIRROR_AGE_MAX_S * 1000
 
 
 def test_a_countdown_comes_on_top_and_is_bounded() -> None:
