@@ -13,9 +13,6 @@ ROUNDS_MAX: Final = 400
 SENDS_PER_LEG_MAX: Final = 1000
 """Orders of one leg, repeats included: 84 parts of a 10,000 BTC position, a dozen times. (guess)"""
 
-PLANNED_FIRST: Final = 4
-"""Symbols whose orders leave before the rest is planned; a symbol takes 0.2 ms to be planned."""
-
 PATIENCE_MIN_S: Final = 0.4
 """How long a round waits for what it sent, at least: several round trips of a far host. (guess)"""
 
@@ -90,6 +87,10 @@ waited for so long once the reading is there. (guess)"""
 
 WARM_CONNECTIONS: Final = 6
 """Connections opened while the first reading is under way, so that closes wait for no handshake."""
+
+PLANNED_FIRST: Final = WARM_CONNECTIONS
+"""Symbols whose orders leave before the rest is planned: as many as find a connection. To plan one
+takes 0.2 ms."""
 
 READING_FIRST_S: Final = 0.002
 """How far the spare connections stay behind: signing for them would hold the reading up."""
