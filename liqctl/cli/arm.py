@@ -549,7 +549,9 @@ class _Post:
         async def latch() -> bool:
             await asyncio.sleep(ORDERS_FIRST_S)
             log_dir = settings.audit.log_dir
-            return await asyncio.to_thread(close_latch, self._account.identity, told, log_dir)
+            with contextlib.suppress(RuntimeError):  # No thread can be had.
+                return await asyncio.to_thread(close_latch, self._account.identity, told, log_dir)
+            return False
 
         closing = self._loop.create_task(latch())
         try:

@@ -22,6 +22,21 @@ if TYPE_CHECKING:
     from liqctl.settings.values import Settings
 
 
+_AGAIN_S: Final = 60.0
+_OF_KEY: Final = frozenset(
+    {
+        "online.clock",
+        "online.key",
+        "online.key.addresses",
+        "online.key.futures",
+        "online.key.trading",
+        "online.key.withdrawals",
+        "online.symbols",
+    }
+)
+"""What readings do not tell: they know by themselves which product cannot be read."""
+
+
 async def check_on(
     settings: "Settings",
     account: "Account",
@@ -58,18 +73,3 @@ async def check_on(
         is_over = facts is not None and Question.REACHABLE not in facts.refusals
         # Processes that were started together do not ask together for ever.
         await asyncio.sleep(random.uniform(0.9, 1.1) * (ARMED_CHECK_S if is_over else _AGAIN_S))
-
-
-_AGAIN_S: Final = 60.0
-_OF_KEY: Final = frozenset(
-    {
-        "online.clock",
-        "online.key",
-        "online.key.addresses",
-        "online.key.futures",
-        "online.key.trading",
-        "online.key.withdrawals",
-        "online.symbols",
-    }
-)
-"""What readings do not tell: they know by themselves which product cannot be read."""

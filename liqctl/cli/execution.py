@@ -20,6 +20,7 @@ from liqctl.cli.last_resort import LastResort
 from liqctl.cli.output import STDERR, out
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.limits import Address, Deadline
+from liqctl.kernel.policy import LIMITS
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState
 from liqctl.run.driver import Known, Opening
 from liqctl.run.who import SystemClock
@@ -60,10 +61,6 @@ LOADED_MEANWHILE: Final = (
 _OVER_BEFORE_IT_BEGAN: Final = (
     "the deadline was reached before the program was loaded; no order and no cancel was sent"
 )
-_ARMED_MAX_S: Final = 100.0
-"""How long armed processes are waited for: one waits 40 s for another run and takes 30 s for its
-own, and where it dies then, a run here takes 30 s."""
-
 _HOLD_HUNG: Final = (
     "the account was flat before the hold, and the hold did not end in time: what is open now is "
     "not known"
@@ -92,8 +89,7 @@ class AccountRun:
     `account` is None where it has no usable key; then it has its result from the beginning. What is
     a `twin_of` another name, by its key, is closed under that name. What was `handed` to an armed
     process is closed there; where it came back, the process `taker` had it under the name
-    `handed_as`.
-    What `passes_over` waits for no lock any more.
+    `handed_as`. What `passes_over` waits for no lock any more.
     """
 
     settings: "Settings"
@@ -173,9 +169,12 @@ class Execution:
         process.signals.last_word(leave_a_word)
         loop.run_until_complete(self._liquidate(loop))
         if self._armed:
+            from liqctl.standby.handover import ANSWER_MAX_S
+
             watchdog.stand_down()
             # Each armed process keeps its own deadline, as does what came back from one.
-            self._watchdog = process.Watchdog(self._from_now(_ARMED_MAX_S), self._expire)
+            longest_s = ANSWER_MAX_S + LIMITS["timeout_seconds"].high
+            self._watchdog = process.Watchdog(self._from_now(longest_s), self._expire)
             loop.run_until_complete(asyncio.gather(*self._armed))
             self._watchdog.stand_down()
             watchdog = process.Watchdog(self._from_now(self._timeout_s), self._expire)
@@ -454,9 +453,10 @@ class Execution:
         name, strangers = run.correlation_id, dict[str, None]()
         policy = replace(run.settings.liquidation, margin=first.margin)
         last, number = first, 0
+        patient = PatientExchange(account.exchange, SystemClock())
         while not self._stop.is_set():
             found = await look_until_open(
-                PatientExchange(account.exchange, SystemClock()),
+                patient,
                 policy,
                 until=until,
                 stop=self._stop,

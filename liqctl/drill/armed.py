@@ -27,6 +27,7 @@ from typing import Any, Final
 from liqctl.drill.judges import Case
 from liqctl.drill.record import fault_of
 from liqctl.drill.runs import Conditions, Difference, Exercise, Run, Script, Stop, judged
+from liqctl.kernel.as_json import from_json
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.requests import Endpoint, spec_of
 from liqctl.kernel.result import LiquidationResult, Residual
@@ -481,23 +482,19 @@ def _judge(post: Post) -> Run:
 
 def _result_of(document: Mapping[str, Any]) -> LiquidationResult:
     """Return of a result's document what judges look at."""
-    same = (
-        *("correlation_id", "environment", "error_message", "verified_flat", "deadline_exceeded"),
-        *("settled_seconds", "held_seconds", "duration_seconds", "timeout_seconds"),
-        *("audit_complete",),
+    looked_at = (
+        *("correlation_id", "environment", "state", "error_message", "products", "margin"),
+        *("verified_flat", "deadline_exceeded", "settled_seconds", "held_seconds"),
+        *("started_at", "finished_at", "duration_seconds", "timeout_seconds"),
+        *("audit_complete", "notes"),
+    )
+    found: LiquidationResult = from_json(
+        LiquidationResult, {name: document[name] for name in looked_at}
     )
     residual = document["residual"]
-    return LiquidationResult(
-        **{name: document[name] for name in same},
-        state=LiquidationState(document["state"]),
-        products=tuple(map(Product, document["products"])),
-        margin=Margin(document["margin"]),
-        started_at=datetime.fromisoformat(document["started_at"]),
-        finished_at=datetime.fromisoformat(document["finished_at"]),
-        notes=tuple(document["notes"]),
-        # What is open is seen at the venue.
-        residual=None if residual is None or any(residual.values()) else Residual(),
-    )
+    # What is open is seen at the venue.
+    is_told = residual is not None and not any(residual.values())
+    return replace(found, residual=Residual() if is_told else None)
 
 
 def _read(trail: Path) -> list[dict[str, Any]]:

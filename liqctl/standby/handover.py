@@ -33,6 +33,10 @@ ACCEPT_MAX_S: Final = 0.1
 SILENT_MAX_S: Final = 1.0
 """How long it may say nothing before it is taken for dead: it speaks four times a second."""
 
+ANSWER_MAX_S: Final = 71.0
+"""How long its answer is waited for: a trip that this one joined waits 40 s for another run, takes
+30 s at most for its own, and draws the result."""
+
 _ALIVE_S: Final = 0.25
 _LINE_BYTES_MAX: Final = 16 * 1024 * 1024
 _REQUEST_BYTES_MAX: Final = 65_536
@@ -111,7 +115,8 @@ def hand_over(
                 on_ask(pid)
             if not is_taken:
                 return None
-            while (said := lines.next(SILENT_MAX_S)) is not None:
+            until = time.monotonic() + ANSWER_MAX_S
+            while time.monotonic() < until and (said := lines.next(SILENT_MAX_S)) is not None:
                 details = said.get("details")
                 if "event" in said and isinstance(details, dict):
                     on_event(str(said["event"]), details)

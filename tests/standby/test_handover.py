@@ -1,6 +1,7 @@
 """The socket by which work is handed over: whatever is at its other end."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -303,6 +304,23 @@ def test_who_falls_silent_with_the_work_loses_it() -> None:
 
     assert found is None
     assert 0.9 < took_s < 1.4
+
+
+def test_who_never_ends_does_not_keep_the_work_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It said all the time that it was alive, and nobody closed anything."""
+    monkeypatch.setattr("liqctl.standby.handover.ANSWER_MAX_S", 0.3)
+
+    def answers(sock: socket.socket) -> None:
+        sock.sendall(b'{"accepted": true}\n')
+        with contextlib.suppress(OSError):
+            while True:
+                sock.sendall(b'{"alive": true}\n')
+                time.sleep(0.05)
+
+    found, took_s = _stranger(answers)
+
+    assert found is None
+    assert took_s < 1.0
 
 
 def test_a_scope_is_handed_over_as_it_is() -> None:
