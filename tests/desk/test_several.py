@@ -365,7 +365,7 @@ def test_the_watchdogs_screen_says_the_same_without_rich() -> None:
 
     assert lines[0].startswith("FAILED: 1 of 4 accounts proven flat, 1 partly, 2 failed")
     assert len(lines) <= RESULT_LINES
-    assert "desk-b  PARTIAL  1 of 2  0 of 1  -  1,700.00 ETHUSDT" in lines
+    assert "desk-b   PARTIAL  1 of 2     0 of 1           -  1,700.00 ETHUSDT" in lines
 
 
 def make_sized(factor: int) -> Inspection:
