@@ -192,9 +192,12 @@ def describe_event(event_type: str, details: Mapping[str, Any]) -> str:
         is_text = isinstance(value, str) and value.isascii() and value.isprintable()
         if value is not None:
             is_plain = is_text or isinstance(value, int)
-            told.append(f"{name}={value if is_plain else json.dumps(value, default=_type_name)}")
+            told.append(f"{name}={value if is_plain else _as_json(value)}")
     return f"{event_type} {' '.join(told)[:_DETAILS_MAX]}".rstrip()
 
 
 def _type_name(value: object) -> str:
     return f"<{type(value).__name__}>"
+
+
+_as_json: Final = json.JSONEncoder(default=_type_name).encode

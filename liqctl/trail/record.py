@@ -119,14 +119,14 @@ def make_record(
 
 def clean(value: object, depth: int = 0) -> object:
     """Return the value in JSON's own types: decimals and moments as strings, all of it bounded."""
+    if value is None or type(value) is str:  # As most are: a large run records 20,000 values.
+        return value and _text(value, _TEXT_MAX)
     if isinstance(value, Enum):
         value = value.value
     match value:
-        case str() | PurePath():  # First, as most are.
+        case str() | PurePath():
             return _text(str(value), _TEXT_MAX)
-        case None | bool():
-            return value
-        case int():
+        case bool() | int():
             return value if value.bit_length() <= _INTEGER_BITS_MAX else "<int>"
         case float():
             return value if math.isfinite(value) else str(value)
@@ -182,10 +182,14 @@ def _text(text: str, text_max: int) -> str:
     """Return a plain string that every JSON reader takes: no lone surrogates, bounded."""
     if len(text) > text_max:
         text = text[: text_max - 1] + "…"
-    return str(text) if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    if text.isascii():
+        return text if type(text) is str else str(text)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _key(key: object) -> str:
+    if type(key) is str:
+        return _text(key, _NAME_MAX)
     match key:
         case Enum():
             return _key(key.value)

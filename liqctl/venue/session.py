@@ -20,7 +20,7 @@ import ssl
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property, partial, partialmethod
+from functools import partial, partialmethod
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -71,35 +71,9 @@ def origin_of(url: str) -> Origin:
     return (parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0))
 
 
-class ResumingContext(ssl.SSLContext):
-    """Resumes a host's last session: no second certificate to check, on TLS 1.2 no second trip.
-
-    That is a third of what a handshake costs the processor, of 200 connections 0.05 s. A server
-    that does not know the session any more makes a whole handshake.
-    """
-
-    def wrap_bio(
-        self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *_: Any, **options: Any
-    ) -> ssl.SSLObject:
-        """Return what speaks TLS; asyncio asks for it once a connection."""
-        host = options.get("server_hostname")
-        latest, known = self._of_host.get(host, (None, None))
-        # A ticket comes after the handshake: of connections that begin at once none has one yet.
-        session = latest.session if latest else None
-        if session and session.has_ticket:
-            known = session
-        made = super().wrap_bio(incoming, outgoing, **options | {"session": known})
-        self._of_host[host] = made, known
-        return made
-
-    @cached_property
-    def _of_host(self) -> dict[str | None, tuple[ssl.SSLObject, ssl.SSLSession | None]]:
-        return {}
-
-
 def make_tls_context() -> ssl.SSLContext:
     """Return a verifying context of TLS 1.2 or newer."""
-    context = ResumingContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     directory = hashed_directory()

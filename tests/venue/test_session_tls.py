@@ -4,7 +4,6 @@ import asyncio
 import datetime as dt
 import ssl
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -102,35 +101,6 @@ def test_what_is_not_tls_is_refused() -> None:
     answer, seen = asyncio.run(run())
     assert answer.message == "cannot reach 127.0.0.1: TLS handshake failed"
     assert seen == 0
-
-
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_later_connections_resume_the_first_ones_session(
-    version: ssl.TLSVersion, authority: trustme.CA
-) -> None:
-    """Also those that begin together; a server that forgot the session still gets a request."""
-    server = context_of(authority.issue_cert("127.0.0.1"))
-    server.maximum_version = version
-    other = context_of(authority.issue_cert("127.0.0.1"))
-
-    async def shake(url: str, context: ssl.SSLContext) -> bool:
-        """Return whether a connection that was spoken over resumed a session."""
-        parts = urlsplit(url)
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=context)
-        writer.write(b"GET /fapi/v1/ping HTTP/1.1\r\nHost: venue\r\n\r\n")
-        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-        is_resumed: bool = writer.get_extra_info("ssl_object").session_reused
-        writer.transport.abort()
-        return is_resumed
-
-    async def run() -> list[bool]:
-        context = make_tls_context()
-        async with serving(says({}), tls=server) as venue, serving(says({}), tls=other) as second:
-            first = await shake(venue.url, context)
-            wave = await asyncio.gather(*(shake(venue.url, context) for _ in range(5)))
-            return [first, *wave, await shake(second.url, context)]
-
-    assert asyncio.run(run()) == [False, *[True] * 5, False]
 
 
 def test_the_context_verifies_hosts_and_is_modern() -> None:
