@@ -180,11 +180,12 @@ _COINM: Final = {
     for endpoint in Endpoint
     if endpoint.value.api == "fapi" and endpoint not in _SHARED
 }
+_USDM: Final = {endpoint: endpoint.value for endpoint in Endpoint}
 _ROWS: Final[Mapping[tuple[Product, Margin], Mapping[Endpoint, EndpointSpec]]] = {
-    (Product.USDM, Margin.STANDARD): {},
-    (Product.COINM, Margin.STANDARD): _COINM,
-    (Product.USDM, Margin.PORTFOLIO): _in_portfolio(Product.USDM),
-    (Product.COINM, Margin.PORTFOLIO): _COINM | _in_portfolio(Product.COINM),
+    (Product.USDM, Margin.STANDARD): _USDM,
+    (Product.COINM, Margin.STANDARD): _USDM | _COINM,
+    (Product.USDM, Margin.PORTFOLIO): _USDM | _in_portfolio(Product.USDM),
+    (Product.COINM, Margin.PORTFOLIO): _USDM | _COINM | _in_portfolio(Product.COINM),
 }
 
 
@@ -196,7 +197,7 @@ def spec_of(endpoint: Endpoint, product: Product, margin: Margin) -> EndpointSpe
     >>> spec_of(Endpoint.MARK_PRICE, Product.COINM, Margin.PORTFOLIO).path
     '/dapi/v1/premiumIndex'
     """
-    return _ROWS[product, margin].get(endpoint, endpoint.value)
+    return _ROWS[product, margin][endpoint]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,7 +177,7 @@ class CcxtTransport:
 
         # Looked up once: a large account needs a thousand requests.
         self._host_names = {api: origin_of(url)[1] for api, url in hosts.items()}
-        self._methods: dict[EndpointSpec, Any] = {}
+        self._methods: dict[tuple[str, str], Any] = {}
         self._lost = NetworkError
         self._failures = (BaseError, ClientError, OSError, RuntimeError, ValueError)
 
@@ -212,12 +212,13 @@ class CcxtTransport:
             params = {name: quote(str(value), safe="") for name, value in params.items()}
         flight = Flight(asyncio.get_running_loop().time() + timeout_s)
         current_flight.set(flight)
-        method = self._methods.get(spec) or getattr(self._client, ccxt_method(spec), None)
+        name = spec.method, spec.path
+        method = self._methods.get(name) or getattr(self._client, ccxt_method(spec), None)
         if method is None:  # ccxt's general one, for an endpoint without an implicit method.
             _, api, version, path = spec.path.split("/", 3)
             access = api if version == "v1" else f"{api}{version.upper()}"
             method = partial(self._client.request, path, [access], spec.method)
-        self._methods[spec] = method
+        self._methods[name] = method
         failure: LiqctlError
         try:
             async with asyncio.timeout(timeout_s):

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import ssl
+from asyncio.sslproto import SSLProtocol
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,26 @@ def test_what_is_not_tls_is_refused() -> None:
     answer, seen = asyncio.run(run())
     assert answer.message == "cannot reach 127.0.0.1: TLS handshake failed"
     assert seen == 0
+
+
+def test_a_connection_takes_little_memory_and_an_answer_of_any_length(
+    authority: trustme.CA,
+) -> None:
+    """Python reads through a buffer for each connection; 200 of its own take 50 MB."""
+    rules = {"symbols": [{"symbol": f"S{number}USDT"} for number in range(20_000)]}
+
+    async def run() -> tuple[int, object]:
+        server = context_of(authority.issue_cert("127.0.0.1"))
+        async with serving(says(rules), tls=server) as venue, transport_to(venue.url) as transport:
+            answer = await transport.request(Endpoint.EXCHANGE_INFO.value, {}, timeout_s=5.0)
+            loop = asyncio.get_running_loop()
+            ended = loop.create_future()
+            tls = SSLProtocol(loop, asyncio.Protocol(), make_tls_context(), ended)
+            return len(tls.get_buffer(-1)), answer
+
+    size, answer = asyncio.run(run())
+    assert answer == rules
+    assert size <= 64 * 1024
 
 
 def test_the_context_verifies_hosts_and_is_modern() -> None:
