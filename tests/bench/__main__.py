@@ -52,7 +52,8 @@ def interleave(venues: Venues, setting: Setting, tools: Sequence[str], runs: int
 def matrix(*, quick: bool) -> list[tuple[Setting, tuple[str, ...]]]:
     """Return what is measured: every setting and who takes part."""
     if quick:
-        return [(Setting(symbols=symbols, latency_ms=60), FAST) for symbols in (5, 60, 0)]
+        plain = [Setting(symbols=symbols, latency_ms=60) for symbols in (5, 60, 0)]
+        return [(s, FAST) for s in (*plain, Setting(symbols=200, latency_ms=60, tls=True))]
     rows: list[tuple[Setting, tuple[str, ...]]] = [(Setting(symbols=0, latency_ms=60), FAST)]
     for latency_ms in (0, 20, 60, 200):
         for symbols in (1, 5, 60, 200):
@@ -60,7 +61,7 @@ def matrix(*, quick: bool) -> list[tuple[Setting, tuple[str, ...]]]:
             is_short = requests * (latency_ms / 1000 + 0.06) <= SLOW_SECONDS_MAX
             tools = (*SLOW, *FAST) if is_short else FAST
             rows.append((Setting(symbols=symbols, latency_ms=latency_ms), tools))
-    rows += [(Setting(symbols=n, latency_ms=60, tls=True), FAST) for n in (5, 60)]
+    rows += [(Setting(symbols=n, latency_ms=60, tls=True), FAST) for n in (5, 60, 200)]
     return rows
 
 

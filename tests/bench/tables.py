@@ -120,45 +120,46 @@ class Target:
 
 
 def targets(tables: Sequence[Table]) -> list[Target]:
-    """Return what was promised, as far as it was measured: plain HTTP at 60 ms."""
+    """Return what was promised, as far as it was measured, at 60 ms a request.
+
+    The processor time counts over HTTPS, as it does on the real venue.
+    """
     found = {
-        table.setting.symbols: table
+        (table.setting.symbols, table.setting.tls): table
         for table in tables
-        if table.setting.latency_ms == 60 and not table.setting.tls
+        if table.setting.latency_ms == 60
     }
-    rows: list[tuple[str, int, str, str, float]] = [
-        ("first request / ccxt tuned, 5 symbols", 5, "first request", "ccxt tuned", 0.45),
-        ("positions closed / ccxt tuned, 5 symbols", 5, "positions closed", "ccxt tuned", 0.55),
-        ("flat / ccxt tuned, 5 symbols", 5, "flat", "ccxt tuned", 0.55),
-        ("flat / bare aiohttp, 5 symbols", 5, "flat", "bare aiohttp", 1.2),
-        ("positions closed / bare aiohttp, 5 symbols", 5, "positions closed", "bare aiohttp", 1.2),
-        ("positions closed / ccxt tuned, 60 symbols", 60, "positions closed", "ccxt tuned", 0.6),
-        ("flat / ccxt tuned, 60 symbols", 60, "flat", "ccxt tuned", 0.6),
-        (
-            "positions closed / bare aiohttp, 60 symbols",
-            60,
-            "positions closed",
-            "bare aiohttp",
-            1.25,
-        ),
-        ("flat / bare aiohttp, 60 symbols", 60, "flat", "bare aiohttp", 1.25),
-        ("already flat, process gone / ccxt tuned", 0, "process gone", "ccxt tuned", 0.6),
-        ("peak memory / ccxt tuned, 5 symbols", 5, "memory MB", "ccxt tuned", 0.6),
-        ("CPU / bare aiohttp, 200 symbols", 200, "CPU", "bare aiohttp", 1.5),
+    rows = [
+        (5, "first request", "ccxt tuned", 0.42),
+        (5, "positions closed", "ccxt tuned", 0.55),
+        (5, "flat", "ccxt tuned", 0.55),
+        (5, "flat", "bare aiohttp", 1.2),
+        (5, "positions closed", "bare aiohttp", 1.15),
+        (60, "positions closed", "ccxt tuned", 0.6),
+        (60, "flat", "ccxt tuned", 0.6),
+        (60, "positions closed", "bare aiohttp", 1.15),
+        (60, "flat", "bare aiohttp", 1.25),
+        (0, "process gone", "ccxt tuned", 0.6),
+        (5, "memory MB", "ccxt tuned", 0.6),
+        (200, "CPU", "bare aiohttp", 1.5),
     ]
-    result = [
-        Target(name=name, limit=limit, measured=found[symbols].ratio(FIGURES[figure], rival))
-        for name, symbols, figure, rival, limit in rows
-        if symbols in found and rival in found[symbols].runs
-    ]
+    result = []
+    for symbols, figure, rival, limit in rows:
+        table = found.get((symbols, figure == "CPU"))
+        if table is not None and rival in table.runs:
+            account = f"{symbols} symbols" if symbols else "already flat"
+            way = ", HTTPS" if table.setting.tls else ""
+            name = f"{figure} / {rival}, {account}{way}"
+            measured = table.ratio(FIGURES[figure], rival)
+            result.append(Target(name=name, limit=limit, measured=measured))
     result += [
         Target(
             name=f"round trips from first request to {moment}, {symbols} symbols",
             limit=4,
-            measured=found[symbols].trips(OURS, FIGURES[moment]),
+            measured=found[symbols, False].trips(OURS, FIGURES[moment]),
         )
         for symbols in (5, 60, 200)
-        if symbols in found
+        if (symbols, False) in found
         for moment in ("positions closed", "flat")
     ]
     return result
