@@ -119,11 +119,8 @@ def make_armed(
         "policy": policy,
         "wall_clock": LoopClock(),
         "tell": watch.note,
+        "guarding": GuardWatch(guards, exchange, policy, identity="armed", wall_clock=LoopClock()),
     }
-    if guards:
-        defaults["guarding"] = GuardWatch(
-            guards, exchange, policy, identity="armed", wall_clock=LoopClock()
-        )
     return Armed(**(defaults | settings))
 
 

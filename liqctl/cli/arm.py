@@ -72,7 +72,7 @@ _LOADED: Final = (
     "liqctl.standby.armed",
     "liqctl.standby.guarding",
     "liqctl.standby.handover",
-    "liqctl.standby.latch",
+    "liqctl.standby.process",
     "liqctl.standby.patience",
 )
 """What a trip needs and this command has no other use for."""
@@ -102,7 +102,7 @@ def arm(options: Options) -> ExitCode:
     settings = chosen[0]
     from liqctl.cli.liquidate import needs_confirmation
     from liqctl.cli.wiring import open_account
-    from liqctl.standby.latch import latch_of, open_latch, stand_alone
+    from liqctl.standby.process import latch_of, open_latch, stand_alone
 
     with open_account(settings) as account:
         log_dir, identity = settings.audit.log_dir, account.identity
@@ -185,7 +185,7 @@ class _Post:
 
     async def stand(self) -> ExitCode:
         """Arm, watch, and do what a trigger asks for; return the exit code."""
-        from liqctl.standby.systemd import notify, show_life
+        from liqctl.standby.process import notify, show_life
 
         self._loop.add_signal_handler(signal.SIGUSR1, self._trip_by_signal)
         process.signals.ignore_hangups()
@@ -374,7 +374,7 @@ class _Post:
         from liqctl.kernel import events
         from liqctl.kernel.amounts import count
         from liqctl.standby.mirror import Health
-        from liqctl.standby.systemd import notify_status
+        from liqctl.standby.process import notify_status
 
         now = self._loop.time()
         is_first, told, held = False, {}, ""
@@ -505,7 +505,7 @@ class _Post:
         from liqctl.kernel import events
         from liqctl.kernel.as_json import rfc3339
         from liqctl.run.hold import Wakes
-        from liqctl.standby.latch import close_latch
+        from liqctl.standby.process import close_latch
 
         settings, trail = self._settings, self._trail
         assert trail is not None  # noqa: S101 - made before anything is armed

@@ -17,12 +17,12 @@ What a reader would get wrong:
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
@@ -45,15 +45,14 @@ from liqctl.kernel.reading import AccountReaders
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.values import OpenOrder, Position, Reading, Snapshot, StreamEvent
 from liqctl.run.driver import Driver, Known
-from liqctl.standby.mirror import Health, Mirror, StreamFacts, judge
+from liqctl.standby.mirror import Health, Mirror, StreamFacts, StreamKeeper, judge
 from liqctl.standby.patience import PatientExchange, RationedExchange
-from liqctl.standby.streams import StreamKeeper
 from liqctl.venue.stream import StreamDoor
 
 if TYPE_CHECKING:
-    from liqctl.kernel.policy import Guard
     from liqctl.kernel.values import MarketRules
     from liqctl.run.hold import Wakes
+    from liqctl.standby.guarding import GuardWatch
 
 T = TypeVar("T", Position, OpenOrder)
 
@@ -124,84 +123,60 @@ class Heartbeat:
         return max(age_s, 0.0), None
 
 
-class Guarding(Protocol):
-    """Judges the account by each reading."""
-
-    async def look(self, armed: "Armed") -> Trigger | None:
-        """Return what trips now, if anything does."""
-
-    def describe(self) -> list[dict[str, Any]]:
-        """Return where each guard stands, as `status` shows it."""
-
-    def heard(self, event: StreamEvent) -> None:
-        """Take what a stream says."""
-
-    @property
-    def guards(self) -> "Sequence[Guard]":
-        """What is judged."""
-
-    @property
-    def is_hurried(self) -> bool:
-        """Whether a guard is over its limit, and the next readings decide."""
-
-    @property
-    def rare(self) -> Sequence[Rare]:
-        """What it asks beside some readings only."""
-
-
+@dataclass(kw_only=True, eq=False, repr=False)
 class Armed:
-    """One account that is watched; `stand` ends with the trigger, or when told to stop."""
+    """One account that is watched; `stand` ends with the trigger, or when told to stop.
 
-    def __init__(  # noqa: PLR0913 - what it stands between
-        self,
-        *,
-        exchange: PatientExchange,
-        door: StreamDoor,
-        policy: LiquidationConfig,
-        wall_clock: WallClock,
-        tell: Callable[[Health, tuple[str, ...]], None],
-        heartbeat: Heartbeat | None = None,
-        countdown_s: float | None = None,
-        guarding: "Guarding | None" = None,
-        observe: Callable[[Trigger], None] | None = None,
-    ) -> None:
-        """Watch nothing yet.
+    Attributes:
+        exchange: the account on its venue; nobody else uses it.
+        door: opens its streams.
+        policy: what is in scope; its kind of account must be known.
+        wall_clock: calendar time.
+        tell: is called with each change of health.
+        guarding: judges by each reading; what it returns trips.
+        heartbeat: whose age trips.
+        countdown_s: how long the venue's own countdown on opening orders is; None for none.
+        observe: takes what would trip, in its place.
+    """
 
-        Args:
-            exchange: the account on its venue; nobody else uses it.
-            door: opens its streams.
-            policy: what is in scope; its kind of account must be known.
-            wall_clock: calendar time.
-            tell: is called with each change of health.
-            heartbeat: whose age trips.
-            countdown_s: how long the venue's own countdown on opening orders is; None for none.
-            guarding: judges by each reading; what it returns trips.
-            observe: takes what would trip, in its place.
-        """
-        self.policy = policy
+    exchange: PatientExchange
+    door: StreamDoor
+    policy: LiquidationConfig
+    wall_clock: WallClock
+    tell: Callable[[Health, tuple[str, ...]], None]
+    guarding: "GuardWatch"
+    heartbeat: Heartbeat | None = None
+    countdown_s: float | None = None
+    observe: Callable[[Trigger], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Watch nothing yet; needs a running event loop."""
+        policy, guards = self.policy, self.guarding.guards
         self.health = Health.BLIND
         self.reasons: tuple[str, ...] = ("nothing was read yet",)
         self.margin = policy.margin or Margin.STANDARD
         self.mirrors = {product: Mirror(product) for product in policy.by_product}
+        self.streams = {p: StreamFacts(mirrors=(mirror,)) for p, mirror in self.mirrors.items()}
+        if self.margin is Margin.PORTFOLIO:  # One stream for both.
+            first = next(iter(self.mirrors))
+            self.streams = {first: StreamFacts(mirrors=tuple(self.mirrors.values()))}
         self.rules: dict[Product, Mapping[str, MarketRules]] = {}
         self.snapshots: dict[Product, Snapshot] = {}
         self.orders_seen: deque[float] = deque(maxlen=_ORDERS_SEEN_MAX)
         self.unread: dict[Product, str] = {}
         """Why products cannot be read that are only asked now and then."""
         self.heartbeat_age_s: float | None = None
-        self.heartbeat_note: str | None = None
-        self.check_notes: tuple[str, ...] = ()
+        self.wakes: Wakes | None = None
+        """Who holds the account flat after a trip and wants to know what is heard."""
+        self._heartbeat_note: str | None = None
+        self._check_notes: tuple[str, ...] = ()
         self._read_ats: dict[Product, float] = {}
         self._trouble = ""
-        self._exchange = exchange
-        self._read_policy = _whole(policy)
-        self._door = door
-        self._wall_clock = wall_clock
-        self._tell = tell
-        self._heartbeat = heartbeat
-        self._countdown_s = countdown_s
-        self.guarding = guarding
-        self._observe = observe
+        # Of many symbols the account is read as a whole: each would cost as much.
+        usdm = policy.by_product.get(Product.USDM)
+        is_wide = usdm is not None and len(usdm.symbols) > 1
+        whole = replace(policy, symbols=(), products=tuple(policy.by_product))
+        self._read_policy = whole if is_wide else policy
         self._observed: dict[str, float] = {}
         self._loop = asyncio.get_running_loop()
         self._began_at = self._loop.time()
@@ -216,9 +191,6 @@ class Armed:
         self._is_refused = False
         self._has_told = False
         self._keeping: list[asyncio.Task[None]] = []
-        self.wakes: Wakes | None = None
-        """Who holds the account flat after a trip and wants to know what is heard."""
-        guards = guarding.guards if guarding else ()
         limit = LIMITS_BY_MARGIN[self.margin].weight_1m
         self._allowance = Allowance(limit, now=self._began_at)
         self._reading_w = positions_weight(self._read_policy) + equity_weight(guards, policy)
@@ -229,19 +201,12 @@ class Armed:
         self._rules_at: dict[Product, float] = {}
         self._beating: asyncio.Future[tuple[float | None, str | None]] | None = None
         # One thread, so that a disk that hangs has nobody else's.
-        self._beats = ThreadPoolExecutor(max_workers=1) if heartbeat else None
-        self.streams = self._make_streams()
-
-    def _make_streams(self) -> dict[Product, StreamFacts]:
-        if self.margin is Margin.PORTFOLIO:  # One stream for both.
-            first = next(iter(self.mirrors))
-            return {first: StreamFacts(mirrors=tuple(self.mirrors.values()))}
-        return {p: StreamFacts(mirrors=(mirror,)) for p, mirror in self.mirrors.items()}
+        self._beats = ThreadPoolExecutor(max_workers=1)
 
     @property
     def weight_used(self) -> int:
         """Request weight of everything that was sent."""
-        return self._exchange.spent
+        return self.exchange.spent
 
     @property
     def readable(self) -> tuple[Product, ...]:
@@ -264,7 +229,10 @@ class Armed:
 
     async def stand(self) -> Trigger | None:
         """Watch until something trips; return what, None when told to stop."""
-        keepers = [self._keeper(product, facts).run() for product, facts in self.streams.items()]
+        keepers = [
+            StreamKeeper(product=product, facts=facts, armed=self).run()
+            for product, facts in self.streams.items()
+        ]
         work = [
             self._read_on(),
             self._read_aside(),
@@ -281,8 +249,7 @@ class Armed:
         finally:
             for task in tasks:
                 task.cancel()
-            if self._beats is not None:
-                self._beats.shutdown(wait=False)
+            self._beats.shutdown(wait=False)
             if not self.is_tripped:
                 self.end_streams()
 
@@ -304,7 +271,7 @@ class Armed:
         connected = [facts.connected_at for facts in self._streams_read()]
         return all(at is not None and at <= moment for at in connected)
 
-    def _streams_read(self) -> Iterable[StreamFacts]:
+    def _streams_read(self) -> Iterator[StreamFacts]:
         readable = self.readable
         for facts in self.streams.values():
             if any(mirror.product in readable for mirror in facts.mirrors):
@@ -319,13 +286,13 @@ class Armed:
     def is_stopped(self) -> bool:
         """Whether it was told to stop, or failed, before anything tripped."""
         trigger = self._trigger
-        if not trigger.done():
-            return False
-        return trigger.cancelled() or trigger.exception() is not None or trigger.result() is None
+        if not trigger.done() or trigger.cancelled():
+            return trigger.done()
+        return trigger.exception() is not None or trigger.result() is None
 
     def trip(self, trigger: Trigger) -> None:
         """Let `stand` end with this, unless something tripped before."""
-        if self._observe is not None:
+        if self.observe is not None:
             # The words hold figures, which change each time; what is told is each episode, once.
             rule = [trigger.figures.get(name) for name in ("rule", "limit", "symbols")]
             cause = f"{trigger.by} {rule}"
@@ -333,7 +300,7 @@ class Armed:
             is_new = now - self._observed.get(cause, float("-inf")) > _EPISODE_S
             self._observed[cause] = now
             if is_new or trigger.by is TripCause.SIGNAL:
-                self._observe(trigger)
+                self.observe(trigger)
             return
         if not self._trigger.done():
             self._trigger.set_result(trigger)
@@ -367,7 +334,7 @@ class Armed:
         """Take one event into the mirrors of the stream."""
         now = self._loop.time()
         facts = self.streams[product]
-        facts.hear(event, now, epoch_s=self._wall_clock.now().timestamp())
+        facts.hear(event, now, epoch_s=self.wall_clock.now().timestamp())
         for mirror in facts.mirrors:
             legs = tuple(row for row in event.amounts if row[0].product is mirror.product)
             is_its_own = not event.symbol or product_of(event.symbol) is mirror.product
@@ -379,32 +346,17 @@ class Armed:
                 self.orders_seen.popleft()
         if event.opens:
             self._opened[event.symbol] = now
-        if self.guarding is not None:
-            self.guarding.heard(event)
+        self.guarding.heard(event)
         if self.wakes is not None:
             self.wakes.hear(event)
         self._woken.set()
 
     def note_checks(self, notes: tuple[str, ...]) -> None:
         """Be degraded by what would keep a liquidation from closing anything, if there is any."""
-        self.check_notes = notes
-        self._judge()
-
-    def changed(self) -> None:
-        """Judge the health again."""
-        self._judge()
+        self._check_notes = notes
+        self.judge_health()
 
     # What runs beside one another.
-
-    def _keeper(self, product: Product, facts: StreamFacts) -> StreamKeeper:
-        return StreamKeeper(
-            product=product,
-            margin=self.margin,
-            exchange=self._exchange,
-            door=self._door,
-            facts=facts,
-            listener=self,
-        )
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         """A part that ended by a fault of ours ends the watch: a watcher that sleeps is worse."""
@@ -421,7 +373,7 @@ class Armed:
             self._note_used(began_at)
             needed_w = self._lists.weight + self._reading_w
             # A guard that is over its limit is decided first: that takes a minute or two at most.
-            is_whole = self._lists.is_due(began_at) and not self._is_hurried
+            is_whole = self._lists.is_due(began_at) and not self.guarding.is_hurried
             is_whole &= not self._allowance.wait_s(needed_w)
             if is_whole:
                 self._lists.asked_at = began_at
@@ -429,7 +381,7 @@ class Armed:
             if is_whole and not (is_done and self.listens_since(began_at)):
                 # Also where it fails: lists cost a fifteenth of a minute's weight each time.
                 self._lists.hasten(loop.time(), pacing.ARMED_LISTS_MIN_S)
-            if self.guarding is not None and (trigger := await self.guarding.look(self)):
+            if trigger := await self.guarding.look(self):
                 self.trip(trigger)
             if self._is_refused:
                 await asyncio.sleep(pacing.ARMED_REFUSED_S)
@@ -440,7 +392,7 @@ class Armed:
         """Wait until the next reading may leave, or sooner if something is heard."""
         now, allowance = self._loop.time(), self._allowance
         self._note_used(now)
-        if self._is_hurried:
+        if self.guarding.is_hurried:
             # What was saved for that is used.
             read_at = max(began_at + pacing.ARMED_OVER_S, now + allowance.wait_s(self._reading_w))
             await asyncio.sleep(read_at - now)
@@ -460,14 +412,9 @@ class Armed:
                 await self._woken.wait()
 
     @property
-    def _is_hurried(self) -> bool:
-        """Whether a guard is over its limit, and the next readings decide."""
-        return self.guarding is not None and self.guarding.is_hurried
-
-    @property
     def _rare(self) -> list[Rare]:
         """What is asked beside some readings only, order lists first."""
-        return [self._lists, *(self.guarding.rare if self.guarding else ())]
+        return [self._lists, *self.guarding.rare]
 
     def holds(self, weight: float) -> bool:
         """Whether there is so much weight, what is set aside included."""
@@ -486,7 +433,7 @@ class Armed:
 
     def _note_used(self, now: float) -> None:
         """Let everything be paid from the allowance but countdowns, which may not wait."""
-        self._allowance.note(self._exchange.spent - self._countdowns_w, now=now)
+        self._allowance.note(self.exchange.spent - self._countdowns_w, now=now)
 
     async def _read_aside(self) -> None:
         """Ask now and then for what cannot be read, so that it is watched once it can."""
@@ -497,10 +444,11 @@ class Armed:
 
     async def _read(self, products: Sequence[Product], *, is_brief: bool) -> bool:
         """Take one reading into the mirrors; return whether all that was asked for was read."""
-        policy = _narrowed(self._read_policy, products)
+        symbols = tuple(s for s in self._read_policy.symbols if product_of(s) in products)
+        policy = replace(self._read_policy, symbols=symbols, products=tuple(products))
         weight = positions_weight(policy) if is_brief else look_weight(policy)
-        exchange = RationedExchange(self._exchange, int(weight * _REPEATS) + _BESIDE_W)
-        driver = Driver.starting_now(exchange, _CALL_MAX_S, self._wall_clock)
+        exchange = RationedExchange(self.exchange, int(weight * _REPEATS) + _BESIDE_W)
+        driver = Driver.starting_now(exchange, _CALL_MAX_S, self.wall_clock)
         readers = AccountReaders(driver.machine, policy)
         for product, reader in readers.readers.items():
             reader.rules = self.rules.get(product, {})
@@ -513,13 +461,24 @@ class Armed:
             await self._renew_rules(driver, readers)
         finally:
             driver.close()
-        self._judge()
+        self.judge_health()
         return not any(snapshot.lists_failed for snapshot in snapshots)
 
     def _take(self, snapshots: Sequence[Snapshot], began_at: float) -> None:
-        snapshots = [_in_scope(each, self.policy) for each in snapshots]
+        """Take over a reading, and part what cannot be read: it would delay what can."""
+        now, covers = self._loop.time(), self.policy.covers
+
+        def in_scope(reading: Reading[T]) -> Reading[T]:
+            return replace(reading, items=tuple(i for i in reading.items if covers(i.symbol)))
+
         read = {each.product for each in snapshots if each.positions.complete}
-        for snapshot in snapshots:
+        for each in snapshots:
+            snapshot = replace(
+                each,
+                positions=in_scope(each.positions),
+                regular_orders=in_scope(each.regular_orders),
+                algo_orders=in_scope(each.algo_orders),
+            )
             self.mirrors[snapshot.product].take(snapshot)
             if snapshot.product in read:
                 self.snapshots[snapshot.product] = snapshot
@@ -528,24 +487,18 @@ class Armed:
             is_since = facts.connected_at is not None and facts.connected_at <= began_at
             products = {mirror.product for mirror in facts.mirrors} - self.unread.keys()
             facts.read_since |= is_since and bool(products) and read >= products
-        self._sort(snapshots, read)
-
-    def _sort(self, snapshots: Sequence[Snapshot], read: set[Product]) -> None:
-        """Part what cannot be read from what can: it would delay the others' readings."""
-        now = self._loop.time()
         for product in read & self.unread.keys():
             del self.unread[product]
             self._lists.hasten(now, pacing.ARMED_LISTS_MIN_S)
             self._woken.set()
         failed = {s.product: s.positions.error for s in snapshots if s.product not in read}
+        refused = {p for p, e in failed.items() if e and e.kind is AnswerKind.RUN_FATAL}
         if not failed.keys() & self.unread.keys():
             self._trouble = next((error.describe() for error in failed.values() if error), "")
-            refused = [e for e in failed.values() if e and e.kind is AnswerKind.RUN_FATAL]
             self._is_refused = bool(refused) and not read
         for product, error in failed.items():
-            is_refused = error is not None and error.kind is AnswerKind.RUN_FATAL
             read_at = self._read_ats.get(product, self._began_at)
-            is_over = is_refused or now - read_at > pacing.BLIND_AFTER_S
+            is_over = product in refused or now - read_at > pacing.BLIND_AFTER_S
             if product in self.unread or (read and is_over):
                 self.unread[product] = error.describe() if error else "it was not answered"
 
@@ -563,45 +516,48 @@ class Armed:
                 self.rules[product], self._rules_at[product] = rules, self._loop.time()
 
     async def _tick(self) -> None:
+        """Judge each second, and trip by a heartbeat that is too old.
+
+        At the start everybody gets as long again.
+        """
         while True:
-            self._judge()
-            if self._heartbeat is not None:
-                await self._listen_for_heartbeat(self._heartbeat)
+            self.judge_health()
+            if self.heartbeat is not None:
+                age_s = await self._ask_heartbeat(self.heartbeat)
+                limit_s = self.heartbeat.seconds
+                has_begun = self._loop.time() - self._began_at > limit_s
+                if age_s is not None and age_s > limit_s and has_begun:
+                    is_missing = age_s == float("inf")
+                    told = "is missing" if is_missing else f"is {age_s:.0f} s old"
+                    figures = {
+                        "file": str(self.heartbeat.file),
+                        "age_seconds": None if is_missing else round(age_s, 3),
+                        "limit_seconds": limit_s,
+                    }
+                    why = f"the heartbeat file {told}; {limit_s:g} s are allowed"
+                    self.trip(Trigger(by=TripCause.HEARTBEAT, why=why, figures=figures))
             await asyncio.sleep(_TICK_S)
 
-    async def _listen_for_heartbeat(self, heartbeat: Heartbeat) -> None:
-        """Trip by a heartbeat that is too old; at the start everybody gets as long again."""
+    async def _ask_heartbeat(self, heartbeat: Heartbeat) -> float | None:
+        """Return its age, None where its disk does not tell it within a tick."""
         if self._beating is None:
-            epoch_s = self._wall_clock.now().timestamp()
+            epoch_s = self.wall_clock.now().timestamp()
             self._beating = self._loop.run_in_executor(self._beats, heartbeat.look, epoch_s)
         await asyncio.wait([self._beating], timeout=_TICK_S)
         if self._beating.done():
-            age_s, note = self._beating.result()
+            self.heartbeat_age_s, self._heartbeat_note = self._beating.result()
             self._beating = None
         else:  # Asked no further: each would take one more thread for ever.
-            age_s, note = None, "heartbeat file: its disk does not answer"
-        self.heartbeat_age_s, self.heartbeat_note = age_s, note
-        has_begun = self._loop.time() - self._began_at > heartbeat.seconds
-        if age_s is not None and age_s > heartbeat.seconds and has_begun:
-            told = "is missing" if age_s == float("inf") else f"is {age_s:.0f} s old"
-            self.trip(
-                Trigger(
-                    by=TripCause.HEARTBEAT,
-                    why=f"the heartbeat file {told}; {heartbeat.seconds:g} s are allowed",
-                    figures={
-                        "file": str(heartbeat.file),
-                        "age_seconds": None if age_s == float("inf") else round(age_s, 3),
-                        "limit_seconds": heartbeat.seconds,
-                    },
-                )
-            )
+            self.heartbeat_age_s = None
+            self._heartbeat_note = "heartbeat file: its disk does not answer"
+        return self.heartbeat_age_s
 
     async def _keep_warm(self) -> None:
         """Use spare connections now and then, so that closes wait for no handshake."""
         while True:
             await asyncio.gather(
                 *(
-                    self._exchange.warm_up(product, pacing.WARM_CONNECTIONS, timeout_s=_CALL_MAX_S)
+                    self.exchange.warm_up(product, pacing.WARM_CONNECTIONS, timeout_s=_CALL_MAX_S)
                     for product in self.mirrors
                 )
             )
@@ -609,7 +565,7 @@ class Armed:
 
     async def _keep_countdowns(self) -> None:
         """Renew the venue's own countdowns; portfolio margin has none."""
-        seconds = self._countdown_s
+        seconds = self.countdown_s
         if seconds is None or self.margin is not Margin.STANDARD:
             return
         while True:
@@ -652,7 +608,7 @@ class Armed:
         )
 
     async def _set_countdown(self, symbol: str, seconds: float, timeout_s: float) -> None:
-        if self._exchange.wait_s:
+        if self.exchange.wait_s:
             return  # Nothing would leave: what was sent before runs on.
         request = requests.countdown(product_of(symbol), symbol, int(seconds * 1000))
         sent_at = self._loop.time()
@@ -661,7 +617,7 @@ class Armed:
             self._timers[symbol] = sent_at + seconds + timeout_s
         self._countdowns_w += request.weight
         with contextlib.suppress(VenueError):
-            await self._exchange.send(request, timeout_s=timeout_s)
+            await self.exchange.send(request, timeout_s=timeout_s)
             self._renewed[symbol] = sent_at
             if not seconds:
                 self._timers.pop(symbol, None)
@@ -681,7 +637,7 @@ class Armed:
                         break
                     await asyncio.sleep(again_s)
                     again_s *= 2
-        now, moment = self._loop.time(), self._wall_clock.now()
+        now, moment = self._loop.time(), self.wall_clock.now()
         left = {
             symbol: moment + timedelta(seconds=ends_at - now)
             for symbol, ends_at in sorted(self._timers.items())
@@ -690,30 +646,14 @@ class Armed:
         self._timers.clear()
         return left
 
-    def _why_not_renewed(self) -> str | None:
-        """Return what happens where renewals do not get through, None where they do.
-
-        The venue cannot be asked whether a countdown runs, so this is by the last one answered.
-        """
-        seconds = self._countdown_s or 0.0
-        late_s = pacing.COUNTDOWN_LATE * seconds / pacing.COUNTDOWN_RENEWALS
-        now = self._loop.time()
-        late = {s: self._renewed[s] for s in self._covered if now - self._renewed[s] > late_s}
-        if not late:
-            return None
-        runs_out = self._wall_clock.now() + timedelta(seconds=min(late.values()) + seconds - now)
-        return (
-            f"countdown: not renewed on {', '.join(sorted(late))}, so the venue cancels open "
-            f"orders there from {runs_out:%H:%M:%S} UTC on"
-        )
-
-    def _why_unlisted(self) -> Iterable[str]:
-        """Yield whose order lists could not be read for long, and why.
-
-        Without them no countdown is set on what was open at the start, and a trip begins without
-        cancels.
-        """
-        old_at = self._loop.time() - pacing.LISTS_MISSED * self._lists.every_s
+    def _notes(self) -> Iterator[str]:
+        """Yield what keeps it from being armed, besides its streams and readings."""
+        now, seconds = self._loop.time(), self.countdown_s or 0.0
+        for product, why in self.unread.items():
+            yield f"{product.shown} cannot be read: {why}"
+        # Without order lists no countdown is set on what was open at the start, and a trip begins
+        # without cancels.
+        old_at = now - pacing.LISTS_MISSED * self._lists.every_s
         for product in self.readable:
             mirror = self.mirrors[product]
             why = mirror.lists_trouble
@@ -722,63 +662,44 @@ class Armed:
             if at < old_at:
                 why = why or "other readings left too little request weight"
                 yield f"order lists of {product.shown} cannot be read: {why}"
+        yield from self._check_notes
+        if self._heartbeat_note is not None:
+            yield self._heartbeat_note
+        # The venue cannot be asked whether a countdown runs, so this is by the last one answered.
+        late_s = pacing.COUNTDOWN_LATE * seconds / pacing.COUNTDOWN_RENEWALS
+        late = {s: self._renewed[s] for s in self._covered if now - self._renewed[s] > late_s}
+        if late:
+            left_s = min(late.values()) + seconds - now
+            runs_out = self.wall_clock.now() + timedelta(seconds=left_s)
+            yield (
+                f"countdown: not renewed on {', '.join(sorted(late))}, so the venue cancels open "
+                f"orders there from {runs_out:%H:%M:%S} UTC on"
+            )
+        if self._uncovered:
+            yield f"countdown: too little weight for {self._uncovered} more symbols"
 
-    def _judge(self) -> None:
+    def judge_health(self) -> None:
+        """Find how far it sees, and tell of a change."""
         if self._trigger.done():
             return  # Streams go on after a trip, and nobody reads any more.
         now = self._loop.time()
         health, reasons = judge(
-            list(self._streams_read()),
-            read_at=self.read_at,
-            now=now,
-            trouble=self._trouble,
+            [*self._streams_read()], read_at=self.read_at, now=now, trouble=self._trouble
         )
-        notes = [f"{each.shown} cannot be read: {why}" for each, why in self.unread.items()]
-        notes += self._why_unlisted()
-        notes += filter(None, [*self.check_notes, self.heartbeat_note, self._why_not_renewed()])
-        if self._uncovered:
-            notes.append(f"countdown: too little weight for {self._uncovered} more symbols")
+        notes = (*self._notes(),)
         if notes and health is Health.ARMED:
             health = Health.DEGRADED
-        reasons = (*reasons, *notes)
         was, before = self.health, self.reasons
-        self.health, self.reasons = health, reasons
+        self.health, self.reasons = health, (*reasons, *notes)
         if not self._has_told:
             # What is missing while it connects is no news.
             is_over = now - self._began_at >= pacing.ARMED_GRACE_S
             self._has_told = is_news = health is Health.ARMED or is_over
         else:
-            is_news = health is not was or (reasons != before and health is not Health.ARMED)
+            is_changed = self.reasons != before and health is not Health.ARMED
+            is_news = health is not was or is_changed
         if is_news:
-            self._tell(health, reasons)
-
-
-def _whole(policy: LiquidationConfig) -> LiquidationConfig:
-    """Return how a policy's account is read: as a whole, where each symbol would cost as much."""
-    by_product = policy.by_product
-    if Product.USDM not in by_product or len(by_product[Product.USDM].symbols) <= 1:
-        return policy
-    return replace(policy, symbols=(), products=tuple(by_product))
-
-
-def _narrowed(policy: LiquidationConfig, products: Sequence[Product]) -> LiquidationConfig:
-    """Return a policy with these of its products only."""
-    symbols = tuple(symbol for symbol in policy.symbols if product_of(symbol) in products)
-    return replace(policy, symbols=symbols, products=tuple(products))
-
-
-def _in_scope(snapshot: Snapshot, policy: LiquidationConfig) -> Snapshot:
-    """Return of a reading what the policy covers."""
-
-    def narrowed(reading: Reading[T]) -> Reading[T]:
-        return replace(reading, items=tuple(i for i in reading.items if policy.covers(i.symbol)))
-
-    return replace(
-        snapshot,
-        positions=narrowed(snapshot.positions),
-        regular_orders=narrowed(snapshot.regular_orders),
-        algo_orders=narrowed(snapshot.algo_orders),
-    )
+            self.tell(health, self.reasons)
 
 
 def describe(armed: Armed) -> dict[str, Any]:
@@ -789,7 +710,7 @@ def describe(armed: Armed) -> dict[str, Any]:
         "tripped": armed.is_tripped,
         "heartbeat_age_seconds": armed.heartbeat_age_s,
         "weight_used": armed.weight_used,
-        "guards": armed.guarding.describe() if armed.guarding else [],
+        "guards": armed.guarding.describe(),
         "streams": {
             product.value: {"connections": facts.connections, "malformed": facts.malformed}
             for product, facts in armed.streams.items()

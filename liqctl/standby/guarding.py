@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -38,12 +38,12 @@ from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.values import StreamEvent
 from liqctl.run.who import make_private, state_folders
+from liqctl.standby.armed import Armed, Trigger
 from liqctl.standby.mirror import Health
 
 if TYPE_CHECKING:
     from liqctl.kernel.equity import CoinPrice, Equity, Transfer
     from liqctl.kernel.values import Rows
-    from liqctl.standby.armed import Armed, Trigger
 
 T = TypeVar("T")
 
@@ -51,31 +51,29 @@ _CALL_MAX_S: Final = 5.0
 _STATE_BYTES_MAX: Final = 1_048_576
 
 
+@dataclass(eq=False, repr=False)
 class GuardWatch:
     """Judges one account by each reading of an armed process."""
 
-    def __init__(
-        self,
-        guards: Sequence[Guard],
-        exchange: Exchange,
-        policy: LiquidationConfig,
-        *,
-        identity: str,
-        wall_clock: WallClock,
-    ) -> None:
+    guards: Sequence[Guard]
+    exchange: Exchange
+    policy: LiquidationConfig
+    identity: str
+    wall_clock: WallClock
+
+    def __post_init__(self) -> None:
         """Take up where another process left off on the same day."""
-        self._guards = tuple(guards)
-        self._exchange = exchange
-        self._policy = policy
+        guards, policy = self.guards, self.policy
         self._margin = policy.margin or Margin.STANDARD
+        self._is_portfolio = self._margin is Margin.PORTFOLIO
         self._products = tuple(policy.by_product)
         # In portfolio margin either product gives the whole account's.
         self._equity_of = self._products[:1] if self._is_portfolio else self._products
-        self._wall_clock = wall_clock
-        self._file = state_folders()[0] / f"{identity}.guards"
-        self._state = restored_state(
-            self._read_file() if guards else None, account=identity, now=wall_clock.now()
-        )
+        self._file = state_folders()[0] / f"{self.identity}.guards"
+        text = None
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            text = self._file.read_bytes()[:_STATE_BYTES_MAX].decode() if guards else None
+        self._state = restored_state(text, account=self.identity, now=self.wall_clock.now())
         self._standings: tuple[Standing, ...] = ()
         self._equity: dict[Product, Read[Equity] | None] = {}
         self._transfers: dict[Product, Read[Rows[Transfer]] | None] = {}
@@ -92,12 +90,7 @@ class GuardWatch:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is unusual about how the guards begin."""
-        return (self._state.note,) if self._guards and self._state.note else ()
-
-    @property
-    def guards(self) -> tuple[Guard, ...]:
-        """What is judged."""
-        return self._guards
+        return (self._state.note,) if self.guards and self._state.note else ()
 
     @property
     def is_hurried(self) -> bool:
@@ -117,10 +110,6 @@ class GuardWatch:
         if event.moves_money:
             self._moved_at = asyncio.get_running_loop().time()
 
-    @property
-    def _is_portfolio(self) -> bool:
-        return self._margin is Margin.PORTFOLIO
-
     def describe(self) -> list[dict[str, Any]]:
         """Return where each guard stands, as `status` shows it."""
         return [
@@ -136,29 +125,30 @@ class GuardWatch:
             for each in self._standings
         ]
 
-    async def look(self, armed: "Armed") -> "Trigger | None":
+    async def look(self, armed: Armed) -> Trigger | None:
         """Return what trips now, if anything does."""
-        if not self._guards:
+        if not self.guards:
             return None
-        from liqctl.standby.armed import Trigger
-
-        await self._read(armed)
-        state, standings = judge(self._guards, self._state, self._sample(armed))
+        if equity_weight(self.guards, self.policy):
+            # Equity each time; what cannot be read costs the same, and tells nothing.
+            asked = [p for p in self._equity_of if p in armed.readable or self._is_portfolio]
+            reading = [self._ask_of(requests.equity(product)) for product in asked]
+            found = dict(zip(asked, await asyncio.gather(*reading), strict=True))
+            self._equity = {product: found.get(product) for product in self._equity_of}
+            await self._read_beside(armed)
+        state, standings = judge(self.guards, self._state, self._sample(armed))
         if self._may_want_more(standings, armed):
             await self._read_beside(armed, is_at_once=True)
-            state, standings = judge(self._guards, self._state, self._sample(armed))
+            state, standings = judge(self.guards, self._state, self._sample(armed))
         self._state, self._standings = state, standings
         self._save(asyncio.get_running_loop().time())
         for standing in self._standings:
             if standing.trips:
-                return Trigger(
-                    by=TripCause.GUARD,
-                    why=explain_trip(standing),
-                    figures=trip_details(standing),
-                )
+                why, figures = explain_trip(standing), trip_details(standing)
+                return Trigger(by=TripCause.GUARD, why=why, figures=figures)
         return None
 
-    def _sample(self, armed: "Armed") -> Sample:
+    def _sample(self, armed: Armed) -> Sample:
         """Return what is known now."""
         now = asyncio.get_running_loop().time()
         positions: dict[Product, Read[tuple[Any, ...]] | None] = dict.fromkeys(self._products)
@@ -169,11 +159,11 @@ class GuardWatch:
         # A stream that may be silent counts nothing: that is unknown, and not zero.
         is_counting = armed.health is Health.ARMED and armed.listens_since(now - MINUTE_S)
         # What was heard is the least that there was: over the limit it is known all the same.
-        rates = [g.limit for g in self._guards if g.rule is Rule.MAX_ORDERS_PER_MINUTE]
+        rates = [g.limit for g in self.guards if g.rule is Rule.MAX_ORDERS_PER_MINUTE]
         is_counting |= any(len(armed.orders_seen) > limit for limit in rates)
         return Sample(
             at=now,
-            now=self._wall_clock.now(),
+            now=self.wall_clock.now(),
             equity=dict(self._equity),
             prices=self._prices,
             transfers=dict(self._transfers),
@@ -181,18 +171,7 @@ class GuardWatch:
             orders_1m=Read(value=len(armed.orders_seen), at=now) if is_counting else None,
         )
 
-    async def _read(self, armed: "Armed") -> None:
-        """Read what the rules need: equity each time, prices and transfers less often."""
-        if not equity_weight(self._guards, self._policy):
-            return
-        # What cannot be read costs the same, and tells nothing.
-        asked = [p for p in self._equity_of if p in armed.readable or self._is_portfolio]
-        reading = [self._ask_of(requests.equity(product)) for product in asked]
-        found = dict(zip(asked, await asyncio.gather(*reading), strict=True))
-        self._equity = {product: found.get(product) for product in self._equity_of}
-        await self._read_beside(armed)
-
-    async def _read_beside(self, armed: "Armed", *, is_at_once: bool = False) -> None:
+    async def _read_beside(self, armed: Armed, *, is_at_once: bool = False) -> None:
         """Read prices and transfers where it is time for them, or all that are needed at once."""
         now = asyncio.get_running_loop().time()
         prices, transfers = self._prices_of, self._transfers_of
@@ -210,11 +189,11 @@ class GuardWatch:
             self._prices = await self._ask_of(requests.coin_prices()) or self._prices
         if wants_transfers and transfers.weight:
             transfers.asked_at = now
-            since_ms = transfers_since(self._state, self._wall_clock.now())
+            since_ms = transfers_since(self._state, self.wall_clock.now())
             asked = [self._ask_of(requests.transfers(p, since_ms)) for p in self._products]
             self._transfers = dict(zip(self._products, await asyncio.gather(*asked), strict=True))
 
-    def _wants_transfers(self, armed: "Armed", now: float) -> bool:
+    def _wants_transfers(self, armed: Armed, now: float) -> bool:
         """Whether it is time for transfers, or money was moved and there is weight to spare."""
         transfers = self._transfers_of
         if transfers.is_due(now):
@@ -223,7 +202,7 @@ class GuardWatch:
         is_moved &= now - transfers.asked_at >= pacing.GUARD_TRANSFERS_MIN_S
         return is_moved and armed.spares(transfers)
 
-    def _may_want_more(self, standings: Sequence[Standing], armed: "Armed") -> bool:
+    def _may_want_more(self, standings: Sequence[Standing], armed: Armed) -> bool:
         """Whether what is read rarely is to be read with this equity.
 
         What stays unknown all the same is left to its turn: it would be asked for at each reading.
@@ -240,20 +219,13 @@ class GuardWatch:
         self._unknown_tries += 1
         return self._unknown_tries <= pacing.GUARD_UNKNOWN_TRIES
 
-    def _ask(self, request: Request[T]) -> Request[T]:
-        return replace(request, margin=request.margin or self._margin)
-
     async def _ask_of(self, request: Request[T]) -> Read[T] | None:
         """Return an answer with the moment of its question, None where there is none."""
         at = asyncio.get_running_loop().time()
+        request = replace(request, margin=request.margin or self._margin)
         with contextlib.suppress(VenueError):
-            value = await self._exchange.send(self._ask(request), timeout_s=_CALL_MAX_S)
+            value = await self.exchange.send(request, timeout_s=_CALL_MAX_S)
             return Read(value=value, at=at)
-        return None
-
-    def _read_file(self) -> str | None:
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            return self._file.read_bytes()[:_STATE_BYTES_MAX].decode()
         return None
 
     def _save(self, now: float) -> None:

@@ -8,11 +8,15 @@
 One JSON object a line. Only the same user can open the socket, by its mode and by what the kernel
 says of who is at the other end. Whoever hears nothing for a second takes the work back: two runs at
 once do no harm, since orders can only reduce.
+
+`status` and metrics ask here, too. The process that answers may be of another version, or hang:
+what it does not say is None, and it is never waited for longer than the caller allows.
 """
 
 import asyncio
 import contextlib
 import json
+import math
 import os
 import select
 import socket
@@ -20,12 +24,15 @@ import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
+from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.ids import is_correlation_id
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import ExitCode, Product
 from liqctl.run.who import make_private, state_folders
+from liqctl.standby.process import latch_of
 
 ACCEPT_MAX_S: Final = 0.1
 """How long an armed process may take to accept (the contract's number)."""
@@ -37,6 +44,12 @@ ANSWER_MAX_S: Final = 71.0
 """How long its answer is waited for: a trip that this one joined waits 40 s for another run, takes
 30 s at most for its own, and draws the result."""
 
+LOOK_MAX_S: Final = 0.5
+"""How long an answer is waited for beside a reading of the account, which takes about as long."""
+
+LOOK_ASIDE_MAX_S: Final = 0.1
+"""How long where nothing else is waited for: an armed process accepts a handover in that time."""
+
 _ALIVE_S: Final = 0.25
 _LINE_BYTES_MAX: Final = 16 * 1024 * 1024
 _REQUEST_BYTES_MAX: Final = 65_536
@@ -45,6 +58,14 @@ _UNREAD_MAX: Final = 1_048_576
 """Bytes that wait for a client that does not read, before it hears nothing more."""
 
 _FLUSH_MAX_S: Final = 1.0
+
+_SAID: Final = (
+    *("pid", "correlation_id", "armed_since", "health", "tripped", "observe"),
+    *("hold_seconds", "countdown_seconds", "heartbeat_limit_seconds", "weight_used"),
+)
+_OF_GUARDS: Final = ("guard", "rule", "level", "limit", "value", "used", "words")
+_AMOUNTS: Final = ("limit", "value", "used")
+_OF_LATCH: Final = ("tripped_at", "by", "why", "correlation_id", "host")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,33 +119,29 @@ def hand_over(
     Blocks until the answer is there, or nothing was said for too long. `on_ask` is told the
     process id of who has the work, or did not even answer; who refuses it lives.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            address = stack.enter_context(_address(identity))
-            sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-            sock.settimeout(ACCEPT_MAX_S)
-            sock.connect(address)
-            pid, uid = _peer_of(sock)
-            if uid != os.geteuid():
-                return None
+    try:
+        with _connected(identity, ACCEPT_MAX_S) as (sock, pid):
             sock.sendall(json.dumps(asdict(asked)).encode() + b"\n")
-            lines = _Lines(sock)
-            first = lines.next(ACCEPT_MAX_S)
+            buffer = bytearray()
+            first = _next_object(sock, buffer, ACCEPT_MAX_S)
             is_taken = first is not None and first.get("accepted") is True
             if is_taken or first is None:
                 on_ask(pid)
             if not is_taken:
                 return None
             until = time.monotonic() + ANSWER_MAX_S
-            while time.monotonic() < until and (said := lines.next(SILENT_MAX_S)) is not None:
+            while time.monotonic() < until:
+                said = _next_object(sock, buffer, SILENT_MAX_S)
+                if said is None:
+                    return None
                 details = said.get("details")
                 if "event" in said and isinstance(details, dict):
                     on_event(str(said["event"]), details)
                 if "document" in said:
                     is_answer = isinstance(said["document"], str)
                     return said if is_answer and said.get("exit_code") in {*ExitCode} else None
-        except (OSError, ValueError, RecursionError):
-            return None
+    except (OSError, ValueError, RecursionError):
+        return None
     return None
 
 
@@ -134,48 +151,91 @@ def ask_armed(identity: str, patience_s: float = SILENT_MAX_S) -> dict[str, Any]
     One that is there and does not answer in time, because it hangs, gives its `pid` alone, or
     nothing where not even that is known.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            address = stack.enter_context(_address(identity))
-            sock = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
-            sock.settimeout(patience_s)
-            sock.connect(address)
-            pid, uid = _peer_of(sock)
-        except (BlockingIOError, TimeoutError):
-            return {}  # More wait already than it has room for.
-        except OSError:
-            return None
-        if uid != os.geteuid():
-            return None
-        try:
+    known: dict[str, Any] | None = None
+    try:
+        with _connected(identity, patience_s) as (sock, pid):
+            known = {"pid": pid}
             sock.sendall(b'{"ask": "status"}\n')
-            return _Lines(sock).next(patience_s) or {"pid": pid}
-        except (OSError, ValueError, RecursionError):
-            return {"pid": pid}
+            return _next_object(sock, bytearray(), patience_s) or known
+    except (BlockingIOError, TimeoutError):
+        return known or {}  # More wait already than it has room for.
+    except (OSError, ValueError, RecursionError):
+        return known
 
 
-class _Lines:
-    """Reads JSON objects, one a line, from a socket."""
+def look_at_standby(
+    identity: str, fallback_dir: Path, patience_s: float = LOOK_MAX_S
+) -> dict[str, Any]:
+    """Return `armed` and `latch` of the status document: each None where there is none."""
+    said, latch = ask_armed(identity, patience_s), latch_of(identity, fallback_dir)
+    return {
+        "armed": None if said is None else armed_document(said),
+        "latch": None if latch is None else {name: latch.get(name) for name in _OF_LATCH},
+    }
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._buffer = bytearray()
 
-    def next(self, patience_s: float) -> dict[str, Any] | None:
-        """Return the next object, None where none came in time or the other end is gone."""
-        until = time.monotonic() + patience_s
-        while b"\n" not in self._buffer:
-            ready, _, _ = select.select([self._sock], [], [], max(until - time.monotonic(), 0.0))
-            if not ready:
-                return None
-            block = self._sock.recv(65_536)
-            if not block or len(self._buffer) > _LINE_BYTES_MAX:
-                return None
-            self._buffer += block
-        line, _, rest = bytes(self._buffer).partition(b"\n")
-        self._buffer = bytearray(rest)
-        found = json.loads(line)
-        return found if isinstance(found, dict) else None
+def armed_document(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an armed process said of itself as the status document has it.
+
+    A heartbeat file that is missing has no age, which JSON has no number for. Amounts are written
+    as every other one: never with an exponent.
+    """
+    age_s = said.get("heartbeat_age_seconds")
+    is_missing = isinstance(age_s, float) and math.isinf(age_s)
+    guards: list[dict[str, Any]] = []
+    for guard in said.get("guards") or ():
+        amounts = {name: parse_decimal(guard.get(name)) for name in _AMOUNTS}
+        shown = {
+            name: None if amount is None else plain(amount) for name, amount in amounts.items()
+        }
+        guards.append({name: guard.get(name) for name in _OF_GUARDS} | shown)
+    return {
+        "answers": "armed_since" in said,
+        **{name: said.get(name) for name in _SAID},
+        "reasons": [str(each) for each in said.get("reasons") or ()],
+        "heartbeat_age_seconds": None if is_missing or age_s is None else round(age_s, 3),
+        "heartbeat_missing": is_missing,
+        "guards": guards,
+        "streams": said.get("streams") or {},
+    }
+
+
+@contextlib.contextmanager
+def _connected(identity: str, patience_s: float) -> Iterator[tuple[socket.socket, int]]:
+    """Yield a connection to the armed process of an account, and its process id.
+
+    Raises:
+        OSError: there is none of this user.
+    """
+    with _address(identity) as address, socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(patience_s)
+        sock.connect(address)
+        pid, uid = _peer_of(sock)
+        if uid != os.geteuid():
+            raise PermissionError
+        yield sock, pid
+
+
+def _next_object(
+    sock: socket.socket, buffer: bytearray, patience_s: float
+) -> dict[str, Any] | None:
+    """Return the next line's JSON object, None where none came in time or the other end is gone.
+
+    The `buffer` holds what was read of later lines.
+    """
+    until = time.monotonic() + patience_s
+    while b"\n" not in buffer:
+        ready, _, _ = select.select([sock], [], [], max(until - time.monotonic(), 0.0))
+        if not ready:
+            return None
+        block = sock.recv(65_536)
+        if not block or len(buffer) > _LINE_BYTES_MAX:
+            return None
+        buffer += block
+    line, _, rest = bytes(buffer).partition(b"\n")
+    buffer[:] = rest
+    found = json.loads(line)
+    return found if isinstance(found, dict) else None
 
 
 def _peer_of(sock: socket.socket) -> tuple[int, int]:
@@ -183,13 +243,6 @@ def _peer_of(sock: socket.socket) -> tuple[int, int]:
     told = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _ = _CREDENTIALS.unpack(told)
     return pid, uid
-
-
-def _is_gone(writer: asyncio.StreamWriter) -> bool:
-    """Return whether the other end was closed."""
-    poll = select.poll()
-    poll.register(writer.get_extra_info("socket"), 0)
-    return bool(poll.poll(0))
 
 
 class Client:
@@ -303,7 +356,9 @@ class Doorkeeper:
                 screen=dict(said["screen"]),
                 hold=float(said.get("hold", 0.0)),
             )
-            if _is_gone(writer):
+            poll = select.poll()
+            poll.register(writer.get_extra_info("socket"), 0)
+            if poll.poll(0):  # The other end was closed.
                 return  # It does the work by itself, maybe long ago: this process was stopped.
             refusal: str | None = "its correlation id is none"
             if is_correlation_id(asked.correlation_id):

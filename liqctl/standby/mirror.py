@@ -1,4 +1,4 @@
-"""What is known of an account between two readings, and how far that can be believed.
+"""What is known of an account between two readings, by its streams, and how far to believe it.
 
 The stream wakes, a reading proves: what the stream says is taken over into the mirror, so that the
 first orders need no reading, and never into a verdict. A stream has no snapshot, no sequence number
@@ -11,16 +11,24 @@ What a reader would get wrong:
   counts, and what was told shortly before a reading began may be newer than it.
 - Two readings are compared with one another, not with the mirror: an event that is untrue is no
   sign of silence.
+- The listen key is one for all programs of the account. It is renewed, never deleted: that would
+  end the bots' streams too. Who deletes it ends ours, and the connection stays open and silent: so
+  a stream that a reading found silent is connected anew.
+- A key that has died is refused with -1125; renewing it again is refused again. It is asked anew.
+- One frame that cannot be read is counted and skipped; it ends nothing.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from liqctl.kernel import pacing
+from liqctl.kernel.errors import Secret, VenueError
 from liqctl.kernel.reading import NOT_ASKED, NOTHING_READ
+from liqctl.kernel.requests import listen_key
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import (
     Leg,
@@ -31,12 +39,23 @@ from liqctl.kernel.values import (
     StreamEvent,
     StreamKind,
 )
+from liqctl.venue.stream import Frames, StreamError
+from liqctl.venue.wire import parse_stream_event
+
+if TYPE_CHECKING:
+    from liqctl.standby.armed import Armed
 
 _AGE_MIN_S: Final = 0.001
 """What is kept is never as new as a reading, also where an event came this very moment."""
 
 _TOLD_KEPT_S: Final = 60.0
 """How long it is remembered when a leg was told of: longer than two readings are apart."""
+
+_CALL_MAX_S: Final = 5.0
+_DOUBT_S: Final = 1.0
+_NO_SUCH_KEY: Final = -1125
+_EXPIRED: Final = "its listen key has expired"
+_SILENT: Final = "a reading showed a change that it did not tell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +125,16 @@ class Mirror:
     def take(self, snapshot: Snapshot) -> None:
         """Take over a reading, and what the stream said of later moments."""
         if not snapshot.is_brief:
-            self._take_lists(snapshot)
+            # Each list for itself: one that cannot be read hides nothing of the other.
+            regular, algo = snapshot.regular_orders, snapshot.algo_orders
+            if regular.complete:
+                self._regular = snapshot
+            if algo.complete:
+                self._algo = snapshot
+            if not snapshot.lists_missing and snapshot.started_at >= self._connected_at:
+                self._lists = snapshot
+            errors = filter(None, (regular.error, algo.error))
+            self.lists_trouble = next((each.describe() for each in errors), "")
         if not snapshot.positions.complete or snapshot.started_at < self.read_at:
             return
         read = {position.leg: position for position in snapshot.positions.items}
@@ -127,17 +155,6 @@ class Mirror:
                 self._apply(leg, told)
             elif told.at < snapshot.started_at - _TOLD_KEPT_S:
                 del self._told[leg]
-
-    def _take_lists(self, snapshot: Snapshot) -> None:
-        """Take over each list for itself: one that cannot be read hides nothing of the other."""
-        if snapshot.regular_orders.complete:
-            self._regular = snapshot
-        if snapshot.algo_orders.complete:
-            self._algo = snapshot
-        if not snapshot.lists_missing and snapshot.started_at >= self._connected_at:
-            self._lists = snapshot
-        errors = [snapshot.regular_orders.error, snapshot.algo_orders.error]
-        self.lists_trouble = next((each.describe() for each in errors if each), "")
 
     def hear(self, event: StreamEvent, now: float) -> None:
         """Take over what the stream says."""
@@ -161,7 +178,8 @@ class Mirror:
             return None
         lists = self._lists
         # Which stop protects a leg is decided by what a reading showed, never by what was told.
-        is_as_read = self._amounts() == {p.leg: p.quantity for p in self._last.positions.items}
+        read = {p.leg: p.quantity for p in self._last.positions.items}
+        is_as_read = read == {leg: position.quantity for leg, position in self._legs.items()}
         is_whole = lists is not None and self._orders_changed_at < lists.started_at and is_as_read
         return replace(
             self._last,
@@ -173,9 +191,6 @@ class Mirror:
             is_brief=not is_whole,
             age_s=max(now - max(self.read_at, self.heard_at), _AGE_MIN_S),
         )
-
-    def _amounts(self) -> dict[Leg, Decimal]:
-        return {leg: position.quantity for leg, position in self._legs.items()}
 
     def _compare(self, before: Snapshot, read: dict[Leg, Position], now: float) -> None:
         """Note which legs changed between two readings without a word of the stream."""
@@ -191,20 +206,14 @@ class Mirror:
         if not told.amount:
             self._legs.pop(leg, None)
             return
-        notional = self._worth(leg, told) * told.amount.copy_abs()
-        known = self._legs.get(leg) or Position(leg=leg, quantity=told.amount, notional=notional)
-        self._legs[leg] = replace(known, quantity=told.amount, notional=notional)
-
-    def _worth(self, leg: Leg, told: _Told) -> Decimal:
-        """Return what one unit of a leg is worth: the worst legs are closed first."""
+        # What one unit is worth decides which leg is closed first. Of COIN-M it is a contract's
+        # size in dollars.
         worth = self._worths.get(leg.symbol)
         if worth is None and self.product is Product.COINM:
-            worth = _CONTRACTS[leg.symbol.startswith("BTCUSD")]
-        return worth or told.entry_price or Decimal(0)
-
-
-_CONTRACTS: Final = {True: Decimal(100), False: Decimal(10)}
-"""What a contract of COIN-M is worth in dollars, on bitcoin and on other coins."""
+            worth = Decimal(100 if leg.symbol.startswith("BTCUSD") else 10)
+        notional = (worth or told.entry_price or Decimal(0)) * told.amount.copy_abs()
+        known = self._legs.get(leg) or Position(leg=leg, quantity=told.amount, notional=notional)
+        self._legs[leg] = replace(known, quantity=told.amount, notional=notional)
 
 
 def _amount(position: Position | None) -> Decimal:
@@ -262,16 +271,13 @@ class StreamFacts:
         if not self.read_since:
             return "stream: nothing was read since it was connected"
         if self.is_silent(now):
-            return SILENT
+            return f"stream silent: {_SILENT}"
         if now - self.late_at < pacing.STREAM_LATE_KEPT_S:
             return (
                 f"stream late: an event came more than {pacing.STREAM_LAG_MAX_S:g} s after it "
                 "happened, by this machine's clock"
             )
         return None
-
-
-SILENT: Final = "stream silent: a reading showed a change that it did not tell"
 
 
 def judge(
@@ -289,3 +295,93 @@ def judge(
         told = f"{why}: {trouble}" if trouble else why
         return (Health.BLIND if reasons else Health.DEGRADED), (told, *reasons)
     return (Health.DEGRADED if reasons else Health.ARMED), reasons
+
+
+@dataclass(kw_only=True, eq=False)
+class StreamKeeper:
+    """Connects the stream of a product, renews its key, and connects anew for as long as it runs.
+
+    The armed process is told what it says and how it is, which `facts` hold.
+    """
+
+    product: Product
+    facts: StreamFacts
+    armed: "Armed"
+
+    async def run(self) -> None:
+        """Keep the stream until cancelled."""
+        pause_s = pacing.STREAM_RETRY_S
+        loop = asyncio.get_running_loop()
+        while True:
+            began_at = loop.time()
+            try:
+                self.facts.trouble = await self._once()
+            except StreamError as error:
+                self.facts.trouble = str(error)
+            except VenueError as error:
+                self.facts.trouble = f"its key: {error.answer.describe()}"
+            self.armed.judge_health()
+            if loop.time() - began_at > pacing.STREAM_RETRY_MAX_S:
+                pause_s = pacing.STREAM_RETRY_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, pacing.STREAM_RETRY_MAX_S)
+
+    async def _once(self) -> str:
+        """Connect, take what comes, and return why that ended."""
+        loop, facts, armed = asyncio.get_running_loop(), self.facts, self.armed
+        key = await self._ask_key(renews=False)
+        frames = await armed.door.open(self.product, armed.margin, Secret(key))
+        began_at = facts.connected_at = facts.confirmed_at = loop.time()
+        facts.read_since, facts.late_at = False, float("-inf")
+        facts.connections += 1
+        armed.connected(self.product)
+        armed.judge_health()
+        parts = [loop.create_task(part) for part in (self._take(frames), self._renew())]
+        try:
+            while not facts.is_silent(loop.time()):
+                rest_s = began_at + pacing.STREAM_LIFE_S - loop.time()
+                if rest_s <= 0:
+                    return "the connection is made anew once a day"
+                done, _ = await asyncio.wait(
+                    parts, timeout=min(rest_s, _DOUBT_S), return_when=asyncio.FIRST_COMPLETED
+                )
+                if done:
+                    return next(task.result() for task in parts if task in done)
+            return f"it was silent: {_SILENT}"
+        finally:
+            # First of all: closing may take its time, and nothing is told meanwhile.
+            facts.connected_at = None
+            armed.disconnected(self.product)
+            for task in parts:
+                task.cancel()
+            await frames.close()
+
+    async def _renew(self) -> str:
+        """Renew the key again and again; return once it is dead."""
+        pause_s = pacing.KEY_RENEWED_S
+        while True:
+            await asyncio.sleep(pause_s)
+            try:
+                await self._ask_key(renews=True)
+            except VenueError as error:
+                if error.answer.code == _NO_SUCH_KEY:
+                    return _EXPIRED
+                pause_s = pacing.KEY_AGAIN_S
+                continue
+            pause_s = pacing.KEY_RENEWED_S
+            self.facts.confirmed_at = asyncio.get_running_loop().time()
+
+    async def _take(self, frames: Frames) -> str:
+        async for frame in frames:
+            event = parse_stream_event(frame, self.product)
+            if event is None:
+                self.facts.malformed += 1
+                continue
+            if event.kind is StreamKind.KEY_EXPIRED:
+                return _EXPIRED  # The socket stays open and silent from here on.
+            self.armed.heard(self.product, event)
+        return "the connection ended"
+
+    async def _ask_key(self, *, renews: bool) -> str:
+        request = listen_key(self.product, self.armed.margin, renews=renews)
+        return await self.armed.exchange.send(request, timeout_s=_CALL_MAX_S)

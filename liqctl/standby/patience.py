@@ -114,7 +114,12 @@ class PatientExchange(Through):
         try:
             return await self._exchange.send(request, timeout_s=timeout_s)
         except VenueError as error:
-            self._note(error.answer)
+            # A refused key keeps nobody else off: it may be fit for the other product.
+            if error.answer.kind is not AnswerKind.RUN_FATAL:
+                now_s = self._wall_clock.now().timestamp()
+                wait_s = asked_to_wait_s(error.answer, now=now_s)
+                if wait_s and now_s + wait_s > self._until_s:
+                    self._refusal, self._until_s = error.answer, now_s + wait_s
             raise
 
     async def warm_up(self, product: Product, connections: int, *, timeout_s: float) -> None:
@@ -122,12 +127,3 @@ class PatientExchange(Through):
         if not self.wait_s:
             self.spent += connections
             await self._exchange.warm_up(product, connections, timeout_s=timeout_s)
-
-    def _note(self, answer: VenueAnswer) -> None:
-        # A refused key keeps nobody else off: it may be fit for the other product.
-        if answer.kind is AnswerKind.RUN_FATAL:
-            return
-        now_s = self._wall_clock.now().timestamp()
-        wait_s = asked_to_wait_s(answer, now=now_s)
-        if wait_s and now_s + wait_s > self._until_s:
-            self._refusal, self._until_s = answer, now_s + wait_s

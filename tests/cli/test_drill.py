@@ -690,7 +690,7 @@ ARMED_BREAKS: Final = {
         "it exited 1 without a result",
     ),
     "armed_latched": (
-        ("standby/latch.py", '{identity}.latch", _FLAGS', '{identity}.lost", _FLAGS'),
+        ("standby/process.py", '{identity}.latch", _FLAGS', '{identity}.lost", _FLAGS'),
         "arm without --rearm exited None",
     ),
 }

@@ -160,7 +160,6 @@ def test_a_product_that_is_not_read_leaves_a_sum_that_is_over_over() -> None:
 
     assert watch.trigger is not None
     assert watch.trigger.figures["rule"] == "max_notional"
-    assert armed.guarding is not None
     levels = {each["rule"]: each["level"] for each in armed.guarding.describe()}
     assert levels == {"max_loss": "unknown", "max_notional": "over"}
 

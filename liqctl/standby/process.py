@@ -1,8 +1,10 @@
-"""The latch: after a trip a file says that nobody has armed the account again.
+"""The armed process on its machine: the only one of an account, its latch, its service manager.
 
-Only a human removes it, with `--rearm`. It lies beside the lock, under the account's identity.
+After a trip a file, the latch, says that nobody has armed the account again. Only a human removes
+it, with `--rearm`. It lies beside the lock, under the account's identity.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -18,6 +20,8 @@ from liqctl.run.who import make_private, state_folders
 _BYTES_MAX: Final = 65_536
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _READS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LIFE_SHARE: Final = 0.4
+"""Of the watchdog's time, how far apart signs of life are: two may be lost."""
 
 
 def _folders(fallback_dir: Path) -> Iterator[Path]:
@@ -65,19 +69,15 @@ def close_latch(identity: str, told: Mapping[str, object], fallback_dir: Path) -
                 file.write(json.dumps({**told, "host": socket.gethostname()}).encode())
                 file.flush()
                 os.fsync(file.fileno())
-            with contextlib.suppress(OSError):  # Not every file system can.
-                _sync_folder(folder)
+            # Let a power cut not take the file's name; not every file system can.
+            with contextlib.suppress(OSError):
+                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
             return True
     return False
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let a power cut not take the file's name."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def stand_alone(identity: str, fallback_dir: Path) -> int | None:
@@ -118,3 +118,34 @@ def open_latch(identity: str, fallback_dir: Path) -> None:
             failure = error
     if failure is not None:
         raise failure
+
+
+def notify_status(status: str, *words: str) -> None:
+    """Send how the process is, in words; what a venue wrote may stand in them, on one line."""
+    notify("\n".join([*words, f"STATUS={' '.join(status.split())}"]))
+
+
+def notify(text: str) -> None:
+    """Send a message to the service manager, if there is one; never raises, never blocks."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with (
+        contextlib.suppress(OSError, ValueError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock,
+    ):
+        sock.settimeout(0.0)
+        sock.sendto(text.encode(), address)
+
+
+async def show_life() -> None:
+    """Tell the service manager's watchdog that the loop runs, until cancelled."""
+    text, own = os.environ.get("WATCHDOG_USEC", ""), str(os.getpid())
+    pause_s = int(text) / 1e6 * _LIFE_SHARE if text.isdecimal() else 0.0
+    if not pause_s or os.environ.get("WATCHDOG_PID", own) != own:
+        return
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(pause_s)
