@@ -6,8 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from liqctl.checks import of_machine
-from liqctl.checks.issue import NOTHING_TO_DO, Area, Issue, Level, error, info
+from liqctl.checks import NOTHING_TO_DO, Area, Issue, Level, error, info, of_machine
 from liqctl.checks.of_settings import changes, issues_of_arm, issues_of_settings, values_of
 from liqctl.desk.text import Part, Tone, clean, count, labelled, paint, show
 from liqctl.kernel.errors import ConfigurationError, UsageError

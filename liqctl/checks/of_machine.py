@@ -12,7 +12,7 @@ from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 from typing import Final
 
-from liqctl.checks.issue import (
+from liqctl.checks import (
     NOTHING_TO_DO,
     Area,
     Issue,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Final
 
-from liqctl.checks.issue import (
+from liqctl.checks import (
     Area,
     Issue,
     Level,

@@ -7,7 +7,7 @@ question may be the one that fails at three in the morning.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from liqctl.checks.issue import (
+from liqctl.checks import (
     NOTHING_TO_DO,
     Area,
     Issue,

@@ -66,7 +66,7 @@ _LOADED: Final = (
     "liqctl.cli.arm_news",
     "liqctl.kernel.as_json",
     "liqctl.notify.courier",
-    "liqctl.run.hold",
+    "liqctl.run.inspection",
     "liqctl.run.lock",
     "liqctl.run.manager",
     "liqctl.standby.armed",
@@ -504,7 +504,7 @@ class _Post:
         from liqctl.cli.liquidate import ResultPrinter
         from liqctl.kernel import events
         from liqctl.kernel.as_json import rfc3339
-        from liqctl.run.hold import Wakes
+        from liqctl.run.inspection import Wakes
         from liqctl.standby.process import close_latch
 
         settings, trail = self._settings, self._trail

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from liqctl.checks.issue import Level
+from liqctl.checks import Level
 from liqctl.checks.of_venue import NOT_CHECKED, issues_of_venue
 from liqctl.checks.preflight import Preflight, Question
 from liqctl.cli.output import out

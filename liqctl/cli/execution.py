@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from liqctl.cli.options import Options
     from liqctl.cli.wiring import Account
     from liqctl.kernel.result import LiquidationResult, Results
-    from liqctl.run.hold import Wakes
+    from liqctl.run.inspection import Wakes
     from liqctl.run.lock import AccountLock
     from liqctl.run.manager import LiquidationManager, Witness
     from liqctl.settings.values import Settings
@@ -443,7 +443,7 @@ class Execution:
 
     async def _hold(self, run: AccountRun, until: float) -> None:
         """Close what re-appears, each time in a run of its own with the whole time limit."""
-        from liqctl.run.hold import look_until_open
+        from liqctl.run.inspection import look_until_open
         from liqctl.standby.patience import PatientExchange
 
         account, first = run.account, run.result

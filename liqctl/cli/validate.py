@@ -28,7 +28,7 @@ from liqctl.run.who import create_private
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from liqctl.checks.issue import Issue
+    from liqctl.checks import Issue
     from liqctl.checks.preflight import Coverage, VenueFacts
     from liqctl.kernel.errors import Secret
     from liqctl.settings.values import Settings

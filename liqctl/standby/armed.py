@@ -51,7 +51,7 @@ from liqctl.venue.stream import StreamDoor
 
 if TYPE_CHECKING:
     from liqctl.kernel.values import MarketRules
-    from liqctl.run.hold import Wakes
+    from liqctl.run.inspection import Wakes
     from liqctl.standby.guarding import GuardWatch
 
 T = TypeVar("T", Position, OpenOrder)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.checks.issue import Level
+from liqctl.checks import Level
 from liqctl.checks.of_machine import (
     is_open_to_others,
     issues_of_heartbeat,

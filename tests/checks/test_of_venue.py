@@ -1,6 +1,6 @@
 """What validate finds of several accounts: theirs by name, what they share once."""
 
-from liqctl.checks.issue import Area, Level, info, warning
+from liqctl.checks import Area, Level, info, warning
 from liqctl.checks.of_venue import issues_of_accounts_online, issues_of_sub_accounts
 from liqctl.checks.preflight import Coverage
 from liqctl.kernel.requests import SubAccount

@@ -238,10 +238,10 @@ def test_a_hold_that_hangs_is_ended_and_not_called_flat(tmp_path: Path) -> None:
         running.hook(
             """
             import time
-            import liqctl.run.hold
+            import liqctl.run.inspection
             async def hang(*_, **__):
                 time.sleep(3600)
-            liqctl.run.hold.look_until_open = hang
+            liqctl.run.inspection.look_until_open = hang
             """
         )
         running.more["arm"] = {"hold_seconds": 1.0}

@@ -11,8 +11,7 @@ from liqctl.kernel import pacing
 from liqctl.kernel.limits import Limits
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import TripCause
-from liqctl.run.hold import Wakes, look_until_open
-from liqctl.run.inspection import Inspection
+from liqctl.run.inspection import Inspection, Wakes, look_until_open
 from liqctl.sim import checks
 from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.sim.scenario import Scenario
