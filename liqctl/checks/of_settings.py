@@ -236,7 +236,15 @@ def _arming(settings: Settings) -> Iterator[Issue]:
         for text, advice in _doubts(guard, settings):
             yield risk(environment, Area.CONFIGURATION, f"arm.guards[{number}]", text, advice)
     if arm.guards:
-        yield _pace_of_guards(settings)
+        guards, policy = arm.guards, settings.liquidation
+        limit = LIMITS_BY_MARGIN[policy.margin or Margin.STANDARD].weight_1m
+        text = (
+            f"`arm` with these guards reads the account every {armed_gap_s(guards, policy):.0f} s, "
+            f"and trips up to {over_s(guards, policy):.0f} s after the first reading over a limit: "
+            f"it takes at most {ARMED_WEIGHT_SHARE * limit:.0f} of the {limit} request weight that "
+            "the address has a minute"
+        )
+        yield info(Area.PERFORMANCE, "arm.guards", text)
 
 
 def _doubts(guard: Guard, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -271,18 +279,6 @@ def _doubts(guard: Guard, settings: Settings) -> Iterator[tuple[str, str]]:
             "no list of transfers"
         )
         yield text, "stop `arm` before you move money out of the account"
-
-
-def _pace_of_guards(settings: Settings) -> Issue:
-    guards, policy = settings.arm.guards, settings.liquidation
-    limit = LIMITS_BY_MARGIN[policy.margin or Margin.STANDARD].weight_1m
-    text = (
-        f"`arm` with these guards reads the account every {armed_gap_s(guards, policy):.0f} s, and "
-        f"trips up to {over_s(guards, policy):.0f} s after the first reading over a limit: it "
-        f"takes at most {ARMED_WEIGHT_SHARE * limit:.0f} of the {limit} request weight that the "
-        "address has a minute"
-    )
-    return info(Area.PERFORMANCE, "arm.guards", text)
 
 
 def is_configured(settings: Settings) -> bool:

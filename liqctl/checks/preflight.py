@@ -9,7 +9,7 @@ exist for production only; elsewhere that question is refused before anything is
 import asyncio
 import contextlib
 import statistics
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -157,26 +157,18 @@ async def survey_sub_accounts(
     return Coverage(uncovered=tuple(uncovered), listed=len(master.listed), problem=master.problem)
 
 
+@dataclass(eq=False)
 class Preflight:
-    """One round of questions."""
+    """One round of questions; the request weight is that of the `address`.
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        transport: Transport,
-        address: Address | None = None,
-        door: StreamDoor | None = None,
-    ) -> None:
-        """Ask nothing yet; the request weight is that of the `address`.
+    Streams are tried through the `door`, if there is one.
+    """
 
-        Streams are tried through the `door`, if there is one.
-        """
-        self._door = door
-        self._exchange = exchange
-        self._address = address
-        self._transport = transport
-        self._facts = VenueFacts()
-        self._refusals = self._facts.refusals
+    exchange: Exchange
+    transport: Transport
+    address: Address | None = None
+    door: StreamDoor | None = None
+    _facts: VenueFacts = field(default_factory=VenueFacts, init=False)
 
     async def ask(self, policy: LiquidationConfig, *, has_key: bool) -> VenueFacts:
         """Return what the venue told, and close the connections.
@@ -190,54 +182,61 @@ class Preflight:
         try:
             await self._ask(policy)
             facts.asked_s = loop.time() - began_at
-            facts.requests = self._exchange.usage.requests
+            facts.requests = self.exchange.usage.requests
             return facts
         finally:
-            await self._exchange.close()
-            if self._door is not None:
-                await self._door.close()
+            await self.exchange.close()
+            if self.door is not None:
+                await self.door.close()
 
     async def _ask(self, policy: LiquidationConfig) -> None:
         facts = self._facts
         products = facts.products = tuple(policy.by_product)
         pings = await self._try(
-            Question.REACHABLE, measure_pings_s, self._transport, timeout_s=PINGS_MAX_S
+            Question.REACHABLE, measure_pings_s, self.transport, timeout_s=PINGS_MAX_S
         )
         if pings is None:
             return
         facts.round_trip_s, facts.pings = statistics.median(pings), len(pings)
-        usage = self._exchange.usage
+        usage = self.exchange.usage
         if usage.weight_1m >= 0:
             facts.weight_used_by_others = max(usage.weight_1m - usage.requests, 0)
         facts.clock_ahead_s = await self._try(
-            Question.CLOCK, self._exchange.send, requests.clock(products[0])
+            Question.CLOCK, self.exchange.send, requests.clock(products[0])
         )
-        rules = await self._rules(products)
+        rules: dict[str, MarketRules] | None = {}
+        for product in products:
+            asked = requests.market_rules(product)
+            told = await self._try(Question.SYMBOLS, self.exchange.send, asked)
+            if told is None:
+                rules = None
+                break
+            rules |= told
         if not facts.has_key:
             return
         snapshot = await self._read(policy)
-        if self._address and self._address.accounts > 1 and not self._ban():
+        if self.address and self.address.accounts > 1 and not self._ban():
             # Where it is refused, as in portfolio margin, nothing is said of it.
             with contextlib.suppress(VenueError):
-                facts.alias = await self._exchange.send(requests.ALIAS, timeout_s=CALL_MAX_S)
+                facts.alias = await self.exchange.send(requests.ALIAS, timeout_s=CALL_MAX_S)
         mode_of = replace(requests.position_mode(products[0]), margin=facts.margin)
         # In portfolio margin one stream tells of both products.
         streamed = products[:1] if facts.margin is Margin.PORTFOLIO else products
         mode, facts.rights, limits, *_ = await asyncio.gather(
-            self._try(Question.MODE, self._exchange.send, mode_of),
-            self._try(Question.RIGHTS, fetch_key_rights, self._transport),
-            self._try(Question.LIMITS, fetch_limits, self._transport),
-            *(self._connect(each) for each in streamed if self._door and not self._ban()),
+            self._try(Question.MODE, self.exchange.send, mode_of),
+            self._try(Question.RIGHTS, fetch_key_rights, self.transport),
+            self._try(Question.LIMITS, fetch_limits, self.transport),
+            *(self._connect(each) for each in streamed if self.door and not self._ban()),
         )
         facts.snapshot, facts.mode, facts.limits = snapshot, mode, limits or Limits()
         order = _rehearsal(snapshot, mode, rules or {})
         if facts.margin is Margin.PORTFOLIO:
             order = None  # It has no test orders; USDS-M's endpoint refuses its key.
         if order is None:
-            self._refusals[Question.ORDER] = not_sent(_UNKNOWN_MODE)
+            self._facts.refusals[Question.ORDER] = not_sent(_UNKNOWN_MODE)
         else:
-            await self._try(Question.ORDER, rehearse_order, self._transport, order)
-            if Question.ORDER not in self._refusals:
+            await self._try(Question.ORDER, rehearse_order, self.transport, order)
+            if Question.ORDER not in self._facts.refusals:
                 facts.rehearsed = order.leg.symbol
         if rules is not None and snapshot is not None:
             stuck = (s for s in snapshot.symbols if s not in rules or not _trades(rules[s]))
@@ -245,14 +244,14 @@ class Preflight:
 
     async def _connect(self, product: Product) -> None:
         """Try the stream of one product; never raises."""
-        assert self._door is not None  # noqa: S101 - the caller looked
+        assert self.door is not None  # noqa: S101 - the caller looked
         margin = self._facts.margin
         try:
-            key = await self._exchange.send(
+            key = await self.exchange.send(
                 requests.listen_key(product, margin, renews=False), timeout_s=CALL_MAX_S
             )
             frames = await asyncio.wait_for(
-                self._door.open(product, margin, Secret(key)), CALL_MAX_S
+                self.door.open(product, margin, Secret(key)), CALL_MAX_S
             )
             await frames.close()
         except VenueError as error:
@@ -267,16 +266,16 @@ class Preflight:
     async def _read(self, policy: LiquidationConfig) -> Snapshot | None:
         ban = self._ban()
         if ban is not None:
-            self._refusals[Question.ACCOUNT] = ban
+            self._facts.refusals[Question.ACCOUNT] = ban
             return None
-        driver = Driver.starting_now(self._exchange, CALL_MAX_S, SystemClock(), self._address)
+        driver = Driver.starting_now(self.exchange, CALL_MAX_S, SystemClock(), self.address)
         desk = AccountReaders(driver.machine, policy)
         snapshots = await driver.perform(desk.read_all())
         self._facts.is_brief = any(each.is_brief for each in snapshots)
         for snapshot in snapshots:
             if snapshot.lists_failed:
                 self._facts.unread[snapshot.product] = snapshot.errors[0]
-                self._refusals.setdefault(Question.ACCOUNT, snapshot.errors[0])
+                self._facts.refusals.setdefault(Question.ACCOUNT, snapshot.errors[0])
         shown = [each for each in snapshots if each.is_any_read]
         if shown and not desk.account.is_kind_known:
             until = driver.machine.now + CALL_MAX_S
@@ -285,20 +284,8 @@ class Preflight:
         self._facts.is_kind_known = desk.account.is_kind_known
         return merged(shown) if shown else None
 
-    async def _rules(self, products: Sequence[Product]) -> dict[str, MarketRules] | None:
-        """Return the rules of every symbol of the products, None where one did not tell them."""
-        found: dict[str, MarketRules] = {}
-        for product in products:
-            rules = await self._try(
-                Question.SYMBOLS, self._exchange.send, requests.market_rules(product)
-            )
-            if rules is None:
-                return None
-            found |= rules
-        return found
-
     def _ban(self) -> VenueAnswer | None:
-        return next((a for a in self._refusals.values() if a.status == BANNED), None)
+        return next((a for a in self._facts.refusals.values() if a.status == BANNED), None)
 
     async def _try(
         self,
@@ -309,12 +296,12 @@ class Preflight:
     ) -> T | None:
         ban = self._ban()
         if ban is not None:
-            self._refusals[question] = ban
+            self._facts.refusals[question] = ban
             return None
         try:
             return await ask(*what, timeout_s=timeout_s)
         except VenueError as error:
-            self._refusals[question] = error.answer
+            self._facts.refusals[question] = error.answer
         return None
 
 

@@ -21,7 +21,7 @@ import os
 import stat
 import threading
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -188,6 +188,7 @@ def lock_problem(*, fallback_dir: Path) -> str | None:
     return "no folder for it can be written"
 
 
+@dataclass(kw_only=True, eq=False)
 class AccountLock:
     """Keeps a second process off the account while a run works.
 
@@ -196,11 +197,13 @@ class AccountLock:
     trail this run writes to.
     """
 
-    def __init__(self, *, identity: str, environment: str, log_path: Path) -> None:
-        self.identity = identity
-        self.environment = environment
-        self.log_path = log_path
-        self.taken: Acquired | None = None
+    identity: str
+    environment: str
+    log_path: Path
+    taken: Acquired | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Have no lock yet."""
         self._thread = HelperThread("lock")
         self._guard = threading.Lock()
         self._run_no = 0
@@ -370,11 +373,11 @@ def _read(fd: int) -> Holder | None:
     if not isinstance(found, dict):
         return None
     values: dict[str, Any] = {"unburied": ""}
-    for field in fields(Holder):
-        value = values[field.name] = found.get(field.name, values.get(field.name))
-        if field.type is str:
+    for each in fields(Holder):
+        value = values[each.name] = found.get(each.name, values.get(each.name))
+        if each.type is str:
             is_believed = isinstance(value, str) and len(value) <= _FIELD_MAX
-        elif field.type is int:
+        elif each.type is int:
             is_believed = isinstance(value, int) and 0 < value < _PID_END
         else:
             is_believed = isinstance(value, int | float) and abs(value) < _EPOCH_END_S

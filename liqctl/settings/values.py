@@ -148,16 +148,29 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
     symbols, log_dir = values["liquidation"]["symbols"], values["audit"]["log_dir"]
     scope = _scope(symbols, exchange["products"], exchange["margin"])
     heartbeat_file = values["arm"]["heartbeat_file"]
-    arm = values["arm"] | {
-        "heartbeat_file": Path(heartbeat_file) if heartbeat_file else None,
-        "guards": _read_guards(values["arm"]["guards"]),
-    }
+    guards = tuple(
+        Guard(
+            rule=Rule(item["rule"]),
+            # By its shortest text: 0.1 means a tenth, not the float that is nearest to it. Kept
+            # guards have their limits as texts.
+            limit=Decimal(str(item["limit"])),
+            symbols=tuple(item.get("symbols", ())),
+            readings=item.get("readings", pacing.GUARD_READINGS),
+        )
+        for item in values["arm"]["guards"]
+    )
     textfile, file = values["metrics"]["textfile"], values["file"]
     return Settings(
         environment=Environment(values["environment"]),
         exchange=ExchangeSettings(**exchange),
         liquidation=LiquidationConfig(**values["liquidation"] | scope),
-        arm=ArmSettings(**arm),
+        arm=ArmSettings(
+            **values["arm"]
+            | {
+                "heartbeat_file": Path(heartbeat_file) if heartbeat_file else None,
+                "guards": guards,
+            }
+        ),
         audit=AuditSettings(log_dir=Path(log_dir)) if log_dir else AuditSettings(),
         metrics=MetricsSettings(textfile=Path(textfile) if textfile else None),
         notifications=tuple(values["notifications"]),
@@ -171,20 +184,6 @@ def make_settings(values: Mapping[str, Any]) -> Settings:
             )
             for name, own in values["accounts"].items()
         },
-    )
-
-
-def _read_guards(items: Sequence[Mapping[str, Any]]) -> tuple[Guard, ...]:
-    """Return the guards of checked items; kept ones have their limits as texts."""
-    return tuple(
-        Guard(
-            rule=Rule(item["rule"]),
-            # By its shortest text: 0.1 means a tenth, not the float that is nearest to it.
-            limit=Decimal(str(item["limit"])),
-            symbols=tuple(item.get("symbols", ())),
-            readings=item.get("readings", pacing.GUARD_READINGS),
-        )
-        for item in items
     )
 
 

@@ -579,20 +579,18 @@ class Armed:
     async def _renew_countdowns(self, seconds: float) -> None:
         """Renew what may open something, and end what no longer does; all at once."""
         now = self._loop.time()
-        opening, ended = set[str](), set[str]()
         self._timers = {symbol: at for symbol, at in self._timers.items() if at > now}
-        for product, mirror in self.mirrors.items():
-            running = {symbol for symbol in self._timers if product_of(symbol) is product}
-            # What came to be after the last list, or shortly before it, may be on none yet.
-            since = mirror.regular_at - pacing.LAG_GRACE_S
-            of_product = [s for s in self._opened if product_of(s) is product]
-            for symbol in of_product:
-                if self._opened[symbol] < since:
-                    del self._opened[symbol]
-            opened = {symbol for symbol in of_product if symbol in self._opened}
-            listed = {order.symbol for order in mirror.orders if not reduces_only(order)}
-            ended |= running - listed - opened
-            opening |= listed | opened
+        # What came to be after the last list, or shortly before it, may be on none yet.
+        since = {p: mirror.regular_at - pacing.LAG_GRACE_S for p, mirror in self.mirrors.items()}
+        self._opened = {
+            symbol: at
+            for symbol, at in self._opened.items()
+            if at >= since.get(product_of(symbol), float("inf"))
+        }
+        orders = [order for mirror in self.mirrors.values() for order in mirror.orders]
+        listed = {order.symbol for order in orders if not reduces_only(order)}
+        opening = listed | self._opened.keys()
+        ended = self._timers.keys() - opening
         most = countdowns_max(seconds)
         # Those that run go first: one that is dropped would run out.
         wanted = sorted(opening, key=lambda symbol: (symbol not in self._timers, symbol))

@@ -23,7 +23,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -291,23 +291,18 @@ class Client:
                 self._writer.write(json.dumps(said, default=str).encode() + b"\n")
 
 
+@dataclass(eq=False)
 class Doorkeeper:
     """Listens for handovers of one account.
 
     `decide` is asked for each: it returns why not, or None once it has accepted the work, which is
-    then answered through the `Client`.
+    then answered through the `Client`. `describe` returns what `status` is told.
     """
 
-    def __init__(
-        self,
-        identity: str,
-        decide: Callable[[Handover, Client], Awaitable[str | None]],
-        describe: Callable[[], Mapping[str, Any]],
-    ) -> None:
-        self._identity = identity
-        self._decide = decide
-        self._describe = describe
-        self._server: asyncio.Server | None = None
+    identity: str
+    decide: Callable[[Handover, Client], Awaitable[str | None]]
+    describe: Callable[[], Mapping[str, Any]]
+    _server: asyncio.Server | None = field(default=None, init=False)
 
     async def open(self) -> None:
         """Begin to listen.
@@ -317,9 +312,9 @@ class Doorkeeper:
         """
         folder = state_folders()[0]
         make_private(folder, is_ours=True)
-        with _address(self._identity) as address, socket.socket(socket.AF_UNIX) as sock:
+        with _address(self.identity) as address, socket.socket(socket.AF_UNIX) as sock:
             with contextlib.suppress(FileNotFoundError):
-                (folder / f"{self._identity}.sock").unlink()
+                (folder / f"{self.identity}.sock").unlink()
             before = os.umask(0o177)
             try:
                 sock.bind(address)
@@ -336,7 +331,7 @@ class Doorkeeper:
         if self._server is not None:
             self._server.close()
         with contextlib.suppress(OSError):
-            (state_folders()[0] / f"{self._identity}.sock").unlink()
+            (state_folders()[0] / f"{self.identity}.sock").unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = Client(writer)
@@ -346,7 +341,7 @@ class Doorkeeper:
             async with asyncio.timeout(SILENT_MAX_S):
                 said = json.loads(await reader.readline())
             if "ask" in said:
-                writer.write(json.dumps(self._describe(), default=str).encode() + b"\n")
+                writer.write(json.dumps(self.describe(), default=str).encode() + b"\n")
                 await writer.drain()
                 return
             asked = Handover(
@@ -362,7 +357,7 @@ class Doorkeeper:
                 return  # It does the work by itself, maybe long ago: this process was stopped.
             refusal: str | None = "its correlation id is none"
             if is_correlation_id(asked.correlation_id):
-                refusal = await self._decide(asked, client)
+                refusal = await self.decide(asked, client)
             if refusal is not None:
                 writer.write(json.dumps({"refused": refusal}).encode() + b"\n")
                 await writer.drain()

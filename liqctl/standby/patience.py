@@ -18,8 +18,8 @@ from liqctl.kernel.states import Product
 T = TypeVar("T")
 
 
-class Through:
-    """One account on one venue, asked through another exchange."""
+class KeptOpen:
+    """One account on one venue, asked through an exchange that others go on using."""
 
     def __init__(self, exchange: Exchange) -> None:
         """Ask through this exchange."""
@@ -52,18 +52,10 @@ class Through:
         await self._exchange.warm_up(product, connections, timeout_s=timeout_s)
 
     async def close(self) -> None:
-        """Close connections at once; never raises."""
-        await self._exchange.close()
+        """Do nothing: it stays open for the others."""
 
 
-class KeptOpen(Through):
-    """An exchange that others go on using: whoever closes this one leaves it open."""
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-
-class RationedExchange(Through):
+class RationedExchange(KeptOpen):
     """An exchange for one reading: what is repeated costs at most so much weight in all."""
 
     def __init__(self, exchange: Exchange, weight: int) -> None:
@@ -83,7 +75,7 @@ class RationedExchange(Through):
         return await self._exchange.send(request, timeout_s=timeout_s)
 
 
-class PatientExchange(Through):
+class PatientExchange(KeptOpen):
     """An exchange that asks nothing while the venue asked for that, and counts what it asks."""
 
     def __init__(self, exchange: Exchange, wall_clock: WallClock) -> None:
