@@ -161,7 +161,6 @@ class Armed:
             first = next(iter(self.mirrors))
             self.streams = {first: StreamFacts(mirrors=tuple(self.mirrors.values()))}
         self.rules: dict[Product, Mapping[str, MarketRules]] = {}
-        self.snapshots: dict[Product, Snapshot] = {}
         self.orders_seen: deque[float] = deque(maxlen=_ORDERS_SEEN_MAX)
         self.unread: dict[Product, str] = {}
         """Why products cannot be read that are only asked now and then."""
@@ -170,7 +169,6 @@ class Armed:
         """Who holds the account flat after a trip and wants to know what is heard."""
         self._heartbeat_note: str | None = None
         self._check_notes: tuple[str, ...] = ()
-        self._read_ats: dict[Product, float] = {}
         self._trouble = ""
         # Of many symbols the account is read as a whole: each would cost as much.
         usdm = policy.by_product.get(Product.USDM)
@@ -204,20 +202,9 @@ class Armed:
         self._beats = ThreadPoolExecutor(max_workers=1)
 
     @property
-    def weight_used(self) -> int:
-        """Request weight of everything that was sent."""
-        return self.exchange.spent
-
-    @property
     def readable(self) -> tuple[Product, ...]:
         """The products that are read, of those in scope."""
         return tuple(product for product in self.mirrors if product not in self.unread)
-
-    @property
-    def read_at(self) -> float:
-        """When the last reading began that succeeded, of the product where that is longest ago."""
-        never = float("-inf")
-        return min((self._read_ats.get(each, never) for each in self.readable), default=never)
 
     @property
     def known(self) -> Known:
@@ -480,9 +467,6 @@ class Armed:
                 algo_orders=in_scope(each.algo_orders),
             )
             self.mirrors[snapshot.product].take(snapshot)
-            if snapshot.product in read:
-                self.snapshots[snapshot.product] = snapshot
-                self._read_ats[snapshot.product] = began_at
         for facts in self.streams.values():
             is_since = facts.connected_at is not None and facts.connected_at <= began_at
             products = {mirror.product for mirror in facts.mirrors} - self.unread.keys()
@@ -497,7 +481,7 @@ class Armed:
             self._trouble = next((error.describe() for error in failed.values() if error), "")
             self._is_refused = bool(refused) and not read
         for product, error in failed.items():
-            read_at = self._read_ats.get(product, self._began_at)
+            read_at = max(self.mirrors[product].read_at, self._began_at)
             is_over = product in refused or now - read_at > pacing.BLIND_AFTER_S
             if product in self.unread or (read and is_over):
                 self.unread[product] = error.describe() if error else "it was not answered"
@@ -555,12 +539,9 @@ class Armed:
     async def _keep_warm(self) -> None:
         """Use spare connections now and then, so that closes wait for no handshake."""
         while True:
-            await asyncio.gather(
-                *(
-                    self.exchange.warm_up(product, pacing.WARM_CONNECTIONS, timeout_s=_CALL_MAX_S)
-                    for product in self.mirrors
-                )
-            )
+            warm_up, spares = self.exchange.warm_up, pacing.WARM_CONNECTIONS
+            pings = [warm_up(product, spares, timeout_s=_CALL_MAX_S) for product in self.mirrors]
+            await asyncio.gather(*pings)
             await asyncio.sleep(pacing.ARMED_PINGS_S)
 
     async def _keep_countdowns(self) -> None:
@@ -681,9 +662,11 @@ class Armed:
         if self._trigger.done():
             return  # Streams go on after a trip, and nobody reads any more.
         now = self._loop.time()
-        health, reasons = judge(
-            [*self._streams_read()], read_at=self.read_at, now=now, trouble=self._trouble
-        )
+        # Of the product whose last reading that succeeded is longest ago.
+        read_ats = [self.mirrors[product].read_at for product in self.readable]
+        read_at = min(read_ats, default=float("-inf"))
+        streams = [*self._streams_read()]
+        health, reasons = judge(streams, read_at=read_at, now=now, trouble=self._trouble)
         notes = (*self._notes(),)
         if notes and health is Health.ARMED:
             health = Health.DEGRADED
@@ -707,7 +690,7 @@ def describe(armed: Armed) -> dict[str, Any]:
         "reasons": list(armed.reasons),
         "tripped": armed.is_tripped,
         "heartbeat_age_seconds": armed.heartbeat_age_s,
-        "weight_used": armed.weight_used,
+        "weight_used": armed.exchange.spent,
         "guards": armed.guarding.describe(),
         "streams": {
             product.value: {"connections": facts.connections, "malformed": facts.malformed}

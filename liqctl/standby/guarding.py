@@ -152,8 +152,9 @@ class GuardWatch:
         """Return what is known now."""
         now = asyncio.get_running_loop().time()
         positions: dict[Product, Read[tuple[Any, ...]] | None] = dict.fromkeys(self._products)
-        for product, snapshot in armed.snapshots.items():
-            positions[product] = Read(value=snapshot.positions.items, at=snapshot.started_at)
+        for product, mirror in armed.mirrors.items():
+            if (last := mirror.last) is not None:
+                positions[product] = Read(value=last.positions.items, at=last.started_at)
         while armed.orders_seen and armed.orders_seen[0] <= now - MINUTE_S:
             armed.orders_seen.popleft()
         # A stream that may be silent counts nothing: that is unknown, and not zero.

@@ -79,7 +79,7 @@ class Mirror:
         """Why the last order lists that were asked for could not be read."""
         self._legs: dict[Leg, Position] = {}
         self._worths: dict[str, Decimal] = {}  # of one unit, by symbol, as last read
-        self._last: Snapshot | None = None
+        self.last: Snapshot | None = None  # whose positions could be read
         self._lists: Snapshot | None = None  # whose changes were told since
         self._regular = self._algo = NOTHING_READ  # the last ones at all of each list
         self._connected_at = float("inf")
@@ -138,14 +138,14 @@ class Mirror:
         if not snapshot.positions.complete or snapshot.started_at < self.read_at:
             return
         read = {position.leg: position for position in snapshot.positions.items}
-        before = self._last
+        before = self.last
         # A reading may show what was so before the connection was made.
         if before and before.started_at >= self._connected_at + pacing.LAG_GRACE_S:
             self._compare(before, read, snapshot.finished_at)
         for position in read.values():
             if position.quantity and position.notional:
                 self._worths[position.symbol] = position.notional / position.size
-        self._legs, self._last, self.read_at = dict(read), snapshot, snapshot.started_at
+        self._legs, self.last, self.read_at = dict(read), snapshot, snapshot.started_at
         for leg, told in list(self._told.items()):
             row = read.get(leg)
             is_later = told.at >= snapshot.started_at - pacing.LAG_GRACE_S and (
@@ -174,16 +174,16 @@ class Mirror:
 
     def first(self, now: float) -> Snapshot | None:
         """Return what the first orders may be made from; None where it is too old, or nothing."""
-        if self._last is None or not self._legs or now - self.read_at > pacing.MIRROR_AGE_MAX_S:
+        if self.last is None or not self._legs or now - self.read_at > pacing.MIRROR_AGE_MAX_S:
             return None
         lists = self._lists
         # Which stop protects a leg is decided by what a reading showed, never by what was told.
-        read = {p.leg: p.quantity for p in self._last.positions.items}
+        read = {p.leg: p.quantity for p in self.last.positions.items}
         is_as_read = read == {leg: position.quantity for leg, position in self._legs.items()}
         is_whole = lists is not None and self._orders_changed_at < lists.started_at and is_as_read
         return replace(
-            self._last,
-            positions=Reading(items=self.positions, sources=self._last.positions.sources),
+            self.last,
+            positions=Reading(items=self.positions, sources=self.last.positions.sources),
             regular_orders=lists.regular_orders if lists and is_whole else NOT_ASKED,
             algo_orders=lists.algo_orders if lists and is_whole else NOT_ASKED,
             started_at=now,
