@@ -153,7 +153,7 @@ class LiquidationManager:
 
     def __post_init__(self) -> None:
         """Have no run yet."""
-        self._state = LiquidationState.IDLE
+        self._is_running = False
         self._current: _Current | None = None
         self._ended = threading.Lock()
         self._ending: LiquidationResult | None = None
@@ -163,7 +163,9 @@ class LiquidationManager:
     @property
     def state(self) -> LiquidationState:
         """IDLE, IN_PROGRESS, or how the last run ended."""
-        return self._state
+        if self._is_running:
+            return LiquidationState.IN_PROGRESS
+        return self._results[-1].state if self._results else LiquidationState.IDLE
 
     def get_metrics(self) -> dict[str, object]:
         """Return the counts of this manager's runs, under the keys of `status`' metrics.
@@ -200,7 +202,7 @@ class LiquidationManager:
         started_at = opening.started_at if opening else self.wall_clock.now()
         name = opening.correlation_id if opening else correlation_id
         name = name or make_correlation_id(started_at, os.urandom(3).hex())
-        if self._state is LiquidationState.IN_PROGRESS:
+        if self._is_running:
             return await self._drained(self._blocked(name, started_at, "a run of this process"))
         if not self.config.emergency_liquidation:
             return await self.skip(name, DISARMED, started_at=started_at)
@@ -214,20 +216,18 @@ class LiquidationManager:
         if opening.blocked is not None:
             holder = describe_holder(opening.blocked.holder)
             return await self._drained(self._blocked(name, started_at, holder))
-        self._state = LiquidationState.IN_PROGRESS
+        self._is_running = True
         try:
             twin = await opening.find_twin()
             if twin is not None:
                 opening.close()
                 return await self.skip(name, explain_twin(twin), started_at=started_at)
-            result = await self._execute(opening, reason)
+            return await self._execute(opening, reason)
         finally:
-            self._current = None
+            # Also where the caller waits no more: the run has ended, and another one may begin.
+            self._current, self._is_running = None, False
             if self.lock is not None:
                 self.lock.release()
-        self._state = result.state
-        self._results.append(result)
-        return result
 
     async def _execute(self, opening: Opening, reason: str) -> LiquidationResult:
         driver = opening.driver
@@ -298,6 +298,7 @@ class LiquidationManager:
 
     def _end(self, current: _Current, ending: Ending, *, duration_s: float) -> LiquidationResult:
         result = self._ending = self._make_result(current, ending, duration_s)
+        self._results.append(result)
         if self._ended.acquire(blocking=False):
             try:
                 self._record_end(current, result)
@@ -349,7 +350,6 @@ class LiquidationManager:
             state=LiquidationState.SKIPPED,
             error_message=why,
         )
-        self._state = result.state
         self._results.append(result)
         return await self._drained(result)
 

@@ -127,6 +127,24 @@ def test_a_second_call_while_one_runs_is_refused() -> None:
     assert manager.get_metrics()["execution_count"] == 1
 
 
+def test_a_run_whose_caller_gave_up_blocks_no_other_one() -> None:
+    """`asyncio.wait_for` around a run left the manager in progress for ever: it closed no more."""
+
+    async def work(manager: LiquidationManager) -> LiquidationResult:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(manager.execute_liquidation(), 0.02)
+        assert manager.state is LiquidationState.FAILED
+        return await manager.execute_liquidation(correlation_id="again")
+
+    result, manager, venue, sink = use(work)
+
+    assert result.state is LiquidationState.COMPLETED
+    assert venue.account.is_flat
+    assert types(sink).count("LIQUIDATION_BLOCKED") == 0
+    assert types(sink).count("LIQUIDATION_START") == 2
+    assert manager.get_metrics()["execution_count"] == 2
+
+
 def test_a_manager_can_be_used_again() -> None:
     """State does not stick: the next call is a run of its own."""
 
