@@ -172,6 +172,7 @@ async def inspect_settled(
         settle_s / (min(max(wished, pacing.INSPECTIONS_MIN), pacing.INSPECTIONS_MAX) - 1) + 0.001
     )
     give_up_at = began_at + settle_s + policy.timeout_seconds
+    loop = asyncio.get_running_loop()
     empty = 0
     while True:
         if now.verdict.positions or now.verdict.orders:
@@ -183,11 +184,10 @@ async def inspect_settled(
         is_over = watched_s >= settle_s and empty >= pacing.INSPECTIONS_MIN
         if is_over and now.shows_nothing:
             return replace(now, is_proven=True, settled_s=watched_s)
-        driver = Driver.starting_now(exchange, policy.timeout_seconds, wall_clock)
-        next_at = max(now.snapshot.started_at + gap_s, driver.machine.now)
+        next_at = max(now.snapshot.started_at + gap_s, loop.time())
         if next_at >= give_up_at:
             return now
-        await driver.perform(driver.machine.sleep_until(next_at))
+        await asyncio.sleep(next_at - loop.time())
         now = await inspect_account(
             exchange, policy, wall_clock=wall_clock, before=now, address=address
         )
