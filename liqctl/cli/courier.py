@@ -42,7 +42,7 @@ def main() -> NoReturn:
 def _write_figures(order: Mapping[str, Any]) -> None:
     from liqctl.cli.status import make_document, write_figures
     from liqctl.kernel.events import TRAIL_NAME
-    from liqctl.standby.handover import LOOK_ASIDE_MAX_S, look_at_standby
+    from liqctl.standby.process import LOOK_ASIDE_MAX_S, look_at_standby
     from liqctl.trail.reading import read_history
 
     log_dir, environment = Path(order["log_dir"]), order["environment"]

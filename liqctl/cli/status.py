@@ -31,7 +31,7 @@ from liqctl.kernel.states import ExitCode
 from liqctl.kernel.words import explain_contradiction
 from liqctl.run.lock import find_held, read_lock
 from liqctl.run.who import SystemClock, is_running
-from liqctl.standby.handover import LOOK_ASIDE_MAX_S, LOOK_MAX_S, look_at_standby
+from liqctl.standby.process import LOOK_ASIDE_MAX_S, LOOK_MAX_S, look_at_standby
 from liqctl.trail.reading import make_history, read_history
 
 if TYPE_CHECKING:

@@ -8,15 +8,11 @@
 One JSON object a line. Only the same user can open the socket, by its mode and by what the kernel
 says of who is at the other end. Whoever hears nothing for a second takes the work back: two runs at
 once do no harm, since orders can only reduce.
-
-`status` and metrics ask here, too. The process that answers may be of another version, or hang:
-what it does not say is None, and it is never waited for longer than the caller allows.
 """
 
 import asyncio
 import contextlib
 import json
-import math
 import os
 import select
 import socket
@@ -24,15 +20,12 @@ import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.kernel.ids import is_correlation_id
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import ExitCode, Product
 from liqctl.run.who import make_private, state_folders
-from liqctl.standby.process import latch_of
 
 ACCEPT_MAX_S: Final = 0.1
 """How long an armed process may take to accept (the contract's number)."""
@@ -44,12 +37,6 @@ ANSWER_MAX_S: Final = 71.0
 """How long its answer is waited for: a trip that this one joined waits 40 s for another run, takes
 30 s at most for its own, and draws the result."""
 
-LOOK_MAX_S: Final = 0.5
-"""How long an answer is waited for beside a reading of the account, which takes about as long."""
-
-LOOK_ASIDE_MAX_S: Final = 0.1
-"""How long where nothing else is waited for: an armed process accepts a handover in that time."""
-
 _ALIVE_S: Final = 0.25
 _LINE_BYTES_MAX: Final = 16 * 1024 * 1024
 _REQUEST_BYTES_MAX: Final = 65_536
@@ -58,14 +45,6 @@ _UNREAD_MAX: Final = 1_048_576
 """Bytes that wait for a client that does not read, before it hears nothing more."""
 
 _FLUSH_MAX_S: Final = 1.0
-
-_SAID: Final = (
-    *("pid", "correlation_id", "armed_since", "health", "tripped", "observe"),
-    *("hold_seconds", "countdown_seconds", "heartbeat_limit_seconds", "weight_used"),
-)
-_OF_GUARDS: Final = ("guard", "rule", "level", "limit", "value", "used", "words")
-_AMOUNTS: Final = ("limit", "value", "used")
-_OF_LATCH: Final = ("tripped_at", "by", "why", "correlation_id", "host")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,43 +140,6 @@ def ask_armed(identity: str, patience_s: float = SILENT_MAX_S) -> dict[str, Any]
         return known or {}  # More wait already than it has room for.
     except (OSError, ValueError, RecursionError):
         return known
-
-
-def look_at_standby(
-    identity: str, fallback_dir: Path, patience_s: float = LOOK_MAX_S
-) -> dict[str, Any]:
-    """Return `armed` and `latch` of the status document: each None where there is none."""
-    said, latch = ask_armed(identity, patience_s), latch_of(identity, fallback_dir)
-    return {
-        "armed": None if said is None else armed_document(said),
-        "latch": None if latch is None else {name: latch.get(name) for name in _OF_LATCH},
-    }
-
-
-def armed_document(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an armed process said of itself as the status document has it.
-
-    A heartbeat file that is missing has no age, which JSON has no number for. Amounts are written
-    as every other one: never with an exponent.
-    """
-    age_s = said.get("heartbeat_age_seconds")
-    is_missing = isinstance(age_s, float) and math.isinf(age_s)
-    guards: list[dict[str, Any]] = []
-    for guard in said.get("guards") or ():
-        amounts = {name: parse_decimal(guard.get(name)) for name in _AMOUNTS}
-        shown = {
-            name: None if amount is None else plain(amount) for name, amount in amounts.items()
-        }
-        guards.append({name: guard.get(name) for name in _OF_GUARDS} | shown)
-    return {
-        "answers": "armed_since" in said,
-        **{name: said.get(name) for name in _SAID},
-        "reasons": [str(each) for each in said.get("reasons") or ()],
-        "heartbeat_age_seconds": None if is_missing or age_s is None else round(age_s, 3),
-        "heartbeat_missing": is_missing,
-        "guards": guards,
-        "streams": said.get("streams") or {},
-    }
 
 
 @contextlib.contextmanager

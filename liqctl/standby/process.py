@@ -2,12 +2,17 @@
 
 After a trip a file, the latch, says that nobody has armed the account again. Only a human removes
 it, with `--rearm`. It lies beside the lock, under the account's identity.
+
+`status` and metrics show both the latch and what the process says of itself. That one may be of
+another version, or hang: what it does not say is None, and it is never waited for longer than the
+caller allows.
 """
 
 import asyncio
 import contextlib
 import fcntl
 import json
+import math
 import os
 import socket
 import stat
@@ -15,13 +20,29 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from liqctl.kernel.amounts import parse_decimal, plain
 from liqctl.run.who import make_private, state_folders
+from liqctl.standby.handover import ask_armed
+
+LOOK_MAX_S: Final = 0.5
+"""How long an answer is waited for beside a reading of the account, which takes about as long."""
+
+LOOK_ASIDE_MAX_S: Final = 0.1
+"""How long where nothing else is waited for: an armed process accepts a handover in that time."""
 
 _BYTES_MAX: Final = 65_536
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _READS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LIFE_SHARE: Final = 0.4
 """Of the watchdog's time, how far apart signs of life are: two may be lost."""
+
+_SAID: Final = (
+    *("pid", "correlation_id", "armed_since", "health", "tripped", "observe"),
+    *("hold_seconds", "countdown_seconds", "heartbeat_limit_seconds", "weight_used"),
+)
+_OF_GUARDS: Final = ("guard", "rule", "level", "limit", "value", "used", "words")
+_AMOUNTS: Final = ("limit", "value", "used")
+_OF_LATCH: Final = ("tripped_at", "by", "why", "correlation_id", "host")
 
 
 def _folders(fallback_dir: Path) -> Iterator[Path]:
@@ -118,6 +139,43 @@ def open_latch(identity: str, fallback_dir: Path) -> None:
             failure = error
     if failure is not None:
         raise failure
+
+
+def look_at_standby(
+    identity: str, fallback_dir: Path, patience_s: float = LOOK_MAX_S
+) -> dict[str, Any]:
+    """Return `armed` and `latch` of the status document: each None where there is none."""
+    said, latch = ask_armed(identity, patience_s), latch_of(identity, fallback_dir)
+    return {
+        "armed": None if said is None else armed_document(said),
+        "latch": None if latch is None else {name: latch.get(name) for name in _OF_LATCH},
+    }
+
+
+def armed_document(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an armed process said of itself as the status document has it.
+
+    A heartbeat file that is missing has no age, which JSON has no number for. Amounts are written
+    as every other one: never with an exponent.
+    """
+    age_s = said.get("heartbeat_age_seconds")
+    is_missing = isinstance(age_s, float) and math.isinf(age_s)
+    guards: list[dict[str, Any]] = []
+    for guard in said.get("guards") or ():
+        amounts = {name: parse_decimal(guard.get(name)) for name in _AMOUNTS}
+        shown = {
+            name: None if amount is None else plain(amount) for name, amount in amounts.items()
+        }
+        guards.append({name: guard.get(name) for name in _OF_GUARDS} | shown)
+    return {
+        "answers": "armed_since" in said,
+        **{name: said.get(name) for name in _SAID},
+        "reasons": [str(each) for each in said.get("reasons") or ()],
+        "heartbeat_age_seconds": None if is_missing or age_s is None else round(age_s, 3),
+        "heartbeat_missing": is_missing,
+        "guards": guards,
+        "streams": said.get("streams") or {},
+    }
 
 
 def notify_status(status: str, *words: str) -> None:
