@@ -323,9 +323,9 @@ def _question(
     height = (out.height_of(STDERR) or 24) - _LINES_OF_QUESTION
     settings, account = runs[0].settings, runs[0].account
     if printer.are_several or account is None:
-        from liqctl.desk.several import render_confirmation as render_all
+        from liqctl.desk.plan import render_confirmations
 
-        return render_all(
+        return render_confirmations(
             [
                 (
                     run.name or "",

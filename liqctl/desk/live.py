@@ -191,20 +191,6 @@ class LiveRow:
         return f"{told}: {self.reason}" if self.reason and not is_over else told
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
-    """What stands above the rows; `has_read` says whether enough was read to say what is open."""
-
-    has_read: bool
-    still_open: Decimal
-    found: Decimal
-    cancelled: int
-    orders_found: int
-    retries: int
-    unread: str
-    trouble: str
-
-
 @dataclass(slots=True, kw_only=True)
 class LiveModel:
     """Takes in the events of one run, in order; never raises on what an event holds.
@@ -299,19 +285,21 @@ class LiveModel:
         self.watches.pop(product, None)
         self.proven.discard(product)
 
-    def sums(self) -> Sums:
-        """Return what stands above the rows."""
-        cancelled, still_open = len(self.cancelled), self.open_notional()
-        return Sums(
-            has_read=self.has_read,
-            still_open=still_open,
-            found=max(self.found_notional, still_open),
-            cancelled=cancelled,
-            orders_found=max(sum(self.orders_by.values()), cancelled),
-            retries=self.retries,
-            unread="; ".join(filter(None, self.unread_by.values())),
-            trouble=self.trouble,
-        )
+    @property
+    def found(self) -> Decimal:
+        """What was open at first, and never less than is still."""
+        return max(self.found_notional, self.open_notional())
+
+    @property
+    def orders_told(self) -> tuple[int, int]:
+        """How many orders are cancelled, of how many."""
+        cancelled = len(self.cancelled)
+        return cancelled, max(sum(self.orders_by.values()), cancelled)
+
+    @property
+    def unread(self) -> str:
+        """Which sources did not answer, and why."""
+        return "; ".join(filter(None, self.unread_by.values()))
 
     @property
     def step(self) -> Step:
@@ -520,21 +508,6 @@ class LiveAccounts:
             key=lambda item: (item[1].step, -item[1].open_notional(), item[0]),
         )
 
-    def sums(self) -> Sums:
-        """Return what stands above the rows; why there is trouble is told in them."""
-        each = [model.sums() for model in self.by_name.values() if model.not_begun is None]
-        unknown = sum(not sums.has_read for sums in each)
-        return Sums(
-            has_read=any(sums.has_read for sums in each),
-            still_open=sum((sums.still_open for sums in each), _ZERO),
-            found=sum((sums.found for sums in each), _ZERO),
-            cancelled=sum(sums.cancelled for sums in each),
-            orders_found=sum(sums.orders_found for sums in each),
-            retries=sum(sums.retries for sums in each),
-            unread=f"what is open on {count(unknown, 'account')} is not known" if unknown else "",
-            trouble="",
-        )
-
     def phase(self, now: float, *, stopping: bool = False) -> str:  # noqa: ARG002 - as of one run
         """Return how many accounts are at which step, worst first."""
         told = tally(model.step.word for _, model in self.ranked())
@@ -573,14 +546,23 @@ def _head(model: LiveModel | LiveAccounts, now: float, width: int) -> "list[Tabl
     grid.add_column(min_width=_LABEL - 2, no_wrap=True)
     grid.add_column(min_width=_VALUE, no_wrap=True, overflow="ellipsis")
     grid.add_column(width=_BAR)
-    sums, passed_s = model.sums(), max(now - model.began_at, 0.0)
+    unread, trouble = "", ""
+    if isinstance(model, LiveModel):
+        models, unread, trouble = [model], model.unread, model.trouble
+    else:  # Why there is trouble is told in the rows.
+        models = [each for each in model.by_name.values() if each.not_begun is None]
+        if unknown := sum(not each.has_read for each in models):
+            unread = f"what is open on {count(unknown, 'account')} is not known"
+    passed_s = max(now - model.began_at, 0.0)
     left_s = max(model.timeout_s - passed_s, 0.0)
-    exposure = f"{money(sums.still_open)} of {money(sums.found)} notional"
-    if not sums.has_read:
+    still_open = sum((each.open_notional() for each in models), _ZERO)
+    found = sum((each.found for each in models), _ZERO)
+    exposure = f"{money(still_open)} of {money(found)} notional"
+    if not any(each.has_read for each in models):
         exposure = f"not known yet, reading for {passed_s:.1f} s"
     time = f"{left_s:.1f} s left of {model.timeout_s:g} s"
     for label, told, total, left in (
-        ("open", exposure, float(sums.found), float(sums.still_open)),
+        ("open", exposure, float(found), float(still_open)),
         ("time", time, model.timeout_s, left_s),
     ):
         bar = ProgressBar(
@@ -593,13 +575,14 @@ def _head(model: LiveModel | LiveAccounts, now: float, width: int) -> "list[Tabl
             finished_style="bold",
         )
         grid.add_row(label, told, bar if total else "")
-    cancelled = f"{sums.cancelled} of {sums.orders_found} cancelled" if sums.orders_found else ""
+    told_orders = [each.orders_told for each in models]
+    cancelled, orders = (sum(each[at] for each in told_orders) for at in (0, 1))
     lines: list[Table | Text] = [grid]
     for label, told in (
-        ("orders", cancelled),
-        ("retries", str(sums.retries or "")),
-        ("unread", sums.unread),
-        ("trouble", sums.trouble),
+        ("orders", f"{cancelled} of {orders} cancelled" if orders else ""),
+        ("retries", str(sum(each.retries for each in models) or "")),
+        ("unread", unread),
+        ("trouble", trouble),
     ):
         told_lines = lines_of(labelled((label, clean(told) if told else None)), width=width)
         shown = told_lines[:_TOLD_MAX]  # The rows need the room.
@@ -649,15 +632,15 @@ def _accounts(model: LiveAccounts, room: int) -> "list[Table | Text]":
     head = ("account", "state", "open", "closed", "cancelled")
     table = _grid(head, last="why", right={2, 3, 4})
     for name, one in shown:
-        sums, cells = one.sums(), ["", "", ""]
-        if sums.has_read:
+        cells = ["", "", ""]
+        if one.has_read:
             # Answers or readings show them closed.
             stages = [row.stage for row in one.by_leg.values() if row.position_side]
             closed = sum(stage in {Stage.FILLED, Stage.FLAT} for stage in stages)
-            cells = [money(sums.still_open), f"{closed} of {len(stages) + one.unlisted}"]
-            cells.append(f"{sums.cancelled} of {sums.orders_found}")
+            cells = [money(one.open_notional()), f"{closed} of {len(stages) + one.unlisted}"]
+            cells.append("{} of {}".format(*one.orders_told))
         word = Text(one.step.word, style=one.step.style)
-        why = "" if one.step in _QUIET else sums.trouble or sums.unread
+        why = "" if one.step in _QUIET else one.trouble or one.unread
         table.add_row(Text(clean(name)), word, *map(Text, cells), Text(clean(why)))
     parts: list[Table | Text] = [Text(), table]
     if rest:

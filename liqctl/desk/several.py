@@ -1,7 +1,6 @@
-"""Several accounts on one screen: what is open in each, and how each run ended, worst first.
+"""The end screen of several accounts: how each run ended, worst first; the first line tells it all.
 
-An account of which little is known comes first, for nobody may take it for one that is flat; what a
-terminal has no room for is summed up, accounts that are flat before all others.
+What a terminal has no room for is summed up, accounts that are flat before all others.
 """
 
 import shlex
@@ -11,10 +10,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from itertools import islice
-from textwrap import shorten
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from liqctl.desk.plan import forecast, gain, make_blind, make_head, sum_gains, sum_up
 from liqctl.desk.result import (
     TONES,
     Asked,
@@ -26,33 +23,30 @@ from liqctl.desk.result import (
     reasons,
     split_residual,
     steps_of,
+    sum_up,
     time_of,
 )
-from liqctl.desk.result import sum_up as sum_up_residual
 from liqctl.desk.text import (
+    NOT_READ,
     Part,
     Table,
     Tone,
     clean,
     count,
     fit,
+    grouped,
+    in_one_line,
     labelled,
     listed,
     money,
     paint,
     tally,
 )
-from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import WORST_STATES, LiquidationResult, PositionReport, Residual, Results
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState
-from liqctl.kernel.values import OpenOrder, Position
-from liqctl.kernel.words import explain_contradiction, explain_twin
+from liqctl.kernel.values import Position
+from liqctl.kernel.words import explain_twin
 
-if TYPE_CHECKING:
-    from liqctl.run.inspection import Inspection
-
-_ROWS_MIN: Final = 3
-_NAMED_MAX: Final = 3
 _SYMBOLS_MAX: Final = 2
 _ACCOUNTS_MAX: Final = 12
 """More of them are not named in a command on a short screen: it repeats what was asked for."""
@@ -60,234 +54,12 @@ _ACCOUNTS_MAX: Final = 12
 _SUMS_MIN: Final = 2
 """What was closed and what is left, which every screen tells."""
 
-_LABEL_COLUMNS: Final = 10
-_COLUMNS: Final = 80
-
 _UNREAD: Final = "unread"
 _LABELS: Final = ("why", "WARNING", "note", _UNREAD)
 """What is told of an account beside its row, in this order; the rest is for its own screen."""
 
 _WHICH: Final = {"--account", "--all-accounts"}
 _ZERO: Final = Decimal(0)
-
-NOT_READ: Final = "NOT READ"
-_NO_KEY: Final = "no usable key"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    """What the question shows of one account, and where it comes in the order of accounts.
-
-    `why` says why it, or part of it, could not be read; `seen` is what was.
-    """
-
-    name: str
-    key: str | None
-    twin_of: str | None
-    found: "Inspection | None"
-    policy: LiquidationConfig
-
-    @property
-    def seen(self) -> "Inspection | None":
-        """What was read."""
-        is_asked = self.twin_of is None and self.key is not None
-        return self.found if is_asked and self.found and self.found.snapshot.is_any_read else None
-
-    @property
-    def why(self) -> str | None:
-        """Why not everything was read."""
-        if self.twin_of is not None:
-            return None
-        if self.key is None:
-            return f"{_NO_KEY}; NOTHING IS CLOSED there"
-        why = self.found and self.found.why_unreadable()
-        if why is None and self.seen is None:
-            why = "no reading ended in time"
-        elif why is None and not self.has_positions:
-            why = "positions could not be read in full"
-        return clean(why) if why else None
-
-    @property
-    def positions(self) -> tuple[Position, ...]:
-        """What is open in scope; of an account whose positions are left alone, all that are."""
-        if self.seen is None:
-            return ()
-        items = self.seen.snapshot.positions.items
-        everything = tuple(position for position in items if self.policy.covers(position.symbol))
-        return self.seen.verdict.positions if self.policy.close_positions else everything
-
-    @property
-    def orders(self) -> tuple[OpenOrder, ...]:
-        """The orders in scope, those that stay too."""
-        if self.seen is None:
-            return ()
-        verdict = self.seen.verdict
-        found = self.seen.snapshot.orders
-        if self.policy.cancel_orders:
-            wanted = {order.order_id for order in (*verdict.orders, *verdict.kept)}
-            return tuple(order for order in found if order.order_id in wanted)
-        return tuple(order for order in found if self.policy.covers(order.symbol))
-
-    @property
-    def notional(self) -> Decimal:
-        """What is known to be open."""
-        return sum((position.notional for position in self.positions), _ZERO)
-
-    @property
-    def has_positions(self) -> bool:
-        """Whether the positions were read in full."""
-        return self.seen is not None and self.seen.snapshot.positions.complete
-
-    @property
-    def is_unread(self) -> bool:
-        """Whether it is an account of its own whose positions were not read in full."""
-        return self.twin_of is None and not self.has_positions
-
-    @property
-    def has_orders(self) -> bool:
-        """Whether both books were read in full."""
-        return self.seen is not None and self.seen.snapshot.lists_missing <= {"positions"}
-
-    def in_scope(self) -> "Inspection | None":
-        """Return what was read, without what is out of scope."""
-        if self.seen is None:
-            return None
-        found = self.seen.snapshot
-        snapshot = replace(
-            found,
-            positions=replace(found.positions, items=self.positions),
-            regular_orders=replace(found.regular_orders, items=self.orders),
-            algo_orders=replace(found.algo_orders, items=()),
-        )
-        return replace(self.seen, snapshot=snapshot)
-
-    @property
-    def rank(self) -> tuple[int, Decimal, str]:
-        """The order of rows: what is not known first, then the largest, then twins."""
-        if self.twin_of is not None:
-            return 3, _ZERO, self.name
-        return 2 if self.has_positions else 0, -self.notional, self.name
-
-    def cells(self, *, colour: bool) -> tuple[str, ...]:
-        """Return the cells of the row."""
-        if self.twin_of is not None:
-            return (self.name, "", "", "", "", f"same account as {clean(self.twin_of)}")
-        number, gains = str(len(self.positions)), [p.unrealized_pnl for p in self.positions]
-        notional, gained = money(self.notional), gain(sum_gains(self.positions))
-        if not self.has_positions:
-            number = paint(NOT_READ, Tone.DOUBT, colour=colour)
-            notional = f"at least {notional}" if self.notional else "?"
-        if None in gains or not self.has_positions:
-            gained = "?"
-        orders = str(len(self.orders)) if self.has_orders else "?"
-        key = paint(_NO_KEY, Tone.BAD, colour=colour) if self.key is None else clean(self.key)
-        return (self.name, number, notional, gained, orders, key)
-
-
-def render_confirmation(
-    accounts: "Sequence[tuple[str, str | None, str | None, Inspection | None]]",
-    *,
-    environment: str,
-    base_url: str,
-    policy: LiquidationConfig,
-    width: int | None,
-    height: int,
-    colour: bool,
-    config_file: str | None = None,
-) -> str:
-    """Return where, on whose accounts, what is open worst first.
-
-    Each account is its name, its key's fingerprint (None: no usable key), the name that it is a
-    twin of (None: none), and what was read (None: nothing in time). Accounts that would push the
-    rest out of `height` lines are summed up, the smallest ones.
-    """
-    head = make_head(environment, base_url, config_file, colour=colour)
-    made = (
-        _Row(name=clean(name), key=key, twin_of=twin_of, found=found, policy=policy)
-        for name, key, twin_of, found in accounts
-    )
-    rows = sorted(made, key=lambda row: row.rank)
-    unread = [("unread", told) for told in _grouped((row.name, row.why) for row in rows)]
-    whose = [row for row in rows if row.twin_of is None]
-    read = [seen for row in rows if (seen := row.in_scope())]
-    table = partial(_accounts, rows, colour=colour)
-    if not read:
-        blind = ["", *make_blind(policy, *unread, colour=colour)]
-        lines = fit(
-            [*head, *table(len(rows)), *blind],
-            lambda rows_max: [*head, *table(max(rows_max, _ROWS_MIN)), *blind],
-            width=width,
-            height=height,
-        )
-        return "\n".join(lines) + "\n"
-    doubts = [
-        ("doubt", f"{row.name}: {clean(explain_contradiction(order))}")
-        for row in rows
-        if row.seen is not None
-        for order in row.seen.contradictions
-    ]
-    # The policy is the first account's: what is in scope of each was sorted out above.
-    everywhere = replace(policy, symbols=())
-    takes = [row for row in forecast(read, everywhere) if row[0] != "unread"]
-    # What is open on all accounts, twins aside, and on how many that is not known.
-    unknown = sum(not row.has_positions for row in whose)
-    total = sum_up([position for row in whose for position in row.positions])
-    total += f", on {sum(bool(row.positions) for row in whose)} of {count(len(whose), 'account')}"
-    if unknown:
-        total = f"at least {total}; {count(unknown, 'account')} {NOT_READ}"
-    number, unlisted = sum(len(row.orders) for row in whose), sum(not r.has_orders for r in whose)
-    orders = str(number) if number else "none"
-    orders += f", but not read on {count(unlisted, 'account')}" if unlisted else ""
-    below = [("open", total), ("orders", orders), *doubts[:_NAMED_MAX]]
-
-    def make(rows_max: int) -> list[Part]:
-        told = [
-            (label, shorten(text, _one_line(width), placeholder=" …"))
-            for label, text in unread[:_NAMED_MAX]
-        ]
-        if len(unread) > _NAMED_MAX:
-            told.append(("unread", f"and for {len(unread) - _NAMED_MAX} more reasons"))
-        few = [row for row in takes if row[0] in {"close", "lasts"}]
-        return [*head, *table(max(rows_max, _ROWS_MIN)), *labelled(*told, *below, *few)]
-
-    whole = [*head, *table(len(rows)), "", *labelled(*unread, *below, *takes)]
-    return "\n".join(fit(whole, make, width=width, height=height)) + "\n"
-
-
-def _accounts(rows: Sequence[_Row], rows_max: int, *, colour: bool) -> list[Part]:
-    """Return the accounts as a table, and what has no row in it as one line."""
-    shown = rows
-    if len(rows) > rows_max:
-        # Those that were not read are named below, so they leave the largest their rows.
-        unread = sum(row.is_unread for row in rows)
-        first = min(unread, max(rows_max // 2, rows_max - 1 - len(rows) + unread))
-        shown = [*rows[:first], *rows[unread : unread + rows_max - 1 - first]]
-    rest = [row for row in rows if row not in shown]
-    head = ("account", "positions", "notional", "PnL", "orders", "key")
-    table = Table(head=head, rows=[row.cells(colour=colour) for row in shown], right={1, 2, 3, 4})
-    if not rest:
-        return [table]
-    notional = sum((row.notional for row in rest), _ZERO)
-    twins = sum(row.twin_of is not None for row in rest)
-    unread = sum(row.is_unread for row in rest)
-    told = f"and, smaller, {count(len(rest), 'account')} of {money(notional)} notional"
-    told += f", {unread} {NOT_READ}" if unread else ""
-    told += f", {count(twins, 'twin')} of others" if twins else ""
-    return [table, told]
-
-
-def _one_line(width: int | None) -> int:
-    """Return how long a text may be that stands behind a label in one line."""
-    return max((width or _COLUMNS) - _LABEL_COLUMNS, _LABEL_COLUMNS)
-
-
-def _grouped(told: Iterable[tuple[str, str | None]]) -> list[str]:
-    """Return each text once, with the names of those it is said of before it."""
-    names: dict[str, list[str]] = {}
-    for name, text in told:
-        if text is not None:
-            names.setdefault(text, []).append(name)
-    return [f"{listed(whose, _NAMED_MAX)}: {text}" for text, whose in names.items()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,17 +139,13 @@ def render_results(
         for label, text in () if end.twin_of else reasons(end.result):
             if label in by_label:
                 by_label[label].append((end.name, text))
-    told = [(label, each) for label, texts in by_label.items() for each in _grouped(texts)]
+    told = [(label, each) for label, texts in by_label.items() for each in grouped(texts)]
     names = len(ends)
     table = partial(_table, ends, asked, is_dry=is_dry, colour=colour)
 
     def make(rows: int) -> list[Part]:
         # Reasons take what rows of accounts that are not flat leave.
-        few = [
-            (label, shorten(text, _one_line(width), placeholder=" …"))
-            for label, text in told
-            if label != _UNREAD
-        ]
+        few = in_one_line([row for row in told if row[0] != _UNREAD], width)
         number = min(max(rows - sum(end.is_open for end in ends), 1), len(few))
         more = f"and {count(len(few) - number, 'more reason')}; --json lists all"
         few[number:] = [("why", more)] if number < len(few) else []
@@ -432,7 +200,7 @@ def _sums(ends: Sequence[_End], asked: Asked, names_max: int) -> Iterator[tuple[
         positions=tuple(position for one in each for position in one.positions),
         orders=tuple(order for one in each for order in one.orders),
     )
-    held = sum_up_residual(residual) + _on([end.name for end in left], names_max)
+    held = sum_up(residual) + _on([end.name for end in left], names_max)
     if any(result.dry_run for result in results):
         unread = [end.name for end in ends if end.result.residual is None and not end.twin_of]
         yield "found", f"{held}; not known{_on(unread, names_max)}" if unread else held

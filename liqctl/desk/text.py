@@ -35,8 +35,15 @@ WORDS_MAX: Final = 500
 EXECUTIONS_UNREAD: Final = "execution algorithms (spot host) could not be read"
 """What is said where the venue's TWAP and VP orders were not listed."""
 
+NOT_READ: Final = "NOT READ"
+"""What is said of an account whose positions are not known."""
+
 NARROWEST: Final = 30
 """Less than the labels and the longest number need; such a terminal wraps by itself."""
+
+_LABEL_COLUMNS: Final = 10
+_COLUMNS: Final = 80
+"""What a line that must stay one has where no terminal says so."""
 
 _PROSE_MIN: Final = 16
 """Columns that are enough for prose: two words, or one and a number."""
@@ -44,6 +51,7 @@ _PROSE_MIN: Final = 16
 _UNBOUNDED: Final = 1_000_000
 """Columns that hold any table, to see how many one needs."""
 
+_NAMED_MAX: Final = 3
 _SHOWN_AS_CODE: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -126,6 +134,19 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def grouped(told: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Return each text once, with the names of those it is said of before it.
+
+    >>> grouped([("a", "no key"), ("b", None), ("c", "no key")])
+    ['a, c: no key']
+    """
+    names: dict[str, list[str]] = {}
+    for name, text in told:
+        if text is not None:
+            names.setdefault(text, []).append(name)
+    return [f"{listed(whose, _NAMED_MAX)}: {text}" for text, whose in names.items()]
+
+
 def tally(words: Iterable[str] | Mapping[str, int]) -> str:
     """Return how often each word is there, or is counted, in their order; 0 is not told.
 
@@ -156,7 +177,13 @@ What is painted in it must have been made by `paint`.
 
 def labelled(*rows: tuple[str, str | None]) -> list[Part]:
     """Return a line for each row with a text: the label, then the text."""
-    return [(f"{label:<10}", text) for label, text in rows if text is not None]
+    return [(f"{label:<{_LABEL_COLUMNS}}", text) for label, text in rows if text is not None]
+
+
+def in_one_line(rows: Iterable[tuple[str, str]], width: int | None) -> list[tuple[str, str]]:
+    """Return rows for `labelled` whose texts are cut to the rest of one line."""
+    room = max((width or _COLUMNS) - _LABEL_COLUMNS, _LABEL_COLUMNS)
+    return [(label, textwrap.shorten(text, room, placeholder=" …")) for label, text in rows]
 
 
 def lines_of(parts: Iterable[Part], *, width: int | None, is_drawn: bool = True) -> list[str]:

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import pytest
 
+from liqctl.desk.plan import render_confirmations
 from liqctl.desk.result import Asked
-from liqctl.desk.several import render_confirmation, render_results
+from liqctl.desk.several import render_results
 from liqctl.kernel.answers import no_answer
 from liqctl.kernel.result import LiquidationResult, Residual, Results
 from liqctl.kernel.states import FailureCause, LiquidationState, OrderState, PositionState, Product
@@ -92,7 +93,7 @@ def question(*each: Account, height: int = QUESTION_LINES, **options: Any) -> li
     """Return the lines of the question about a production account."""
     given: dict[str, Any] = {"width": 80, "colour": False, "policy": POLICY, "config_file": FILE}
     given |= options
-    return render_confirmation(
+    return render_confirmations(
         each,
         environment="production",
         base_url="https://fapi.binance.com",
