@@ -24,8 +24,7 @@ from liqctl.cli.audit import (
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import out
 from liqctl.cli.wiring import Account, open_account
-from liqctl.desk.incident import Incident, make_incident
-from liqctl.desk.money import ClosingOrder, TradeReading, closing_orders
+from liqctl.desk.incident import ClosingOrder, Incident, TradeReading, closing_orders, make_incident
 from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import dump

@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from liqctl.desk.incident import Incident, make_incident
-from liqctl.desk.money import TradeReading
+from liqctl.desk.incident import Incident, TradeReading, make_incident
 from liqctl.desk.report import render_page
 from liqctl.trail.record import TrailRecord
 from liqctl.trail.verify import RunChain

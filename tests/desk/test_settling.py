@@ -4,10 +4,8 @@ from typing import Any
 
 import pytest
 
-from liqctl.desk.incident import Incident, make_incident
-from liqctl.desk.money import TradeReading
-from liqctl.desk.report import head_of, render_markdown
-from liqctl.desk.timeline import draw
+from liqctl.desk.incident import Incident, TradeReading, make_incident
+from liqctl.desk.report import draw_timeline, head_of, render_markdown
 from liqctl.desk.trail import phrase
 from liqctl.kernel.as_json import as_json
 from liqctl.trail.fold import Fate, TimedRecord, fold_run
@@ -119,7 +117,7 @@ def test_a_watch_lasts_until_it_is_proven_or_something_appears() -> None:
 
 def test_the_timeline_has_a_row_for_the_watch() -> None:
     """Two seconds in which nothing is sent must not look like two seconds lost."""
-    row = next(row for row in draw(incident()).lanes if row.label == "Flat, watched")
+    row = next(row for row in draw_timeline(incident().story).lanes if row.label == "Flat, watched")
 
     assert row.outcome == "done"
     assert [(bar.kind, bar.outcome) for bar in row.bars] == [("watch", "open"), ("watch", "done")]

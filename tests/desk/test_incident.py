@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from liqctl.desk.money import ClosingOrder, TradeReading, add_up
+from liqctl.desk.incident import ClosingOrder, TradeReading, add_up
 from liqctl.kernel.values import Side, Trade
 
 
