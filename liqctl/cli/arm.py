@@ -65,7 +65,7 @@ _LOADED: Final = (
     "liqctl.desk.several",
     "liqctl.cli.arm_news",
     "liqctl.kernel.as_json",
-    "liqctl.notify.courier",
+    "liqctl.notify.notice",
     "liqctl.run.inspection",
     "liqctl.run.lock",
     "liqctl.run.manager",
@@ -633,7 +633,7 @@ class _Post:
         if not (settings.notifications or settings.metrics.textfile):
             return
         from liqctl.cli.wiring import identities_of
-        from liqctl.notify.courier import make_order
+        from liqctl.notify.notice import make_order
 
         code = process.signals.received or results.exit_code()
 

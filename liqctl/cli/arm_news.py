@@ -10,8 +10,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli.output import out
-from liqctl.notify.courier import COURIER_S, make_message, start_courier, wait_for_courier
-from liqctl.notify.notice import HealthNews, Notice, Post
+from liqctl.notify.notice import (
+    COURIER_S,
+    HealthNews,
+    Notice,
+    Post,
+    make_message,
+    start_courier,
+    wait_for_courier,
+)
 from liqctl.settings.targets import read_targets
 
 if TYPE_CHECKING:

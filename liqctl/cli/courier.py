@@ -1,6 +1,6 @@
 """The process that follows a run: writes figures, then tells people, then is gone.
 
-It gets its order on stdin from `liqctl.notify.courier`, has no terminal and no key, says what
+It gets its order on stdin from `liqctl.notify.notice`, has no terminal and no key, says what
 became of it in `liqctl.log`, and has a moment at which it ends whatever hangs.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from liqctl.cli import process
 from liqctl.cli.last_resort import LastResort
-from liqctl.notify.courier import carry_out
+from liqctl.notify.send import carry_out
 from liqctl.trail.durability import LogFile
 
 

@@ -611,7 +611,7 @@ class ResultPrinter:
         """Let figures be written and people be told of the end, where the settings ask for it.
 
         To be called when all that this process has to say and to record is out. Another process
-        does it (`liqctl.notify.courier`). Waiting for it is worth the time: a service manager or a
+        does it (`liqctl.notify.notice`). Waiting for it is worth the time: a service manager or a
         container ends what is left of it with the process it watches. But this never outlives the
         run's deadline, and never changes the exit code. A signal that comes meanwhile ends the
         process at once, with the signal's code.
@@ -623,7 +623,7 @@ class ResultPrinter:
             return
         from liqctl.cli.last_resort import LastResort
         from liqctl.cli.wiring import identities_of
-        from liqctl.notify.courier import COURIER_S, make_order, start_courier, wait_for_courier
+        from liqctl.notify.notice import COURIER_S, make_order, start_courier, wait_for_courier
         from liqctl.trail.durability import LOG_NAME, LogFile
 
         now = time.monotonic()

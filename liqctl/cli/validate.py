@@ -308,8 +308,7 @@ def notify(options: Options) -> ExitCode:
         return out.refusal(error, document, options)
     deliveries = []
     if settings.notifications:
-        from liqctl.notify.courier import COURIER_S, plain_environment
-        from liqctl.notify.notice import make_test_notice
+        from liqctl.notify.notice import COURIER_S, make_test_notice, plain_environment
         from liqctl.notify.send import deliver
 
         for name in set(os.environ) - set(plain_environment(os.environ)):

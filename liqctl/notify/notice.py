@@ -1,4 +1,12 @@
-"""What people who are not at the terminal are told: one line that tells it all.
+"""What people who are not at the terminal are told, and the order for the process that tells it.
+
+A process of its own sends messages and writes figures. In the run's, httpx and its threads would
+live under the deadline's watchdog, a hanging name look-up would have to be left behind, and the
+secrets of the account would lie beside code that speaks to strangers. The other process gets none
+of them, no terminal and a limit of its own, and goes on when the run's must leave. It has a session
+of its own, so that Ctrl-C and a dropped line do not reach it.
+
+A message is one line that tells it all.
 
 Of a run:
 info: flat, proven; and the start.
@@ -12,11 +20,16 @@ warning: degraded; tripped by a signal; would have tripped.
 critical: blind; tripped by a guard or by the heartbeat.
 """
 
+import json
 import os
+import select
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.desk.result import Asked, meaning, split_residual
 from liqctl.desk.text import clean, count, money, sized
@@ -33,9 +46,21 @@ from liqctl.kernel.states import (
     PositionState,
     TripCause,
 )
+from liqctl.kernel.values import exposure_of
 from liqctl.kernel.words import DISARMED
 from liqctl.run.who import SystemClock
 from liqctl.settings.targets import NoticeKind, Severity
+
+if TYPE_CHECKING:
+    from liqctl.settings.values import Settings
+
+COURIER_S: Final = 2.0
+"""How long the other process may live, and how long it is waited for at most."""
+
+_ARGUMENTS: Final = ("-P", "-m", "liqctl.cli.courier")
+"""-P: no module of the working folder may stand in for one of ours."""
+
+_PROXIES: Final = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_proxy"})
 
 TEXT_MAX: Final = 900
 """Characters of a message; PagerDuty takes 1,024, Telegram 4,096."""
@@ -397,3 +422,109 @@ class HealthNews:
             return False
         self._told, self._told_at = self._health, now
         return True
+
+
+def make_order(
+    settings: "Settings",
+    results: Results,
+    exit_code: int,
+    reason: str,
+    identities: Mapping[str | None, str] | None = None,
+) -> dict[str, Any]:
+    """Return what the other process needs to know; it holds no secret.
+
+    By their `identities` it finds the armed process and the latch of accounts, which a key tells.
+    """
+    notices = make_notices(results, exit_code, reason=reason, symbols=settings.liquidation.symbols)
+    textfile = settings.metrics.textfile
+    order = make_message(settings, notices)
+    by_name = {result.account: result for result in results.each}
+    # A run of one of several accounts replaces the whole file: it must keep the others' counts.
+    names: tuple[str | None, ...] = tuple(settings.accounts) or (None,)
+    return order | {
+        "textfile": str(textfile) if textfile else None,
+        "accounts": [
+            (name, account_after(settings, by_name.get(name)), (identities or {}).get(name))
+            for name in names
+        ],
+        "audit_complete": all(result.audit_complete for result in results.each),
+    }
+
+
+def make_message(settings: "Settings", notices: Sequence[Notice]) -> dict[str, Any]:
+    """Return an order to send notices and nothing else."""
+    return {
+        "ends_at": time.monotonic() + COURIER_S,
+        "environment": settings.environment.value,
+        "correlation_id": notices[-1].correlation_id,
+        "log_dir": str(settings.audit.log_dir),
+        "textfile": None,
+        "notifications": [dict(item) for item in settings.notifications],
+        "notices": [asdict(notice) for notice in notices],
+    }
+
+
+def start_courier(order: Mapping[str, Any]) -> subprocess.Popen[bytes]:
+    """Start the process that carries out the order.
+
+    It reads its order from memory: a pipe would have to be fed, and could block.
+    """
+    stdin = os.memfd_create("order", os.MFD_CLOEXEC)
+    with os.fdopen(stdin, "w+", encoding="ascii") as file:
+        json.dump(order, file)
+        file.flush()
+        file.seek(0)
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, *_ARGUMENTS],
+            stdin=file,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=plain_environment(os.environ),
+            start_new_session=True,
+        )
+
+
+def wait_for_courier(child: subprocess.Popen[bytes], ends_at: float) -> int | None:
+    """Return the exit code of the other process, None when it was not waited for any longer."""
+    try:
+        descriptor = os.pidfd_open(child.pid)
+    except OSError:
+        return child.poll()
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    poll.poll(max(ends_at - time.monotonic(), 0.0) * 1000)
+    os.close(descriptor)
+    return child.poll()
+
+
+def plain_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables without our settings and keys, and without proxies."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith("LIQCTL_") and name.lower() not in _PROXIES
+    }
+
+
+def account_after(settings: "Settings", result: LiquidationResult | None) -> dict[str, Any] | None:
+    """Return what is open as `status` has it; None where no run saw the whole account."""
+    if result is None:
+        return None
+    its = settings.of(result.account) if result.account else settings
+    policy = its.liquidation
+    is_whole = policy.close_positions and policy.cancel_orders and not policy.symbols
+    residual = result.residual
+    if not is_whole or residual is None:
+        return None
+    if not result.verified_flat and not residual.positions and not residual.orders:
+        return None  # nothing was seen, but not all could be read
+    # Where flat was not proven, an empty list may be one that nobody could read.
+    closed = result.positions_closed
+    is_seen = {
+        "positions": residual.positions or (closed and closed == len(result.positions)),
+        "orders": residual.orders,
+    }
+    unread = [name for name, seen in is_seen.items() if not (seen or result.verified_flat)]
+    notional = None if "positions" in unread else plain(exposure_of(residual.positions))
+    known = {"flat": result.verified_flat, "notional": notional, "unread": unread}
+    return {**known, **as_json(residual)}

@@ -18,7 +18,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +40,7 @@ from liqctl.settings.targets import (
     TargetType,
     read_targets,
 )
+from liqctl.trail.durability import describe_event
 
 if TYPE_CHECKING:
     import ssl
@@ -48,6 +49,12 @@ if TYPE_CHECKING:
 
 NOTIFICATION_SCHEMA: Final = "liqctl.notification/1"
 NOTIFY_SCHEMA: Final = "liqctl.notify/1"
+
+_LOGGING_S: Final = 0.15
+"""How long before its end the sending stops, so that the outcome is logged in time."""
+
+_FIGURES_FIRST_S: Final = 0.3
+"""How long the figures may keep messages waiting; a trail of gigabytes takes longer."""
 
 # PagerDuty's own limits; with 0 s left a request would not even be tried.
 _DEDUP_MAX: Final = 255
@@ -182,6 +189,55 @@ def ping_address(address: str, notice: Notice) -> str:
     rid = f"rid={uuid.uuid5(uuid.NAMESPACE_OID, notice.correlation_id)}"
     query = f"{parts.query}&{rid}" if parts.query else rid
     return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+
+
+def carry_out(
+    order: Mapping[str, Any], write_figures: Callable[[Mapping[str, Any]], None]
+) -> list[tuple[str, bool]]:
+    """Return what became of each part of the order: a line for the log, and whether it is done.
+
+    `write_figures` writes the order's `textfile`, and raises OSError where it cannot.
+    """
+    ends_at = order["ends_at"] - _LOGGING_S
+    told: list[tuple[str, bool]] = []
+    figures: list[str | None] = []
+
+    def write() -> None:
+        try:
+            write_figures(order)
+            figures.append(None)
+        except OSError as error:
+            figures.append(error.strerror or type(error).__name__)
+
+    writing = threading.Thread(target=write, daemon=True)
+    if order["textfile"]:
+        writing.start()
+        writing.join(_FIGURES_FIRST_S)
+    if order["notifications"]:
+        notices = [
+            Notice(
+                **{**row, "kind": NoticeKind(row["kind"]), "severity": Severity(row["severity"])}
+            )
+            for row in order["notices"]
+        ]
+        for delivery in deliver(order["notifications"], notices, ends_at=ends_at):
+            is_done = delivery.problem is None
+            details = {
+                "target": delivery.target.name,
+                "type": delivery.target.type.value,
+                "event": delivery.notice.kind.value,
+                "result": "delivered" if is_done else "failed",
+                "problem": delivery.problem,
+                "seconds": f"{delivery.seconds:.3f}",
+            }
+            told.append((describe_event("NOTIFICATION", details), is_done))
+    if order["textfile"]:
+        writing.join(max(ends_at - time.monotonic(), 0.0))
+        problem = figures[0] if figures else "timed out"
+        result = "written" if problem is None else "failed"
+        details = {"file": order["textfile"], "result": result, "problem": problem}
+        told.insert(0, (describe_event("METRICS", details), problem is None))
+    return told
 
 
 def deliver(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.notify.courier import plain_environment
+from liqctl.notify.notice import plain_environment
 from tests.notify.receiver import Receiver, receiver
 from tests.process.program import Program, house, overshoot_max_s, overshoot_s, program, wait_until
 
@@ -351,7 +351,7 @@ def test_without_targets_and_figures_nothing_is_started(running: Program) -> Non
 
     loaded = (running.folder / "modules").read_text().split()
     assert "liqctl.cli.execution" in loaded
-    assert not {"liqctl.notify.courier", "liqctl.notify.send", "liqctl.notify.notice"} & {*loaded}
+    assert not {"liqctl.notify.send", "liqctl.notify.notice"} & {*loaded}
 
 
 def test_figures_are_written_however_dead_the_web_hook_is(running: Program, hook: Receiver) -> None:
