@@ -91,6 +91,26 @@ class FailedPosition:
     outcome: Fate
     reason: str
 
+    @classmethod
+    def of(cls, leg: LegStory, story: RunStory) -> "FailedPosition":
+        """Return what is told of it: the reason of its last answer that has one."""
+        details = leg.last_word.details if leg.last_word else {}
+        answers = [
+            word.details for order in reversed(leg.orders) for word in reversed(order.answers)
+        ]
+        reasons = (reason_of(each) for each in (details, *answers))
+        unknown = "no event says why" if story.end else "the trail ends before this position does"
+        return cls(
+            symbol=leg.symbol,
+            position_side=leg.position_side,
+            product=leg.product,
+            direction=leg.direction,
+            quantity=leg.quantity,
+            remaining=words(details.get("remaining")),
+            outcome=leg.outcome,
+            reason=next(filter(None, reasons), unknown),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorCount:
@@ -112,6 +132,24 @@ class LaterRun:
     who: str | None
     reason: str | None
     counts: str | None
+
+    @classmethod
+    def of(cls, run: RunHeadline) -> "LaterRun":
+        """Return what its first and its last word tell."""
+        first = run.start or run.end
+        details = run.end.details if run.end else {}
+        closed, found = (
+            _whole(details.get("positions_closed")),
+            _whole(details.get("positions_found")),
+        )
+        return cls(
+            correlation_id=run.correlation_id,
+            at=run.began_at,
+            end=run.end.event_type if run.end else None,
+            who=_who(first) if first else None,
+            reason=words(first.details.get("reason")) if first else None,
+            counts=None if found is None else f"{closed} of {found} positions closed",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,11 +341,11 @@ def make_incident(
         ),
         **_counts(end, story),
         positions_failed=tuple(
-            _failed_position(leg, story) for leg in legs if leg.outcome is not Fate.DONE
+            FailedPosition.of(leg, story) for leg in legs if leg.outcome is not Fate.DONE
         ),
         errors=_errors(records),
         notes=_notes(end, story, chain),
-        later_runs=tuple(map(_later_run, later)),
+        later_runs=tuple(map(LaterRun.of, later)),
         money=add_up(closing_orders(story), reading),
         legs=legs,
         timeline=story.events,
@@ -391,23 +429,6 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(text for text in value if isinstance(text, str)) if isinstance(value, list) else ()
 
 
-def _failed_position(leg: LegStory, story: RunStory) -> FailedPosition:
-    details = leg.last_word.details if leg.last_word else {}
-    answers = [word.details for order in reversed(leg.orders) for word in reversed(order.answers)]
-    reasons = (reason_of(each) for each in (details, *answers))
-    unknown = "no event says why" if story.end else "the trail ends before this position does"
-    return FailedPosition(
-        symbol=leg.symbol,
-        position_side=leg.position_side,
-        product=leg.product,
-        direction=leg.direction,
-        quantity=leg.quantity,
-        remaining=words(details.get("remaining")),
-        outcome=leg.outcome,
-        reason=next(filter(None, reasons), unknown),
-    )
-
-
 def _errors(records: Sequence[TrailRecord]) -> tuple[ErrorCount, ...]:
     """Return the errors by code and message, the most frequent first."""
     counts: Counter[tuple[int | None, str]] = Counter()
@@ -446,20 +467,6 @@ def _notes(end: Mapping[str, object], story: RunStory, chain: RunChain) -> tuple
     if chain.torn:
         found.append(f"{chain.torn} unfinished lines of a crash were stepped over")
     return tuple(found)
-
-
-def _later_run(run: RunHeadline) -> LaterRun:
-    first = run.start or run.end
-    details = run.end.details if run.end else {}
-    closed, found = _whole(details.get("positions_closed")), _whole(details.get("positions_found"))
-    return LaterRun(
-        correlation_id=run.correlation_id,
-        at=run.began_at,
-        end=run.end.event_type if run.end else None,
-        who=_who(first) if first else None,
-        reason=words(first.details.get("reason")) if first else None,
-        counts=None if found is None else f"{closed} of {found} positions closed",
-    )
 
 
 def closing_orders(story: RunStory) -> tuple[ClosingOrder, ...]:

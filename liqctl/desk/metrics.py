@@ -94,7 +94,7 @@ def render_metrics(
         figures.begin(document)
         figures.add("liqctl_build_info", 1, version=version)
         figures.add("liqctl_metrics_written_timestamp_seconds", written_at)
-        _add_account(figures, document, written_at)
+        figures.add_account(document, written_at)
         if not document.get("trail_error"):  # A zero would look like a counter that began anew.
             metrics = document.get("metrics") or {}
             for name in _RUN_STATES:
@@ -104,8 +104,8 @@ def render_metrics(
             figures.add("liqctl_unfinished_runs", sum(name != running for name in unfinished))
             for cause, number in (document.get("trips") or {}).items():
                 figures.add("liqctl_trips_total", number, by=cause)
-        _add_standby(figures, document)
-        _add_last_run(figures, document.get("last_run") or {})
+        figures.add_standby(document)
+        figures.add_last_run(document.get("last_run") or {})
         if audit_complete is not None:
             figures.add("liqctl_audit_complete", int(audit_complete))
         if drill_passed_at is not None:
@@ -173,82 +173,81 @@ class _Figures:
         """Return the metrics in the order in which they were first added."""
         return self._families.values()
 
+    def add_account(self, document: Mapping[str, Any], read_at: float) -> None:
+        """Add what is open."""
+        account, running = document.get("account"), document.get("in_progress")
+        if account is not None or running is not None:
+            self.add("liqctl_run_in_progress", int(running is not None))
+        if account is None:
+            return
+        unread = account.get("unread") or ()
+        positions, orders = account["positions"], account["orders"]
+        if positions or orders or not unread:
+            self.add("liqctl_account_flat", int(account["flat"]))
+        for product in account.get("products") or [Product.USDM]:
+            own = [row for row in positions if row.get("product", Product.USDM) == product]
+            if "positions" not in unread:
+                worth = (parse_decimal(row.get("notional")) or Decimal(0) for row in own)
+                exposure = sum(map(abs, worth), Decimal(0))
+                self.add("liqctl_account_exposure", float(exposure), product=product)
+                self.add("liqctl_account_open_positions", len(own), product=product)
+            if not set(unread) - {"positions"}:
+                count = sum(row.get("product", Product.USDM) == product for row in orders)
+                self.add("liqctl_account_open_orders", count, product=product)
+        if not unread:
+            self.add("liqctl_account_read_timestamp_seconds", read_at)
 
-def _add_account(figures: _Figures, document: Mapping[str, Any], read_at: float) -> None:
-    account, running = document.get("account"), document.get("in_progress")
-    if account is not None or running is not None:
-        figures.add("liqctl_run_in_progress", int(running is not None))
-    if account is None:
-        return
-    unread = account.get("unread") or ()
-    positions, orders = account["positions"], account["orders"]
-    if positions or orders or not unread:
-        figures.add("liqctl_account_flat", int(account["flat"]))
-    for product in account.get("products") or [Product.USDM]:
-        own = [row for row in positions if row.get("product", Product.USDM) == product]
-        if "positions" not in unread:
-            worth = (parse_decimal(row.get("notional")) or Decimal(0) for row in own)
-            exposure = sum(map(abs, worth), Decimal(0))
-            figures.add("liqctl_account_exposure", float(exposure), product=product)
-            figures.add("liqctl_account_open_positions", len(own), product=product)
-        if not set(unread) - {"positions"}:
-            count = sum(row.get("product", Product.USDM) == product for row in orders)
-            figures.add("liqctl_account_open_orders", count, product=product)
-    if not unread:
-        figures.add("liqctl_account_read_timestamp_seconds", read_at)
+    def add_standby(self, document: Mapping[str, Any]) -> None:
+        """Add the armed process and the latch; without a key nobody knows whose is whose."""
+        if "latch" in document:
+            self.add("liqctl_latched", int(document["latch"] is not None))
+        if "armed" not in document:
+            return
+        armed = document["armed"]
+        answers = armed is not None and armed.get("answers")
+        self.add("liqctl_armed", int(bool(answers)))
+        if not answers:
+            return
+        for health in _HEALTHS:
+            self.add("liqctl_armed_health", int(armed.get("health") == health), health=health)
+        # Of guards of one rule, such as on two symbols, the one that is nearest to its limit.
+        used: dict[str, Decimal] = {}
+        for guard in armed.get("guards") or ():
+            share = parse_decimal(guard.get("used"))
+            if share is not None:
+                rule = str(guard.get("rule"))
+                used[rule] = max(used.get(rule, share), share)
+        for rule, share in used.items():
+            self.add("liqctl_guard_used", float(share), rule=rule)
+        limit_s, age_s = armed.get("heartbeat_limit_seconds"), armed.get("heartbeat_age_seconds")
+        if limit_s is not None:
+            self.add("liqctl_heartbeat_limit_seconds", limit_s)
+            age_s = math.inf if armed.get("heartbeat_missing") else age_s
+            if age_s is not None:
+                self.add("liqctl_heartbeat_age_seconds", age_s)
 
-
-def _add_standby(figures: _Figures, document: Mapping[str, Any]) -> None:
-    """Add the armed process and the latch; without a key nobody knows whose is whose."""
-    if "latch" in document:
-        figures.add("liqctl_latched", int(document["latch"] is not None))
-    if "armed" not in document:
-        return
-    armed = document["armed"]
-    answers = armed is not None and armed.get("answers")
-    figures.add("liqctl_armed", int(bool(answers)))
-    if not answers:
-        return
-    for health in _HEALTHS:
-        figures.add("liqctl_armed_health", int(armed.get("health") == health), health=health)
-    # Of guards of one rule, such as on two symbols, the one that is nearest to its limit.
-    used: dict[str, Decimal] = {}
-    for guard in armed.get("guards") or ():
-        share = parse_decimal(guard.get("used"))
-        if share is not None:
-            rule = str(guard.get("rule"))
-            used[rule] = max(used.get(rule, share), share)
-    for rule, share in used.items():
-        figures.add("liqctl_guard_used", float(share), rule=rule)
-    limit_s, age_s = armed.get("heartbeat_limit_seconds"), armed.get("heartbeat_age_seconds")
-    if limit_s is not None:
-        figures.add("liqctl_heartbeat_limit_seconds", limit_s)
-        age_s = math.inf if armed.get("heartbeat_missing") else age_s
-        if age_s is not None:
-            figures.add("liqctl_heartbeat_age_seconds", age_s)
-
-
-def _add_last_run(figures: _Figures, run: Mapping[str, Any]) -> None:
-    ended_at = moment(run.get("finished_at"))
-    if ended_at is None:
-        return
-    figures.add("liqctl_last_run_timestamp_seconds", ended_at)
-    for state in _LAST_STATES:
-        figures.add("liqctl_last_run_state", int(run.get("state") == state), state=state)
-    for name, key in (
-        ("liqctl_last_run_duration_seconds", "duration_seconds"),
-        ("liqctl_last_run_deadline_seconds", "timeout_seconds"),
-        ("liqctl_last_run_exit_code", "exit_code"),
-        ("liqctl_last_run_verified_flat", "verified_flat"),
-        ("liqctl_last_settled_seconds", "settled_seconds"),
-    ):
-        value = run.get(key)
-        if isinstance(value, int | float) and abs(value) < _NUMBER_MAX:
-            figures.add(name, value)
-    for noun, done in (("positions", "closed"), ("orders", "cancelled")):
-        counts = [run.get(f"{noun}_{end}") for end in ("found", done, "failed")]
-        whole = [n for n in counts if isinstance(n, int) and abs(n) < _NUMBER_MAX]
-        if len(whole) == len(counts):
-            found, good, bad = whole
-            for end, value in ((done, good), ("failed", bad), ("other", found - good - bad)):
-                figures.add(f"liqctl_last_run_{noun}", value, outcome=end)
+    def add_last_run(self, run: Mapping[str, Any]) -> None:
+        """Add how the last run ended."""
+        ended_at = moment(run.get("finished_at"))
+        if ended_at is None:
+            return
+        self.add("liqctl_last_run_timestamp_seconds", ended_at)
+        for state in _LAST_STATES:
+            self.add("liqctl_last_run_state", int(run.get("state") == state), state=state)
+        for name, key in (
+            ("liqctl_last_run_duration_seconds", "duration_seconds"),
+            ("liqctl_last_run_deadline_seconds", "timeout_seconds"),
+            ("liqctl_last_run_exit_code", "exit_code"),
+            ("liqctl_last_run_verified_flat", "verified_flat"),
+            ("liqctl_last_settled_seconds", "settled_seconds"),
+        ):
+            value = run.get(key)
+            if isinstance(value, int | float) and abs(value) < _NUMBER_MAX:
+                self.add(name, value)
+        for noun, done in (("positions", "closed"), ("orders", "cancelled")):
+            counts = [run.get(f"{noun}_{end}") for end in ("found", done, "failed")]
+            whole = [n for n in counts if isinstance(n, int) and abs(n) < _NUMBER_MAX]
+            if len(whole) == len(counts):
+                found, good, bad = whole
+                for end, value in ((done, good), ("failed", bad), ("other", found - good - bad)):
+                    self.add(f"liqctl_last_run_{noun}", value, outcome=end)

@@ -121,6 +121,51 @@ class _Account:
     seen: "Inspection | None" = None
     why: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        key: str | None,
+        twin_of: str | None,
+        found: "Inspection | None",
+        policy: LiquidationConfig,
+    ) -> "_Account":
+        """Return what was read of it in scope, and why not everything."""
+        seen, why = None, None
+        if twin_of is None and key is None:
+            why = f"{_NO_KEY}; NOTHING IS CLOSED there"
+        elif twin_of is None:
+            why = found.why_unreadable() if found else None
+            if found is None or not found.snapshot.is_any_read:
+                why = why or "no reading ended in time"
+            else:
+                snapshot, verdict = found.snapshot, found.verdict
+                if not snapshot.positions.complete:
+                    why = why or "positions could not be read in full"
+                positions = verdict.positions
+                if not policy.close_positions:  # Those that are left alone are all that are open.
+                    items = snapshot.positions.items
+                    positions = tuple(each for each in items if policy.covers(each.symbol))
+                wanted = {order.order_id for order in (*verdict.orders, *verdict.kept)}
+                orders = tuple(
+                    each
+                    for each in snapshot.orders
+                    if (
+                        each.order_id in wanted
+                        if policy.cancel_orders
+                        else policy.covers(each.symbol)
+                    )
+                )
+                in_scope = replace(
+                    snapshot,
+                    positions=replace(snapshot.positions, items=positions),
+                    regular_orders=replace(snapshot.regular_orders, items=orders),
+                    algo_orders=replace(snapshot.algo_orders, items=()),
+                )
+                seen = replace(found, snapshot=in_scope)
+        why = clean(why) if why else None
+        return cls(name=name, key=key, twin_of=twin_of, seen=seen, why=why)
+
     @property
     def positions(self) -> tuple[Position, ...]:
         """What is open in scope."""
@@ -172,50 +217,6 @@ class _Account:
         return (self.name, number, notional, gained, orders, key)
 
 
-def _account_of(
-    name: str,
-    key: str | None,
-    twin_of: str | None,
-    found: "Inspection | None",
-    policy: LiquidationConfig,
-) -> _Account:
-    """Return what was read of an account without what is out of scope, and why not everything."""
-    if twin_of is not None:
-        return _Account(name=name, key=key, twin_of=twin_of)
-    if key is None:
-        why = f"{_NO_KEY}; NOTHING IS CLOSED there"
-        return _Account(name=name, key=key, twin_of=None, why=why)
-    unreadable = found and found.why_unreadable()
-    if found is None or not found.snapshot.is_any_read:
-        why = clean(unreadable or "no reading ended in time")
-        return _Account(name=name, key=key, twin_of=None, why=why)
-    snapshot, verdict = found.snapshot, found.verdict
-    if not snapshot.positions.complete:
-        unreadable = unreadable or "positions could not be read in full"
-    positions = verdict.positions
-    if not policy.close_positions:  # Those that are left alone are all that are open.
-        positions = tuple(p for p in snapshot.positions.items if policy.covers(p.symbol))
-    wanted = {order.order_id for order in (*verdict.orders, *verdict.kept)}
-    orders = tuple(
-        order
-        for order in snapshot.orders
-        if (order.order_id in wanted if policy.cancel_orders else policy.covers(order.symbol))
-    )
-    in_scope = replace(
-        snapshot,
-        positions=replace(snapshot.positions, items=positions),
-        regular_orders=replace(snapshot.regular_orders, items=orders),
-        algo_orders=replace(snapshot.algo_orders, items=()),
-    )
-    return _Account(
-        name=name,
-        key=key,
-        twin_of=None,
-        seen=replace(found, snapshot=in_scope),
-        why=clean(unreadable) if unreadable else None,
-    )
-
-
 def render_confirmations(
     accounts: "Sequence[tuple[str, str | None, str | None, Inspection | None]]",
     *,
@@ -235,7 +236,7 @@ def render_confirmations(
     head = _head(environment, base_url, config_file, colour=colour)
     rows = sorted(
         (
-            _account_of(clean(name), key, twin_of, found, policy)
+            _Account.of(clean(name), key, twin_of, found, policy)
             for name, key, twin_of, found in accounts
         ),
         key=lambda row: row.rank,

@@ -6,7 +6,7 @@ With a `height` the text fits that many rows: the worst positions are shown, the
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -203,7 +203,18 @@ def _row(status: Mapping[str, Any], state: str) -> tuple[str, ...]:
             f"{count(len(seen['orders']), 'order')}"
         )
     words += [f"{label} {text}".strip() for label, text in _under_way(status)]
-    words += _standby_remarks(status)
+    armed, latch = status.get("armed"), status.get("latch")
+    if armed and not armed.get("answers"):
+        words.append(f"armed process {_text(armed, 'pid')} HANGS")
+    elif armed:
+        health = _text(armed, "health")
+        told = "TRIPPED" if armed.get("tripped") else "armed"
+        told += ", only observes" if armed.get("observe") else ""
+        words.append(told + (f", {health.upper()}" if health != "armed" else ""))
+        near = [_text(g, "rule") for g in armed["guards"] if g.get("level") in {"near", "over"}]
+        words += [f"near its limit: {', '.join(near[:_NAMED_MAX])}"] if near else []
+    if latch is not None:
+        words.append(f"LATCHED since {_text(latch, 'tripped_at')}")
     if last := status.get("last_run"):
         # In one line of 80 columns: the time of a run of today, else its day.
         ended, now = _text(last, "finished_at"), str(status.get("looked_at"))
@@ -221,24 +232,6 @@ def _row(status: Mapping[str, Any], state: str) -> tuple[str, ...]:
         str(len(orders)) if orders or (is_read and unread <= {"positions"}) else "?",
         "; ".join(words),
     )
-
-
-def _standby_remarks(status: Mapping[str, Any]) -> list[str]:
-    """Return whether an account is armed and what is odd about it, in a few words."""
-    armed, latch = status.get("armed"), status.get("latch")
-    words = []
-    if armed and not armed.get("answers"):
-        words.append(f"armed process {_text(armed, 'pid')} HANGS")
-    elif armed:
-        health = _text(armed, "health")
-        words.append("TRIPPED" if armed.get("tripped") else "armed")
-        words[-1] += ", only observes" if armed.get("observe") else ""
-        words[-1] += f", {health.upper()}" if health != "armed" else ""
-        near = [_text(g, "rule") for g in armed["guards"] if g.get("level") in {"near", "over"}]
-        words += [f"near its limit: {', '.join(near[:_NAMED_MAX])}"] if near else []
-    if latch is not None:
-        words.append(f"LATCHED since {_text(latch, 'tripped_at')}")
-    return words
 
 
 def _state(account: Mapping[str, Any] | None) -> tuple[str, Tone]:
@@ -264,13 +257,30 @@ def _time_of_day(moment: object) -> str:
     return f"{clean(str(moment))[_TIME_OF_DAY]} UTC"
 
 
-def _account(account: Mapping[str, Any], rows: int, *, verbose: bool) -> list[Part]:
+def _account(account: Mapping[str, Any], rows_max: int, *, verbose: bool) -> list[Part]:
     """Return tables with so many rows together at most, then the sums and what is odd."""
     positions, orders = account.get("positions") or [], account.get("orders") or []
     # Orders make room first: what is open matters more than what might fill.
-    positions_max = rows - min(len(orders), rows // 3)
-    orders_max = rows - min(len(positions), positions_max)
-    tables = _positions(positions, positions_max, verbose=verbose)
+    positions_max = rows_max - min(len(orders), rows_max // 3)
+    orders_max = rows_max - min(len(positions), positions_max)
+    tables: list[Part] = []
+    if rows := [
+        (
+            named(row.get("symbol", "?"), row.get("product")),
+            _text(row, "side", "position_side"),
+            sized(_text(row, "quantity"), row.get("product")),
+            _money(row.get("notional")),
+            _money(row.get("unrealized_pnl"), "{:+,.2f}"),
+            *((_text(row, "entry_price"), _text(row, "mark_price")) if verbose else ()),
+        )
+        for row in positions[:positions_max]
+    ]:
+        head = ["symbol", "side", "quantity", "notional", "PnL", *["entry", "mark"] * verbose]
+        tables.append(Table(head=head, rows=rows, right=range(2, len(head))))
+        if rest := positions[positions_max:]:
+            total = money(sum((abs(_amount(row.get("notional"))) for row in rest), Decimal(0)))
+            tables.append(f"and {count(len(rest), 'smaller position')} of {total} notional")
+        tables.append("")
     fields = ("side", "type", "order_id")
     cells = [
         [named(row.get("symbol", "?"), row.get("product")), *(_text(row, name) for name in fields)]
@@ -304,31 +314,6 @@ def _account(account: Mapping[str, Any], rows: int, *, verbose: bool) -> list[Pa
         ("margin", "PORTFOLIO" if account.get("margin") == "PORTFOLIO" else None),
         ("scope", f"the venue does not know {names}" if unknown else None),
     )
-
-
-def _positions(
-    positions: Sequence[Mapping[str, Any]], rows_max: int, *, verbose: bool
-) -> list[Part]:
-    shown, rest = positions[:rows_max], positions[rows_max:]
-    if not shown:
-        return []
-    rows = [
-        (
-            named(row.get("symbol", "?"), row.get("product")),
-            _text(row, "side", "position_side"),
-            sized(_text(row, "quantity"), row.get("product")),
-            _money(row.get("notional")),
-            _money(row.get("unrealized_pnl"), "{:+,.2f}"),
-            *((_text(row, "entry_price"), _text(row, "mark_price")) if verbose else ()),
-        )
-        for row in shown
-    ]
-    head = ["symbol", "side", "quantity", "notional", "PnL", *["entry", "mark"] * verbose]
-    parts: list[Part] = [Table(head=head, rows=rows, right=range(2, len(head)))]
-    if rest:
-        total = money(sum((abs(_amount(row.get("notional"))) for row in rest), Decimal(0)))
-        parts.append(f"and {count(len(rest), 'smaller position')} of {total} notional")
-    return [*parts, ""]
 
 
 def _under_way(document: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -124,7 +124,10 @@ def make_notices(
     Of several accounts there is one of each, as bad as the worst account's would be. `exit_code` is
     what the process leaves with: a signal's outranks the result's.
     """
-    only, judged = results.only, [_judge(result, exit_code, results) for result in results.each]
+    only, judged = (
+        results.only,
+        [_Judgement.of(result, exit_code, results) for result in results.each],
+    )
     if results.are_several:
         text, details = _tell_all(results, judged, exit_code)
     else:
@@ -169,32 +172,34 @@ class _Judgement:
     exit_code: int
     word: str
 
-
-def _judge(result: LiquidationResult, exit_code: int, results: Results) -> _Judgement:
-    if results.are_several and exit_code not in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
-        exit_code = result.exit_code()
-    was_refused = result.state is LiquidationState.SKIPPED or result.cause is FailureCause.BLOCKED
-    has_tried = not was_refused and result.cause is not FailureCause.NOT_CONFIRMED
-    # Whether nobody can say what is open: nothing was read, or an answer never came.
-    is_unproven = has_tried and bool(
-        (not result.verified_flat and result.residual is None)
-        or result.count_positions(PositionState.UNKNOWN)
-        or result.count_orders(OrderState.UNKNOWN)
-    )
-    severity = Severity.CRITICAL
-    if results.are_several and _is_twin(result):
-        severity = Severity.INFO
-    elif was_refused:
-        severity = Severity.WARNING
-    elif result.state is LiquidationState.COMPLETED and not is_unproven:
-        severity = Severity.INFO if exit_code == ExitCode.DONE else Severity.WARNING
-    return _Judgement(
-        severity=severity,
-        is_unproven=is_unproven,
-        has_begun=not was_refused and (result.audit_head is not None or result.requests > 0),
-        exit_code=exit_code,
-        word=_word(result.state, is_unproven=is_unproven),
-    )
+    @classmethod
+    def of(cls, result: LiquidationResult, exit_code: int, results: Results) -> "_Judgement":
+        if results.are_several and exit_code not in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
+            exit_code = result.exit_code()
+        was_refused = (
+            result.state is LiquidationState.SKIPPED or result.cause is FailureCause.BLOCKED
+        )
+        has_tried = not was_refused and result.cause is not FailureCause.NOT_CONFIRMED
+        # Whether nobody can say what is open: nothing was read, or an answer never came.
+        is_unproven = has_tried and bool(
+            (not result.verified_flat and result.residual is None)
+            or result.count_positions(PositionState.UNKNOWN)
+            or result.count_orders(OrderState.UNKNOWN)
+        )
+        severity = Severity.CRITICAL
+        if results.are_several and _is_twin(result):
+            severity = Severity.INFO
+        elif was_refused:
+            severity = Severity.WARNING
+        elif result.state is LiquidationState.COMPLETED and not is_unproven:
+            severity = Severity.INFO if exit_code == ExitCode.DONE else Severity.WARNING
+        return cls(
+            severity=severity,
+            is_unproven=is_unproven,
+            has_begun=not was_refused and (result.audit_head is not None or result.requests > 0),
+            exit_code=exit_code,
+            word=_word(result.state, is_unproven=is_unproven),
+        )
 
 
 def _word(state: LiquidationState, *, is_unproven: bool) -> str:
