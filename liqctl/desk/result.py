@@ -261,10 +261,11 @@ def proof(result: LiquidationResult, asked: Asked, unseen: str) -> str:
     return f"proven: {unseen} was listed for {watched_s:.1f} s{short} in {sources}"
 
 
-def left_alone(result: LiquidationResult) -> str:
+def left_alone(*results: LiquidationResult) -> str:
     """Return what --orders-only or --positions-only left alone; empty without them."""
-    positions = [p for p in result.positions if p.state is PositionState.SKIPPED]
-    orders = result.count_orders(OrderState.SKIPPED)
+    skipped = PositionState.SKIPPED
+    positions = [p for result in results for p in result.positions if p.state is skipped]
+    orders = sum(result.count_orders(OrderState.SKIPPED) for result in results)
     return _exposure(positions) if positions else count(orders, "order") if orders else ""
 
 
@@ -329,9 +330,11 @@ def split_residual(result: LiquidationResult) -> tuple[Residual, Residual]:
     return left, still_listed
 
 
-def sum_up(residual: Residual) -> str:
+def sum_up(*residuals: Residual) -> str:
     """Return how much is open."""
-    return f"{_exposure(residual.positions)}, {count(len(residual.orders), 'order')}"
+    positions = [position for residual in residuals for position in residual.positions]
+    orders = sum(len(residual.orders) for residual in residuals)
+    return f"{_exposure(positions)}, {count(orders, 'order')}"
 
 
 def _exposure(positions: Sequence[PositionReport | Position]) -> str:

@@ -172,7 +172,7 @@ def _verdict(ends: Sequence[_End], asked: Asked) -> str:
     flat, skipped = states[LiquidationState.COMPLETED], states[LiquidationState.SKIPPED]
     if skipped == len(own):
         return meaning(own[0].result, asked)
-    as_asked = any(left_alone(end.result) for end in own)
+    as_asked = left_alone(*(end.result for end in own))
     scopes = {_scope(end, asked) for end in own}
     scope = scopes.pop() if len(scopes) == 1 and asked.scopes is not None else " in scope"
     done = "done as asked" if as_asked else f"proven flat{scope}"
@@ -195,12 +195,7 @@ def _sums(ends: Sequence[_End], asked: Asked, names_max: int) -> Iterator[tuple[
     """Yield what was closed and is left of all accounts, or was found, and the shortest proof."""
     results = [end.result for end in ends if not end.twin_of]
     left = [end for end in ends if end.left.positions or end.left.orders]
-    each = [end.left for end in ends if not end.twin_of]
-    residual = Residual(
-        positions=tuple(position for one in each for position in one.positions),
-        orders=tuple(order for one in each for order in one.orders),
-    )
-    held = sum_up(residual) + _on([end.name for end in left], names_max)
+    held = sum_up(*(end.left for end in left)) + _on([end.name for end in left], names_max)
     if any(result.dry_run for result in results):
         unread = [end.name for end in ends if end.result.residual is None and not end.twin_of]
         yield "found", f"{held}; not known{_on(unread, names_max)}" if unread else held
@@ -218,12 +213,7 @@ def _sums(ends: Sequence[_End], asked: Asked, names_max: int) -> Iterator[tuple[
     unknown = [end.name for end in ends if end.is_open and end.result.residual is None]
     told = [held] if left else []
     told += [f"not known{_on(unknown, names_max)}"] if unknown else []
-    alone = replace(
-        results[0],
-        positions=tuple(each for result in results for each in result.positions),
-        orders=tuple(each for result in results for each in result.orders),
-    )
-    told += [f"{stays}, as asked"] if (stays := left_alone(alone)) else []
+    told += [f"{stays}, as asked"] if (stays := left_alone(*results)) else []
     if not told:
         is_open = any(end.is_open for end in ends)
         told = ["nothing was seen, but that is not proven" if is_open else "nothing"]
