@@ -30,7 +30,7 @@ from liqctl.kernel.events import FAILURES, TRAIL_NAME, AuditEventType
 from liqctl.kernel.states import ExitCode
 from liqctl.run.who import state_folders
 from liqctl.trail import verify as chain
-from liqctl.trail.file import blocks_backwards, open_for_reading
+from liqctl.trail.file import blocks_backwards, open_for_reading, parse_line
 from liqctl.trail.reading import (
     Follower,
     LineFilter,
@@ -42,7 +42,6 @@ from liqctl.trail.reading import (
     read_run,
     rotated_siblings,
 )
-from liqctl.trail.record import parse_line
 
 if TYPE_CHECKING:
     from liqctl.settings.values import Settings

@@ -32,9 +32,9 @@ from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.states import Environment, ExitCode, Margin
+from liqctl.trail.file import TrailRecord
 from liqctl.trail.fold import fold_run, is_start
 from liqctl.trail.reading import read_later_runs, read_run
-from liqctl.trail.record import TrailRecord
 
 if TYPE_CHECKING:
     from liqctl.kernel.values import Trade

@@ -298,7 +298,7 @@ def _offers(kind: str, given: Mapping[str, Any]) -> Mapping[str, str]:
             return {each.word: "" for each in all_meanings() if each.word[0].isalpha()}
         case _:
             from liqctl.cli.audit import default_trail, last_lines_of, trail_at
-            from liqctl.trail.record import parse_line
+            from liqctl.trail.file import parse_line
 
             trail = default_trail()
             # `report` takes several: a list.

@@ -31,6 +31,7 @@ from liqctl.kernel.events import FAILURES, INTERRUPTED, RUN_ENDS, AuditEventType
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import Side, Trade
+from liqctl.trail.file import TrailRecord
 from liqctl.trail.fold import (
     Fate,
     LegStory,
@@ -43,7 +44,6 @@ from liqctl.trail.fold import (
     number,
     words,
 )
-from liqctl.trail.record import TrailRecord
 from liqctl.trail.verify import RunChain
 
 REPORT_SCHEMA: Final = "liqctl.report/1"

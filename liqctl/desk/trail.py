@@ -17,8 +17,8 @@ from liqctl.kernel.amounts import parse_decimal
 from liqctl.kernel.answers import printable
 from liqctl.kernel.events import FAILURES, RUN_ENDS, AuditEventType
 from liqctl.kernel.states import Product
+from liqctl.trail.file import TrailRecord
 from liqctl.trail.fold import Fate, LegStory, TimedRecord, fold_run, number, words
-from liqctl.trail.record import TrailRecord
 from liqctl.trail.verify import Verification
 
 # A terminal of this width shows the date and the run too.

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Final
 
 from liqctl.kernel.events import RUN_ENDS, AuditEventType, is_run_start
-from liqctl.trail.record import TrailRecord
+from liqctl.trail.file import TrailRecord
 
 _LegKey = tuple[str, str]
 _START_LAG_MAX_S: Final = 5.0

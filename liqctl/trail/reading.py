@@ -28,9 +28,15 @@ from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import COUNTS, END_BY_STATE, AuditEventType
 from liqctl.kernel.result import make_metrics
 from liqctl.kernel.states import TripCause
-from liqctl.trail.file import blocks, blocks_backwards, open_for_reading
+from liqctl.trail.file import (
+    LINE_MAX_BYTES,
+    TrailRecord,
+    blocks,
+    blocks_backwards,
+    open_for_reading,
+    parse_line,
+)
 from liqctl.trail.fold import RunFold, RunHeadline, fold_run, split_runs
-from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_line
 from liqctl.trail.verify import RunChain, check_run
 
 RUN_RECORDS_MAX: Final = 200_000

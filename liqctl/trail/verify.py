@@ -19,9 +19,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from liqctl.trail.file import BLOCK_BYTES, blocks, open_for_reading
+from liqctl.trail.file import (
+    BLOCK_BYTES,
+    LINE_MAX_BYTES,
+    TrailRecord,
+    blocks,
+    open_for_reading,
+    parse_line,
+    parse_or_reason,
+)
 from liqctl.trail.fold import RunFold, RunHeadline
-from liqctl.trail.record import LINE_MAX_BYTES, TrailRecord, parse_line, parse_or_reason
 
 VERIFICATION_SCHEMA: Final = "liqctl.verification/1"
 LISTED_MAX: Final = 100

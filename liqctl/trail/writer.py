@@ -32,8 +32,7 @@ from typing import Any, Final, NamedTuple
 from liqctl.kernel.events import TRAIL_NAME, AuditEventType
 from liqctl.kernel.ids import time_of_correlation_id
 from liqctl.trail.durability import HelperThread, Ticket
-from liqctl.trail.file import TrailFile, open_trail
-from liqctl.trail.record import TrailRecord, make_record
+from liqctl.trail.file import TrailFile, TrailRecord, make_record, open_trail
 
 ORDERS_WAIT_MAX_S: Final = 0.025
 """How long all orders of a run together are held back for a slow disk. Measured: a sync takes

@@ -13,7 +13,7 @@ import pytest
 
 from liqctl.desk.incident import Incident, TradeReading, make_incident
 from liqctl.desk.report import render_page
-from liqctl.trail.record import TrailRecord
+from liqctl.trail.file import TrailRecord
 from liqctl.trail.verify import RunChain
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")

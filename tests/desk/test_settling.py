@@ -8,8 +8,8 @@ from liqctl.desk.incident import Incident, TradeReading, make_incident
 from liqctl.desk.report import draw_timeline, head_of, render_markdown
 from liqctl.desk.trail import phrase
 from liqctl.kernel.as_json import as_json
+from liqctl.trail.file import TrailRecord
 from liqctl.trail.fold import Fate, TimedRecord, fold_run
-from liqctl.trail.record import TrailRecord
 from liqctl.trail.verify import RunChain
 
 WATCH = {"round": 3, "settle_seconds": 2.0, "watch_seconds": 2.0}

@@ -27,8 +27,8 @@ from liqctl.kernel.values import (
     Side,
     Snapshot,
 )
+from liqctl.trail.file import TrailRecord, clean
 from liqctl.trail.fold import TimedRecord
-from liqctl.trail.record import TrailRecord, clean
 from tests.desk.builders import make_order, make_position, make_result
 
 LEG = Leg(symbol="BTCUSDT", position_side=PositionSide.BOTH)

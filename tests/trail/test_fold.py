@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from liqctl.trail.file import TrailRecord
 from liqctl.trail.fold import Fate, RunStory, fold_run
-from liqctl.trail.record import TrailRecord
 
 START = {"pid": 1, "timeout_seconds": 5.0, "config": {}}
 USDM, COINM = {"product": "USDM"}, {"product": "COINM"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from liqctl.kernel.errors import UsageError
-from liqctl.trail.file import blocks, blocks_backwards, open_for_reading
+from liqctl.trail.file import blocks, blocks_backwards, open_for_reading, parse_line
 from liqctl.trail.reading import (
     Follower,
     LineFilter,
@@ -15,7 +15,6 @@ from liqctl.trail.reading import (
     parse_since,
     read_history,
 )
-from liqctl.trail.record import parse_line
 from liqctl.trail.writer import AuditLogger
 
 

@@ -22,8 +22,7 @@ import pytest
 
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.events import AuditEventType
-from liqctl.trail.file import open_trail
-from liqctl.trail.record import CUT_KEY, RECORD_MAX_BYTES
+from liqctl.trail.file import CUT_KEY, RECORD_MAX_BYTES, open_trail
 from liqctl.trail.verify import verify
 from liqctl.trail.writer import ORDERS_WAIT_MAX_S, AuditLogger
 from tests.process.program import wait_until
