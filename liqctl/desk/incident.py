@@ -69,6 +69,24 @@ class IncidentKind(StrEnum):
     ARMED = "armed time, not a liquidation"
     BY_HAND = "events logged by hand, not a run"
 
+    @classmethod
+    def of(cls, story: RunStory) -> "IncidentKind":
+        """Return what kind of thing it was: by its end, without a start by its events."""
+        if story.start is None:
+            types = {event.event_type for event in story.events}
+            by_hand: Mapping[str, IncidentKind] = {
+                AuditEventType.LIQUIDATION_BLOCKED: cls.BLOCKED,
+                AuditEventType.ARMED: cls.ARMED,
+                AuditEventType.LIQUIDATION_SKIPPED: cls.SKIPPED,
+            }
+            return next((kind for each, kind in by_hand.items() if each in types), cls.BY_HAND)
+        if story.end is None:
+            return cls.UNFINISHED
+        kind = _KINDS[story.end.event_type]
+        message = words(story.end.details.get("error_message")) or ""
+        is_interrupted = INTERRUPTED in message and kind is not cls.ABANDONED
+        return cls.INTERRUPTED if is_interrupted else kind
+
 
 _KINDS: Final[Mapping[str, IncidentKind]] = {
     AuditEventType.LIQUIDATION_COMPLETE: IncidentKind.COMPLETED,
@@ -310,7 +328,7 @@ def make_incident(
         correlation_id=story.correlation_id,
         environment=story.environment,
         account=story.account,
-        type=_kind_of(story, records),
+        type=IncidentKind.of(story),
         started_at=story.began_at,
         ended_at=story.end.timestamp if story.end else None,
         deadline_seconds=story.deadline_s,
@@ -352,23 +370,6 @@ def make_incident(
         audit=chain,
         story=story,
     )
-
-
-def _kind_of(story: RunStory, records: Sequence[TrailRecord]) -> IncidentKind:
-    if story.start is None:
-        types = {record.event_type for record in records}
-        if AuditEventType.LIQUIDATION_BLOCKED in types:
-            return IncidentKind.BLOCKED
-        if AuditEventType.ARMED in types:
-            return IncidentKind.ARMED
-        is_skipped = AuditEventType.LIQUIDATION_SKIPPED in types
-        return IncidentKind.SKIPPED if is_skipped else IncidentKind.BY_HAND
-    if story.end is None:
-        return IncidentKind.UNFINISHED
-    kind = _KINDS[story.end.event_type]
-    message = words(story.end.details.get("error_message")) or ""
-    is_interrupted = INTERRUPTED in message and kind is not IncidentKind.ABANDONED
-    return IncidentKind.INTERRUPTED if is_interrupted else kind
 
 
 def _counts(end: Mapping[str, object], story: RunStory) -> dict[str, int | None]:

@@ -143,7 +143,7 @@ def make_notices(
         details=details,
     )
     # A run that was refused before it began has no start to tell of.
-    begun = [r for r, its in zip(results.each, judged, strict=True) if its.has_begun]
+    begun = [its.result for its in judged if its.has_begun]
     if not begun:
         return (end,)
     began_at = rfc3339(min(result.started_at for result in begun))
@@ -166,6 +166,7 @@ def make_notices(
 class _Judgement:
     """What the end of an account's run means; `word` is its state, or UNKNOWN with it."""
 
+    result: LiquidationResult
     severity: Severity
     is_unproven: bool
     has_begun: bool
@@ -194,6 +195,7 @@ class _Judgement:
         elif result.state is LiquidationState.COMPLETED and not is_unproven:
             severity = Severity.INFO if exit_code == ExitCode.DONE else Severity.WARNING
         return cls(
+            result=result,
             severity=severity,
             is_unproven=is_unproven,
             has_begun=not was_refused and (result.audit_head is not None or result.requests > 0),
@@ -223,14 +225,11 @@ def _tell_all(
 
     The details tell of each account without any list.
     """
-    pairs = sorted(
-        zip(results.each, judged, strict=True),
-        key=lambda pair: -_SEVERITIES.index(pair[1].severity),
-    )
-    flat = [r for r, its in pairs if r.verified_flat and not its.is_unproven]
+    flat = [its.result for its in judged if its.result.verified_flat and not its.is_unproven]
     twins = [result for result in results.each if _is_twin(result)]
     told: dict[str, list[str]] = {}
-    for result, its in pairs:
+    for its in sorted(judged, key=lambda its: -_SEVERITIES.index(its.severity)):
+        result = its.result
         if result in flat or result in twins:
             continue
         residual, why = result.residual, clean((result.error_message or "")[:_WHY_MAX])
@@ -255,8 +254,8 @@ def _tell_all(
     open_ones = _cut(open_ones, TEXT_MAX - len(head) - len(tail) - 2)
     names = ("state", "correlation_id", "verified_flat", *COUNTS, "duration_seconds", "audit_head")
     rows = []
-    for result, its in zip(results.each, judged, strict=True):
-        document, residual = result.as_json(), result.residual
+    for its in judged:
+        result, document, residual = its.result, its.result.as_json(), its.result.residual
         message = result.error_message and _cut(clean(result.error_message), _REASON_MAX)
         rows.append(
             {
