@@ -73,7 +73,6 @@ class _Styled(IntEnum):
 
     @property
     def word(self) -> str:
-        """Return the member as it is shown."""
         return self.name.lower().replace("_", " ")
 
 
@@ -414,7 +413,6 @@ class LiveModel:
         return row
 
     def _close(self, event_type: str, details: Mapping[str, Any], at: float) -> None:
-        """Take in what became of a close."""
         row = self._leg(details)
         match event_type:
             case AuditEventType.POSITION_CLOSED:

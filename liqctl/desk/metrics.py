@@ -174,7 +174,6 @@ class _Figures:
         return self._families.values()
 
     def add_account(self, document: Mapping[str, Any], read_at: float) -> None:
-        """Add what is open."""
         account, running = document.get("account"), document.get("in_progress")
         if account is not None or running is not None:
             self.add("liqctl_run_in_progress", int(running is not None))
@@ -227,7 +226,6 @@ class _Figures:
                 self.add("liqctl_heartbeat_age_seconds", age_s)
 
     def add_last_run(self, run: Mapping[str, Any]) -> None:
-        """Add how the last run ended."""
         ended_at = moment(run.get("finished_at"))
         if ended_at is None:
             return

@@ -168,7 +168,6 @@ class _Account:
 
     @property
     def positions(self) -> tuple[Position, ...]:
-        """What is open in scope."""
         return self.seen.snapshot.positions.items if self.seen else ()
 
     @property
@@ -178,12 +177,10 @@ class _Account:
 
     @property
     def notional(self) -> Decimal:
-        """What is known to be open."""
         return exposure_of(self.positions)
 
     @property
     def has_positions(self) -> bool:
-        """Whether the positions were read in full."""
         return self.seen is not None and self.seen.snapshot.positions.complete
 
     @property
@@ -203,7 +200,6 @@ class _Account:
         return place, -self.notional, self.name
 
     def cells(self, *, colour: bool) -> tuple[str, ...]:
-        """Return the cells of the row."""
         if self.twin_of is not None:
             return (self.name, "", "", "", "", f"same account as {clean(self.twin_of)}")
         number, notional, gained = str(len(self.positions)), money(self.notional), "?"

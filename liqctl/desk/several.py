@@ -71,7 +71,6 @@ class _End:
 
     @property
     def name(self) -> str:
-        """The account's name, safe to show."""
         return clean(self.result.account or "")
 
     @property
@@ -90,7 +89,6 @@ class _End:
 
     @property
     def notional(self) -> Decimal:
-        """What is known to be left."""
         return sum((abs(position.notional) for position in self.left.positions), _ZERO)
 
     @property

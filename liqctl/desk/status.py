@@ -317,7 +317,6 @@ def _account(account: Mapping[str, Any], rows_max: int, *, verbose: bool) -> lis
 
 
 def _under_way(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what runs and what died."""
     running = document.get("in_progress") or {}
     rows: list[tuple[str, str]] = []
     if running and running.get("pid") is None:
@@ -396,7 +395,6 @@ def _settings(document: Mapping[str, Any]) -> list[tuple[str, str | None]]:
 
 
 def _watching(watch: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """Return when the next look is taken."""
     if not watch:
         return []
     text = f"next look in {float(watch['next_look_seconds']):.0f} s"

@@ -182,7 +182,6 @@ class _Check:
         self._runs = RunFold()
 
     def read(self, fd: int) -> None:
-        """Take in the lines of the file."""
         found, position = self.found, 0
         for text, length, digest in _lines(fd, found.size_bytes):
             found.lines += 1
