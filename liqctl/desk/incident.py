@@ -217,6 +217,53 @@ class LegCost:
     asset: str
     fees: Mapping[str, Decimal]
 
+    @classmethod
+    def of(
+        cls, orders: Sequence[ClosingOrder], trades: Mapping[str, tuple[Trade, ...]]
+    ) -> "LegCost":
+        """Return what the orders of one leg cost, at least one of which traded."""
+        own = [trade for order in orders for trade in trades[order.client_order_id]]
+        product = product_of(orders[0].symbol)
+        is_coin = product is Product.COINM
+        base = _sum(trade.base_quantity for trade in own)
+        value = _sum(_EXACT.multiply(trade.price, trade.base_quantity) for trade in own)
+        # Amounts whose products with a price are in the settle asset; a mark price of 0 is none.
+        marked = [
+            (
+                order.mark_price,
+                trade.price,
+                _EXACT.divide(trade.base_quantity, order.mark_price)
+                if is_coin
+                else trade.base_quantity,
+            )
+            for order in orders
+            if order.mark_price
+            for trade in trades[order.client_order_id]
+        ]
+        mark_price = slippage = bps = None
+        if len(marked) == len(own) and base:
+            at_mark = _sum(_EXACT.multiply(mark, amount) for mark, _, amount in marked)
+            paid = _sum(_EXACT.multiply(fill, amount) for _, fill, amount in marked)
+            mark_price = value / paid if is_coin and paid else at_mark / base
+            is_sale = own[0].side is Side.SELL
+            gain = _EXACT.subtract(*((paid, at_mark) if is_sale else (at_mark, paid)))
+            bps = gain / at_mark * _BPS
+            slippage = gain.quantize(_COIN_STEP, context=_EXACT) if is_coin else gain
+        return cls(
+            product=product,
+            symbol=orders[0].symbol,
+            position_side=orders[0].position_side,
+            side=own[0].side.value,
+            quantity=_sum(trade.quantity for trade in own),
+            average_price=value / base if base else Decimal(0),
+            mark_price=mark_price,
+            slippage=slippage,
+            slippage_bps=bps,
+            realized_pnl=_sum(trade.realized_pnl for trade in own),
+            asset=own[0].settle_asset,
+            fees=_by_asset((trade.fee_asset, trade.fee) for trade in own),
+        )
+
     def json_fields(self) -> dict[str, object]:
         """Return the fields; basis points are a quotient, which has no digits of its own."""
         named = {each.name: getattr(self, each.name) for each in fields(self)}
@@ -501,7 +548,7 @@ def add_up(orders: Sequence[ClosingOrder], reading: TradeReading) -> Costs:
         if reading.trades.get(order.client_order_id):
             key = (order.symbol, order.position_side, order.side)
             by_leg.setdefault(key, []).append(order)
-    legs = tuple(_leg_cost(of_leg, reading.trades) for of_leg in by_leg.values())
+    legs = tuple(LegCost.of(of_leg, reading.trades) for of_leg in by_leg.values())
     orders_read = sum(order.client_order_id in reading.trades for order in orders)
     slippage = ((leg.asset, leg.slippage) for leg in legs if leg.slippage is not None)
     is_read = reading.why_not is None
@@ -518,49 +565,6 @@ def add_up(orders: Sequence[ClosingOrder], reading: TradeReading) -> Costs:
         slippage=_by_asset(slippage) if is_read else None,
         legs_without_mark=sum(leg.slippage is None for leg in legs),
         legs=legs,
-    )
-
-
-def _leg_cost(orders: Sequence[ClosingOrder], trades: Mapping[str, tuple[Trade, ...]]) -> LegCost:
-    own = [trade for order in orders for trade in trades[order.client_order_id]]
-    product = product_of(orders[0].symbol)
-    base = _sum(trade.base_quantity for trade in own)
-    value = _sum(_EXACT.multiply(trade.price, trade.base_quantity) for trade in own)
-    # Amounts whose products with a price are in the settle asset; a mark price of 0 is none.
-    marked = [
-        (
-            order.mark_price,
-            trade.price,
-            _EXACT.divide(trade.base_quantity, order.mark_price)
-            if product is Product.COINM
-            else trade.base_quantity,
-        )
-        for order in orders
-        if order.mark_price
-        for trade in trades[order.client_order_id]
-    ]
-    mark_price = slippage = bps = None
-    if len(marked) == len(own) and base:
-        at_mark = _sum(_EXACT.multiply(mark, amount) for mark, _, amount in marked)
-        paid = _sum(_EXACT.multiply(fill, amount) for _, fill, amount in marked)
-        mark_price = value / paid if product is Product.COINM and paid else at_mark / base
-        gain = _EXACT.subtract(*((paid, at_mark) if own[0].side is Side.SELL else (at_mark, paid)))
-        bps = gain / at_mark * _BPS
-        is_coin = product is Product.COINM
-        slippage = gain.quantize(_COIN_STEP, context=_EXACT) if is_coin else gain
-    return LegCost(
-        product=product,
-        symbol=orders[0].symbol,
-        position_side=orders[0].position_side,
-        side=own[0].side.value,
-        quantity=_sum(trade.quantity for trade in own),
-        average_price=value / base if base else Decimal(0),
-        mark_price=mark_price,
-        slippage=slippage,
-        slippage_bps=bps,
-        realized_pnl=_sum(trade.realized_pnl for trade in own),
-        asset=own[0].settle_asset,
-        fees=_by_asset((trade.fee_asset, trade.fee) for trade in own),
     )
 
 

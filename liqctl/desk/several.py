@@ -105,6 +105,37 @@ class _End:
             self.name,
         )
 
+    def left_in_words(self, asked: Asked) -> str:
+        """Return what is left of an account, in a few words."""
+        result = self.result
+        if result.state is LiquidationState.SKIPPED:
+            return "nothing was read"
+        if result.cause is FailureCause.BLOCKED:
+            return "another run is at work"
+        if result.residual is None:
+            return "not known"
+        left, still_listed = split_residual(result)
+        symbols = _symbols(left.positions)
+        told = [f"{money(self.notional)} {symbols}"] if symbols else []
+        told += [count(len(left.orders), "order")] if left.orders else []
+        if still_listed.positions or still_listed.orders:
+            told.append("closed, but still listed")
+        if result.never_read:
+            told.append("not all was read")
+        stays = left_alone(result)
+        told += [f"{stays}, as asked"] if stays and result.verified_flat else []
+        if not told and result.verified_flat:
+            return f"nothing{self.scope_in_words(asked)}"
+        return "; ".join(told) or "nothing seen, not proven"
+
+    def scope_in_words(self, asked: Asked) -> str:
+        """Return where an account is flat, if it is not everywhere."""
+        symbols = (asked.scopes or {}).get(self.result.account or "", ())
+        if symbols:
+            return f" on {listed([clean(symbol) for symbol in symbols], _SYMBOLS_MAX)}"
+        products = self.result.products
+        return f" in {products[0].shown} futures" if len(products) == 1 else ""
+
 
 def render_results(
     results: Results,
@@ -171,7 +202,7 @@ def _verdict(ends: Sequence[_End], asked: Asked) -> str:
     if skipped == len(own):
         return meaning(own[0].result, asked)
     as_asked = left_alone(*(end.result for end in own))
-    scopes = {_scope(end, asked) for end in own}
+    scopes = {end.scope_in_words(asked) for end in own}
     scope = scopes.pop() if len(scopes) == 1 and asked.scopes is not None else " in scope"
     done = "done as asked" if as_asked else f"proven flat{scope}"
     others = {
@@ -261,7 +292,7 @@ def _table(
             ):
                 cells.append("?" if found is None else f"{done} of {found}")
             cells.append(f"{result.flat_after_seconds:.2f} s" if result.verified_flat else "-")
-            cells.append(_left(end, asked))
+            cells.append(end.left_in_words(asked))
         rows.append(cells)
     parts: list[Part] = [Table(head=head, rows=rows, right=right)]
     rest = ends[len(rows) :]
@@ -276,39 +307,6 @@ def _table(
 
 def _symbols(positions: Iterable[Position | PositionReport]) -> str:
     return listed(list(dict.fromkeys(clean(p.symbol) for p in positions)), _SYMBOLS_MAX)
-
-
-def _left(end: _End, asked: Asked) -> str:
-    """Return what is left of an account, in a few words."""
-    result = end.result
-    if result.state is LiquidationState.SKIPPED:
-        return "nothing was read"
-    if result.cause is FailureCause.BLOCKED:
-        return "another run is at work"
-    if result.residual is None:
-        return "not known"
-    left, still_listed = split_residual(result)
-    symbols = _symbols(left.positions)
-    told = [f"{money(end.notional)} {symbols}"] if symbols else []
-    told += [count(len(left.orders), "order")] if left.orders else []
-    if still_listed.positions or still_listed.orders:
-        told.append("closed, but still listed")
-    if result.never_read:
-        told.append("not all was read")
-    stays = left_alone(result)
-    told += [f"{stays}, as asked"] if stays and result.verified_flat else []
-    if told:
-        return "; ".join(told)
-    return f"nothing{_scope(end, asked)}" if result.verified_flat else "nothing seen, not proven"
-
-
-def _scope(end: _End, asked: Asked) -> str:
-    """Return where an account is flat, if it is not everywhere."""
-    symbols = (asked.scopes or {}).get(end.result.account or "", ())
-    if symbols:
-        return f" on {listed([clean(symbol) for symbol in symbols], _SYMBOLS_MAX)}"
-    products = end.result.products
-    return f" in {products[0].shown} futures" if len(products) == 1 else ""
 
 
 def _record(ends: Sequence[_End], names_max: int) -> list[tuple[str, str | None]]:

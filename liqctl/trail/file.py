@@ -521,3 +521,33 @@ def blocks_backwards(
             rest, is_skipping = b"", True
     if rest:
         yield rest
+
+
+def lines_and_digests(fd: int, size: int) -> Iterator[tuple[bytes | None, int, str]]:
+    """Yield every line, its length and its SHA-256.
+
+    One of more than 1 MB is hashed as it passes and not kept: None.
+    """
+    rest, hasher, length, position = b"", None, 0, 0
+    while position < size:
+        block = os.pread(fd, min(BLOCK_BYTES, size - position), position)
+        if not block:  # Cut short by somebody since.
+            break
+        position += len(block)
+        if hasher is not None:
+            end, newline, block = block.partition(b"\n")
+            hasher.update(end)
+            length += len(end)
+            if not newline:
+                continue
+            yield None, length, hasher.hexdigest()
+            hasher = None
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            yield line, len(line), hashlib.sha256(line).hexdigest()
+        if len(rest) > LINE_MAX_BYTES:
+            hasher, length, rest = hashlib.sha256(rest), len(rest), b""
+    if hasher is not None:
+        yield None, length, hasher.hexdigest()
+    elif rest:
+        yield rest, len(rest), hashlib.sha256(rest).hexdigest()

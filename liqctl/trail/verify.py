@@ -14,16 +14,15 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
 from liqctl.trail.file import (
-    BLOCK_BYTES,
-    LINE_MAX_BYTES,
     TrailRecord,
     blocks,
+    lines_and_digests,
     open_for_reading,
     parse_line,
     parse_or_reason,
@@ -183,7 +182,7 @@ class _Check:
 
     def read(self, fd: int) -> None:
         found, position = self.found, 0
-        for text, length, digest in _lines(fd, found.size_bytes):
+        for text, length, digest in lines_and_digests(fd, found.size_bytes):
             found.lines += 1
             position += length + 1
             if text is not None and not text.strip():
@@ -248,33 +247,3 @@ def _is_stump(line: bytes | None) -> bool:
     except (ValueError, RecursionError):
         pass
     return True
-
-
-def _lines(fd: int, size: int) -> Iterator[tuple[bytes | None, int, str]]:
-    """Yield every line, its length and its SHA-256.
-
-    One of more than 1 MB is hashed as it passes and not kept: None.
-    """
-    rest, hasher, length, position = b"", None, 0, 0
-    while position < size:
-        block = os.pread(fd, min(BLOCK_BYTES, size - position), position)
-        if not block:  # Cut short by somebody since.
-            break
-        position += len(block)
-        if hasher is not None:
-            end, newline, block = block.partition(b"\n")
-            hasher.update(end)
-            length += len(end)
-            if not newline:
-                continue
-            yield None, length, hasher.hexdigest()
-            hasher = None
-        *lines, rest = (rest + block).split(b"\n")
-        for line in lines:
-            yield line, len(line), hashlib.sha256(line).hexdigest()
-        if len(rest) > LINE_MAX_BYTES:
-            hasher, length, rest = hashlib.sha256(rest), len(rest), b""
-    if hasher is not None:
-        yield None, length, hasher.hexdigest()
-    elif rest:
-        yield rest, len(rest), hashlib.sha256(rest).hexdigest()
