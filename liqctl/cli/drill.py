@@ -132,10 +132,10 @@ def narrowed(
 
 def _hold(options: Options, settings: "Settings", exercises: "Sequence[Exercise]") -> "Report":
     """Run the exercises beside a scratch trail and return what came of it."""
-    from liqctl.drill.catalogue import Course, Mode, hold
+    from liqctl.drill.armed import play
     from liqctl.drill.document import Report
     from liqctl.drill.record import find_fault, scratch_folder
-    from liqctl.drill.runs import Conditions, Stop
+    from liqctl.drill.runs import Conditions, Course, Mode, Stop, hold
     from liqctl.run.who import SystemClock
     from liqctl.trail.writer import AuditLogger
 
@@ -169,7 +169,7 @@ def _hold(options: Options, settings: "Settings", exercises: "Sequence[Exercise]
             mode=Mode.REAL if options.real else Mode.VIRTUAL,
             repeat=options.repeat,
         )
-        scores = list(hold(course, stop, tell))
+        scores = [*hold(course, stop, tell), *play(course, stop, tell)]
         if trail is not None:
             problem = find_fault(trail, stopped=stop.requested)
             with contextlib.suppress(OSError):

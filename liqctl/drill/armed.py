@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,17 @@ from typing import Any, Final
 
 from liqctl.drill.judges import Case
 from liqctl.drill.record import fault_of
-from liqctl.drill.runs import Conditions, Difference, Exercise, Run, Script, Stop, judged
+from liqctl.drill.runs import (
+    Conditions,
+    Course,
+    Difference,
+    Exercise,
+    Run,
+    Score,
+    Script,
+    Stop,
+    judged,
+)
 from liqctl.kernel.as_json import from_json
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.requests import Endpoint, spec_of
@@ -399,18 +409,23 @@ def scenario_of(name: str) -> Scenario:
     return replace(load_scenario("default"), name=name, description=text)
 
 
-def play(exercises: Sequence[Exercise], conditions: Conditions, stop: Stop) -> list[Run] | None:
-    """Play each script with an account and processes of its own; None when stopped."""
-    beside = conditions.trail.path.parent.absolute() if conditions.trail else None
+def play(course: Course, stop: Stop, tell: Callable[[str], None]) -> Iterator[Score]:
+    """Yield the score of each script, all played side by side; of none when stopped."""
+    plays = [each for each in course.chosen if each.script is not None]
+    if not plays or stop.requested:
+        return
+    total, trail = len(course.chosen), course.conditions.trail
+    tell(f"{total - len(plays) + 1} of {total}: armed processes, side by side")
 
     async def main() -> list[Post]:
         turns = asyncio.Semaphore(_SIDE_BY_SIDE)
-        played = (_play(each, conditions, Path(parent), turns) for each in exercises)
+        played = (_play(each, course.conditions, Path(parent), turns) for each in plays)
         return await asyncio.gather(*played)
 
+    beside = trail.path.parent.absolute() if trail else None
     with tempfile.TemporaryDirectory(dir=beside) as parent:
-        posts = stop.run(main)
-        return None if posts is None else [_judge(post) for post in posts]
+        for post in stop.run(main) or ():
+            yield Score(exercise=post.exercise, runs=(_judge(post),))
 
 
 async def _play(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from liqctl import __version__
 from liqctl.desk.text import Part, Table, Tone, clean, count, labelled, listed, paint, show
-from liqctl.drill.catalogue import DEADLINE_MAX_S, Course, Score
+from liqctl.drill.runs import DEADLINE_MAX_S, Course, Score
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Product

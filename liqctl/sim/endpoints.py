@@ -17,8 +17,7 @@ from typing import Any, Final
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.states import Product
 from liqctl.sim.checks import Params, place, place_algo
-from liqctl.sim.market import Market
-from liqctl.sim.money import Purse, leg_of, portfolio_of, purses_of, ratio_of
+from liqctl.sim.market import Market, Purse, leg_of, portfolio_of, purses_of, ratio_of
 from liqctl.sim.orders import (
     AlgoOrder,
     Holding,

@@ -29,7 +29,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.states import Product
-from liqctl.sim.money import Purse, leg_of, portfolio_of, purses_of, ratio_of
+from liqctl.sim.market import Purse, leg_of, portfolio_of, purses_of, ratio_of
 from liqctl.sim.orders import AlgoOrder, Holding, Order, Refused, Trade, Transfer, pick, tell
 
 if TYPE_CHECKING:

@@ -39,14 +39,15 @@ from liqctl.kernel.errors import (
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.requests import HOSTS, EndpointSpec
 from liqctl.kernel.states import Environment, Product
-from liqctl.venue.failures import is_certificate_failure, translate_failure
 from liqctl.venue.session import (
     Flight,
     GuardedSession,
     Origin,
     connections_max,
     current_flight,
+    is_certificate_failure,
     origin_of,
+    translate_failure,
 )
 from liqctl.venue.startup import (
     EARLY_CONNECTIONS,

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import pytest
 
-from liqctl.drill.catalogue import Course, hold
 from liqctl.drill.document import Report
 from liqctl.drill.record import Drill, append_row, last_drill, last_passed_drill
-from liqctl.drill.runs import Conditions, Exercise, Stop
+from liqctl.drill.runs import Conditions, Course, Exercise, Stop, hold
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Environment
 from liqctl.settings.values import Settings

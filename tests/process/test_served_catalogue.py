@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.drill.catalogue import VIRTUAL_TIME_ONLY
+from liqctl.drill.runs import VIRTUAL_TIME_ONLY
 from liqctl.sim.scenario import Scenario, list_scenarios, load_scenario
 from liqctl.sim.server import EmbeddedServer
 from tests import QUICK_SETTLE

@@ -12,8 +12,7 @@ import trustme
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.requests import Endpoint
-from liqctl.venue.failures import certificate_trouble
-from liqctl.venue.session import make_tls_context
+from liqctl.venue.session import certificate_trouble, make_tls_context
 from tests.venue.venue import says, serving, transport_to
 
 NOW = dt.datetime.now(dt.UTC)

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from liqctl.kernel.answers import AnswerKind
-from liqctl.venue.failures import translate_failure
+from liqctl.venue.session import translate_failure
 
 # ccxt hides its own package `base` behind a list of that name, so no plain import finds it.
 ccxt_errors: Any = importlib.import_module("ccxt.base.errors")

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from liqctl.drill.catalogue import Course, Mode, Score, hold
-from liqctl.drill.runs import Conditions, Exercise, Stop
+from liqctl.drill.runs import Conditions, Course, Exercise, Mode, Score, Stop, hold
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.sim.scenario import Expectation, list_scenarios, load_scenario
