@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-from liqctl.drill.judges import Case, judge
+from liqctl.drill.judges import Case
 from liqctl.drill.runs import LoopClock
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.limits import LIMITS_BY_MARGIN
@@ -34,6 +34,7 @@ from liqctl.standby.patience import PatientExchange
 from liqctl.venue.exchange import BinanceExchange
 from liqctl.venue.stream import Frames, StreamError, api_of
 from tests import harshness
+from tests.judging import judge_fully
 from tests.sim.listening import MemoryStream
 from tests.simulation import HOUSES, ListSink, make_venue
 
@@ -286,7 +287,7 @@ def run_seed(seed: int, *, show: bool = False) -> Outcome:
         broken = [f"raised {error!r}"]
         return Outcome(seed=seed, result=None, broken=broken, faults=faults, watch=watch)
     before = list(_judge_watch(venue, watch, armed, door, trip_at_s))
-    verdict = judge(
+    verdict = judge_fully(
         Case(
             venue=venue,
             result=result,
@@ -295,8 +296,8 @@ def run_seed(seed: int, *, show: bool = False) -> Outcome:
             ended_ms=EPOCH_MS + round(ended_s * 1000),
             latency_s=latency_s,
             policy=policy,
-            troubled=drawn.troubled,
-        )
+        ),
+        troubled=drawn.troubled,
     )
     return Outcome(
         seed=seed,

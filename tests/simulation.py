@@ -16,7 +16,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from liqctl.drill.judges import Case, judge
+from liqctl.drill.judges import Case
 from liqctl.drill.runs import LoopClock, MemorySink
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.result import LiquidationResult
@@ -28,6 +28,7 @@ from liqctl.sim.scenario import make_large_account
 from liqctl.sim.venue import Venue
 from liqctl.venue.exchange import BinanceExchange
 from tests import harshness
+from tests.judging import is_false_alarm, judge_fully
 
 TARGETS = (
     ("POST", "/order"),
@@ -189,24 +190,22 @@ def run_seed(seed: int, *, show: bool = False, harsh: bool = True) -> Outcome:
     except Exception as error:  # noqa: BLE001 - whatever comes out of a run is what broke
         faults = Counter(venue.account.journal.faults)
         return Outcome(seed=seed, result=None, broken=[f"raised {error!r}"], faults=faults)
-    verdict = judge(
-        Case(
-            venue=venue,
-            result=result,
-            events=sink.events,
-            duration_s=duration_s,
-            ended_ms=EPOCH_MS + round(duration_s * 1000),
-            latency_s=latency_s,
-            policy=drawn.policy,
-            troubled=drawn.troubled,
-        )
+    case = Case(
+        venue=venue,
+        result=result,
+        events=sink.events,
+        duration_s=duration_s,
+        ended_ms=EPOCH_MS + round(duration_s * 1000),
+        latency_s=latency_s,
+        policy=drawn.policy,
     )
+    verdict = judge_fully(case, troubled=drawn.troubled)
     return Outcome(
         seed=seed,
         result=result,
         broken=verdict.broken,
         excused=verdict.excused,
-        false_alarm=verdict.false_alarm,
+        false_alarm=is_false_alarm(case),
         faults=Counter(venue.account.journal.faults),
         overshoot_s=duration_s - result.timeout_seconds,
     )

@@ -58,7 +58,7 @@ WHOLE_ACCOUNT: Final = LiquidationConfig()
 class Case:
     """One run to be judged, right after its end.
 
-    `ended_ms` is when it ended, by the caller's clock. `troubled` excuses it from ending flat.
+    `ended_ms` is when it ended, by the caller's clock.
     """
 
     venue: Venue
@@ -68,7 +68,6 @@ class Case:
     events: Events = ()
     latency_s: float = 0.05
     policy: LiquidationConfig = WHOLE_ACCOUNT
-    troubled: bool = False
 
     @property
     def end_ms(self) -> int:
@@ -130,20 +129,14 @@ class Judgement:
     Attributes:
         broken: every rule that it broke, in words.
         excused: what is open, or lost its stop, because others came too late to be seen.
-        false_alarm: it says that somebody trades, and nobody did.
     """
 
     broken: list[str] = field(default_factory=list)
     excused: list[str] = field(default_factory=list)
-    false_alarm: bool = False
 
 
-def judge(case: Case, *, every_rule: bool = True) -> Judgement:
-    """Return the verdict; time passes at the venue, and nobody does anything new there.
-
-    Without `every_rule` it is not judged whether the run did all that it could: a scenario's
-    promise says that better.
-    """
+def judge(case: Case) -> Judgement:
+    """Return the verdict; time passes at the venue, and nobody does anything new there."""
     venue, excused = case.venue, list[str]()
     venue.tick(case.ended_ms)
     broken = [
@@ -154,16 +147,10 @@ def judge(case: Case, *, every_rule: bool = True) -> Judgement:
         *window(case),
         *deadline(case),
         *trail(case.events),
+        *holds(case),
+        *exposure(venue),
     ]
-    if every_rule:
-        broken += [*look_ups(case), *duty(case)]
-    broken += [*holds(case), *exposure(venue)]
-    told = [case.result.error_message or "", *case.result.notes]
-    alarmed = any("still trading" in text for text in told) or any(
-        name == AuditEventType.REENTRY_SEEN for name, _ in case.events
-    )
-    false_alarm = alarmed and not venue.account.journal.activity
-    return Judgement(broken=broken, excused=excused, false_alarm=false_alarm)
+    return Judgement(broken=broken, excused=excused)
 
 
 def exposure(venue: Venue) -> list[str]:
@@ -406,59 +393,26 @@ def window(case: Case) -> Iterator[str]:
     settle_s = case.policy.settle_seconds
     if not (case.completed and settle_s) or case.has_no_room:
         return
-    for product in case.result.products:
-        yield from _window_of(case, product)
-
-
-def _window_of(case: Case, product: Product) -> Iterator[str]:
-    settle_s = case.policy.settle_seconds
     # From the run's own start: over a real line its first request arrives a little later.
     due_ms = case.end_ms + (settle_s - case.duration_s) * 1000 - _ROUNDING_MS
-    # What cannot be read of an order keeps nobody from cancelling it by its id.
-    last = {
-        source: next(
-            (
-                each.at_ms
-                for each in case.listings(source, product=product)
-                if each.readable or source not in _POSITIONS
-            ),
-            0,
-        )
-        for source in SOURCES
-    }
-    wanted = ("positions", "orders", "algo") if case.policy.cancel_orders else ("positions",)
-    for source in wanted:
-        at_ms = max(last[each] for each in _POSITIONS) if source == "positions" else last[source]
-        if at_ms < due_ms:
-            early_s = (due_ms - at_ms) / 1000
-            what = f"{product.value} {source}"
-            yield f"flat was not watched: {what} were last read {early_s:.3f} s too early"
-    is_confirmed = min(last[source] for source in _POSITIONS) >= due_ms
-    looks = list(case.listings(*_POSITIONS, product=product))
-    if not is_confirmed and len(looks) < _READINGS_OF_ONE:
-        yield "the second source of positions was not asked"
-
-
-def look_ups(case: Case) -> list[str]:
-    """An order that was not answered is looked up, while there is time to."""
-    if case.result.deadline_exceeded or not case.completed:
-        return []
-    asked = {row[3] for row in case.venue.account.journal.requests if row[1] == "GET"}
-    return [
-        f"{details['client_order_id']} was never looked up"
-        for name, details in case.events
-        if name == AuditEventType.ORDER_UNKNOWN and details["client_order_id"] not in asked
-    ]
-
-
-def duty(case: Case) -> list[str]:
-    """With nothing going wrong, the account is flat at the end."""
-    account = case.venue.account
-    journal = account.journal
-    troubled = case.troubled or journal.faults or journal.activity or account.lags
-    if troubled or case.completed:
-        return []
-    return [f"nothing went wrong, and it ended {case.result.state}"]
+    for product in case.result.products:
+        last = {}
+        for source in SOURCES:
+            listings = case.listings(source, product=product)
+            # What cannot be read of an order keeps nobody from cancelling it by its id.
+            counted = (each.at_ms for each in listings if each.readable or source not in _POSITIONS)
+            last[source] = next(counted, 0)
+        by_account = last.pop("account")
+        is_confirmed = min(by_account, last["positions"]) >= due_ms
+        last["positions"] = max(by_account, last["positions"])
+        for source, at_ms in last.items():
+            if at_ms < due_ms and (source == "positions" or case.policy.cancel_orders):
+                early_s = (due_ms - at_ms) / 1000
+                what = f"{product.value} {source}"
+                yield f"flat was not watched: {what} were last read {early_s:.3f} s too early"
+        looks = list(case.listings(*_POSITIONS, product=product))
+        if not is_confirmed and len(looks) < _READINGS_OF_ONE:
+            yield "the second source of positions was not asked"
 
 
 def deadline(case: Case) -> list[str]:

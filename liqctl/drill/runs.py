@@ -321,7 +321,7 @@ def judged(case: Case, promise: Expectation, seed: int) -> Run:
     differences = compare(case.venue, case.result, promise, policy=case.policy)
     left = what_is_left(case.venue, case.policy)
     # Judged last: the venue goes on for a while, to see whether flat holds.
-    broken = judge(case, every_rule=False).broken
+    broken = judge(case).broken
     return Run(
         seed=seed,
         result=case.result,

@@ -10,6 +10,7 @@ from liqctl.kernel.result import Residual
 from liqctl.kernel.states import LiquidationState, Product
 from liqctl.sim.venue import Venue
 from tests.desk.builders import make_result
+from tests.judging import is_false_alarm
 from tests.sim.asking import NOW_MS, SELL, ask, make_venue
 
 POSITIONS = "/v3/positionRisk"
@@ -35,18 +36,22 @@ def follow(venue: Venue, *steps: tuple[int, str, str, dict[str, Any]]) -> None:
         ask(venue, method, path, now_ms=NOW_MS + ms, **params)
 
 
-def verdict(venue: Venue, end_ms: int, **changes: Any) -> Judgement:
-    """Judge a run that says it is done."""
+def case_of(venue: Venue, end_ms: int, **changes: Any) -> Case:
+    """Return a run that says it is done."""
     state = changes.pop("state", LiquidationState.COMPLETED)
     events = changes.pop("events", ())
-    case = Case(
+    return Case(
         venue=venue,
         result=make_result(state, **{"products": (Product.USDM,), **changes}),
         events=events,
         duration_s=end_ms / 1000,
         ended_ms=NOW_MS + end_ms,
     )
-    return judge(case, every_rule=False)
+
+
+def verdict(venue: Venue, end_ms: int, **changes: Any) -> Judgement:
+    """Judge such a run."""
+    return judge(case_of(venue, end_ms, **changes))
 
 
 def broken(venue: Venue, end_ms: int, **changes: Any) -> list[str]:
@@ -241,10 +246,10 @@ def test_an_alarm_is_false_only_where_nobody_traded() -> None:
     follow(quiet, *read(0))
     follow(busy, *read(200))
 
-    assert verdict(quiet, 100, **words).false_alarm
-    assert verdict(quiet, 100, events=event).false_alarm
-    assert not verdict(quiet, 100).false_alarm
-    assert not verdict(busy, 300, **words).false_alarm
+    assert is_false_alarm(case_of(quiet, 100, **words))
+    assert is_false_alarm(case_of(quiet, 100, events=event))
+    assert not is_false_alarm(case_of(quiet, 100))
+    assert not is_false_alarm(case_of(busy, 300, **words))
 
 
 def test_a_leg_that_the_last_list_showed_must_be_listed() -> None:

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liqctl import LiquidationConfig, LiquidationManager, LiquidationResult, LiquidationState
-from liqctl.drill.judges import Case, judge
+from liqctl.drill.judges import Case
 from liqctl.kernel.states import OrderState, PositionState
 from liqctl.sim.memory import EPOCH_MS, MemoryTransport, run_virtual
 from liqctl.sim.scenario import PRICES, Scenario
 from liqctl.sim.venue import Venue
 from liqctl.venue.exchange import BinanceExchange
+from tests.judging import judge_fully
 from tests.simulation import ListSink
 
 SYMBOLS = sorted(PRICES)
@@ -139,7 +140,7 @@ def test_every_account_ends_flat_and_no_rule_is_broken(scenario: Scenario, seed:
         duration_s=duration_s,
         ended_ms=EPOCH_MS + round(duration_s * 1000),
     )
-    assert judge(case).broken == []
+    assert judge_fully(case).broken == []
 
 
 @settings(max_examples=100)
