@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +78,15 @@ _MORTAL: Final = (
 """PR_SET_PDEATHSIG with SIGKILL, which outlasts the exec; a parent that is dead by then is seen."""
 
 
+_LOOKED_AT: Final = (
+    *("correlation_id", "environment", "state", "error_message", "products", "margin"),
+    *("verified_flat", "deadline_exceeded", "settled_seconds", "held_seconds"),
+    *("started_at", "finished_at", "duration_seconds", "timeout_seconds"),
+    *("audit_complete", "notes"),
+)
+"""What judges look at in a result's document; what is open they see at the venue."""
+
+
 class _StuckError(Exception):
     """What was waited for did not happen."""
 
@@ -124,14 +133,16 @@ class Post:
         """Whether the latch is closed."""
         return any((self.folder / "liqctl").glob("*.latch"))
 
-    def records(self, event_type: str) -> list[dict[str, Any]]:
-        """Return what the trail holds of a type of event."""
-        return [record for record in _read(self.trail) if record["event_type"] == event_type]
-
     @property
     def trail(self) -> Path:
         """The file of the trail."""
         return self.folder / "audit.jsonl"
+
+    def records(self, event_type: str = "") -> list[dict[str, Any]]:
+        """Return the trail's whole records, those of a type of event or all."""
+        lines = self.trail.read_text(encoding="utf-8").splitlines() if self.trail.exists() else []
+        records = [json.loads(line) for line in lines if line.endswith("}")]
+        return [each for each in records if event_type in {"", each["event_type"]}]
 
     def asked(self, endpoint: Endpoint, since: int = 0) -> int:
         """Return how often the venue was asked this before the first order; `since` skips some."""
@@ -159,17 +170,7 @@ class Post:
         stdout = self.folder / f"{len(self.programs)}.out"
         with stdout.open("wb") as out, stdout.with_suffix(".err").open("wb") as err:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    "-c",
-                    _MORTAL,
-                    str(os.getpid()),
-                    "-m",
-                    "liqctl",
-                    *words,
-                ],
+                [sys.executable, "-ISc", _MORTAL, str(os.getpid()), "-m", "liqctl", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -215,8 +216,14 @@ class Post:
         while not holds():
             has_ended = program is not None and program.process.poll() is not None
             if (has_ended and not holds()) or time.monotonic() > self.ends_at:
-                raise _StuckError(f"{otherwise}{_last_words(self.programs)}")
+                raise _StuckError(otherwise + self.last_words())
             await asyncio.sleep(_LOOK_S)
+
+    def last_words(self) -> str:
+        """Return what the process that was started last said last on stderr."""
+        said = [each.stdout.with_suffix(".err") for each in self.programs[-1:]]
+        lines = [line for file in said for line in file.read_text(encoding="utf-8").splitlines()]
+        return "".join(f": {line}" for line in lines[-1:])
 
     async def ended(self, program: Program) -> int:
         """Return the exit code of a process once it has ended."""
@@ -229,8 +236,13 @@ class Post:
         code = await self.ended(program)
         text = program.stdout.read_text(encoding="utf-8")
         if '"schema"' not in text:
-            raise _StuckError(f"it exited {code} without a result{_last_words(self.programs)}")
-        self.result = _result_of(json.loads(text[text.rindex("\n{") :] if "\n{" in text else text))
+            raise _StuckError(f"it exited {code} without a result{self.last_words()}")
+        document = json.loads(text[text.rindex("\n{") :] if "\n{" in text else text)
+        looked_at = {name: document[name] for name in _LOOKED_AT}
+        self.result = from_json(LiquidationResult, looked_at)
+        residual = document["residual"]
+        if residual is not None and not any(residual.values()):
+            self.result = replace(self.result, residual=Residual())
         self.expect(code == self.result.exit_code(), f"the process exited {code}")
 
     async def tripped(self, armed: Program, by: TripCause) -> None:
@@ -479,7 +491,7 @@ def _judge(post: Post) -> Run:
         result=result,
         events=[
             (record["event_type"], record["details"])
-            for record in _read(post.trail)
+            for record in post.records()
             if record["correlation_id"] == result.correlation_id
         ],
         duration_s=result.duration_seconds,
@@ -493,39 +505,6 @@ def _judge(post: Post) -> Run:
     wrong = [*post.wrong, *([f"audit trail: {fault}"] if fault else [])]
     found = tuple(Difference(text=text, worse=True) for text in wrong)
     return replace(run, differences=(*found, *run.differences))
-
-
-def _result_of(document: Mapping[str, Any]) -> LiquidationResult:
-    """Return of a result's document what judges look at."""
-    looked_at = (
-        *("correlation_id", "environment", "state", "error_message", "products", "margin"),
-        *("verified_flat", "deadline_exceeded", "settled_seconds", "held_seconds"),
-        *("started_at", "finished_at", "duration_seconds", "timeout_seconds"),
-        *("audit_complete", "notes"),
-    )
-    found: LiquidationResult = from_json(
-        LiquidationResult, {name: document[name] for name in looked_at}
-    )
-    residual = document["residual"]
-    # What is open is seen at the venue.
-    is_told = residual is not None and not any(residual.values())
-    return replace(found, residual=Residual() if is_told else None)
-
-
-def _read(trail: Path) -> list[dict[str, Any]]:
-    """Return the whole records of a trail."""
-    if not trail.exists():
-        return []
-    lines = trail.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]
-
-
-def _last_words(programs: Sequence[Program]) -> str:
-    """Return what the process that was started last said last on stderr."""
-    for program in programs[-1:]:
-        lines = program.stdout.with_suffix(".err").read_text(encoding="utf-8").splitlines()
-        return "".join(f": {line}" for line in lines[-1:])
-    return ""
 
 
 def _now_ms() -> int:

@@ -3,6 +3,7 @@
 Weights: Binance USDS-M, COIN-M, portfolio margin and wallet endpoint pages, read 2026-11-23.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from liqctl.sim import address as master
@@ -125,7 +126,7 @@ _OF_LISTEN_KEYS: Final = (
 )
 
 _ALL: Final = (
-    route.at(place)
+    replace(route, path=f"{place}{route.path}")
     for routes, places in (
         (_OF_ALL, (*_HOSTS, *_PRODUCTS)),
         (_OF_HOSTS, _HOSTS),

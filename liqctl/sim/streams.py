@@ -43,14 +43,14 @@ WAITING_MAX: Final = 10_000
 
 Body = dict[str, Any]
 
-_HOSTS: Final = {Product.USDM: "fapi", Product.COINM: "dapi"}
-_PORTFOLIO: Final = "papi"
+HOSTS: Final = {Product.USDM: "fapi", Product.COINM: "dapi"}
+PORTFOLIO: Final = "papi"
 STREAM_PATHS: Final = {
     "/private/ws": "fapi",
     "/private/stream": "fapi",
     "/ws": "dapi",
     "/stream": "dapi",
-    "/pm/ws": _PORTFOLIO,
+    "/pm/ws": PORTFOLIO,
 }
 """Which host's keys a path serves; those that end in `stream` wrap what they send."""
 
@@ -92,52 +92,13 @@ def read_target(url: str) -> Target | None:
     )
 
 
-@dataclass(slots=True, kw_only=True)
-class ListenKey:
-    """A listen key and when it dies."""
-
-    text: str
-    ends_ms: int
-
-
-class Feed:
-    """What waits to be sent on one connection, by the moment when it leaves the venue."""
-
-    def __init__(self, target: Target, *, is_deaf: bool, now_ms: int) -> None:
-        """Open; one that is deaf never gets anything."""
-        self.target, self.is_deaf = target, is_deaf
-        self.changed = asyncio.Event()
-        self.ends_ms = now_ms + CONNECTION_LIFE_MS
-        self._waiting: list[tuple[int, int, str]] = []
-        self._number = 0
-        self.put(self.ends_ms, _END)
-
-    @property
-    def next_ms(self) -> int:
-        """When the next frame leaves."""
-        return self._waiting[0][0]
-
-    def put(self, at_ms: int, text: str = _END) -> None:
-        """Let a frame leave at a moment, or without one the connection end."""
-        if len(self._waiting) > WAITING_MAX:
-            text = _END
-            self._waiting.clear()
-        self._number += 1
-        heappush(self._waiting, (at_ms, self._number, text))
-        self.changed.set()
-
-    def take(self, until_ms: int) -> str | None:
-        """Return the next frame that has left by a moment, None when none has."""
-        return heappop(self._waiting)[2] if self.next_ms <= until_ms else None
-
-
 @dataclass(slots=True)
 class Streams:
     """The listen keys of an account and its open connections; the account tells what changes."""
 
     venue: "Venue"
-    keys: dict[str, ListenKey] = field(default_factory=dict)  # by host
-    feeds: list[Feed] = field(default_factory=list)
+    keys: dict[str, tuple[str, int]] = field(default_factory=dict)  # by host, and when each dies
+    feeds: list["Connection"] = field(default_factory=list)
     faults: "list[StreamFault]" = field(default_factory=list)
     _keys_made: int = 0
 
@@ -148,21 +109,20 @@ class Streams:
         if host not in self.keys:
             self._keys_made += 1
             seed = f"{self.venue.alias} {self._keys_made}"
-            text = hashlib.sha256(seed.encode()).hexdigest()
-            self.keys[host] = ListenKey(text=text, ends_ms=0)
+            self.keys[host] = (hashlib.sha256(seed.encode()).hexdigest(), 0)
         return self.extend(host)
 
     def extend(self, host: str) -> str:
         """Let the host's key live an hour from now; refuse one that is dead."""
-        key = self._living(host)
-        key.ends_ms = ends_ms = self.venue.now_ms + KEY_LIFE_MS
+        ends_ms = self.venue.now_ms + KEY_LIFE_MS
+        key = self.keys[host] = (self._living(host), ends_ms)
 
         def age() -> None:
-            if self.keys.get(host) is key and key.ends_ms == ends_ms:
+            if self.keys.get(host) == key:
                 self.expire(host)
 
         self.venue.account.schedule(ends_ms, age)
-        return key.text
+        return key[0]
 
     def end(self, host: str) -> None:
         """Let nobody hear anything any more; refuse a key that is dead."""
@@ -172,44 +132,32 @@ class Streams:
     def expire(self, host: str) -> None:
         """Let a key die, and say so."""
         if host in self.keys:
-            key = self.keys[host].text
-            frame = {"e": _EXPIRED, "E": str(self.venue.now_ms), "listenKey": key}
+            frame = {"e": _EXPIRED, "E": str(self.venue.now_ms), "listenKey": self._living(host)}
             self._send(host, frame)
             del self.keys[host]
 
-    def _living(self, host: str) -> ListenKey:
+    def _living(self, host: str) -> str:
         if host not in self.keys:
             raise Refused(-1125)
-        return self.keys[host]
+        return self.keys[host][0]
 
     # -- connections -------------------------------------------------------------------------
 
-    def path_of(self, product: Product) -> str:
-        """Return the right path for a product's events, with a key of its own."""
-        host = self._host(product)
-        path = next(path for path, served in STREAM_PATHS.items() if served == host)
-        return f"{path}/{self.start(host)}"
-
     def owns(self, key: str) -> bool:
         """Return whether a key is the account's and lives."""
-        return any(key == each.text for each in self.keys.values())
+        return any(key == text for text, _ in self.keys.values())
 
-    def open(self, url: str) -> Feed:
-        """Accept a connection.
+    def accept(self, target: Target) -> bool:
+        """Return whether a connection is to hear what happens; one that is not never gets anything.
 
         Raises:
-            HandshakeError: there is no stream at the path, or a fault refuses it.
+            HandshakeError: a fault refuses it.
         """
-        target = read_target(url)
-        if target is None:
-            raise HandshakeError(404)
-        product = next((name for name, host in _HOSTS.items() if host == target.host), "")
+        product = next((name for name, host in HOSTS.items() if host == target.host), "")
         fault = self._fault("", str(product), "", at_handshake=True)
         if fault is not None and fault.effect.status:
             raise HandshakeError(fault.effect.status)
-        feed = Feed(target, is_deaf=fault is not None, now_ms=self.venue.now_ms)
-        self.feeds.append(feed)
-        return feed
+        return fault is None
 
     def cut(self, host: str = "") -> None:
         """End the connections of a host, or all."""
@@ -284,7 +232,7 @@ class Streams:
             "ae": f"{purse.equity:.8f}",
             "m": f"{purse.maintenance:.8f}",
         }
-        self._send(_PORTFOLIO, frame)
+        self._send(PORTFOLIO, frame)
 
     def lie(self, symbol: str, position_side: str, amount: Decimal) -> None:
         """Tell of a position that is not so."""
@@ -335,13 +283,13 @@ class Streams:
         self, host: str, frame: dict[str, Any], product: Product | str = "", symbol: str = ""
     ) -> None:
         """Put a frame on each connection that has the host's living key and wants the event."""
-        key, event = self.keys.get(host), frame["e"]
+        (key, _), event = self.keys.get(host, ("", 0)), frame["e"]
         text = json.dumps(frame)
         for feed in self.feeds:
             target = feed.target
-            is_meant = key is not None and (target.host, target.key) == (host, key.text)
+            is_meant = key and (target.host, target.key) == (host, key)
             is_wanted = not target.events or event in {_EXPIRED, *target.events}
-            if not is_meant or not is_wanted or feed.is_deaf:
+            if not is_meant or not is_wanted or not feed.hears:
                 continue
             sent = f'{{"stream":"{target.key}","data":{text}}}' if target.is_wrapped else text
             fault = self._fault(event, str(product), symbol)
@@ -356,7 +304,7 @@ class Streams:
                 feed.put(left_ms, sent[: len(sent) // 2] if effect.garble else sent)
 
     def _host(self, product: Product) -> str:
-        return _PORTFOLIO if self.venue.is_portfolio else _HOSTS[product]
+        return PORTFOLIO if self.venue.is_portfolio else HOSTS[product]
 
     def _fault(
         self, event: str, product: str, symbol: str, *, at_handshake: bool = False
@@ -408,9 +356,10 @@ def _algo_body(algo: AlgoOrder) -> Body:
 
 
 class Connection:
-    """One open connection, the way its client sees it: frames come after half the latency.
+    """One open connection: what waits to be sent on it, by the moment when it leaves the venue.
 
-    The world goes on while somebody waits here, though no request arrives.
+    Its client gets frames half the latency later. The world goes on while somebody waits here,
+    though no request arrives.
     """
 
     def __init__(
@@ -419,22 +368,40 @@ class Connection:
         """Connect; `clock` tells the client's milliseconds.
 
         Raises:
-            HandshakeError: the connection is not accepted.
+            HandshakeError: there is no stream at the URL, or a fault refuses it.
         """
         self._venue, self._clock = venue, clock
         self._travel_ms = round(latency_s * 1000 / 2)
         self._pass_time()
-        self._feed = venue.streams.open(url)
+        target = read_target(url)
+        if target is None:
+            raise HandshakeError(404)
+        self.target, self.hears = target, venue.streams.accept(target)
+        self.changed = asyncio.Event()
+        self._waiting: list[tuple[int, int, str]] = []
+        self._number = 0
+        self._ends_ms = venue.now_ms + CONNECTION_LIFE_MS
+        self.put(self._ends_ms, _END)
+        venue.streams.feeds.append(self)
+
+    def put(self, at_ms: int, text: str = _END) -> None:
+        """Let a frame leave at a moment, or without one the connection end."""
+        if len(self._waiting) > WAITING_MAX:
+            text = _END
+            self._waiting.clear()
+        self._number += 1
+        heappush(self._waiting, (at_ms, self._number, text))
+        self.changed.set()
 
     @property
     def is_closed(self) -> bool:
         """Whether it has ended, from either side."""
-        return self._feed not in self._venue.streams.feeds
+        return self not in self._venue.streams.feeds
 
     @property
     def is_old(self) -> bool:
         """Whether the venue ends it for its age."""
-        return self._venue.now_ms >= self._feed.ends_ms
+        return self._venue.now_ms >= self._ends_ms
 
     def __aiter__(self) -> AsyncIterator[str]:
         """Return the frames until the connection ends."""
@@ -457,27 +424,27 @@ class Connection:
 
     async def receive(self) -> str | None:
         """Return the next frame, None once the connection has ended."""
-        feed = self._feed
         while not self.is_closed:
             now_ms = self._pass_time()
-            frame = feed.take(now_ms - self._travel_ms)
-            if frame == _END:
-                await self.close()
-            elif frame is not None:
-                return frame
-            else:
-                feed.changed.clear()
-                due = [feed.next_ms + self._travel_ms, *self._venue.due_ms]
+            arrives_ms = self._waiting[0][0] + self._travel_ms
+            if arrives_ms > now_ms:
+                self.changed.clear()
+                wait_ms = min([arrives_ms, *self._venue.due_ms]) - now_ms
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout((min(due) - now_ms) / 1000):
-                        await feed.changed.wait()
+                    async with asyncio.timeout(wait_ms / 1000):
+                        await self.changed.wait()
+                continue
+            frame = heappop(self._waiting)[2]
+            if frame != _END:
+                return frame
+            await self.close()
         return None
 
     async def close(self) -> None:
         """End it; whoever waits for a frame gets None. Closing twice is safe."""
         if not self.is_closed:
-            self._venue.streams.feeds.remove(self._feed)
-        self._feed.changed.set()
+            self._venue.streams.feeds.remove(self)
+        self.changed.set()
 
     def _pass_time(self) -> int:
         """Let the world act up to now; return the moment on the venue's clock."""

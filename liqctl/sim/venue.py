@@ -9,7 +9,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -126,8 +126,8 @@ class Route:
 
     `weight_all` is charged when no symbol narrows a list, `weight_uid` to the account and not to
     the address. `keyed` asks for the key, `signed` for a signature too. `orders` counts as orders.
-    `source` names the list, of those that lag by themselves. `dialect` is how rows are written:
-    fapi, dapi, um or cm.
+    `source` names the list, of those that lag by themselves. `host`, `dialect` and `product` are
+    what the path tells.
     """
 
     method: str
@@ -140,15 +140,10 @@ class Route:
     keyed: bool = False
     orders: bool = False
     source: str = ""
-    host: str = ""
-    dialect: str = ""
-    product: Product = Product.USDM
 
-    def at(self, place: str) -> "Route":
-        """Return the same endpoint under a place in front of its path."""
-        path = f"{place}{self.path}"
-        host, dialect, product = host_of(path), dialect_of(path), product_of(path)
-        return replace(self, path=path, host=host, dialect=dialect, product=product)
+    host = property(lambda self: host_of(self.path))
+    dialect = property(lambda self: dialect_of(self.path))
+    product = property(lambda self: product_of(self.path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +222,7 @@ class Call:
 
     def look(self) -> int:
         """Return the moment that the answer of the route's source shows, and keep it."""
-        moment_ms = self.account.moment(self.route.source, self.route.product)
-        self.venue.listed_ms = moment_ms
+        self.venue.listed_ms = self.account.moment(self.route.source, self.route.product)
         return self.venue.listed_ms
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from liqctl.kernel.states import Product
 from liqctl.sim.events import make_event
 from liqctl.sim.memory import EPOCH_MS, run_virtual
-from liqctl.sim.streams import Connection
+from liqctl.sim.streams import HOSTS, PORTFOLIO, STREAM_PATHS, Connection
 from liqctl.sim.venue import Venue
 
 Frame = dict[str, Any]
@@ -18,6 +18,13 @@ Frame = dict[str, Any]
 def now_ms() -> int:
     """Return the moment on the clock of the virtual loop."""
     return EPOCH_MS + round(asyncio.get_running_loop().time() * 1000)
+
+
+def path_of(venue: Venue, product: Product) -> str:
+    """Return the right path for a product's events, with a key of its own."""
+    host = PORTFOLIO if venue.is_portfolio else HOSTS[product]
+    path = next(path for path, served in STREAM_PATHS.items() if served == host)
+    return f"{path}/{venue.streams.start(host)}"
 
 
 class MemoryStream(Connection):
@@ -31,7 +38,7 @@ class MemoryStream(Connection):
     ) -> None:
         """Connect at once."""
         venue.pass_time(now_ms() + venue.clock_skew_ms)
-        url = path or venue.streams.path_of(product)
+        url = path or path_of(venue, product)
         super().__init__(venue, url, clock=now_ms, latency_s=latency_s)
 
 
