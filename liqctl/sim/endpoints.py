@@ -150,46 +150,37 @@ def price(call: Call, market: Market) -> dict[str, Any]:
 
 # -- the account -------------------------------------------------------------------------------
 
-_ACCOUNT_ROW: Final = (
-    "symbol positionSide positionAmt isolatedMargin notional isolatedWallet initialMargin "
-    "maintMargin updateTime unrealizedProfit"
-)
-_ACCOUNT_ROW_V2: Final = (
-    "symbol positionSide positionAmt entryPrice unrealizedProfit leverage isolated initialMargin "
-    "maintMargin maxNotional notional updateTime"
-)
-_POSITION_ROW_V3: Final = (
-    "symbol positionSide positionAmt entryPrice breakEvenPrice markPrice unRealizedProfit "
-    "liquidationPrice isolatedMargin notional marginAsset isolatedWallet initialMargin "
-    "maintMargin positionInitialMargin openOrderInitialMargin adl bidNotional askNotional "
-    "updateTime"
-)
-_POSITION_ROWS: Final = {
-    "fapi": "symbol positionSide positionAmt entryPrice breakEvenPrice markPrice unRealizedProfit "
-    "liquidationPrice isolatedMargin notional isolatedWallet updateTime leverage maxNotionalValue "
-    "marginType isAutoAddMargin",
-    "dapi": "symbol positionAmt entryPrice breakEvenPrice markPrice unRealizedProfit "
-    "liquidationPrice leverage maxQty marginType isolatedMargin isAutoAddMargin positionSide "
-    "notionalValue updateTime",
-    "um": "symbol positionSide positionAmt entryPrice breakEvenPrice markPrice unRealizedProfit "
-    "liquidationPrice leverage maxNotionalValue notional updateTime",
-    "cm": "symbol positionSide positionAmt entryPrice breakEvenPrice markPrice unRealizedProfit "
-    "liquidationPrice leverage maxQty notionalValue updateTime",
-}
-"""What a row of positionRisk tells where it is not fapi's v3."""
-_PORTFOLIO_ROW: Final = (
+_OF_PORTFOLIO: Final = (
     "symbol positionAmt initialMargin maintMargin unrealizedProfit positionInitialMargin "
     "openOrderInitialMargin leverage positionSide entryPrice updateTime"
 )
-_ACCOUNT_ROWS: Final = {
-    "dapi": f"{_PORTFOLIO_ROW} isolated breakEvenPrice maxQty notionalValue",
-    "um": f"{_PORTFOLIO_ROW} maxNotional bidNotional askNotional",
-    "cm": f"{_PORTFOLIO_ROW} maxQty",
+_OF_LEGS: Final = {
+    "/fapi/v3/positionRisk": "symbol positionSide positionAmt entryPrice breakEvenPrice markPrice "
+    "unRealizedProfit liquidationPrice isolatedMargin notional marginAsset isolatedWallet "
+    "initialMargin maintMargin positionInitialMargin openOrderInitialMargin adl bidNotional "
+    "askNotional updateTime",
+    "/fapi/v2/positionRisk": "symbol positionSide positionAmt entryPrice breakEvenPrice markPrice "
+    "unRealizedProfit liquidationPrice isolatedMargin notional isolatedWallet updateTime leverage "
+    "maxNotionalValue marginType isAutoAddMargin",
+    "/dapi/v1/positionRisk": "symbol positionAmt entryPrice breakEvenPrice markPrice "
+    "unRealizedProfit liquidationPrice leverage maxQty marginType isolatedMargin isAutoAddMargin "
+    "positionSide notionalValue updateTime",
+    "/papi/v1/um/positionRisk": "symbol positionSide positionAmt entryPrice breakEvenPrice "
+    "markPrice unRealizedProfit liquidationPrice leverage maxNotionalValue notional updateTime",
+    "/papi/v1/cm/positionRisk": "symbol positionSide positionAmt entryPrice breakEvenPrice "
+    "markPrice unRealizedProfit liquidationPrice leverage maxQty notionalValue updateTime",
+    "/fapi/v3/account": "symbol positionSide positionAmt isolatedMargin notional isolatedWallet "
+    "initialMargin maintMargin updateTime unrealizedProfit",
+    "/fapi/v2/account": "symbol positionSide positionAmt entryPrice unrealizedProfit leverage "
+    "isolated initialMargin maintMargin maxNotional notional updateTime",
+    "/dapi/v1/account": f"{_OF_PORTFOLIO} isolated breakEvenPrice maxQty notionalValue",
+    "/papi/v1/um/account": f"{_OF_PORTFOLIO} maxNotional bidNotional askNotional",
+    "/papi/v1/cm/account": f"{_OF_PORTFOLIO} maxQty",
+    "/papi/v2/um/account": "symbol initialMargin maintMargin unrealizedProfit positionSide "
+    "positionAmt updateTime notional",
 }
-"""What an account that lists every leg tells of each."""
-_ACCOUNT_ROW_SHORT: Final = (
-    "symbol initialMargin maintMargin unrealizedProfit positionSide positionAmt updateTime notional"
-)
+"""What each endpoint tells of a leg."""
+
 _TOTALS: Final = (
     "totalInitialMargin totalMaintMargin totalWalletBalance totalUnrealizedProfit "
     "totalMarginBalance totalPositionInitialMargin totalOpenOrderInitialMargin "
@@ -220,37 +211,19 @@ def _purses(call: Call, legs: Iterable[Holding] | None = None) -> dict[str, Purs
     return dict.fromkeys(purses, Purse()) if call.is_shown_empty else purses
 
 
-def _rows(call: Call, legs: Iterable[Holding], columns: str) -> list[dict[str, Any]]:
-    return [pick(wide_position(call, held), columns) for held in legs]
+def _rows(call: Call, legs: Iterable[Holding]) -> list[dict[str, Any]]:
+    return [pick(wide_position(call, held), _OF_LEGS[call.route.path]) for held in legs]
 
 
-def positions(call: Call) -> list[dict[str, Any]]:
-    return _rows(call, _shown_legs(call), _POSITION_ROW_V3)
+def positions(call: Call) -> Json:
+    return _rows(call, _shown_legs(call))
 
 
-def _shown_legs(call: Call) -> list[Holding]:
-    """Return the legs that a v3 reading lists: with a position or an open order."""
-    if call.is_shown_empty:
-        return []
-    markets, moment_ms = call.markets, call.look()
-    holdings = call.account.holdings.as_of(moment_ms)
-    shown = {leg: held for leg, held in holdings.items() if held.amount}
-    for order in _resting(call, moment_ms):
-        shown.setdefault(order.leg, _empty(*order.leg))
-    return [held for held in shown.values() if held.symbol in markets]
+def positions_of_all(call: Call) -> Json:
+    return _rows(call, _all_legs(call, call.markets))
 
 
-def positions_v2(call: Call) -> list[dict[str, Any]]:
-    """Return the legs that a v2 reading lists: all there could be."""
-    return _rows(call, _all_legs(call, call.markets), _POSITION_ROWS["fapi"])
-
-
-def positions_um(call: Call) -> list[dict[str, Any]]:
-    """Return the legs of portfolio margin's USDS-M: those of v3, told otherwise."""
-    return _rows(call, _shown_legs(call), _POSITION_ROWS["um"])
-
-
-def positions_coinm(call: Call) -> list[dict[str, Any]]:
+def positions_coinm(call: Call) -> Json:
     """Return all legs there could be; without a pair or coin, of contracts that trade only."""
     coin, pair = call.params.get("marginAsset"), call.params.get("pair")
     markets = {
@@ -259,7 +232,19 @@ def positions_coinm(call: Call) -> list[dict[str, Any]]:
         if (not coin or market.settle_asset == coin) and (not pair or market.pair == pair)
         if coin or pair or market.status == "TRADING"
     }
-    return _rows(call, _all_legs(call, markets), _POSITION_ROWS[call.route.dialect])
+    return _rows(call, _all_legs(call, markets))
+
+
+def _shown_legs(call: Call) -> list[Holding]:
+    """Return the legs with a position or an open order."""
+    if call.is_shown_empty:
+        return []
+    markets, moment_ms = call.markets, call.look()
+    holdings = call.account.holdings.as_of(moment_ms)
+    shown = {leg: held for leg, held in holdings.items() if held.amount}
+    for order in _resting(call, moment_ms):
+        shown.setdefault(order.leg, _empty(*order.leg))
+    return [held for held in shown.values() if held.symbol in markets]
 
 
 def _all_legs(call: Call, markets: Iterable[str]) -> list[Holding]:
@@ -304,13 +289,12 @@ def wide_position(call: Call, held: Holding) -> dict[str, Any]:
 
 def account(call: Call) -> Json:
     legs = _shown_legs(call)
-    return _totals(call, legs) | _with_positions(call, legs, _ACCOUNT_ROW)
+    return _totals(call, legs) | _with_positions(call, legs)
 
 
 def account_v2(call: Call) -> Json:
     legs = _all_legs(call, call.markets)
-    rest = _with_positions(call, legs, _ACCOUNT_ROW_V2)
-    return config(call) | _totals(call, legs) | {"feeBurn": True} | rest
+    return config(call) | _totals(call, legs) | {"feeBurn": True} | _with_positions(call, legs)
 
 
 def _totals(call: Call, legs: list[Holding]) -> dict[str, str]:
@@ -319,8 +303,7 @@ def _totals(call: Call, legs: list[Holding]) -> dict[str, str]:
 
 def account_of_all(call: Call) -> dict[str, Any]:
     """Return assets and all legs there could be, of contracts that do not trade too."""
-    legs = _all_legs(call, call.account.markets_of(call.route.product))
-    return _with_positions(call, legs, _ACCOUNT_ROWS[call.route.dialect])
+    return _with_positions(call, _all_legs(call, call.account.markets_of(call.route.product)))
 
 
 def account_coinm(call: Call) -> Json:
@@ -329,17 +312,17 @@ def account_coinm(call: Call) -> Json:
 
 
 def account_um_v2(call: Call) -> Json:
-    return _with_positions(call, _shown_legs(call), _ACCOUNT_ROW_SHORT)
+    return _with_positions(call, _shown_legs(call))
 
 
-def _with_positions(call: Call, legs: list[Holding], names: str) -> dict[str, Any]:
-    """Return the assets, and of each position what the account's version tells."""
+def _with_positions(call: Call, legs: list[Holding]) -> dict[str, Any]:
+    """Return the assets and the positions."""
     columns = _ASSET if call.route.dialect in {"fapi", "dapi"} else _PORTFOLIO_ASSET
     assets = [
         {"asset": asset, **purse.describe(columns), **_margin_asset(call)}
         for asset, purse in _purses(call, legs).items()
     ]
-    return {"assets": assets, "positions": _rows(call, legs, names)}
+    return {"assets": assets, "positions": _rows(call, legs)}
 
 
 def _margin_asset(call: Call) -> dict[str, Any]:
