@@ -44,7 +44,7 @@ from liqctl.kernel.result import LiquidationResult, Residual
 from liqctl.kernel.states import ExitCode, LiquidationState, Margin, Product, TripCause
 from liqctl.sim.events import make_event
 from liqctl.sim.scenario import Scenario, load_scenario
-from liqctl.sim.server import start_server
+from liqctl.sim.server import now_ms, start_server
 from liqctl.sim.venue import Venue
 
 _SIDE_BY_SIDE: Final = 6
@@ -163,7 +163,7 @@ class Post:
 
     def act(self, act: str, **settings: Any) -> None:  # noqa: ANN401 - as in a scenario's events
         """Let something happen at the venue now."""
-        self.venue.happen(make_event({"act": act, **settings}), _now_ms())
+        self.venue.happen(make_event({"act": act, **settings}), now_ms())
 
     def start(self, *words: str) -> Program:
         """Start liqctl on this account."""
@@ -260,7 +260,7 @@ async def signal_trips(post: Post) -> None:
     Where it fails, who sees a loss cannot end it at once.
     """
     armed = await post.arm()
-    began_ms = _now_ms()
+    began_ms = now_ms()
     armed.process.send_signal(signal.SIGUSR1)
     await post.tripped(armed, TripCause.SIGNAL)
     closed_ms = [trade.time_ms for trade in post.venue.account.trades]
@@ -475,7 +475,7 @@ async def _play(
 
 def _judge(post: Post) -> Run:
     """Return the run with everything that can be held against it."""
-    now = datetime.fromtimestamp(_now_ms() / 1000, tz=UTC)
+    now = datetime.fromtimestamp(now_ms() / 1000, tz=UTC)
     result = post.result or LiquidationResult(
         correlation_id="",
         environment="simulator",
@@ -505,7 +505,3 @@ def _judge(post: Post) -> Run:
     wrong = [*post.wrong, *([f"audit trail: {fault}"] if fault else [])]
     found = tuple(Difference(text=text, worse=True) for text in wrong)
     return replace(run, differences=(*found, *run.differences))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -12,7 +12,6 @@ leaves.
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -242,7 +241,7 @@ def run_in_real_time(
     name: str,
 ) -> Run | None:
     """Run a scenario over HTTP on loopback, with ccxt, clock and disk; None when stopped."""
-    from liqctl.sim.server import EmbeddedServer
+    from liqctl.sim.server import EmbeddedServer, now_ms
     from liqctl.venue.client import CcxtTransport
 
     sink = MemorySink(trail=conditions.trail, syncs=True)
@@ -270,7 +269,7 @@ def run_in_real_time(
             result=ended[0],
             events=sink.events,
             duration_s=ended[1],
-            ended_ms=time.time_ns() // 1_000_000,
+            ended_ms=now_ms(),
             latency_s=latency_s,
             policy=policy,
         )

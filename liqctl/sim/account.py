@@ -125,7 +125,7 @@ class Account:
     timers: dict[str, int] = field(default_factory=dict)  # by symbol, when each runs out
     journal: Journal = field(default_factory=Journal)
     handling: Effect = field(default_factory=Effect)  # what happens to the request under way
-    listener: "Streams | None" = None  # hears what changes, in the moment when it does
+    listener: "Streams" = field(init=False)  # hears what changes, in the moment when it does
     now_ms: int = 0
     _last_id: int = 8_000_000
     _lives: dict[LegKey, Life] = field(default_factory=dict)
@@ -228,8 +228,7 @@ class Account:
     def schedule(self, at_ms: int, act: Callable[[], object], *, others: bool = False) -> None:
         """Let something happen later; `others` do it of their own will."""
         heappush(self._due, (at_ms, self.next_id(), others, act))
-        if self.listener is not None:
-            self.listener.wake()
+        self.listener.wake()
 
     @property
     def due_ms(self) -> int | None:
@@ -271,8 +270,7 @@ class Account:
             time_ms=self.now_ms,
         )
         self.transfers.append(moved)
-        if self.listener is not None:
-            self.listener.wallet_changed(moved)
+        self.listener.wallet_changed(moved)
 
     # -- regular orders ----------------------------------------------------------------------
 
@@ -293,8 +291,6 @@ class Account:
     def _tell(
         self, order: Order | AlgoOrder, what: str, *, trade: Trade | None = None, reason: int = 0
     ) -> None:
-        if self.listener is None:
-            return
         if isinstance(order, Order):
             self.listener.order_changed(order, what, trade=trade, reason=reason)
         else:

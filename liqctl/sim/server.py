@@ -127,7 +127,7 @@ class _Handlers:
                 body=body,
                 headers=dict(request.headers),
             ),
-            _now_ms(),
+            now_ms(),
         )
         effect = reply.effect
         if effect.delay_ms:
@@ -159,7 +159,7 @@ class _Handlers:
 
         venue, latency_s = self._door.holder_of(request.raw_path), self._latency_ms / 1000
         try:
-            connection = Connection(venue, request.raw_path, clock=_now_ms, latency_s=latency_s)
+            connection = Connection(venue, request.raw_path, clock=now_ms, latency_s=latency_s)
         except HandshakeError as refusal:
             return web.Response(status=refusal.status)
         async with connection:
@@ -217,7 +217,7 @@ class _Handlers:
         hit, reason = self._pop_accounts(wanted), "no such account"
         try:
             for venue in hit:
-                venue.happen(make_event(wanted), _now_ms())
+                venue.happen(make_event(wanted), now_ms())
         except (KeyError, TypeError, ValueError, ArithmeticError, Refused) as error:
             hit, reason = [], repr(error)
         if not hit:
@@ -240,7 +240,8 @@ def _json(document: dict[str, Any], status: int = 200) -> "web.Response":
     return web.json_response(document, status=status)
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Return the moment on this machine's clock."""
     return time.time_ns() // 1_000_000
 
 
