@@ -33,13 +33,13 @@ _LIST_MAX: Final = 200
 _KEYS_MAX: Final = 100
 _KEYS_USUAL: Final = 30
 _USDM_ROW: Final = (
-    "entryPrice leverage maxNotional liquidationPrice markPrice positionAmount symbol "
+    "entryPrice leverage maxNotional liquidationPrice markPrice positionAmount=positionAmt symbol "
     "unrealizedProfit"
 )
 """It does not tell the leg: in hedge mode two rows may have one symbol."""
 _COINM_ROW: Final = (
     "entryPrice markPrice leverage isolated isolatedWallet isolatedMargin isAutoAddMargin "
-    "positionSide positionAmount symbol unrealizedProfit"
+    "positionSide positionAmount=positionAmt symbol unrealizedProfit"
 )
 _FUTURES: Final = {
     "1": (Product.USDM, "futurePositionRiskVos", _USDM_ROW),
@@ -159,18 +159,11 @@ def positions_of_sub(call: Call) -> Json:
     sub.pass_time(call.venue.now_ms)
     markets = sub.account.markets_of(product)
     rows = [
-        wide_position(replace(call, venue=sub), held)
+        pick(wide_position(replace(call, venue=sub), held) | {"isolated": "false"}, columns)
         for held in sub.account.holdings.values()
         if held.amount and held.symbol in markets
     ]
-    for row in rows:
-        row |= {
-            "positionAmount": row["positionAmt"],
-            "unrealizedProfit": row["unRealizedProfit"],
-            "maxNotional": row["maxNotionalValue"],
-            "isolated": "false",
-        }
-    return {name: [pick(row, columns) for row in rows]}
+    return {name: rows}
 
 
 def keys_of_sub(call: Call) -> Json:

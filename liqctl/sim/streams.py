@@ -309,11 +309,9 @@ class Streams:
     def _fault(
         self, event: str, product: str, symbol: str, *, at_handshake: bool = False
     ) -> "StreamFault | None":
-        since_ms = self.venue.now_ms - (self.venue.started_ms or 0)
+        hit = (event, product, symbol, self.venue.since_ms)
         for fault in self.faults:
-            if fault.effect.at_handshake is at_handshake and fault.takes(
-                event, product, symbol, since_ms
-            ):
+            if fault.effect.at_handshake is at_handshake and fault.takes(*hit):
                 self.venue.account.journal.faults.append(fault.name)
                 return fault
         return None

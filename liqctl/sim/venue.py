@@ -266,6 +266,11 @@ class Venue:
         return self.account.now_ms
 
     @property
+    def since_ms(self) -> int:
+        """How long it has been since the first request."""
+        return self.now_ms - (self.started_ms or 0)
+
+    @property
     def keys(self) -> dict[str, str]:
         """All keys of the account and their secrets, none when authentication is off."""
         return {self.api_key: self.api_secret, **self.other_keys} if self.api_key else {}
@@ -282,8 +287,7 @@ class Venue:
         self.requests += 1
         client_id = params.get("newClientOrderId") or params.get("origClientOrderId", "")
         self.account.journal.requests.append((self.now_ms, request.method, request.path, client_id))
-        since_ms = self.now_ms - (self.started_ms or 0)
-        hit = (request.method, request.path, params.get("symbol", ""), since_ms)
+        hit = (request.method, request.path, params.get("symbol", ""), self.since_ms)
         route = self.routes.get((request.method, request.path))
         effect = Effect()
         fault = next((each for each in self.faults if each.takes(*hit)), None)
@@ -329,7 +333,7 @@ class Venue:
     def happen(self, event: WorldEvent, now_ms: int) -> None:
         """Let the world do something that was not planned, `at_ms` after a moment of the caller."""
         self.pass_time(now_ms + self.clock_skew_ms)
-        event.at_ms += self.now_ms - (self.started_ms or 0)
+        event.at_ms += self.since_ms
         self.events.append(event)
         self.pass_time(self.now_ms)
         self.streams.wake()
@@ -347,11 +351,10 @@ class Venue:
     def tick(self, now_ms: int, path: str = "") -> None:
         """Let time pass, and the world act, up to a moment of the caller's clock."""
         self.pass_time(now_ms + self.clock_skew_ms)
-        since_ms = self.now_ms - (self.started_ms or 0)
         for event in [each for each in self.events if not each.is_timed]:
-            is_due = since_ms >= event.at_ms and self.requests + 1 >= event.on_request
+            is_due = self.since_ms >= event.at_ms and self.requests + 1 >= event.on_request
             if is_due and path.endswith(event.on_path):
-                self._occur(event, since_ms)
+                self._occur(event, self.since_ms)
         self.account.advance(self.now_ms)
 
     def pass_time(self, now_ms: int) -> None:
