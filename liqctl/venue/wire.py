@@ -71,15 +71,24 @@ _LIMITS: Final = {
 }
 """Which filter of a symbol holds each of our limits, and under which name."""
 
-_ALGO_NAMES: Final = {
-    "orderId": "algoId",
-    "clientOrderId": "clientAlgoId",
-    "origQty": "quantity",
-    "type": "orderType",
-    "stopPrice": "triggerPrice",
-    "time": "createTime",
+_NAMES: Final[Mapping[OrderKind, Mapping[str, str]]] = {
+    OrderKind.ALGO: {
+        "orderId": "algoId",
+        "clientOrderId": "clientAlgoId",
+        "origQty": "quantity",
+        "type": "orderType",
+        "stopPrice": "triggerPrice",
+        "time": "createTime",
+    },
+    OrderKind.EXECUTION: {
+        "orderId": "algoId",
+        "clientOrderId": "clientAlgoId",
+        "origQty": "totalQty",
+        "type": "algoType",
+        "time": "bookTime",
+    },
 }
-"""What a conditional order's row calls the fields of a regular order's."""
+"""What a conditional order's row, or an execution's, calls the fields of a regular order's."""
 
 _STRATEGY_NAMES: Final = {
     "orderId": "strategyId",
@@ -87,7 +96,7 @@ _STRATEGY_NAMES: Final = {
     "type": "strategyType",
     "time": "bookTime",
 }
-"""The same for COIN-M in portfolio margin."""
+"""The same of a conditional order for COIN-M in portfolio margin."""
 
 _BALANCES: Final = {
     "borrowed": ("crossMarginBorrowed", "crossMarginInterest"),
@@ -96,15 +105,6 @@ _BALANCES: Final = {
     "held": ("crossMarginFree",),
 }
 """Which fields of a portfolio margin balance add up to what we tell."""
-
-_EXECUTION_NAMES: Final = {
-    "orderId": "algoId",
-    "clientOrderId": "clientAlgoId",
-    "origQty": "totalQty",
-    "type": "algoType",
-    "time": "bookTime",
-}
-"""The same for an execution algorithm."""
 
 _SUB_POSITIONS: Final = {
     Product.USDM: ("1", "futurePositionRiskVos"),
@@ -291,8 +291,8 @@ def parse_market_rules(row: Any) -> dict[str, MarketRules]:
 
 def parse_listen_key(row: Any) -> str:
     """Return the key of the user data stream."""
-    key = _field(row, "listenKey")
-    if not isinstance(key, str) or not _LISTEN_KEY.fullmatch(key):
+    key = _text(row, "listenKey")
+    if not _LISTEN_KEY.fullmatch(key):
         raise _unreadable("no listen key")
     return key
 
@@ -379,16 +379,14 @@ def parse_equity(row: Any, product: Product, margin: Margin | None = None) -> Eq
     if not isinstance(row, dict):
         raise _unreadable("the account is not an object")
     if margin is Margin.PORTFOLIO:
-        names = ("actualEquity", "accountMaintMargin", "uniMMR", "accountEquity")
-        numbers = {name: parse_decimal(row.get(name)) for name in names}
-        balance, maintenance = numbers["actualEquity"], numbers["accountMaintMargin"]
-        if balance is None or maintenance is None:
+        total = _pool(row, DOLLAR, "actualEquity", "accountMaintMargin")
+        if total is None:
             raise _unreadable("the account lacks its equity or maintenance margin")
         return Equity(
-            pools=(Pool(asset=DOLLAR, balance=balance, maintenance=maintenance),),
+            pools=(total,),
             margin=margin,
-            uni_mmr=numbers["uniMMR"],
-            account_equity=numbers["accountEquity"],
+            uni_mmr=parse_decimal(row.get("uniMMR")),
+            account_equity=parse_decimal(row.get("accountEquity")),
         )
     if "assets" not in row:
         raise _unreadable("the account has no assets list")
@@ -396,14 +394,12 @@ def parse_equity(row: Any, product: Product, margin: Margin | None = None) -> Eq
     pools = tuple(pool for pool in found.items if pool.balance or pool.maintenance)
     if product is Product.COINM:
         return Equity(pools=pools, unreadable=found.unreadable)
-    balance = parse_decimal(row.get("totalMarginBalance"))
-    maintenance = parse_decimal(row.get("totalMaintMargin"))
-    if balance is None or maintenance is None:
+    total = _pool(row, DOLLAR, "totalMarginBalance", "totalMaintMargin")
+    if total is None:
         raise _unreadable("the account lacks its margin balance or maintenance margin")
-    total = Pool(asset=DOLLAR, balance=balance, maintenance=maintenance)
     in_usdt = sum((pool.balance for pool in pools if pool.asset == "USDT"), Decimal(0))
     # The totals of single-asset mode are those of USDT alone; no field names the mode here.
-    if balance != in_usdt or not pools:
+    if total.balance != in_usdt or not pools:
         return Equity(pools=(total,), unreadable=found.unreadable)
     counted = tuple(replace(pool, counts=pool.asset in DOLLARS) for pool in pools)
     return Equity(pools=counted, unreadable=found.unreadable)
@@ -413,11 +409,11 @@ def parse_transfers(rows: Any) -> Rows[Transfer]:
     """Return the TRANSFER rows of an income list; a full page may lack some and says so."""
 
     def parse(row: Any) -> Transfer | str:
-        kind, asset, written = row.get("incomeType"), row.get("asset"), row.get("income")
+        kind, asset, written = row.get("incomeType"), _text(row, "asset"), row.get("income")
         amount, at_ms = parse_decimal(written), _milliseconds(row.get("time"))
-        if kind == _TRANSFER and isinstance(asset, str) and asset and amount is not None and at_ms:
+        if kind == _TRANSFER and asset and amount is not None and at_ms:
             return Transfer(asset=asset, amount=amount, at_ms=at_ms)
-        return f"{_shown(kind)} of {_shown(asset)}: income {_shown(written)}"
+        return f"{_shown(kind)} of {_shown(row.get('asset'))}: income {_shown(written)}"
 
     found = _parse_rows(rows, parse, "income")
     if len(rows) >= INCOME_MAX:
@@ -433,8 +429,8 @@ def parse_coin_prices(rows: Any) -> dict[str, CoinPrice]:
     """
     prices = {}
     for row in _listed(rows, "mark prices"):
-        symbol = _field(row, "symbol")
-        if not isinstance(symbol, str) or not symbol.endswith(_PERPETUAL):
+        symbol = _text(row, "symbol")
+        if not symbol.endswith(_PERPETUAL):
             continue
         mark, index = (_positive(row.get(name)) for name in ("markPrice", "indexPrice"))
         if mark is not None and index is not None:
@@ -444,8 +440,8 @@ def parse_coin_prices(rows: Any) -> dict[str, CoinPrice]:
 
 def parse_alias(rows: Any) -> str | None:
     """Return the code of the account that its balances name, None where none does."""
-    named = (_field(row, "accountAlias") for row in _listed(rows, "balances"))
-    return next((alias for alias in named if isinstance(alias, str) and alias), None)
+    named = (_text(row, "accountAlias") for row in _listed(rows, "balances"))
+    return next(filter(None, named), None)
 
 
 def parse_balances(rows: Any) -> Balances:
@@ -480,10 +476,9 @@ def parse_sub_accounts(row: Any) -> Rows[SubAccount]:
     """Return the accounts below a master's; one that names no email cannot be asked about."""
 
     def parse(entry: Any) -> SubAccount | str:
-        email, remark = entry.get("email"), entry.get("remark")
-        if not isinstance(email, str) or not email:
+        email, remark = _text(entry, "email"), printable(_text(entry, "remark"), _NAME_MAX)
+        if not email:
             return "a sub-account without an email"
-        remark = printable(remark, _NAME_MAX) if isinstance(remark, str) else ""
         return SubAccount(email=email, remark=remark, is_frozen=_is_true(entry.get("isFreeze")))
 
     return _parse_rows(_field(row, "subAccounts"), parse, "sub-accounts")
@@ -497,8 +492,8 @@ def parse_sub_positions(row: Any, product: Product) -> Rows[str]:
     """
 
     def parse(entry: Any) -> tuple[str, Decimal] | str:
-        symbol, amount = entry.get("symbol"), parse_decimal(entry.get("positionAmount"))
-        if not isinstance(symbol, str) or not symbol:
+        symbol, amount = _text(entry, "symbol"), parse_decimal(entry.get("positionAmount"))
+        if not symbol:
             return "no symbol"
         return f"{symbol}: no amount" if amount is None else (printable(symbol, _NAME_MAX), amount)
 
@@ -515,8 +510,7 @@ def parse_sub_keys(row: Any, email: str) -> tuple[Secret, ...]:
         raise _unreadable("keys of a sub-account are not a list")
     if any(str(each.get("email", email)).lower() != email.lower() for each in rows):
         raise _unreadable("the answer is about another sub-account")
-    keys = (each.get("apikey") for each in rows)
-    return tuple(Secret(key) for key in keys if isinstance(key, str) and key)
+    return tuple(Secret(key) for each in rows if (key := _text(each, "apikey")))
 
 
 def parse_trades(rows: Any, symbol: str, order_id: str) -> tuple[Trade, ...]:
@@ -637,8 +631,8 @@ def check_reducing(params: Mapping[str, str]) -> None:
 
 
 def _parse_position(product: Product, row: Mapping[str, Any]) -> Position | str:
-    symbol, written = row.get("symbol"), row.get("positionAmt")
-    if not isinstance(symbol, str) or not symbol:
+    symbol, written = _text(row, "symbol"), row.get("positionAmt")
+    if not symbol:
         return f"no symbol: positionAmt {_shown(written)}"
     quantity = parse_decimal(written)
     position_side = _member(PositionSide, row.get("positionSide", PositionSide.BOTH))
@@ -677,28 +671,28 @@ def _parse_position(product: Product, row: Mapping[str, Any]) -> Position | str:
 
 
 def _parse_pool(row: Mapping[str, Any]) -> Pool | str:
-    asset = row.get("asset")
-    if not isinstance(asset, str) or not asset:
+    asset, names = _text(row, "asset"), ("marginBalance", "maintMargin")
+    if not asset:
         return f"no asset: marginBalance {_shown(row.get('marginBalance'))}"
-    balance, maintenance = (
-        parse_decimal(row.get(name)) for name in ("marginBalance", "maintMargin")
-    )
+    written = (_shown(row.get(name)) for name in names)
+    return _pool(row, asset, *names) or f"{asset}: {' and '.join(names)} {', '.join(written)}"
+
+
+def _pool(row: Mapping[str, Any], asset: str, balance_in: str, maintenance_in: str) -> Pool | None:
+    """Return what there is of an asset, by the names of two fields; None without either."""
+    balance, maintenance = (parse_decimal(row.get(name)) for name in (balance_in, maintenance_in))
     if balance is None or maintenance is None:
-        written = (row.get(name) for name in ("marginBalance", "maintMargin"))
-        return f"{asset}: marginBalance and maintMargin {', '.join(map(_shown, written))}"
+        return None
     return Pool(asset=asset, balance=balance, maintenance=maintenance)
 
 
 def _parse_open_order(kind: OrderKind, product: Product, row: Mapping[str, Any]) -> OpenOrder | str:
-    names: Mapping[str, str] = {}
-    if kind is OrderKind.EXECUTION:
-        names = _EXECUTION_NAMES
-    elif kind is OrderKind.ALGO:
-        names = _STRATEGY_NAMES if "strategyId" in row else _ALGO_NAMES
+    is_strategy = kind is OrderKind.ALGO and "strategyId" in row
+    names = _STRATEGY_NAMES if is_strategy else _NAMES.get(kind, {})
     row = {**row, **{name: row.get(theirs) for name, theirs in names.items()}}
-    symbol, written = row.get("symbol"), row.get("orderId")
+    symbol, written = _text(row, "symbol"), row.get("orderId")
     order_id = _id(written)
-    if not isinstance(symbol, str) or not symbol:
+    if not symbol:
         return f"no symbol: order {_shown(written)}"
     if order_id is None:
         return f"{symbol}: order {_shown(written)}"
@@ -707,17 +701,15 @@ def _parse_open_order(kind: OrderKind, product: Product, row: Mapping[str, Any])
     if "strategyId" in row:
         # This dialect has no such field; what trades nothing by itself closes what there is.
         close_position = close_position or parse_decimal(row.get("origQty")) == 0
-    quantity = _positive(row.get("origQty"))
-    client_order_id, order_type = row.get("clientOrderId"), row.get("type")
     return OpenOrder(
         symbol=symbol,
         position_side=position_side or PositionSide.BOTH,
         kind=kind,
         order_id=order_id,
-        client_order_id=client_order_id if isinstance(client_order_id, str) else "",
-        type=order_type if isinstance(order_type, str) else "",
+        client_order_id=_text(row, "clientOrderId"),
+        type=_text(row, "type"),
         side=_member(Side, row.get("side")) if position_side else None,
-        quantity=None if close_position else quantity,
+        quantity=None if close_position else _positive(row.get("origQty")),
         executed=parse_decimal(row.get("executedQty")) or Decimal(0),
         price=_positive(row.get("price")),
         trigger_price=_positive(row.get("stopPrice")),
@@ -737,6 +729,12 @@ def _listed(rows: Any, what: str) -> list[Any]:
 def _field(row: Any, name: str) -> Any:
     """Return a field of what should be an object, None where it is none or has no such field."""
     return row.get(name) if isinstance(row, dict) else None
+
+
+def _text(row: Any, name: str) -> str:
+    """Return a field of what should be an object, empty where it is no text."""
+    value = _field(row, name)
+    return value if isinstance(value, str) else ""
 
 
 def _member(kind: type[E], value: Any) -> E | None:
