@@ -1,4 +1,4 @@
-"""Things that go wrong, as data: which request is hit, and what happens to it.
+"""Things that go wrong, as data: which request or frame of a stream is hit, and what happens to it.
 
 An effect says whether the request is executed all the same: that is the whole difficulty of a lost
 reply. World events (a bot trades, a symbol halts, somebody else closes) are in `events`.
@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Final
 
-from liqctl.sim.hosts import host_of, product_of
 from liqctl.sim.orders import WORDS
 
 HTML: Final = "<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
@@ -19,7 +18,7 @@ UNKNOWN_TEXT: Final = "Unknown error, please check your request or try again lat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What happens to a request."""
+    """What happens to a request, to a frame of a stream, or to a stream about to be opened."""
 
     execute: bool = True  # whether the venue carries the request out
     status: int | None = None  # with code and message: an answer instead of the true one
@@ -27,71 +26,77 @@ class Effect:
     message: str = ""
     body: str | None = None  # a raw body instead
     headers: tuple[tuple[str, str], ...] = ()  # added to the answer
-    drop: bool = False  # the connection is cut and nothing is answered
+    drop: bool = False  # the connection is cut and nothing is answered, or instead of a frame
     refuse: bool = False  # the connection is not accepted: the request provably never arrives
     delay_ms: int = 0  # how long the answer takes
     drip: bool = False  # the answer comes a byte a second
     truncate: bool = False  # the answer's body is cut in the middle
-    garble: bool = False  # the answer's body is cut short, but framed as whole
-    late_ms: int = 0  # a new order is carried out this much later, and nobody knows it until then
+    garble: bool = False  # the answer's body, or a frame, is cut short, but framed as whole
+    # A new order is carried out this much later, and nobody knows it until then; a frame leaves
+    # this much later, after those that follow it.
+    late_ms: int = 0
     hide_ms: int = 0  # look-ups deny a new order for this long, though it is carried out
     slices: int = 0  # a new order fills in so many slices,
     slice_ms: int = 0  # one each so many milliseconds
     ban_ms: int = 0  # the message says that the address is banned for so long
     spoil: str = ""  # what is done to the rows of a list, one of `SPOILT`
+    at_handshake: bool = False  # a stream is refused with `status`; without one it stays silent
+    copies: int = 1  # how often a frame is sent
 
 
 @dataclass(slots=True, kw_only=True)
-class Recurring:
-    """Which of the things that match a fault it hits."""
-
-    skip: int = 0  # so many pass first
-    times: int = 1  # so many are hit, 0 for all
-    from_ms: int = 0  # since the start
-    until_ms: int = 0
-    hits: int = 0
-    passed: int = 0
-
-    def count(self, since_ms: int) -> bool:
-        """Return whether one that matches now is hit, and count it."""
-        is_time = self.from_ms <= since_ms < (self.until_ms or inf)
-        if not is_time or (self.times and self.hits >= self.times):
-            return False
-        if self.passed < self.skip:
-            self.passed += 1
-            return False
-        self.hits += 1
-        return True
-
-
-@dataclass(slots=True, kw_only=True)
-class Fault(Recurring):
-    """An effect and the requests it hits: those that match every given condition."""
+class Fault:
+    """An effect, and what it hits: requests, or frames and handshakes, by every given condition."""
 
     effect: Effect
     name: str = "fault"
     method: str = ""
     path: str = ""  # its end
     host: str = ""  # its beginning: fapi, dapi, papi or sapi
+    event: str = ""  # of a frame: ORDER_TRADE_UPDATE and so on
     product: str = ""  # what it is about: USDM or COINM
     symbol: str = ""
     whole_account: bool = False
     writes: bool = False
     reads: bool = False
+    skip: int = 0  # so many that match pass first
+    times: int = 1  # so many are hit, 0 for all
+    from_ms: int = 0  # since the start
+    until_ms: int = 0
+    hits: int = 0
+    passed: int = 0
 
-    def takes(self, method: str, path: str, symbol: str, since_ms: int) -> bool:
-        """Return whether the request is hit, and count it."""
+    def takes(
+        self,
+        since_ms: int,
+        *,
+        product: str,
+        symbol: str,
+        method: str = "",
+        path: str = "",
+        host: str = "",
+        event: str = "",
+    ) -> bool:
+        """Return whether what happens so long after the start is hit, and count it."""
         is_meant = (
             self.method in {"", method}
             and path.endswith(self.path)
-            and self.host in {"", host_of(path)}
-            and self.product in {"", product_of(path)}
+            and self.host in {"", host}
+            and self.event in {"", event}
+            and self.product in {"", product}
             and self.symbol in {"", symbol}
             and not (self.whole_account and symbol)
             and not (self.writes and method == "GET")
             and not (self.reads and method != "GET")
         )
-        return is_meant and self.count(since_ms)
+        is_time = self.from_ms <= since_ms < (self.until_ms or inf)
+        if not (is_meant and is_time) or (self.times and self.hits >= self.times):
+            return False
+        if self.passed < self.skip:
+            self.passed += 1
+            return False
+        self.hits += 1
+        return True
 
 
 def make_fault(kind: str, **settings: Any) -> Fault:
@@ -101,64 +106,13 @@ def make_fault(kind: str, **settings: Any) -> Fault:
         KeyError: there is no such kind.
         TypeError: there is no such setting.
     """
-    changes = {name: settings.pop(name) for name in list(settings) if name in EFFECT_KEYS}
-    return Fault(name=kind, effect=replace(KINDS[kind], **changes), **settings)
-
-
-# -- streams ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamEffect:
-    """What happens to a frame, or to a connection that is about to be opened."""
-
-    at_handshake: bool = False
-    status: int = 0  # of a handshake: it is refused with this; 0 accepts it, and it stays silent
-    copies: int = 1  # how often the frame is sent
-    late_ms: int = 0  # it leaves so much later, after those that follow it
-    garble: bool = False  # it is cut short
-    cut: bool = False  # the connection ends instead of it
-
-
-@dataclass(slots=True, kw_only=True)
-class StreamFault(Recurring):
-    """An effect and the frames or handshakes it hits, each connection by itself."""
-
-    effect: StreamEffect
-    name: str
-    event: str = ""  # ORDER_TRADE_UPDATE and so on
-    product: str = ""  # USDM or COINM
-    symbol: str = ""
-
-    def takes(self, event: str, product: str, symbol: str, since_ms: int) -> bool:
-        """Return whether the frame is hit, and count it."""
-        is_meant = (
-            self.event in {"", event}
-            and self.product in {"", product}
-            and self.symbol in {"", symbol}
-        )
-        return is_meant and self.count(since_ms)
-
-
-STREAM_KINDS: Final[Mapping[str, StreamEffect]] = {
-    "stream_refused": StreamEffect(at_handshake=True, status=503),
-    "stream_wrong_path": StreamEffect(at_handshake=True),
-    "stream_silent": StreamEffect(copies=0),
-    "stream_late": StreamEffect(late_ms=2000),
-    "stream_twice": StreamEffect(copies=2),
-    "stream_malformed": StreamEffect(garble=True),
-    "stream_cut": StreamEffect(copies=0, cut=True),
-}
-"""A stream is silent from now on with `times: 0`, out of order where one frame is late, and cut
-after so many frames with `skip`. At once: the acts `cut_streams`, `expire_listen_keys`, `lie`."""
-
-STREAM_EFFECT_KEYS: Final = frozenset({"late_ms", "status"})
-
-
-def make_stream_fault(kind: str, **settings: Any) -> StreamFault:
-    """Return a fault of a stream; its settings and errors are as those of `make_fault`."""
-    changes = {name: settings.pop(name) for name in list(settings) if name in STREAM_EFFECT_KEYS}
-    return StreamFault(name=kind, effect=replace(STREAM_KINDS[kind], **changes), **settings)
+    is_stream = kind in STREAM_KINDS
+    if foreign := settings.keys() & (_OF_REQUESTS if is_stream else _OF_FRAMES):
+        raise TypeError(f"the fault {kind} has no {', '.join(sorted(foreign))}")
+    keys = STREAM_EFFECT_KEYS if is_stream else EFFECT_KEYS
+    changes = {name: settings.pop(name) for name in list(settings) if name in keys}
+    effect = STREAM_KINDS[kind] if is_stream else KINDS[kind]
+    return Fault(name=kind, effect=replace(effect, **changes), **settings)
 
 
 # -- how a list goes wrong while its answer looks well --------------------------------------------
@@ -329,4 +283,22 @@ KINDS: Final[Mapping[str, Effect]] = {
         body='{"code":200,"msg":"The operation of cancel all open order is done."}',
     ),
 }
-"""The faults that scenarios and seeds name."""
+"""The faults of requests that scenarios and seeds name."""
+
+STREAM_EFFECT_KEYS: Final = frozenset({"late_ms", "status"})
+
+STREAM_KINDS: Final[Mapping[str, Effect]] = {
+    "stream_refused": Effect(at_handshake=True, status=503),
+    "stream_wrong_path": Effect(at_handshake=True),
+    "stream_silent": Effect(copies=0),
+    "stream_late": Effect(late_ms=2000),
+    "stream_twice": Effect(copies=2),
+    "stream_malformed": Effect(garble=True),
+    "stream_cut": Effect(copies=0, drop=True),
+}
+"""A stream is silent from now on with `times: 0`, out of order where one frame is late, and cut
+after so many frames with `skip`. At once: the acts `cut_streams`, `expire_listen_keys`, `lie`."""
+
+_OF_REQUESTS: Final = {"method", "path", "host", "whole_account", "writes", "reads"}
+_OF_FRAMES: Final = {"event"}
+"""Conditions that faults of the other kind do not have."""

@@ -33,7 +33,7 @@ from liqctl.sim.market import Purse, leg_of, portfolio_of, purses_of, ratio_of
 from liqctl.sim.orders import AlgoOrder, Holding, Order, Refused, Trade, Transfer, pick, tell
 
 if TYPE_CHECKING:
-    from liqctl.sim.faults import StreamFault
+    from liqctl.sim.faults import Fault
     from liqctl.sim.venue import Venue
 
 KEY_LIFE_MS: Final = 3_600_000
@@ -99,7 +99,7 @@ class Streams:
     venue: "Venue"
     keys: dict[str, tuple[str, int]] = field(default_factory=dict)  # by host, and when each dies
     feeds: list["Connection"] = field(default_factory=list)
-    faults: "list[StreamFault]" = field(default_factory=list)
+    faults: "list[Fault]" = field(default_factory=list)
     _keys_made: int = 0
 
     # -- listen keys -------------------------------------------------------------------------
@@ -297,7 +297,7 @@ class Streams:
                 feed.put(self.venue.now_ms, sent)
                 continue
             effect = fault.effect
-            if effect.cut:
+            if effect.drop:
                 feed.put(self.venue.now_ms)
             for _ in range(effect.copies):
                 left_ms = self.venue.now_ms + effect.late_ms
@@ -308,10 +308,11 @@ class Streams:
 
     def _fault(
         self, event: str, product: str, symbol: str, *, at_handshake: bool = False
-    ) -> "StreamFault | None":
-        hit = (event, product, symbol, self.venue.since_ms)
+    ) -> "Fault | None":
+        hit = {"event": event, "product": product, "symbol": symbol}
         for fault in self.faults:
-            if fault.effect.at_handshake is at_handshake and fault.takes(*hit):
+            is_meant = fault.effect.at_handshake is at_handshake
+            if is_meant and fault.takes(self.venue.since_ms, **hit):
                 self.venue.account.journal.faults.append(fault.name)
                 return fault
         return None

@@ -21,7 +21,6 @@ from liqctl.sim.faults import (
     Effect,
     Fault,
     make_fault,
-    make_stream_fault,
     readable_rows,
     rows_of,
     spoil,
@@ -287,10 +286,16 @@ class Venue:
         self.requests += 1
         client_id = params.get("newClientOrderId") or params.get("origClientOrderId", "")
         self.account.journal.requests.append((self.now_ms, request.method, request.path, client_id))
-        hit = (request.method, request.path, params.get("symbol", ""), self.since_ms)
         route = self.routes.get((request.method, request.path))
         effect = Effect()
-        fault = next((each for each in self.faults if each.takes(*hit)), None)
+        hit = {
+            "method": request.method,
+            "path": request.path,
+            "host": host_of(request.path),
+            "product": product_of(request.path),
+            "symbol": params.get("symbol", ""),
+        }
+        fault = next((each for each in self.faults if each.takes(self.since_ms, **hit)), None)
         if fault is not None:
             self.account.journal.faults.append(fault.name)
             effect = fault.effect
@@ -325,10 +330,8 @@ class Venue:
 
     def add_fault(self, kind: str, **settings: Any) -> None:
         """Let something go wrong from now on; errors are those of `make_fault`."""
-        if kind in STREAM_KINDS:
-            self.streams.faults.append(make_stream_fault(kind, **settings))
-        else:
-            self.faults.append(make_fault(kind, **settings))
+        faults = self.streams.faults if kind in STREAM_KINDS else self.faults
+        faults.append(make_fault(kind, **settings))
 
     def happen(self, event: WorldEvent, now_ms: int) -> None:
         """Let the world do something that was not planned, `at_ms` after a moment of the caller."""
