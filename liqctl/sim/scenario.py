@@ -101,7 +101,6 @@ _SLICE_MS: Final = 60_000
 _DELIVERY_HOUR: Final = 8
 """Of a dated contract, in UTC on the day that its name tells."""
 
-_LAG_KEYS: Final = frozenset({"lag_ms", "position_lag_ms", "order_lag_ms"})
 _ACCOUNT_KEYS: Final = frozenset(
     {
         *("conflict_code", "balance", "fee_asset", "older_stops", "status"),
@@ -207,6 +206,7 @@ class Scenario:
         unknown = set(self.account) - _SEEDS
         if unknown:
             raise ValueError(f"an account has no {', '.join(sorted(unknown))}")
+        settings = dict(self.venue)
         products = {Product(name) for name in self.account.get("products", Product)}
         positions = {
             key: row
@@ -227,16 +227,16 @@ class Scenario:
                 for symbol in dict.fromkeys([*symbols, *self.markets])
             },
             hedge=self.account.get("mode") == "hedge",
-            lags=_lags(self.venue),
+            lags=_pop_lags(settings),
             portfolio=Margin(self.account.get("margin", "STANDARD")) is Margin.PORTFOLIO,
             margin_assets={
                 asset: {name: Decimal(str(amount)) for name, amount in row.items()}
                 for asset, row in self.account.get("margin_assets", {}).items()
             },
-            **{key: _value(value) for key, value in self.venue.items() if key in _ACCOUNT_KEYS},
+            **{key: _value(settings.pop(key)) for key in _ACCOUNT_KEYS & settings.keys()},
         )
-        if "coins" in self.venue:
-            coins = {asset: Decimal(str(held)) for asset, held in self.venue["coins"].items()}
+        if "coins" in settings:
+            coins = {asset: Decimal(str(held)) for asset, held in settings.pop("coins").items()}
             account.coins = defaultdict(Decimal, coins)
         things: list[tuple[Holding | Order | AlgoOrder, Mapping[str, Any]]] = []
         for key, row in positions.items():
@@ -277,17 +277,15 @@ class Scenario:
                     times=execution.slices,
                 )
             )
-        elsewhere = _ACCOUNT_KEYS | _LAG_KEYS | _WEIGHT_KEYS.keys() | {"coins"}
-        ours = {key: value for key, value in self.venue.items() if key not in elsewhere}
-        counted = {name: self.venue[key] for key, name in _WEIGHT_KEYS.items() if key in self.venue}
+        weights = {own: settings.pop(key) for key, own in _WEIGHT_KEYS.items() if key in settings}
         made = Venue(
             account=account,
             routes=ROUTES,
-            weights=Weights(**counted),
+            weights=Weights(**weights),
             api_key=api_key,
             api_secret=api_secret,
             events=events,
-            **ours,
+            **settings,
         )
         for fault in self.faults:
             made.add_fault(**fault)
@@ -322,11 +320,11 @@ def make_market(symbol: str, changes: Mapping[str, Any]) -> Market:
     return Market(symbol=symbol, base_asset=base, **settings)
 
 
-def _lags(venue: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return by how much each list lags."""
-    positions, orders = venue.get("position_lag_ms", 0), venue.get("order_lag_ms", 0)
+def _pop_lags(settings: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Take out of the venue's settings by how much each list lags."""
+    positions, orders = settings.pop("position_lag_ms", 0), settings.pop("order_lag_ms", 0)
     usual = {"positions": positions, "account": positions, "orders": orders, "algo": orders}
-    given = dict(venue.get("lag_ms") or {})
+    given = dict(settings.pop("lag_ms", None) or {})
     unknown = {name.removeprefix("coinm_") for name in given} - {*SOURCES, "executions"}
     if unknown:
         raise ValueError(f"no list is called {', '.join(sorted(unknown))}")
