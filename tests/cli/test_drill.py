@@ -736,7 +736,7 @@ def test_no_process_outlives_the_drill_or_sees_a_key(desk: Desk, number: int) ->
         while not (started := offspring(program.pid)):
             assert time.monotonic() < ends_at
         # Right after the fork its variables are still those of the drill.
-        while not all(b"XDG_STATE_HOME" in each for each in started.values()):
+        while not all(b"LIQCTL_CONFIG" in each for each in started.values()):
             started = offspring(program.pid)
         program.send_signal(number)
         program.communicate(timeout=TIMEOUT_S)
