@@ -147,7 +147,7 @@ class Report:
 
     def _head(self) -> dict[str, object]:
         conditions, policy, slowest = self.course.conditions, self.policy, self._slowest()
-        slowest_s = slowest.seconds[1] if slowest else None
+        left_s = policy.timeout_seconds - slowest.seconds[1] if slowest else None
         return {
             "schema": DRILL_SCHEMA,
             "environment": self.settings.environment.value,
@@ -177,10 +177,8 @@ class Report:
             "failed": sum(not score.passed for score in self.scores),
             "completed": sum(score.completed for score in self.scores),
             "slowest": slowest.name if slowest else None,
-            "slowest_seconds": None if slowest_s is None else round(slowest_s, 3),
-            "margin_seconds": None
-            if slowest_s is None
-            else round(policy.timeout_seconds - slowest_s, 3),
+            "slowest_seconds": round(slowest.seconds[1], 3) if slowest else None,
+            "margin_seconds": None if left_s is None else round(left_s, 3),
         }
 
     def _slowest(self) -> Score | None:
@@ -288,24 +286,24 @@ def _end(score: Score) -> dict[str, object]:
 
 
 def _why_failed(failed: Sequence[Score], total: int, policy: LiquidationConfig) -> str:
-    parts = [f"{len(failed)} of {total} ended worse than they should;"]
+    parts = [f"{len(failed)} of {total} ended worse than they should"]
     if broken := [score for score in failed if score.broken]:
-        parts.append(f"{_named(broken)} broke a rule that no run may break: do not rely on liqctl;")
+        parts.append(f"{_named(broken)} broke a rule that no run may break: do not rely on liqctl")
     if late := [score for score in failed if score.needs_s is not None]:
         most = max(late, key=lambda score: score.needs_s or 0.0)
         which = "all" if len(late) == len(failed) else str(len(late))
         parts.append(
-            f"{which} because time ran out: the most, {most.needs_s:g} s, needs {most.name};"
+            f"{which} because time ran out: the most, {most.needs_s:g} s, needs {most.name}"
         )
     if here := [score for score in failed if score.only_here]:
-        parts.append(f"{_named(here)} on this machine only, not in virtual time;")
+        parts.append(f"{_named(here)} on this machine only, not in virtual time")
     if armed := [score for score in failed if score.exercise.script]:
-        parts.append(f"{_named(armed)} with an armed process;")
+        parts.append(f"{_named(armed)} with an armed process")
     told = {id(score) for score in (*broken, *here, *armed)}
     lost = [score for score in failed if id(score) not in told and score.needs_s is None]
     if lost and policy.timeout_seconds < DEADLINE_MAX_S:
-        parts.append(f"{_named(lost)} with every deadline up to {DEADLINE_MAX_S:g} s;")
-    return " ".join(parts).removesuffix(";") + "."
+        parts.append(f"{_named(lost)} with every deadline up to {DEADLINE_MAX_S:g} s")
+    return "; ".join(parts) + "."
 
 
 def _named(scores: Sequence[Score]) -> str:
