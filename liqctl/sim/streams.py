@@ -273,11 +273,13 @@ class Streams:
     def _tell(self, product: Product, event: str, body: dict[str, Any], symbol: str = "") -> None:
         now_ms = self.venue.now_ms
         told: dict[str, Any] = {"e": event, "E": now_ms, "T": now_ms}
+        host = HOSTS[product]
         if self.venue.is_portfolio:
+            host = PORTFOLIO
             told["fs"] = "UM" if product is Product.USDM else "CM"
         elif product is Product.COINM:
             told["i"] = self.venue.alias
-        self._send(self._host(product), told | body, product, symbol)
+        self._send(host, told | body, product, symbol)
 
     def _send(
         self, host: str, frame: dict[str, Any], product: Product | str = "", symbol: str = ""
@@ -302,9 +304,6 @@ class Streams:
             for _ in range(effect.copies):
                 left_ms = self.venue.now_ms + effect.late_ms
                 feed.put(left_ms, sent[: len(sent) // 2] if effect.garble else sent)
-
-    def _host(self, product: Product) -> str:
-        return PORTFOLIO if self.venue.is_portfolio else HOSTS[product]
 
     def _fault(
         self, event: str, product: str, symbol: str, *, at_handshake: bool = False
