@@ -48,7 +48,6 @@ LOADED_MEANWHILE: Final = (
     "liqctl.kernel.words",
     "liqctl.kernel.state",
     "liqctl.kernel.sending",
-    "liqctl.kernel.watch",
     "liqctl.kernel.rounds",
     "liqctl.kernel.account",
     "liqctl.run.manager",

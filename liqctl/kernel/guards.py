@@ -33,10 +33,9 @@ from typing import Any, Final, Generic, TypeVar
 from liqctl.kernel import pacing
 from liqctl.kernel.amounts import count, parse_decimal, plain, rounded
 from liqctl.kernel.as_json import as_json, dump_line, rfc3339
-from liqctl.kernel.equity import CoinPrice, Equity, Transfer, worth
 from liqctl.kernel.policy import Guard, Rule
 from liqctl.kernel.states import Explained, Margin, Product
-from liqctl.kernel.values import Position, Rows, exposure_of
+from liqctl.kernel.values import CoinPrice, Equity, Position, Rows, Transfer, exposure_of, worth
 
 T = TypeVar("T")
 

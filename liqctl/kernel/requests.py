@@ -15,11 +15,12 @@ from decimal import Decimal
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
-from liqctl.kernel.equity import CoinPrice, Equity, Transfer
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.kernel.values import (
     CloseOrder,
+    CoinPrice,
+    Equity,
     MarketRules,
     OpenOrder,
     OrderAnswer,
@@ -27,6 +28,7 @@ from liqctl.kernel.values import (
     Position,
     PositionMode,
     Rows,
+    Transfer,
 )
 
 T_co = TypeVar("T_co", covariant=True)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from liqctl.kernel import events, pacing
-from liqctl.kernel.beside import Looks, SideReadings
 from liqctl.kernel.costs import look_weight
 from liqctl.kernel.gateway import Gateway, Parts
 from liqctl.kernel.machine import Task
@@ -20,10 +19,9 @@ from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Verdict, verify
 from liqctl.kernel.reading import NOTHING_READ, Questions, Reader
 from liqctl.kernel.sending import Cancels, Closes
-from liqctl.kernel.state import RunState
+from liqctl.kernel.state import Looks, RunState, SideReadings, Watch
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import Leg, OrderKind, Position, Reading, Snapshot
-from liqctl.kernel.watch import Watch
 from liqctl.kernel.words import explain_unread
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.costs import Rare, equity_weight, prices_of, transfers_of
-from liqctl.kernel.equity import DOLLARS
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.guards import (
     GuardLevel,
@@ -36,14 +35,13 @@ from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin, Product, TripCause
-from liqctl.kernel.values import StreamEvent
+from liqctl.kernel.values import DOLLARS, StreamEvent
 from liqctl.run.who import make_private, state_folders
 from liqctl.standby.armed import Armed, Trigger
 from liqctl.standby.mirror import Health
 
 if TYPE_CHECKING:
-    from liqctl.kernel.equity import CoinPrice, Equity, Transfer
-    from liqctl.kernel.values import Rows
+    from liqctl.kernel.values import CoinPrice, Equity, Rows, Transfer
 
 T = TypeVar("T")
 

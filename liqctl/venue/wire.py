@@ -19,7 +19,6 @@ from typing import Any, Final, TypeVar
 
 from liqctl.kernel.amounts import parse_decimal, plain, rounded
 from liqctl.kernel.answers import printable, unreadable
-from liqctl.kernel.equity import DOLLAR, DOLLARS, CoinPrice, Equity, Pool, Transfer
 from liqctl.kernel.errors import Secret, VenueError, invariant
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.requests import (
@@ -32,7 +31,11 @@ from liqctl.kernel.requests import (
 )
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
+    DOLLAR,
+    DOLLARS,
     CloseOrder,
+    CoinPrice,
+    Equity,
     Leg,
     MarketRules,
     OpenOrder,
@@ -40,6 +43,7 @@ from liqctl.kernel.values import (
     OrderKind,
     OrderStatus,
     OrderType,
+    Pool,
     Position,
     PositionMode,
     PositionSide,
@@ -48,6 +52,7 @@ from liqctl.kernel.values import (
     StreamEvent,
     StreamKind,
     Trade,
+    Transfer,
     is_reducing,
 )
 

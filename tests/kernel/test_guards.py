@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liqctl.kernel.equity import CoinPrice, Equity, Pool, Transfer
 from liqctl.kernel.guards import (
     GuardLevel,
     GuardState,
@@ -27,7 +26,7 @@ from liqctl.kernel.guards import (
 )
 from liqctl.kernel.policy import Guard, Rule
 from liqctl.kernel.states import Margin, Product
-from liqctl.kernel.values import Position, PositionSide, Rows
+from liqctl.kernel.values import CoinPrice, Equity, Pool, Position, PositionSide, Rows, Transfer
 from tests.kernel.builders import position
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

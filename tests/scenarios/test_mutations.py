@@ -32,7 +32,7 @@ class Mutation:
 
 MUTATIONS = {
     "flat is not watched": Mutation(
-        file="kernel/watch.py",
+        file="kernel/state.py",
         line="return max(asked_s, *lags, 0.0) if asked_s else 0.0",
         broken="return 0.001",
     ),
@@ -43,7 +43,7 @@ MUTATIONS = {
         first=390,
     ),
     "the books are not swept": Mutation(
-        file="kernel/watch.py",
+        file="kernel/state.py",
         line="if not state.policy.cancel_orders or since is None:",
         broken="if True:",
         first=175,

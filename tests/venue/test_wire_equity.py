@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from liqctl.kernel import requests
-from liqctl.kernel.equity import CoinPrice, Equity, Pool, Transfer
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.states import Margin, Product
+from liqctl.kernel.values import CoinPrice, Equity, Pool, Transfer
 from liqctl.venue import wire
 
 

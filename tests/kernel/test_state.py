@@ -11,10 +11,9 @@ from liqctl.kernel.machine import Due, Machine
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Look, Streak
 from liqctl.kernel.reading import Questions, Reader
-from liqctl.kernel.state import RunState
+from liqctl.kernel.state import RunState, Watch
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OrderKind
-from liqctl.kernel.watch import Watch
 from tests.kernel.builders import leg, position, snapshot
 
 BOTH = frozenset({"account", "positionRisk"})
