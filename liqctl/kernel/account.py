@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from liqctl.kernel import events, pacing, requests
 from liqctl.kernel.answers import VenueAnswer
-from liqctl.kernel.gateway import Gateway
+from liqctl.kernel.gateway import Gateway, Halted
 from liqctl.kernel.ledger import OrderRecord
-from liqctl.kernel.limits import Halted
 from liqctl.kernel.machine import Task
 from liqctl.kernel.outcome import Ending, Outcome, together
 from liqctl.kernel.policy import LiquidationConfig

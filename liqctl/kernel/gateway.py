@@ -8,15 +8,15 @@ suffers does not delay the other; the limits, a ban, the clock and the kind of a
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from liqctl.kernel import pacing, requests
-from liqctl.kernel.answers import VenueAnswer, not_sent
-from liqctl.kernel.codes import TIMESTAMP
+from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
+from liqctl.kernel.codes import FIREWALL, TIMESTAMP, TOO_MANY_ORDERS
 from liqctl.kernel.events import AuditEvent
-from liqctl.kernel.limits import LIMITS_BY_MARGIN, Allowance, Deadline, Halted
+from liqctl.kernel.limits import LIMITS_BY_MARGIN, Priority
 from liqctl.kernel.machine import Machine, Task
 from liqctl.kernel.pacing import CLOCK_SYNCS_MAX, EARLY_READINGS, QUESTION_GAP_S
 from liqctl.kernel.requests import Endpoint, Request
@@ -27,6 +27,9 @@ T = TypeVar("T")
 
 _COUNTED: Final = {Margin.STANDARD: ("fapi", "dapi"), Margin.PORTFOLIO: ("papi",)}
 """The hosts whose headers tell what is used of the weight that a kind of account has."""
+
+_SPOT: Final = "sapi"
+"""A key may be fit for the futures alone, and the spot host has limits of its own."""
 
 
 class Parts:
@@ -149,15 +152,46 @@ class Account:
         self.know()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halted(VenueAnswer):
+    """No answer of the venue: the request did not leave, and why."""
+
+    kind: AnswerKind = AnswerKind.TRANSIENT
+    message: str = "the run may send nothing more"
+
+
 class Gateway:
-    """One product of one account: what its procedures ask, and what of the machine they need."""
+    """One product of one account: what may still be sent of it, and the machine that sends it.
+
+    Attributes:
+        budget: what is left of the venue's limits, for both products.
+        call_max_s: how long an answer is waited for, of most requests.
+        fatal: the refusal that ended the run.
+        has_read: whether any list was ever read in full.
+        is_proving: whether the reading that may prove the account flat is under way.
+        rtt_s: the usual time to an answer.
+        write_s: how long the last write took.
+    """
 
     def __init__(self, account: Account, product: Product) -> None:
-        """Begin with everything allowed."""
+        """Begin with everything allowed until the deadline."""
         machine = account.machine
         self.account = account
         self.product = product
-        self.limits = Allowance(machine.deadline, machine.budget)
+        self.deadline = machine.deadline
+        self.budget = machine.budget
+        self.call_max_s = min(
+            max(machine.deadline.timeout_s * pacing.CALL_SHARE, pacing.CALL_MIN_S),
+            pacing.CALL_MAX_S,
+        )
+        self.fatal: VenueAnswer | None = None
+        self.has_read = False
+        self.is_proving = False
+        self.rtt_s = 0.1
+        self.write_s = 0.0
+        self._is_closed = False
+        self._key_refusals: dict[bool, VenueAnswer] = {}
+        self._machine = machine
         self.interruption = machine.interruption
         self.spawn = machine.spawn
         self.on_disk = machine.on_disk
@@ -169,17 +203,11 @@ class Gateway:
         self.together = machine.together
         self.finish = machine.finish
         self.end = machine.end
-        self._machine = machine
 
     @property
     def now(self) -> float:
         """The moment of the machine's last event."""
         return self._machine.now
-
-    @property
-    def deadline(self) -> Deadline:
-        """When the run has to be over."""
-        return self._machine.deadline
 
     def note(self, event: AuditEvent) -> None:
         """Have the event appended to the trail, with the product that it is about."""
@@ -189,10 +217,34 @@ class Gateway:
         """Return the request as the present kind of account is asked it."""
         return replace(request, margin=request.margin or self.account.margin)
 
+    def end_writes(self) -> None:
+        """Let no further close or cancel pass; readings, and the last sweep, still do."""
+        self._is_closed = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no further close or cancel may pass."""
+        return self._is_closed or self.budget.is_stopped
+
     @property
     def may_write(self) -> bool:
         """Whether a close or cancel could still leave."""
-        return self.limits.may_write(self.now)
+        return not self.is_closed and self.fatal is None and self.now < self.deadline.work_until
+
+    @property
+    def key_refusal(self) -> VenueAnswer | None:
+        """The refusal of the key that every later write met too, else every later reading."""
+        return self._key_refusals.get(True) or self._key_refusals.get(False)
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether a reading met the rate limit: from then on only what is needed is asked."""
+        return self.budget.reads_refused > 0
+
+    @property
+    def outlasts_deadline(self) -> bool:
+        """Whether a pause forbids every request until the deadline."""
+        return self.budget.paused_until >= self.deadline.ends
 
     async def ask(self, request: Request[T]) -> T | VenueAnswer:
         """Return what a reading gave, or why it gave nothing; pauses and limits are waited for."""
@@ -211,12 +263,10 @@ class Gateway:
         asked at the last moment: what waited for the limits may be wrong by then.
         """
         if is_last:
-            if self.limits.budget.is_stopped or self.limits.fatal is not None:
-                return Halted.of()
-            return await self._pass(request, until=self.deadline.ends, veto=veto)
-        if not self.may_write:
-            return Halted.of()
-        return await self._pass(request, until=self.deadline.work_until, veto=veto)
+            may_leave, until = not self.budget.is_stopped and self.fatal is None, self.deadline.ends
+        else:
+            may_leave, until = self.may_write, self.deadline.work_until
+        return await self._pass(request, until=until, veto=veto) if may_leave else Halted()
 
     async def sync_clock(self) -> None:
         """Set the clock from the venue's; who asks meanwhile shares the measurement."""
@@ -225,10 +275,13 @@ class Gateway:
             if account.clock_syncs >= CLOCK_SYNCS_MAX:
                 return
             account.clock_syncs += 1
-            cut_at = self.now + self.limits.call_max_s
             question = requests.clock(self.product)
-            account.clock = self.spawn(self._machine.send(question, cut_at))
-        self.limits.note_clock(await self.join(account.clock), self.now)
+            account.clock = self.spawn(self._machine.send(question, self.now + self.call_max_s))
+        ahead = await self.join(account.clock)
+        if isinstance(ahead, VenueAnswer):
+            self._learn(ahead)
+        else:
+            self.budget.clock_ahead_s = ahead
 
     async def _pass(
         self,
@@ -244,19 +297,22 @@ class Gateway:
             if (refusal := await self._turn(request, until)) is not None:
                 return refusal
             if veto is not None and (why := veto()) is not None:
-                return Halted.of(why)
-            sent_at, cut_at = self.now, self.limits.cut_at(request.endpoint, self.now)
+                return Halted(message=why)
+            most_s, sent_at = self.call_max_s, self.now
+            if request.endpoint is Endpoint.EXCHANGE_INFO:
+                most_s = max(most_s, pacing.LARGE_ANSWER_MAX_S)
+            cut_at = min(sent_at + most_s, self.deadline.ends - pacing.CALL_MARGIN_S)
             if cut_at <= sent_at:
                 return not_sent("the deadline left no time for a request")
             try:
                 answer = await self._machine.send(request, cut_at)
             finally:
                 if request.spec.is_write:
-                    self.limits.write_s = self.now - sent_at
-            self.limits.note_answer(request, answer, sent_at, self.now)
+                    self.write_s = self.now - sent_at
+            self._note_answer(request, answer, sent_at)
             # Each kind of account has a count of its own, and the spot host another.
             if request.spec.api in _COUNTED[self.account.margin]:
-                self.limits.budget.note_usage(self._machine.usage, self.now)
+                self.budget.note_usage(self._machine.usage, self.now)
             is_late = isinstance(answer, VenueAnswer) and answer.code == TIMESTAMP
             if not (is_late and may_repeat):
                 return answer
@@ -265,14 +321,75 @@ class Gateway:
 
     async def _turn(self, request: Request[Any], until: float) -> VenueAnswer | None:
         """Wait out a pause and the venue's limits; return why not, where that outlasts `until`."""
+        is_write = request.spec.is_write
         while True:
-            ready_at = self.limits.ready_at(request, self.now)
+            wait_s = self._wait_s(request)
+            ready_at = max(self.now + wait_s, self.budget.paused_until)
+            if not is_write:
+                ready_at = max(ready_at, self.budget.reads_not_before)
             if ready_at >= until:
-                return self.limits.refusal_of(request, self.now)
+                if is_write:
+                    return Halted()
+                if self.budget.pause is not None:
+                    return not_sent(self.budget.pause.message)
+                if wait_s > 0:
+                    return not_sent(
+                        "the venue's request limits are used up, by this or by other programs"
+                    )
+                return not_sent("the venue asked to wait until after the deadline")
             if ready_at <= self.now:
-                self.limits.budget.note_sent(request, self.now)
+                self.budget.note_sent(request, self.now)
                 return None
             notional = request.close.notional if request.close else Decimal(0)
             await self.sleep_until(ready_at, notional=notional)
-            if request.spec.is_write and not self.may_write and until < self.deadline.ends:
-                return Halted.of()
+            if is_write and not self.may_write and until < self.deadline.ends:
+                return Halted()
+
+    def _wait_s(self, request: Request[Any]) -> float:
+        # Nothing can be decided without the first reading nor proven without the last.
+        decides = self.is_closed or self.is_proving or not self.has_read
+        is_essential = decides and not request.spec.is_write
+        priority = Priority.CLOSE if is_essential else None
+        return self.budget.delay_s(request, self.now, priority=priority)
+
+    def _note_answer(self, request: Request[Any], answer: object, sent_at: float) -> None:
+        """Learn from an answer how fast the venue is, and what it lets pass."""
+        spec, is_futures = request.spec, request.spec.api != _SPOT
+        is_silence = isinstance(answer, VenueAnswer) and answer.status is None
+        if is_futures:
+            self.budget.share.is_silent = is_silence
+        if isinstance(answer, VenueAnswer):
+            if answer.kind is AnswerKind.RUN_FATAL and is_futures:
+                self._key_refusals[spec.is_write] = answer
+            self._learn(answer)
+            return
+        if spec.signed and is_futures and request.endpoint is not Endpoint.PORTFOLIO_MARGIN:
+            self.budget.is_key_accepted = True
+            self._key_refusals.pop(spec.is_write, None)
+        self.rtt_s = 0.7 * self.rtt_s + 0.3 * (self.now - sent_at)
+
+    def _learn(self, answer: VenueAnswer) -> None:
+        """Take over from a refusal how long nothing, or no reading, may be sent."""
+        budget, now = self.budget, self.now
+        budget.note_refusal(answer, now)
+        if answer.is_rate_limit and answer.code != TOO_MANY_ORDERS:
+            # Readings that left together and were refused together are one refusal.
+            budget.reads_refused += int(now >= budget.reads_not_before)
+            wait_s = pacing.READ_BACKOFF_S * pacing.READ_BACKOFF_FACTOR**budget.reads_refused
+            if answer.retry_after_s is not None:
+                wait_s = answer.retry_after_s
+            budget.reads_not_before = max(budget.reads_not_before, now + wait_s)
+        if answer.kind is not AnswerKind.PAUSE:
+            return
+        budget.pause = answer
+        wait_s = pacing.FIREWALL_PAUSE_S if answer.status == FIREWALL else pacing.BAN_PAUSE_S
+        if answer.retry_after_s is not None:
+            wait_s = answer.retry_after_s
+        if answer.banned_until_ms is not None:
+            # The moment is of the venue's clock, which the answer's own date tells to a second.
+            epoch_s = self.deadline.began_epoch_s + now - self.deadline.began
+            venue_s = epoch_s - budget.clock_ahead_s
+            if answer.answered_at_ms is not None:
+                venue_s = answer.answered_at_ms / 1000
+            wait_s = answer.banned_until_ms / 1000 - venue_s
+        budget.paused_until = max(budget.paused_until, now + max(wait_s, 0.0))

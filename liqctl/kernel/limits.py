@@ -33,16 +33,14 @@ from enum import IntEnum
 from typing import Any, Final
 
 from liqctl.kernel import codes, pacing
-from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
+from liqctl.kernel.answers import VenueAnswer
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Usage
-from liqctl.kernel.requests import Endpoint, EndpointSpec, Request
+from liqctl.kernel.requests import EndpointSpec, Request
 from liqctl.kernel.states import Margin
 
 MINUTE_S: Final = 60.0
 ORDER_BURST_S: Final = 10.0
-_SPOT: Final = "sapi"
-"""A key may be fit for the futures alone, and the spot host has limits of its own."""
 
 
 class Priority(IntEnum):
@@ -125,16 +123,6 @@ class Deadline:
     def timeout_s(self) -> float:
         """How long there is in all."""
         return self.ends - self.began
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Halted(VenueAnswer):
-    """No answer of the venue: the request did not leave, and why."""
-
-    @classmethod
-    def of(cls, why: str = "the run may send nothing more") -> "Halted":
-        """Return the reason as an answer."""
-        return cls(kind=AnswerKind.TRANSIENT, message=why)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -310,135 +298,6 @@ class RequestBudget:
             counter = self._orders_10s
         limit = int(named.group(1)) if named is not None else None
         counter.refuse(now, limit=limit, retry_after_s=answer.retry_after_s)
-
-
-class Allowance:
-    """What one run may still send of one product, and when: its deadline, its end, the limits."""
-
-    def __init__(self, deadline: Deadline, budget: RequestBudget) -> None:
-        """Allow everything until the deadline."""
-        self.deadline = deadline
-        self.budget = budget
-        self.call_max_s = min(
-            max(deadline.timeout_s * pacing.CALL_SHARE, pacing.CALL_MIN_S), pacing.CALL_MAX_S
-        )
-        self.fatal: VenueAnswer | None = None
-        self.has_read = False
-        self.is_proving = False
-        self.rtt_s = 0.1
-        self.write_s = 0.0
-        self._is_closed = False
-        self._key_refusals: dict[bool, VenueAnswer] = {}
-
-    def end_writes(self) -> None:
-        """Let no further close or cancel pass; readings, and the last sweep, still do."""
-        self._is_closed = True
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether no further close or cancel may pass."""
-        return self._is_closed or self.budget.is_stopped
-
-    def may_write(self, now: float) -> bool:
-        """Whether a close or cancel could still pass."""
-        return not self.is_closed and self.fatal is None and now < self.deadline.work_until
-
-    @property
-    def key_refusal(self) -> VenueAnswer | None:
-        """The refusal of the key that every later write met too, else every later reading."""
-        return self._key_refusals.get(True) or self._key_refusals.get(False)
-
-    @property
-    def was_refused(self) -> bool:
-        """Whether a reading met the rate limit: from then on only what is needed is asked."""
-        return self.budget.reads_refused > 0
-
-    @property
-    def outlasts_deadline(self) -> bool:
-        """Whether a pause forbids every request until the deadline."""
-        return self.budget.paused_until >= self.deadline.ends
-
-    def ready_at(self, request: Request[Any], now: float) -> float:
-        """Return when the request may leave: now, or later."""
-        ready_at = max(now + self._wait_s(request, now), self.budget.paused_until)
-        if request.spec.is_write:
-            return ready_at
-        return max(ready_at, self.budget.reads_not_before)
-
-    def _wait_s(self, request: Request[Any], now: float) -> float:
-        # Nothing can be decided without the first reading nor proven without the last.
-        decides = self.is_closed or self.is_proving or not self.has_read
-        is_essential = decides and not request.spec.is_write
-        priority = Priority.CLOSE if is_essential else None
-        return self.budget.delay_s(request, now, priority=priority)
-
-    def refusal_of(self, request: Request[Any], now: float) -> VenueAnswer:
-        """Return why a request cannot leave in time."""
-        if request.spec.is_write:
-            return Halted.of()
-        if self.budget.pause is not None:
-            return not_sent(self.budget.pause.message)
-        if self._wait_s(request, now) > 0:
-            why = "the venue's request limits are used up, by this or by other programs"
-            return not_sent(why)
-        return not_sent("the venue asked to wait until after the deadline")
-
-    def cut_at(self, endpoint: Endpoint, now: float) -> float:
-        """Return until when an answer to what leaves now is waited for."""
-        most_s = self.call_max_s
-        if endpoint is Endpoint.EXCHANGE_INFO:
-            most_s = max(most_s, pacing.LARGE_ANSWER_MAX_S)
-        return min(now + most_s, self.deadline.ends - pacing.CALL_MARGIN_S)
-
-    def note_clock(self, measured: float | VenueAnswer, now: float) -> None:
-        """Take over by how much our clock is ahead of the venue's, or a refusal to say."""
-        if isinstance(measured, VenueAnswer):
-            self._learn(measured, now)
-        else:
-            self.budget.clock_ahead_s = measured
-
-    def note_answer(
-        self, request: Request[Any], answer: object, sent_at: float, now: float
-    ) -> None:
-        """Learn from an answer how fast the venue is, and what it lets pass."""
-        spec = request.spec
-        is_silence = isinstance(answer, VenueAnswer) and answer.status is None
-        if spec.api != _SPOT:
-            self.budget.share.is_silent = is_silence
-        if isinstance(answer, VenueAnswer):
-            if answer.kind is AnswerKind.RUN_FATAL and spec.api != _SPOT:
-                self._key_refusals[spec.is_write] = answer
-            self._learn(answer, now)
-            return
-        if spec.signed and spec.api != _SPOT and request.endpoint is not Endpoint.PORTFOLIO_MARGIN:
-            self.budget.is_key_accepted = True
-            self._key_refusals.pop(spec.is_write, None)
-        self.rtt_s = 0.7 * self.rtt_s + 0.3 * (now - sent_at)
-
-    def _learn(self, answer: VenueAnswer, now: float) -> None:
-        budget = self.budget
-        budget.note_refusal(answer, now)
-        if answer.is_rate_limit and answer.code != codes.TOO_MANY_ORDERS:
-            # Readings that left together and were refused together are one refusal.
-            budget.reads_refused += int(now >= budget.reads_not_before)
-            wait_s = pacing.READ_BACKOFF_S * pacing.READ_BACKOFF_FACTOR**budget.reads_refused
-            if answer.retry_after_s is not None:
-                wait_s = answer.retry_after_s
-            budget.reads_not_before = max(budget.reads_not_before, now + wait_s)
-        if answer.kind is not AnswerKind.PAUSE:
-            return
-        budget.pause = answer
-        wait_s = pacing.FIREWALL_PAUSE_S if answer.status == codes.FIREWALL else pacing.BAN_PAUSE_S
-        if answer.retry_after_s is not None:
-            wait_s = answer.retry_after_s
-        if answer.banned_until_ms is not None:
-            # The moment is of the venue's clock, which the answer's own date tells to a second.
-            epoch_s = self.deadline.began_epoch_s + now - self.deadline.began
-            venue_s = epoch_s - budget.clock_ahead_s
-            if answer.answered_at_ms is not None:
-                venue_s = answer.answered_at_ms / 1000
-            wait_s = answer.banned_until_ms / 1000 - venue_s
-        budget.paused_until = max(budget.paused_until, now + max(wait_s, 0.0))
 
 
 class _Counter:

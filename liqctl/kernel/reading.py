@@ -104,7 +104,7 @@ class Reader:
                 is_brief=is_brief,
             )
             if not account.is_kind_known and snapshot.may_be_portfolio:
-                await account.ask_kind(gateway, until=gateway.now + gateway.limits.call_max_s)
+                await account.ask_kind(gateway, until=gateway.now + gateway.call_max_s)
             if account.margin is margin:
                 return snapshot
 
@@ -217,7 +217,7 @@ class Reader:
         """Whether the venue would refuse the second way too, and count it against us."""
         if error is None:
             return False
-        is_known = self.gateway.limits.budget.is_key_accepted
+        is_known = self.gateway.budget.is_key_accepted
         return error.is_rate_limit or (error.kind is AnswerKind.RUN_FATAL and not is_known)
 
 

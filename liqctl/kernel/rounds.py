@@ -45,7 +45,6 @@ class Liquidation:
         """
         self.side = SideReadings(gateway, reader)
         self._gateway = gateway
-        self._limits = gateway.limits
         self._reader = reader
         self._first = firsts[gateway.product]
         self._policy = policy
@@ -101,9 +100,9 @@ class Liquidation:
         self._looks.end()
         if ending not in {Ending.FLAT, Ending.UNKNOWN_SYMBOL}:
             # Stop what is still under way; an order without an answer is unknown from here on.
-            self._limits.end_writes()
+            self._gateway.end_writes()
             if self._is_interrupted and self._tasks:
-                await gateway.wait(self._tasks, until=gateway.now + self._limits.call_max_s)
+                await gateway.wait(self._tasks, until=gateway.now + self._gateway.call_max_s)
             is_cut = bool(self._tasks)
             self._end_tasks()
             if is_cut:
@@ -125,7 +124,7 @@ class Liquidation:
                 continue  # What an armed process knew makes orders, never a proof.
             if self._shows_nothing and self._is_settled() and not self._questions.unknown_symbols:
                 if not self._watch.window_s:
-                    await self._questions.answered(timeout_s=self._limits.call_max_s)
+                    await self._questions.answered(timeout_s=self._gateway.call_max_s)
                 account = self._gateway.account
                 if self._snapshot.is_brief or not self._watch.is_proven():
                     account.unproven.add(self._gateway.product)
@@ -177,8 +176,8 @@ class Liquidation:
         began_at = gateway.now
         # Once all are proven, what is older than the last answer is read again: all wait for it.
         is_due = self._shows_nothing and began_at >= self._watch.due_at
-        self._limits.is_proving |= is_due or not gateway.account.unproven.left
-        decides = self._limits.is_proving or self._limits.is_closed
+        self._gateway.is_proving |= is_due or not gateway.account.unproven.left
+        decides = self._gateway.is_proving or self._gateway.is_closed
         self._rounds += 1
         gateway.account.readings += 1
         known = {leg.symbol for leg in state.legs}
@@ -199,12 +198,12 @@ class Liquidation:
                 known, both_sources=both_sources, is_brief=is_brief
             )
         self._snapshot = snapshot
-        self._limits.has_read = self._limits.has_read or snapshot.is_any_read
+        self._gateway.has_read = self._gateway.has_read or snapshot.is_any_read
         self._spent["reading"] += gateway.now - began_at
         gateway.note(events.reading_taken(self._rounds, snapshot))
         was_seen = state.streak.seen_flat
         verdict = self._verdict = state.absorb(snapshot)
-        self._limits.is_proving = False
+        self._gateway.is_proving = False
         if state.streak.seen_flat and not was_seen:
             settle_s, watch_s = self._policy.settle_seconds, self._watch.due_at - gateway.now
             gateway.note(
@@ -213,8 +212,8 @@ class Liquidation:
                 )
             )
         is_open = snapshot.may_be_portfolio and not gateway.account.is_kind_known
-        if snapshot.is_refused and not (is_open or self._limits.budget.is_key_accepted):
-            self._limits.fatal = snapshot.errors[0]
+        if snapshot.is_refused and not (is_open or self._gateway.budget.is_key_accepted):
+            self._gateway.fatal = snapshot.errors[0]
         self._missing = self._watch.missing(verdict, snapshot)
         self._silent = tuple(sorted(snapshot.silent))
         self._unread = explain_unread(snapshot)
@@ -222,7 +221,7 @@ class Liquidation:
 
     @property
     def _is_over(self) -> bool:
-        return self._limits.fatal is not None or self._limits.outlasts_deadline
+        return self._gateway.fatal is not None or self._gateway.outlasts_deadline
 
     async def _space_out(self) -> None:
         """Keep readings apart once there were many: the weight of a minute is about 28 of them.
@@ -232,7 +231,7 @@ class Liquidation:
         account, last_at = self._gateway.account, self._snapshot.started_at
         if account.readings < pacing.QUICK_READINGS or not account.unproven.left:
             return
-        if self._limits.is_closed or (last_at < self._state.last_sweep_at and not self._tasks):
+        if self._gateway.is_closed or (last_at < self._state.last_sweep_at and not self._tasks):
             return
         # What is kept for the last readings is that of every product, proven or not.
         gap_s = pacing.LATE_READING_GAP_S * account.products
@@ -260,7 +259,7 @@ class Liquidation:
     @property
     def _has_turn(self) -> bool:
         """Whether the reading that decides may be taken now, before those of other accounts."""
-        return self._limits.budget.has_turn(look_weight(self._policy), self._gateway.now)
+        return self._gateway.budget.has_turn(look_weight(self._policy), self._gateway.now)
 
     def _is_settled(self) -> bool:
         """Whether nothing is under way and the last reading began after the last answer."""
@@ -301,7 +300,7 @@ class Liquidation:
         if self._gateway.now < sweep_at:
             next_at = self._snapshot.started_at + self._watch.gap_s
             # Short of weight nothing is read in between: the last reading is what counts.
-            left = self._limits.budget.weight_left(self._gateway.now)
+            left = self._gateway.budget.weight_left(self._gateway.now)
             kept = pacing.WATCH_WEIGHT_KEPT * self._gateway.account.products
             if next_at < sweep_at and left > kept:
                 await self._rest(next_at)
@@ -311,7 +310,7 @@ class Liquidation:
                 return
         if plans := self._watch.unswept():
             await self._sweep(plans)
-            share = self._limits.budget.share
+            share = self._gateway.budget.share
             share.sweeps = max(share.sweeps - sum(len(plan.books) for plan in plans), 0)
         elif self._gateway.now >= due_at:
             # Proven but for an answer that is missing: asked again at the pace of the watch.
@@ -427,7 +426,7 @@ class Liquidation:
             self._cancels.give_up(symbol, why)
 
     def _patience(self, least_s: float) -> float:
-        trips_s = pacing.PATIENCE_ROUND_TRIPS * self._limits.rtt_s
+        trips_s = pacing.PATIENCE_ROUND_TRIPS * self._gateway.rtt_s
         return min(max(least_s, trips_s), pacing.PATIENCE_MAX_S)
 
     def _is_hopeless(self, plan: Plan, verdict: Verdict) -> bool:
@@ -480,7 +479,7 @@ class Liquidation:
         while True:
             # A reading that is cut by the deadline would only hide what this one showed.
             trip_s = (
-                max(pacing.LAST_TRIPS * self._limits.rtt_s, pacing.LAST_TRIP_MIN_S)
+                max(pacing.LAST_TRIPS * self._gateway.rtt_s, pacing.LAST_TRIP_MIN_S)
                 + pacing.CALL_MARGIN_S
             )
             # Reading the positions again would take what the proof of another account may need.
@@ -495,7 +494,7 @@ class Liquidation:
                     return self._prove()
                 is_due = late or self._state.streak.watched_s >= self._watch.window_s
                 plans = (
-                    self._watch.unswept() if is_due and not self._limits.budget.is_stopped else []
+                    self._watch.unswept() if is_due and not self._gateway.budget.is_stopped else []
                 )
                 sweep_s = until - 2 * trip_s - gateway.now
                 if plans and sweep_s > 0:
@@ -515,10 +514,10 @@ class Liquidation:
 
     def outcome(self) -> Outcome:
         """Return what is known of the run at this moment, as a value that no longer changes."""
-        state, questions, limits = self._state, self._questions, self._limits
-        ban = limits.budget.pause if limits.outlasts_deadline else None
+        state, questions, gateway = self._state, self._questions, self._gateway
+        ban = gateway.budget.pause if gateway.outlasts_deadline else None
         legs = dict(state.legs)
-        if self._gateway.product is Product.COINM:
+        if gateway.product is Product.COINM:
             # What a contract is worth may have been said only after the leg was read.
             for leg, record in legs.items():
                 worth = self._reader.worth(leg.symbol, record.first.size)
@@ -528,7 +527,7 @@ class Liquidation:
             legs=legs,
             orders=tuple(state.orders.values()),
             prices=dict(self.side.prices),
-            last_known=(state.last_known,) if state.last_known and limits.has_read else (),
+            last_known=(state.last_known,) if state.last_known and gateway.has_read else (),
             unread=self._unread,
             silent=self._silent,
             never_read=state.never_read or frozenset(),
@@ -536,7 +535,7 @@ class Liquidation:
             missing=self._missing,
             unknown_symbols=questions.unknown_symbols or (),
             unanswered=questions.unanswered,
-            refusal=limits.fatal or ban or limits.key_refusal,
+            refusal=gateway.fatal or ban or gateway.key_refusal,
             strangers=tuple(state.strangers),
             entered=tuple(sorted(state.entered)),
             sweeps=dict(state.sweeps),

@@ -14,8 +14,8 @@ from liqctl.kernel import events, ledger, pacing, requests
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.kernel.errors import InvariantError
+from liqctl.kernel.gateway import Halted
 from liqctl.kernel.ids import make_client_order_id
-from liqctl.kernel.limits import Halted
 from liqctl.kernel.machine import Ended, Work
 from liqctl.kernel.plan import LegClose, SymbolPlan
 from liqctl.kernel.proof import is_protective
@@ -157,7 +157,7 @@ class Closes:
             case Reaction.GIVE_UP:
                 self.give_up(leg, answer)
             case Reaction.PAUSE:
-                not_before = self._gateway.limits.budget.paused_until
+                not_before = self._gateway.budget.paused_until
                 self._state.legs[leg] = record._replace(not_before=not_before)
             case Reaction.PLAN_AGAIN:
                 self._plan_again(leg, order, answer, decision)
@@ -174,7 +174,7 @@ class Closes:
         gateway = self._gateway
         if decision.reaction is Reaction.SYNC_CLOCK:
             await gateway.sync_clock()
-        trips_s = pacing.ANSWER_TRIPS * gateway.limits.rtt_s
+        trips_s = pacing.ANSWER_TRIPS * gateway.rtt_s
         room_s = gateway.deadline.work_until - gateway.now - trips_s
         if room_s <= 0:
             return None
@@ -380,7 +380,7 @@ class Cancels:
             is_whole_book=is_whole_book,
             policy=self._state.policy,
             jitter=self._jitter(),
-            paused_until=self._gateway.limits.budget.paused_until,
+            paused_until=self._gateway.budget.paused_until,
             at=self._gateway.now,
         )
         self._state.retries += is_repeated

@@ -271,7 +271,7 @@ class Looks:
     def close_sent(self, symbol: str) -> None:
         """Note that a close is leaving now; the look that begins next is the one to ask."""
         if self._due is None:
-            if len(self._all) == pacing.LOOKS_MAX or self._gateway.limits.was_refused:
+            if len(self._all) == pacing.LOOKS_MAX or self._gateway.was_refused:
                 self._by_symbol.pop(symbol, None)
                 return
             self._due = self._gateway.spawn(self._look())
@@ -284,9 +284,7 @@ class Looks:
         if look is None:
             return False
         gateway = self._gateway
-        patience_s = max(
-            pacing.LOOK_PATIENCE_TRIPS * gateway.limits.rtt_s, pacing.LOOK_PATIENCE_MIN_S
-        )
+        patience_s = max(pacing.LOOK_PATIENCE_TRIPS * gateway.rtt_s, pacing.LOOK_PATIENCE_MIN_S)
         await gateway.wait([look], until=gateway.now + patience_s)
         if not look.is_done or look.is_cut:
             return False
@@ -302,7 +300,7 @@ class Looks:
         await gateway.sleep_until(max(gateway.now + pacing.LOOK_HEAD_START_S, self._next_at))
         self._due = None
         began_at = gateway.now
-        self._next_at = began_at + pacing.LOOK_TRIPS_APART * gateway.limits.rtt_s
+        self._next_at = began_at + pacing.LOOK_TRIPS_APART * gateway.rtt_s
         positions = await self._reader.positions()
         self._tell(positions, began_at)
         return positions
@@ -344,7 +342,7 @@ class SideReadings:
 
     def want_prices(self, legs: Mapping[Leg, LegRecord]) -> None:
         """Start asking what our orders were executed at: acknowledgements carry no price."""
-        if self._gateway.limits.was_refused or not self._gateway.account.has_weight:
+        if self._gateway.was_refused or not self._gateway.account.has_weight:
             return
         executed = [
             (record.leg.symbol, order.client_order_id)
@@ -364,7 +362,7 @@ class SideReadings:
         """Wait briefly for the prices that were asked for alongside the last reading."""
         if _PRICES in self._tasks:
             gateway = self._gateway
-            until = min(gateway.now + gateway.limits.call_max_s, gateway.deadline.ends)
+            until = min(gateway.now + gateway.call_max_s, gateway.deadline.ends)
             await gateway.wait([self._tasks[_PRICES]], until=until)
 
     def _start(self, name: str, begin: Callable[[], Work[Any]]) -> None:
@@ -441,9 +439,8 @@ class Watch:
     @property
     def _wave_s(self) -> float:
         """How long cancels that leave together may take until all are answered."""
-        limits = self._gateway.limits
-        trips_s = pacing.SWEEP_TRIPS * limits.rtt_s
-        return max(trips_s, limits.write_s, pacing.SWEEP_MIN_S)
+        trips_s = pacing.SWEEP_TRIPS * self._gateway.rtt_s
+        return max(trips_s, self._gateway.write_s, pacing.SWEEP_MIN_S)
 
     @property
     def _is_in_turn(self) -> bool:

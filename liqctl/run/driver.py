@@ -262,7 +262,7 @@ class Opening:
     async def _open_spares(self, exchange: Exchange) -> None:
         await asyncio.sleep(pacing.READING_FIRST_S)
         gateway = self.readers.gateway
-        timeout_s = gateway.limits.call_max_s
+        timeout_s = gateway.call_max_s
         await exchange.warm_up(gateway.product, pacing.WARM_CONNECTIONS, timeout_s=timeout_s)
 
     async def find_twin(self) -> str | None:

@@ -205,7 +205,7 @@ async def _inspect(
         policy = replace(policy, margin=before.margin)
     desk = AccountReaders(machine, policy)
     for reader in desk.readers.values():
-        reader.gateway.limits.end_writes()
+        reader.gateway.end_writes()
     asks_listing = has_executions and not is_brief
     listing = machine.spawn(desk.gateway.ask(requests.EXECUTIONS)) if asks_listing else None
     snapshots = await desk.read_all(is_brief=is_brief)
@@ -214,7 +214,7 @@ async def _inspect(
         account.know()
     elif not all(each.lists_failed for each in snapshots):
         if not account.is_kind_known:
-            wait_s = pacing.MARGIN_ASKED_MAX * desk.gateway.limits.call_max_s
+            wait_s = pacing.MARGIN_ASKED_MAX * desk.gateway.call_max_s
             await account.ask_kind(desk.gateway, until=machine.now + wait_s)
         if account.margin is not snapshots[0].margin:
             snapshots = await desk.read_all(is_brief=is_brief)
@@ -225,7 +225,7 @@ async def _inspect(
     executions: tuple[OpenOrder, ...] = ()
     if listing is not None:
         # Nothing waits for the spot host longer than for a last look whether it has answered.
-        await machine.wait([listing], until=machine.now + desk.gateway.limits.rtt_s)
+        await machine.wait([listing], until=machine.now + desk.gateway.rtt_s)
         machine.end(listing)
         if isinstance(listing.result, Rows):
             executions = tuple(o for o in listing.result.items if policy.covers(o.symbol))

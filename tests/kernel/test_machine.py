@@ -19,8 +19,8 @@ from liqctl.drill.runs import MemorySink
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.account import AccountLiquidation
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
-from liqctl.kernel.gateway import Account, Gateway
-from liqctl.kernel.limits import Deadline, Halted
+from liqctl.kernel.gateway import Account, Gateway, Halted
+from liqctl.kernel.limits import Deadline
 from liqctl.kernel.machine import (
     Answered,
     Command,
