@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from liqctl.kernel import pacing
 from liqctl.kernel.amounts import count, parse_decimal, plain, rounded
@@ -100,17 +100,34 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Streak:
-    """Where a guard stood, since when, and how many readings in a row agree that it is over.
+class Standing:
+    """Where one guard stands at one sample, since when, and how many readings in a row agree.
 
-    `lacks`: the last one did not count, for want of transfers and prices as new as the equity.
+    Attributes:
+        value: None while unknown, and where there is nothing to divide by.
+        used: the share of the limit that is used, 0 to 1, None while unknown.
+        agreeing: how many readings agree that it is over, the last one read at `counted_at`.
+        lacks: this one did not count, for want of transfers and prices as new as the equity.
+        why: why it is unknown, or what the value is of.
+        inputs: what the value was made of; `ages_s` tells how old.
     """
 
+    guard: Guard
     level: GuardLevel
+    value: Decimal | None
+    used: Decimal | None
     since: datetime
-    agreeing: int = 0
+    agreeing: int
+    why: str
+    inputs: Mapping[str, object]
+    ages_s: Mapping[str, float]
     counted_at: float | None = None
     lacks: bool = False
+
+    @property
+    def trips(self) -> bool:
+        """Whether enough readings agree that it is over."""
+        return self.level is GuardLevel.OVER and self.agreeing >= self.guard.readings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,30 +148,8 @@ class GuardState:
     peak: Decimal | None = None
     peak_at: datetime | None = None
     recent: tuple[Level, ...] = ()
-    streaks: Mapping[Guard, Streak] = field(default_factory=dict)
+    standings: Mapping[Guard, Standing] = field(default_factory=dict)
     note: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """Where one guard stands at one sample.
-
-    `used` is the share of the limit that is used, 0 to 1, None while unknown. `why` says why it is
-    unknown, or what the value is of. `value` is None while unknown, and where there is nothing to
-    divide by. `inputs` and `ages_s` are what the value was made of. `lacks` is that of its streak.
-    """
-
-    guard: Guard
-    level: GuardLevel
-    value: Decimal | None
-    used: Decimal | None
-    since: datetime
-    agreeing: int
-    trips: bool
-    why: str
-    inputs: Mapping[str, object]
-    ages_s: Mapping[str, float]
-    lacks: bool = False
 
 
 def judge(
@@ -163,8 +158,7 @@ def judge(
     """Return the state with the sample in it, and where each guard stands, in their order."""
     state = _with_level(state, sample)
     standings = tuple(_stand(guard, state, sample) for guard in guards)
-    streaks = {guard: streak for guard, (_, streak) in zip(guards, standings, strict=True)}
-    return replace(state, streaks=streaks), tuple(standing for standing, _ in standings)
+    return replace(state, standings={each.guard: each for each in standings}), standings
 
 
 def transfers_since(state: GuardState, now: datetime) -> int:
@@ -214,7 +208,7 @@ def explain_trip(standing: Standing) -> str:
     >>> explain_trip(Standing(
     ...     guard=Guard(rule=Rule.MAX_LOSS, limit=Decimal(500)), level=GuardLevel.OVER,
     ...     value=Decimal("612.3"), used=Decimal(1), since=datetime(2026, 1, 2, tzinfo=UTC),
-    ...     agreeing=3, trips=True, why="since 00:00 UTC", inputs={}, ages_s={}))
+    ...     agreeing=3, why="since 00:00 UTC", inputs={}, ages_s={}))
     'guard max_loss 500 tripped: 612.30 since 00:00 UTC, in 3 readings'
     """
     value = "" if standing.value is None else _shown(standing.guard, standing.value)
@@ -250,10 +244,23 @@ def restored_state(text: str | None, *, account: str, now: datetime) -> GuardSta
     fresh = GuardState(account=account)
     if text is None:
         return fresh
+    unreadable = "the kept state of the guards cannot be read; it begins anew"
     try:
-        state = _read_state(text)
+        kept = json.loads(text)
+        if kept["schema"] != _SCHEMA:
+            return replace(fresh, note=unreadable)
+        state = GuardState(
+            account=str(kept["account"]),
+            basis=str(kept["basis"]),
+            day=date.fromisoformat(kept["day"]) if kept["day"] else None,
+            began=_read_moment(kept["began"]),
+            anchor=_read_amount(kept["anchor"]),
+            anchor_at=_read_moment(kept["anchor_at"]),
+            peak=_read_amount(kept["peak"]),
+            peak_at=_read_moment(kept["peak_at"]),
+        )
     except (ValueError, LookupError, TypeError, RecursionError):
-        return replace(fresh, note="the kept state of the guards cannot be read; it begins anew")
+        return replace(fresh, note=unreadable)
     if state.account != account:
         return replace(fresh, note="the kept state is of another account; it begins anew")
     if state.began is None or state.day is None:
@@ -264,37 +271,17 @@ def restored_state(text: str | None, *, account: str, now: datetime) -> GuardSta
     return state
 
 
-def _read_state(text: str) -> GuardState:
-    kept = json.loads(text)
-    if kept["schema"] != _SCHEMA:
-        raise ValueError(kept["schema"])
-    return GuardState(
-        account=str(kept["account"]),
-        basis=str(kept["basis"]),
-        day=date.fromisoformat(kept["day"]) if kept["day"] else None,
-        began=_read_moment(kept["began"]),
-        anchor=_read_amount(kept["anchor"]),
-        anchor_at=_read_moment(kept["anchor_at"]),
-        peak=_read_amount(kept["peak"]),
-        peak_at=_read_moment(kept["peak_at"]),
-    )
-
-
-def _read_moment(value: Any) -> datetime | None:  # noqa: ANN401 - JSON
-    if value is None:
-        return None
-    moment = datetime.fromisoformat(value)
-    if moment.tzinfo is None:
-        raise ValueError(value)
+def _read_moment(text: str | None) -> datetime | None:
+    moment = None if text is None else datetime.fromisoformat(text)
+    if moment is not None and moment.tzinfo is None:
+        raise ValueError(text)
     return moment
 
 
-def _read_amount(value: Any) -> Decimal | None:  # noqa: ANN401 - JSON
-    if value is None:
-        return None
-    amount = parse_decimal(value)
-    if amount is None:
-        raise ValueError(value)
+def _read_amount(text: str | None) -> Decimal | None:
+    amount = parse_decimal(text)
+    if amount is None and text is not None:
+        raise ValueError(text)
     return amount
 
 
@@ -320,40 +307,32 @@ class _Inputs:
         """Whether transfers and prices were read no earlier than what they belong to."""
         return self.beside_at >= min(self.ats, default=self.beside_at)
 
-    def take(self, name: str, read: Read[T] | None, age_max_s: float) -> T:
-        """Return the value; raises where it was not read, or too long ago."""
-        if read is None:
-            raise _UnknownError(f"{name} could not be read")
-        age_s = self.sample.at - read.at
-        self.ages_s[name] = age_s
-        if age_s > age_max_s:
-            raise _UnknownError(f"{name} was last read {age_s:.0f} s ago")
-        return read.value
-
     def take_new(self, name: str, read: Read[T] | None) -> T:
         """Return the value of what each reading has to show anew."""
-        value = self.take(name, read, pacing.GUARD_AGE_MAX_S)
-        if read is not None:
-            self.ats.append(read.at)
-        return value
+        known = self._known(name, read, pacing.GUARD_AGE_MAX_S)
+        self.ats.append(known.at)
+        return known.value
 
     def take_beside(self, name: str, read: Read[T] | None, age_max_s: float) -> T:
         """Return the value of what is read with some readings only."""
-        value = self.take(name, read, age_max_s)
-        if read is not None:
-            self.beside_at = min(self.beside_at, read.at)
-        return value
+        known = self._known(name, read, age_max_s)
+        self.beside_at = min(self.beside_at, known.at)
+        return known.value
 
-
-def _named(name: str, product: Product) -> str:
-    return f"{name} of {product.shown}"
+    def _known(self, name: str, read: Read[T] | None, age_max_s: float) -> Read[T]:
+        if read is None:
+            raise _UnknownError(f"{name} could not be read")
+        age_s = self.ages_s[name] = self.sample.at - read.at
+        if age_s > age_max_s:
+            raise _UnknownError(f"{name} was last read {age_s:.0f} s ago")
+        return read
 
 
 def _equities(taken: _Inputs) -> Iterator[tuple[Product, Equity]]:
     if not taken.sample.equity:
         raise _UnknownError("the equity is not read")
     for product, read in taken.sample.equity.items():
-        name = _named("the equity", product)
+        name = f"the equity of {product.shown}"
         equity = taken.take_new(name, read)
         if equity.unreadable:
             raise _UnknownError(f"{name} has {', '.join(equity.unreadable)}, which is unreadable")
@@ -394,7 +373,7 @@ def _net_transfers(taken: _Inputs, since: datetime, until: datetime) -> Decimal:
     """Return what was moved in less what was moved out, after one moment and up to the other."""
     total = Decimal(0)
     for product, read in taken.sample.transfers.items():
-        name = _named("the transfers", product)
+        name = f"the transfers of {product.shown}"
         rows = taken.take_beside(name, read, pacing.TRANSFERS_AGE_MAX_S)
         if rows.unreadable:
             raise _UnknownError(f"{name} have {', '.join(rows.unreadable)}, which is unreadable")
@@ -420,7 +399,7 @@ def _with_level(state: GuardState, sample: Sample) -> GuardState:
         is_other = bool(state.basis) and state.basis != basis
         if is_other:
             note = f"the equity is of {basis} now, and was of {state.basis}: it is measured anew"
-            state = GuardState(account=state.account, streaks=state.streaks, note=note)
+            state = GuardState(account=state.account, standings=state.standings, note=note)
         began = state.began or moment
         level = Level(equity=equity - _net_transfers(taken, began, moment), at=at, moment=moment)
         is_new = not state.recent or at - state.recent[-1].at >= pacing.GUARD_APART_S
@@ -451,80 +430,45 @@ def _next_day(state: GuardState, level: Level, taken: _Inputs) -> tuple[GuardSta
     Transfers are counted from the last reading of the old day on, so that the list stays short.
     Where nothing was read about midnight, the new day's first readings make its anchor.
     """
-    fresh = replace(state, day=level.moment.date(), anchor=None, anchor_at=None)
     last = state.recent[-1] if state.recent else None
-    midnight = datetime.combine(level.moment.date(), datetime.min.time(), tzinfo=UTC)
     began = last.moment if last else level.moment
     shift = _net_transfers(taken, state.began or began, began)
-
-    def raised(amount: Decimal | None) -> Decimal | None:
-        return None if amount is None else amount + shift
-
     recent = tuple(replace(each, equity=each.equity + shift) for each in state.recent)
-    fresh = replace(fresh, began=began, peak=raised(state.peak), recent=recent)
-    if last is None or (level.moment - last.moment).total_seconds() > pacing.MIDNIGHT_GAP_MAX_S:
-        return replace(fresh, recent=()), shift
-    if len(recent) < pacing.GUARD_READINGS:
-        return fresh, shift
-    anchor = _median(recent)
-    return replace(fresh, anchor=anchor, anchor_at=midnight), shift
+    gap_s = (level.moment - began).total_seconds()
+    if gap_s > pacing.MIDNIGHT_GAP_MAX_S:
+        recent = ()
+    day = level.moment.date()
+    is_midnight_known = len(recent) >= pacing.GUARD_READINGS
+    midnight = datetime.combine(day, datetime.min.time(), tzinfo=UTC)
+    fresh = replace(
+        state,
+        began=began,
+        day=day,
+        anchor=_median(recent) if is_midnight_known else None,
+        anchor_at=midnight if is_midnight_known else None,
+        peak=None if state.peak is None else state.peak + shift,
+        recent=recent,
+    )
+    return fresh, shift
 
 
 def _median(levels: tuple[Level, ...]) -> Decimal:
     return sorted(each.equity for each in levels)[len(levels) // 2]
 
 
-def _stand(guard: Guard, state: GuardState, sample: Sample) -> tuple[Standing, Streak]:
-    taken = _Inputs(sample)
+def _stand(guard: Guard, state: GuardState, sample: Sample) -> Standing:
+    """Return where a guard stands.
+
+    A gap in which nothing was known neither adds to the readings that agree nor takes away, unless
+    it was long: a venue in trouble is when it matters, and when every other reading fails.
+    """
+    taken, before = _Inputs(sample), state.standings.get(guard)
     value: Decimal | None = None
     try:
         value, why = _measure(guard, state, taken)
         level, used = _level_of(guard, value)
     except _UnknownError as unknown:
-        value, why, level, used = None, str(unknown), GuardLevel.UNKNOWN, None
-    streak = _next_streak(state.streaks.get(guard), level, taken, guard.readings)
-    standing = Standing(
-        guard=guard,
-        level=level,
-        value=value,
-        used=used,
-        since=streak.since,
-        agreeing=streak.agreeing,
-        trips=level is GuardLevel.OVER and streak.agreeing >= guard.readings,
-        why=why,
-        inputs=taken.inputs,
-        ages_s=taken.ages_s,
-        lacks=streak.lacks,
-    )
-    return standing, streak
-
-
-def _level_of(guard: Guard, value: Decimal | None) -> tuple[GuardLevel, Decimal]:
-    """Return the level of a known value, and the share of the limit that it uses."""
-    if value is None:  # Nothing is open that a margin would have to be kept for.
-        return GuardLevel.GREEN, Decimal(0)
-    if guard.rule.is_minimum:
-        is_over = value < guard.limit
-        part, whole = guard.limit, value
-    else:
-        is_over = value > guard.limit
-        part, whole = value, guard.limit
-    used = Decimal(1) if is_over else Decimal(0)
-    if not is_over and whole > 0:
-        used = min(max(part / whole, Decimal(0)), Decimal(1))
-    if is_over:
-        return GuardLevel.OVER, used
-    return (GuardLevel.NEAR if used >= pacing.GUARD_NEAR else GuardLevel.GREEN), used
-
-
-def _next_streak(before: Streak | None, level: GuardLevel, taken: _Inputs, readings: int) -> Streak:
-    """Return how many readings agree now.
-
-    A gap in which nothing was known neither adds nor takes away, unless it was long: a venue in
-    trouble is when it matters, and when every other reading fails.
-    """
-    sample = taken.sample
-    since = before.since if before and before.level is level else sample.now
+        why, level, used = str(unknown), GuardLevel.UNKNOWN, None
     agreeing, counted_at = (before.agreeing, before.counted_at) if before else (0, None)
     if counted_at is not None and sample.at - counted_at > pacing.GUARD_GAP_MAX_S:
         agreeing, counted_at = 0, None
@@ -533,27 +477,45 @@ def _next_streak(before: Streak | None, level: GuardLevel, taken: _Inputs, readi
         at = min(taken.ats, default=sample.at)
         is_new = counted_at is None or at - counted_at >= pacing.GUARD_APART_S
         # What was moved since the first reading is seen by the last one, so it trips nothing.
-        is_between = 0 < agreeing < readings - 1
+        is_between = 0 < agreeing < guard.readings - 1
         lacks = is_new and not (is_between or taken.is_beside_new)
         if is_new and not lacks:
             agreeing, counted_at = agreeing + 1, at
     elif level is not GuardLevel.UNKNOWN:
         agreeing, counted_at = 0, None
-    return Streak(level=level, since=since, agreeing=agreeing, counted_at=counted_at, lacks=lacks)
+    return Standing(
+        guard=guard,
+        level=level,
+        value=value,
+        used=used,
+        since=before.since if before and before.level is level else sample.now,
+        agreeing=agreeing,
+        why=why,
+        inputs=taken.inputs,
+        ages_s=taken.ages_s,
+        counted_at=counted_at,
+        lacks=lacks,
+    )
+
+
+def _level_of(guard: Guard, value: Decimal | None) -> tuple[GuardLevel, Decimal]:
+    """Return the level of a known value, and the share of the limit that it uses."""
+    if value is None:  # Nothing is open that a margin would have to be kept for.
+        return GuardLevel.GREEN, Decimal(0)
+    part, whole = (guard.limit, value) if guard.rule.is_minimum else (value, guard.limit)
+    if part > whole:
+        return GuardLevel.OVER, Decimal(1)
+    used = max(part / whole, Decimal(0)) if whole > 0 else Decimal(0)
+    return (GuardLevel.NEAR if used >= pacing.GUARD_NEAR else GuardLevel.GREEN), used
 
 
 def _measure(guard: Guard, state: GuardState, taken: _Inputs) -> tuple[Decimal | None, str]:
     """Return the value of a guard's rule, and what it is of."""
     match guard.rule:
-        case Rule.MAX_LOSS:
-            return _loss(state, taken)
-        case Rule.MAX_DRAWDOWN:
-            return _drawdown(state, taken)
-        case Rule.MAX_NOTIONAL:
-            positions, missing = _positions(taken)
-            return _at_least(exposure_of(positions), guard, missing), ""
-        case Rule.MAX_POSITION_NOTIONAL:
-            return _largest(guard, taken)
+        case Rule.MAX_LOSS | Rule.MAX_DRAWDOWN:
+            return _fall(guard, state, taken)
+        case Rule.MAX_NOTIONAL | Rule.MAX_POSITION_NOTIONAL:
+            return _notional(guard, taken)
         case Rule.MIN_MARGIN_RATIO:
             return _margin_ratio(taken)
         case Rule.MAX_ORDERS_PER_MINUTE:
@@ -562,33 +524,25 @@ def _measure(guard: Guard, state: GuardState, taken: _Inputs) -> tuple[Decimal |
             return Decimal(orders), "orders"
 
 
-def _level_now(state: GuardState, taken: _Inputs) -> tuple[Decimal, Decimal]:
-    """Return the equity without net transfers, and net transfers, since the state began."""
+def _fall(guard: Guard, state: GuardState, taken: _Inputs) -> tuple[Decimal, str]:
+    """Return how far the equity is below the day's anchor, or below its peak in per cent."""
     equity, _ = _equity_of(taken)
     if state.began is None:
         raise _UnknownError("no equity was read with the transfers that belong to it yet")
-    moved = _net_transfers(taken, state.began, taken.sample.moment(min(taken.ats)))
+    moment = taken.sample.moment(min(taken.ats))
+    moved = _net_transfers(taken, state.began, moment)
+    level = equity - moved
     taken.inputs |= {"equity": plain(equity), "net_transfers": plain(moved)}
     taken.inputs["transfers_since"] = rfc3339(state.began)
-    return equity - moved, moved
-
-
-def _loss(state: GuardState, taken: _Inputs) -> tuple[Decimal, str]:
-    level, _ = _level_now(state, taken)
-    if state.anchor is None or state.anchor_at is None:
-        needed = pacing.GUARD_READINGS
-        raise _UnknownError(f"a loss is measured from the first {needed} readings on")
-    if state.day is not None and taken.sample.moment(min(taken.ats)).date() > state.day:
-        raise _UnknownError("no equity of the new day was read with its transfers yet")
-    since = f"{state.anchor_at.astimezone(UTC):%H:%M} UTC"
-    taken.inputs |= {"anchor": plain(state.anchor), "anchor_at": rfc3339(state.anchor_at)}
-    return state.anchor - level, f"since {since}"
-
-
-def _drawdown(state: GuardState, taken: _Inputs) -> tuple[Decimal, str]:
-    level, moved = _level_now(state, taken)
+    needed = pacing.GUARD_READINGS
+    if guard.rule is Rule.MAX_LOSS:
+        if state.anchor is None or state.anchor_at is None:
+            raise _UnknownError(f"a loss is measured from the first {needed} readings on")
+        if state.day is not None and moment.date() > state.day:
+            raise _UnknownError("no equity of the new day was read with its transfers yet")
+        taken.inputs |= {"anchor": plain(state.anchor), "anchor_at": rfc3339(state.anchor_at)}
+        return state.anchor - level, f"since {state.anchor_at.astimezone(UTC):%H:%M} UTC"
     if state.peak is None or state.peak_at is None:
-        needed = pacing.GUARD_READINGS
         raise _UnknownError(f"a peak is made by the first {needed} readings")
     whole = state.peak + moved
     if whole <= 0:
@@ -597,45 +551,36 @@ def _drawdown(state: GuardState, taken: _Inputs) -> tuple[Decimal, str]:
     return max(state.peak - level, Decimal(0)) * 100 / whole, "below the peak"
 
 
-def _positions(taken: _Inputs, symbols: tuple[str, ...] = ()) -> tuple[list[Position], str]:
-    """Return the positions of these symbols or of all, and what is not known of others.
+def _notional(guard: Guard, taken: _Inputs) -> tuple[Decimal, str]:
+    """Return the sum of the notionals, or that of the symbol which has the most.
 
-    Each has a notional that is known.
+    Positions that are not known can only add to it: over its limit it is known all the same.
     """
     found: list[Position] = []
     missing = "" if taken.sample.positions else "positions are not read"
+    is_by_symbol = guard.rule is Rule.MAX_POSITION_NOTIONAL
+    symbols = guard.symbols if is_by_symbol else ()
     for product, read in taken.sample.positions.items():
         try:
-            positions = taken.take_new(_named("the positions", product), read)
+            positions = taken.take_new(f"the positions of {product.shown}", read)
         except _UnknownError as unknown:
             missing = missing or str(unknown)
             continue
         found += [each for each in positions if not symbols or each.symbol in symbols]
+    sums: dict[str, Decimal] = {}
     for position in found:
         if position.quantity and not position.notional:
             raise _UnknownError(f"the notional of {position.symbol} is not known")
-    taken.inputs |= {"positions": len(found), "notional": plain(exposure_of(found))}
-    return found, missing
-
-
-def _at_least(value: Decimal, guard: Guard, missing: str) -> Decimal:
-    """Return what is known of a sum that only grows by what is missing, where that decides."""
+        sums[position.symbol] = sums.get(position.symbol, Decimal(0)) + position.notional
+    value, why = exposure_of(found), ""
+    taken.inputs |= {"positions": len(found), "notional": plain(value)}
+    if is_by_symbol and sums:
+        symbol = max(sums, key=lambda name: sums[name])
+        value, why = sums[symbol], f"of {symbol}"
+        taken.inputs["symbol"] = symbol
     if missing and value <= guard.limit:
         raise _UnknownError(missing)
-    return value
-
-
-def _largest(guard: Guard, taken: _Inputs) -> tuple[Decimal, str]:
-    by_symbol: dict[str, Decimal] = {}
-    positions, missing = _positions(taken, guard.symbols)
-    for position in positions:
-        before = by_symbol.get(position.symbol, Decimal(0))
-        by_symbol[position.symbol] = before + position.notional
-    if not by_symbol:
-        return _at_least(Decimal(0), guard, missing), ""
-    symbol = max(by_symbol, key=lambda name: by_symbol[name])
-    taken.inputs["symbol"] = symbol
-    return _at_least(by_symbol[symbol], guard, missing), f"of {symbol}"
+    return value, why
 
 
 def _margin_ratio(taken: _Inputs) -> tuple[Decimal | None, str]:
