@@ -24,8 +24,7 @@ from liqctl.checks.of_settings import is_configured
 from liqctl.checks.preflight import Coverage, Question, VenueFacts
 from liqctl.desk.text import count, listed
 from liqctl.drill.record import DRILLS_NAME, last_drill
-from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.codes import BANNED
+from liqctl.kernel.answers import BANNED, AnswerKind, VenueAnswer
 from liqctl.kernel.costs import make_forecast
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.kernel.values import PositionMode, exposure_of

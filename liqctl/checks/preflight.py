@@ -16,8 +16,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from liqctl.kernel import requests
-from liqctl.kernel.answers import VenueAnswer, not_sent, unreadable
-from liqctl.kernel.codes import BANNED
+from liqctl.kernel.answers import BANNED, VenueAnswer, not_sent, unreadable
 from liqctl.kernel.errors import Secret, VenueError
 from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.limits import Address, Limits

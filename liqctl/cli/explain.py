@@ -6,7 +6,7 @@ from typing import Final
 
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import out
-from liqctl.kernel.codes import CODES, HTTP_STATUSES, TIMESTAMP, Adaptation, AnswerKind
+from liqctl.kernel.answers import CODES, HTTP_STATUSES, TIMESTAMP, Adaptation, AnswerKind
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.guards import GuardLevel

@@ -26,9 +26,8 @@ from liqctl.cli.output import out
 from liqctl.cli.wiring import Account, open_account
 from liqctl.desk.incident import ClosingOrder, Incident, TradeReading, closing_orders, make_incident
 from liqctl.kernel import requests
-from liqctl.kernel.answers import AnswerKind, VenueAnswer
+from liqctl.kernel.answers import TIMESTAMP, AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import dump
-from liqctl.kernel.codes import TIMESTAMP
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError, VenueError
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.states import Environment, ExitCode, Margin

@@ -26,7 +26,7 @@ from typing import Final
 
 from liqctl.desk.trail import error_of, phrase, reason_of, scope_of, who_of
 from liqctl.kernel.amounts import parse_decimal
-from liqctl.kernel.codes import explain_code
+from liqctl.kernel.answers import explain_code
 from liqctl.kernel.events import FAILURES, INTERRUPTED, RUN_ENDS, AuditEventType
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.states import Product

@@ -13,8 +13,14 @@ from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from liqctl.kernel import pacing, requests
-from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
-from liqctl.kernel.codes import FIREWALL, TIMESTAMP, TOO_MANY_ORDERS
+from liqctl.kernel.answers import (
+    FIREWALL,
+    TIMESTAMP,
+    TOO_MANY_ORDERS,
+    AnswerKind,
+    VenueAnswer,
+    not_sent,
+)
 from liqctl.kernel.events import AuditEvent
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Priority
 from liqctl.kernel.machine import Machine, Task

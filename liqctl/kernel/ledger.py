@@ -13,8 +13,7 @@ from typing import Final, NamedTuple
 
 from liqctl.kernel import pacing
 from liqctl.kernel.amounts import halve
-from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.codes import Adaptation
+from liqctl.kernel.answers import Adaptation, AnswerKind, VenueAnswer
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.result import SentOrder
 from liqctl.kernel.retry import Decision, Reaction, adapted_by, decide_cancel, is_final_refusal

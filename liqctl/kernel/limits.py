@@ -32,8 +32,8 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Any, Final
 
-from liqctl.kernel import codes, pacing
-from liqctl.kernel.answers import VenueAnswer
+from liqctl.kernel import pacing
+from liqctl.kernel.answers import TOO_MANY_ORDERS, VenueAnswer
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.ports import Usage
 from liqctl.kernel.requests import EndpointSpec, Request
@@ -290,7 +290,7 @@ class RequestBudget:
         if not answer.is_rate_limit:
             return
         named = _NAMED_LIMIT.search(answer.message)
-        if answer.code != codes.TOO_MANY_ORDERS:
+        if answer.code != TOO_MANY_ORDERS:
             counter = self._weight
         elif named is not None and named.group(2).upper() == "MINUTE":
             counter = self._orders_1m

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from liqctl.kernel import pacing
 from liqctl.kernel.amounts import ceil_to_step, coarser_step, floor_to_step, less, split
-from liqctl.kernel.codes import Adaptation
+from liqctl.kernel.answers import Adaptation
 from liqctl.kernel.ledger import LegRecord, OrderRecord, is_left_over
 from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.proof import Look, is_leg_settled, is_protective, may_protect, reduces_only

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.codes import CODES, TIMESTAMP, Adaptation
+from liqctl.kernel.answers import CODES, TIMESTAMP, Adaptation, AnswerKind, VenueAnswer
 from liqctl.kernel.pacing import BACKOFF_FACTOR_MAX, SAFE_BACKOFF_MAX_S
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.values import OrderType

@@ -6,8 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from liqctl.kernel import events, ledger, pacing, requests
-from liqctl.kernel.answers import VenueAnswer
-from liqctl.kernel.codes import Adaptation
+from liqctl.kernel.answers import Adaptation, VenueAnswer
 from liqctl.kernel.gateway import Gateway
 from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.ledger import LegRecord

@@ -12,8 +12,7 @@ from enum import StrEnum
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from liqctl.kernel import pacing
-from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.codes import NOT_PERMITTED
+from liqctl.kernel.answers import NOT_PERMITTED, AnswerKind, VenueAnswer
 from liqctl.kernel.states import Explained, Margin, Product
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """What is said in words: what exit codes mean, why a run did not end flat, what else was noticed.
 
 `liqctl explain` and the README's table of exit codes are made of the tables; what states and events
-mean stands with their members, the venue's codes and statuses in `liqctl.kernel.codes`.
+mean stands with their members, the venue's codes and statuses in `liqctl.kernel.answers`.
 """
 
 from collections import Counter
@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from liqctl.kernel.amounts import count, plain
-from liqctl.kernel.answers import VenueAnswer
-from liqctl.kernel.codes import UNAUTHORISED, AnswerKind
+from liqctl.kernel.answers import UNAUTHORISED, AnswerKind, VenueAnswer
 from liqctl.kernel.result import OrderReport, PositionReport
 from liqctl.kernel.states import ExitCode, OrderState, PositionState, Product
 from liqctl.kernel.values import OpenOrder, PositionSide, Snapshot

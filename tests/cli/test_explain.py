@@ -8,7 +8,7 @@ from enum import Enum
 import pytest
 
 from liqctl.cli.explain import ADAPTED, all_meanings, look_up
-from liqctl.kernel.codes import CODES, Adaptation, AnswerKind
+from liqctl.kernel.answers import CODES, Adaptation, AnswerKind
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.guards import GuardLevel

@@ -6,9 +6,13 @@ from decimal import Decimal
 import pytest
 
 from liqctl.kernel.answers import (
+    CODES,
+    CODES_BY_PRODUCT,
     AnswerKind,
+    VenueAnswer,
     classify,
     element_refused,
+    explain_code,
     no_answer,
     not_sent,
     printable,
@@ -16,8 +20,8 @@ from liqctl.kernel.answers import (
     unreadable,
     unreadable_rows,
 )
-from liqctl.kernel.codes import CODES, CODES_BY_PRODUCT
 from liqctl.kernel.states import Product
+from liqctl.kernel.words import explain_refusal
 
 DONE = AnswerKind.DONE
 TRANSIENT = AnswerKind.TRANSIENT
@@ -466,3 +470,36 @@ def test_messages_are_one_bounded_line_without_control_characters() -> None:
 def test_a_signature_echoed_by_a_gateway_is_not_shown(body: str) -> None:
     """Error pages like to repeat the URL."""
     assert "deadbeef" not in refused(502, {}, body).describe()
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_every_code_that_is_acted_on_is_explained(code: int) -> None:
+    """A number alone sends the operator to a search engine at 3 a.m."""
+    words = explain_code(code)
+
+    assert len(words) > len("too short")
+    assert not words.endswith(".")
+    assert "not a code" not in words
+
+
+def test_a_code_that_nobody_wrote_down_points_to_the_page() -> None:
+    """Binance adds codes without notice."""
+    assert "Error Code" in explain_code(-9999)
+
+
+def test_every_text_for_a_refused_key_names_all_likely_causes() -> None:
+    """-2015 hides which of four it is; an operator who knows three changes the wrong thing."""
+    answer = VenueAnswer(kind=AnswerKind.RUN_FATAL, message="Invalid API-key", code=-2015)
+
+    for text in (explain_code(-2015), explain_refusal(answer)):
+        for cause in ("key", "address", "futures", "portfolio margin"):
+            assert cause in text
+
+
+def test_an_unknown_key_is_said_to_be_deleted_or_of_the_other_venue() -> None:
+    """-2008 is what a demo key gets from the live venue."""
+    answer = VenueAnswer(kind=AnswerKind.RUN_FATAL, message="Invalid Api-Key ID.", code=-2008)
+
+    for text in (explain_code(-2008), explain_refusal(answer)):
+        for cause in ("deleted", "live", "demo"):
+            assert cause in text

@@ -6,8 +6,7 @@ import pytest
 
 from liqctl.desk.trail import phrase
 from liqctl.kernel import events
-from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.codes import Adaptation
+from liqctl.kernel.answers import Adaptation, AnswerKind, VenueAnswer
 from liqctl.kernel.ledger import first_seen
 from liqctl.kernel.proof import Look, Streak
 from liqctl.kernel.requests import Endpoint

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liqctl.kernel.amounts import PARTS_MAX, plain
-from liqctl.kernel.answers import AnswerKind, VenueAnswer
-from liqctl.kernel.codes import Adaptation
+from liqctl.kernel.answers import Adaptation, AnswerKind, VenueAnswer
 from liqctl.kernel.ledger import LegRecord, OrderRecord, first_seen
 from liqctl.kernel.plan import LegClose, Mark, Memory, Plan, make_plan, wants_mark
 from liqctl.kernel.policy import LiquidationConfig

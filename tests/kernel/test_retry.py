@@ -2,8 +2,7 @@
 
 import pytest
 
-from liqctl.kernel.answers import AnswerKind, VenueAnswer, classify, not_sent
-from liqctl.kernel.codes import CODES, Adaptation
+from liqctl.kernel.answers import CODES, Adaptation, AnswerKind, VenueAnswer, classify, not_sent
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.retry import (
     Decision,
