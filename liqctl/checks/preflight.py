@@ -18,7 +18,6 @@ from typing import Final, TypeVar
 from liqctl.kernel import requests
 from liqctl.kernel.answers import BANNED, VenueAnswer, not_sent, unreadable
 from liqctl.kernel.errors import Secret, VenueError
-from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.limits import Address, Limits
 from liqctl.kernel.policy import LiquidationConfig, product_of
 from liqctl.kernel.ports import Exchange, Transport
@@ -34,6 +33,7 @@ from liqctl.kernel.values import (
     PositionSide,
     Side,
     Snapshot,
+    make_client_order_id,
     merged,
 )
 from liqctl.kernel.witness import Master

@@ -22,7 +22,7 @@ from liqctl.cli import process
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import STDERR, out
 from liqctl.kernel.errors import UsageError
-from liqctl.kernel.ids import make_correlation_id
+from liqctl.kernel.events import make_correlation_id
 from liqctl.kernel.pacing import ORDERS_FIRST_S
 from liqctl.kernel.states import ExitCode, TripCause
 from liqctl.run.who import SystemClock, describe_actor

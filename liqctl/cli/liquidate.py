@@ -16,7 +16,7 @@ from liqctl.cli import process
 from liqctl.cli.options import LIQUIDATE, Options, takes
 from liqctl.cli.output import STDERR, STDOUT, out
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
-from liqctl.kernel.ids import is_correlation_id, make_correlation_id
+from liqctl.kernel.events import is_correlation_id, make_correlation_id
 from liqctl.kernel.states import Environment, ExitCode, FailureCause, LiquidationState
 from liqctl.run.who import SystemClock
 

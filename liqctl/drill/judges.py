@@ -11,12 +11,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from liqctl.kernel.events import RUN_ENDS, AuditEventType
-from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.policy import product_of as product_of_symbol
 from liqctl.kernel.requests import Endpoint, spec_of
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import LiquidationState, Product
+from liqctl.kernel.values import CLIENT_ORDER_ID_PREFIX
 from liqctl.sim.account import SOURCES
 from liqctl.sim.hosts import product_of
 from liqctl.sim.orders import AlgoOrder, CancelledStop, LegKey, Listing, Order, is_closing

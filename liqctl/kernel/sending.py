@@ -15,7 +15,6 @@ from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.kernel.errors import InvariantError
 from liqctl.kernel.gateway import Halted
-from liqctl.kernel.ids import make_client_order_id
 from liqctl.kernel.machine import Ended, Work
 from liqctl.kernel.plan import LegClose, SymbolPlan
 from liqctl.kernel.proof import is_protective
@@ -23,7 +22,15 @@ from liqctl.kernel.reading import Reader
 from liqctl.kernel.requests import Request
 from liqctl.kernel.retry import Decision, Reaction, decide, decide_expired, is_safe_if_unknown
 from liqctl.kernel.state import RunState
-from liqctl.kernel.values import CloseOrder, Leg, OpenOrder, OrderAnswer, OrderKind, PositionSide
+from liqctl.kernel.values import (
+    CloseOrder,
+    Leg,
+    OpenOrder,
+    OrderAnswer,
+    OrderKind,
+    PositionSide,
+    make_client_order_id,
+)
 
 _SHOWN: Final = "a list shows a position that it may protect"
 

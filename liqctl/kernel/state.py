@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from liqctl.kernel import events, ledger, pacing, requests
 from liqctl.kernel.answers import Adaptation, VenueAnswer
 from liqctl.kernel.gateway import Gateway
-from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.ledger import LegRecord
 from liqctl.kernel.machine import Task, Work
 from liqctl.kernel.outcome import open_legs
@@ -34,6 +33,7 @@ from liqctl.kernel.proof import (
 from liqctl.kernel.reading import Questions, Reader
 from liqctl.kernel.states import Margin
 from liqctl.kernel.values import (
+    CLIENT_ORDER_ID_PREFIX,
     Leg,
     MarketRules,
     OpenOrder,

@@ -17,7 +17,6 @@ from typing import Final
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.costs import Allowance, look_weight, positions_weight
-from liqctl.kernel.ids import CLIENT_ORDER_ID_PREFIX
 from liqctl.kernel.ledger import OrderRecord, first_seen
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Address
 from liqctl.kernel.machine import Machine
@@ -29,7 +28,14 @@ from liqctl.kernel.proof import Verdict, is_protective, verify
 from liqctl.kernel.reading import AccountReaders, ask_unknown_symbols, asks_executions
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import FailureCause, LiquidationState, Margin, Product
-from liqctl.kernel.values import OpenOrder, Rows, Snapshot, StreamEvent, merged
+from liqctl.kernel.values import (
+    CLIENT_ORDER_ID_PREFIX,
+    OpenOrder,
+    Rows,
+    Snapshot,
+    StreamEvent,
+    merged,
+)
 from liqctl.kernel.words import PREFIX_LENGTH, explain_contradiction, explain_refusal
 from liqctl.run.driver import Driver
 

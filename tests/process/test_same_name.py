@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from liqctl.kernel.ids import CLIENT_ORDER_ID_MAX
+from liqctl.kernel.values import CLIENT_ORDER_ID_MAX
 from liqctl.trail.writer import AuditLogger
 from tests.process.program import PATIENCE_S, Program, program
 
