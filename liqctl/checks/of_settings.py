@@ -20,7 +20,7 @@ from liqctl.checks import (
     warning,
 )
 from liqctl.desk.text import count
-from liqctl.kernel.costs import armed_gap_s, countdowns_max, look_weight, over_s, positions_weight
+from liqctl.kernel.costs import armed_costs, countdowns_max, look_weight, positions_weight
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Limits
 from liqctl.kernel.pacing import (
     ARMED_WEIGHT_SHARE,
@@ -238,9 +238,10 @@ def _arming(settings: Settings) -> Iterator[Issue]:
     if arm.guards:
         guards, policy = arm.guards, settings.liquidation
         limit = LIMITS_BY_MARGIN[policy.margin or Margin.STANDARD].weight_1m
+        costs = armed_costs(guards, policy)
         text = (
-            f"`arm` with these guards reads the account every {armed_gap_s(guards, policy):.0f} s, "
-            f"and trips up to {over_s(guards, policy):.0f} s after the first reading over a limit: "
+            f"`arm` with these guards reads the account every {costs.gap_s:.0f} s, "
+            f"and trips up to {costs.over_s:.0f} s after the first reading over a limit: "
             f"it takes at most {ARMED_WEIGHT_SHARE * limit:.0f} of the {limit} request weight that "
             "the address has a minute"
         )

@@ -133,21 +133,6 @@ def positions_weight(policy: LiquidationConfig) -> int:
     return sum(_weights([Endpoint.POSITIONS], policy))
 
 
-def equity_weight(guards: Iterable[Guard], policy: LiquidationConfig) -> int:
-    """Return what one reading of the equity costs for these guards; 0 where none needs it.
-
-    >>> from decimal import Decimal
-    >>> equity_weight([Guard(rule=Rule.MAX_LOSS, limit=Decimal(500))], LiquidationConfig())
-    10
-    """
-    rules, margin = {guard.rule for guard in guards}, policy.margin or Margin.STANDARD
-    if not (Rule.MIN_MARGIN_RATIO in rules or any(rule.needs_transfers for rule in rules)):
-        return 0
-    # In portfolio margin either product gives the whole account's.
-    asked = [*policy.by_product][: 1 if margin is Margin.PORTFOLIO else None]
-    return sum(spec_of(Endpoint.EQUITY, each, margin).weight_all for each in asked)
-
-
 @dataclass(slots=True, kw_only=True)
 class Rare:
     """A question that an armed process asks rarely, for which weight is set aside meanwhile."""
@@ -174,95 +159,92 @@ class Rare:
         return self.weight / self.every_s
 
 
-def lists_of(guards: Iterable[Guard], policy: LiquidationConfig) -> Rare:
-    """Return the order lists of an armed process."""
-    is_guarded = equity_weight(guards, policy) > 0
-    return Rare(
-        weight=look_weight(policy) - positions_weight(policy),
-        every_s=pacing.ARMED_LISTS_GUARDED_S if is_guarded else pacing.ARMED_LISTS_S,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmedCosts:
+    """What an armed process costs of the weight, and how often it may read the account by that.
+
+    Attributes:
+        reading: what one reading of positions and equity costs.
+        equity: its share; 0 where no guard needs it.
+        lists: the order lists.
+        transfers: the lists of transfers, for the guards that measure a loss.
+        prices: the prices of coins, for the same guards.
+        gap_s: how far apart the account is read.
+        kept: what is kept for a guard that goes over its limit, beside what is set aside.
+        over_s: how long it takes from the first reading over a limit to the one that trips.
+    """
+
+    reading: int
+    equity: int
+    lists: Rare
+    transfers: Rare
+    prices: Rare
+    gap_s: float
+    kept: float
+    over_s: float
+
+
+def armed_costs(guards: Sequence[Guard], policy: LiquidationConfig) -> ArmedCosts:
+    """Return what an armed process with these guards costs.
+
+    What is kept pays for all readings that must agree, `ARMED_OVER_S` apart, of which the first and
+    the last one ask everything. Of more readings than are paid for at once, the last ones wait for
+    weight.
+
+    >>> from decimal import Decimal
+    >>> def costs_of(readings: int) -> ArmedCosts:
+    ...     guard = Guard(rule=Rule.MAX_LOSS, limit=Decimal(500), readings=readings)
+    ...     return armed_costs([guard], LiquidationConfig())
+    >>> [(round(each.kept), round(each.over_s)) for each in map(costs_of, (3, 5, 20))]
+    [(165, 6), (177, 16), (177, 121)]
+    >>> [round(each.gap_s, 1) for each in (costs_of(3), armed_costs([], LiquidationConfig()))]
+    [10.3, 4.3]
+    """
+    margin, products = policy.margin or Margin.STANDARD, [*policy.by_product]
+
+    def weigh(endpoint: Endpoint, of: Iterable[Product]) -> int:
+        return sum(spec_of(endpoint, each, margin).weight_all for each in of)
+
+    positions, rules = positions_weight(policy), {guard.rule for guard in guards}
+    measures_loss = any(rule.needs_transfers for rule in rules)
+    equity = transfers_weight = prices_weight = 0
+    if measures_loss or Rule.MIN_MARGIN_RATIO in rules:
+        # In portfolio margin either product gives the whole account's.
+        equity = weigh(Endpoint.EQUITY, products[: 1 if margin is Margin.PORTFOLIO else None])
+    # Portfolio margin has no list of transfers, and counts in dollars by itself.
+    if measures_loss and margin is Margin.STANDARD:
+        transfers_weight = weigh(Endpoint.INCOME, products)
+        prices_weight = weigh(Endpoint.MARK_PRICE, {Product.COINM} & {*products})
+    lists_s = pacing.ARMED_LISTS_GUARDED_S if equity else pacing.ARMED_LISTS_S
+    lists = Rare(weight=look_weight(policy) - positions, every_s=lists_s)
+    transfers = Rare(weight=transfers_weight, every_s=pacing.GUARD_TRANSFERS_S)
+    prices = Rare(weight=prices_weight, every_s=pacing.GUARD_PRICES_S)
+    # Spare connections are kept warm.
+    pings_weight = pacing.WARM_CONNECTIONS * len(products)
+    pings = Rare(weight=pings_weight, every_s=pacing.ARMED_PINGS_S)
+    allowance = Allowance(LIMITS_BY_MARGIN[margin].weight_1m, now=0.0)
+    reading = positions + equity
+    gap_s = reading / (
+        allowance.per_s - sum(each.per_s for each in (lists, transfers, prices, pings))
     )
-
-
-def transfers_of(guards: Iterable[Guard], policy: LiquidationConfig) -> Rare:
-    """Return the lists of transfers for these guards; portfolio margin has none."""
-    margin = policy.margin or Margin.STANDARD
-    needs = margin is Margin.STANDARD and any(guard.rule.needs_transfers for guard in guards)
-    weights = [spec_of(Endpoint.INCOME, each, margin).weight_all for each in policy.by_product]
-    return Rare(weight=sum(weights) if needs else 0, every_s=pacing.GUARD_TRANSFERS_S)
-
-
-def prices_of(guards: Iterable[Guard], policy: LiquidationConfig) -> Rare:
-    """Return the prices of coins for these guards; portfolio margin counts in dollars by itself."""
-    margin = policy.margin or Margin.STANDARD
-    needs = margin is Margin.STANDARD and any(guard.rule.needs_transfers for guard in guards)
-    needs = needs and Product.COINM in policy.by_product
-    weight = spec_of(Endpoint.MARK_PRICE, Product.COINM, margin).weight_all
-    return Rare(weight=weight if needs else 0, every_s=pacing.GUARD_PRICES_S)
-
-
-def kept_weight(guards: Sequence[Guard], policy: LiquidationConfig) -> float:
-    """Return what is kept for a guard that goes over its limit, beside what is set aside.
-
-    It pays for all readings that must agree, `ARMED_OVER_S` apart, of which the first and the last
-    one ask everything. Of more readings than are paid for at once, the last ones wait for weight.
-
-    >>> from decimal import Decimal
-    >>> guards = [Guard(rule=Rule.MAX_LOSS, limit=Decimal(500), readings=n) for n in (3, 5, 20)]
-    >>> [round(kept_weight([each], LiquidationConfig())) for each in guards]
-    [165, 177, 177]
-    """
-    came = (_readings_of(guards) - 1) * pacing.ARMED_OVER_S * _over_per_s(guards, policy)
-    weight = _over_weight(guards, policy) - came
+    # What the readings that must agree cost together, and what comes in a second meanwhile.
+    more = max((guard.readings for guard in guards), default=pacing.GUARD_READINGS) - 1
+    whole = reading + transfers_weight + prices_weight
+    agreeing = 2 * whole + (more - 1) * reading
+    over_per_s = allowance.per_s - sum(each.per_s for each in (prices, pings))
+    wanted = max(agreeing - more * pacing.ARMED_OVER_S * over_per_s, 2 * whole)
     # The order lists have to fit in beside it, or they would be read no more.
-    most = _allowance_of(policy).saved_max - lists_of(guards, policy).weight
-    return min(max(weight, 2 * _reading_beside(guards, policy)), most)
-
-
-def over_s(guards: Sequence[Guard], policy: LiquidationConfig) -> float:
-    """Return how long it takes from the first reading over a limit to the one that trips.
-
-    >>> from decimal import Decimal
-    >>> guards = [Guard(rule=Rule.MAX_LOSS, limit=Decimal(500), readings=n) for n in (3, 5, 20)]
-    >>> [round(over_s([each], LiquidationConfig())) for each in guards]
-    [6, 16, 121]
-    """
-    more = _readings_of(guards) - 1
-    if not more:
-        return 0.0
-    lacking = _over_weight(guards, policy) - kept_weight(guards, policy)
-    return max(more * pacing.ARMED_OVER_S, lacking / _over_per_s(guards, policy))
-
-
-def _readings_of(guards: Sequence[Guard]) -> int:
-    return max((guard.readings for guard in guards), default=pacing.GUARD_READINGS)
-
-
-def _reading_beside(guards: Sequence[Guard], policy: LiquidationConfig) -> int:
-    """Return what a reading costs that asks everything."""
-    beside = transfers_of(guards, policy).weight + prices_of(guards, policy).weight
-    return positions_weight(policy) + equity_weight(guards, policy) + beside
-
-
-def _over_weight(guards: Sequence[Guard], policy: LiquidationConfig) -> int:
-    """Return what the readings that must agree cost together."""
-    reading = positions_weight(policy) + equity_weight(guards, policy)
-    return 2 * _reading_beside(guards, policy) + (_readings_of(guards) - 2) * reading
-
-
-def _over_per_s(guards: Sequence[Guard], policy: LiquidationConfig) -> float:
-    """Return what comes in a second while a guard is over its limit, and lists wait."""
-    meanwhile = (prices_of(guards, policy), pings_of(policy))
-    return _allowance_of(policy).per_s - sum(each.per_s for each in meanwhile)
-
-
-def _allowance_of(policy: LiquidationConfig) -> "Allowance":
-    return Allowance(LIMITS_BY_MARGIN[policy.margin or Margin.STANDARD].weight_1m, now=0.0)
-
-
-def pings_of(policy: LiquidationConfig) -> Rare:
-    """Return what keeps spare connections warm."""
-    weight = pacing.WARM_CONNECTIONS * len(policy.by_product)
-    return Rare(weight=weight, every_s=pacing.ARMED_PINGS_S)
+    kept = min(wanted, allowance.saved_max - lists.weight)
+    return ArmedCosts(
+        reading=reading,
+        equity=equity,
+        lists=lists,
+        transfers=transfers,
+        prices=prices,
+        gap_s=max(gap_s, pacing.ARMED_READ_MIN_S),
+        kept=kept,
+        over_s=max(more * pacing.ARMED_OVER_S, (agreeing - kept) / over_per_s) if more else 0.0,
+    )
 
 
 class Allowance:
@@ -309,21 +291,6 @@ def countdowns_max(seconds: float) -> int:
     a_minute = MINUTE_S * pacing.COUNTDOWN_RENEWALS / seconds
     share = pacing.COUNTDOWN_WEIGHT_SHARE * Limits().weight_1m
     return max(int(share / (Endpoint.COUNTDOWN.value.weight_all * a_minute)), 1)
-
-
-def armed_gap_s(guards: Sequence[Guard], policy: LiquidationConfig) -> float:
-    """Return how far apart an armed process reads the account with these guards.
-
-    >>> from decimal import Decimal
-    >>> guards = [Guard(rule=Rule.MAX_LOSS, limit=Decimal(500))]
-    >>> [round(armed_gap_s(each, LiquidationConfig()), 1) for each in (guards, [])]
-    [10.3, 4.3]
-    """
-    rare = [each(guards, policy) for each in (lists_of, transfers_of, prices_of)]
-    aside_per_s = sum(each.per_s for each in (*rare, pings_of(policy)))
-    reading = positions_weight(policy) + equity_weight(guards, policy)
-    gap_s = reading / (_allowance_of(policy).per_s - aside_per_s)
-    return max(gap_s, pacing.ARMED_READ_MIN_S)
 
 
 def _weights(endpoints: Iterable[Endpoint], policy: LiquidationConfig) -> list[int]:

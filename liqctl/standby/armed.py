@@ -29,10 +29,8 @@ from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.costs import (
     Allowance,
     Rare,
+    armed_costs,
     countdowns_max,
-    equity_weight,
-    kept_weight,
-    lists_of,
     look_weight,
     positions_weight,
 )
@@ -191,9 +189,8 @@ class Armed:
         self._keeping: list[asyncio.Task[None]] = []
         limit = LIMITS_BY_MARGIN[self.margin].weight_1m
         self._allowance = Allowance(limit, now=self._began_at)
-        self._reading_w = positions_weight(self._read_policy) + equity_weight(guards, policy)
-        self._kept_w = kept_weight(guards, self._read_policy)
-        self._lists = lists_of(guards, self._read_policy)
+        costs = armed_costs(guards, self._read_policy)
+        self._reading_w, self._kept_w, self._lists = costs.reading, costs.kept, costs.lists
         # The first lists are read when streams are connected, for older ones are not believed.
         self._lists.asked_at = self._began_at + _CONNECTED_BY_S - self._lists.every_s
         self._rules_at: dict[Product, float] = {}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from liqctl.kernel import pacing, requests
-from liqctl.kernel.costs import Rare, equity_weight, prices_of, transfers_of
+from liqctl.kernel.costs import Rare, armed_costs
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.guards import (
     GuardLevel,
@@ -76,8 +76,7 @@ class GuardWatch:
         self._equity: dict[Product, Read[Equity] | None] = {}
         self._transfers: dict[Product, Read[Rows[Transfer]] | None] = {}
         self._prices: Read[Mapping[str, CoinPrice]] | None = None
-        self._transfers_of = transfers_of(guards, policy)
-        self._prices_of = prices_of(guards, policy)
+        self._costs = armed_costs(guards, policy)
         self._moved_at = float("-inf")
         self._unknown_tries = 0
         self._saved_at = float("-inf")
@@ -98,7 +97,7 @@ class GuardWatch:
     @property
     def rare(self) -> tuple[Rare, Rare]:
         """What is asked beside some readings only."""
-        return self._transfers_of, self._prices_of
+        return self._costs.transfers, self._costs.prices
 
     def heard(self, event: StreamEvent) -> None:
         """Let transfers be read soon where money seems to have been moved: else it looks like loss.
@@ -127,7 +126,7 @@ class GuardWatch:
         """Return what trips now, if anything does."""
         if not self.guards:
             return None
-        if equity_weight(self.guards, self.policy):
+        if self._costs.equity:
             # Equity each time; what cannot be read costs the same, and tells nothing.
             asked = [p for p in self._equity_of if p in armed.readable or self._is_portfolio]
             reading = [self._ask_of(requests.equity(product)) for product in asked]
@@ -173,7 +172,7 @@ class GuardWatch:
     async def _read_beside(self, armed: Armed, *, is_at_once: bool = False) -> None:
         """Read prices and transfers where it is time for them, or all that are needed at once."""
         now = asyncio.get_running_loop().time()
-        prices, transfers = self._prices_of, self._transfers_of
+        prices, transfers = self._costs.prices, self._costs.transfers
         equities = [read.value for read in self._equity.values() if read is not None]
         moved = [row for read in self._transfers.values() if read for row in read.value.items]
         needs_prices = any(each.coins for each in equities)
@@ -194,7 +193,7 @@ class GuardWatch:
 
     def _wants_transfers(self, armed: Armed, now: float) -> bool:
         """Whether it is time for transfers, or money was moved and there is weight to spare."""
-        transfers = self._transfers_of
+        transfers = self._costs.transfers
         if transfers.is_due(now):
             return armed.holds(transfers.weight)
         is_moved = self._moved_at > transfers.asked_at

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from liqctl.kernel import pacing
-from liqctl.kernel.costs import armed_gap_s, over_s
+from liqctl.kernel.costs import armed_costs
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.sim import checks
@@ -74,7 +74,7 @@ def test_many_readings_take_as_long_as_is_announced(
         took_s = trip_after(venue, at_s, policy=policy, guards=guards)
 
         least_s = (readings - 1) * pacing.ARMED_OVER_S
-        assert least_s <= took_s <= pacing.ARMED_READ_MAX_S + over_s(guards, policy) + 1
+        assert least_s <= took_s <= pacing.ARMED_READ_MAX_S + armed_costs(guards, policy).over_s + 1
         asked = [at for at in sent(venue, "/fapi/v1/income") if at_s < at < at_s + took_s]
         assert len(asked) == 2, "with the first reading over the limit, and with the last one"
 
@@ -108,7 +108,7 @@ def test_the_weight_suffices_for_readings_that_are_close_enough(
     """Farther apart, a trip would begin with a reading, and values would not be known any more."""
     policy = LiquidationConfig(products=products, margin=margin)
 
-    gap_s = armed_gap_s(GUARDS, policy)
+    gap_s = armed_costs(GUARDS, policy).gap_s
 
     assert gap_s < pacing.ARMED_READ_MAX_S
     assert 2 * gap_s < pacing.MIRROR_AGE_MAX_S
