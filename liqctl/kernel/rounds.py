@@ -100,9 +100,9 @@ class Liquidation:
         self._looks.end()
         if ending not in {Ending.FLAT, Ending.UNKNOWN_SYMBOL}:
             # Stop what is still under way; an order without an answer is unknown from here on.
-            self._gateway.end_writes()
-            if self._is_interrupted and self._tasks:
-                await gateway.wait(self._tasks, until=gateway.now + self._gateway.call_max_s)
+            gateway.end_writes()
+            if self._is_interrupted:
+                await gateway.wait(self._tasks, until=gateway.now + gateway.call_max_s)
             is_cut = bool(self._tasks)
             self._end_tasks()
             if is_cut:
@@ -144,30 +144,43 @@ class Liquidation:
 
     async def _pursue(self, verdict: Verdict) -> Ending | None:
         """Do what the last reading asks for; return why nothing more is to be tried, if so."""
-        planner = Planner(self._snapshot, self._memory(), self._policy)
-        self.side.want(self._state.legs, rules=planner.needs_rules)
+        gateway, state, side = self._gateway, self._state, self.side
+        listed = [key for key, order in state.orders.items() if order.present]
+        memory = Memory(
+            legs=state.legs,
+            orders=state.orders,
+            rules=side.rules,
+            marks=side.marks,
+            mode=side.mode,
+            looks=state.looks,
+            began_at=state.began_at,
+            began_ms=state.began_ms,
+            window_s=self._watch.window_s,
+            entered=frozenset(state.entered),
+            swept=frozenset(self._swept_unseen),
+            conditionals=sum(kind is OrderKind.ALGO for _, kind, _ in listed),
+            now=gateway.now,
+        )
+        planner = Planner(self._snapshot, memory, self._policy)
+        side.want(state.legs, rules=planner.needs_rules)
         busy, planned, launched = set(self._tasks.values()), list[SymbolPlan](), False
         for symbol_plan in planner.symbols():
             planned.append(symbol_plan)
-            if symbol_plan.symbol not in busy and self._gateway.may_write:
-                task = self._gateway.spawn(self._work(symbol_plan))
+            if symbol_plan.symbol not in busy and gateway.may_write:
+                task = gateway.spawn(self._work(symbol_plan))
                 self._tasks[task] = symbol_plan.symbol
                 launched = True
             if len(planned) == pacing.PLANNED_FIRST:
                 # The largest leave before the rest is planned, which would keep the disk waiting.
-                await self._gateway.on_disk()
-                await self._gateway.turn()
+                await gateway.on_disk()
+                await gateway.turn()
         plan = planner.plan(planned)
         self._follow_up()
         if self._questions.unknown_symbols and not self._tasks:
             return Ending.UNKNOWN_SYMBOL
         if self._is_hopeless(plan, verdict):
             return Ending.NOTHING_LEFT_TO_TRY
-        if launched:
-            self._reread_s = pacing.REREAD_MIN_S
-        await self._wait(plan, launched=launched)
-        if not launched:
-            self._reread_s = min(self._reread_s * 2, pacing.REREAD_MAX_S)
+        await self._wait(plan.wake_at, launched=launched)
         return None
 
     async def _read(self) -> Verdict:
@@ -334,26 +347,6 @@ class Liquidation:
         await self._gateway.wait(self._tasks, until=until)
         self._reap()
 
-    def _memory(self) -> Memory:
-        return Memory(
-            legs=self._state.legs,
-            orders=self._state.orders,
-            rules=self.side.rules,
-            marks=self.side.marks,
-            mode=self.side.mode,
-            looks=self._state.looks,
-            began_at=self._state.began_at,
-            began_ms=self._state.began_ms,
-            window_s=self._watch.window_s,
-            entered=frozenset(self._state.entered),
-            swept=frozenset(self._swept_unseen),
-            conditionals=sum(
-                record.present and key[1] is OrderKind.ALGO
-                for key, record in self._state.orders.items()
-            ),
-            now=self._gateway.now,
-        )
-
     async def _work(self, plan: SymbolPlan) -> None:
         """Cancel, then close one symbol's legs; a slow cancel holds the close back only briefly."""
         gateway, spent = self._gateway, self._spent
@@ -398,19 +391,22 @@ class Liquidation:
         self._state.note_look(positions, began_at)
         self._gateway.note(events.look_taken(self._rounds, positions))
 
-    async def _wait(self, plan: Plan, *, launched: bool) -> None:
+    async def _wait(self, wake_at: float | None, *, launched: bool) -> None:
+        """Wait for what was sent; where nothing was, until it is time to look again."""
         gateway = self._gateway
         began_at = gateway.now
-        if self._tasks and launched:
+        if launched:
+            self._reread_s = pacing.REREAD_MIN_S
             until = began_at + self._patience(pacing.PATIENCE_MIN_S)
             await gateway.wait(self._tasks, until=until)
         else:
             until = began_at + self._reread_s
-            if plan.wake_at is not None and not self._tasks:
-                until = min(plan.wake_at, began_at + pacing.REREAD_MAX_S)
+            if wake_at is not None and not self._tasks:
+                until = min(wake_at, began_at + pacing.REREAD_MAX_S)
             work = [*self._tasks, gateway.interruption, *self.side.awaited]
             await gateway.wait(work, until=until, first=True)
             self._spent["waiting"] += gateway.now - began_at
+            self._reread_s = min(self._reread_s * 2, pacing.REREAD_MAX_S)
         self._reap()
 
     def _reap(self) -> None:
