@@ -88,16 +88,10 @@ class SymbolPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do now, worst first, and the orders that are kept for the time being.
-
-    `wake_at` is when the earliest action that is only waiting may start (loop time), None when
-    nothing waits. `needs_rules`: the next plan wants the market rules of a symbol.
-    """
+    """What to do now, worst first, and the orders that are kept for the time being."""
 
     symbols: tuple[SymbolPlan, ...] = ()
     kept: tuple[OpenOrder, ...] = ()
-    wake_at: float | None = None
-    needs_rules: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -139,7 +133,7 @@ _RULED: Final = frozenset({Adaptation.SPLIT, Adaptation.ROUND, Adaptation.LIMIT_
 def make_plan(snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> Plan:
     """Return everything that `Planner` plans, at once."""
     planner = Planner(snapshot, memory, policy)
-    return planner.plan(planner.symbols())
+    return Plan(symbols=tuple(planner.symbols()), kept=planner.kept)
 
 
 def plan_sweep(symbol: str, *, with_stops: bool, in_turn: bool = False) -> SymbolPlan:
@@ -186,7 +180,7 @@ class Planner:
     """
 
     def __init__(self, snapshot: Snapshot, memory: Memory, policy: LiquidationConfig) -> None:
-        """Sort what is known by symbol; `kept` and `needs_rules` are those of the plan."""
+        """Sort what is known by symbol; `kept` are the orders that stay for the time being."""
         self.snapshot, self.memory, self.policy = snapshot, memory, policy
         self._by_symbol: dict[str, _OnSymbol] = {}
         for leg, record in memory.legs.items():
@@ -216,17 +210,13 @@ class Planner:
             if plan is not None:
                 yield plan
 
-    def plan(self, symbols: Iterable[SymbolPlan]) -> Plan:
-        """Return these of its `symbols` with what else a round has to know."""
+    @property
+    def wake_at(self) -> float | None:
+        """When the earliest action that only waits may start (loop time), None without one."""
         memory = self.memory
         waiting = [r.not_before for r in memory.legs.values() if not r.given_up]
         waiting += [r.not_before for r in memory.orders.values() if r.present and not r.given_up]
-        return Plan(
-            symbols=tuple(symbols),
-            kept=self.kept,
-            wake_at=min((at for at in waiting if at > memory.now), default=None),
-            needs_rules=self.needs_rules,
-        )
+        return min((at for at in waiting if at > memory.now), default=None)
 
     @property
     def needs_rules(self) -> bool:

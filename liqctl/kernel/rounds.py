@@ -14,7 +14,7 @@ from liqctl.kernel.costs import look_weight
 from liqctl.kernel.gateway import Gateway, Parts
 from liqctl.kernel.machine import Task
 from liqctl.kernel.outcome import Ending, Outcome, open_legs
-from liqctl.kernel.plan import Memory, Plan, Planner, SymbolPlan
+from liqctl.kernel.plan import Memory, Planner, SymbolPlan
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Verdict, verify
 from liqctl.kernel.reading import NOTHING_READ, Questions, Reader
@@ -174,13 +174,12 @@ class Liquidation:
                 # The largest leave before the rest is planned, which would keep the disk waiting.
                 await gateway.on_disk()
                 await gateway.turn()
-        plan = planner.plan(planned)
         self._follow_up()
         if self._questions.unknown_symbols and not self._tasks:
             return Ending.UNKNOWN_SYMBOL
-        if self._is_hopeless(plan, verdict):
+        if not planned and self._is_hopeless(planner, verdict):
             return Ending.NOTHING_LEFT_TO_TRY
-        await self._wait(plan.wake_at, launched=launched)
+        await self._wait(planner.wake_at, launched=launched)
         return None
 
     async def _read(self) -> Verdict:
@@ -425,16 +424,16 @@ class Liquidation:
         trips_s = pacing.PATIENCE_ROUND_TRIPS * self._gateway.rtt_s
         return min(max(least_s, trips_s), pacing.PATIENCE_MAX_S)
 
-    def _is_hopeless(self, plan: Plan, verdict: Verdict) -> bool:
+    def _is_hopeless(self, planner: Planner, verdict: Verdict) -> bool:
         """Whether nothing is under way, nothing waits, and nothing unread could still be read.
 
         A list that still shows what a fill has closed is not the last word.
         """
-        if self._tasks or self.side.awaited or not plan.is_empty or not verdict.is_readable:
+        if self._tasks or self.side.awaited or not verdict.is_readable:
             return False
         if self._state.is_doubtful or verdict.is_quiet:
             return False
-        kept = {order.key for order in plan.kept}
+        kept = {order.key for order in planner.kept}
         is_open = any(r.current and not r.given_up for r in self._state.legs.values())
         is_listed = any(
             record.present and not record.given_up and key not in kept

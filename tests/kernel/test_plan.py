@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from liqctl.kernel.amounts import PARTS_MAX, plain
 from liqctl.kernel.answers import Adaptation, AnswerKind, VenueAnswer
 from liqctl.kernel.ledger import LegRecord, OrderRecord, first_seen
-from liqctl.kernel.plan import LegClose, Mark, Memory, Plan, make_plan, wants_mark
+from liqctl.kernel.plan import LegClose, Mark, Memory, Plan, Planner, make_plan, wants_mark
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.proof import Look, is_protective
 from liqctl.kernel.result import SentOrder
@@ -204,7 +204,7 @@ def test_without_market_rules_an_oversize_position_is_halved() -> None:
     plan = make_plan(reading, memory(reading, changes=changes), ALL)
 
     assert shown(plan.symbols[0].closes[0]) == [("MARKET", "150", None)] * 2
-    assert plan.needs_rules
+    assert Planner(reading, memory(reading, changes=changes), ALL).needs_rules
 
 
 def test_an_absurd_quantity_makes_a_bounded_number_of_parts() -> None:
