@@ -19,8 +19,8 @@ from liqctl.kernel import requests
 from liqctl.kernel.answers import BANNED, VenueAnswer, not_sent, unreadable
 from liqctl.kernel.errors import Secret, VenueError
 from liqctl.kernel.limits import Address, Limits
+from liqctl.kernel.machine import Exchange, Transport
 from liqctl.kernel.policy import LiquidationConfig, product_of
-from liqctl.kernel.ports import Exchange, Transport
 from liqctl.kernel.reading import AccountReaders
 from liqctl.kernel.requests import Endpoint, SubAccount
 from liqctl.kernel.states import Margin, Product

@@ -13,7 +13,7 @@ from liqctl.kernel.states import Environment, Margin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqctl.kernel.ports import Exchange, Transport
+    from liqctl.kernel.machine import Exchange, Transport
     from liqctl.settings.credentials import Credentials
     from liqctl.settings.values import Settings
     from liqctl.sim.server import EmbeddedServer

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from liqctl.drill.judges import WHOLE_ACCOUNT, Case, judge, what_is_left
 from liqctl.kernel.errors import Secret, invariant
 from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.machine import Transport, WallClock
 from liqctl.kernel.policy import LIMITS, LiquidationConfig
-from liqctl.kernel.ports import Transport, WallClock
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import Environment, LiquidationState, OrderState, Product
 from liqctl.run.manager import LiquidationManager
@@ -153,7 +153,7 @@ class LoopClock:
 
 @dataclass(slots=True)
 class MemorySink:
-    """Keeps events in memory for the judges; implements `ports.EventSink`.
+    """Keeps events in memory for the judges; implements `machine.EventSink`.
 
     With a `trail` every event is also appended to it. A disk cannot be waited for in virtual time:
     there a sync takes `_DISK_S`, and only with `syncs` what the machine needs.

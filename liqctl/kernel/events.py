@@ -17,7 +17,7 @@ from liqctl.kernel.values import exposure_of
 if TYPE_CHECKING:
     from liqctl.kernel.answers import VenueAnswer
     from liqctl.kernel.ledger import LegRecord
-    from liqctl.kernel.ports import EventSink
+    from liqctl.kernel.machine import EventSink
     from liqctl.kernel.proof import Streak
     from liqctl.kernel.requests import EndpointSpec
     from liqctl.kernel.result import LiquidationResult, PositionReport

@@ -35,7 +35,6 @@ from typing import Any, Final
 from liqctl.kernel import pacing
 from liqctl.kernel.answers import TOO_MANY_ORDERS, VenueAnswer
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.ports import Usage
 from liqctl.kernel.requests import EndpointSpec, Request
 from liqctl.kernel.states import Margin
 
@@ -68,6 +67,20 @@ class Limits:
     weight_1m: int = 2400
     orders_10s: int = 300
     orders_1m: int = 1200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the venue's headers last said of its limits; -1 when it said nothing.
+
+    `weight_1m` counts for the whole IP address, order counts for the account; other programs use
+    both up too.
+    """
+
+    requests: int = 0
+    weight_1m: int = -1
+    orders_10s: int = -1
+    orders_1m: int = -1
 
 
 LIMITS_BY_MARGIN: Final = {

@@ -17,9 +17,8 @@ from liqctl.kernel import pacing, requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent, unreadable_rows
 from liqctl.kernel.costs import look_weight, positions_weight
 from liqctl.kernel.gateway import Account, Gateway
-from liqctl.kernel.machine import Machine, Task
+from liqctl.kernel.machine import Exchange, Machine, Task
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.ports import Exchange
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import (

@@ -20,6 +20,8 @@ from liqctl.kernel.machine import (
     Cut,
     Due,
     Event,
+    EventSink,
+    Exchange,
     Interrupted,
     Machine,
     Note,
@@ -28,10 +30,10 @@ from liqctl.kernel.machine import (
     Sync,
     Task,
     WakeAt,
+    WallClock,
     Work,
 )
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.reading import AccountReaders
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import MarketRules, Snapshot

@@ -19,11 +19,10 @@ from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.costs import Allowance, look_weight, positions_weight
 from liqctl.kernel.ledger import OrderRecord, first_seen
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, Address
-from liqctl.kernel.machine import Machine
+from liqctl.kernel.machine import Exchange, Machine, WallClock
 from liqctl.kernel.outcome import report_order, report_position, residual_of
 from liqctl.kernel.plan import Memory, Plan, make_plan
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.proof import Verdict, is_protective, verify
 from liqctl.kernel.reading import AccountReaders, ask_unknown_symbols, asks_executions
 from liqctl.kernel.result import LiquidationResult

@@ -21,10 +21,9 @@ from liqctl.kernel.as_json import as_json
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.events import make_correlation_id
 from liqctl.kernel.limits import Deadline
-from liqctl.kernel.machine import Machine, Task
+from liqctl.kernel.machine import EventSink, Exchange, Machine, Task, WallClock
 from liqctl.kernel.outcome import Ending, Outcome, summarise
 from liqctl.kernel.policy import LiquidationConfig, product_of
-from liqctl.kernel.ports import EventSink, Exchange, WallClock
 from liqctl.kernel.reading import asks_executions
 from liqctl.kernel.requests import order_of
 from liqctl.kernel.result import (

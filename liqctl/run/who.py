@@ -102,7 +102,7 @@ def create_private(path: Path, content: bytes) -> None:
 
 
 class SystemClock:
-    """`ports.WallClock` of the machine. Elapsed time is never measured with it."""
+    """`machine.WallClock` of the machine. Elapsed time is never measured with it."""
 
     def now(self) -> datetime:
         """Return the current time in UTC."""

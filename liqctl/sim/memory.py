@@ -1,4 +1,4 @@
-"""The door in memory: a `ports.Transport` over a venue, and the virtual time that it is tried in.
+"""The door in memory: a `machine.Transport` over a venue, and the virtual time that it is tried in.
 
 Requests travel for `latency_s / 2` each way. What the network can do to them is done here the way a
 client sees it: silence until the time-out, a cut connection, a body that cannot be read.
@@ -26,7 +26,7 @@ from liqctl.kernel.answers import (
     unreadable,
 )
 from liqctl.kernel.errors import VenueError
-from liqctl.kernel.ports import Usage
+from liqctl.kernel.limits import Usage
 from liqctl.kernel.requests import EndpointSpec
 from liqctl.sim.venue import Request, Venue
 
@@ -45,7 +45,7 @@ the tests needs some hundred, and a million would take seconds."""
 
 
 class MemoryTransport:
-    """Implements `liqctl.kernel.ports.Transport` on a venue in this process."""
+    """Implements `liqctl.kernel.machine.Transport` on a venue in this process."""
 
     def __init__(
         self, venue: Venue, *, latency_s: float = 0.05, recv_window_ms: int = 5000

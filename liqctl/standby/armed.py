@@ -36,8 +36,8 @@ from liqctl.kernel.costs import (
 )
 from liqctl.kernel.errors import VenueError
 from liqctl.kernel.limits import LIMITS_BY_MARGIN, MINUTE_S
+from liqctl.kernel.machine import WallClock
 from liqctl.kernel.policy import LiquidationConfig, product_of
-from liqctl.kernel.ports import WallClock
 from liqctl.kernel.proof import reduces_only
 from liqctl.kernel.reading import AccountReaders
 from liqctl.kernel.states import Margin, Product, TripCause

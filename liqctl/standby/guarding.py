@@ -31,8 +31,8 @@ from liqctl.kernel.guards import (
     wants_transfers,
 )
 from liqctl.kernel.limits import MINUTE_S
+from liqctl.kernel.machine import Exchange, WallClock
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
-from liqctl.kernel.ports import Exchange, WallClock
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.values import DOLLARS, StreamEvent

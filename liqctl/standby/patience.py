@@ -10,7 +10,8 @@ from typing import TypeVar
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, not_sent
 from liqctl.kernel.costs import asked_to_wait_s
 from liqctl.kernel.errors import VenueError
-from liqctl.kernel.ports import Exchange, Usage, WallClock
+from liqctl.kernel.limits import Usage
+from liqctl.kernel.machine import Exchange, WallClock
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Product
 

@@ -36,7 +36,7 @@ from liqctl.kernel.errors import (
     VenueError,
     invariant,
 )
-from liqctl.kernel.ports import Usage
+from liqctl.kernel.limits import Usage
 from liqctl.kernel.requests import HOSTS, EndpointSpec
 from liqctl.kernel.states import Environment, Product
 from liqctl.venue.session import (
@@ -84,7 +84,7 @@ Sign = Callable[[bytes], str]
 
 
 class CcxtTransport:
-    """One account on one venue, reached by HTTP. Implements `liqctl.kernel.ports.Transport`.
+    """One account on one venue, reached by HTTP. Implements `liqctl.kernel.machine.Transport`.
 
     Args:
         key: the API key; may be empty for the endpoints that need none.

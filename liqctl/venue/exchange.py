@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 
 from liqctl.kernel.answers import AnswerKind, unreadable
 from liqctl.kernel.errors import VenueError
-from liqctl.kernel.ports import Transport, Usage
+from liqctl.kernel.limits import Usage
+from liqctl.kernel.machine import Transport
 from liqctl.kernel.requests import Endpoint, Request, spec_of
 from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import OrderKind, PositionMode, Trade
@@ -65,7 +66,7 @@ _PARSERS: Final[dict[Endpoint, Callable[[Any, Any], Any]]] = {
 
 
 class BinanceExchange:
-    """One account on one venue. Implements `liqctl.kernel.ports.Exchange`."""
+    """One account on one venue. Implements `liqctl.kernel.machine.Exchange`."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

@@ -17,8 +17,7 @@ from liqctl.checks.preflight import (
     rehearse_order,
 )
 from liqctl.kernel.errors import InvariantError, VenueError
-from liqctl.kernel.limits import Limits
-from liqctl.kernel.ports import Usage
+from liqctl.kernel.limits import Limits, Usage
 from liqctl.kernel.requests import EndpointSpec
 from liqctl.kernel.values import CloseOrder, Leg, PositionSide, Side
 from liqctl.venue.client import CcxtTransport

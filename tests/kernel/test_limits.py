@@ -14,10 +14,10 @@ from liqctl.kernel.limits import (
     Limits,
     Priority,
     RequestBudget,
+    Usage,
     priority_of,
 )
 from liqctl.kernel.pacing import PROBE_WAIT_S, PROBES_MAX, REFUSED_WAIT_S
-from liqctl.kernel.ports import Usage
 from liqctl.kernel.requests import Endpoint, Request
 
 READ_ALL: Request[Any] = Request(endpoint=Endpoint.OPEN_ORDERS)

@@ -20,7 +20,7 @@ from liqctl.kernel import pacing, requests
 from liqctl.kernel.account import AccountLiquidation
 from liqctl.kernel.answers import AnswerKind, VenueAnswer, no_answer
 from liqctl.kernel.gateway import Account, Gateway, Halted
-from liqctl.kernel.limits import Deadline
+from liqctl.kernel.limits import Deadline, Usage
 from liqctl.kernel.machine import (
     Answered,
     Command,
@@ -38,7 +38,6 @@ from liqctl.kernel.machine import (
 )
 from liqctl.kernel.outcome import Ending
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.ports import Usage
 from liqctl.kernel.reading import AccountReaders
 from liqctl.kernel.requests import Endpoint, Request
 from liqctl.kernel.states import Margin, Product

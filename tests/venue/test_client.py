@@ -14,7 +14,7 @@ from aiohttp import web
 from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.errors import InvariantError, Secret, VenueError
-from liqctl.kernel.ports import Usage
+from liqctl.kernel.limits import Usage
 from liqctl.kernel.requests import Endpoint
 from liqctl.kernel.states import Environment, Product
 from liqctl.sim.server import EmbeddedServer

@@ -11,7 +11,7 @@ from aiohttp import web
 from liqctl.kernel import requests
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.errors import InvariantError, VenueError
-from liqctl.kernel.ports import Exchange
+from liqctl.kernel.machine import Exchange
 from liqctl.kernel.states import Product
 from liqctl.kernel.values import (
     BOOKS,
