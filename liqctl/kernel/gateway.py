@@ -180,7 +180,6 @@ class Gateway:
     """
 
     def __init__(self, account: Account, product: Product) -> None:
-        """Begin with everything allowed until the deadline."""
         machine = account.machine
         self.account = account
         self.product = product

@@ -220,7 +220,6 @@ class RequestBudget:
     """
 
     def __init__(self, limits: Limits | None = None, *, address: Address | None = None) -> None:
-        """Start with nothing used."""
         self.address = address or Address()
         self.share = Share()
         self.address.join(self.share)
@@ -246,10 +245,7 @@ class RequestBudget:
     ) -> float:
         """Return how many seconds to wait before this request may be sent; 0 for at once.
 
-        Args:
-            request: what is to be sent.
-            now: the moment of asking.
-            priority: another than the endpoint's own, for a reading that everything waits for.
+        A reading that everything waits for has another `priority` than its endpoint's own.
         """
         spec = request.spec
         priority = priority_of(spec) if priority is None else priority

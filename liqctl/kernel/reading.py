@@ -65,7 +65,6 @@ class Reader:
     """Reads snapshots of what the policy has in scope of one product."""
 
     def __init__(self, gateway: Gateway, policy: LiquidationConfig) -> None:
-        """Read nothing yet."""
         self.rules: Mapping[str, MarketRules] = {}
         self.shown: dict[Leg, tuple[float, Position]] = {}
         """What the lists of positions showed open, and when the last of them was answered."""
@@ -326,7 +325,6 @@ class AccountReaders:
     """A gateway and a reader for each product in scope."""
 
     def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
-        """Read nothing yet."""
         self.policies = policy.by_product
         share = machine.budget.share
         share.look, share.proof = positions_weight(policy), look_weight(policy)

@@ -28,6 +28,7 @@ from liqctl.kernel.values import (
     OpenOrder,
     OrderAnswer,
     OrderKind,
+    Position,
     PositionSide,
     make_client_order_id,
 )
@@ -314,19 +315,18 @@ class Cancels:
         shown = self._reader.shown
 
         # It may wait for the venue's limits, and a list be there then that nobody weighed.
+        def shown_since(leg: Leg) -> Position | None:
+            at, position = shown.get(leg, (planned_at, None))
+            return position if at > planned_at else None
+
         def veto_book() -> str | None:
-            legs = [Leg(plan.symbol, side, product) for side in PositionSide]
-            is_shown = any(leg in shown and shown[leg][0] > planned_at for leg in legs)
-            return _SHOWN if is_shown else None
+            legs = (Leg(plan.symbol, side, product) for side in PositionSide)
+            return _SHOWN if any(map(shown_since, legs)) else None
 
-        def veto_one(order: OpenOrder) -> Callable[[], str | None]:
-            def veto() -> str | None:
-                at, position = shown.get(order.leg, (planned_at, None))
-                if position is None or at <= planned_at:
-                    return None
-                return _SHOWN if is_protective(order, {order.leg: position}) else None
-
-            return veto
+        def veto_one(order: OpenOrder) -> str | None:
+            position = shown_since(order.leg)
+            is_stop = position is not None and is_protective(order, {order.leg: position})
+            return _SHOWN if is_stop else None
 
         jobs: list[Callable[[], Work[None]]] = []
         for book, orders in plan.books.items():
@@ -334,8 +334,8 @@ class Cancels:
             veto = veto_book if book is OrderKind.ALGO else None
             jobs.append(partial(self._send, plan, orders, request, book, veto))
         for order in plan.alone:
-            request = requests.cancel_one(order)
-            jobs.append(partial(self._send, plan, (order,), request, None, veto_one(order)))
+            request, veto = requests.cancel_one(order), partial(veto_one, order)
+            jobs.append(partial(self._send, plan, (order,), request, None, veto))
         if plan.in_turn:
             for job in jobs:
                 await job()

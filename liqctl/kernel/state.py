@@ -313,7 +313,6 @@ class SideReadings:
     """
 
     def __init__(self, gateway: Gateway, reader: Reader) -> None:
-        """Know nothing yet but the rules that the reader knows."""
         self.marks: dict[str, Mark] = {}
         self.mode: PositionMode | None = None
         self.prices: dict[str, Decimal] = {}

@@ -197,10 +197,17 @@ class Master:
             for sub in self.listed
             if sub.email not in covered and (is_complete or sub.email in self._asked)
         ]
+
+        async def count_of(sub: SubAccount) -> int | None:
+            seen = await self._read(sub.email, Product, self._machine.deadline.ends)
+            read = [each for each in seen.values() if isinstance(each, Rows)]
+            is_whole = len(read) == len(seen) and not any(rows.unreadable for rows in read)
+            return sum(len(rows.items) for rows in read) if is_whole else None
+
         found: list[tuple[SubAccount, int | None]] = []
         for start in range(0, len(left), pacing.WITNESS_AT_ONCE):
             part = left[start : start + pacing.WITNESS_AT_ONCE]
-            counts = await self._machine.together([self._count(sub) for sub in part])
+            counts = await self._machine.together([count_of(sub) for sub in part])
             found += zip(part, counts, strict=True)
         return found
 
@@ -217,11 +224,6 @@ class Master:
         if self._unasked and len(self._emails) < len(self._known):
             return f"the keys of {count(self._unasked, 'sub-account')} were not asked for"
         return None
-
-    async def _count(self, sub: SubAccount) -> int | None:
-        seen = await self._read(sub.email, Product, self._machine.deadline.ends)
-        rows = [each for each in seen.values() if isinstance(each, Rows) and not each.unreadable]
-        return sum(len(each.items) for each in rows) if len(rows) == len(seen) else None
 
     async def _read(self, email: str, products: Iterable[Product], until: float) -> Seen:
         """Return what is open in each product, as far as it is told until then."""
