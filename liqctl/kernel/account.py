@@ -96,7 +96,7 @@ class AccountLiquidation:
                 machine.end(reading)
                 self._left_over = reading.result
         finally:
-            machine.budget.share.is_over = True
+            machine.budget.is_over = True
         ending = min(self._endings.values(), key=_WORST_FIRST.index)
         is_executing = self._executions is not None and self._executions.running
         return Ending.NOTHING_LEFT_TO_TRY if ending is Ending.FLAT and is_executing else ending

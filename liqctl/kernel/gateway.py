@@ -115,19 +115,19 @@ class Account:
         budget = self.machine.budget
         if budget.address.accounts == 1:
             return True
-        own = pacing.WHOLE_READINGS_KEPT * (budget.share.proof + budget.share.sweeps)
-        if budget.share.notional is None:  # Nobody's positions were read: all need the same.
-            return own * budget.address.accounts <= budget.share.limits.weight_1m
+        own = pacing.WHOLE_READINGS_KEPT * (budget.proof + budget.sweeps)
+        if budget.notional is None:  # Nobody's positions were read: all need the same.
+            return own * budget.address.accounts <= budget.limits.weight_1m
         return budget.weight_left(self.machine.now) >= own
 
     def note_first(self, snapshot: Snapshot) -> None:
         """Rank the account, among those of its address, by what a product's first reading shows."""
-        share = self.machine.budget.share
+        budget = self.machine.budget
         if snapshot.positions.complete:
             held = exposure_of(snapshot.positions.items)
-            share.notional = (share.notional or Decimal(0)) + held
+            budget.notional = (budget.notional or Decimal(0)) + held
             symbols = {position.symbol for position in snapshot.positions.items}
-            share.sweeps += len(BOOKS) * len(symbols)
+            budget.sweeps += len(BOOKS) * len(symbols)
 
     def know(self) -> None:
         """Take the present kind for certain: something of the account was seen this way."""
@@ -362,7 +362,7 @@ class Gateway:
         spec, is_futures = request.spec, request.spec.api != _SPOT
         is_silence = isinstance(answer, VenueAnswer) and answer.status is None
         if is_futures:
-            self.budget.share.is_silent = is_silence
+            self.budget.is_silent = is_silence
         if isinstance(answer, VenueAnswer):
             if answer.kind is AnswerKind.RUN_FATAL and is_futures:
                 self._key_refusals[spec.is_write] = answer

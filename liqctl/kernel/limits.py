@@ -138,29 +138,6 @@ class Deadline:
         return self.ends - self.began
 
 
-@dataclass(slots=True, kw_only=True)
-class Share:
-    """What one account needs of an address' weight.
-
-    Attributes:
-        look: what its first reading of the positions costs.
-        proof: what the reading costs that proves it flat.
-        sweeps: what the last cancels before it still cost.
-        notional: what it was seen to hold; None until its positions were read.
-        limits: which limits it is under: portfolio margin has a pool of weight of its own.
-        is_over: whether it needs nothing any more.
-        is_silent: whether its last request was not answered; nobody waits for what hangs.
-    """
-
-    look: int = 0
-    proof: int = 0
-    sweeps: int = 0
-    notional: Decimal | None = None
-    limits: Limits = field(default_factory=Limits)
-    is_over: bool = False
-    is_silent: bool = False
-
-
 class Address:
     """The request weight of one IP address, which the accounts behind it share.
 
@@ -179,12 +156,12 @@ class Address:
         self.accounts = accounts
         self.minute_start = minute_start
         self._pools: dict[Limits, _Counter] = {}
-        self._shares: list[Share] = []
+        self._budgets: list[RequestBudget] = []
         self._claims: dict[str, tuple[str, LiquidationConfig]] = {}
 
-    def join(self, share: Share) -> None:
+    def join(self, budget: "RequestBudget") -> None:
         """Take in another account."""
-        self._shares.append(share)
+        self._budgets.append(budget)
 
     def pool(self, limits: Limits) -> "_Counter":
         """Return the count of the weight under these limits."""
@@ -203,11 +180,11 @@ class Address:
         known, its = self._claims.setdefault(alias, (name, policy))
         return known if known != name and its.includes(policy) else None
 
-    def others(self, share: Share) -> Iterator[Share]:
+    def others(self, budget: "RequestBudget") -> Iterator["RequestBudget"]:
         """Yield the accounts under the same limits that need weight, too."""
-        for other in self._shares:
+        for other in self._budgets:
             is_there = not (other.is_over or other.is_silent)
-            if is_there and other is not share and other.limits == share.limits:
+            if is_there and other is not budget and other.limits == budget.limits:
                 yield other
 
 
@@ -216,13 +193,25 @@ class RequestBudget:
 
     What the venue said of the address and the key is kept here too: a ban, the limit on readings.
     Pure but for that: every method is given `now`, a moment of one monotonic clock in seconds. The
-    weight is that of an `address`, the account's own where it is alone.
+    weight is that of an `address`, the account's own where it is alone; what this account needs of
+    it is known to the others there.
+
+    Attributes:
+        limits: which limits it is under: portfolio margin has a pool of weight of its own.
+        look: what the account's first reading of the positions costs.
+        proof: what the reading costs that proves it flat.
+        sweeps: what the last cancels before it still cost.
+        notional: what it was seen to hold; None until its positions were read.
+        is_over: whether it needs nothing any more.
+        is_silent: whether its last request was not answered; nobody waits for what hangs.
     """
 
     def __init__(self, limits: Limits | None = None, *, address: Address | None = None) -> None:
         self.address = address or Address()
-        self.share = Share()
-        self.address.join(self.share)
+        self.address.join(self)
+        self.look = self.proof = self.sweeps = 0
+        self.notional: Decimal | None = None
+        self.is_over = self.is_silent = False
         self.pause: VenueAnswer | None = None
         self.paused_until = 0.0
         self.is_stopped = False
@@ -235,7 +224,7 @@ class RequestBudget:
     def begin(self, limits: Limits) -> None:
         """Count by these limits from now on: portfolio margin has its own."""
         start = self.address.minute_start
-        self.share.limits = limits
+        self.limits = limits
         self._weight = self.address.pool(limits)
         self._orders_10s = _Counter(limits.orders_10s, ORDER_BURST_S, start)
         self._orders_1m = _Counter(limits.orders_1m, MINUTE_S, start)
@@ -261,15 +250,15 @@ class RequestBudget:
 
         What the other accounts of the address need for their proof is not left.
         """
-        others = self.address.others(self.share)
+        others = self.address.others(self)
         return self._weight.left(now) - sum(other.sweeps + other.proof for other in others)
 
     def has_turn(self, weight: int, now: float) -> bool:
         """Return whether a reading that decides may be taken before those of other accounts."""
         if self.address.accounts == 1:
             return True
-        own, kept = self.share.notional or Decimal(0), 0
-        for other in self.address.others(self.share):
+        own, kept = self.notional or Decimal(0), 0
+        for other in self.address.others(self):
             # What they cancel goes first, and the proof of those that hold more.
             kept += other.sweeps if other.notional is not None else other.look
             kept += other.proof if (other.notional or Decimal(0)) > own else 0
@@ -309,48 +298,46 @@ class RequestBudget:
         counter.refuse(now, limit=limit, retry_after_s=answer.retry_after_s)
 
 
+@dataclass(slots=True)
 class _Counter:
     """One limit: what was used of it in the interval before a moment."""
 
-    def __init__(
-        self, limit: int, interval_s: float, anchor: float | None, *, reserve: int = 0
-    ) -> None:
-        self._limit = limit
-        self._reserve = reserve
-        self._interval_s = interval_s
-        self._anchor = anchor
-        self._own: deque[tuple[float, int]] = deque()
-        self._own_sum = 0
-        self._since_heard = 0
-        self._heard = 0
-        self._heard_at = 0.0
-        self._heard_until = 0.0
-        self._is_certain = False
-        self._refusals = 0
-        self._refused_until = 0.0
-        self._suspect_until = 0.0
-        self._probes = 0
-        self._sent_at = 0.0
-        self._is_answered = False
-        self._way_until = 0.0
+    limit: int
+    interval_s: float
+    anchor: float | None
+    reserve: int = 0
+    own: deque[tuple[float, int]] = field(default_factory=deque)
+    own_sum: int = 0
+    since_heard: int = 0
+    heard: int = 0
+    heard_at: float = 0.0
+    heard_until: float = 0.0
+    is_certain: bool = False
+    refusals: int = 0
+    refused_until: float = 0.0
+    suspect_until: float = 0.0
+    probes: int = 0
+    sent_at: float = 0.0
+    is_answered: bool = False
+    way_until: float = 0.0
 
     def add(self, cost: int, now: float) -> None:
         """Count our own request."""
         self._forget(now)
         if cost:
-            if now < self._suspect_until or self._used(now) + cost > self._limit - self._reserve:
-                self._probes = 1 if now - self._sent_at >= pacing.PROBE_GAP_S else self._probes + 1
+            if now < self.suspect_until or self._used(now) + cost > self.limit - self.reserve:
+                self.probes = 1 if now - self.sent_at >= pacing.PROBE_GAP_S else self.probes + 1
             else:
                 # The first probe waits for an answer to what fits, which shall not be refused.
-                self._probes = pacing.PROBES_MAX
-            self._sent_at, self._is_answered = now, False
-            self._own.append((now, cost))
-            self._own_sum += cost
-            self._since_heard += cost
+                self.probes = pacing.PROBES_MAX
+            self.sent_at, self.is_answered = now, False
+            self.own.append((now, cost))
+            self.own_sum += cost
+            self.since_heard += cost
 
     def make_way(self, now: float) -> None:
         """Let cancels beyond our number wait: a close was sent, and may have to be again."""
-        self._way_until = now + pacing.CANCELS_MAKE_WAY_S
+        self.way_until = now + pacing.CANCELS_MAKE_WAY_S
 
     def hear(self, used: int, now: float) -> None:
         """Take over the venue's count after an answer, valid until its interval ends.
@@ -358,83 +345,83 @@ class _Counter:
         Answers overtake one another: a smaller count is an older one, unless it is so much smaller
         that a new interval has begun.
         """
-        self._is_answered = True
+        self.is_answered = True
         # A refused answer counts itself, and its headers may be read again after the interval.
-        is_news = used not in {-1, self._heard} and now >= self._refused_until
-        if is_news and used > self._limit:
-            self._limit = used * pacing.LIMIT_RAISED
-            self._is_certain = False
-        if is_news and self._sent_at >= self._refused_until:
-            self._suspect_until, self._refusals = now, 0
-        is_older = now < self._heard_until and self._heard / 2 < used < self._heard
+        is_news = used not in {-1, self.heard} and now >= self.refused_until
+        if is_news and used > self.limit:
+            self.limit = used * pacing.LIMIT_RAISED
+            self.is_certain = False
+        if is_news and self.sent_at >= self.refused_until:
+            self.suspect_until, self.refusals = now, 0
+        is_older = now < self.heard_until and self.heard / 2 < used < self.heard
         if used < 0 or is_older:
             return
-        self._heard, self._heard_at = used, now
-        self._heard_until = self._interval_end(now)
+        self.heard, self.heard_at = used, now
+        self.heard_until = self._interval_end(now)
         # What was sent at this very moment may not be in its count.
-        latest = itertools.takewhile(lambda own: own[0] >= now, reversed(self._own))
-        self._since_heard = sum(cost for _, cost in latest)
+        latest = itertools.takewhile(lambda own: own[0] >= now, reversed(self.own))
+        self.since_heard = sum(cost for _, cost in latest)
 
     def refuse(self, now: float, *, limit: int | None, retry_after_s: float | None) -> None:
         """Let nothing pass for the time the venue named, else for a moment; then one at a time."""
-        if now >= self._refused_until:
+        if now >= self.refused_until:
             # Requests that left together and were refused together are one refusal.
-            self._refusals += 1
-        wait_s = pacing.REFUSED_WAIT_S * min(1 << (self._refusals - 1), pacing.REFUSED_FACTOR_MAX)
-        self._refused_until = max(self._refused_until, now + (retry_after_s or wait_s))
-        self._suspect_until = max(self._interval_end(now), self._refused_until)
+            self.refusals += 1
+        wait_s = pacing.REFUSED_WAIT_S * min(1 << (self.refusals - 1), pacing.REFUSED_FACTOR_MAX)
+        self.refused_until = max(self.refused_until, now + (retry_after_s or wait_s))
+        self.suspect_until = max(self._interval_end(now), self.refused_until)
         if limit:
-            self._limit, self._is_certain = limit, True
+            self.limit, self.is_certain = limit, True
 
     def delay_s(self, cost: int, now: float, priority: Priority, *, kept_free: int = 0) -> float:
         """Return the seconds until `cost` may be sent."""
         if not cost:
             return 0.0
         self._forget(now)
-        if now < self._refused_until:
-            return self._refused_until - now
-        is_suspect = now < self._suspect_until
-        room = max(self._limit - kept_free, cost)
+        if now < self.refused_until:
+            return self.refused_until - now
+        is_suspect = now < self.suspect_until
+        room = max(self.limit - kept_free, cost)
         fits = self._used(now) + cost <= room
         if fits and not is_suspect:
             return 0.0
-        if fits or not (priority is Priority.READ or self._is_certain):  # It leaves as a probe.
-            if priority is Priority.CANCEL and now < self._way_until:
-                return self._way_until - now
-            is_beyond = self._used(now) + cost > self._limit
+        if fits or not (priority is Priority.READ or self.is_certain):  # It leaves as a probe.
+            if priority is Priority.CANCEL and now < self.way_until:
+                return self.way_until - now
+            is_beyond = self._used(now) + cost > self.limit
             is_alone = is_suspect or (priority is Priority.CANCEL and is_beyond)
-            gap_s = pacing.PROBE_GAP_S if self._is_answered else pacing.PROBE_WAIT_S
-            is_free = self._probes < (1 if is_alone else pacing.PROBES_MAX)
-            return 0.0 if is_free or now - self._sent_at >= gap_s else pacing.PROBE_POLL_S
-        moments = [now, self._heard_until, *(sent + self._interval_s for sent, _ in self._own)]
+            gap_s = pacing.PROBE_GAP_S if self.is_answered else pacing.PROBE_WAIT_S
+            is_free = self.probes < (1 if is_alone else pacing.PROBES_MAX)
+            return 0.0 if is_free or now - self.sent_at >= gap_s else pacing.PROBE_POLL_S
+        moments = [now, self.heard_until, *(sent + self.interval_s for sent, _ in self.own)]
         for moment in sorted(moments):
             if moment >= now and self._used(moment) + cost <= room:
                 return moment - now
-        return self._interval_s
+        return self.interval_s
 
     def left(self, now: float) -> int:
         """Return what is left of the limit as far as it is known, never negative."""
         self._forget(now)
-        return max(self._limit - self._used(now), 0)
+        return max(self.limit - self._used(now), 0)
 
     def _used(self, moment: float) -> int:
-        own = self._own_sum
-        for sent, cost in self._own:
-            if sent + self._interval_s > moment:
+        own = self.own_sum
+        for sent, cost in self.own:
+            if sent + self.interval_s > moment:
                 break
             own -= cost
-        if moment >= self._heard_until:
+        if moment >= self.heard_until:
             return own
-        return max(own, self._heard + self._since_heard)
+        return max(own, self.heard + self.since_heard)
 
     def _interval_end(self, now: float) -> float:
-        if self._anchor is None:
-            return now + self._interval_s
-        return now + self._interval_s - (now - self._anchor) % self._interval_s
+        if self.anchor is None:
+            return now + self.interval_s
+        return now + self.interval_s - (now - self.anchor) % self.interval_s
 
     def _forget(self, now: float) -> None:
-        while self._own and self._own[0][0] + self._interval_s <= now:
-            sent, cost = self._own.popleft()
-            self._own_sum -= cost
-            if sent >= self._heard_at:
-                self._since_heard -= cost
+        while self.own and self.own[0][0] + self.interval_s <= now:
+            sent, cost = self.own.popleft()
+            self.own_sum -= cost
+            if sent >= self.heard_at:
+                self.since_heard -= cost

@@ -326,8 +326,7 @@ class AccountReaders:
 
     def __init__(self, machine: Machine, policy: LiquidationConfig) -> None:
         self.policies = policy.by_product
-        share = machine.budget.share
-        share.look, share.proof = positions_weight(policy), look_weight(policy)
+        machine.budget.look, machine.budget.proof = positions_weight(policy), look_weight(policy)
         self.account = Account(machine, self.policies, policy.margin)
         self.readers = {
             product: Reader(Gateway(self.account, product), own)

@@ -322,8 +322,8 @@ class Liquidation:
                 return
         if plans := self._watch.unswept():
             await self._sweep(plans)
-            share = self._gateway.budget.share
-            share.sweeps = max(share.sweeps - sum(len(plan.books) for plan in plans), 0)
+            budget = self._gateway.budget
+            budget.sweeps = max(budget.sweeps - sum(len(plan.books) for plan in plans), 0)
         elif self._gateway.now >= due_at:
             # Proven but for an answer that is missing: asked again at the pace of the watch.
             await self._rest(self._gateway.now + self._watch.gap_s)
