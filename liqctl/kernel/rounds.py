@@ -21,7 +21,7 @@ from liqctl.kernel.reading import NOTHING_READ, Questions, Reader
 from liqctl.kernel.sending import Cancels, Closes
 from liqctl.kernel.state import Looks, RunState, SideReadings, Watch
 from liqctl.kernel.states import Product
-from liqctl.kernel.values import Leg, OrderKind, Position, Reading, Snapshot
+from liqctl.kernel.values import Leg, OrderKind, Snapshot
 from liqctl.kernel.words import explain_unread
 
 
@@ -53,7 +53,7 @@ class Liquidation:
         self._watch = Watch(self._state, self._questions)
         # Seconds the run waited, by what it waited for.
         self._spent = dict.fromkeys(("reading", "cancelling", "closing", "waiting"), 0.0)
-        self._looks = Looks(gateway, reader, self._note_look)
+        self._looks = Looks(self._state, reader)
         self._cancels = Cancels(self._state, reader, jitter)
         self._closes = Closes(self._state, order_tag, jitter, self._looks.close_sent)
         self._tasks: dict[Task[None], str] = {}
@@ -61,7 +61,6 @@ class Liquidation:
         self._last_look_ups: Task[Any] = Task(None)
         self._swept_unseen: set[str] = set()
         self._sweeps: set[Task[None]] = set()
-        self._rounds = 0
         self._reread_s = pacing.REREAD_MIN_S
         self._snapshot = NOTHING_READ
         self._verdict = verify(NOTHING_READ, policy)
@@ -114,7 +113,7 @@ class Liquidation:
         return ending
 
     async def _rounds_until_done(self) -> Ending:
-        while self._rounds < pacing.ROUNDS_MAX:
+        while self._state.rounds < pacing.ROUNDS_MAX:
             if self._is_interrupted:
                 return Ending.INTERRUPTED
             verdict = await self._read()
@@ -190,7 +189,7 @@ class Liquidation:
         is_due = self._shows_nothing and began_at >= self._watch.due_at
         self._gateway.is_proving |= is_due or not gateway.account.unproven.left
         decides = self._gateway.is_proving or self._gateway.is_closed
-        self._rounds += 1
+        state.rounds += 1
         gateway.account.readings += 1
         known = {leg.symbol for leg in state.legs}
         known |= {key[0] for key in state.orders} | set(self._policy.symbols)
@@ -212,7 +211,7 @@ class Liquidation:
         self._snapshot = snapshot
         self._gateway.has_read = self._gateway.has_read or snapshot.is_any_read
         self._spent["reading"] += gateway.now - began_at
-        gateway.note(events.reading_taken(self._rounds, snapshot))
+        gateway.note(events.reading_taken(state.rounds, snapshot))
         was_seen = state.streak.seen_flat
         verdict = self._verdict = state.absorb(snapshot)
         self._gateway.is_proving = False
@@ -220,7 +219,7 @@ class Liquidation:
             settle_s, watch_s = self._policy.settle_seconds, self._watch.due_at - gateway.now
             gateway.note(
                 events.flat_seen(
-                    self._rounds, settle_seconds=settle_s, watch_seconds=max(watch_s, 0.0)
+                    state.rounds, settle_seconds=settle_s, watch_seconds=max(watch_s, 0.0)
                 )
             )
         is_open = snapshot.may_be_portfolio and not gateway.account.is_kind_known
@@ -385,10 +384,6 @@ class Liquidation:
             is_asked = record.live or (record.unresolved and record.current is None)
             if is_asked and not record.in_flight and (running is None or running.is_done):
                 self._follow_ups[leg] = self._gateway.spawn(self._closes.follow_up(leg))
-
-    def _note_look(self, positions: Reading[Position], began_at: float) -> None:
-        self._state.note_look(positions, began_at)
-        self._gateway.note(events.look_taken(self._rounds, positions))
 
     async def _wait(self, wake_at: float | None, *, launched: bool) -> None:
         """Wait for what was sent; where nothing was, until it is time to look again."""

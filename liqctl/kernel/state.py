@@ -69,6 +69,7 @@ class RunState:
         self.began_at = gateway.deadline.began
         self.last_known: Snapshot | None = None
         self.never_read: frozenset[str] | None = None
+        self.rounds = 0
         self.retries = 0
         self.strangers: dict[str, None] = {}
         self.entered: dict[str, float] = {}
@@ -255,13 +256,10 @@ class Looks:
     without.
     """
 
-    def __init__(
-        self, gateway: Gateway, reader: Reader, tell: Callable[[Reading[Position], float], None]
-    ) -> None:
-        """Look through the reader; `tell` gets what each look showed, and when it began."""
-        self._gateway = gateway
+    def __init__(self, state: RunState, reader: Reader) -> None:
+        self._state = state
+        self._gateway = state.gateway
         self._reader = reader
-        self._tell = tell
         self._by_symbol: dict[str, Task[Reading[Position]]] = {}
         self._all: list[Task[Reading[Position]]] = []
         self._due: Task[Reading[Position]] | None = None
@@ -301,7 +299,8 @@ class Looks:
         began_at = gateway.now
         self._next_at = began_at + pacing.LOOK_TRIPS_APART * gateway.rtt_s
         positions = await self._reader.positions()
-        self._tell(positions, began_at)
+        self._state.note_look(positions, began_at)
+        gateway.note(events.look_taken(self._state.rounds, positions))
         return positions
 
 
