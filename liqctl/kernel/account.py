@@ -60,7 +60,6 @@ class AccountLiquidation:
         self._machine = desk.account.machine
         self._products = {
             product: Liquidation(
-                reader.gateway,
                 reader,
                 firsts,
                 desk.policies[product],

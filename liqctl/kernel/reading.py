@@ -255,15 +255,11 @@ class Questions:
     """What one run asks after its first reading, again until it is answered."""
 
     def __init__(
-        self,
-        gateway: Gateway,
-        reader: Reader,
-        policy: LiquidationConfig,
-        firsts: Sequence[Task[Snapshot]],
+        self, reader: Reader, policy: LiquidationConfig, firsts: Sequence[Task[Snapshot]]
     ) -> None:
         """Ask nothing yet; `firsts` are the first readings of all products."""
         self.unknown_symbols: tuple[str, ...] | None = ()
-        self._gateway = gateway
+        self._gateway = reader.gateway
         self._reader = reader
         self._firsts = firsts
         self._symbols = policy.symbols

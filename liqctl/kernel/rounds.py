@@ -11,7 +11,7 @@ from typing import Any
 
 from liqctl.kernel import events, pacing
 from liqctl.kernel.costs import look_weight
-from liqctl.kernel.gateway import Gateway, Parts
+from liqctl.kernel.gateway import Parts
 from liqctl.kernel.machine import Task
 from liqctl.kernel.outcome import Ending, Outcome, open_legs
 from liqctl.kernel.plan import Memory, Planner, SymbolPlan
@@ -30,7 +30,6 @@ class Liquidation:
 
     def __init__(
         self,
-        gateway: Gateway,
         reader: Reader,
         firsts: Mapping[Product, Task[Snapshot]],
         policy: LiquidationConfig,
@@ -43,13 +42,14 @@ class Liquidation:
         `order_tag` marks the run's client order ids; `jitter` gives a number from -1 to 1 for each
         backoff.
         """
-        self.side = SideReadings(gateway, reader)
+        gateway = reader.gateway
+        self.side = SideReadings(reader)
         self._gateway = gateway
         self._reader = reader
         self._first = firsts[gateway.product]
         self._policy = policy
         self._state = RunState(gateway, policy, order_tag)
-        self._questions = Questions(gateway, reader, policy, tuple(firsts.values()))
+        self._questions = Questions(reader, policy, tuple(firsts.values()))
         self._watch = Watch(self._state, self._questions)
         # Seconds the run waited, by what it waited for.
         self._spent = dict.fromkeys(("reading", "cancelling", "closing", "waiting"), 0.0)

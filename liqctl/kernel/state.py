@@ -311,11 +311,11 @@ class SideReadings:
     could go on without it.
     """
 
-    def __init__(self, gateway: Gateway, reader: Reader) -> None:
+    def __init__(self, reader: Reader) -> None:
         self.marks: dict[str, Mark] = {}
         self.mode: PositionMode | None = None
         self.prices: dict[str, Decimal] = {}
-        self._gateway = gateway
+        self._gateway = reader.gateway
         self._reader = reader
         self._asked: set[str] = set()
         self._tasks: dict[str, Task[Any]] = {}

@@ -36,7 +36,7 @@ def watch(
             ("BTCUSDT", book): SweepRecord(sent_at=swept_at)
             for book in (OrderKind.REGULAR, OrderKind.ALGO)
         }
-    return state, Watch(state, Questions(gateway, Reader(gateway, policy), policy, ()))
+    return state, Watch(state, Questions(Reader(gateway, policy), policy, ()))
 
 
 @pytest.mark.parametrize(
