@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from liqctl.cli import process
-from liqctl.cli.last_resort import LastResort
 from liqctl.notify.send import carry_out
 from liqctl.trail.durability import LogFile
 
@@ -23,7 +22,7 @@ def main() -> NoReturn:
     """Carry out the order; exit 0 when all of it was done, else 1."""
     process.hide_memory()
     order = json.load(sys.stdin)
-    LastResort(max(order["ends_at"] - time.monotonic(), 0.0))
+    process.LastResort(max(order["ends_at"] - time.monotonic(), 0.0))
     log = LogFile(Path(order["log_dir"]))
     name = order["correlation_id"]
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
 from liqctl.cli.handing_over import GOES_ON, NOTHING_SENT, result_of
-from liqctl.cli.last_resort import LastResort
 from liqctl.cli.output import STDERR, out
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.limits import Address, Deadline
@@ -28,10 +27,9 @@ from liqctl.run.who import SystemClock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from liqctl.cli.command_sink import CommandSink
     from liqctl.cli.handing_over import HandingOver
     from liqctl.cli.liquidate import ResultPrinter
-    from liqctl.cli.live import LiveView
+    from liqctl.cli.live import CommandSink, LiveView
     from liqctl.cli.options import Options
     from liqctl.cli.wiring import Account
     from liqctl.kernel.result import LiquidationResult, Results
@@ -54,7 +52,7 @@ LOADED_MEANWHILE: Final = (
     "liqctl.run.manager",
     "liqctl.trail.writer",
     "liqctl.trail.durability",
-    "liqctl.cli.command_sink",
+    "liqctl.cli.live",
     "liqctl.desk.text",
 )
 
@@ -162,7 +160,7 @@ class Execution:
         watchdog = self._watchdog = process.Watchdog(self._deadline, self._expire)
 
         def leave_a_word() -> None:
-            LastResort(_LAST_WORD_S, process.signals.exit_code(ExitCode.FAILED))
+            process.LastResort(_LAST_WORD_S, process.signals.exit_code(ExitCode.FAILED))
             if self._watchdog is None or self._watchdog.last_word.acquire(blocking=False):
                 self._expire()
 
@@ -391,7 +389,6 @@ class Execution:
         witness: "Witness | None" = None,
         reason: str | None = None,
     ) -> "LiquidationResult | None":
-        from liqctl import __version__
         from liqctl.kernel.words import explain_twin
         from liqctl.run.manager import LiquidationManager
 
@@ -404,12 +401,7 @@ class Execution:
             audit_logger=trail,
             environment=settings.environment.value,
             account=run.name,
-            identity={
-                "version": __version__,
-                "base_url": account.base_url,
-                "key_fingerprint": account.key_fingerprint,
-                "config_file": str(settings.file) if settings.file else None,
-            },
+            identity=account.describe(settings),
             lock=lock,
             dead_runs=trail,
             witness=witness.of(account.key) if witness else None,
@@ -502,7 +494,7 @@ class Execution:
         return result
 
     def _make_trail(self) -> "CommandSink":
-        from liqctl.cli.command_sink import CommandSink
+        from liqctl.cli.live import CommandSink
 
         aloud = self.options.verbose
         if not aloud and out.is_terminal(STDERR):

@@ -621,14 +621,13 @@ class ResultPrinter:
             return
         if not (settings.notifications or settings.metrics.textfile):
             return
-        from liqctl.cli.last_resort import LastResort
         from liqctl.cli.wiring import identities_of
         from liqctl.notify.notice import COURIER_S, make_order, start_courier, wait_for_courier
         from liqctl.trail.durability import LOG_NAME, LogFile
 
         now = time.monotonic()
         patience_s = max(min(patience_s, COURIER_S, out.until - now), 0.0)
-        guard = LastResort(patience_s + _GUARD_S, code)
+        guard = process.LastResort(patience_s + _GUARD_S, code)
         process.signals.unshield()
         try:
             identities = identities_of(settings) if settings.metrics.textfile else None
