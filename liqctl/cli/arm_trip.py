@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
-from liqctl.cli.execution import AccountRun, Execution
+from liqctl.cli.execution import Execution
+from liqctl.cli.handing_over import AccountRun
 from liqctl.cli.liquidate import ResultPrinter
 from liqctl.cli.live import CommandSink
 from liqctl.cli.options import Options

@@ -15,13 +15,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
-from liqctl.cli.handing_over import GOES_ON, NOTHING_SENT, result_of
+from liqctl.cli.handing_over import GOES_ON, NOTHING_SENT, AccountRun, result_of
 from liqctl.cli.output import STDERR, out
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.limits import Address, Deadline
 from liqctl.kernel.policy import LIMITS
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState
-from liqctl.run.driver import Known, Opening
+from liqctl.run.driver import Opening
 from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from liqctl.kernel.result import LiquidationResult, Results
     from liqctl.run.inspection import Wakes
     from liqctl.run.lock import AccountLock
-    from liqctl.run.manager import LiquidationManager, Witness
+    from liqctl.run.manager import Witness
     from liqctl.settings.values import Settings
 
 LOADED_MEANWHILE: Final = (
@@ -78,40 +78,6 @@ _HOLD_SLACK_S: Final = 0.5
 
 _TURNS: Final = 10
 """Turns of the loop before each module: so many a request takes until it waits for the network."""
-
-
-@dataclass(slots=True, kw_only=True)
-class AccountRun:
-    """The run of one account, and how it ended.
-
-    `account` is None where it has no usable key; then it has its result from the beginning. What is
-    a `twin_of` another name, by its key, is closed under that name. What was `handed` to an armed
-    process is closed there; where it came back, the process `taker` had it under the name
-    `handed_as`. What `passes_over` waits for no lock any more.
-    """
-
-    settings: "Settings"
-    correlation_id: str
-    account: "Account | None" = None
-    twin_of: str | None = None
-    manager: "LiquidationManager | None" = None
-    result: "LiquidationResult | None" = None
-    deadline: Deadline | None = None
-    known: "Known | None" = None
-    handed: "HandingOver | None" = None
-    handed_as: str | None = None
-    taker: int | None = None
-    passes_over: bool = False
-
-    @property
-    def name(self) -> str | None:
-        """The account's name, None where it has none."""
-        return self.settings.account
-
-    @property
-    def on_whom(self) -> str:
-        """Of which account something is said, where accounts have names."""
-        return f" on {self.name}" if self.name else ""
 
 
 @dataclass(slots=True)
@@ -240,7 +206,7 @@ class Execution:
         address = Address(minute_start=self._deadline.minute_start, accounts=len(self.runs))
         for run in self.runs:
             if run.handed is not None and run.handed.is_refused:
-                self._take_back(run)
+                self.printer.take_back(run, run.handed.taker)
             elif run.handed is not None:
                 self._armed.append(loop.create_task(self._wait_for_armed(run, run.handed)))
         begun = [
@@ -320,15 +286,9 @@ class Execution:
         if result is not None:
             run.result = replace(result, account=run.name)
             return
-        self._take_back(run)
+        self.printer.take_back(run, handed.taker)
         if run.account is not None:
             await self._run_alone(run, run.account, self._timeout_s)
-
-    def _take_back(self, run: AccountRun) -> None:
-        """Let the run of an account be one of this process, under another name."""
-        run.taker = run.handed.taker if run.handed else None
-        run.handed, run.handed_as = None, run.correlation_id
-        run.correlation_id = self.printer.another_name(run.correlation_id)
 
     @contextlib.asynccontextmanager
     async def _witness(self, deadline: Deadline | None) -> "AsyncIterator[Witness | None]":
