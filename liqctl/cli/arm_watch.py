@@ -11,7 +11,6 @@ What a reader would get wrong:
 """
 
 import asyncio
-import contextlib
 import importlib
 import os
 import random
@@ -100,12 +99,12 @@ class ArmWatch:
         self._early: Trigger | None = None
         self._late: Trigger | None = None
         self._trip: Trip | None = None
-        self._is_woken = asyncio.Event()
 
     async def stand(self) -> ExitCode:
         """Arm, watch, and do what a trigger asks for; return the exit code."""
         self._loop = asyncio.get_running_loop()
         self._began_at = self._degraded_at = self._loop.time()
+        self._first_end: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_signal_handler(signal.SIGUSR1, self._trip_by_signal)
         for name in (*LOADED_MEANWHILE, *_LOADED):
             importlib.import_module(name)
@@ -128,9 +127,13 @@ class ArmWatch:
 
     async def _stop_when_told(self) -> None:
         await self._is_stopped.wait()
-        self._is_woken.set()
+        self._end_first_look()
         if self._armed is not None:
             self._armed.stop()
+
+    def _end_first_look(self) -> None:
+        if not self._first_end.done():
+            self._first_end.set_result(None)
 
     async def _first_look(self) -> "Inspection | ExitCode | None":
         """Look until the account can be read: what kind it is decides what is watched.
@@ -139,16 +142,15 @@ class ArmWatch:
         """
         exchange = PatientExchange(self._account.exchange, SystemClock())
         is_told, again_s = False, _KIND_AGAIN_S
-        while not self._is_stopped.is_set():
+        while not (self._is_stopped.is_set() or self._first_end.done()):
             # Its positions tell what kind it is; orders are read once it is watched.
             looking = self._loop.create_task(
                 inspect_account(
                     exchange, self._settings.liquidation, wall_clock=SystemClock(), is_brief=True
                 )
             )
-            waking = self._loop.create_task(self._is_woken.wait())
-            await asyncio.wait([looking, waking], return_when=asyncio.FIRST_COMPLETED)
-            waking.cancel()
+            both: list[asyncio.Future[Any]] = [looking, self._first_end]
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not looking.done():
                 looking.cancel()
                 break
@@ -163,12 +165,8 @@ class ArmWatch:
                 is_told = True
                 why = found.why_unreadable() or "the account is not read yet"
                 self._told.line("blind", (why,))
-            with contextlib.suppress(TimeoutError):
-                wait_s = max(again_s, exchange.wait_s)
-                await asyncio.wait_for(self._is_woken.wait(), wait_s)
+            await asyncio.wait([self._first_end], timeout=max(again_s, exchange.wait_s))
             again_s = min(again_s * 2, _KIND_AGAIN_MAX_S)
-            if self._is_woken.is_set():
-                break
         if self._early is not None:
             return None
         return process.signals.received or ExitCode.INTERRUPTED
@@ -281,7 +279,7 @@ class ArmWatch:
             self._observe(trigger)
         else:
             self._early = self._early or trigger
-            self._is_woken.set()
+            self._end_first_look()
 
     async def _decide(self, asked: Handover, client: Client) -> str | None:
         """Take over a liquidation, unless its scope is beyond what is watched."""

@@ -161,9 +161,9 @@ class HandingOver:
         self.answer: Future[dict[str, Any] | None] = Future()
         self.taker: int | None = None
         """The process that took the work, or did not answer."""
-        self._lock = threading.Lock()
-        self._tell: _Tell | None = None
+        self._lock = threading.RLock()
         self._untold: list[tuple[str, Mapping[str, Any]]] = []
+        self._tell: _Tell = lambda *event: self._untold.append(event)
         asking = threading.Thread(target=self._ask, args=(identity, asked), daemon=True)
         asking.start()
 
@@ -177,20 +177,12 @@ class HandingOver:
         with self._lock:
             self._tell = tell
             for event in self._untold:
-                self._say(*event)
+                self._hear(*event)
 
     def _hear(self, event_type: str, details: Mapping[str, Any]) -> None:
-        with self._lock:
-            if self._tell is not None:
-                self._say(event_type, details)
-            else:
-                self._untold.append((event_type, details))
-
-    def _say(self, event_type: str, details: Mapping[str, Any]) -> None:
         # What cannot be told, of another version maybe, must not cost anybody the result.
-        with contextlib.suppress(Exception):
-            if self._tell is not None:
-                self._tell(event_type, details)
+        with self._lock, contextlib.suppress(Exception):
+            self._tell(event_type, details)
 
     def _ask(self, identity: str, asked: "Handover") -> None:
         from liqctl.standby.handover import hand_over

@@ -316,9 +316,8 @@ def _rehearse(
     clock = SystemClock()
     started_at = clock.now()
     process.signals.install()
-    before = [run.account.exchange.usage.requests if run.account else 0 for run in runs]
     inspections = _inspect(runs, loop)
-    for run, inspection, requests in zip(runs, inspections, before, strict=True):
+    for run, inspection in zip(runs, inspections, strict=True):
         if run.account is None:
             continue
         if inspection is None:
@@ -333,7 +332,7 @@ def _rehearse(
             environment=run.settings.environment.value,
             started_at=started_at,
             finished_at=clock.now(),
-            requests=run.account.exchange.usage.requests - requests,
+            requests=run.account.exchange.usage.requests,
         )
         run.result = replace(result, account=run.name)
     results = printer.joined([run.result for run in runs if run.result])
@@ -475,12 +474,9 @@ class ResultPrinter:
         self, cause: FailureCause, message: str, settings: "Sequence[Settings]" = ()
     ) -> ExitCode:
         """Print the results of runs that never started, if JSON was asked for."""
-        whose = settings if self.are_several else ()
-        refusals = [self.refusal(cause, message, its) for its in whose]
-        if refusals:
-            return self._end_refused(self.joined(refusals))
-        self.are_several = False
-        return self._end_refused(self.joined([self.refusal(cause, message)]))
+        self.are_several = self.are_several and bool(settings)
+        whose = settings if self.are_several else (None,)
+        return self._end_refused(self.joined([self.refusal(cause, message, its) for its in whose]))
 
     def _end_refused(self, results: "Results") -> ExitCode:
         if self._options.as_json:
