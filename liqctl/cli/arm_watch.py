@@ -198,6 +198,8 @@ class ArmWatch:
         positions = self._positions = len(seen.verdict.positions)
         if self._early is not None:
             armed.trip(self._early)
+        if self._is_stopped.is_set():  # In the moment in which the first look ended.
+            armed.stop()
         keeper = Doorkeeper(account.identity, self._decide, self._describe)
         try:
             await keeper.open()
