@@ -6,13 +6,12 @@ tell nobody, waits already.
 """
 
 import asyncio
-import contextlib
 import os
 import signal
 
 from liqctl.cli import process
 from liqctl.cli.options import Options, takes
-from liqctl.cli.output import STDERR, out
+from liqctl.cli.output import out
 from liqctl.kernel.errors import UsageError
 from liqctl.kernel.states import ExitCode
 
@@ -39,7 +38,7 @@ def arm(options: Options) -> ExitCode:
     if len(chosen) != 1:
         raise UsageError("one armed process watches one account; give --account once")
     settings = chosen[0]
-    from liqctl.cli.liquidate import needs_confirmation
+    from liqctl.cli.liquidate import can_ask, is_typed, needs_confirmation
     from liqctl.cli.wiring import open_account
     from liqctl.standby.process import latch_of, open_latch, stand_alone
 
@@ -61,7 +60,7 @@ def arm(options: Options) -> ExitCode:
             return ExitCode.LATCHED
         if needs_confirmation(account.environment, account.base_url) and not options.yes:
             word = account.environment.value
-            if not (out.is_terminal(0) and out.is_terminal(STDERR)):
+            if not can_ask():
                 out.error(
                     f"not confirmed: {word} asks before it arms, and there is no terminal to ask "
                     "on. Give --yes to arm without asking"
@@ -69,13 +68,9 @@ def arm(options: Options) -> ExitCode:
                 return ExitCode.NOT_CONFIRMED
             out.error(
                 f"{word}  {account.base_url}  key {account.key_fingerprint}\n"
-                "An armed process closes every position in scope by itself when something trips.\n"
-                f"Type {word} to go on, anything else to leave:"
+                "An armed process closes every position in scope by itself when something trips."
             )
-            with contextlib.suppress(EOFError, OSError, UnicodeDecodeError):
-                if input().strip() == word:
-                    word = ""
-            if word:
+            if not is_typed(word):
                 out.error("not confirmed: nothing is armed")
                 return ExitCode.NOT_CONFIRMED
         if (alone := stand_alone(identity, log_dir)) is None:

@@ -249,7 +249,7 @@ def _confirm(
     """Ask the operator; return why not, None for yes."""
     settings = runs[0].settings
     word = settings.environment.value
-    if not (out.is_terminal(0) and out.is_terminal(STDERR)):
+    if not can_ask():
         return FailureCause.NOT_CONFIRMED, (
             f"not confirmed: {word} asks before it acts, and there is no terminal "
             "to ask on. Nothing was sent. Give --yes to run without asking"
@@ -266,14 +266,22 @@ def _confirm(
             unknown = ", ".join(inspection.unknown_symbols)
             return FailureCause.USAGE, f"the venue does not know {unknown}. Nothing was sent"
     out.error(_question(options, runs, inspections, printer))
-    out.error(f"Type {word} to go on, anything else to leave:")
-    try:
-        typed = input().strip()
-    except (EOFError, UnicodeDecodeError, OSError):
-        typed = ""
-    if typed == word:
+    if is_typed(word):
         return None
     return FailureCause.NOT_CONFIRMED, "not confirmed: nothing was sent"
+
+
+def can_ask() -> bool:
+    """Return whether somebody is there to read a question and to answer it."""
+    return out.is_terminal(0) and out.is_terminal(STDERR)
+
+
+def is_typed(word: str) -> bool:
+    """Return whether the operator types the word, which says yes to what stands above."""
+    out.error(f"Type {word} to go on, anything else to leave:")
+    with contextlib.suppress(EOFError, OSError, UnicodeDecodeError):
+        return input().strip() == word
+    return False
 
 
 def _question(
@@ -483,11 +491,9 @@ class ResultPrinter:
             code = self.end(results)
         else:
             code = process.signals.received or results.exit_code()
-        is_answered_in_person = out.is_terminal(0) and out.is_terminal(STDERR)
         cause = results.only.cause
-        if cause is FailureCause.CREDENTIALS or (
-            cause is FailureCause.NOT_CONFIRMED and not is_answered_in_person
-        ):
+        is_left_alone = cause is FailureCause.NOT_CONFIRMED and not can_ask()
+        if cause is FailureCause.CREDENTIALS or is_left_alone:
             self.follow_up(results, code)
         return code
 

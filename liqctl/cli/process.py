@@ -80,12 +80,10 @@ def prepare() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     for name, fd in (("stdout", STDOUT), ("stderr", STDERR)):
         stream = io.TextIOWrapper(
             io.BufferedWriter(Sink(fd, "w", closefd=False)),
-            encoding=getattr(sys, name).encoding,
+            encoding=getattr(getattr(sys, name), "encoding", "utf-8"),
             errors="backslashreplace",
             line_buffering=os.isatty(fd) or fd == STDERR,
         )
