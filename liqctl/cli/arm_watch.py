@@ -78,11 +78,7 @@ class ArmWatch:
     """One armed process: from its first reading to its end."""
 
     def __init__(
-        self,
-        options: Options,
-        settings: "Settings",
-        account: "Account",
-        is_stopped: asyncio.Event,
+        self, options: Options, settings: "Settings", account: "Account", is_stopped: asyncio.Event
     ) -> None:
         """Watch nothing yet; `is_stopped` is set by whoever wants it to end."""
         self._options = options

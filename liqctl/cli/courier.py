@@ -57,10 +57,7 @@ def _write_figures(order: Mapping[str, Any]) -> None:
         for name, account, identity in order["accounts"]
     ]
     write_figures(
-        Path(order["textfile"]),
-        documents,
-        log_dir=log_dir,
-        audit_complete=order["audit_complete"],
+        Path(order["textfile"]), documents, log_dir=log_dir, audit_complete=order["audit_complete"]
     )
 
 

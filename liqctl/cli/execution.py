@@ -110,9 +110,7 @@ class Execution:
 
     def _from_now(self, seconds: float) -> Deadline:
         return Deadline.after(
-            seconds,
-            began=time.monotonic(),
-            epoch_s=SystemClock().now().timestamp(),
+            seconds, began=time.monotonic(), epoch_s=SystemClock().now().timestamp()
         )
 
     @property

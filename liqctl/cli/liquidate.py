@@ -113,10 +113,7 @@ def liquidate(options: Options) -> ExitCode:
 
 
 def _open(
-    run: AccountRun,
-    stack: ExitStack,
-    printer: "ResultPrinter",
-    venue: "EmbeddedServer | None",
+    run: AccountRun, stack: ExitStack, printer: "ResultPrinter", venue: "EmbeddedServer | None"
 ) -> None:
     """Open the account of a run; one without a usable key has its result already."""
     from liqctl.cli.wiring import open_account
@@ -423,11 +420,7 @@ class ResultPrinter:
         return process.signals.received or results.exit_code()
 
     def render(
-        self,
-        results: "Results",
-        inspection: "Inspection | None" = None,
-        *,
-        is_drawn: bool = True,
+        self, results: "Results", inspection: "Inspection | None" = None, *, is_drawn: bool = True
     ) -> str:
         """Return the results as JSON, or for people; what may not be drawn needs no rich."""
         if self._options.as_json:
