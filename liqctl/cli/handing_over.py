@@ -164,8 +164,20 @@ class HandingOver:
         self._lock = threading.RLock()
         self._untold: list[tuple[str, Mapping[str, Any]]] = []
         self._tell: _Tell = lambda *event: self._untold.append(event)
-        asking = threading.Thread(target=self._ask, args=(identity, asked), daemon=True)
-        asking.start()
+
+        def note_taker(pid: int) -> None:
+            self.taker = pid
+
+        def ask() -> None:
+            from liqctl.standby.handover import hand_over
+
+            answer = None
+            try:
+                answer = hand_over(identity, asked, self._hear, note_taker)
+            finally:
+                self.answer.set_result(answer)
+
+        threading.Thread(target=ask, daemon=True).start()
 
     @property
     def is_refused(self) -> bool:
@@ -183,18 +195,6 @@ class HandingOver:
         # What cannot be told, of another version maybe, must not cost anybody the result.
         with self._lock, contextlib.suppress(Exception):
             self._tell(event_type, details)
-
-    def _ask(self, identity: str, asked: "Handover") -> None:
-        from liqctl.standby.handover import hand_over
-
-        def note_taker(pid: int) -> None:
-            self.taker = pid
-
-        answer = None
-        try:
-            answer = hand_over(identity, asked, self._hear, note_taker)
-        finally:
-            self.answer.set_result(answer)
 
 
 def result_of(answer: Mapping[str, Any] | None) -> "LiquidationResult | None":
