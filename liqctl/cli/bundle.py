@@ -23,13 +23,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from liqctl.cli.audit import (
-    default_trail,
-    find_accounts_runs,
-    last_lines_of,
-    settings_of,
-    trail_at,
-)
+from liqctl.cli.audit import default_trail, find_accounts_runs, last_lines_of, settings_of, trail_at
 from liqctl.cli.options import Options, takes
 from liqctl.cli.output import out
 from liqctl.desk.bundle import (
@@ -211,9 +205,7 @@ class PartCollector:
         self._add("versions.json", "of the installed packages", versions)
         accounts = {each: [*its.accounts] for each, its in self._settings.items()}
         self._add(
-            "environment.json",
-            "read on this machine",
-            lambda: surroundings(trail.parent, accounts),
+            "environment.json", "read on this machine", lambda: surroundings(trail.parent, accounts)
         )
 
     def _add_runs(self, trail: Path, run: str | None) -> None:

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from liqctl.cli import process
-from liqctl.cli.last_resort import LastResort
 from liqctl.notify.send import carry_out
 from liqctl.trail.durability import LogFile
 
@@ -23,7 +22,7 @@ def main() -> NoReturn:
     """Carry out the order; exit 0 when all of it was done, else 1."""
     process.hide_memory()
     order = json.load(sys.stdin)
-    LastResort(max(order["ends_at"] - time.monotonic(), 0.0))
+    process.LastResort(max(order["ends_at"] - time.monotonic(), 0.0))
     log = LogFile(Path(order["log_dir"]))
     name = order["correlation_id"]
 
@@ -58,10 +57,7 @@ def _write_figures(order: Mapping[str, Any]) -> None:
         for name, account, identity in order["accounts"]
     ]
     write_figures(
-        Path(order["textfile"]),
-        documents,
-        log_dir=log_dir,
-        audit_complete=order["audit_complete"],
+        Path(order["textfile"]), documents, log_dir=log_dir, audit_complete=order["audit_complete"]
     )
 
 

@@ -15,29 +15,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
-from liqctl.cli.handing_over import GOES_ON, NOTHING_SENT, result_of
-from liqctl.cli.last_resort import LastResort
+from liqctl.cli.handing_over import GOES_ON, NOTHING_SENT, AccountRun, result_of
 from liqctl.cli.output import STDERR, out
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.limits import Address, Deadline
 from liqctl.kernel.policy import LIMITS
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState
-from liqctl.run.driver import Known, Opening
+from liqctl.run.driver import Opening
 from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
-    from liqctl.cli.command_sink import CommandSink
     from liqctl.cli.handing_over import HandingOver
     from liqctl.cli.liquidate import ResultPrinter
-    from liqctl.cli.live import LiveView
+    from liqctl.cli.live import CommandSink, LiveView
     from liqctl.cli.options import Options
     from liqctl.cli.wiring import Account
     from liqctl.kernel.result import LiquidationResult, Results
     from liqctl.run.inspection import Wakes
     from liqctl.run.lock import AccountLock
-    from liqctl.run.manager import LiquidationManager, Witness
+    from liqctl.run.manager import Witness
     from liqctl.settings.values import Settings
 
 LOADED_MEANWHILE: Final = (
@@ -53,7 +51,7 @@ LOADED_MEANWHILE: Final = (
     "liqctl.run.manager",
     "liqctl.trail.writer",
     "liqctl.trail.durability",
-    "liqctl.cli.command_sink",
+    "liqctl.cli.live",
     "liqctl.desk.text",
 )
 
@@ -79,40 +77,6 @@ _HOLD_SLACK_S: Final = 0.5
 
 _TURNS: Final = 10
 """Turns of the loop before each module: so many a request takes until it waits for the network."""
-
-
-@dataclass(slots=True, kw_only=True)
-class AccountRun:
-    """The run of one account, and how it ended.
-
-    `account` is None where it has no usable key; then it has its result from the beginning. What is
-    a `twin_of` another name, by its key, is closed under that name. What was `handed` to an armed
-    process is closed there; where it came back, the process `taker` had it under the name
-    `handed_as`. What `passes_over` waits for no lock any more.
-    """
-
-    settings: "Settings"
-    correlation_id: str
-    account: "Account | None" = None
-    twin_of: str | None = None
-    manager: "LiquidationManager | None" = None
-    result: "LiquidationResult | None" = None
-    deadline: Deadline | None = None
-    known: "Known | None" = None
-    handed: "HandingOver | None" = None
-    handed_as: str | None = None
-    taker: int | None = None
-    passes_over: bool = False
-
-    @property
-    def name(self) -> str | None:
-        """The account's name, None where it has none."""
-        return self.settings.account
-
-    @property
-    def on_whom(self) -> str:
-        """Of which account something is said, where accounts have names."""
-        return f" on {self.name}" if self.name else ""
 
 
 @dataclass(slots=True)
@@ -145,9 +109,7 @@ class Execution:
 
     def _from_now(self, seconds: float) -> Deadline:
         return Deadline.after(
-            seconds,
-            began=time.monotonic(),
-            epoch_s=SystemClock().now().timestamp(),
+            seconds, began=time.monotonic(), epoch_s=SystemClock().now().timestamp()
         )
 
     @property
@@ -158,11 +120,12 @@ class Execution:
     def run(self, loop: asyncio.AbstractEventLoop) -> ExitCode:
         """Liquidate and print the results; return the exit code."""
         process.signals.ignore_hangups()
-        watchdog = self._watchdog = process.Watchdog(self._deadline, self._expire)
+        self._watch(self._deadline)
 
         def leave_a_word() -> None:
-            LastResort(_LAST_WORD_S, process.signals.exit_code(ExitCode.FAILED))
-            if self._watchdog is None or self._watchdog.last_word.acquire(blocking=False):
+            process.LastResort(_LAST_WORD_S, process.signals.exit_code(ExitCode.FAILED))
+            watchdog = self._watchdog
+            if watchdog is None or watchdog.last_word.acquire(blocking=False):
                 self._expire()
 
         process.signals.last_word(leave_a_word)
@@ -170,20 +133,14 @@ class Execution:
         if self._armed:
             from liqctl.standby.handover import ANSWER_MAX_S
 
-            watchdog.stand_down()
             # Each armed process keeps its own deadline, as does what came back from one.
-            longest_s = ANSWER_MAX_S + LIMITS["timeout_seconds"].high
-            self._watchdog = process.Watchdog(self._from_now(longest_s), self._expire)
+            self._watch(self._from_now(ANSWER_MAX_S + LIMITS["timeout_seconds"].high))
             loop.run_until_complete(asyncio.gather(*self._armed))
-            self._watchdog.stand_down()
-            watchdog = process.Watchdog(self._from_now(self._timeout_s), self._expire)
-            self._watchdog = watchdog
+            self._watch(self._from_now(self._timeout_s))
         if self.options.hold:
-            watchdog.stand_down()
             loop.run_until_complete(self.hold(loop))
-            watchdog = process.Watchdog(self._from_now(self._timeout_s), self._expire)
-            self._watchdog = watchdog
-        results = self.printer.joined([run.result for run in self.runs if run.result])
+        watchdog = self._watchdog or self._watch(self._from_now(self._timeout_s))
+        results = self._results()
         # The watchdog has a screen and still watches while this one is drawn, for what draws takes
         # its time, and may have to be loaded from a disk that hangs.
         screen = self.printer.render(results, is_drawn=False)
@@ -202,31 +159,51 @@ class Execution:
         The process ends only where the run does not, past its deadline.
         """
         self._trail = trail
-        watchdog = process.Watchdog(self._deadline, self._expire)
+        self._watch(self._deadline)
         await self._liquidate(loop)
-        watchdog.stand_down()
-        return self.printer.joined([run.result for run in self.runs if run.result])
+        self._stand_down()
+        return self._results()
 
     async def hold(self, loop: asyncio.AbstractEventLoop) -> "Results":
         """Hold the accounts flat for as long as the options say; return the results after it."""
         # It also owes the document to a second signal within the hold.
-        longest_s = self.options.hold + self._timeout_s + _HOLD_SLACK_S
-        watchdog = self._watchdog = process.Watchdog(self._from_now(longest_s), self._expire)
+        self._watch(self._from_now(self.options.hold + self._timeout_s + _HOLD_SLACK_S))
         self._is_holding = True
-        await self._hold_all(loop)
+        if self._view is not None:
+            self._view.close()
+        out.progress(f"holding the account flat for {self.options.hold:g} s; Ctrl-C ends the hold")
+        until = loop.time() + self.options.hold
+        # An armed process holds its account by itself.
+        held = [run for run in self.runs if run.account and run.handed is None]
+        await asyncio.gather(*(self._hold(run, until) for run in held))
         self._is_holding = False
-        watchdog.stand_down()
-        return self.printer.joined([run.result for run in self.runs if run.result])
+        self._stand_down()
+        return self._results()
 
     def end_hold(self) -> None:
         """Hold the accounts no longer, or not at all; a run within the hold ends by itself."""
         self._stop.set()
 
+    def _results(self) -> "Results":
+        return self.printer.joined([run.result for run in self.runs if run.result])
+
+    def _watch(self, deadline: Deadline) -> process.Watchdog:
+        """Let the process be ended after this deadline, and no longer after the one before."""
+        self._stand_down()
+        self._watchdog = process.Watchdog(deadline, self._expire)
+        return self._watchdog
+
+    def _stand_down(self) -> None:
+        """Let the process live: the runs are over, and it has more to do."""
+        if self._watchdog is not None:
+            self._watchdog.stand_down()
+        self._watchdog = None
+
     async def _liquidate(self, loop: asyncio.AbstractEventLoop) -> None:
         address = Address(minute_start=self._deadline.minute_start, accounts=len(self.runs))
         for run in self.runs:
             if run.handed is not None and run.handed.is_refused:
-                self._take_back(run)
+                self.printer.take_back(run, run.handed.taker)
             elif run.handed is not None:
                 self._armed.append(loop.create_task(self._wait_for_armed(run, run.handed)))
         begun = [
@@ -259,20 +236,34 @@ class Execution:
         begun: "Sequence[tuple[AccountRun, Opening | None, AccountLock | None]]",
         trail: "CommandSink",
         deadline: Deadline,
+        *,
+        reason: str | None = None,
     ) -> None:
-        """Carry out runs that were begun, beside what the master's key says of them."""
-        witness, opening_witness = self._begin_witness(deadline)
-        try:
+        """Carry out runs that were begun, beside what the master's key says of them.
+
+        A `reason` of its own has a run within a hold, beside which that key is not asked.
+        """
+        async with self._witness(None if reason else deadline) as witness:
             await asyncio.gather(
                 *(
-                    self._liquidate_one(run, opening, lock, trail, witness=witness)
+                    self._liquidate_one(run, opening, lock, trail, witness=witness, reason=reason)
                     for run, opening, lock in begun
                 )
             )
-        finally:
-            if witness is not None and opening_witness is not None:
-                opening_witness.cancel()
-                await witness.close()
+
+    async def _run_alone(
+        self, run: AccountRun, account: "Account", seconds: float, *, reason: str | None = None
+    ) -> None:
+        """Carry out the run of one account by itself, within a time limit that begins now."""
+        deadline = run.deadline = self._from_now(seconds)
+        run.result = None
+        watchdog = process.Watchdog(deadline, self._expire)
+        trail = self._trail = self._trail or self._make_trail()
+        if run.name:
+            trail.accounts[run.correlation_id] = run.name
+        begun = self._begin(run, account, Address(minute_start=deadline.minute_start))
+        await self._carry_on([(run, *begun)], trail, deadline, reason=reason)
+        watchdog.stand_down()
 
     async def _wait_for_armed(self, run: AccountRun, handed: "HandingOver") -> None:
         """Take the result of an account from its armed process, or the work back.
@@ -292,53 +283,43 @@ class Execution:
         if result is not None:
             run.result = replace(result, account=run.name)
             return
-        self._take_back(run)
-        if run.account is None:
-            return
-        deadline = run.deadline = self._from_now(self._timeout_s)
-        watchdog = process.Watchdog(deadline, self._expire)
-        trail = self._trail = self._trail or self._make_trail()
-        if run.name:
-            trail.accounts[run.correlation_id] = run.name
-        begun = self._begin(run, run.account, Address(minute_start=deadline.minute_start))
-        await self._carry_on([(run, *begun)], trail, deadline)
-        watchdog.stand_down()
+        self.printer.take_back(run, handed.taker)
+        if run.account is not None:
+            await self._run_alone(run, run.account, self._timeout_s)
 
-    def _take_back(self, run: AccountRun) -> None:
-        """Let the run of an account be one of this process, under another name."""
-        run.taker = run.handed.taker if run.handed else None
-        run.handed, run.handed_as = None, run.correlation_id
-        run.correlation_id = self.printer.another_name(run.correlation_id)
-
-    def _begin_witness(
-        self, deadline: Deadline
-    ) -> "tuple[Witness | None, asyncio.Task[None] | None]":
-        """Let the master's key, if there is one, be asked beside the runs."""
-        from liqctl.cli.wiring import has_master
+    @contextlib.asynccontextmanager
+    async def _witness(self, deadline: Deadline | None) -> "AsyncIterator[Witness | None]":
+        """Let the master's key, if there is one, be asked beside runs until their deadline."""
+        from liqctl.cli.wiring import has_master, open_master
         from liqctl.run.manager import Witness
-
-        if not has_master(self._settings):
-            return None, None
-        witness = Witness(deadline)
-        return witness, asyncio.create_task(self._open_witness(witness))
-
-    async def _open_witness(self, witness: "Witness") -> None:
-        from liqctl.cli.wiring import open_master
         from liqctl.settings.credentials import MASTER, load_credentials
 
-        try:
-            # In a thread: its files may be on a disk that hangs, and the runs do not need them.
-            credentials = await asyncio.to_thread(
-                load_credentials, self._settings.environment, os.environ, MASTER
-            )
-            exchange = open_master(self._settings, credentials)
-        except (CredentialsError, RuntimeError) as error:  # or no thread can be had
-            witness.problem = str(error)
-            out.error(f"{error}\nThe master key is not asked; nothing else changes.")
+        if deadline is None or not has_master(self._settings):
+            yield None
             return
-        here = [run for run in self.runs if run.handed is None]
-        keys = {run.account.key: run.name for run in here if run.account}
-        witness.open(exchange, keys, own=credentials.api_key)
+        witness = Witness(deadline)
+
+        async def open_witness() -> None:
+            try:
+                # In a thread: its files may be on a disk that hangs, and the runs do not need them.
+                credentials = await asyncio.to_thread(
+                    load_credentials, self._settings.environment, os.environ, MASTER
+                )
+                exchange = open_master(self._settings, credentials)
+            except (CredentialsError, RuntimeError) as error:  # or no thread can be had
+                witness.problem = str(error)
+                out.error(f"{error}\nThe master key is not asked; nothing else changes.")
+                return
+            here = [run for run in self.runs if run.handed is None]
+            keys = {run.account.key: run.name for run in here if run.account}
+            witness.open(exchange, keys, own=credentials.api_key)
+
+        opening = asyncio.create_task(open_witness())
+        try:
+            yield witness
+        finally:
+            opening.cancel()
+            await witness.close()
 
     def _begin(
         self, run: AccountRun, account: "Account", address: Address
@@ -389,33 +370,27 @@ class Execution:
         *,
         witness: "Witness | None" = None,
         reason: str | None = None,
-    ) -> "LiquidationResult | None":
-        from liqctl import __version__
+    ) -> None:
         from liqctl.kernel.words import explain_twin
         from liqctl.run.manager import LiquidationManager
 
         settings, account = run.settings, run.account
         if account is None:
-            return run.result
+            return
         manager = run.manager = LiquidationManager(
             config=settings.liquidation,
             exchange=account.exchange,
             audit_logger=trail,
             environment=settings.environment.value,
             account=run.name,
-            identity={
-                "version": __version__,
-                "base_url": account.base_url,
-                "key_fingerprint": account.key_fingerprint,
-                "config_file": str(settings.file) if settings.file else None,
-            },
+            identity=account.describe(settings),
             lock=lock,
             dead_runs=trail,
             witness=witness.of(account.key) if witness else None,
         )
         if run.twin_of is not None:
             run.result = await manager.skip(run.correlation_id, explain_twin(run.twin_of))
-            return run.result
+            return
         try:
             run.result = await manager.execute_liquidation(
                 reason=reason or self.printer.reason,
@@ -428,17 +403,6 @@ class Execution:
             # A fault of ours in one account stops none of the others.
             why = f"a fault of liqctl itself: {process.describe_unexpected(error)}"
             run.result = self.printer.refusal(FailureCause.NONE, why, run.settings)
-        return run.result
-
-    async def _hold_all(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Keep each account flat for as long as was asked."""
-        if self._view is not None:
-            self._view.close()
-        out.progress(f"holding the account flat for {self.options.hold:g} s; Ctrl-C ends the hold")
-        until = loop.time() + self.options.hold
-        # An armed process holds its account by itself.
-        held = [run for run in self.runs if run.account and run.handed is None]
-        await asyncio.gather(*(self._hold(run, until) for run in held))
 
     async def _hold(self, run: AccountRun, until: float) -> None:
         """Close what re-appears, each time in a run of its own with the whole time limit."""
@@ -467,9 +431,11 @@ class Execution:
             number += 1
             strangers |= dict.fromkeys(found.describe_open())
             run.correlation_id, run.known = f"{name[:_HELD_NAME_MAX]}-h{number}", None
-            last = await self._close_again(
-                run, account, reason=f"held flat after {name}", until=until + self._timeout_s
-            )
+            left_s = max(until + self._timeout_s - time.monotonic(), 0.0)
+            reason = f"held flat after {name}"
+            await self._run_alone(run, account, min(self._timeout_s, left_s), reason=reason)
+            assert run.result is not None  # noqa: S101 - it has an account
+            last = run.result
             first = first.ended_by(last)
             if loop.time() >= until:
                 break  # What it could not close, the next one would find again, for ever.
@@ -481,27 +447,8 @@ class Execution:
             times=number,
         )
 
-    async def _close_again(
-        self, run: AccountRun, account: "Account", *, reason: str, until: float
-    ) -> "LiquidationResult":
-        """Close what re-appeared, within the time limit, which ends at `until` at the latest."""
-        trail = self._trail
-        assert trail is not None  # noqa: S101 - a hold follows a run
-        if run.name:
-            trail.accounts[run.correlation_id] = run.name
-        left_s = max(until - time.monotonic(), 0.0)
-        deadline = run.deadline = self._from_now(min(self._timeout_s, left_s))
-        run.result = None
-        watchdog = process.Watchdog(deadline, self._expire)
-        address = Address(minute_start=deadline.minute_start)
-        opening, lock = self._begin(run, account, address)
-        result = await self._liquidate_one(run, opening, lock, trail, reason=reason)
-        watchdog.stand_down()
-        assert result is not None  # noqa: S101 - it has an account
-        return result
-
     def _make_trail(self) -> "CommandSink":
-        from liqctl.cli.command_sink import CommandSink
+        from liqctl.cli.live import CommandSink
 
         aloud = self.options.verbose
         if not aloud and out.is_terminal(STDERR):

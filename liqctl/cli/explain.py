@@ -11,13 +11,7 @@ from liqctl.kernel.errors import UsageError
 from liqctl.kernel.events import AuditEventType
 from liqctl.kernel.guards import GuardLevel
 from liqctl.kernel.policy import Rule
-from liqctl.kernel.states import (
-    Explained,
-    LiquidationState,
-    OrderState,
-    PositionState,
-    TripCause,
-)
+from liqctl.kernel.states import Explained, LiquidationState, OrderState, PositionState, TripCause
 from liqctl.kernel.values import OrderStatus
 from liqctl.kernel.words import EXIT_CODES
 

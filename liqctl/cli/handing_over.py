@@ -1,4 +1,4 @@
-"""A `liquidate` whose work armed processes of the same accounts do.
+"""The runs of a `liquidate`, one for each account, and how armed processes do their work.
 
 Nothing heavy is imported here: an armed process has the first orders out before this one could have
 loaded a library. Whatever goes wrong, the work comes back to who asked.
@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -21,37 +21,110 @@ from liqctl.kernel.states import ExitCode, FailureCause
 if TYPE_CHECKING:
     from liqctl.cli.liquidate import ResultPrinter
     from liqctl.cli.options import Options
-    from liqctl.kernel.errors import Secret
+    from liqctl.cli.wiring import Account
+    from liqctl.kernel.limits import Deadline
     from liqctl.kernel.result import LiquidationResult
+    from liqctl.run.driver import Known
+    from liqctl.run.manager import LiquidationManager
+    from liqctl.settings.credentials import Credentials
     from liqctl.settings.values import Settings
     from liqctl.standby.handover import Handover
+
+    _Door = tuple[str, Credentials]
+    """By which name an armed process listens, and the key of its account."""
 
 NOTHING_SENT: Final = "interrupted: nothing was sent"
 GOES_ON: Final = "the armed process goes on with it; see `liqctl status` and the audit trail"
 _Tell = Callable[[str, Mapping[str, Any]], None]
 
 
-def hand_over_liquidation(
-    options: "Options", settings: "Settings", printer: "ResultPrinter"
-) -> ExitCode | None:
-    """Let an armed process do the work and print its answer; None where there is none.
+@dataclass(slots=True, kw_only=True, eq=False)
+class AccountRun:
+    """The run of one account, and how it ended.
 
-    It is looked for by its socket: without one this costs the look at a folder.
+    `account` is None where it has no usable key; then it has its result from the beginning. What is
+    a `twin_of` another name, by its key, is closed under that name. What was `handed` to an armed
+    process is closed there; where it came back, the process `taker` had it under the name
+    `handed_as`. What `passes_over` waits for no lock any more.
     """
-    screen = {
-        "as_json": options.as_json,
-        "width": out.width_of(STDOUT),
-        "height": out.height_of(STDOUT),
-        "colour": options.colour and out.width_of(STDOUT) is not None,
-    }
-    door = _door_of(settings)
+
+    settings: "Settings"
+    correlation_id: str
+    account: "Account | None" = None
+    twin_of: str | None = None
+    manager: "LiquidationManager | None" = None
+    result: "LiquidationResult | None" = None
+    deadline: "Deadline | None" = None
+    known: "Known | None" = None
+    handed: "HandingOver | None" = None
+    handed_as: str | None = None
+    taker: int | None = None
+    passes_over: bool = False
+
+    @property
+    def name(self) -> str | None:
+        """The account's name, None where it has none."""
+        return self.settings.account
+
+    @property
+    def on_whom(self) -> str:
+        """Of which account something is said, where accounts have names."""
+        return f" on {self.name}" if self.name else ""
+
+
+def hand_over_runs(
+    options: "Options", runs: Sequence[AccountRun], printer: "ResultPrinter"
+) -> ExitCode | None:
+    """Let armed processes do the work of runs, where they may.
+
+    They are looked for by their sockets: without one this costs the look at a folder. One account's
+    answer is waited for and printed; of several each is `handed`, and the others wait for nothing.
+
+    Returns:
+        The exit code, if all was done; None where there is work left, or an answer to wait for.
+    """
+    if options.dry_run or options.no_handover:
+        return None
+    if not printer.are_several:
+        return _hand_over_only(options, runs[0], printer)
+    doors = [_door_of(run.settings) for run in runs]
+    identities = [door[0] for door in doors if door]
+    for run, door in zip(runs, doors, strict=True):
+        # One key under several names is left to this process, which closes for all at once.
+        if door is None or identities.count(door[0]) > 1:
+            continue
+        try:
+            run.handed = HandingOver(door[0], _make_handover(options, run, door, {"as_data": True}))
+        except RuntimeError:  # What has no thread is done here.
+            break
+
+    def leave_word() -> None:
+        goes_on = [run for run in runs if run.handed and not run.handed.is_refused]
+        _leave_word(options, printer, runs, goes_on)
+
+    if any(run.handed for run in runs):
+        process.signals.last_word(leave_word)
+    return None
+
+
+def _hand_over_only(
+    options: "Options", run: AccountRun, printer: "ResultPrinter"
+) -> ExitCode | None:
+    door = _door_of(run.settings)
     if door is None:
         return None
     from liqctl.standby.handover import hand_over
 
-    names = [(settings, printer.correlation_id)]
-    process.signals.last_word(lambda: _leave_word(options, printer, names, {settings.account}))
+    width = out.width_of(STDOUT)
+    screen = {
+        "as_json": options.as_json,
+        "width": width,
+        "height": out.height_of(STDOUT),
+        "colour": options.colour and width is not None,
+    }
+    process.signals.last_word(lambda: _leave_word(options, printer, [run], [run]))
     is_aloud = options.verbose or out.is_terminal(STDERR)
+    taker: int | None = None
 
     def show(event_type: str, details: Mapping[str, Any]) -> None:
         if is_aloud:
@@ -59,11 +132,15 @@ def hand_over_liquidation(
 
             out.progress(describe_event(event_type, details))
 
-    asked = _make_handover(options, settings, door, printer.correlation_id, screen)
-    answer = hand_over(door.identity, asked, show, printer.note_taker)
+    def note_taker(pid: int) -> None:
+        nonlocal taker
+        taker = pid
+
+    asked = _make_handover(options, run, door, screen)
+    answer = hand_over(door[0], asked, show, note_taker)
     if answer is None:
         process.signals.last_word(printer.interrupted)
-        printer.take_back()
+        printer.take_back(run, taker)
         return None
     out.answer(str(answer["document"]))
     return process.signals.received or ExitCode(int(answer["exit_code"]))
@@ -84,11 +161,23 @@ class HandingOver:
         self.answer: Future[dict[str, Any] | None] = Future()
         self.taker: int | None = None
         """The process that took the work, or did not answer."""
-        self._lock = threading.Lock()
-        self._tell: _Tell | None = None
+        self._lock = threading.RLock()
         self._untold: list[tuple[str, Mapping[str, Any]]] = []
-        asking = threading.Thread(target=self._ask, args=(identity, asked), daemon=True)
-        asking.start()
+        self._tell: _Tell = lambda *event: self._untold.append(event)
+
+        def note_taker(pid: int) -> None:
+            self.taker = pid
+
+        def ask() -> None:
+            from liqctl.standby.handover import hand_over
+
+            answer = None
+            try:
+                answer = hand_over(identity, asked, self._hear, note_taker)
+            finally:
+                self.answer.set_result(answer)
+
+        threading.Thread(target=ask, daemon=True).start()
 
     @property
     def is_refused(self) -> bool:
@@ -100,63 +189,12 @@ class HandingOver:
         with self._lock:
             self._tell = tell
             for event in self._untold:
-                self._say(*event)
+                self._hear(*event)
 
     def _hear(self, event_type: str, details: Mapping[str, Any]) -> None:
-        with self._lock:
-            if self._tell is not None:
-                self._say(event_type, details)
-            else:
-                self._untold.append((event_type, details))
-
-    def _say(self, event_type: str, details: Mapping[str, Any]) -> None:
         # What cannot be told, of another version maybe, must not cost anybody the result.
-        with contextlib.suppress(Exception):
-            if self._tell is not None:
-                self._tell(event_type, details)
-
-    def _note_taker(self, pid: int) -> None:
-        self.taker = pid
-
-    def _ask(self, identity: str, asked: "Handover") -> None:
-        from liqctl.standby.handover import hand_over
-
-        answer = None
-        try:
-            answer = hand_over(identity, asked, self._hear, self._note_taker)
-        finally:
-            self.answer.set_result(answer)
-
-
-def hand_over_accounts(
-    options: "Options",
-    names: "Sequence[tuple[Settings, str]]",
-    printer: "ResultPrinter",
-) -> dict[str | None, HandingOver]:
-    """Hand the work of each account over that has an armed process; return what was, by account.
-
-    Each account comes with the correlation id of its run. One key under several names is left to
-    this process, which closes for all of them at once.
-    """
-    doors = [_door_of(settings) for settings, _ in names]
-    identities = [door.identity for door in doors if door]
-    handed: dict[str | None, HandingOver] = {}
-    for (settings, name), door in zip(names, doors, strict=True):
-        if door is None or identities.count(door.identity) > 1:
-            continue
-        asked = _make_handover(options, settings, door, name, {"as_data": True})
-        try:
-            handed[settings.account] = HandingOver(door.identity, asked)
-        except RuntimeError:  # What has no thread is done here.
-            break
-    if handed:
-
-        def leave_word() -> None:
-            goes_on = {account for account, each in handed.items() if not each.is_refused}
-            _leave_word(options, printer, names, goes_on)
-
-        process.signals.last_word(leave_word)
-    return handed
+        with self._lock, contextlib.suppress(Exception):
+            self._tell(event_type, details)
 
 
 def result_of(answer: Mapping[str, Any] | None) -> "LiquidationResult | None":
@@ -172,15 +210,7 @@ def result_of(answer: Mapping[str, Any] | None) -> "LiquidationResult | None":
     return result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Door:
-    """Where an armed process listens, by the key of its account."""
-
-    identity: str
-    own: "tuple[Secret, Secret]"
-
-
-def _door_of(settings: "Settings") -> _Door | None:
+def _door_of(settings: "Settings") -> "_Door | None":
     """Return where the account's armed process listens, None where none does."""
     if settings.is_embedded or not settings.liquidation.emergency_liquidation:
         return None
@@ -193,21 +223,21 @@ def _door_of(settings: "Settings") -> _Door | None:
     except CredentialsError:
         return None  # Told by who opens the account.
     identity = identity_of(settings, credentials)
-    if not (state_folders()[0] / f"{identity}.sock").exists():
-        return None
-    return _Door(identity=identity, own=(credentials.api_key, credentials.api_secret))
+    is_there = (state_folders()[0] / f"{identity}.sock").exists()
+    return (identity, credentials) if is_there else None
 
 
 def _make_handover(
-    options: "Options", settings: "Settings", door: _Door, name: str, screen: Mapping[str, Any]
+    options: "Options", run: AccountRun, door: "_Door", screen: Mapping[str, Any]
 ) -> "Handover":
     from liqctl.settings.credentials import hide_keys
     from liqctl.standby.handover import Handover, scope_of
 
+    own = door[1].api_key, door[1].api_secret
     return Handover(
-        scope=scope_of(settings.liquidation),
-        reason=hide_keys(options.reason, door.own, os.environ),
-        correlation_id=name,
+        scope=scope_of(run.settings.liquidation),
+        reason=hide_keys(options.reason, own, os.environ),
+        correlation_id=run.correlation_id,
         hold=options.hold,
         screen=screen,
     )
@@ -216,15 +246,16 @@ def _make_handover(
 def _leave_word(
     options: "Options",
     printer: "ResultPrinter",
-    names: "Sequence[tuple[Settings, str]]",
-    handed: Container[str | None],
+    runs: Sequence[AccountRun],
+    going_on: Sequence[AccountRun],
 ) -> None:
     """Say on a signal that the armed processes go on with what they were given."""
     why = f"interrupted: {GOES_ON}"
-    out.error(why if any(its.account in handed for its, _ in names) else NOTHING_SENT)
+    out.error(why if going_on else NOTHING_SENT)
     if options.as_json and not out.is_answered:
         each = []
-        for its, name in names:
-            told = why if its.account in handed else NOTHING_SENT
-            each.append(printer.refusal(FailureCause.NONE, told, its, name=name))
+        for run in runs:
+            told = why if run in going_on else NOTHING_SENT
+            name = run.correlation_id
+            each.append(printer.refusal(FailureCause.NONE, told, run.settings, name=name))
         printer.end(printer.joined(each))

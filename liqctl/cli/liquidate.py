@@ -8,11 +8,13 @@ import contextlib
 import math
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
+from liqctl.cli.handing_over import NOTHING_SENT, AccountRun, hand_over_runs
 from liqctl.cli.options import LIQUIDATE, Options, takes
 from liqctl.cli.output import STDERR, STDOUT, out
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
@@ -21,10 +23,6 @@ from liqctl.kernel.states import Environment, ExitCode, FailureCause, Liquidatio
 from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from liqctl.cli.execution import AccountRun
-    from liqctl.cli.handing_over import HandingOver
     from liqctl.kernel.result import LiquidationResult, Results
     from liqctl.run.inspection import Inspection
     from liqctl.settings.values import Settings
@@ -95,25 +93,12 @@ def liquidate(options: Options) -> ExitCode:
     is_asked = needs_confirmation(settings.environment, settings.exchange.base_url)
     if options.yes or not is_asked:
         process.signals.ignore_hangups()  # Nobody has to be there any more.
-    names = [(its, printer.name_of(its)) for its in chosen]
-    handed: Mapping[str | None, HandingOver] = {}
+    runs = [AccountRun(settings=its, correlation_id=printer.name_of(its)) for its in chosen]
     if options.yes or not is_asked:
-        code, handed = _hand_over(options, names, printer)
+        code = hand_over_runs(options, runs, printer)
         if code is not None:
             return code
-    from liqctl.cli.execution import AccountRun
-
     with ExitStack() as stack:
-        runs = [
-            AccountRun(
-                settings=its,
-                correlation_id=name if printer.are_several else printer.correlation_id,
-                handed=handed.get(its.account),
-                handed_as=printer.handed_as,
-                taker=printer.taker,
-            )
-            for its, name in names
-        ]
         venue = None
         if len(runs) > 1 and settings.is_embedded:
             from liqctl.cli.wiring import embedded_venue
@@ -127,27 +112,8 @@ def liquidate(options: Options) -> ExitCode:
         return _with_accounts(options, runs, printer)
 
 
-def _hand_over(
-    options: Options, names: "Sequence[tuple[Settings, str]]", printer: "ResultPrinter"
-) -> "tuple[ExitCode | None, Mapping[str | None, HandingOver]]":
-    """Let armed processes do the work; return the exit code if one did it, or what each one does.
-
-    Each account comes with the correlation id of its run.
-    """
-    if options.dry_run or options.no_handover:
-        return None, {}
-    from liqctl.cli.handing_over import hand_over_accounts, hand_over_liquidation
-
-    if printer.are_several:
-        return None, hand_over_accounts(options, names, printer)
-    return hand_over_liquidation(options, names[0][0], printer), {}
-
-
 def _open(
-    run: "AccountRun",
-    stack: ExitStack,
-    printer: "ResultPrinter",
-    venue: "EmbeddedServer | None",
+    run: AccountRun, stack: ExitStack, printer: "ResultPrinter", venue: "EmbeddedServer | None"
 ) -> None:
     """Open the account of a run; one without a usable key has its result already."""
     from liqctl.cli.wiring import open_account
@@ -159,7 +125,7 @@ def _open(
         run.result = printer.refusal(FailureCause.CREDENTIALS, str(error), run.settings)
 
 
-def note_twins(runs: "Sequence[AccountRun]") -> None:
+def note_twins(runs: Sequence[AccountRun]) -> None:
     """Find the runs of one key under several names: the first one gets what is in scope of all."""
     first_of: dict[str, AccountRun] = {}
     for run in runs:
@@ -181,7 +147,7 @@ def note_twins(runs: "Sequence[AccountRun]") -> None:
 
 
 def _with_accounts(
-    options: Options, runs: "Sequence[AccountRun]", printer: "ResultPrinter"
+    options: Options, runs: Sequence[AccountRun], printer: "ResultPrinter"
 ) -> ExitCode:
     # One loop for the question and the runs: connections belong to the loop that made them. It is
     # never closed, for that would wait for a thread that hangs in a name look-up.
@@ -204,15 +170,9 @@ def _with_accounts(
                 cause, why = refusal
                 out.error(why)
                 return printer.end_without_run(cause, why, [run.settings for run in runs])
-            names = [(run.settings, run.correlation_id) for run in runs]
-            code, handed = _hand_over(options, names, printer)
+            code = hand_over_runs(options, runs, printer)
             if code is not None:
                 return code
-            for run in runs:
-                run.handed, run.handed_as = handed.get(run.name), printer.handed_as
-                run.taker = printer.taker
-            if not printer.are_several:
-                runs[0].correlation_id = printer.correlation_id
         from liqctl.cli.execution import Execution
 
         return Execution(options, runs, printer).run(loop)
@@ -240,7 +200,7 @@ def needs_confirmation(environment: Environment, base_url: str | None) -> bool:
 
 
 def _inspect(
-    runs: "Sequence[AccountRun]",
+    runs: Sequence[AccountRun],
     loop: asyncio.AbstractEventLoop,
     *,
     timeout_s: float | None = None,
@@ -255,7 +215,7 @@ def _inspect(
 
     address = Address(accounts=max(accounts, len(runs)))
 
-    async def look(run: "AccountRun") -> "Inspection | None":
+    async def look(run: AccountRun) -> "Inspection | None":
         if run.account is None or run.twin_of:
             return None
         looking = inspect_account(
@@ -279,14 +239,14 @@ def _inspect(
 
 def _confirm(
     options: Options,
-    runs: "Sequence[AccountRun]",
+    runs: Sequence[AccountRun],
     printer: "ResultPrinter",
     loop: asyncio.AbstractEventLoop,
 ) -> tuple[FailureCause, str] | None:
     """Ask the operator; return why not, None for yes."""
     settings = runs[0].settings
     word = settings.environment.value
-    if not (out.is_terminal(0) and out.is_terminal(STDERR)):
+    if not can_ask():
         return FailureCause.NOT_CONFIRMED, (
             f"not confirmed: {word} asks before it acts, and there is no terminal "
             "to ask on. Nothing was sent. Give --yes to run without asking"
@@ -303,63 +263,56 @@ def _confirm(
             unknown = ", ".join(inspection.unknown_symbols)
             return FailureCause.USAGE, f"the venue does not know {unknown}. Nothing was sent"
     out.error(_question(options, runs, inspections, printer))
-    out.error(f"Type {word} to go on, anything else to leave:")
-    try:
-        typed = input().strip()
-    except (EOFError, UnicodeDecodeError, OSError):
-        typed = ""
-    if typed == word:
+    if is_typed(word):
         return None
     return FailureCause.NOT_CONFIRMED, "not confirmed: nothing was sent"
 
 
+def can_ask() -> bool:
+    """Return whether somebody is there to read a question and to answer it."""
+    return out.is_terminal(0) and out.is_terminal(STDERR)
+
+
+def is_typed(word: str) -> bool:
+    """Return whether the operator types the word, which says yes to what stands above."""
+    out.error(f"Type {word} to go on, anything else to leave:")
+    with contextlib.suppress(EOFError, OSError, UnicodeDecodeError):
+        return input().strip() == word
+    return False
+
+
 def _question(
     options: Options,
-    runs: "Sequence[AccountRun]",
+    runs: Sequence[AccountRun],
     inspections: "Sequence[Inspection | None]",
     printer: "ResultPrinter",
 ) -> str:
     width = out.width_of(STDERR) or 80
     height = (out.height_of(STDERR) or 24) - _LINES_OF_QUESTION
     settings, account = runs[0].settings, runs[0].account
+    shared: dict[str, Any] = {
+        "environment": settings.environment.value,
+        "base_url": next(run.account.base_url for run in runs if run.account),
+        "policy": settings.liquidation,
+        "width": width,
+        "height": height,
+        "colour": options.colour,
+        "config_file": settings.origin,
+    }
     if printer.are_several or account is None:
         from liqctl.desk.plan import render_confirmations
 
-        return render_confirmations(
-            [
-                (
-                    run.name or "",
-                    run.account.key_fingerprint if run.account else None,
-                    run.twin_of,
-                    seen,
-                )
-                for run, seen in zip(runs, inspections, strict=True)
-            ],
-            environment=settings.environment.value,
-            base_url=next(run.account.base_url for run in runs if run.account),
-            policy=settings.liquidation,
-            width=width,
-            height=height,
-            colour=options.colour,
-            config_file=settings.origin,
-        )
+        keys = [run.account.key_fingerprint if run.account else None for run in runs]
+        rows = zip(runs, keys, inspections, strict=True)
+        accounts = [(run.name or "", key, run.twin_of, seen) for run, key, seen in rows]
+        return render_confirmations(accounts, **shared)
     from liqctl.desk.plan import render_confirmation
 
-    return render_confirmation(
-        inspections[0],
-        environment=settings.environment.value,
-        base_url=account.base_url,
-        key_fingerprint=account.key_fingerprint,
-        policy=settings.liquidation,
-        width=width,
-        height=height,
-        colour=options.colour,
-        config_file=settings.origin,
-    )
+    return render_confirmation(inspections[0], key_fingerprint=account.key_fingerprint, **shared)
 
 
 def _rehearse(
-    runs: "Sequence[AccountRun]", printer: "ResultPrinter", loop: asyncio.AbstractEventLoop
+    runs: Sequence[AccountRun], printer: "ResultPrinter", loop: asyncio.AbstractEventLoop
 ) -> ExitCode:
     """Read, show what a run would do, send nothing."""
     from liqctl.kernel.words import explain_twin
@@ -368,9 +321,8 @@ def _rehearse(
     clock = SystemClock()
     started_at = clock.now()
     process.signals.install()
-    before = [run.account.exchange.usage.requests if run.account else 0 for run in runs]
     inspections = _inspect(runs, loop)
-    for run, inspection, requests in zip(runs, inspections, before, strict=True):
+    for run, inspection in zip(runs, inspections, strict=True):
         if run.account is None:
             continue
         if inspection is None:
@@ -385,7 +337,7 @@ def _rehearse(
             environment=run.settings.environment.value,
             started_at=started_at,
             finished_at=clock.now(),
-            requests=run.account.exchange.usage.requests - requests,
+            requests=run.account.exchange.usage.requests,
         )
         run.result = replace(result, account=run.name)
     results = printer.joined([run.result for run in runs if run.result])
@@ -410,30 +362,23 @@ class ResultPrinter:
         self.reason = options.reason
         self._started_at = SystemClock().now()
         self.settings: Settings | None = None
-        self.handed_as: str | None = None
-        """By which name an armed process was given the only account, before it came back."""
-
-        self.taker: int | None = None
-        """The process that took it then, or did not answer."""
-
         self.correlation_id = options.correlation_id or make_correlation_id(
             self._started_at, os.urandom(3).hex()
         )
 
-    def note_taker(self, pid: int) -> None:
-        """Remember which armed process was asked to close the only account, and did not refuse."""
-        self.taker = pid
+    def take_back(self, run: AccountRun, taker: int | None) -> None:
+        """Let the run of an account be one of this process: the armed one `taker` does not do it.
 
-    def take_back(self) -> None:
-        """Take another name for the run, for the armed process may have used this one."""
-        self.handed_as = self.correlation_id
-        self.correlation_id = self.another_name(self.correlation_id)
-
-    def another_name(self, name: str) -> str:
-        """Return another name for a run that came back from an armed process."""
-        if self._options.correlation_id:
-            return f"{name[:_NAME_MAX]}-2"
-        return make_correlation_id(SystemClock().now(), os.urandom(3).hex())
+        It goes by another name, for the armed process may have used this one.
+        """
+        run.handed, run.taker, run.handed_as = None, taker, run.correlation_id
+        run.correlation_id = (
+            f"{run.correlation_id[:_NAME_MAX]}-2"
+            if self._options.correlation_id
+            else make_correlation_id(SystemClock().now(), os.urandom(3).hex())
+        )
+        if not self.are_several:
+            self.correlation_id = run.correlation_id
 
     def name_of(self, settings: "Settings") -> str:
         """Return the correlation id of an account's run: with its name in it, if it was given."""
@@ -465,24 +410,17 @@ class ResultPrinter:
             if result.cause is FailureCause.NONE and (result.verified_flat or result.dry_run):
                 found = {position.symbol for position in result.positions}
                 found |= {order.symbol for order in result.orders}
-                for symbol in self._symbols_of(result):
+                its = self.settings
+                if its is not None and result.account:
+                    its = its.of(result.account)
+                for symbol in its.liquidation.symbols if its else ():
                     if symbol not in found:
                         out.error(f"nothing is open on {symbol}{of}")
         out.answer(self.render(results) if document is None else document)
         return process.signals.received or results.exit_code()
 
-    def _symbols_of(self, result: "LiquidationResult") -> tuple[str, ...]:
-        settings = self.settings
-        if settings is None:
-            return ()
-        return (settings.of(result.account) if result.account else settings).liquidation.symbols
-
     def render(
-        self,
-        results: "Results",
-        inspection: "Inspection | None" = None,
-        *,
-        is_drawn: bool = True,
+        self, results: "Results", inspection: "Inspection | None" = None, *, is_drawn: bool = True
     ) -> str:
         """Return the results as JSON, or for people; what may not be drawn needs no rich."""
         if self._options.as_json:
@@ -507,36 +445,23 @@ class ResultPrinter:
             else None,
         )
         width, lines = self.size or (out.width_of(STDOUT), out.height_of(STDOUT))
-        height = None if lines is None else lines - _LINES_OF_PROMPT
-        colour = self._options.colour and width is not None and is_drawn
+        screen: dict[str, Any] = {
+            "width": width,
+            "height": None if lines is None else lines - _LINES_OF_PROMPT,
+            "colour": self._options.colour and width is not None and is_drawn,
+            "asked": asked,
+        }
         if results.are_several:
             from liqctl.desk.several import render_results
 
-            return render_results(
-                results, width=width, height=height, colour=colour, asked=asked, is_drawn=is_drawn
-            )
+            return render_results(results, is_drawn=is_drawn, **screen)
         if inspection is None or settings is None:
-            return render_result(
-                results.only,
-                width=width,
-                height=height,
-                colour=colour,
-                asked=asked,
-                is_drawn=is_drawn,
-            )
+            return render_result(results.only, is_drawn=is_drawn, **screen)
         from liqctl.desk.plan import render_plan
 
-        return render_plan(
-            inspection,
-            results.only,
-            policy=settings.liquidation,
-            width=width,
-            height=height,
-            colour=colour,
-            asked=asked,
-        )
+        return render_plan(inspection, results.only, policy=settings.liquidation, **screen)
 
-    def end_unopened(self, runs: "Sequence[AccountRun]") -> ExitCode:
+    def end_unopened(self, runs: Sequence[AccountRun]) -> ExitCode:
         """Print the results of accounts without a usable key, if JSON was asked for."""
         results = self.joined([run.result for run in runs if run.result])
         if not self._options.as_json:  # There the message must do.
@@ -550,31 +475,24 @@ class ResultPrinter:
         self, cause: FailureCause, message: str, settings: "Sequence[Settings]" = ()
     ) -> ExitCode:
         """Print the results of runs that never started, if JSON was asked for."""
-        whose = settings if self.are_several else ()
-        refusals = [self.refusal(cause, message, its) for its in whose]
-        if refusals:
-            return self._end_refused(self.joined(refusals))
-        self.are_several = False
-        return self._end_refused(self.joined([self.refusal(cause, message)]))
+        self.are_several = self.are_several and bool(settings)
+        whose = settings if self.are_several else (None,)
+        return self._end_refused(self.joined([self.refusal(cause, message, its) for its in whose]))
 
     def _end_refused(self, results: "Results") -> ExitCode:
         if self._options.as_json:
             code = self.end(results)
         else:
             code = process.signals.received or results.exit_code()
-        is_answered_in_person = out.is_terminal(0) and out.is_terminal(STDERR)
         cause = results.only.cause
-        if cause is FailureCause.CREDENTIALS or (
-            cause is FailureCause.NOT_CONFIRMED and not is_answered_in_person
-        ):
+        is_left_alone = cause is FailureCause.NOT_CONFIRMED and not can_ask()
+        if cause is FailureCause.CREDENTIALS or is_left_alone:
             self.follow_up(results, code)
         return code
 
     def interrupted(self) -> None:
         """Print the one document if a signal ends the command before there was a run."""
         if self._options.as_json and not out.is_answered:
-            from liqctl.cli.handing_over import NOTHING_SENT
-
             self.end(self.joined([self.refusal(FailureCause.NONE, NOTHING_SENT)]))
 
     def refusal(
@@ -621,14 +539,13 @@ class ResultPrinter:
             return
         if not (settings.notifications or settings.metrics.textfile):
             return
-        from liqctl.cli.last_resort import LastResort
         from liqctl.cli.wiring import identities_of
         from liqctl.notify.notice import COURIER_S, make_order, start_courier, wait_for_courier
         from liqctl.trail.durability import LOG_NAME, LogFile
 
         now = time.monotonic()
         patience_s = max(min(patience_s, COURIER_S, out.until - now), 0.0)
-        guard = LastResort(patience_s + _GUARD_S, code)
+        guard = process.LastResort(patience_s + _GUARD_S, code)
         process.signals.unshield()
         try:
             identities = identities_of(settings) if settings.metrics.textfile else None

@@ -1,8 +1,10 @@
-"""The live view of a run: a thread that reads the events and draws, and never holds the run up.
+"""What people are told of a run while it goes on: each event in words, or a view that is drawn.
 
-What a reader would get wrong:
-- The loop only appends to a queue; it waits for nothing. Reading, rich and the terminal are the
-  thread's, which looks for events by itself a few times a second.
+This is loaded while the first reading is on its way; it must stay light.
+
+What a reader would get wrong of the view:
+- The loop only appends to a queue; it waits for nothing. A thread reads that a few times a second,
+  and rich and the terminal are the thread's.
 - A run that is over within `FIRST_FRAME_S`, as most are, pays for none of it: no import of rich,
   no frame, no flicker.
 - The thread shares the interpreter with the loop. While it draws, the interpreter changes hands
@@ -13,15 +15,19 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.cli import process
 from liqctl.cli.output import STDERR, STDOUT, out
+from liqctl.kernel.events import AuditEventType
+from liqctl.trail.durability import LogFile, describe_event
+from liqctl.trail.writer import END_WAIT_MAX_S, AuditLogger
 
 if TYPE_CHECKING:
     from liqctl.desk.live import LiveAccounts, LiveModel
+    from liqctl.settings.values import Settings
 
 FIRST_FRAME_S: Final = 0.4
 """How long a run must last before it is shown while it goes on."""
@@ -39,6 +45,50 @@ _LINES_MIN: Final = 8
 """Below these there is nothing to be seen."""
 
 _NO_CURSOR: Final = {"", "dumb", "unknown"}
+
+
+class CommandSink(AuditLogger):
+    """Hands each event to the trail, then tells it in `liqctl.log` and to who reads stderr."""
+
+    def __init__(self, settings: "Settings", *, aloud: bool, view: "LiveView | None") -> None:
+        """Tell events on stderr where they are wanted `aloud`, draw them where there is a view."""
+        super().__init__(
+            settings.audit.log_dir, environment=settings.environment.value, spill=out.aside
+        )
+        self.listeners: list[Callable[[str, Mapping[str, Any]], None]] = []
+        """Who else hears of each event."""
+
+        self._log = LogFile(settings.audit.log_dir)
+        self._aloud = aloud
+        self._view = view
+
+    def log_event(
+        self,
+        *,
+        event_type: AuditEventType | str,
+        correlation_id: str,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take one event; waits for nothing, also where no event loop runs."""
+        self.post_event(event_type=event_type, correlation_id=correlation_id, details=details)
+        name, details = str(event_type), details or {}
+        self._log.write(correlation_id, describe_event(name, details))
+        for listener in self.listeners:
+            listener(name, details)
+        self.tell(self.accounts.get(correlation_id), name, details)
+
+    def tell(self, account: str | None, event_type: str, details: Mapping[str, Any]) -> None:
+        """Tell an event, also one that another process records; from any thread."""
+        if self._aloud:
+            line = describe_event(event_type, details)
+            out.progress(f"{account}: {line}" if account else line)
+        if self._view is not None:
+            self._view.note(event_type, details, account)
+
+    def finish(self, wait_max_s: float = END_WAIT_MAX_S) -> None:
+        """Write what is still to be recorded, and told in the log; wait for the disk (bounded)."""
+        super().finish(wait_max_s)
+        self._log.flush(wait_max_s)
 
 
 def can_redraw(environ: Mapping[str, str]) -> bool:

@@ -7,7 +7,7 @@ What a reader would get wrong:
   be what `print` writes to.
 - A deadline inside the event loop does not end a blocked system call. The layers are the loop's own
   timeout, a watchdog thread that records and prints what is known, and a last resort that needs no
-  interpreter lock.
+  interpreter lock, for a C call that holds it stops every Python thread and signal handler.
 - Nothing heavy may be imported here: until `prepare` ran, a signal ends the process without us.
 """
 
@@ -51,6 +51,17 @@ _COLLECT_AFTER: Final = 50_000
 """New objects before Python looks for garbage; its 700 means a hundred vain searches at start."""
 
 _PR_SET_DUMPABLE: Final = 4
+_CLOCK_MONOTONIC: Final = 1
+_SIGEV_THREAD: Final = 2
+_SIGEVENT: Final = "PiiPP32x"
+"""`struct sigevent` of C, what a timer does when it expires: the value given to a function, a
+signal, the kind of notice, the function, a thread's attributes; it is filled up to 64 bytes."""
+
+_ITIMERSPEC: Final = "4l"
+"""`struct itimerspec`, when a timer expires: seconds and nanoseconds, of each next time (0: never)
+and of the first."""
+
+_FAILED: Final = 1
 _EXIT_BY_SIGNAL: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _FRAMES_MAX: Final = 20
 _STOPPING: Final = "stopping: nothing new is sent, reading once more; again to leave at once"
@@ -69,12 +80,10 @@ def prepare() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     for name, fd in (("stdout", STDOUT), ("stderr", STDERR)):
         stream = io.TextIOWrapper(
             io.BufferedWriter(Sink(fd, "w", closefd=False)),
-            encoding=getattr(sys, name).encoding,
+            encoding=getattr(getattr(sys, name), "encoding", "utf-8"),
             errors="backslashreplace",
             line_buffering=os.isatty(fd) or fd == STDERR,
         )
@@ -190,8 +199,6 @@ class Signals:
                 leave(0)
 
         def speak() -> None:
-            from liqctl.cli.last_resort import LastResort
-
             LastResort(_LAST_WORD_S, self.exit_code(0))
             leave_after()
 
@@ -205,6 +212,60 @@ class Signals:
         leave_after()
 
 
+class LastResort:
+    """Ends the process after some seconds, also one that cannot run Python, unless cancelled.
+
+    A timer of the kernel calls `_exit` in a thread of the C library's own. `faulthandler` does
+    nearly the same, and serves where there is no such timer; but it walks the frames of running
+    threads first, which once in a dozen resumed processes ended in a segmentation fault, and it
+    always leaves with 1. Both need a thread; where none can be had, an alarm ends the process as
+    the kernel does it, by a signal nobody handles, which a shell shows as 142.
+    """
+
+    def __init__(self, seconds: float, code: int = _FAILED) -> None:
+        """Start counting."""
+        import ctypes
+
+        self._library = ctypes.CDLL(None)
+        self._timer = ctypes.c_void_p()
+        self._nowhere: int | None = None
+        if not self._start_timer(seconds, code):
+            self._nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                faulthandler.dump_traceback_later(seconds, exit=True, file=self._nowhere)
+            except RuntimeError:
+                with contextlib.suppress(ValueError):  # not in the main thread
+                    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def cancel(self) -> None:
+        """Let the process live; to be called once."""
+        if self._nowhere is None:
+            self._library.timer_delete(self._timer)
+            return
+        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        os.close(self._nowhere)
+
+    def _start_timer(self, seconds: float, code: int) -> bool:
+        """Return whether the C library has such timers and started one."""
+        import ctypes
+        import struct
+
+        library, timer = self._library, self._timer
+        try:
+            leave = ctypes.cast(library._exit, ctypes.c_void_p)  # noqa: SLF001 - its name in C
+            create, settime = library.timer_create, library.timer_settime
+        except AttributeError:
+            return False
+        event = struct.pack(_SIGEVENT, code, 0, _SIGEV_THREAD, leave.value, 0)
+        if create(_CLOCK_MONOTONIC, event, ctypes.byref(timer)):
+            return False
+        whole, rest = divmod(seconds, 1.0)
+        times = struct.pack(_ITIMERSPEC, 0, 0, int(whole), int(rest * 1e9))
+        return not settime(timer, 0, times, None)
+
+
 class Watchdog:
     """Ends the process shortly after a moment that the event loop should have kept.
 
@@ -213,8 +274,6 @@ class Watchdog:
 
     def __init__(self, deadline: "Deadline", on_expiry: "Callable[[], ExitCode]") -> None:
         """Start counting now; `on_expiry` records and prints what is known, from a thread."""
-        from liqctl.cli.last_resort import LastResort
-
         self._on_expiry = on_expiry
         self._ends_at = deadline.ends
         self._last_resort_at = deadline.last_resort
@@ -230,8 +289,6 @@ class Watchdog:
 
         Does not return when the watchdog has begun to print: there is one answer only.
         """
-        from liqctl.cli.last_resort import LastResort
-
         if not self.last_word.acquire(blocking=False):
             threading.Event().wait()
         self._done.set()

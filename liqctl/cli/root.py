@@ -75,7 +75,7 @@ COMMANDS: Final = {
     ),
     "simulator": Entry(
         "Keep a simulated Binance Futures venue running for other shells.",
-        "simulator:serve list_scenarios",
+        "drill:serve list_scenarios",
     ),
 }
 

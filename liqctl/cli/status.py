@@ -326,11 +326,7 @@ class StatusReaders:
     """Looks at accounts side by side, behind one address, until it is closed."""
 
     def __init__(
-        self,
-        chosen: "Sequence[Settings]",
-        settle_s: float | None = None,
-        *,
-        are_several: bool,
+        self, chosen: "Sequence[Settings]", settle_s: float | None = None, *, are_several: bool
     ) -> None:
         """Open nothing yet; `are_several`: the document is that of several accounts."""
         self.each = [StatusReader(settings, settle_s) for settings in chosen]

@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -227,7 +226,6 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
         issues_online,
     )
     from liqctl.checks.preflight import ASK_MAX_S, Preflight
-    from liqctl.venue.stream import WebSocketDoor
 
     out.progress(f"asking the venue, {ASK_MAX_S:.0f} s at most")
     key_problems: dict[str | None, str] = {}
@@ -239,12 +237,7 @@ def ask_venue(chosen: "Sequence[Settings]") -> "Iterable[Issue]":
             except CredentialsError as error:  # a private key that cannot be read
                 key_problems[its.account] = str(error)
                 account = stack.enter_context(open_account(its, _NO_KEY, needs_key=False))
-            reached = its.exchange
-            if account.embedded:
-                reached = replace(reached, base_url=account.base_url)
-            door = WebSocketDoor(
-                its.environment, base_url=reached.stream_base_url, proxy=reached.proxy
-            )
+            door = account.stream_door(its)
             preflight = Preflight(account.exchange, account.transport, address, door)
             accounts.append(account)
             asking.append(preflight.ask(its.liquidation, has_key=account.has_key))

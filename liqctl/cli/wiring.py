@@ -4,8 +4,8 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from liqctl.kernel.errors import CredentialsError, Secret
 from liqctl.kernel.states import Environment, Margin
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from liqctl.settings.credentials import Credentials
     from liqctl.settings.values import Settings
     from liqctl.sim.server import EmbeddedServer
+    from liqctl.venue.client import CcxtTransport
+    from liqctl.venue.stream import WebSocketDoor
 
 _CREDENTIALS: Final = ("API_KEY", "API_SECRET")
 
@@ -59,6 +61,28 @@ class Account:
             environment=self.environment.value,
             key_fingerprint=self.key_fingerprint,
             base_url=self.base_url,
+        )
+
+    def describe(self, settings: "Settings") -> dict[str, str | None]:
+        """Return what the first record of a run, or of an armed process, says of the account."""
+        from liqctl import __version__
+
+        return {
+            "version": __version__,
+            "base_url": self.base_url,
+            "key_fingerprint": self.key_fingerprint,
+            "config_file": str(settings.file) if settings.file else None,
+        }
+
+    def stream_door(self, settings: "Settings") -> "WebSocketDoor":
+        """Return what opens the account's streams; nothing is connected yet."""
+        from liqctl.venue.stream import WebSocketDoor
+
+        reached = settings.exchange
+        if self.embedded:
+            reached = replace(reached, base_url=self.base_url)
+        return WebSocketDoor(
+            settings.environment, base_url=reached.stream_base_url, proxy=reached.proxy
         )
 
 
@@ -119,20 +143,31 @@ def open_master(settings: "Settings", credentials: "Credentials") -> "Exchange":
     Raises:
         CredentialsError: the secret is a private key that cannot be read.
     """
-    from liqctl import __version__
-    from liqctl.venue.client import CcxtTransport
     from liqctl.venue.exchange import BinanceExchange
 
-    return BinanceExchange(
-        CcxtTransport(
-            key=credentials.api_key,
-            secret=credentials.api_secret,
-            environment=settings.environment,
-            base_url=settings.exchange.base_url,
-            recv_window_ms=settings.exchange.recv_window_ms,
-            proxy=settings.exchange.proxy,
-            user_agent=f"liqctl/{__version__}",
-        )
+    url = settings.exchange.base_url
+    return BinanceExchange(_transport(settings, credentials.api_key, credentials.api_secret, url))
+
+
+def _transport(
+    settings: "Settings",
+    key: Secret,
+    secret: Secret,
+    base_url: str | None,
+    **more: Any,  # noqa: ANN401
+) -> "CcxtTransport":
+    from liqctl import __version__
+    from liqctl.venue.client import CcxtTransport
+
+    return CcxtTransport(
+        key=key,
+        secret=secret,
+        environment=settings.environment,
+        base_url=base_url,
+        recv_window_ms=settings.exchange.recv_window_ms,
+        proxy=settings.exchange.proxy,
+        user_agent=f"liqctl/{__version__}",
+        **more,
     )
 
 
@@ -151,8 +186,6 @@ def open_account(
     Raises:
         CredentialsError: no usable key is set for the environment, and it `needs_key`.
     """
-    from liqctl import __version__
-
     key = secret = Secret("")
     base_url = settings.exchange.base_url
     with ExitStack() as stack:
@@ -174,18 +207,14 @@ def open_account(
                 if needs_key:
                     raise
         from liqctl.kernel.requests import Endpoint, spec_of
-        from liqctl.venue.client import CcxtTransport
         from liqctl.venue.exchange import BinanceExchange
 
         policy = settings.liquidation
-        transport = CcxtTransport(
-            key=key,
-            secret=secret,
-            environment=settings.environment,
-            base_url=base_url,
-            recv_window_ms=settings.exchange.recv_window_ms,
-            proxy=settings.exchange.proxy,
-            user_agent=f"liqctl/{__version__}",
+        transport = _transport(
+            settings,
+            key,
+            secret,
+            base_url,
             owns_process=True,
             early_apis=[
                 spec_of(Endpoint.POSITIONS, product, policy.margin or Margin.STANDARD).api

@@ -684,8 +684,8 @@ ARMED_BREAKS: Final = {
     "armed_killed_in_a_run": (
         (
             "cli/handing_over.py",
-            "take_back()\n        return None",
-            "take_back()\n        return 1",
+            "take_back(run, taker)\n        return None",
+            "take_back(run, taker)\n        return 1",
         ),
         "it exited 1 without a result",
     ),

@@ -103,7 +103,7 @@ def test_a_lock_that_others_keep_for_ever_loses_no_trip(tmp_path: Path) -> None:
     """It ended with 5, every position open and nobody watching."""
     with program(tmp_path) as running:
         running.more["arm"] = QUICK
-        running.hook("from liqctl.cli import arm; arm._BLOCKED_MAX_S = 2.0")
+        running.hook("from liqctl.cli import arm_trip; arm_trip._BLOCKED_MAX_S = 2.0")
         assert running.run("--no-handover", "--symbol", "XRPUSDT").code == 0
         down = running.hang(kind="internal_error", reads=True)
         with armed(running) as post:

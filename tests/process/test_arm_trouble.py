@@ -406,3 +406,25 @@ def test_no_listen_key_is_shown_anywhere(tmp_path: Path) -> None:
         for path in files:
             text = path.read_text(errors="replace")
             assert not [key for key in keys if key in text], path
+
+
+def test_a_stop_in_the_moment_in_which_the_account_was_read_ends_it(tmp_path: Path) -> None:
+    """It said that it stops: a service manager would wait for it until it kills it."""
+    with program(tmp_path) as running:
+        running.hook(
+            """
+            import os, signal
+            from liqctl.run import inspection
+            look = inspection.inspect_account
+            async def stopped(*given, **more):
+                found = await look(*given, **more)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return found
+            inspection.inspect_account = stopped
+            """
+        )
+        with armed(running) as post:
+            assert post.ended() == 143
+
+        assert "stopping: the account is not watched any more" in post.errors
+        assert not running.is_flat

@@ -24,8 +24,8 @@ NO_THREADS = """
 NO_THREADS_IN_C = """
     import faulthandler
     faulthandler.dump_traceback_later = refuse
-    import liqctl.cli.last_resort
-    liqctl.cli.last_resort.LastResort._start_timer = lambda *_: False
+    import liqctl.cli.process
+    liqctl.cli.process.LastResort._start_timer = lambda *_: False
 """
 
 
