@@ -30,8 +30,7 @@ from liqctl.sim.venue import Venue
 from liqctl.standby.armed import Armed, Trigger
 from liqctl.standby.guarding import GuardWatch
 from liqctl.standby.mirror import Health
-from liqctl.standby.patience import PatientExchange
-from liqctl.venue.exchange import BinanceExchange
+from liqctl.venue.exchange import BinanceExchange, PatientExchange
 from liqctl.venue.stream import Frames, StreamError, api_of
 from tests import harshness
 from tests.judging import judge_fully

@@ -11,7 +11,7 @@ from liqctl.checks.of_settings import changes, issues_of_arm, issues_of_settings
 from liqctl.desk.text import Part, Tone, clean, count, labelled, paint, show
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.states import Environment
-from liqctl.run.who import SystemClock
+from liqctl.run import SystemClock
 from liqctl.settings.credentials import find_source
 from liqctl.settings.kept import load_settings
 from liqctl.settings.sources import SettingsError, stated_environment

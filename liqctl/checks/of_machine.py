@@ -25,15 +25,15 @@ from liqctl.checks import (
     warning,
 )
 from liqctl.desk.text import count
-from liqctl.drill.record import Drill
+from liqctl.drill import Drill
 from liqctl.kernel.answers import printable
 from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment
 from liqctl.kernel.words import explain_twin
 from liqctl.notify.send import DeliveryError, has_apprise, look_up
+from liqctl.run import nearest_existing
 from liqctl.run.lock import lock_problem, read_lock
-from liqctl.run.who import nearest_existing
 from liqctl.settings.credentials import (
     MASTER,
     account_part,

@@ -23,14 +23,14 @@ from liqctl.checks.of_machine import issue_of_drills, issues_of_run
 from liqctl.checks.of_settings import is_configured
 from liqctl.checks.preflight import Coverage, Question, VenueFacts
 from liqctl.desk.text import count, listed
-from liqctl.drill.record import DRILLS_NAME, last_drill
+from liqctl.drill import DRILLS_NAME, last_drill
 from liqctl.kernel.answers import BANNED, AnswerKind, VenueAnswer
 from liqctl.kernel.costs import make_forecast
 from liqctl.kernel.states import Environment, Margin, Product
 from liqctl.kernel.values import PositionMode, exposure_of
 from liqctl.kernel.witness import mask_email, mask_emails
 from liqctl.kernel.words import explain_refusal
-from liqctl.run.who import SystemClock
+from liqctl.run import SystemClock
 from liqctl.settings.values import Settings
 
 NOT_CHECKED: Final = "not checked"

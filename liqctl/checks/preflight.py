@@ -37,8 +37,8 @@ from liqctl.kernel.values import (
     merged,
 )
 from liqctl.kernel.witness import Master
+from liqctl.run import SystemClock
 from liqctl.run.driver import Driver
-from liqctl.run.who import SystemClock
 from liqctl.venue import wire
 from liqctl.venue.stream import StreamDoor, StreamError
 

@@ -35,8 +35,8 @@ from liqctl.notify.notice import (
     start_courier,
     wait_for_courier,
 )
+from liqctl.run import SystemClock
 from liqctl.run.inspection import Wakes
-from liqctl.run.who import SystemClock
 from liqctl.settings.targets import read_targets
 from liqctl.standby.process import close_latch
 

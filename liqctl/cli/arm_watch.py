@@ -34,14 +34,14 @@ from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.pacing import ARMED_CHECK_S
 from liqctl.kernel.policy import product_of
 from liqctl.kernel.states import ExitCode, TripCause
+from liqctl.run import SystemClock, describe_actor
 from liqctl.run.inspection import inspect_account
-from liqctl.run.who import SystemClock, describe_actor
 from liqctl.standby.armed import Armed, Heartbeat, Trigger, describe
 from liqctl.standby.guarding import GuardWatch
 from liqctl.standby.handover import Client, Doorkeeper, Handover, policy_of
 from liqctl.standby.mirror import Health
-from liqctl.standby.patience import KeptOpen, PatientExchange
 from liqctl.standby.process import notify, notify_status, show_life
+from liqctl.venue.exchange import KeptOpen, PatientExchange
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -28,7 +28,7 @@ from liqctl.kernel.as_json import as_json
 from liqctl.kernel.errors import ConfigurationError, UsageError
 from liqctl.kernel.events import FAILURES, TRAIL_NAME, AuditEventType
 from liqctl.kernel.states import ExitCode
-from liqctl.run.who import state_folders
+from liqctl.run import state_folders
 from liqctl.trail import verify as chain
 from liqctl.trail.file import blocks_backwards, open_for_reading, parse_line
 from liqctl.trail.reading import (

@@ -35,12 +35,12 @@ from liqctl.desk.bundle import (
     pack,
     secrets_of,
 )
-from liqctl.drill.record import DRILLS_NAME
+from liqctl.drill import DRILLS_NAME
 from liqctl.kernel.as_json import dump, rfc3339
 from liqctl.kernel.errors import ConfigurationError, LiqctlError, UsageError
 from liqctl.kernel.events import TRAIL_NAME
 from liqctl.kernel.states import Environment, ExitCode
-from liqctl.run.who import SystemClock, create_private, nearest_existing
+from liqctl.run import SystemClock, create_private, nearest_existing
 from liqctl.settings.credentials import find_source
 from liqctl.trail.reading import LineFilter
 from liqctl.trail.verify import verify

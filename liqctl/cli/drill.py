@@ -87,7 +87,7 @@ def drill(options: Options) -> ExitCode:
 
     Example: liqctl drill --env production
     """
-    from liqctl.drill.record import DRILLS_NAME, append_row
+    from liqctl.drill import DRILLS_NAME, append_row
 
     try:
         settings = options.settings()
@@ -168,11 +168,11 @@ def narrowed(
 
 def _hold(options: Options, settings: "Settings", exercises: "Sequence[Exercise]") -> "Report":
     """Run the exercises beside a scratch trail and return what came of it."""
+    from liqctl.drill import find_fault, scratch_folder
     from liqctl.drill.armed import play
     from liqctl.drill.document import Report
-    from liqctl.drill.record import find_fault, scratch_folder
     from liqctl.drill.runs import Conditions, Course, Mode, Stop, hold
-    from liqctl.run.who import SystemClock
+    from liqctl.run import SystemClock
     from liqctl.trail.writer import AuditLogger
 
     clock, stop = SystemClock(), Stop()

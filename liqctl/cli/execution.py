@@ -21,8 +21,8 @@ from liqctl.kernel.errors import CredentialsError
 from liqctl.kernel.limits import Address, Deadline
 from liqctl.kernel.policy import LIMITS
 from liqctl.kernel.states import ExitCode, FailureCause, LiquidationState
+from liqctl.run import SystemClock
 from liqctl.run.driver import Opening
-from liqctl.run.who import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -407,7 +407,7 @@ class Execution:
     async def _hold(self, run: AccountRun, until: float) -> None:
         """Close what re-appears, each time in a run of its own with the whole time limit."""
         from liqctl.run.inspection import look_until_open
-        from liqctl.standby.patience import PatientExchange
+        from liqctl.venue.exchange import PatientExchange
 
         account, first = run.account, run.result
         if account is None or first is None or not first.was_carried_out:

@@ -215,7 +215,7 @@ def _door_of(settings: "Settings") -> "_Door | None":
     if settings.is_embedded or not settings.liquidation.emergency_liquidation:
         return None
     from liqctl.cli.wiring import identity_of
-    from liqctl.run.who import state_folders
+    from liqctl.run import state_folders
     from liqctl.settings.credentials import load_credentials
 
     try:

@@ -20,7 +20,7 @@ from liqctl.cli.output import STDERR, STDOUT, out
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.kernel.events import is_correlation_id, make_correlation_id
 from liqctl.kernel.states import Environment, ExitCode, FailureCause, LiquidationState
-from liqctl.run.who import SystemClock
+from liqctl.run import SystemClock
 
 if TYPE_CHECKING:
     from liqctl.kernel.result import LiquidationResult, Results

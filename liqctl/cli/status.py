@@ -29,8 +29,8 @@ from liqctl.kernel.proof import is_protective
 from liqctl.kernel.result import worst_exit
 from liqctl.kernel.states import ExitCode
 from liqctl.kernel.words import explain_contradiction
+from liqctl.run import SystemClock, is_running
 from liqctl.run.lock import find_held, read_lock
-from liqctl.run.who import SystemClock, is_running
 from liqctl.standby.process import LOOK_ASIDE_MAX_S, LOOK_MAX_S, look_at_standby
 from liqctl.trail.reading import make_history, read_history
 
@@ -491,7 +491,7 @@ def write_figures(
     """
     from liqctl import __version__
     from liqctl.desk.metrics import render_metrics, write_textfile
-    from liqctl.drill.record import DRILLS_NAME, last_passed_drill
+    from liqctl.drill import DRILLS_NAME, last_passed_drill
 
     if audit_complete is None:
         from liqctl.trail.verify import verify

@@ -22,7 +22,7 @@ from liqctl.kernel.as_json import dump
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
 from liqctl.kernel.limits import Address
 from liqctl.kernel.states import Environment, ExitCode
-from liqctl.run.who import create_private
+from liqctl.run import create_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

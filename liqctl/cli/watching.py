@@ -19,7 +19,7 @@ from liqctl.cli.output import STDOUT, out
 from liqctl.kernel.answers import AnswerKind
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.costs import Pace, asked_to_wait_s, look_weight
-from liqctl.run.who import SystemClock
+from liqctl.run import SystemClock
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -24,8 +24,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from liqctl.drill import fault_of
 from liqctl.drill.judges import Case
-from liqctl.drill.record import fault_of
 from liqctl.drill.runs import (
     Conditions,
     Course,

@@ -26,8 +26,8 @@ from liqctl.kernel.machine import Transport, WallClock
 from liqctl.kernel.policy import LIMITS, LiquidationConfig
 from liqctl.kernel.result import LiquidationResult
 from liqctl.kernel.states import Environment, LiquidationState, OrderState, Product
+from liqctl.run import SystemClock
 from liqctl.run.manager import LiquidationManager
-from liqctl.run.who import SystemClock
 from liqctl.sim.memory import EPOCH_MS, MemoryTransport, run_virtual
 from liqctl.sim.scenario import Expectation, Scenario
 from liqctl.sim.venue import Venue

@@ -47,7 +47,7 @@ from liqctl.kernel.states import (
 )
 from liqctl.kernel.values import exposure_of
 from liqctl.kernel.words import DISARMED
-from liqctl.run.who import SystemClock
+from liqctl.run import SystemClock
 from liqctl.settings.targets import NoticeKind, Severity
 
 if TYPE_CHECKING:

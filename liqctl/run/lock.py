@@ -36,7 +36,7 @@ from liqctl.kernel.pacing import (
     RELEASE_WAIT_MAX_S,
 )
 from liqctl.kernel.policy import LIMITS
-from liqctl.run.who import describe_actor, make_private, nearest_existing, state_folders
+from liqctl.run import describe_actor, make_private, nearest_existing, state_folders
 from liqctl.trail.durability import HelperThread
 
 if TYPE_CHECKING:

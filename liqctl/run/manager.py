@@ -36,9 +36,9 @@ from liqctl.kernel.states import FailureCause, LiquidationState, Margin, Positio
 from liqctl.kernel.values import ORDER_TAG_BYTES, Leg
 from liqctl.kernel.witness import NOT_ASKED, Master, Statement, silent
 from liqctl.kernel.words import DISARMED, explain_twin
+from liqctl.run import SystemClock, describe_actor
 from liqctl.run.driver import Driver, Opening
 from liqctl.run.lock import AccountLock, Holder, describe_holder
-from liqctl.run.who import SystemClock, describe_actor
 
 if TYPE_CHECKING:
     from liqctl.trail.writer import AuditLogger

@@ -22,7 +22,7 @@ from typing import Final
 
 import liqctl
 from liqctl.kernel.errors import ConfigurationError, hide_secrets
-from liqctl.run.who import make_private, state_folders
+from liqctl.run import make_private, state_folders
 from liqctl.settings.credentials import CREDENTIAL, ELSEWHERE
 from liqctl.settings.values import Settings, Source, SourceKind, make_settings
 from liqctl.settings.yaml_file import find_file, read_bounded

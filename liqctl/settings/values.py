@@ -10,7 +10,7 @@ from typing import Any, Final
 from liqctl.kernel import pacing
 from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.states import Environment, Margin, Product
-from liqctl.run.who import state_folders
+from liqctl.run import state_folders
 
 BUILT_IN: Final = "built-in defaults"
 """What screens name where no settings file is in force."""

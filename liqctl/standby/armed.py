@@ -44,7 +44,7 @@ from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.values import OpenOrder, Position, Reading, Snapshot, StreamEvent
 from liqctl.run.driver import Driver, Known
 from liqctl.standby.mirror import Health, Mirror, StreamFacts, StreamKeeper, judge
-from liqctl.standby.patience import PatientExchange, RationedExchange
+from liqctl.venue.exchange import PatientExchange, RationedExchange
 from liqctl.venue.stream import StreamDoor
 
 if TYPE_CHECKING:

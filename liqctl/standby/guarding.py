@@ -36,7 +36,7 @@ from liqctl.kernel.policy import Guard, LiquidationConfig, Rule
 from liqctl.kernel.requests import Request
 from liqctl.kernel.states import Margin, Product, TripCause
 from liqctl.kernel.values import DOLLARS, StreamEvent
-from liqctl.run.who import make_private, state_folders
+from liqctl.run import make_private, state_folders
 from liqctl.standby.armed import Armed, Trigger
 from liqctl.standby.mirror import Health
 

@@ -25,7 +25,7 @@ from typing import Any, Final
 from liqctl.kernel.events import is_correlation_id
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import ExitCode, Product
-from liqctl.run.who import make_private, state_folders
+from liqctl.run import make_private, state_folders
 
 ACCEPT_MAX_S: Final = 0.1
 """How long an armed process may take to accept (the contract's number)."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from liqctl.kernel.amounts import parse_decimal, plain
-from liqctl.run.who import make_private, state_folders
+from liqctl.run import make_private, state_folders
 from liqctl.standby.handover import ask_armed
 
 LOOK_MAX_S: Final = 0.5

@@ -23,8 +23,8 @@ from typing import Any, Final
 import pytest
 
 import liqctl
+from liqctl.drill import DRILLS_NAME
 from liqctl.drill.armed import SCRIPTS
-from liqctl.drill.record import DRILLS_NAME
 from liqctl.sim.scenario import Scenario, list_scenarios
 from liqctl.sim.server import API_KEY, API_SECRET, EmbeddedServer
 from tests.cli.documents import DRILL, check

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from liqctl.drill.record import DRILLS_NAME
+from liqctl.drill import DRILLS_NAME
 from liqctl.sim.address import MASTER, key_of, secret_of
 from liqctl.sim.faults import KINDS, Fault, make_fault
 from liqctl.sim.scenario import Scenario, load_scenario

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from liqctl.run import is_running
 from liqctl.run.lock import (
     Acquired,
     Blocked,
@@ -20,7 +21,6 @@ from liqctl.run.lock import (
     read_lock,
     release,
 )
-from liqctl.run.who import is_running
 
 _ROOT = Path(__file__).parents[2]
 _NOW = 1_000.0
@@ -272,7 +272,7 @@ def test_where_nothing_can_be_written_the_run_goes_on_unlocked(
 
 def test_the_lock_is_found_without_any_environment(tmp_path: Path) -> None:
     """`env -i` and cron have no HOME: the account's own entry decides."""
-    program = "from liqctl.run.who import state_folders\nprint(*state_folders(), sep='\\n')\n"
+    program = "from liqctl.run import state_folders\nprint(*state_folders(), sep='\\n')\n"
     places = subprocess.run(
         [sys.executable, "-c", program],
         cwd=_ROOT,

@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 import liqctl
-from liqctl.run.who import state_folders
+from liqctl.run import state_folders
 from liqctl.settings import kept
 from liqctl.settings.values import Settings
 from liqctl.trail.durability import HelperThread, Ticket

@@ -14,7 +14,7 @@ import pytest
 from liqctl.kernel import pacing
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Product, TripCause
-from liqctl.run.who import SystemClock
+from liqctl.run import SystemClock
 from liqctl.sim.events import make_event
 from liqctl.sim.memory import run_virtual
 from liqctl.sim.scenario import Scenario

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pytest
 
+from liqctl.drill import Drill, append_row, last_drill, last_passed_drill
 from liqctl.drill.document import Report
-from liqctl.drill.record import Drill, append_row, last_drill, last_passed_drill
 from liqctl.drill.runs import Conditions, Course, Exercise, Stop, hold
 from liqctl.kernel.policy import LiquidationConfig
 from liqctl.kernel.states import Environment
