@@ -308,8 +308,8 @@ def _came_too_late(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
         known |= {algo.algo_id for algo in account.algo_orders.values() if algo.symbol == symbol}
         if not any(known & listing.shown for listing in case.listings(*SOURCES)):
             return True  # Nobody sweeps a symbol of which nothing was ever listed.
-        if any("was refused twice" in note for note in case.result.notes):
-            return True  # The venue takes no whole book away, and the result says so.
+        if any("no list shows would remain" in note for note in case.result.notes):
+            return True  # No whole book could be taken away, and the result says so.
     # A deadline shorter than the window promises less: what came just before the start counts too.
     is_cut = case.has_no_room and case.duration_s < case.policy.settle_seconds
     if isinstance(thing, tuple):

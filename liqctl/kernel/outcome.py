@@ -68,7 +68,7 @@ class Outcome:
         refusal: what stopped the run, a ban that outlasts it, or the refusal of the key.
         strangers: client order ids of others that came to be during the run.
         entered: symbols that others entered meanwhile.
-        sweeps: the last cancels of whole books.
+        sweeps: the last cancels of whole books; `spared` are symbols of which none is sent.
         products: those in scope; `proven` are those that ended proven flat.
         unread_beside: what was never read and is never waited for.
         left_over: what stands beside the futures of a portfolio margin account.
@@ -90,6 +90,7 @@ class Outcome:
     strangers: tuple[str, ...] = ()
     entered: tuple[str, ...] = ()
     sweeps: Mapping[tuple[str, OrderKind], SweepRecord] = field(default_factory=dict)
+    spared: tuple[str, ...] = ()
     retries: int = 0
     time_spent_s: dict[str, float] = field(default_factory=dict)
     products: tuple[Product, ...] = ()
@@ -130,6 +131,7 @@ def together(parts: Sequence[Outcome]) -> Outcome:
         strangers=tuple(every("strangers")),
         entered=tuple(every("entered")),
         sweeps={book: sweep for part in parts for book, sweep in part.sweeps.items()},
+        spared=tuple(every("spared")),
         retries=sum(part.retries for part in parts),
         time_spent_s={name: max(each[name] for each in spent) for name in spent[0]},
     )
@@ -195,6 +197,7 @@ def summarise(
             *words.explain_failed_sweeps(
                 {symbol for symbol, sweep in failed if not sweep.is_refused},
                 {symbol for symbol, sweep in failed if sweep.is_refused},
+                known.spared,
             ),
         ),
         time_spent_s=known.time_spent_s,

@@ -529,6 +529,7 @@ class Liquidation:
             strangers=tuple(state.strangers),
             entered=tuple(sorted(state.entered)),
             sweeps=dict(state.sweeps),
+            spared=self._watch.spared,
             retries=state.retries,
             time_spent_s=dict(self._spent),
         )

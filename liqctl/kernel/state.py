@@ -31,7 +31,7 @@ from liqctl.kernel.proof import (
     verify,
 )
 from liqctl.kernel.reading import Questions, Reader
-from liqctl.kernel.states import Margin
+from liqctl.kernel.states import Margin, Product
 from liqctl.kernel.values import (
     CLIENT_ORDER_ID_PREFIX,
     Leg,
@@ -467,6 +467,24 @@ class Watch:
             and not self.unswept()
         )
 
+    @property
+    def spared(self) -> tuple[str, ...]:
+        """The symbols whose regular book is not swept: stops of a position that stays may be there.
+
+        COIN-M may have stops on that book, and of some accounts trailing stops are in no list.
+        """
+        state, policy = self._state, self._state.policy
+        if policy.close_positions or not (policy.cancel_orders and policy.settle_seconds):
+            return ()
+        may_hide = self._gateway.product is Product.COINM and state.margin is Margin.STANDARD
+        listed = [record.order for record in state.orders.values() if record.present]
+        symbols = sorted({leg.symbol for leg in open_legs(state.legs)})
+        return tuple(
+            symbol
+            for symbol in symbols
+            if may_hide or has_regular_stops(order for order in listed if order.symbol == symbol)
+        )
+
     def unswept(self) -> list[SymbolPlan]:
         """Return the sweeps that are missing: both books of each symbol that held something."""
         state, since = self._state, self._state.streak.since
@@ -479,13 +497,16 @@ class Watch:
             guarded |= {leg.symbol for leg, record in state.legs.items() if record.vanished}
         guarded |= {leg.symbol for leg, record in state.legs.items() if record.current is not None}
         plans = []
-        in_turn = self._is_in_turn
+        in_turn, spared = self._is_in_turn, self.spared
         listed = [record.order for record in state.orders.values() if record.present]
         for symbol in sorted(self._touched()):
-            if symbol in guarded and (
-                # Stops of the regular book go with it; a book not listed yet may hold some.
-                not state.has_listed(OrderKind.REGULAR)
-                or has_regular_stops(order for order in listed if order.symbol == symbol)
+            # Stops of the regular book go with it; a book not listed yet may hold some.
+            if symbol in spared or (
+                symbol in guarded
+                and (
+                    not state.has_listed(OrderKind.REGULAR)
+                    or has_regular_stops(order for order in listed if order.symbol == symbol)
+                )
             ):
                 continue
             plan = plan_sweep(symbol, with_stops=symbol not in guarded, in_turn=in_turn)

@@ -226,12 +226,16 @@ def explain_watch(watched_s: float, missing: Sequence[str]) -> str:
     return f"nothing was listed for {watched_s:.1f} s, but that proves nothing: {why}"
 
 
-def explain_failed_sweeps(unanswered: Iterable[str], refused: Iterable[str]) -> list[str]:
+def explain_failed_sweeps(
+    unanswered: Iterable[str], refused: Iterable[str], spared: Iterable[str]
+) -> list[str]:
     """Return the sentences about the symbols whose last cancel of all orders had no success."""
     ends = {
         "sent twice and not answered; the lists show no order there": unanswered,
         "refused twice; the lists show no order there, but one that no list shows "
         "would remain": refused,
+        "not sent, because stops of the position that stays open may stand in that book; "
+        "an order that no list shows would remain": spared,
     }
     return [
         f"the last cancel of all orders on {named} was {end}"

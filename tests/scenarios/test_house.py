@@ -336,6 +336,35 @@ def test_with_orders_only_an_older_stop_outlives_the_sweep_of_its_book() -> None
     assert [order.name for order in run.venue.account.open_orders()] == ["older"]
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_with_orders_only_a_book_that_may_protect_a_position_is_left_and_the_result_says_so(
+    is_listed: bool,
+) -> None:
+    """Trailing stops are not listed on some accounts; neither is what else may stand there."""
+    stop = (
+        '{symbol: ETHUSD_PERP, side: BUY, trigger: "3150", quantity: "400", reduce_only: true,'
+        f" client_order_id: older, hidden: {str(not is_listed).lower()}}}"
+    )
+    run = Run(
+        f"""
+account:
+  positions: {{ETHUSD_PERP: "-400", ETHUSDT: "2"}}
+  orders:
+    - {stop}
+    - {{symbol: ETHUSDT, side: BUY, price: "2500", quantity: "1", hidden: true}}
+""",
+        close_positions=False,
+    )
+
+    result = run.result()
+
+    assert result.state is LiquidationState.COMPLETED
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+    (said,) = [note for note in result.notes if "no list shows" in note]
+    assert "ETHUSD_PERP" in said
+    assert "ETHUSDT" not in said
+
+
 @pytest.mark.parametrize(
     ("busy", "quiet"), [("ETHUSDT", "BTCUSD_PERP"), ("ETHUSD_PERP", "BTCUSDT")]
 )
