@@ -35,6 +35,7 @@ from liqctl.trail.reading import (
     Follower,
     LineFilter,
     all_lines,
+    is_accounts_run,
     last_lines,
     near_ids,
     parse_since,
@@ -72,6 +73,7 @@ def tail(options: Options) -> int:
     now = datetime.now(UTC)  # noqa: TID251 - the command line is where the clock is read
     wanted = LineFilter(
         correlation_id=options.only_run,
+        any_account=True,
         event_types=types | (frozenset(map(str, FAILURES)) if options.failed else frozenset()),
         since=parse_since(options.since, now) if options.since else None,
     )
@@ -304,12 +306,9 @@ def write(block: bytes) -> bool:
 
 
 def find_accounts_runs(paths: Sequence[Path], name: str) -> list[str]:
-    """Return the runs of several accounts that were given one name, those not flat first.
-
-    `liquidate --correlation-id NAME` calls each of them NAME-ACCOUNT.
-    """
+    """Return the runs of several accounts that were given one name, those not flat first."""
     ends: dict[str, str] = {}
     for run in read_headlines(paths):
-        if run.account and run.correlation_id == f"{name}-{run.account}":
+        if is_accounts_run(run, name):
             ends[run.correlation_id] = run.end.event_type if run.end else ""
     return sorted(ends, key=lambda run: (ends[run] in _NEEDS_NOBODY, run))

@@ -70,10 +70,12 @@ _SUMMARY_KEYS: Final = (
 class LineFilter:
     """Which lines are wanted; an empty filter wants all, unreadable ones too.
 
-    `since` is an RFC 3339 moment in UTC with microseconds, as the trail writes them.
+    `since` is an RFC 3339 moment in UTC with microseconds, as the trail writes them. With
+    `any_account` the runs of several accounts that were given this name are wanted as well.
     """
 
     correlation_id: str | None = None
+    any_account: bool = False
     event_types: frozenset[str] = frozenset()
     since: str | None = None
 
@@ -86,6 +88,8 @@ class LineFilter:
         """Yield the block's lines that are wanted."""
         texts = sorted(self.event_types) if self.correlation_id is None else [self.correlation_id]
         needles = [json.dumps(text).encode("ascii") for text in texts]
+        if self.any_account and self.correlation_id is not None:
+            needles = [needle.removesuffix(b'"') for needle in needles]
         return filter(self.wants, _lines_with(block, needles))
 
     def wants(self, line: bytes) -> bool:
@@ -103,10 +107,24 @@ class LineFilter:
         else:
             return False
         return (
-            self.correlation_id in {None, correlation_id}
+            (self.correlation_id in {None, correlation_id} or self._is_of(correlation_id, line))
             and (not self.event_types or event_type in self.event_types)
             and (self.since is None or timestamp >= self.since)
         )
+
+    def _is_of(self, correlation_id: str, line: bytes) -> bool:
+        if not self.any_account or not correlation_id.startswith(f"{self.correlation_id}-"):
+            return False
+        record = parse_line(line)
+        return record is not None and is_accounts_run(record, self.correlation_id)
+
+
+def is_accounts_run(of: TrailRecord | RunHeadline, name: str | None) -> bool:
+    """Return whether this is of a run of several accounts that was given the name.
+
+    `liquidate --correlation-id NAME` calls each of them NAME-ACCOUNT.
+    """
+    return bool(of.account) and of.correlation_id == f"{name}-{of.account}"
 
 
 def _lines_with(block: bytes, needles: Sequence[bytes]) -> list[bytes]:

@@ -52,6 +52,20 @@ def test_the_last_lines_are_read_from_the_end(trail: AuditLogger) -> None:
     assert _numbers(everything) == list(range(3000))
 
 
+def test_one_name_finds_the_runs_of_several_accounts(tmp_path: Path) -> None:
+    """`liquidate --all-accounts --correlation-id night` calls them night-ACCOUNT."""
+    made = AuditLogger(tmp_path)
+    made.accounts.update({"night-a": "a", "night-b": "b", "night-a-2": "c"})
+    for number, name in enumerate(("night-a", "night-b", "night-a-2", "nightly", "night", "day")):
+        _log(made, "ORDER_SENT", name, number=number)
+
+    exactly, everything = (
+        LineFilter(correlation_id="night", any_account=each) for each in (False, True)
+    )
+    assert _numbers(_read(made.path, exactly, 9)[0]) == [4]
+    assert _numbers(_read(made.path, everything, 9)[0]) == [0, 1, 4]
+
+
 def test_filters_look_through_all_blocks_in_order(trail: AuditLogger) -> None:
     """Backwards and forwards agree."""
     wanted = LineFilter(correlation_id="run_1", event_types=frozenset({"ORDER_REJECTED", "X"}))
