@@ -153,7 +153,7 @@ class LoopClock:
 
 @dataclass(slots=True)
 class MemorySink:
-    """Keeps events in memory for the judges; implements `machine.EventSink`.
+    """Keeps events in memory for the judges; implements `events.EventSink`.
 
     With a `trail` every event is also appended to it. A disk cannot be waited for in virtual time:
     there a sync takes `_DISK_S`, and only with `syncs` what the machine needs.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json
@@ -17,7 +17,6 @@ from liqctl.kernel.values import exposure_of
 if TYPE_CHECKING:
     from liqctl.kernel.answers import VenueAnswer
     from liqctl.kernel.ledger import LegRecord
-    from liqctl.kernel.machine import EventSink
     from liqctl.kernel.proof import Streak
     from liqctl.kernel.requests import EndpointSpec
     from liqctl.kernel.result import LiquidationResult, PositionReport
@@ -192,6 +191,28 @@ def is_run_start(details: Mapping[str, object]) -> bool:
     return "pid" in details and "timeout_seconds" in details
 
 
+class EventSink(Protocol):
+    """Where events go. Never raises: a trail that cannot be written is marked incomplete."""
+
+    def log_event(
+        self, *, event_type: AuditEventType, correlation_id: str, details: Mapping[str, Any]
+    ) -> None:
+        """Take one event; this never touches the disk."""
+
+    async def sync(self) -> None:
+        """Wait (bounded) until every event so far is on disk: orders are about to be sent."""
+
+    async def drain(self, wait_max_s: float) -> None:
+        """Wait (bounded, longer) until every event so far is on disk: the run ends."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every event so far reached the trail."""
+
+    def head(self, correlation_id: str) -> str | None:
+        """Return the SHA-256 of the run's last line, None when nothing was written."""
+
+
 class AuditEvent(NamedTuple):
     """One event about to be recorded. The keys of its details are the trail's: add, never rename.
 
@@ -202,7 +223,7 @@ class AuditEvent(NamedTuple):
     event_type: AuditEventType
     details: Mapping[str, object]
 
-    def log_to(self, sink: "EventSink", correlation_id: str) -> None:
+    def log_to(self, sink: EventSink, correlation_id: str) -> None:
         """Have the sink take it as one of this run's."""
         sink.log_event(
             event_type=self.event_type, correlation_id=correlation_id, details=self.details

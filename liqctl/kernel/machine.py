@@ -10,8 +10,8 @@ first line to its last: "cancel, then close, then look, then cancel the stops". 
 only the procedure that waits for it.
 
 Requests pass a `Gateway`, one for each product: deadline, pauses, stops and the venue's limits are
-kept to there. What carries the commands out stands at the end: `Exchange` and `EventSink`, with the
-`Transport` below and the calendar.
+kept to there. What carries the commands out stands at the end: the `Exchange`, with the `Transport`
+below it, and the calendar.
 """
 
 import heapq
@@ -24,7 +24,7 @@ from decimal import Decimal
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from liqctl.kernel.answers import VenueAnswer
-from liqctl.kernel.events import AuditEvent, AuditEventType
+from liqctl.kernel.events import AuditEvent
 from liqctl.kernel.limits import Address, Deadline, RequestBudget, Usage
 from liqctl.kernel.requests import EndpointSpec, Request
 from liqctl.kernel.states import Product
@@ -368,28 +368,6 @@ class Exchange(Connected, Protocol):
 
     async def warm_up(self, product: Product, connections: int, *, timeout_s: float) -> None:
         """Open connections by sending cheap requests; never raises."""
-
-
-class EventSink(Protocol):
-    """Where events go. Never raises: a trail that cannot be written is marked incomplete."""
-
-    def log_event(
-        self, *, event_type: AuditEventType, correlation_id: str, details: Mapping[str, Any]
-    ) -> None:
-        """Take one event; this never touches the disk."""
-
-    async def sync(self) -> None:
-        """Wait (bounded) until every event so far is on disk: orders are about to be sent."""
-
-    async def drain(self, wait_max_s: float) -> None:
-        """Wait (bounded, longer) until every event so far is on disk: the run ends."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether every event so far reached the trail."""
-
-    def head(self, correlation_id: str) -> str | None:
-        """Return the SHA-256 of the run's last line, None when nothing was written."""
 
 
 class WallClock(Protocol):

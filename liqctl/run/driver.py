@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from liqctl.kernel import pacing
 from liqctl.kernel.errors import VenueError
-from liqctl.kernel.events import AuditEvent
+from liqctl.kernel.events import AuditEvent, EventSink
 from liqctl.kernel.limits import Address, Deadline
 from liqctl.kernel.machine import (
     Answered,
     Cut,
     Due,
     Event,
-    EventSink,
     Exchange,
     Interrupted,
     Machine,

@@ -114,7 +114,7 @@ class _Line(NamedTuple):
 
 
 class AuditLogger:
-    """The trail `<log_dir>/audit.jsonl`; implements `machine.EventSink`.
+    """The trail `<log_dir>/audit.jsonl`; implements `events.EventSink`.
 
     Nothing is opened before the first event. May be used from several threads.
     """
