@@ -144,7 +144,7 @@ def test_a_last_word_that_cannot_be_loaded_keeps_nobody(running: Program) -> Non
     import threading
     class Hung:
         def find_spec(self, name, *_):
-            if name == "liqctl.kernel.as_json":
+            if name == "liqctl.kernel.result":
                 threading.Event().wait()
     sys.meta_path.insert(0, Hung())
     """
