@@ -365,6 +365,244 @@ account:
     assert "ETHUSDT" not in said
 
 
+HIDDEN_STOP: Final = """
+account:
+  positions: {ETHUSD_PERP: "-400"}
+  orders:
+    - {symbol: ETHUSD_PERP, side: BUY, price: "2500", quantity: "40", client_order_id: grid}
+    - {symbol: ETHUSD_PERP, side: BUY, trigger: "3150", quantity: "400", reduce_only: true,
+       client_order_id: older, hidden: true}
+"""
+
+
+def test_with_orders_only_and_without_a_watch_that_book_is_left_all_the_same() -> None:
+    """While a question is open the books are swept, also where one reading would be trusted."""
+    symbols = ("ETHUSD_PERP", "BTCUSD_PERP")
+    run = Run(HIDDEN_STOP, close_positions=False, settle_seconds=0.0, symbols=symbols)
+    run.venue.add_fault("hang", path="/exchangeInfo", times=0)
+
+    run.result()
+
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+
+
+@pytest.mark.parametrize(
+    ("busy", "quiet", "host"),
+    [("ETHUSDT", "BTCUSD_PERP", "fapi"), ("ETHUSD_PERP", "BTCUSDT", "dapi")],
+)
+def test_what_is_opened_in_a_proven_product_while_the_other_is_worked_on_is_closed(
+    busy: str, quiet: str, host: str
+) -> None:
+    """The account is flat when every product is, at the same time."""
+    run = Run(
+        f"""
+account: {{positions: {{{busy}: "2", {quiet}: "1"}}}}
+faults: [{{kind: too_many_orders, method: POST, host: {host}, until_ms: 4500, times: 0}}]
+events: [{{act: reopen, symbol: {quiet}, quantity: "1", at_ms: 3500}}]
+""",
+        timeout_seconds=15.0,
+    )
+
+    result = run.result()
+
+    assert result.state is LiquidationState.COMPLETED
+    assert run.venue.account.is_flat
+    closed = [sent["symbol"] for sent in run.events("POSITION_CLOSED")]
+    assert closed.count(quiet) == 2
+    assert closed.count(busy) == 1
+
+
+def test_the_worst_goes_first_over_both_products_when_the_order_limit_binds() -> None:
+    """What a limit keeps back is the tail, whatever its product."""
+    run = Run(
+        """
+account:
+  positions: {ETHUSDT: "0.100", BTCUSDT: "0.010", ETHUSD_PERP: "45", BTCUSD_PERP: "50"}
+venue: {orders_limit_10s: 2}
+""",
+        timeout_seconds=15.0,
+    )
+
+    result = run.result()
+
+    assert result.state is LiquidationState.COMPLETED
+    assert [position.notional for position in result.positions] == [5000, 600, 450, 300]
+    worst_first = [position.symbol for position in result.positions]
+    assert run.transport.sent[:4] == worst_first
+    again = run.transport.sent[4:]
+    assert again
+    assert again == sorted(again, key=worst_first.index)
+
+
+@pytest.mark.parametrize(("symbol", "other"), [("BTCUSDT", "dapi"), ("BTCUSD_PERP", "fapi")])
+def test_a_symbol_narrows_the_run_to_its_product(symbol: str, other: str) -> None:
+    """Nothing is asked of the other one, and what is open there does not count."""
+    run = Run(ACCOUNT, symbols=(symbol,))
+
+    result = run.result()
+
+    signed = [path for _, _, path, _ in run.venue.account.journal.requests if "ping" not in path]
+    assert result.state is LiquidationState.COMPLETED
+    assert {position.symbol for position in result.positions} == {symbol}
+    assert not [path for path in signed if path.startswith(f"/{other}/")]
+
+
+EXECUTION: Final = """
+account:
+  positions: {BTCUSDT: "0.500"}
+  executions: [{symbol: BTCUSDT, side: BUY, quantity: "1", slice: "0.010", every_ms: 400}]
+"""
+
+
+def test_an_execution_algorithm_is_cancelled_and_reported() -> None:
+    """One that runs opens positions again after everything was closed."""
+    run = Run(EXECUTION)
+
+    result = run.result()
+
+    (order,) = result.orders
+    assert result.state is LiquidationState.COMPLETED
+    assert run.venue.account.is_flat
+    assert (order.kind, order.symbol, order.state) == (
+        OrderKind.EXECUTION,
+        "BTCUSDT",
+        OrderState.CANCELLED,
+    )
+    assert result.unread == ()
+
+
+def test_an_execution_algorithm_that_cannot_be_cancelled_is_never_flat() -> None:
+    """Flat is what stays flat."""
+    refusal = "\nfaults: [{kind: unknown_order, method: DELETE, host: sapi, times: 0}]"
+    run = Run(EXECUTION + refusal, max_retries=1)
+
+    result = run.result()
+
+    (order,) = result.orders
+    assert result.state is LiquidationState.PARTIAL
+    assert (order.kind, order.state) == (OrderKind.EXECUTION, OrderState.FAILED)
+
+
+@pytest.mark.parametrize("kind", ["hang", "key_refused", "bad_gateway_not_executed"])
+@pytest.mark.parametrize("settle_seconds", [0.0, 2.0])
+def test_a_silent_spot_host_is_named_and_nothing_waits_for_it(
+    kind: str, settle_seconds: float
+) -> None:
+    """A run never needs it."""
+    fault = f"\nfaults: [{{kind: {kind}, host: sapi, times: 0}}]"
+    calm, run = (Run(text, settle_seconds=settle_seconds) for text in (ACCOUNT, ACCOUNT + fault))
+
+    calm_result, result = calm.result(), run.result()
+
+    assert result.state is LiquidationState.COMPLETED
+    assert result.unread == ("sapi algo/futures/openOrders",)
+    assert result.duration_seconds == pytest.approx(calm_result.duration_seconds, abs=0.01)
+    assert run.transport.usdm_flat_at == calm.transport.usdm_flat_at
+
+
+class Broken(Noting):
+    """A transport with a fault of our own in COIN-M."""
+
+    @override
+    async def request(
+        self, spec: EndpointSpec, params: Mapping[str, Any], *, timeout_s: float
+    ) -> Any:
+        """Send the request, or fail as a bug would."""
+        if spec.path == "/dapi/v1/positionRisk":
+            raise ZeroDivisionError
+        return await super().request(spec, params, timeout_s=timeout_s)
+
+
+def test_a_fault_of_ours_in_one_product_is_no_proof_of_it() -> None:
+    """The other product is closed all the same, and the account is not called flat."""
+    run = Run(ACCOUNT, Broken)
+
+    with pytest.raises(ZeroDivisionError):
+        run.result()
+
+    amounts = {h.symbol: h.amount for h in run.venue.account.holdings.values() if h.amount}
+    assert amounts == {"BTCUSD_PERP": Decimal(150), "ETHUSD_PERP": Decimal(-40)}
+    event, details = run.sink.events[-1]
+    assert (event, details["verified_flat"]) == ("LIQUIDATION_PARTIAL", False)
+
+
+def test_with_orders_only_an_older_stop_outlives_the_sweep_of_its_book() -> None:
+    """The last cancel of the regular book would take the protection of a leg that stays open."""
+    run = Run(OLDER_STOP, close_positions=False)
+
+    result = run.result()
+
+    assert result.state is LiquidationState.COMPLETED
+    states = {order.client_order_id: order.state for order in result.orders}
+    assert states == {"grid": OrderState.CANCELLED, "older": OrderState.KEPT}
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_with_orders_only_a_book_that_may_protect_a_position_is_left_and_the_result_says_so(
+    is_listed: bool,
+) -> None:
+    """Trailing stops are not listed on some accounts; neither is what else may stand there."""
+    stop = (
+        '{symbol: ETHUSD_PERP, side: BUY, trigger: "3150", quantity: "400", reduce_only: true,'
+        f" client_order_id: older, hidden: {str(not is_listed).lower()}}}"
+    )
+    run = Run(
+        f"""
+account:
+  positions: {{ETHUSD_PERP: "-400", ETHUSDT: "2"}}
+  orders:
+    - {stop}
+    - {{symbol: ETHUSDT, side: BUY, price: "2500", quantity: "1", hidden: true}}
+""",
+        close_positions=False,
+    )
+
+    result = run.result()
+
+    assert result.state is LiquidationState.COMPLETED
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+    (said,) = [note for note in result.notes if "no list shows" in note]
+    assert "ETHUSD_PERP" in said
+    assert "ETHUSDT" not in said
+
+
+HIDDEN_STOP: Final = """
+account:
+  positions: {ETHUSD_PERP: "-400"}
+  orders:
+    - {symbol: ETHUSD_PERP, side: BUY, price: "2500", quantity: "40", client_order_id: grid}
+    - {symbol: ETHUSD_PERP, side: BUY, trigger: "3150", quantity: "400", reduce_only: true,
+       client_order_id: older, hidden: true}
+"""
+
+
+def test_with_orders_only_and_without_a_watch_that_book_is_left_all_the_same() -> None:
+    """While a question is open the books are swept, also where one reading would be trusted."""
+    symbols = ("ETHUSD_PERP", "BTCUSD_PERP")
+    run = Run(HIDDEN_STOP, close_positions=False, settle_seconds=0.0, symbols=symbols)
+    run.venue.add_fault("hang", path="/exchangeInfo", times=0)
+
+    run.result()
+
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_where_positions_cannot_be_read_nothing_unlisted_is_taken_from_coinms_book(
+    closes: bool,
+) -> None:
+    """It may be the stop of a position that nobody sees, and that stays open."""
+    run = Run(HIDDEN_STOP, close_positions=closes)
+    for path in ("/positionRisk", "/account"):
+        run.venue.add_fault("internal_error", path=path, times=0)
+
+    result = run.result()
+
+    assert result.state is LiquidationState.PARTIAL
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+
+
 @pytest.mark.parametrize(
     ("busy", "quiet"), [("ETHUSDT", "BTCUSD_PERP"), ("ETHUSD_PERP", "BTCUSDT")]
 )
