@@ -360,7 +360,9 @@ class Planner:
             may_be_open = bool(on_symbol.open) or not self.snapshot.positions.complete
             may_hide = on_symbol.is_coinm and may_be_open
             is_free = not has_regular_stops(on_symbol.orders)
-            by_book = (is_whole and not may_hide) or (is_many and is_free)
+            # Of many the speed counts, but not where what may stand there has to outlive the run.
+            is_kept = may_hide and not self.policy.close_positions
+            by_book = (is_whole and not may_hide) or (is_many and is_free and not is_kept)
         else:
             # Of a leg that we did not close ourselves the list may not show the stop yet.
             legs = on_symbol.records

@@ -386,6 +386,20 @@ def test_with_orders_only_and_without_a_watch_that_book_is_left_all_the_same() -
     assert [order.name for order in run.venue.account.open_orders()] == ["older"]
 
 
+def test_with_orders_only_a_stop_that_no_list_shows_outlives_many_orders() -> None:
+    """They go by id, as few do: the whole book's cancel would leave the position unprotected."""
+    grid = "\n".join(
+        f'    - {{symbol: ETHUSD_PERP, side: BUY, price: "{2499 - number}", quantity: "1"}}'
+        for number in range(150)
+    )
+    run = Run(f"{HIDDEN_STOP}{grid}\n", close_positions=False)
+
+    result = run.result()
+
+    assert result.state is LiquidationState.COMPLETED
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+
+
 @pytest.mark.parametrize("closes", [True, False])
 def test_where_positions_cannot_be_read_nothing_unlisted_is_taken_from_coinms_book(
     closes: bool,
