@@ -144,6 +144,29 @@ def test_a_run_whose_caller_gave_up_blocks_no_other_one() -> None:
     assert manager.get_metrics()["execution_count"] == 2
 
 
+@pytest.mark.parametrize("after_s", [0.05, 0.12, 0.3])
+def test_a_run_whose_caller_gave_up_sends_nothing_more(after_s: float) -> None:
+    """Whether it waited for an answer, or for the disk: then it went on beside the next run."""
+
+    class SlowSink(ListSink):
+        async def sync(self) -> None:
+            await asyncio.sleep(0.1)
+
+    venue, sink = load_scenario("default").make_venue(), SlowSink()
+
+    async def main() -> None:
+        manager = make_manager(venue, sink)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(manager.execute_liquidation(), after_s)
+        recorded, asked = len(sink.events), len(venue.account.journal.requests)
+        await asyncio.sleep(5)
+
+        assert types(sink)[recorded:] == []
+        assert venue.account.journal.requests[asked:] == []
+
+    run_virtual(main)
+
+
 def test_a_manager_can_be_used_again() -> None:
     """State does not stick: the next call is a run of its own."""
 
