@@ -19,7 +19,7 @@ from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
 from liqctl.kernel.errors import Secret
-from liqctl.kernel.events import make_correlation_id
+from liqctl.kernel.ids import make_correlation_id
 from liqctl.kernel.limits import Deadline
 from liqctl.kernel.machine import EventSink, Exchange, Machine, Task, WallClock
 from liqctl.kernel.outcome import Ending, Outcome, summarise

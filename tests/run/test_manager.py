@@ -9,7 +9,8 @@ import pytest
 
 import liqctl
 from liqctl import LiquidationConfig, LiquidationManager, LiquidationResult, LiquidationState
-from liqctl.kernel.events import AuditEventType, is_correlation_id
+from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.ids import is_correlation_id
 from liqctl.kernel.states import ExitCode
 from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.memory import MemoryTransport, run_virtual
