@@ -22,9 +22,8 @@ from liqctl.cli.output import out
 from liqctl.cli.wiring import identities_of
 from liqctl.kernel import events
 from liqctl.kernel.as_json import as_json, dump_line, rfc3339
-from liqctl.kernel.events import make_correlation_id
 from liqctl.kernel.pacing import ORDERS_FIRST_S
-from liqctl.kernel.states import FailureCause, TripCause
+from liqctl.kernel.states import FailureCause, TripCause, make_correlation_id
 from liqctl.notify.notice import (
     COURIER_S,
     HealthNews,

@@ -18,8 +18,14 @@ from liqctl.cli.handing_over import NOTHING_SENT, AccountRun, hand_over_runs
 from liqctl.cli.options import LIQUIDATE, Options, takes
 from liqctl.cli.output import STDERR, STDOUT, out
 from liqctl.kernel.errors import ConfigurationError, CredentialsError, UsageError
-from liqctl.kernel.events import is_correlation_id, make_correlation_id
-from liqctl.kernel.states import Environment, ExitCode, FailureCause, LiquidationState
+from liqctl.kernel.states import (
+    Environment,
+    ExitCode,
+    FailureCause,
+    LiquidationState,
+    is_correlation_id,
+    make_correlation_id,
+)
 from liqctl.run import SystemClock
 
 if TYPE_CHECKING:

@@ -347,7 +347,8 @@ class Planner:
 
         The regular book goes whole, as long as nothing on it has to stay and its cancel has an
         effect. Conditional orders go by id: the whole book's cancel would take what no reading
-        showed. So do the orders of COIN-M while a leg is open, whose older stops are among them.
+        showed. So do the orders of COIN-M while a leg is or may be open, for older stops are among
+        them.
         """
         orders = self.memory.orders
         mine = tuple(order for order in due if order.kind is kind)
@@ -356,9 +357,12 @@ class Planner:
         is_whole = len(mine) == sum(order.kind is kind for order in on_symbol.orders)
         if kind is OrderKind.REGULAR:
             is_many = len(together) > pacing.SINGLE_CANCELS_MAX
-            may_hide = on_symbol.is_coinm and bool(on_symbol.open)
+            may_be_open = bool(on_symbol.open) or not self.snapshot.positions.complete
+            may_hide = on_symbol.is_coinm and may_be_open
             is_free = not has_regular_stops(on_symbol.orders)
-            by_book = (is_whole and not may_hide) or (is_many and is_free)
+            # Of many the speed counts, but not where what may stand there has to outlive the run.
+            is_kept = may_hide and not self.policy.close_positions
+            by_book = (is_whole and not may_hide) or (is_many and is_free and not is_kept)
         else:
             # Of a leg that we did not close ourselves the list may not show the stop yet.
             legs = on_symbol.records

@@ -474,7 +474,7 @@ class Watch:
         COIN-M may have stops on that book, and of some accounts trailing stops are in no list.
         """
         state, policy = self._state, self._state.policy
-        if policy.close_positions or not (policy.cancel_orders and policy.settle_seconds):
+        if policy.close_positions or not policy.cancel_orders:
             return ()
         may_hide = self._gateway.product is Product.COINM and state.margin is Margin.STANDARD
         listed = [record.order for record in state.orders.values() if record.present]

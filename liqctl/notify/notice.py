@@ -35,7 +35,7 @@ from liqctl.desk.result import Asked, meaning, split_residual
 from liqctl.desk.text import clean, count, money, sized
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import as_json, rfc3339
-from liqctl.kernel.events import COUNTS, make_correlation_id
+from liqctl.kernel.events import COUNTS
 from liqctl.kernel.result import LiquidationResult, Residual, Results
 from liqctl.kernel.states import (
     ExitCode,
@@ -44,6 +44,7 @@ from liqctl.kernel.states import (
     OrderState,
     PositionState,
     TripCause,
+    make_correlation_id,
 )
 from liqctl.kernel.values import exposure_of
 from liqctl.kernel.words import DISARMED

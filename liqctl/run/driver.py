@@ -60,6 +60,7 @@ class Driver:
         self._alarm: asyncio.TimerHandle | None = None
         self._unsynced: list[int] = []
         self._syncing: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     @classmethod
     def starting_now(
@@ -120,15 +121,19 @@ class Driver:
         self._feed(Due(self._loop.time()))
 
     def close(self) -> None:
-        """Wait for nothing any more."""
+        """Wait for nothing any more, and let nothing more leave. Closing twice is safe."""
+        self._is_closed, self._on_turn = True, None
         for request in self._requests.values():
             request.cancel()
         self._requests.clear()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        for timer in (self._alarm, self._telling):
+            if timer is not None:
+                timer.cancel()
 
     def _feed(self, event: Event) -> None:
-        for command in self.machine.feed(event):
+        # A run that was cancelled may still have procedures, which would go on with its orders once
+        # the disk has its records: after its end, and beside the next run.
+        for command in () if self._is_closed else self.machine.feed(event):
             match command:
                 case Note(noted):
                     self.record(noted)

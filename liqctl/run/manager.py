@@ -19,7 +19,7 @@ from liqctl.kernel.amounts import plain
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
 from liqctl.kernel.as_json import as_json
 from liqctl.kernel.errors import Secret
-from liqctl.kernel.events import EventSink, make_correlation_id
+from liqctl.kernel.events import EventSink
 from liqctl.kernel.limits import Deadline
 from liqctl.kernel.machine import Exchange, Machine, Task, WallClock
 from liqctl.kernel.outcome import Ending, Outcome, summarise
@@ -32,7 +32,14 @@ from liqctl.kernel.result import (
     LiquidationResult,
     make_metrics,
 )
-from liqctl.kernel.states import FailureCause, LiquidationState, Margin, PositionState, Product
+from liqctl.kernel.states import (
+    FailureCause,
+    LiquidationState,
+    Margin,
+    PositionState,
+    Product,
+    make_correlation_id,
+)
 from liqctl.kernel.values import ORDER_TAG_BYTES, Leg
 from liqctl.kernel.witness import NOT_ASKED, Master, Statement, silent
 from liqctl.kernel.words import DISARMED, explain_twin

@@ -328,7 +328,7 @@ class Armed:
             self.orders_seen.append(now)
             while self.orders_seen[0] <= now - MINUTE_S:
                 self.orders_seen.popleft()
-        if event.opens:
+        if event.opens and self.policy.covers(event.symbol):
             self._opened[event.symbol] = now
         self.guarding.heard(event)
         if self.wakes is not None:

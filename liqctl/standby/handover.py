@@ -22,9 +22,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from liqctl.kernel.events import is_correlation_id
 from liqctl.kernel.policy import LiquidationConfig
-from liqctl.kernel.states import ExitCode, Product
+from liqctl.kernel.states import ExitCode, Product, is_correlation_id
 from liqctl.run import make_private, state_folders
 
 ACCEPT_MAX_S: Final = 0.1

@@ -29,7 +29,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from liqctl.kernel.events import TRAIL_NAME, AuditEventType, time_of_correlation_id
+from liqctl.kernel.events import TRAIL_NAME, AuditEventType
+from liqctl.kernel.states import time_of_correlation_id
 from liqctl.trail.durability import HelperThread, Ticket
 from liqctl.trail.file import TrailFile, TrailRecord, make_record, open_trail
 

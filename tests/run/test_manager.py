@@ -9,8 +9,8 @@ import pytest
 
 import liqctl
 from liqctl import LiquidationConfig, LiquidationManager, LiquidationResult, LiquidationState
-from liqctl.kernel.events import AuditEventType, is_correlation_id
-from liqctl.kernel.states import ExitCode
+from liqctl.kernel.events import AuditEventType
+from liqctl.kernel.states import ExitCode, is_correlation_id
 from liqctl.sim.faults import KINDS, Fault
 from liqctl.sim.memory import MemoryTransport, run_virtual
 from liqctl.sim.scenario import load_scenario
@@ -142,6 +142,29 @@ def test_a_run_whose_caller_gave_up_blocks_no_other_one() -> None:
     assert types(sink).count("LIQUIDATION_BLOCKED") == 0
     assert types(sink).count("LIQUIDATION_START") == 2
     assert manager.get_metrics()["execution_count"] == 2
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.12, 0.3])
+def test_a_run_whose_caller_gave_up_sends_nothing_more(after_s: float) -> None:
+    """Whether it waited for an answer, or for the disk: then it went on beside the next run."""
+
+    class SlowSink(ListSink):
+        async def sync(self) -> None:
+            await asyncio.sleep(0.1)
+
+    venue, sink = load_scenario("default").make_venue(), SlowSink()
+
+    async def main() -> None:
+        manager = make_manager(venue, sink)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(manager.execute_liquidation(), after_s)
+        recorded, asked = len(sink.events), len(venue.account.journal.requests)
+        await asyncio.sleep(5)
+
+        assert types(sink)[recorded:] == []
+        assert venue.account.journal.requests[asked:] == []
+
+    run_virtual(main)
 
 
 def test_a_manager_can_be_used_again() -> None:

@@ -365,6 +365,56 @@ account:
     assert "ETHUSDT" not in said
 
 
+HIDDEN_STOP: Final = """
+account:
+  positions: {ETHUSD_PERP: "-400"}
+  orders:
+    - {symbol: ETHUSD_PERP, side: BUY, price: "2500", quantity: "40", client_order_id: grid}
+    - {symbol: ETHUSD_PERP, side: BUY, trigger: "3150", quantity: "400", reduce_only: true,
+       client_order_id: older, hidden: true}
+"""
+
+
+def test_with_orders_only_and_without_a_watch_that_book_is_left_all_the_same() -> None:
+    """While a question is open the books are swept, also where one reading would be trusted."""
+    symbols = ("ETHUSD_PERP", "BTCUSD_PERP")
+    run = Run(HIDDEN_STOP, close_positions=False, settle_seconds=0.0, symbols=symbols)
+    run.venue.add_fault("hang", path="/exchangeInfo", times=0)
+
+    run.result()
+
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+
+
+def test_with_orders_only_a_stop_that_no_list_shows_outlives_many_orders() -> None:
+    """They go by id, as few do: the whole book's cancel would leave the position unprotected."""
+    grid = "\n".join(
+        f'    - {{symbol: ETHUSD_PERP, side: BUY, price: "{2499 - number}", quantity: "1"}}'
+        for number in range(150)
+    )
+    run = Run(f"{HIDDEN_STOP}{grid}\n", close_positions=False)
+
+    result = run.result()
+
+    assert result.state is LiquidationState.COMPLETED
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_where_positions_cannot_be_read_nothing_unlisted_is_taken_from_coinms_book(
+    closes: bool,
+) -> None:
+    """It may be the stop of a position that nobody sees, and that stays open."""
+    run = Run(HIDDEN_STOP, close_positions=closes)
+    for path in ("/positionRisk", "/account"):
+        run.venue.add_fault("internal_error", path=path, times=0)
+
+    result = run.result()
+
+    assert result.state is LiquidationState.PARTIAL
+    assert [order.name for order in run.venue.account.open_orders()] == ["older"]
+
+
 @pytest.mark.parametrize(
     ("busy", "quiet"), [("ETHUSDT", "BTCUSD_PERP"), ("ETHUSD_PERP", "BTCUSDT")]
 )

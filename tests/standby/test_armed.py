@@ -330,6 +330,18 @@ def test_a_new_order_is_covered_before_a_list_shows_it() -> None:
     assert 40 < first < 51
 
 
+def test_a_new_order_out_of_scope_gets_no_countdown() -> None:
+    """One that runs out cancels the symbol's whole book, which nobody asked for."""
+    venue = make_venue()
+    event(venue, "place", 5, symbol="ETHUSDT", side="SELL", price="3100", quantity="1")
+    policy = LiquidationConfig(products=(Product.USDM,), symbols=("BTCUSDT",))
+
+    armed, _ = stand(venue, until_s=60, policy=policy, countdown_s=20.0)
+
+    assert armed._covered == {"BTCUSDT"}
+    assert not venue.account.timers
+
+
 def test_a_countdown_ends_with_the_orders_of_its_symbol() -> None:
     """Else it would take what a bot places later."""
     venue = make_venue()
