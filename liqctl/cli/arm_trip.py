@@ -18,7 +18,7 @@ from liqctl.cli.handing_over import AccountRun
 from liqctl.cli.liquidate import ResultPrinter
 from liqctl.cli.live import CommandSink
 from liqctl.cli.options import Options
-from liqctl.cli.output import out
+from liqctl.cli.output import ERROR_STALL_S, out
 from liqctl.cli.wiring import identities_of
 from liqctl.kernel import events
 from liqctl.kernel.as_json import as_json, dump_line, rfc3339
@@ -106,10 +106,13 @@ class Teller:
         )
 
     def line(self, health: str, reasons: tuple[str, ...], **more: object) -> None:
-        """Print one line on stdout: it is what this command answers."""
+        """Print one line on stdout: it is what this command answers.
+
+        A reader that takes nothing loses it soon: a trip waits while it is written.
+        """
         if self._options.as_json:
             line = {"at": SystemClock().now(), "state": health, "reasons": list(reasons), **more}
-            out.answer(dump_line(as_json(line)))
+            out.answer(dump_line(as_json(line)), stall_s=ERROR_STALL_S)
             return
         name = f" {self._settings.account}" if self._settings.account else ""
         told = "".join(
@@ -117,7 +120,8 @@ class Teller:
             for what, value in more.items()
         )
         why = f": {'; '.join(reasons)}" if reasons else ""
-        out.answer(f"{self._settings.environment.value}{name} {health}{told}{why}")
+        text = f"{self._settings.environment.value}{name} {health}{told}{why}"
+        out.answer(text, stall_s=ERROR_STALL_S)
 
     def left(self, left: "Mapping[str, datetime]") -> None:
         """Say on which symbols the venue's countdown may still run out."""

@@ -170,11 +170,11 @@ class Output:
         # Terminals by descriptor, opened once more so that writing to them never blocks.
         self._unblocked: dict[int, int | None] = {}
 
-    def answer(self, text: str) -> None:
-        """Write the answer to stdout."""
+    def answer(self, text: str, *, stall_s: float = ANSWER_STALL_S) -> None:
+        """Write the answer to stdout; what a reader does not take for so many seconds is lost."""
         self.give_way()
         self.is_answered = True
-        self.write(STDOUT, _lines(text), ANSWER_STALL_S)
+        self.write(STDOUT, _lines(text), stall_s)
 
     def error(self, text: str) -> None:
         """Write progress or an error to stderr."""

@@ -61,6 +61,9 @@ _ITIMERSPEC: Final = "4l"
 """`struct itimerspec`, when a timer expires: seconds and nanoseconds, of each next time (0: never)
 and of the first."""
 
+_AT_ONCE_S: Final = 0.001
+"""What a timer gets whose moment is past: 0 would never expire, and less than 0 is refused."""
+
 _FAILED: Final = 1
 _EXIT_BY_SIGNAL: Final = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _FRAMES_MAX: Final = 20
@@ -215,6 +218,8 @@ class Signals:
 class LastResort:
     """Ends the process after some seconds, also one that cannot run Python, unless cancelled.
 
+    Where nothing is left of them it ends the process at once.
+
     A timer of the kernel calls `_exit` in a thread of the C library's own. `faulthandler` does
     nearly the same, and serves where there is no such timer; but it walks the frames of running
     threads first, which once in a dozen resumed processes ended in a segmentation fault, and it
@@ -226,6 +231,7 @@ class LastResort:
         """Start counting."""
         import ctypes
 
+        seconds = max(seconds, _AT_ONCE_S)
         self._library = ctypes.CDLL(None)
         self._timer = ctypes.c_void_p()
         self._nowhere: int | None = None
@@ -280,7 +286,9 @@ class Watchdog:
         out.until = self._ends_at + _DROP_OUTPUT_S
         self._done = threading.Event()
         self.last_word = threading.Lock()
-        self._last_resort = LastResort(self._last_resort_at - time.monotonic())
+        # Who was stopped until after that moment still says what is known.
+        left_s = self._last_resort_at - time.monotonic()
+        self._last_resort = LastResort(max(left_s, _WATCHDOG_S))
         with contextlib.suppress(RuntimeError):  # no thread can be had; the others keep the time
             threading.Thread(target=self._watch, daemon=True, name="deadline").start()
 

@@ -153,7 +153,8 @@ def time_of_correlation_id(correlation_id: str) -> float | None:
     if match is None:
         return None
     try:
-        return datetime.strptime(f"{match[1]}+0000", "%Y%m%d_%H%M%S%z").timestamp()
+        # `strptime` would import a module for it, before the first orders of a trip.
+        return datetime.fromisoformat(f"{match[1]}+00:00").timestamp()
     except ValueError:
         return None
 

@@ -159,8 +159,9 @@ def clean(value: object, depth: int = 0) -> object:
     match value:
         case str() | PurePath():
             return _text(str(value), _TEXT_MAX)
-        case bool() | int():
-            return value if value.bit_length() <= _INTEGER_BITS_MAX else "<int>"
+        case None | int():
+            is_short = value is None or value.bit_length() <= _INTEGER_BITS_MAX
+            return value if is_short else "<int>"
         case float():
             return value if math.isfinite(value) else str(value)
         case Decimal():

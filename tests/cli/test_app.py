@@ -1,5 +1,6 @@
 """The program from outside: help, versions, usage errors, broken descriptors, signals."""
 
+import json
 import os
 import signal
 import subprocess
@@ -232,6 +233,46 @@ def test_the_last_resort_ends_a_process_whose_watchdog_hangs() -> None:
     )
 
     assert ended.returncode == ExitCode.FAILED
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-10, -1.0])
+def test_a_last_resort_whose_moment_is_past_ends_the_process_at_once(seconds: float) -> None:
+    """A timer of 0 s never expires, and one of less was an error of ours."""
+    ended = run_python(
+        "from liqctl.cli import process; import time\n"
+        f"process.LastResort({seconds}, 7)\n"
+        "time.sleep(10)"
+    )
+
+    assert ended.returncode == 7, ended.stderr
+
+
+def test_a_courier_that_began_too_late_has_an_end_all_the_same(tmp_path: Path) -> None:
+    """On a busy machine an interpreter takes longer to start than all of a courier's time."""
+    order = {"ends_at": 0.0, "log_dir": str(tmp_path), "correlation_id": "liq_1"}
+    ended = run_python(
+        "import io, json, sys, time; from liqctl.cli import courier\n"
+        f"sys.stdin = io.StringIO({json.dumps(json.dumps(order))})\n"
+        "courier.carry_out = lambda *_: time.sleep(10)\n"
+        "courier.main()"
+    )
+
+    assert ended.returncode == ExitCode.FAILED
+    assert not list(tmp_path.iterdir()), "it hung, and ended by an error then"
+
+
+def test_a_process_that_was_stopped_until_after_its_deadline_says_what_is_known() -> None:
+    """The watchdog did not start: a run ended by an error of ours instead."""
+    ended = run_python(
+        "from liqctl.cli import process; import threading, time\n"
+        "from liqctl.kernel.limits import Deadline\n"
+        "process.prepare()\n"
+        "deadline = Deadline.after(0.2, began=time.monotonic() - 1.0, epoch_s=0.0)\n"
+        "process.Watchdog(deadline, lambda: 3)\n"
+        "threading.Event().wait()"
+    )
+
+    assert ended.returncode == ExitCode.PARTIAL, ended.stderr
 
 
 def test_an_unexpected_error_shows_where_but_never_its_text() -> None:

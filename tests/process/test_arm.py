@@ -48,6 +48,32 @@ def test_a_signal_closes_the_account_and_latches(tmp_path: Path) -> None:
             post.wait_for("armed")
 
 
+def test_nothing_is_imported_from_a_trip_on(tmp_path: Path) -> None:
+    """A module takes a millisecond or more, and a disk that hangs takes for ever."""
+    with program(tmp_path) as running:
+        running.more["arm"] = QUICK
+        running.hook(
+            f"""
+            import sys
+            class Finder:
+                @staticmethod
+                def find_spec(name, path=None, target=None):
+                    with open({str(tmp_path / "imported")!r}, "a") as file:
+                        print(name, file=file)
+            sys.meta_path.insert(0, Finder)
+            """
+        )
+        with armed(running) as post:
+            post.wait_for("armed")
+            time.sleep(1)  # Its checks of the key begin with being armed.
+            before = (tmp_path / "imported").read_text()
+            post.signal(signal.SIGUSR1)
+            assert post.ended() == 0, post.errors
+
+        assert running.is_flat
+        assert (tmp_path / "imported").read_text().removeprefix(before) == ""
+
+
 def test_a_liquidation_is_handed_over_and_ends_the_same(tmp_path: Path) -> None:
     """Same result, same exit code; the armed process has done the work."""
     with program(tmp_path) as running:

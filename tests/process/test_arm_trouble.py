@@ -1,5 +1,7 @@
 """`liqctl arm` where things go wrong: guards, streams, countdowns, disks, kills, and secrets."""
 
+import contextlib
+import os
 import signal
 import time
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from liqctl.sim.scenario import Scenario
 from tests.process.armed import ArmedProcess, armed
-from tests.process.program import Program, end, program, wait_until
+from tests.process.program import PATIENCE_S, Program, end, program, wait_until
 from tests.process.test_disk import hang
 
 QUICK = {"hold_seconds": 0.0}
@@ -428,3 +430,28 @@ def test_a_stop_in_the_moment_in_which_the_account_was_read_ends_it(tmp_path: Pa
 
         assert "stopping: the account is not watched any more" in post.errors
         assert not running.is_flat
+
+
+def test_a_trip_does_not_wait_for_who_reads_what_is_said(tmp_path: Path) -> None:
+    """A terminal that is halted, or a pipe that nobody reads, kept it from closing for 10 s."""
+    with program(tmp_path) as running:
+        running.more["arm"] = QUICK
+        reader, writer = os.pipe()
+        with running.start("arm", "--json", stdout=writer) as process:
+            running.wait_for("ARMED")
+            os.read(reader, 1)  # It says so only once it is ready.
+            os.set_blocking(writer, False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(writer, b"." * 4096)
+            act(running, "cut_streams")
+            running.wait_for("ARM_DEGRADED")
+            process.send_signal(signal.SIGUSR1)
+            tripped_at = time.monotonic()
+            wait_until(lambda: running.is_flat, "it did not close the account")
+            took_s = time.monotonic() - tripped_at
+            os.close(reader)
+            assert process.wait(PATIENCE_S) == 0
+        os.close(writer)
+
+    assert took_s < 4

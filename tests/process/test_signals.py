@@ -145,6 +145,7 @@ def test_a_last_word_that_cannot_be_loaded_keeps_nobody(running: Program) -> Non
     class Hung:
         def find_spec(self, name, *_):
             if name == "liqctl.kernel.result":
+                open("hung", "w").close()
                 threading.Event().wait()
     sys.meta_path.insert(0, Hung())
     """
@@ -152,6 +153,7 @@ def test_a_last_word_that_cannot_be_loaded_keeps_nobody(running: Program) -> Non
 
     ended = running.run()
 
+    assert (running.folder / "hung").exists()
     assert ended.code == 143
     assert ended.seconds < 1.0 + overshoot_max_s()
     assert not running.sent()

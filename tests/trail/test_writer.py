@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 
 import pytest
@@ -269,6 +270,15 @@ def test_details_of_any_kind_fit_into_eight_kilobytes(trail: AuditLogger) -> Non
     assert (third["key"], third["odd"], third["nan"]) == ("<Secret>", "<object>", "nan")
     assert trail.path.read_bytes().isascii()
     assert verify(trail.path).is_intact
+
+
+def test_a_member_of_an_enum_is_recorded_as_its_value(trail: AuditLogger) -> None:
+    """The library's callers bring their own; one that stands for nothing is null."""
+    which = Enum("which", {"NOTHING": None, "AMOUNT": Decimal("1.50"), "WORD": "a"})
+
+    _log(trail, "a", **{each.name: each for each in which})
+
+    assert _records(trail)[0]["details"] == {"NOTHING": None, "AMOUNT": "1.50", "WORD": "a"}
 
 
 def test_threads_share_one_trail(trail: AuditLogger) -> None:
