@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import math
 import os
+import select
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -40,6 +41,9 @@ READING_MAX_S: Final = 3.0
 _OVERTIME_S: Final = 0.5
 _GUARD_S: Final = 0.08
 """How long after the patience with a follow-up is used up this process is ended by force."""
+
+_SIGNALS_S: Final = 0.2
+"""How long a signal at the question may wait to be obeyed."""
 
 _LINES_OF_QUESTION: Final = 4
 """The line before the screen, the one of the settings, the question, and the answer."""
@@ -283,6 +287,9 @@ def is_typed(word: str) -> bool:
     """Return whether the operator types the word, which says yes to what stands above."""
     out.error(f"Type {word} to go on, anything else to leave:")
     with contextlib.suppress(EOFError, OSError, UnicodeDecodeError):
+        # A signal in the moment before `input` blocks would be heard after the next key only.
+        while not select.select([0], [], [], _SIGNALS_S)[0]:
+            pass
         return input().strip() == word
     return False
 
