@@ -112,14 +112,23 @@ class Case:
         )
 
     def reads_amount(self, key: LegKey, by_ms: float = float("inf")) -> Decimal | None:
-        """Return what the latest list of positions showed the leg to hold, None without one."""
+        """Return what the latest list of positions showed the leg to hold, None without one.
+
+        Of two that were asked side by side, that counts which shows it open.
+        """
         product = self.venue.account.markets[key[0]].product
+        # COIN-M's positions are narrowed by their pair.
+        asked = {"", key[0], key[0].rpartition("_")[0]}
+        latest: Listing | None = None
         for listing in self.listings(*_POSITIONS, by_ms=by_ms, product=product):
-            # COIN-M's positions are narrowed by their pair.
-            if listing.readable and listing.symbol in {"", key[0], key[0].rpartition("_")[0]}:
-                holdings = self.venue.account.holdings.as_of(listing.moment_ms)
-                return holdings[key].amount if key in listing.shown else Decimal(0)
-        return None
+            if not listing.readable or listing.symbol not in asked:
+                continue
+            if latest is not None and listing.at_ms < latest.at_ms - self.latency_ms:
+                break
+            latest = latest or listing
+            if key in listing.shown:
+                return self.venue.account.holdings.as_of(listing.moment_ms)[key].amount
+        return None if latest is None else Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
