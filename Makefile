@@ -21,11 +21,11 @@ demo: .venv/.installed ## watch a simulated account being closed; needs no key
 
 install: .venv/.installed ## install liqctl into .venv/bin/liqctl
 
-# Three workers for two cores: most of a test is waiting. pytest keeps what it made of the tests'
+# Four workers for two cores: most of a test is waiting. pytest keeps what it made of the tests'
 # asserts, whatever the environment says: each worker would make it anew for five seconds.
 test: .venv/.tools ## run every test
 	$(BIN)/python -m compileall -q liqctl tests
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 4 --dist worksteal
 
 lint: .venv/.tools ## check style and imports between layers
 	$(BIN)/ruff check .

@@ -39,9 +39,12 @@ _RIVALS: Final = ("ccxt tuned", "bare aiohttp")
 _WAYS: Final = {
     "liqctl": "",
     "liqctl, none begun early": (
-        "from liqctl.venue import client; client.EarlyConnections = lambda *_: None"
+        "from functools import partialmethod\n"
+        "from liqctl.venue.startup import EarlyConnections as Early\n"
+        "Early.__init__ = partialmethod(lambda self, make, *to, count: make(self, *to, count=0), "
+        "Early.__init__)"
     ),
-    "liqctl, no spare ones": "from liqctl.run import driver; driver.WARM_CONNECTIONS = 0",
+    "liqctl, no spare ones": "from liqctl.kernel import pacing; pacing.WARM_CONNECTIONS = 0",
 }
 _VENUE: Final = (
     "import asyncio, tests.bench.venue as venue; "
@@ -157,8 +160,9 @@ def run_once(venue: Venue, symbols: int, tool: str) -> tuple[float, float]:
             environ |= our_environ(place, authority=venue.authority)
             keep_settings("testnet", environ, home)
         ended = spawn(["ip", "netns", "exec", NEAR, *command], environ, home, stream)
+        stream.seek(0)
+        assert ended.code == 0, (tool, ended, stream.read()[-2000:])
     seen = venue.ask(act="close")
-    assert ended.code == 0, ended
     return seen["first_signed_at"] - ended.began_at, seen["flat_at"] - ended.began_at
 
 

@@ -139,7 +139,6 @@ def targets(tables: Sequence[Table]) -> list[Target]:
         (60, "flat", "ccxt tuned", 0.6),
         (60, "positions closed", "bare aiohttp", 1.15),
         (60, "flat", "bare aiohttp", 1.25),
-        (0, "process gone", "ccxt tuned", 0.6),
         (5, "memory MB", "ccxt tuned", 0.6),
         (200, "CPU", "bare aiohttp", 1.5),
     ]
@@ -147,9 +146,8 @@ def targets(tables: Sequence[Table]) -> list[Target]:
     for symbols, figure, rival, limit in rows:
         table = found.get((symbols, figure == "CPU"))
         if table is not None and rival in table.runs:
-            account = f"{symbols} symbols" if symbols else "already flat"
             way = ", HTTPS" if table.setting.tls else ""
-            name = f"{figure} / {rival}, {account}{way}"
+            name = f"{figure} / {rival}, {symbols} symbols{way}"
             measured = table.ratio(FIGURES[figure], rival)
             result.append(Target(name=name, limit=limit, measured=measured))
     result += [
