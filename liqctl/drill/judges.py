@@ -111,10 +111,12 @@ class Case:
             for listing in self.listings(*sources, by_ms=by_ms)
         )
 
-    def reads_amount(self, key: LegKey, by_ms: float = float("inf")) -> Decimal | None:
+    def reads_amount(
+        self, key: LegKey, by_ms: float = float("inf"), *, in_either: bool = False
+    ) -> Decimal | None:
         """Return what the latest list of positions showed the leg to hold, None without one.
 
-        Of two that were asked side by side, that counts which shows it open.
+        With `in_either` that one counts, of two that were asked side by side, which shows it open.
         """
         product = self.venue.account.markets[key[0]].product
         # COIN-M's positions are narrowed by their pair.
@@ -123,7 +125,8 @@ class Case:
         for listing in self.listings(*_POSITIONS, by_ms=by_ms, product=product):
             if not listing.readable or listing.symbol not in asked:
                 continue
-            if latest is not None and listing.at_ms < latest.at_ms - self.latency_ms:
+            is_beside = latest is None or listing.at_ms >= latest.at_ms - self.latency_ms
+            if latest is not None and not (in_either and is_beside):
                 break
             latest = latest or listing
             if key in listing.shown:
@@ -296,7 +299,7 @@ def _is_in_scope(case: Case, thing: LegKey | Order | AlgoOrder) -> bool:
         return True
     if isinstance(thing, Order) and not thing.trigger_price:
         return True
-    amount = case.reads_amount(thing.leg)
+    amount = case.reads_amount(thing.leg, in_either=True)
     if not amount or thing.only_reduces:
         return not amount
     shrinks = thing.quantity is not None and thing.quantity <= abs(amount)
