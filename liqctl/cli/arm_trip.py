@@ -233,12 +233,8 @@ class Trip:
         Returns:
             The symbols on which the venue's countdown may still run out, with its end.
         """
-        trigger, armed, told, name = (
-            self.trigger,
-            self.armed,
-            self.told,
-            self.printer.correlation_id,
-        )
+        trigger, armed, told = self.trigger, self.armed, self.told
+        name = self.printer.correlation_id
         run = AccountRun(
             settings=self.settings,
             correlation_id=name,

@@ -207,7 +207,6 @@ def open_account(
                 if needs_key:
                     raise
         from liqctl.kernel.requests import Endpoint, spec_of
-        from liqctl.venue.exchange import BinanceExchange
 
         policy = settings.liquidation
         transport = _transport(
@@ -221,6 +220,9 @@ def open_account(
                 for product in policy.by_product
             ],
         )
+        # The early connections are on their way by now.
+        from liqctl.venue.exchange import BinanceExchange
+
         yield Account(
             exchange=BinanceExchange(transport),
             transport=transport,

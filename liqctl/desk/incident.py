@@ -156,10 +156,8 @@ class LaterRun:
         """Return what its first and its last word tell."""
         first = run.start or run.end
         details = run.end.details if run.end else {}
-        closed, found = (
-            _whole(details.get("positions_closed")),
-            _whole(details.get("positions_found")),
-        )
+        closed = _whole(details.get("positions_closed"))
+        found = _whole(details.get("positions_found"))
         return cls(
             correlation_id=run.correlation_id,
             at=run.began_at,

@@ -477,13 +477,8 @@ class Watch:
         if policy.close_positions or not policy.cancel_orders:
             return ()
         may_hide = self._gateway.product is Product.COINM and state.margin is Margin.STANDARD
-        listed = [record.order for record in state.orders.values() if record.present]
         symbols = sorted({leg.symbol for leg in open_legs(state.legs)})
-        return tuple(
-            symbol
-            for symbol in symbols
-            if may_hide or has_regular_stops(order for order in listed if order.symbol == symbol)
-        )
+        return tuple(symbol for symbol in symbols if may_hide or self._lists_stops(symbol))
 
     def unswept(self) -> list[SymbolPlan]:
         """Return the sweeps that are missing: both books of each symbol that held something."""
@@ -498,22 +493,22 @@ class Watch:
         guarded |= {leg.symbol for leg, record in state.legs.items() if record.current is not None}
         plans = []
         in_turn, spared = self._is_in_turn, self.spared
-        listed = [record.order for record in state.orders.values() if record.present]
+        is_listed = state.has_listed(OrderKind.REGULAR)
         for symbol in sorted(self._touched()):
             # Stops of the regular book go with it; a book not listed yet may hold some.
-            if symbol in spared or (
-                symbol in guarded
-                and (
-                    not state.has_listed(OrderKind.REGULAR)
-                    or has_regular_stops(order for order in listed if order.symbol == symbol)
-                )
-            ):
+            is_guarded = symbol in guarded and (not is_listed or self._lists_stops(symbol))
+            if is_guarded or symbol in spared:
                 continue
             plan = plan_sweep(symbol, with_stops=symbol not in guarded, in_turn=in_turn)
             sweeps = [state.sweeps.get((symbol, book), ledger.NO_SWEEP) for book in plan.books]
             if not all(s.sent_at >= since and (s.is_given_up or not s.failed) for s in sweeps):
                 plans.append(plan)
         return plans
+
+    def _lists_stops(self, symbol: str) -> bool:
+        """Whether stops are listed on the symbol's regular book."""
+        orders = (record.order for record in self._state.orders.values() if record.present)
+        return has_regular_stops(order for order in orders if order.symbol == symbol)
 
     def missing(self, verdict: Verdict, snapshot: Snapshot) -> tuple[str, ...]:
         """Return what is missing from the proof of an account that reads flat."""

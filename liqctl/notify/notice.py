@@ -124,10 +124,8 @@ def make_notices(
     Of several accounts there is one of each, as bad as the worst account's would be. `exit_code` is
     what the process leaves with: a signal's outranks the result's.
     """
-    only, judged = (
-        results.only,
-        [_Judgement.of(result, exit_code, results) for result in results.each],
-    )
+    only = results.only
+    judged = [_Judgement.of(result, exit_code, results) for result in results.each]
     if results.are_several:
         text, details = _tell_all(results, judged, exit_code)
     else:
