@@ -37,7 +37,7 @@ from liqctl.kernel.pacing import (
 )
 from liqctl.kernel.policy import LIMITS
 from liqctl.run import describe_actor, make_private, nearest_existing, state_folders
-from liqctl.trail.durability import HelperThread
+from liqctl.trail.durability import HelperThread, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,6 +207,9 @@ class AccountLock:
         self._thread = HelperThread("lock")
         self._guard = threading.Lock()
         self._run_no = 0
+        self.written: Ticket | None = None
+        """When the lock's text stands, where it is taken beside the run."""
+
         self._again: Callable[[], Blocked | None] | None = None
 
     def acquire(
@@ -250,7 +253,9 @@ class AccountLock:
             if isinstance(answer, Acquired) and not is_wanted:  # Its run has ended meanwhile.
                 release(answer)
 
-        self._thread.call(take).wait(wait_s)
+        written = self._thread.call(take)
+        written.wait(wait_s)
+        self.written = None if wait_s else written
         with self._guard:
             if refusals:
                 return refusals[0]

@@ -250,6 +250,9 @@ class LiquidationManager:
         def publish() -> None:
             current.known = replace(run.outcome(), witness=said)
 
+        if self.lock is not None and self.dead_runs is not None:
+            # A run that died is found by its lock's text: no START stands in the trail before that.
+            self.dead_runs.follow(self.lock.written)
         driver.record_to(self.audit_logger, opening.correlation_id, publish)
         driver.record(
             events.run_started(

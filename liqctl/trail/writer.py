@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from liqctl.kernel.events import TRAIL_NAME, AuditEventType
+from liqctl.kernel.pacing import LOCK_WAIT_MAX_S
 from liqctl.kernel.states import time_of_correlation_id
 from liqctl.trail.durability import HelperThread, Ticket
 from liqctl.trail.file import TrailFile, TrailRecord, make_record, open_trail
@@ -151,6 +152,7 @@ class AuditLogger:
         self._guard = threading.RLock()
         self._waiting: deque[TrailRecord] = deque()
         self._is_appending = False
+        self._leader: Ticket | None = None
         self._append: Ticket | None = None
         self._sync: Ticket | None = None
         self._hurry = threading.Event()
@@ -230,6 +232,11 @@ class AuditLogger:
                     self._append = self._thread.call(self._append_waiting)
         if not has_room:
             self._spill([record], "it answers too late, and memory for its events is used up")
+
+    def follow(self, ticket: Ticket | None) -> None:
+        """Write what comes from now on once a call is over, or took as long as it may."""
+        with self._guard:
+            self._leader = ticket or self._leader
 
     async def sync(self) -> None:
         """Return once all events so far are on disk, or when a run's patience with it is used up.
@@ -372,6 +379,9 @@ class AuditLogger:
         with self._guard:
             self._is_appending = False
             records = list(self._waiting)
+            leader, self._leader = self._leader, None
+        if leader is not None:
+            leader.wait(LOCK_WAIT_MAX_S)
         while records:
             try:
                 count, problem = self._append_block(records), None

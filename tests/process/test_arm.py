@@ -111,10 +111,27 @@ def test_a_liquidation_that_is_not_taken_runs_by_itself(tmp_path: Path, why: str
         assert start["details"]["pid"] != post.process.pid
 
 
-def test_an_armed_process_that_dies_with_the_work_leaves_it_to_who_asked(tmp_path: Path) -> None:
-    """`kill -9` in the middle: the command that handed over finishes it."""
+@pytest.mark.parametrize("lock_takes_s", [0.0, 0.05])
+def test_an_armed_process_that_dies_with_the_work_leaves_it_to_who_asked(
+    tmp_path: Path, lock_takes_s: float
+) -> None:
+    """`kill -9` in the middle: the command that handed over finishes it.
+
+    Its lock is taken beside the orders: it died before that stood, and its START had no end.
+    """
     with program(tmp_path, latency_ms=50) as running:
         running.more["arm"] = QUICK
+        running.hook(
+            f"""
+            import fcntl, os, time
+            take = fcntl.flock
+            def flock(fd, how):
+                if os.readlink(f"/proc/self/fd/{{fd}}").endswith(".lock"):
+                    time.sleep({lock_takes_s})
+                take(fd, how)
+            fcntl.flock = flock
+            """
+        )
         running.hang(kind="slow", method="POST", path="/order")
         with armed(running) as post:
             post.wait_for("armed")
