@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_origin
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_origin
 
 from liqctl.kernel.errors import UsageError, hide_secrets
 from liqctl.kernel.states import Environment, Product
@@ -40,8 +40,7 @@ class Document(StrEnum):
     EVENT = "event"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(NamedTuple):
     """How one option is written and read; an argument has no names.
 
     `sets` is the setting that it wins over, `low` and `high` are allowed values themselves, and
@@ -350,8 +349,7 @@ LIQUIDATE: Final = (
 _PLAIN_NAMES: Final = {option: name for name in LIQUIDATE for option in OPTIONS[name].names}
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A function of `Options`, and which of them it takes, in the order that help shows.
 
     `helps` tells what some options mean for this command, where it is not what the table says.

@@ -4,8 +4,8 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from liqctl.kernel.errors import CredentialsError, Secret
 from liqctl.kernel.states import Environment, Margin
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 _CREDENTIALS: Final = ("API_KEY", "API_SECRET")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(NamedTuple):
     """One account on one venue, ready to be spoken to.
 
     `identity` names the account for the lock: environment, key fingerprint and base URL.

@@ -156,11 +156,10 @@ class _Account:
                         else policy.covers(each.symbol)
                     )
                 )
-                in_scope = replace(
-                    snapshot,
-                    positions=replace(snapshot.positions, items=positions),
-                    regular_orders=replace(snapshot.regular_orders, items=orders),
-                    algo_orders=replace(snapshot.algo_orders, items=()),
+                in_scope = snapshot._replace(
+                    positions=snapshot.positions._replace(items=positions),
+                    regular_orders=snapshot.regular_orders._replace(items=orders),
+                    algo_orders=snapshot.algo_orders._replace(items=()),
                 )
                 seen = replace(found, snapshot=in_scope)
         why = clean(why) if why else None

@@ -1,8 +1,9 @@
 """Values as JSON and moments as text, the one way in every document that liqctl prints.
 
 Quantities and moments become strings, members of an enumeration their values, a dataclass an object
-of its fields in their order. A class whose object has other names has a method `json_fields`, which
-returns them with values that are still to be encoded. Between two processes of liqctl a value goes
+of its fields in their order, a named tuple a list. A class whose object has other names, or that is
+a named tuple and an object all the same, has a method `json_fields`, which returns them with values
+that are still to be encoded. Between two processes of liqctl a value goes
 whole, by its fields' own names, and `from_json` makes it anew.
 
 >>> as_json({"quantity": Decimal("1E-3"), "at": datetime(2026, 1, 2, tzinfo=UTC), "of": (1, None)})

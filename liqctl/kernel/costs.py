@@ -24,7 +24,7 @@ request weight for the whole IP address, by calendar minutes; bots share it:
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from liqctl.kernel import pacing
 from liqctl.kernel.answers import AnswerKind, VenueAnswer
@@ -43,8 +43,7 @@ _REQUEST_S: Final = 0.0007
 _JITTER_MAX: Final = 1.2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class Forecast(NamedTuple):
     """What a run would take; `timeout_s` is what it has."""
 
     positions: int
@@ -159,8 +158,7 @@ class Rare:
         return self.weight / self.every_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmedCosts:
+class ArmedCosts(NamedTuple):
     """What an armed process costs of the weight, and how often it may read the account by that.
 
     Attributes:

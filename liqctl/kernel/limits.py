@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from liqctl.kernel import pacing
 from liqctl.kernel.answers import TOO_MANY_ORDERS, VenueAnswer
@@ -60,8 +60,7 @@ _NAMED_LIMIT: Final = re.compile(
 """-1015 "Too many new orders; current limit is 300 orders per 10 SECOND.", -1003 likewise."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """The venue's limits; the defaults are those of a normal account on production."""
 
     weight_1m: int = 2400
@@ -69,8 +68,7 @@ class Limits:
     orders_1m: int = 1200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(NamedTuple):
     """What the venue's headers last said of its limits; -1 when it said nothing.
 
     `weight_1m` counts for the whole IP address, order counts for the account; other programs use
@@ -98,8 +96,7 @@ def priority_of(spec: EndpointSpec) -> Priority:
     return Priority.CANCEL if spec.is_write else Priority.READ
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadline:
+class Deadline(NamedTuple):
     """The moments of one run, made once when it begins, on one monotonic clock in seconds.
 
     Attributes:

@@ -34,8 +34,7 @@ from liqctl.kernel.values import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosePart:
+class ClosePart(NamedTuple):
     """One order of a close. `quantity` is positive; a LIMIT is sent immediate-or-cancel."""
 
     quantity: Decimal
@@ -43,8 +42,7 @@ class ClosePart:
     price: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LegClose:
+class LegClose(NamedTuple):
     """One leg to close now: its parts are sent in parallel.
 
     `order_leg` names the leg in the account's present position mode; it differs from the
@@ -86,8 +84,7 @@ class SymbolPlan:
     in_turn: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """What to do now, worst first, and the orders that are kept for the time being."""
 
     symbols: tuple[SymbolPlan, ...] = ()
@@ -99,8 +96,7 @@ class Plan:
         return not self.symbols
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(NamedTuple):
     """What a plan is made from besides the snapshot.
 
     `mode` is set only after the venue refused an order for its position mode; `marks` are mark

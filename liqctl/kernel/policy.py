@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from liqctl.kernel import pacing
 from liqctl.kernel.amounts import plain
@@ -23,8 +23,7 @@ from liqctl.kernel.errors import ConfigurationError, hide_secrets
 from liqctl.kernel.states import Explained, Margin, Product
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
+class Limit(NamedTuple):
     """The allowed range of one number; both ends are allowed."""
 
     low: float

@@ -13,7 +13,6 @@ has been read flat. Every other conditional order could open a position and goes
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from liqctl.kernel import pacing
@@ -23,8 +22,7 @@ from liqctl.kernel.values import Leg, OpenOrder, Position, PositionSide, Snapsho
 _SOURCES: Final = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What one reading showed, in scope.
 
     `unread` names the lists that were not read, `failed` those of them that were asked for;

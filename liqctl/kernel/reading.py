@@ -9,7 +9,6 @@ and nothing is called flat before they are answered.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
@@ -129,13 +128,13 @@ class Reader:
                     names = sorted(name for name, its in rules.items() if its.status != "TRADING")
                     hidden = await self._each([requests.positions(product, n) for n in names])
                 both = joined([found, hidden])
-                found = replace(both, sources=found.sources, silent=found.silent)
+                found = both._replace(sources=found.sources, silent=found.silent)
         else:
             found = await self._by_risk()
             if not (found.complete or self._is_useless_to_ask_on(found.error)):
                 found = _merged(found, await self._list(second))
         if product is Product.COINM:
-            found = replace(found, items=tuple(map(self._sized, found.items)))
+            found = found._replace(items=tuple(map(self._sized, found.items)))
         now = self.gateway.now
         self.shown.update({position.leg: (now, position) for position in found.items})
         return found
@@ -155,10 +154,10 @@ class Reader:
             return snapshot
         await self.gateway.wait([self._sizing])
         await self.fetch_rules()  # Once more, where no answer came.
-        positions = replace(
-            snapshot.positions, items=tuple(map(self._sized, snapshot.positions.items))
+        positions = snapshot.positions._replace(
+            items=tuple(map(self._sized, snapshot.positions.items))
         )
-        return replace(snapshot, positions=positions)
+        return snapshot._replace(positions=positions)
 
     def worth(self, symbol: str, contracts: Decimal) -> Decimal | None:
         """Return what contracts of COIN-M are worth in the quote asset, None if not known."""
@@ -172,7 +171,7 @@ class Reader:
             worth = position.size * _USUAL_SIZES[position.symbol.startswith("BTCUSD")]
             if self._sizing is None or (self._sizing.is_done and not self.rules):
                 self._sizing = self.gateway.spawn(self.fetch_rules())
-        return position if worth is None else replace(position, notional=worth)
+        return position if worth is None else position._replace(notional=worth)
 
     async def _by_risk(self) -> Reading[Position]:
         product = self.gateway.product
@@ -196,11 +195,11 @@ class Reader:
         parts = await self._each(list(map(of, symbols)))
         known = {order.key for order in everything.items}
         new = tuple(order for order in parts.items if order.key not in known)
-        return replace(everything, items=everything.items + new)
+        return everything._replace(items=everything.items + new)
 
     async def _each(self, lists: Sequence[Request[Rows[T]]]) -> Reading[T]:
         found = joined(await self.gateway.together([self._list(request) for request in lists]))
-        return replace(found, sources=found.sources - found.silent)
+        return found._replace(sources=found.sources - found.silent)
 
     async def _list(self, request: Request[Rows[T]]) -> Reading[T]:
         request = self.gateway.addressed(request)

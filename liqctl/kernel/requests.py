@@ -10,10 +10,10 @@ Sources: Binance USDS-M and COIN-M endpoint pages and the portfolio margin SDK 1
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from liqctl.kernel.errors import Secret
 from liqctl.kernel.states import Environment, Margin, Product
@@ -50,8 +50,7 @@ HOSTS: Final[Mapping[Environment, Mapping[str, str]]] = {
 demo has neither it nor portfolio margin (Binance, read 2026-11-23)."""
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointSpec:
+class EndpointSpec(NamedTuple):
     """Method, path and cost of one endpoint. `orders` counts against the order limits.
 
     `reads` tells two questions apart that one path answers.
@@ -161,9 +160,9 @@ _WEIGHTS: Final = {
 def _moved(endpoint: Endpoint, prefix: str, tail: str | None = None) -> EndpointSpec:
     """Return where it is below another prefix: under its own last words, if under no others."""
     path = prefix + (tail or endpoint.value.path.split("/", 3)[3])
-    spec = replace(endpoint.value, path=path)
+    spec = endpoint.value._replace(path=path)
     weight = _WEIGHTS.get(path)
-    return spec if weight is None else replace(spec, weight=weight, weight_all=weight)
+    return spec if weight is None else spec._replace(weight=weight, weight_all=weight)
 
 
 def _in_portfolio(product: Product) -> dict[Endpoint, EndpointSpec]:

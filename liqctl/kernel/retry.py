@@ -8,9 +8,8 @@ halves are halved again as often as needed, and a thin book is met with limit an
 turn until the deadline, because it is the market's state and passes.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from liqctl.kernel.answers import CODES, TIMESTAMP, Adaptation, AnswerKind, VenueAnswer
 from liqctl.kernel.pacing import BACKOFF_FACTOR_MAX, SAFE_BACKOFF_MAX_S
@@ -29,8 +28,7 @@ class Reaction(StrEnum):
     PAUSE = "PAUSE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """A reaction with its wait; `counts` says that it uses up one of the repeats."""
 
     reaction: Reaction

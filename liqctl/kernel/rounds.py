@@ -6,7 +6,6 @@ them (`liqctl.kernel.proof`); nothing that is open waits for the window.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from liqctl.kernel import events, pacing
@@ -512,7 +511,7 @@ class Liquidation:
             for leg, record in legs.items():
                 worth = self._reader.worth(leg.symbol, record.first.size)
                 if worth is not None and worth != record.first.notional:
-                    legs[leg] = record._replace(first=replace(record.first, notional=worth))
+                    legs[leg] = record._replace(first=record.first._replace(notional=worth))
         return Outcome(
             legs=legs,
             orders=tuple(state.orders.values()),

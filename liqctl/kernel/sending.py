@@ -187,13 +187,13 @@ class Closes:
         if room_s <= 0:
             return None
         if decision.backoff_s > room_s:
-            decision = replace(decision, backoff_s=room_s / 2)
+            decision = decision._replace(backoff_s=room_s / 2)
         self._schedule(leg, answer, decision)
         await gateway.sleep(decision.backoff_s)
         if not gateway.may_write or self._state.legs[leg].attempts >= pacing.SENDS_PER_LEG_MAX:
             return None
         self._order_no += 1
-        again = replace(order, client_order_id=self._next_id())
+        again = order._replace(client_order_id=self._next_id())
         self._intend(leg, [again], self._sent[order.client_order_id].wave)
         await gateway.on_disk()
         return again

@@ -1,7 +1,6 @@
 """What one run knows, what it asks beside its rounds, and when that proves the account flat."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -560,10 +559,9 @@ def _with_last_known(now: Snapshot, before: Snapshot) -> Snapshot:
 
     def known(source: Reading[T], last: Reading[T]) -> Reading[T]:
         is_known = source.complete or not last.items
-        return source if is_known else replace(source, items=last.items)
+        return source if is_known else source._replace(items=last.items)
 
-    return replace(
-        now,
+    return now._replace(
         positions=known(now.positions, before.positions),
         regular_orders=known(now.regular_orders, before.regular_orders),
         algo_orders=known(now.algo_orders, before.algo_orders),

@@ -14,9 +14,8 @@ email is personal: it is shown by its first letters only.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from liqctl.kernel import pacing, requests
 from liqctl.kernel.amounts import count
@@ -45,8 +44,7 @@ class Says(StrEnum):
     SILENT = "silent"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(NamedTuple):
     """The witness's word: `symbols` are where it sees a position, `why` is why it is silent."""
 
     says: Says = Says.SILENT

@@ -8,8 +8,7 @@ is asked for while one is under way shares the next, so a wave of orders costs o
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from liqctl.kernel import pacing
 from liqctl.kernel.errors import VenueError
@@ -193,8 +192,7 @@ class Driver:
         self._feed(Due(max(self._loop.time(), at)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(NamedTuple):
     """What an armed process knows of an account when a run begins.
 
     Attributes:

@@ -21,12 +21,12 @@ import os
 import stat
 import threading
 import time
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from liqctl.kernel.as_json import rfc3339
 from liqctl.kernel.pacing import (
@@ -58,8 +58,7 @@ _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NON
 _READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
+class Holder(NamedTuple):
     """Who holds the lock. `deadline_at` is in epoch seconds, `started_at` in RFC 3339.
 
     `unburied` are the correlation ids, space-separated, of earlier runs that died and whose record
@@ -77,8 +76,7 @@ class Holder:
     unburied: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acquired:
+class Acquired(NamedTuple):
     """The run may go on; `fd` is None where it does without the lock.
 
     `previous` is a dead run that never cleared its text; `overrun` a living one that is passed
@@ -91,8 +89,7 @@ class Acquired:
     unlocked_because: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocked:
+class Blocked(NamedTuple):
     """Another run holds the lock; `holder` is None when its text cannot be read."""
 
     holder: Holder | None
@@ -138,10 +135,10 @@ def acquire_lock(
     previous = _read(fd)
     if previous is not None:
         dead = f"{previous.unburied} {previous.correlation_id}".strip()
-        holder = replace(holder, unburied=dead[-_FIELD_MAX:])
+        holder = holder._replace(unburied=dead[-_FIELD_MAX:])
     # In one step, so that a reader sees all of the text or knows that it does not. The file's time
     # is set by the clock that its readers compare it with.
-    text = json.dumps(asdict(holder)).encode("ascii") + b"\n"
+    text = json.dumps(holder._asdict()).encode("ascii") + b"\n"
     with contextlib.suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, text, 0)
@@ -378,11 +375,11 @@ def _read(fd: int) -> Holder | None:
     if not isinstance(found, dict):
         return None
     values: dict[str, Any] = {"unburied": ""}
-    for each in fields(Holder):
-        value = values[each.name] = found.get(each.name, values.get(each.name))
-        if each.type is str:
+    for name, kind in Holder.__annotations__.items():
+        value = values[name] = found.get(name, values.get(name))
+        if kind is str:
             is_believed = isinstance(value, str) and len(value) <= _FIELD_MAX
-        elif each.type is int:
+        elif kind is int:
             is_believed = isinstance(value, int) and 0 < value < _PID_END
         else:
             is_believed = isinstance(value, int | float) and abs(value) < _EPOCH_END_S

@@ -323,7 +323,7 @@ class Armed:
             legs = tuple(row for row in event.amounts if row[0].product is mirror.product)
             is_its_own = not event.symbol or product_of(event.symbol) is mirror.product
             if legs or (is_its_own and not event.amounts):
-                mirror.hear(replace(event, amounts=legs), now)
+                mirror.hear(event._replace(amounts=legs), now)
         if event.is_new_order:
             self.orders_seen.append(now)
             while self.orders_seen[0] <= now - MINUTE_S:
@@ -453,12 +453,11 @@ class Armed:
         now, covers = self._loop.time(), self.policy.covers
 
         def in_scope(reading: Reading[T]) -> Reading[T]:
-            return replace(reading, items=tuple(i for i in reading.items if covers(i.symbol)))
+            return reading._replace(items=tuple(i for i in reading.items if covers(i.symbol)))
 
         read = {each.product for each in snapshots if each.positions.complete}
         for each in snapshots:
-            snapshot = replace(
-                each,
+            snapshot = each._replace(
                 positions=in_scope(each.positions),
                 regular_orders=in_scope(each.regular_orders),
                 algo_orders=in_scope(each.algo_orders),

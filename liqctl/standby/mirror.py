@@ -20,7 +20,7 @@ What a reader would get wrong:
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -181,8 +181,7 @@ class Mirror:
         read = {p.leg: p.quantity for p in self.last.positions.items}
         is_as_read = read == {leg: position.quantity for leg, position in self._legs.items()}
         is_whole = lists is not None and self._orders_changed_at < lists.started_at and is_as_read
-        return replace(
-            self.last,
+        return self.last._replace(
             positions=Reading(items=self.positions, sources=self.last.positions.sources),
             regular_orders=lists.regular_orders if lists and is_whole else NOT_ASKED,
             algo_orders=lists.algo_orders if lists and is_whole else NOT_ASKED,
@@ -213,7 +212,7 @@ class Mirror:
             worth = Decimal(100 if leg.symbol.startswith("BTCUSD") else 10)
         notional = (worth or told.entry_price or Decimal(0)) * told.amount.copy_abs()
         known = self._legs.get(leg) or Position(leg=leg, quantity=told.amount, notional=notional)
-        self._legs[leg] = replace(known, quantity=told.amount, notional=notional)
+        self._legs[leg] = known._replace(quantity=told.amount, notional=notional)
 
 
 def _amount(position: Position | None) -> Decimal:

@@ -14,7 +14,8 @@ stop it.
 {'quantity': '0.001', 'at': '2026-01-02T00:00:00.000000Z', 'key': '<object>'}
 >>> TrailRecord(
 ...     timestamp="2026-01-02T00:00:00.000000Z", event_type="VERIFIED", correlation_id="a",
-...     environment="testnet", seq=1, details={"note": "é\n"},
+...     environment="testnet", account=None, seq=1, prev_hash=None, torn_hash=None,
+...     details={"note": "é\n"},
 ... ).line()
 b'{"timestamp": "2026-01-02T00:00:00.000000Z", "event_type": "VERIFIED", "correlation_id": "a", "environment": "testnet", "seq": 1, "prev_hash": null, "details": {"note": "\\u00e9\\n"}}'
 >>> parse_line(b'{"seq": 1}') is None
@@ -32,13 +33,12 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from liqctl.kernel.amounts import plain
 from liqctl.kernel.as_json import rfc3339
@@ -86,8 +86,7 @@ _STANDARD_STREAMS: Final = 3
 _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrailRecord:
+class TrailRecord(NamedTuple):
     """One event; its fields are those of its line, in their order.
 
     `account` is the name of the account in the settings, None and left out where it has none.
@@ -100,15 +99,19 @@ class TrailRecord:
     event_type: str
     correlation_id: str
     environment: str
-    account: str | None = None
-    seq: int = 0
-    prev_hash: str | None = None
-    torn_hash: str | None = None
+    account: str | None
+    seq: int
+    prev_hash: str | None
+    torn_hash: str | None
     details: dict[str, object]
+
+    def json_fields(self) -> dict[str, object]:
+        """Return the record as an object under its fields' names."""
+        return self._asdict()
 
     def line(self) -> bytes:
         """Return the record's bytes without a newline, its details cut until they fit."""
-        named = {name: getattr(self, name) for name in self.__slots__}
+        named = self._asdict()
         for name in _LEFT_OUT:
             if named[name] is None:
                 del named[name]
@@ -146,6 +149,9 @@ def make_record(
         correlation_id=_text(str(correlation_id), _CORRELATION_ID_MAX),
         environment=_text(str(environment), _NAME_MAX),
         account=None if account is None else _text(account, _NAME_MAX),
+        seq=0,
+        prev_hash=None,
+        torn_hash=None,
         details=cleaned if isinstance(cleaned, dict) else {"value": cleaned},
     )
 

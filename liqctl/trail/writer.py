@@ -24,7 +24,7 @@ import time
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -458,7 +458,7 @@ class AuditLogger:
             elif not lines and is_alone and not after_newline:
                 last = file.last_line_digest(size)
                 torn_hash = None if last == prev_hash else last
-            placed = replace(record, seq=seq + 1, prev_hash=prev_hash, torn_hash=torn_hash)
+            placed = record._replace(seq=seq + 1, prev_hash=prev_hash, torn_hash=torn_hash)
             text = placed.line()
             digest = hashlib.sha256(text).hexdigest()
             latest[record.correlation_id] = _Line(chain, seq + 1, digest, text)
@@ -501,7 +501,7 @@ class AuditLogger:
         for record in records:
             chain = self._chains.get(record.correlation_id)
             seq, head = (chain.seq, chain.head) if chain else (0, None)
-            block.append(replace(record, seq=seq + 1, prev_hash=head).line())
+            block.append(record._replace(seq=seq + 1, prev_hash=head).line())
         self._write_aside(b"\n".join([*block, b""]))
 
 

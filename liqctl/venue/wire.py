@@ -11,7 +11,6 @@ samples, read 2026-11-23.
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
@@ -129,7 +128,7 @@ E = TypeVar("E", bound=StrEnum)
 def parse_positions(rows: Any, product: Product = Product.USDM) -> Rows[Position]:
     """Return the open positions of a positionRisk list, rows of quantity zero left out."""
     found = _parse_rows(rows, partial(_parse_position, product), "positions")
-    return replace(found, items=tuple(position for position in found.items if position.quantity))
+    return found._replace(items=tuple(position for position in found.items if position.quantity))
 
 
 def parse_account_positions(row: Any, product: Product = Product.USDM) -> Rows[Position]:
@@ -406,7 +405,7 @@ def parse_equity(row: Any, product: Product, margin: Margin | None = None) -> Eq
     # The totals of single-asset mode are those of USDT alone; no field names the mode here.
     if total.balance != in_usdt or not pools:
         return Equity(pools=(total,), unreadable=found.unreadable)
-    counted = tuple(replace(pool, counts=pool.asset in DOLLARS) for pool in pools)
+    counted = tuple(pool._replace(counts=pool.asset in DOLLARS) for pool in pools)
     return Equity(pools=counted, unreadable=found.unreadable)
 
 
@@ -423,7 +422,7 @@ def parse_transfers(rows: Any) -> Rows[Transfer]:
     found = _parse_rows(rows, parse, "income")
     if len(rows) >= INCOME_MAX:
         more = f"{INCOME_MAX} transfers, and maybe more"
-        found = replace(found, unreadable=(*found.unreadable, more))
+        found = found._replace(unreadable=(*found.unreadable, more))
     return found
 
 

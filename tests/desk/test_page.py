@@ -66,6 +66,7 @@ def make_record(seq: int, event_type: str, at_s: float, **details: Any) -> Trail
         event_type=event_type,
         correlation_id="liq_20260102_103000_abc123",
         environment="production",
+        account=None,
         seq=seq,
         prev_hash=None,
         torn_hash=None,

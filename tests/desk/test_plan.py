@@ -113,7 +113,7 @@ def make_large(number: int) -> Inspection:
         )
         for index in range(number)
     )
-    snapshot = replace(make_look().snapshot, positions=Reading(items=positions))
+    snapshot = make_look().snapshot._replace(positions=Reading(items=positions))
     legs = {position.leg: first_seen(position, 0.0) for position in positions}
     memory = Memory(legs=legs, orders={}, rules={}, marks={})
     return inspected(snapshot, make_plan(snapshot, memory, POLICY))
@@ -136,7 +136,7 @@ def test_the_question_stays_in_sight(number: int, height: int) -> None:
 
 def test_a_forecast_that_does_not_fit_is_said() -> None:
     """Better a longer limit now than half an account later."""
-    slow = replace(make_look().snapshot, finished_at=2.0)
+    slow = make_look().snapshot._replace(finished_at=2.0)
     screen = confirmation(replace(make_look(), snapshot=slow), width=80)
 
     assert "4 round trips of 2000 ms" in screen
@@ -166,9 +166,9 @@ def test_a_stop_on_a_leg_that_reads_flat_is_told_before_the_question() -> None:
     """Somebody may have opened this very second; a second look costs nothing."""
     look = make_look()
     order = look.snapshot.orders[0]
-    stop = replace(order, symbol="SOLUSDT", type="STOP_MARKET", reduce_only=True)
+    stop = order._replace(symbol="SOLUSDT", type="STOP_MARKET", reduce_only=True)
 
-    verdict = replace(look.verdict, evidence=(stop,))
+    verdict = look.verdict._replace(evidence=(stop,))
     screen = confirmation(replace(look, verdict=verdict), width=None)
 
     assert "doubt     SOLUSDT reads flat, but STOP_MARKET " in screen

@@ -45,6 +45,7 @@ def records(*rows: tuple[str, float, dict[str, Any]]) -> list[TrailRecord]:
             event_type=event_type,
             correlation_id="liq_20260102_103000_abc123",
             environment="production",
+            account=None,
             seq=seq,
             prev_hash=None,
             torn_hash=None,

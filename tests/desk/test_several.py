@@ -372,11 +372,11 @@ def test_the_watchdogs_screen_says_the_same_without_rich() -> None:
 def make_sized(factor: int) -> Inspection:
     """Return the reading with positions so many times as large."""
     found = LOOK.snapshot
-    items = tuple(replace(p, notional=p.notional * factor) for p in found.positions.items)
+    items = tuple(p._replace(notional=p.notional * factor) for p in found.positions.items)
     return replace(
         LOOK,
-        snapshot=replace(found, positions=replace(found.positions, items=items)),
-        verdict=replace(LOOK.verdict, positions=items),
+        snapshot=found._replace(positions=found.positions._replace(items=items)),
+        verdict=LOOK.verdict._replace(positions=items),
     )
 
 
@@ -455,8 +455,8 @@ def test_the_question_about_forty_stays_in_sight_with_the_largest(unread: int) -
 def test_orders_that_were_not_asked_for_are_not_none() -> None:
     """Of many accounts the first reading looks at positions only."""
     unread: Reading[Any] = Reading(complete=False)
-    brief = replace(LOOK.snapshot, regular_orders=unread, algo_orders=unread, is_brief=True)
-    seen = replace(LOOK, snapshot=brief, verdict=replace(LOOK.verdict, orders=()))
+    brief = LOOK.snapshot._replace(regular_orders=unread, algo_orders=unread, is_brief=True)
+    seen = replace(LOOK, snapshot=brief, verdict=LOOK.verdict._replace(orders=()))
 
     lines = question(("a", "0a1b2c3d", None, seen))
 
@@ -467,9 +467,9 @@ def test_orders_that_were_not_asked_for_are_not_none() -> None:
 def test_positions_that_were_read_in_part_are_a_least() -> None:
     """Half an account is not its worth."""
     found = LOOK.snapshot
-    part = replace(found.positions, complete=False, error=no_answer("no answer in time"))
+    part = found.positions._replace(complete=False, error=no_answer("no answer in time"))
     seen = replace(
-        LOOK, snapshot=replace(found, positions=part), refusal=no_answer("no answer in time")
+        LOOK, snapshot=found._replace(positions=part), refusal=no_answer("no answer in time")
     )
 
     lines = question(("a", "0a1b2c3d", None, seen))
@@ -499,7 +499,7 @@ def test_where_nothing_could_be_read_the_question_says_so() -> None:
 
 def test_positions_that_are_left_alone_are_shown_before_the_question() -> None:
     """With --orders-only they stay, and somebody has to know of them."""
-    seen = replace(LOOK, verdict=replace(LOOK.verdict, positions=()))
+    seen = replace(LOOK, verdict=LOOK.verdict._replace(positions=()))
     policy = replace(POLICY, close_positions=False)
 
     lines = question(("a", "0a1b2c3d", None, seen), policy=policy)

@@ -202,6 +202,7 @@ def test_what_is_made_is_told_in_words(event: events.AuditEvent, told: str) -> N
         event_type=event.event_type,
         correlation_id="liq_1",
         environment="testnet",
+        account=None,
         seq=1,
         prev_hash=None,
         torn_hash=None,

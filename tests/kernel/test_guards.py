@@ -531,7 +531,7 @@ def test_portfolio_margin_is_judged_by_its_own_ratio() -> None:
     assert (standing.value, standing.why) == (Decimal("1.6"), "uniMMR")
     assert account.standings[1].level is GuardLevel.GREEN
     assert account.state.basis == "PORTFOLIO"
-    unknown = account.see(0, equity=read(replace(equity, uni_mmr=None)), transfers={})
+    unknown = account.see(0, equity=read(equity._replace(uni_mmr=None)), transfers={})
     assert unknown.level is GuardLevel.UNKNOWN
 
 

@@ -6,7 +6,6 @@ import random
 import time
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -454,7 +453,7 @@ def written(seed: int) -> tuple[list[Turn], LiquidationConfig, Ending]:
 def test_the_largest_leave_before_the_rest_is_planned() -> None:
     """Planning sixty symbols takes longer than sending six."""
     many = tuple(
-        replace(LONG, leg=LEG._replace(symbol=f"C{number}USDT"), notional=Decimal(number))
+        LONG._replace(leg=LEG._replace(symbol=f"C{number}USDT"), notional=Decimal(number))
         for number in range(60)
     )
     fed = Fed()

@@ -129,8 +129,7 @@ def test_unseen_stops_are_swept_only_where_orders_are_in_scope(cancels: bool) ->
     """With `--positions-only` nobody asked for their cancel, read or not."""
     reading = snapshot(position("1", symbol="ETHUSDT"), algo=None)
     closed = first_seen(position("1"), 0.0)._replace(current=None, closed_at=0.5, gone_at=1.0)
-    known = replace(
-        memory(reading),
+    known = memory(reading)._replace(
         legs={**memory(reading).legs, closed.leg: closed},
         looks=[Look(float(second), frozenset(), frozenset()) for second in range(9)],
         window_s=2.0,
@@ -216,12 +215,12 @@ def test_an_absurd_quantity_makes_a_bounded_number_of_parts() -> None:
     assert len(close.parts) == PARTS_MAX
 
 
-COARSE = replace(RULES, market_step_size=Decimal("0.1"), step_size=Decimal("0.01"))
+COARSE = RULES._replace(market_step_size=Decimal("0.1"), step_size=Decimal("0.01"))
 
 
 def test_what_the_market_step_leaves_goes_as_a_limit_order_in_the_same_wave() -> None:
     """12.34 with a market step of 0.1: -4023 for ever, where 12.3 fits and 0.04 fits a limit."""
-    held = replace(position("12.34"), mark_price=Decimal(10000))
+    held = position("12.34")._replace(mark_price=Decimal(10000))
 
     assert shown(closing(held, rules=COARSE)) == [
         ("MARKET", "12.3", None),
@@ -231,14 +230,14 @@ def test_what_the_market_step_leaves_goes_as_a_limit_order_in_the_same_wave() ->
 
 def test_less_than_a_market_step_goes_as_a_limit_order_alone() -> None:
     """After the market part was filled, only the rest is left."""
-    held = replace(position("-0.04"), mark_price=Decimal(10000))
+    held = position("-0.04")._replace(mark_price=Decimal(10000))
 
     assert shown(closing(held, rules=COARSE)) == [("LIMIT", "0.04", "10468.5")]
 
 
 def test_a_quantity_on_the_market_step_needs_no_limit_order_and_keeps_its_digits() -> None:
     """Trailing zeros stay as the venue wrote them."""
-    held = replace(position("12.300"), mark_price=Decimal(10000))
+    held = position("12.300")._replace(mark_price=Decimal(10000))
 
     assert shown(closing(held, rules=COARSE)) == [("MARKET", "12.300", None)]
 
@@ -312,7 +311,7 @@ def test_the_bound_that_a_refusal_named_outranks_the_mark_price() -> None:
 
 def test_a_mark_price_older_than_the_refusal_is_not_used() -> None:
     """Priced from it, a limit order is refused until given up; a market order goes meanwhile."""
-    held = replace(position("1"), mark_price=Decimal(10000))
+    held = position("1")._replace(mark_price=Decimal(10000))
     refused_at_9_5 = partial(closing, held, adapted=THIN, seen_at=8.0, settled_at=9.5)
 
     assert shown(refused_at_9_5()) == [("MARKET", "1", None)]

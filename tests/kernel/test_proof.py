@@ -1,7 +1,5 @@
 """When readings that show nothing are enough of a confirmation, and which stops outlive a leg."""
 
-from dataclasses import replace
-
 import pytest
 
 from liqctl.kernel.proof import Look, is_confirmed, is_protective, may_protect, reduces_only
@@ -110,7 +108,7 @@ def test_while_positions_are_unread_only_an_opening_hedge_order_is_surely_no_sto
         (stop(reduce_only=True), True),
         (stop(quantity=None, close_position=True), True),
         (stop(side=Side.BUY, reduce_only=True), True),
-        (replace(limit(), reduce_only=True), True),
+        (limit()._replace(reduce_only=True), True),
         (stop(), False),
         (stop(side=None, reduce_only=True), False),
         (stop(position_side=PositionSide.LONG, side=Side.SELL), True),
@@ -118,7 +116,7 @@ def test_while_positions_are_unread_only_an_opening_hedge_order_is_surely_no_sto
         (stop(position_side=PositionSide.SHORT, side=Side.BUY), True),
         (stop(position_side=PositionSide.SHORT, side=Side.SELL), False),
         (stop(position_side=PositionSide.SHORT, side=None), False),
-        (replace(limit(), position_side=PositionSide.LONG), True),
+        (limit()._replace(position_side=PositionSide.LONG), True),
     ],
 )
 def test_an_order_that_can_only_reduce_is_told_without_a_position(

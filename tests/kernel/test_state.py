@@ -1,7 +1,5 @@
 """When flat is proven: a window of readings, both sources, and both books swept at its end."""
 
-from dataclasses import replace
-
 import pytest
 
 from liqctl.kernel.gateway import Account, Gateway
@@ -94,6 +92,6 @@ def test_a_regular_book_that_was_never_read_may_hold_the_stop_of_an_open_leg() -
 
     assert not it.unswept()
 
-    state.absorb(replace(snapshot(position("1")), started_at=2.6, finished_at=2.7))
+    state.absorb(snapshot(position("1"))._replace(started_at=2.6, finished_at=2.7))
     state.streak = Streak(looks=(Look(2.6, BOTH, frozenset()),))
     assert [[*plan.books] for plan in it.unswept()] == [[OrderKind.REGULAR]]

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ def _holder(correlation_id: str = "ours", deadline_at: float = 1_005.0) -> Holde
 
 
 def _text(**changes: object) -> bytes:
-    return json.dumps({**asdict(_holder("theirs")), **changes}).encode() + b"\n"
+    return json.dumps({**_holder("theirs")._asdict(), **changes}).encode() + b"\n"
 
 
 @pytest.fixture(autouse=True)
@@ -206,12 +205,12 @@ def test_a_holder_that_writes_its_text_in_a_moment_is_waited_for(
         b"[" * 5000 + b"\n",
         b"{}\n",
         b"x" * 100_000,
-        json.dumps({**asdict(_holder()), "pid": "1"}).encode() + b"\n",
-        json.dumps({**asdict(_holder()), "pid": -1}).encode() + b"\n",
-        json.dumps({**asdict(_holder()), "deadline_at": None}).encode() + b"\n",
-        json.dumps({**asdict(_holder()), "deadline_at": float("nan")}).encode() + b"\n",
-        json.dumps({**asdict(_holder()), "user": "u" * 2000}).encode() + b"\n",
-        json.dumps(asdict(_holder())).encode(),
+        json.dumps({**_holder()._asdict(), "pid": "1"}).encode() + b"\n",
+        json.dumps({**_holder()._asdict(), "pid": -1}).encode() + b"\n",
+        json.dumps({**_holder()._asdict(), "deadline_at": None}).encode() + b"\n",
+        json.dumps({**_holder()._asdict(), "deadline_at": float("nan")}).encode() + b"\n",
+        json.dumps({**_holder()._asdict(), "user": "u" * 2000}).encode() + b"\n",
+        json.dumps(_holder()._asdict()).encode(),
     ],
 )
 def test_hostile_text_is_an_unknown_holder(tmp_path: Path, state_home: Path, text: bytes) -> None:

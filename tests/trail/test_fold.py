@@ -21,8 +21,10 @@ def folded(*events: tuple[str, dict[str, Any]]) -> RunStory:
                 event_type=event_type,
                 correlation_id="liq_1",
                 environment="testnet",
+                account=None,
                 seq=index + 1,
                 prev_hash=None,
+                torn_hash=None,
                 details=details,
             )
             for index, (event_type, details) in enumerate([("LIQUIDATION_START", START), *events])

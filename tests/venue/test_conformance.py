@@ -5,7 +5,6 @@ What the engine's tests prove in virtual time holds on the wire only if the two 
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -211,7 +210,7 @@ def test_a_limit_order_is_immediate_or_cancel(through: Door) -> None:
     """What does not fill at once never rests."""
 
     async def check(exchange: BinanceExchange, venue: Venue) -> None:
-        order = replace(CLOSE, type=OrderType.LIMIT, price=Decimal(61000))
+        order = CLOSE._replace(type=OrderType.LIMIT, price=Decimal(61000))
         answer = await exchange.send(requests.submit(order), timeout_s=TIMEOUT_S)
         assert (answer.status, answer.executed) == (OrderStatus.EXPIRED, Decimal(0))
         assert len(venue.account.open_orders()) == 2
@@ -238,12 +237,12 @@ REFUSALS = {
     ),
     "too large": (
         'account: {positions: {BTCUSDT: "300"}}',
-        replace(CLOSE, quantity=Decimal(300)),
+        CLOSE._replace(quantity=Decimal(300)),
         -4005,
         AnswerKind.REJECTED,
     ),
-    "off step": (ACCOUNT, replace(CLOSE, quantity=Decimal("0.0015")), -1111, AnswerKind.REJECTED),
-    "too small": (ACCOUNT, replace(CLOSE, quantity=Decimal("0.0001")), -4004, AnswerKind.REJECTED),
+    "off step": (ACCOUNT, CLOSE._replace(quantity=Decimal("0.0015")), -1111, AnswerKind.REJECTED),
+    "too small": (ACCOUNT, CLOSE._replace(quantity=Decimal("0.0001")), -4004, AnswerKind.REJECTED),
     "thin": (
         f'{ACCOUNT}\nmarkets: {{BTCUSDT: {{spread_bps: "600"}}}}',
         CLOSE,
@@ -270,15 +269,14 @@ REFUSALS = {
     ),
     "unknown symbol": (
         ACCOUNT,
-        replace(CLOSE, leg=Leg(symbol="NOUSDT", position_side=PositionSide.BOTH)),
+        CLOSE._replace(leg=Leg(symbol="NOUSDT", position_side=PositionSide.BOTH)),
         -1121,
         AnswerKind.LEG_FATAL,
     ),
     "hedge mode": (HEDGE, CLOSE, -4061, AnswerKind.REJECTED),
     "one-way mode": (
         ACCOUNT,
-        replace(
-            CLOSE,
+        CLOSE._replace(
             leg=Leg(symbol="BTCUSDT", position_side=PositionSide.LONG),
             reduce_only=False,
         ),
@@ -307,7 +305,7 @@ def test_an_order_that_could_open_never_leaves(through: Door) -> None:
     async def check(exchange: BinanceExchange, venue: Venue) -> None:
         with pytest.raises(InvariantError):
             await exchange.send(
-                requests.submit(replace(CLOSE, reduce_only=False)), timeout_s=TIMEOUT_S
+                requests.submit(CLOSE._replace(reduce_only=False)), timeout_s=TIMEOUT_S
             )
         assert venue.requests == 0
 
@@ -319,14 +317,14 @@ def test_hedge_legs_are_read_and_closed_by_name(through: Door) -> None:
 
     async def check(exchange: BinanceExchange, venue: Venue) -> None:
         short = Leg(symbol="BTCUSDT", position_side=PositionSide.SHORT)
-        order = replace(CLOSE, leg=short, side=Side.BUY, quantity=Decimal("0.2"), reduce_only=False)
+        order = CLOSE._replace(leg=short, side=Side.BUY, quantity=Decimal("0.2"), reduce_only=False)
         assert (
             await exchange.send(requests.position_mode(USDM), timeout_s=TIMEOUT_S)
             is PositionMode.HEDGE
         )
         with pytest.raises(VenueError) as caught:
             await exchange.send(
-                requests.submit(replace(order, quantity=Decimal("0.3"))), timeout_s=TIMEOUT_S
+                requests.submit(order._replace(quantity=Decimal("0.3"))), timeout_s=TIMEOUT_S
             )
         answer = await exchange.send(requests.submit(order), timeout_s=TIMEOUT_S)
 
